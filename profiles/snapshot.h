@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* snapshot.h - a consistent cut through every task, immutable once captured (see DESIGN notes in
+ * profiles/README.md), and its renderers. */
+#ifndef WEFT_SNAPSHOT_H
+#define WEFT_SNAPSHOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stacktab.h"
+
+enum weft__record_state {
+    WEFT__REC_NONE, /* this slot held no task at the cut */
+    WEFT__REC_RUNNABLE,
+    WEFT__REC_RUNNING, /* on a processor, or off it with its CPU clock advancing */
+    WEFT__REC_SYSCALL, /* its thread sits in a call, without a processor */
+    WEFT__REC_WAITING, /* reason says on what */
+};
+
+enum weft__record_flags {
+    WEFT__REC_LOCKED = 1,          /* to its thread: pinned, or a foreign thread */
+    WEFT__REC_FOREIGN_CREATOR = 2, /* created by a thread that is no task: print no id */
+    WEFT__REC_UNSTARTED = 4,       /* stack is the entry function only */
+    WEFT__REC_SYSTEM = 8,          /* the runtime's own; left out unless asked for */
+    WEFT__REC_NO_STACK = 16,       /* running on another thread, its stack could not be had */
+};
+
+/* One task at the cut; 64 bytes. */
+struct weft__record {
+    uint64_t id;
+    uint64_t creator;     /* task id of the creator, 0 if none */
+    uintptr_t creator_pc; /* return address of the call that created it; 0: main, print no "created by" */
+    int64_t since;        /* monotonic ns the wait or call began, 0 if it does not wait */
+    const void *object;   /* waited for, or NULL */
+    uintptr_t owner;      /* id of the task that holds the lock waited for, 0 if none known */
+    const char *name;     /* interned for the process, or NULL */
+    uint32_t stack;       /* in the snapshot's table, 0: none */
+    uint8_t state, reason, flags, _pad;
+};
+
+struct weft__snapshot {
+    struct weft__record *records; /* by task slot: holes have state WEFT__REC_NONE */
+    size_t n;                     /* slots */
+    size_t alive;                 /* records that are not holes */
+    uint64_t first;               /* id printed first (the requester), 0: none */
+    int64_t now;                  /* monotonic ns of the cut */
+    int64_t wall;                 /* CLOCK_REALTIME ns of the cut */
+    weft__stacktab *stacks;
+};
+
+/* Text of a wait reason by number: runtime/wait.h. */
+const char *weft__wait_text(unsigned reason);
+
+/* Where a renderer writes. write returns 0, or a negative code that ends the rendering. */
+struct weft__sink {
+    int (*write)(void *arg, const void *data, size_t n);
+    void *arg;
+};
+
+/* debug = 1 (merged, text), 2 (each task, Go's grammar), 3 (each task, with what Go cannot say).
+ * 0 or the sink's negative code. text.c */
+int weft__tasks_text(const struct weft__snapshot *s, int debug, const struct weft__sink *to);
+/* gzip'ed profile.proto of type goroutine/count. pprof.c */
+int weft__tasks_pprof(const struct weft__snapshot *s, const struct weft__sink *to);
+
+#endif

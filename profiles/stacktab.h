@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* stacktab.h - each distinct stack once. */
+#ifndef WEFT_STACKTAB_H
+#define WEFT_STACKTAB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct weft__walk;
+typedef struct weft__stacktab weft__stacktab;
+
+/* depth > kept: pcs holds the innermost and the outermost half (see unwind.h). */
+struct weft__stack_entry {
+    uint64_t hash;
+    uint32_t depth;
+    uint32_t kept;
+    uintptr_t pcs[];
+};
+
+weft__stacktab *weft__stacktab_new(void);
+void weft__stacktab_free(weft__stacktab *s);
+
+/* The id (> 0) of these PCs, added if new; 0 only if memory ran out. Any thread, concurrently;
+ * must scale to a million distinct stacks at 0.1-0.2 us each. */
+uint32_t weft__stacktab_intern(weft__stacktab *s, const struct weft__walk *w);
+
+/* The stack of an id; valid until the table is freed. */
+const struct weft__stack_entry *weft__stacktab_get(const weft__stacktab *s, uint32_t id);
+uint32_t weft__stacktab_count(const weft__stacktab *s); /* ids are 1..count */
+
+#endif

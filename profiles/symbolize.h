@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* symbolize.h - the one thread that owns every Dwfl: it learns unwind rules and names addresses. */
+#ifndef WEFT_SYMBOLIZE_H
+#define WEFT_SYMBOLIZE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One source frame of a PC. Strings live as long as the process (interned). */
+struct weft__frame {
+    const char *function;  /* demangled as the symbol table has it; never NULL ("0x401234" if unknown) */
+    const char *file;      /* absolute path, or NULL */
+    uint32_t line;         /* 0 if unknown */
+    uint32_t start_line;   /* of the function, 0 if unknown */
+    uintptr_t entry;       /* address of the physical function's first byte, 0 if unknown */
+    bool inlined;          /* into the next frame of the same symbol */
+};
+
+/* What one address means: frames[0] is the innermost inlined function, frames[n - 1] the physical
+ * one. Immutable and cached for the life of the process; never NULL, n >= 1. */
+struct weft__symbol {
+    uintptr_t pc; /* the address looked up (return address - 1 for callers) */
+    uint32_t n;
+    bool found;   /* a symbol table or DWARF knew the address */
+    struct weft__frame frames[];
+};
+
+/* Names the instruction at addr; pass return address - 1 for a caller. Blocks the calling thread
+ * while the symbolizer works (milliseconds for the first address of a module); a hit in the cache
+ * takes no lock. The runtime's own lock ranks must not be held. */
+const struct weft__symbol *weft__symbolize(uintptr_t addr);
+
+/* Starts the thread; idempotent; called by weft_run. stop ends it and frees what it owns (not the
+ * interned strings and symbols that renderers may still hold). */
+void weft__symbolizer_start(void);
+void weft__symbolizer_stop(void);
+
+/* An executable mapping of this process, from /proc/self/maps, main binary first. */
+struct weft__mapping {
+    uintptr_t start, limit;
+    uint64_t offset;
+    const char *file;     /* path, "[vdso]", or "" */
+    const char *build_id; /* lower-case hex, or "" */
+};
+
+/* A fresh list of the executable mappings; free() it. maps.c */
+struct weft__mapping *weft__maps_read(size_t *n);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* unwind.h - walks a stack that stands still by rules learned once per PC from the CFI.
+ *
+ * A rule tells, for one PC, where the caller's frame begins (the CFA) and where the registers
+ * that matter were saved. Rules are learned by the symbolizer thread (symbolize.c) from the
+ * modules' .eh_frame; once learned, a frame costs a few nanoseconds. */
+#ifndef WEFT_UNWIND_H
+#define WEFT_UNWIND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a walk starts from. A parked task has them all; a PC and SP read from
+ * /proc/PID/task/TID/syscall come with the rest unknown (known = false). */
+struct weft__regs {
+    uintptr_t pc, sp, bp, bx, r12, r13, r14, r15;
+    bool known; /* bp, bx, r12..r15 are valid */
+};
+
+enum {
+    WEFT__WALK_KEEP = 512,               /* frames kept of one stack */
+    WEFT__WALK_HALF = WEFT__WALK_KEEP / 2, /* innermost and outermost, when there are more */
+};
+
+/* A finished walk. pcs[0] is the PC the walk began with, the others are return addresses.
+ * depth counts every frame; when depth > WEFT__WALK_KEEP, pcs holds the innermost
+ * WEFT__WALK_HALF frames followed by the outermost WEFT__WALK_HALF. */
+struct weft__walk {
+    uint32_t depth;
+    uint32_t kept; /* min(depth, WEFT__WALK_KEEP) */
+    bool whole;    /* the walk reached the stack's end; else it stopped where no rule applied */
+    bool missed;   /* it stopped because a rule was not yet learned (only when may_learn is false) */
+    struct weft__regs at; /* the registers of the frame where it stopped, to go on from */
+    uintptr_t pcs[WEFT__WALK_KEEP];
+};
+
+/* Walks from regs through the memory [lo, hi), which is the stack, or a copy of it that stands at
+ * image (image == (void *)lo for the stack itself). Never reads outside [lo, hi): garbage in ends
+ * the walk. The memory may change meanwhile (the caller then throws the result away).
+ * may_learn: on an unknown PC ask the symbolizer thread for its rule and wait; the calling thread
+ * may hold no lock that the symbolizer needs. Without it async-signal-safe. */
+void weft__walk(struct weft__walk *out, const struct weft__regs *regs, uintptr_t lo, uintptr_t hi,
+                const void *image, bool may_learn);
+
+/* Goes on with a walk that missed, with learning allowed, over the same memory or a copy of it. */
+void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const void *image);
+
+/* Forgets every rule in [lo, hi): a module was unloaded. */
+void weft__unwind_forget(uintptr_t lo, uintptr_t hi);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* wait.h - the one list of wait reasons: name, the exact text a dump shows, flags.
+ *
+ * Texts are Go's where Go has the wait (readers parse them); no comma and no ']' may occur. */
+#ifndef WEFT_WAIT_H
+#define WEFT_WAIT_H
+
+/* What a reason means to the deadlock rule and to cancellation. */
+enum {
+    WEFT__WAIT_CANCELABLE = 1, /* a canceled group ends it */
+    WEFT__WAIT_OUTSIDE = 2,    /* something outside the tasks can end it: no deadlock while it lasts */
+    WEFT__WAIT_SCHED = 4,      /* waits for a processor, not for an event */
+};
+
+#define WEFT__WAIT_MAP(XX)                                                                         \
+    XX(NONE, "unknown wait reason", 0)                                                             \
+    XX(CHAN_RECV, "chan receive", WEFT__WAIT_CANCELABLE)                                           \
+    XX(CHAN_SEND, "chan send", WEFT__WAIT_CANCELABLE)                                              \
+    XX(CHAN_RECV_NIL, "chan receive (nil chan)", WEFT__WAIT_CANCELABLE)                            \
+    XX(CHAN_SEND_NIL, "chan send (nil chan)", WEFT__WAIT_CANCELABLE)                               \
+    XX(SELECT, "select", WEFT__WAIT_CANCELABLE)                                                    \
+    XX(SELECT_NONE, "select (no cases)", WEFT__WAIT_CANCELABLE)                                    \
+    XX(MUTEX, "sync.Mutex.Lock", 0)                                                                \
+    XX(RWMUTEX_READ, "sync.RWMutex.RLock", 0)                                                      \
+    XX(RWMUTEX_WRITE, "sync.RWMutex.Lock", 0)                                                      \
+    XX(COND, "sync.Cond.Wait", WEFT__WAIT_CANCELABLE)                                              \
+    XX(ONCE, "sync.Once.Do", 0)                                                                    \
+    XX(GROUP, "sync.WaitGroup.Wait", WEFT__WAIT_CANCELABLE)                                        \
+    XX(SEMA, "semacquire", WEFT__WAIT_CANCELABLE)                                                  \
+    XX(SLEEP, "sleep", WEFT__WAIT_CANCELABLE)                                                      \
+    XX(IO, "IO wait", WEFT__WAIT_CANCELABLE | WEFT__WAIT_OUTSIDE)                                  \
+    XX(WORK, "uv work wait", WEFT__WAIT_OUTSIDE)                                                   \
+    XX(PROCESS, "process wait", WEFT__WAIT_CANCELABLE | WEFT__WAIT_OUTSIDE)                        \
+    XX(HOG_LANE, "hog lane", WEFT__WAIT_SCHED)
+
+enum weft__reason {
+#define XX(name, text, flags) WEFT__WAIT_##name,
+    WEFT__WAIT_MAP(XX)
+#undef XX
+    WEFT__WAIT_COUNT
+};
+
+const char *weft__wait_text(unsigned reason);
+unsigned weft__wait_flags(unsigned reason);
+
+#endif
