@@ -26,11 +26,12 @@ enum {
     XX(COND, "sync.Cond.Wait", WEFT__WAIT_CANCELABLE)                                              \
     XX(ONCE, "sync.Once.Do", 0)                                                                    \
     XX(GROUP, "sync.WaitGroup.Wait", WEFT__WAIT_CANCELABLE)                                        \
+    XX(JOIN, "sync.WaitGroup.Wait", 0)                                                             \
     XX(SEMA, "semacquire", WEFT__WAIT_CANCELABLE)                                                  \
     XX(SLEEP, "sleep", WEFT__WAIT_CANCELABLE)                                                      \
     XX(IO, "IO wait", WEFT__WAIT_CANCELABLE | WEFT__WAIT_OUTSIDE)                                  \
     XX(WORK, "uv work wait", WEFT__WAIT_OUTSIDE)                                                   \
-    XX(PROCESS, "process wait", WEFT__WAIT_CANCELABLE | WEFT__WAIT_OUTSIDE)                        \
+    XX(PROCESS, "process wait", WEFT__WAIT_OUTSIDE)                                                \
     XX(HOG_LANE, "hog lane", WEFT__WAIT_SCHED)
 
 enum weft__reason {

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* clock.c - see clock.h. The scale of ticks is taken between init and the moment of asking, so it
+ * gets better the longer the program runs; no calibration loop delays the start. */
+#include "clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
+
+bool weft__clock_tsc, weft__clock_virtual;
+int64_t weft__clock_vnow;
+static int64_t base_ticks, base_nanos;
+
+int64_t weft__mono(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+int64_t weft__nanos(void)
+{
+    return weft__unlikely(weft__clock_virtual) ? weft__load_acq(&weft__clock_vnow) : weft__mono();
+}
+
+static bool tsc_is_invariant(void)
+{
+#ifdef __x86_64__
+    unsigned a, b, c, d;
+
+    return __get_cpuid(0x80000007, &a, &b, &c, &d) && (d & (1u << 8));
+#else
+    return false;
+#endif
+}
+
+void weft__clock_init(void)
+{
+    const char *mode = getenv("WEFT_CLOCK");
+
+    weft__clock_virtual = mode && strcmp(mode, "virtual") == 0;
+    weft__clock_tsc = !weft__clock_virtual && tsc_is_invariant();
+    if (weft__clock_virtual && weft__clock_vnow == 0)
+        weft__clock_vnow = weft__mono();
+    base_nanos = weft__nanos();
+    base_ticks = weft__ticks();
+}
+
+int64_t weft__ticks_to_nanos(int64_t ticks)
+{
+    int64_t now_ticks, now_nanos;
+
+    if (!weft__clock_tsc)
+        return ticks;
+    now_nanos = weft__nanos();
+    now_ticks = weft__ticks();
+    if (now_ticks <= base_ticks || now_nanos <= base_nanos)
+        return now_nanos;
+    return now_nanos - (int64_t)((double)(now_ticks - ticks) * (double)(now_nanos - base_nanos) /
+                                 (double)(now_ticks - base_ticks));
+}
+
+void weft__clock_advance(int64_t to)
+{
+    int64_t now = weft__load(&weft__clock_vnow);
+
+    while (now < to && !weft__cas(&weft__clock_vnow, &now, to))
+        ;
+}
+
+int64_t weft__thread_cpu(int tid_clock)
+{
+    struct timespec ts;
+
+    if (clock_gettime((clockid_t)tid_clock, &ts) != 0)
+        return 0;
+    return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* ctx.c - see ctx.h. */
+#include "ctx.h"
+
+#include <string.h>
+#if defined(WEFT__ASAN)
+#include <pthread.h>
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#elif defined(WEFT__TSAN)
+#include <sanitizer/tsan_interface.h>
+#endif
+
+void weft__ctx_jump(void **save_sp, void *to_sp);
+extern char weft__ctx_entry_resume[];
+
+void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color)
+{
+    void **sp = (void **)(hi - color);
+
+    weft__assert((hi - color) % 16 == 0 && lo < hi - color - 4096);
+    ctx->lo = lo;
+    ctx->hi = hi;
+    *--sp = NULL; /* keeps weft__ctx_entry's call aligned, and ends frame pointer walks */
+    *--sp = NULL;
+    sp -= WEFT__CTX_WORDS;
+    memset(sp, 0, WEFT__CTX_WORDS * sizeof(*sp));
+    sp[WEFT__CTX_PC] = weft__ctx_entry_resume;
+    ctx->sp = sp;
+#if defined(WEFT__ASAN)
+    ctx->fake = NULL;
+#elif defined(WEFT__TSAN)
+    ctx->fiber = __tsan_create_fiber(0);
+#endif
+}
+
+void weft__ctx_thread(weft__ctx *ctx)
+{
+    memset(ctx, 0, sizeof(*ctx));
+#if defined(WEFT__ASAN)
+    pthread_attr_t attr;
+    void *lo;
+    size_t size;
+
+    pthread_getattr_np(pthread_self(), &attr);
+    pthread_attr_getstack(&attr, &lo, &size);
+    pthread_attr_destroy(&attr);
+    ctx->lo = (uintptr_t)lo;
+    ctx->hi = (uintptr_t)lo + size;
+#elif defined(WEFT__TSAN)
+    ctx->fiber = __tsan_get_current_fiber();
+#endif
+}
+
+void weft__ctx_drop(weft__ctx *ctx)
+{
+#if defined(WEFT__ASAN)
+    __asan_unpoison_memory_region((void *)ctx->lo, ctx->hi - ctx->lo);
+#elif defined(WEFT__TSAN)
+    __tsan_destroy_fiber(ctx->fiber);
+    ctx->fiber = NULL;
+#endif
+    ctx->sp = NULL;
+}
+
+WEFT__NO_SANITIZE void weft__ctx_switch(weft__ctx *from, weft__ctx *to, bool last)
+{
+    (void)last;
+#if defined(WEFT__ASAN)
+    __sanitizer_start_switch_fiber(last ? NULL : &from->fake, (void *)to->lo, to->hi - to->lo);
+#elif defined(WEFT__TSAN)
+    __tsan_switch_to_fiber(to->fiber, 0);
+#endif
+    weft__ctx_jump(&from->sp, to->sp);
+#if defined(WEFT__ASAN)
+    __sanitizer_finish_switch_fiber(from->fake, NULL, NULL);
+#endif
+}
+
+WEFT__NO_SANITIZE void weft__ctx_started(weft__ctx *self)
+{
+    (void)self;
+#if defined(WEFT__ASAN)
+    __sanitizer_finish_switch_fiber(NULL, NULL, NULL);
+#endif
+}

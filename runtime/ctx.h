@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* ctx.h - contexts: a stack and, while it does not run, where it stands. ctx.c is the only caller
+ * of the assembly and tells the sanitizers and Valgrind of every switch. */
+#ifndef WEFT_CTX_H
+#define WEFT_CTX_H
+
+#include "base.h"
+
+typedef struct weft__ctx {
+    void *sp;         /* valid while the context does not run */
+    uintptr_t lo, hi; /* the stack, for walkers and sanitizers; 0 for a thread's own */
+#if defined(WEFT__ASAN)
+    void *fake;
+#elif defined(WEFT__TSAN)
+    void *fiber;
+#endif
+} weft__ctx;
+
+/* Offsets of the registers at a saved sp; ctx_x86_64.S has the drawing. */
+enum {
+    WEFT__CTX_R15 = 0,
+    WEFT__CTX_R14 = 1,
+    WEFT__CTX_R13 = 2,
+    WEFT__CTX_R12 = 3,
+    WEFT__CTX_BX = 4,
+    WEFT__CTX_BP = 5,
+    WEFT__CTX_PC = 6,
+    WEFT__CTX_WORDS = 7,
+};
+
+/* Makes ctx start in weft__task_main on the stack [lo, hi), less color bytes at its top. */
+void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color);
+/* A context for the calling thread's own stack. */
+void weft__ctx_thread(weft__ctx *ctx);
+void weft__ctx_drop(weft__ctx *ctx); /* of a context that runs no more */
+
+/* Runs to from here on; returns when something switches back to from. last: from never runs again. */
+void weft__ctx_switch(weft__ctx *from, weft__ctx *to, bool last);
+/* The first thing on a fresh stack. */
+void weft__ctx_started(weft__ctx *self);
+
+/* Where a fresh context starts; task.c. */
+void weft__task_main(void) WEFT__NORETURN;
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* fatal.c - the ways a program ends because of us: a message in Go's words, the tasks, status 2.
+ *
+ * WEFT_TRACEBACK, else GOTRACEBACK, says what is shown: none (the message), single and all (every
+ * task: C tasks share memory, so the others matter), crash (and SIGABRT, for a core). The process
+ * ends by _exit: exit() would run libuv's clean-up while workers still poll. */
+#include "observe.h"
+#include "park.h"
+#include "signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static uint32_t dying; /* atomic: the first to die speaks, others wait for the end */
+
+static const char *traceback(void)
+{
+    const char *s = getenv("WEFT_TRACEBACK");
+
+    if (!s)
+        s = getenv("GOTRACEBACK");
+    return s ? s : "all";
+}
+
+static bool traceback_none(void)
+{
+    const char *s = traceback();
+
+    return strcmp(s, "none") == 0 || strcmp(s, "0") == 0;
+}
+
+static WEFT__NORETURN void end(void)
+{
+    if (strcmp(traceback(), "crash") == 0) {
+        signal(SIGABRT, SIG_DFL);
+        raise(SIGABRT);
+    }
+    _exit(2);
+}
+
+static void say(const char *text, size_t n)
+{
+    while (n > 0) {
+        ssize_t done = write(STDERR_FILENO, text, n);
+
+        if (done < 0 && errno != EINTR)
+            return;
+        if (done > 0) {
+            text += done;
+            n -= (size_t)done;
+        }
+    }
+}
+
+/* One thread at a time, and only once: a second panic while the first prints waits for its end; a
+ * panic inside the report ends it. A report that hangs is cut by an alarm. */
+static void begin_dying(void)
+{
+    static pthread_t who;
+    uint32_t not = 0;
+
+    if (!weft__cas(&dying, &not, 1)) {
+        if (pthread_equal(who, pthread_self()))
+            end();
+        for (;;)
+            pause();
+    }
+    who = pthread_self();
+    signal(SIGALRM, SIG_DFL);
+    alarm(60);
+}
+
+static void die(const char *prefix, enum weft__dump_why why, const char *format, va_list ap)
+    WEFT__NORETURN WEFT__PRINTF(3, 0);
+
+static void die(const char *prefix, enum weft__dump_why why, const char *format, va_list ap)
+{
+    char text[512];
+    int n;
+
+    begin_dying();
+    n = snprintf(text, sizeof(text), "%s", prefix);
+    n += vsnprintf(text + n, sizeof(text) - (size_t)n - 2, format, ap);
+    if (n > (int)sizeof(text) - 3)
+        n = (int)sizeof(text) - 3;
+    text[n++] = '\n';
+    text[n++] = '\n';
+    say(text, (size_t)n);
+    if (!traceback_none() && weft__load(&weft__sched.running))
+        weft__hooks.explain(STDERR_FILENO, why);
+    end();
+}
+
+void weft__panic(const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    die("panic: ", WEFT__DUMP_PANIC, format, ap);
+}
+
+void weft__fatal(const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    die("fatal error: ", WEFT__DUMP_PANIC, format, ap);
+}
+
+static WEFT__NORETURN void fatal_because(enum weft__dump_why why, const char *format, ...)
+    WEFT__PRINTF(2, 3);
+
+static void fatal_because(enum weft__dump_why why, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    die("fatal error: ", why, format, ap);
+}
+
+void weft__assert_failed(const char *what, const char *file, int line)
+{
+    weft__fatal("weft: assertion failed: %s (%s:%d)", what, file, line);
+}
+
+void weft__deadlock(void)
+{
+    fatal_because(WEFT__DUMP_DEADLOCK, "all goroutines are asleep - deadlock!");
+}
+
+/* address: of the access that hit the guard; 0: found by the canary. */
+void weft__report_overflow(weft__task *t, uintptr_t address)
+{
+    char name[WEFT__NAME_MAX + 1];
+
+    weft__task_get_name(t, name);
+    fprintf(stderr,
+            "weft: stack of task %llu%s%s%s exceeds its %zu bytes (WEFT stack_size); entry %p\n"
+            "weft: address=%#llx stack=[%#llx, %#llx]\n",
+            (unsigned long long)t->id, name[0] ? " \"" : "", name, name[0] ? "\"" : "",
+            (size_t)(t->ctx.hi - t->ctx.lo), (void *)(uintptr_t)t->fn, (unsigned long long)address,
+            (unsigned long long)t->ctx.lo, (unsigned long long)t->ctx.hi);
+    weft__fatal("stack overflow");
+}
+
+void weft__signal_death(const char *name, int signo, uintptr_t pc, int code)
+{
+    char text[256];
+    int n;
+
+    begin_dying();
+    n = snprintf(text, sizeof(text), "%s\nPC=%#llx m=0 sigcode=%d\n\n", name,
+                 (unsigned long long)pc, code);
+    say(text, (size_t)n);
+    (void)signo;
+    weft__hooks.explain(STDERR_FILENO, WEFT__DUMP_SIGNAL);
+    end();
+}

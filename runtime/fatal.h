@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* fatal.h - for signals.c; the rest of fatal.c is declared in base.h and sched.h. */
+#ifndef WEFT_FATAL_H
+#define WEFT_FATAL_H
+
+#include "base.h"
+
+/* Go's report of a signal that ends the program: name, tasks, status 2. */
+void weft__signal_death(const char *name, int signo, uintptr_t pc, int code) WEFT__NORETURN;
+
+#endif

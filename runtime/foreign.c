@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* foreign.c - threads of the program that are not ours. The first call that needs it gives such a
+ * thread a record of its own; it waits on a futex, and shows in dumps as locked to its thread.
+ * The record goes back when the thread ends. While one is registered nothing is a deadlock. */
+#include "observe.h"
+#include "park.h"
+#include "sched.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static bool forked; /* in a child that has only the forking thread */
+
+static void detach(void *arg)
+{
+    weft__worker *w = arg;
+
+    if (forked)
+        return;
+    weft__task_foreign_free(w->task);
+    weft__sub(&weft__sched.outside, 1);
+    weft__self_set(NULL);
+    weft__free(w);
+}
+
+static void in_child(void)
+{
+    forked = true;
+    weft__self_set(NULL);
+}
+
+static void init(void)
+{
+    pthread_key_create(&key, detach);
+    pthread_atfork(NULL, NULL, in_child);
+}
+
+void weft__foreign_init(void)
+{
+    pthread_once(&once, init);
+}
+
+/* weft_run's thread speaks for itself no more; its record must not outlive the run. */
+void weft__foreign_leave(void)
+{
+    weft__worker *w = weft__self();
+
+    if (!w || !w->foreign)
+        return;
+    pthread_setspecific(key, NULL);
+    detach(w);
+}
+
+weft__worker *weft__attach(const char *call)
+{
+    weft__worker *w;
+
+    if (forked)
+        weft__panic("weft: %s called in a forked child: only the forking thread lives there", call);
+    if (!weft__load_acq(&weft__sched.running))
+        weft__panic("weft: %s called outside weft_run", call);
+    w = weft__alloc(1, sizeof(*w));
+    w->foreign = true;
+    w->in_rt = 1;
+    w->fd_syscall = -1;
+    w->tid = (int)syscall(SYS_gettid);
+    w->random = (uint64_t)w->tid * UINT64_C(0x9e3779b97f4a7c15);
+    w->task = weft__task_foreign();
+    w->task->pin = w;
+    weft__add(&weft__sched.outside, 1);
+    pthread_setspecific(key, w);
+    weft__self_set(w);
+    return w;
+}
+
+/* As the scheduler does for its tasks: the new state first, then the epoch (observe.h). */
+static void resumed(weft__task *t)
+{
+    weft__store(&t->state, WEFT__RUNNING);
+    weft__fence_light();
+    if (weft__unrecorded(t, weft__load_acq(&weft__epoch)))
+        weft__hooks.record(t, false);
+}
+
+/* Sleeps until the wait of t, the caller, is claimed and t made ready. At the deadline it claims
+ * for itself. */
+void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline)
+{
+    int64_t left = -1;
+
+    while (weft__load_acq(&t->state) == WEFT__PARKED) {
+        if (deadline != WEFT_FOREVER) {
+            left = deadline - weft__nanos();
+            if (left <= 0 && weft__claim(t, ticket, WEFT_ETIMEDOUT))
+                break;
+            if (left <= 0) { /* claimed by another, who is about to make us ready */
+                deadline = WEFT_FOREVER;
+                left = -1;
+            }
+        }
+        weft__futex_wait(&t->state, WEFT__PARKED, left);
+    }
+    resumed(t);
+}
+
+/* After the store of its state; t may be gone, but its memory never is. */
+void weft__foreign_wake(weft__task *t)
+{
+    weft__futex_wake(&t->state, 1);
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* group.c - groups of tasks: count, first error, deadline, cancellation.
+ *
+ * Lock: g->_lock (rank GROUP, parent before child) guards every field, the tasks linked on
+ * _tasks and the groups linked on _children. _state has CANCELED. A group hangs below the group of
+ * the task that first starts a task in it, from then until it was waited for.
+ *
+ * Cancel marks tasks, fences heavily, and ends their open waits; park opens its ticket, fences
+ * lightly and looks at the mark (park.c). */
+#include "group.h"
+
+#include "park.h"
+
+#include <string.h>
+
+_Static_assert(sizeof(weft_group) == 80, "part of the ABI");
+
+enum { CANCELED = 1, LINKED = 2 };
+
+struct deadline {
+    weft__timer timer;
+    weft_group *group;
+};
+
+static inline weft__waitq *queue(weft_group *g)
+{
+    return (weft__waitq *)g->_waiters;
+}
+
+/* Below the group of t, which cannot end before t waited for g. */
+static void link_parent(weft_group *g, weft__task *t)
+{
+    weft_group *parent = t->group;
+    bool canceled;
+
+    if (!parent || parent == g)
+        return;
+    weft__lock(&parent->_lock);
+    g->_parent = parent;
+    g->_prev = NULL;
+    g->_next = parent->_children;
+    if (g->_next)
+        g->_next->_prev = g;
+    parent->_children = g;
+    canceled = parent->_state & CANCELED;
+    weft__unlock(&parent->_lock);
+    if (canceled)
+        weft__or(&g->_state, CANCELED);
+}
+
+static void unlink_parent(weft_group *g)
+{
+    weft_group *parent = g->_parent;
+
+    if (!parent)
+        return;
+    weft__lock(&parent->_lock);
+    if (g->_prev)
+        g->_prev->_next = g->_next;
+    else
+        parent->_children = g->_next;
+    if (g->_next)
+        g->_next->_prev = g->_prev;
+    weft__unlock(&parent->_lock);
+    g->_parent = NULL;
+}
+
+void weft_group_go(weft_group *g, weft_main_fn *fn, void *arg)
+{
+    weft__worker *w = weft__enter("weft_group_go");
+    weft__task *t = weft__task_new(w->p, NULL, (weft_task_fn *)(void *)fn, arg), *first;
+
+    if (!(weft__load(&g->_state) & LINKED) && !(weft__or(&g->_state, LINKED) & LINKED))
+        link_parent(g, w->task);
+    t->flags |= WEFT__JOINS;
+    weft__lock(&g->_lock);
+    first = g->_tasks;
+    t->group = g;
+    t->group_prev = NULL;
+    t->group_next = first;
+    if (first)
+        first->group_prev = t;
+    g->_tasks = t;
+    g->_count++;
+    weft__store(&t->canceled, weft__load(&g->_state) & CANCELED ? 1u : 0u);
+    weft__unlock(&g->_lock);
+    weft__spawn(w, t, (uintptr_t)__builtin_return_address(0));
+    weft__exit();
+}
+
+/* Unlinks t; wakes those that wait when it was the last. They may free the group at once. */
+void weft__group_leave(weft__task *t, int result)
+{
+    weft_group *g = t->group;
+    weft__waitq woken = {NULL, NULL};
+    weft__waiter *wt;
+
+    weft__enter("a task's end");
+    weft__lock(&g->_lock);
+    if (t->group_prev)
+        t->group_prev->group_next = t->group_next;
+    else
+        g->_tasks = t->group_next;
+    if (t->group_next)
+        t->group_next->group_prev = t->group_prev;
+    t->group = NULL;
+    if (result != 0 && g->_err == 0)
+        g->_err = result;
+    if (--g->_count == 0) {
+        while ((wt = weft__waitq_claim(queue(g), 0)) != NULL)
+            weft__waitq_push(&woken, wt);
+    }
+    weft__unlock(&g->_lock);
+    while ((wt = weft__waitq_pop(&woken)) != NULL)
+        weft__ready(wt->task);
+    weft__exit();
+}
+
+/* Marks all that is below g. */
+static void mark(weft_group *g)
+{
+    weft__lock(&g->_lock);
+    weft__or(&g->_state, CANCELED);
+    for (weft__task *t = g->_tasks; t; t = t->group_next)
+        weft__store(&t->canceled, 1);
+    for (weft_group *c = g->_children; c; c = c->_next)
+        mark(c);
+    weft__unlock(&g->_lock);
+}
+
+/* Wakes all that is below g. Ready under the lock: GROUP ranks below OBJECT. */
+static void wake(weft_group *g)
+{
+    weft__lock(&g->_lock);
+    for (weft__task *t = g->_tasks; t; t = t->group_next)
+        weft__cancel(t);
+    for (weft_group *c = g->_children; c; c = c->_next)
+        wake(c);
+    weft__unlock(&g->_lock);
+}
+
+static void cancel(weft_group *g)
+{
+    mark(g);
+    weft__fence_heavy();
+    wake(g);
+}
+
+void weft_group_cancel(weft_group *g)
+{
+    weft__enter("weft_group_cancel");
+    cancel(g);
+    weft__exit();
+}
+
+static void deadline_passed(weft__timer *timer, uint64_t arg, int64_t now)
+{
+    (void)arg;
+    (void)now;
+    cancel(weft__container_of(timer, struct deadline, timer)->group);
+}
+
+void weft_group_deadline(weft_group *g, weft_time when)
+{
+    struct deadline *d;
+
+    weft__enter("weft_group_deadline");
+    d = g->_timer;
+    if (!d) {
+        d = weft__alloc(1, sizeof(*d));
+        d->timer.fire = deadline_passed;
+        d->group = g;
+        g->_timer = d;
+    }
+    weft__timer_disarm_wait(&d->timer);
+    if (when <= weft__nanos())
+        cancel(g);
+    else if (when != WEFT_FOREVER)
+        weft__timer_arm(&d->timer, when, 0);
+    weft__exit();
+}
+
+static void timer_end(weft_group *g)
+{
+    struct deadline *d = g->_timer;
+
+    if (!d)
+        return;
+    weft__timer_disarm_wait(&d->timer);
+    weft__free(d);
+    g->_timer = NULL;
+}
+
+/* Nothing of the runtime refers to g afterwards. */
+static int all_done(weft_group *g)
+{
+    timer_end(g);
+    unlink_parent(g);
+    weft__and(&g->_state, ~(uint32_t)LINKED);
+    return g->_err;
+}
+
+static int wait_for_all(weft_group *g, enum weft__reason why, weft_time deadline)
+{
+    weft__worker *w = weft__enter("weft_group_wait");
+    weft__waiter wt;
+    int rc = 0;
+
+    weft__lock(&g->_lock);
+    if (g->_count == 0) {
+        weft__unlock(&g->_lock);
+    } else {
+        weft__waiter_init(&wt, w->task);
+        weft__waitq_push(queue(g), &wt);
+        rc = weft__park_unlock(why, g, &g->_lock, deadline);
+        if (rc < 0) {
+            weft__lock(&g->_lock);
+            weft__waitq_remove(queue(g), &wt);
+            weft__unlock(&g->_lock);
+        }
+    }
+    if (rc == 0)
+        rc = all_done(g);
+    weft__exit();
+    return rc;
+}
+
+int weft_group_wait_until(weft_group *g, weft_time deadline)
+{
+    return wait_for_all(g, WEFT__WAIT_GROUP, deadline);
+}
+
+int weft_group_join(weft_group *g)
+{
+    return wait_for_all(g, WEFT__WAIT_JOIN, WEFT_FOREVER);
+}
+
+bool weft_group_is_canceled(const weft_group *g)
+{
+    return weft__load(&g->_state) & CANCELED;
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+/* monitor.c - takes processors from threads whose task hogs or blocks, and keeps the hog lane.
+ *
+ * Evidence, cheapest first: the processor's tick has not moved for the limit; the thread burnt CPU
+ * for most of it (a hog), or sits in a system call (blocked). A thread that did neither was
+ * descheduled by the kernel: it gets four times the limit. Wall time alone is no ground.
+ *
+ * Entry functions taken from HOG_TAKES times with CPU evidence are known hogs: tasks that start in
+ * them need one of few lane slots, given back at their first wait, and are taken from after 1 ms.
+ * Slots grow by one a second only while none turned over, else endless hogs would starve the lane.
+ *
+ * Runs every millisecond while anything does; asleep when everything is idle. */
+#include "monitor.h"
+
+#include "observe.h"
+#include "park.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MS INT64_C(1000000)
+
+enum { SITES = 256, HOG_TAKES = 4, IDLE_ROUNDS = 20 };
+
+struct site {
+    weft_task_fn *fn; /* atomic */
+    uint32_t takes;   /* atomic */
+};
+
+uint32_t weft__hog_sites;
+static struct site sites[SITES];
+
+/* Lock: rank OBJECT, since leaving the lane makes the next one ready. */
+static struct {
+    uint32_t lock;
+    uint32_t used, slots;
+    uint32_t turned; /* slots given back since the last growth */
+    weft__task *head, *tail;
+} lane;
+
+static struct {
+    pthread_t thread;
+    bool stop; /* atomic */
+    int64_t grown, trimmed;
+    int64_t backoff, last_blocked; /* between two takes that need a new thread */
+} monitor;
+
+/* Hogs ----------------------------------------------------------------------------------------- */
+
+static struct site *site_of(weft_task_fn *fn, bool add)
+{
+    uintptr_t h = ((uintptr_t)fn >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 40;
+
+    for (unsigned i = 0; i < 16; i++) {
+        struct site *s = &sites[(h + i) % SITES];
+        weft_task_fn *have = weft__load_acq(&s->fn);
+
+        if (!have && add && weft__cas(&s->fn, &have, fn))
+            return s;
+        if (have == fn)
+            return s;
+        if (!have)
+            return NULL;
+    }
+    return NULL;
+}
+
+static bool is_hog(weft_task_fn *fn)
+{
+    const struct site *s = weft__monitor_knows_hogs() ? site_of(fn, false) : NULL;
+
+    return s && weft__load(&s->takes) >= HOG_TAKES;
+}
+
+static void burned(weft_task_fn *fn)
+{
+    struct site *s = site_of(fn, true);
+
+    if (s && weft__add(&s->takes, 1) == HOG_TAKES - 1)
+        weft__add(&weft__hog_sites, 1);
+}
+
+bool weft__lane_admit(weft__task *t)
+{
+    bool admitted;
+
+    if (!is_hog(t->fn))
+        return true;
+    weft__lock(&lane.lock);
+    admitted = lane.used < lane.slots;
+    if (admitted) {
+        lane.used++;
+        t->flags |= WEFT__LANE;
+    } else {
+        t->next = NULL;
+        if (lane.tail)
+            lane.tail->next = t;
+        else
+            lane.head = t;
+        lane.tail = t;
+        weft__store(&t->since, weft__ticks());
+        weft__store(&t->reason, WEFT__WAIT_HOG_LANE);
+    }
+    weft__unlock(&lane.lock);
+    return admitted;
+}
+
+/* The next one in the lane, if there is room; it brings its slot with it. Under the lock. */
+static weft__task *lane_next(void)
+{
+    weft__task *t = lane.head;
+
+    if (!t || lane.used >= lane.slots)
+        return NULL;
+    lane.head = t->next;
+    if (!lane.head)
+        lane.tail = NULL;
+    lane.used++;
+    t->flags |= WEFT__LANE | WEFT__STARTED;
+    weft__store(&t->reason, WEFT__WAIT_NONE);
+    return t;
+}
+
+static void lane_run(weft__task *t)
+{
+    if (!t)
+        return;
+    weft__global_push(t);
+    weft__fence_full();
+    weft__wake_one();
+}
+
+void weft__lane_leave(weft__task *t)
+{
+    weft__task *next;
+
+    t->flags &= (uint8_t)~WEFT__LANE;
+    weft__lock(&lane.lock);
+    lane.used--;
+    lane.turned++;
+    next = lane_next();
+    weft__unlock(&lane.lock);
+    lane_run(next);
+}
+
+void weft__lane_clear(void)
+{
+    lane.head = lane.tail = NULL;
+    lane.used = 0;
+    lane.slots = 2 * (uint32_t)weft__sched.nprocs;
+}
+
+static void lane_grow(int64_t now)
+{
+    weft__task *next = NULL;
+
+    if (now - monitor.grown < 1000 * MS)
+        return;
+    monitor.grown = now;
+    weft__lock(&lane.lock);
+    if (lane.head && lane.turned == 0 && lane.slots < 16 * (uint32_t)weft__sched.nprocs) {
+        lane.slots++;
+        next = lane_next();
+    }
+    lane.turned = 0;
+    weft__unlock(&lane.lock);
+    lane_run(next);
+}
+
+/* Taking --------------------------------------------------------------------------------------- */
+
+/* A thread without a processor should not keep those that have one from the CPU: a long slice
+ * lets the kernel put it behind them at every wake-up (EEVDF, Linux 6.12; elsewhere ignored). */
+static void set_slice(weft__worker *w, int64_t ns)
+{
+#ifdef SYS_sched_setattr
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } attr = {.size = sizeof(attr), .runtime = (uint64_t)ns};
+
+    syscall(SYS_sched_setattr, w->tid, &attr, 0);
+#else
+    (void)w;
+    (void)ns;
+#endif
+}
+
+/* Like the worker, for a processor it is given: short slices wake up sooner. */
+static void give(weft__proc *p, weft__worker *w)
+{
+    set_slice(w, MS / 10);
+    weft__proc_give(p, w);
+}
+
+static void spare_back(weft__worker *w)
+{
+    weft__lock(&weft__sched.lock);
+    w->next = weft__sched.spares;
+    weft__sched.spares = w;
+    weft__sched.nspares++;
+    weft__unlock(&weft__sched.lock);
+}
+
+/* The other half of weft__enter; sched.h has the argument. */
+static bool take(weft__proc *p, weft__worker *w, bool burnt)
+{
+    weft__worker *spare = weft__spare_get();
+    weft__task *t;
+    bool taken = false;
+
+    if (!spare)
+        return false;
+    weft__lock(&w->lk);
+    if (w->p == p && !w->lost) {
+        weft__store(&w->take, 1);
+        weft__fence_heavy();
+        t = weft__load(&w->task);
+        if (weft__load_acq(&w->in_rt) == 0 && t) {
+            w->lost = 1;
+            weft__store(&w->p, NULL);
+            weft__store(&t->state, WEFT__LOST);
+            weft__store(&p->owner, NULL);
+            weft__add(&weft__sched.nlost, 1);
+            if (burnt)
+                burned(t->fn);
+            taken = true;
+        } else {
+            weft__store(&w->take, 0);
+        }
+    }
+    weft__unlock(&w->lk);
+    if (!taken) {
+        spare_back(spare);
+        return false;
+    }
+    set_slice(w, burnt ? 100 * MS : MS / 10);
+    give(p, spare);
+    return true;
+}
+
+static bool in_a_call(weft__worker *w)
+{
+    char text[64], path[64];
+    ssize_t n;
+
+    if (w->fd_syscall < 0) {
+        snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", w->tid);
+        w->fd_syscall = open(path, O_RDONLY | O_CLOEXEC);
+    }
+    n = w->fd_syscall < 0 ? -1 : pread(w->fd_syscall, text, sizeof(text) - 1, 0);
+    if (n <= 0)
+        return true; /* not allowed to look: then time decides */
+    text[n] = 0;
+    return strncmp(text, "running", 7) != 0 && text[0] != '-';
+}
+
+/* New threads come at once at first, then ever slower: a thousand blocked calls need no thousand
+ * threads within a second. */
+static bool thread_allowed(int64_t now)
+{
+    if (weft__load(&weft__sched.nspares) > 0)
+        return true;
+    if (weft__load(&weft__sched.nthreads) < 16 + 4 * (uint32_t)weft__sched.nprocs)
+        return true;
+    if (weft__load(&weft__sched.nthreads) >= (uint32_t)weft__sched.max_threads) {
+        if (!weft__sched.capped) {
+            weft__store(&weft__sched.capped, true);
+            fprintf(stderr,
+                    "weft: %d threads sit in calls or loops without a processor; "
+                    "tasks that block or hog from now on keep theirs\n",
+                    weft__sched.max_threads);
+        }
+        return false;
+    }
+    if (now - monitor.last_blocked > 4 * monitor.backoff)
+        monitor.backoff = 10 * MS;
+    if (now - monitor.last_blocked < monitor.backoff)
+        return false;
+    monitor.last_blocked = now;
+    monitor.backoff = monitor.backoff >= 500 * MS ? 1000 * MS : 2 * monitor.backoff;
+    return true;
+}
+
+static void note(weft__proc *p, weft__worker *w, uint32_t tick, int64_t now)
+{
+    p->seen_tick = tick;
+    p->seen_owner = w;
+    p->seen = now;
+    p->cpu0 = weft__thread_cpu(w->cpu_clock);
+}
+
+/* Something waits in p while its task goes on: let an idle processor have it. */
+static void help(weft__proc *p)
+{
+    if (weft__load(&weft__sched.nidle) == 0 || weft__runq_empty(&p->runq))
+        return;
+    weft__store_rel(&p->runq.next_stale, 1);
+    weft__fence_full();
+    weft__wake_one();
+}
+
+static void look(weft__proc *p, int64_t now)
+{
+    weft__worker *w = weft__load_acq(&p->owner);
+    weft__task *t;
+    uint32_t tick = weft__load(&p->tick);
+    int64_t limit, cpu;
+    bool burnt;
+
+    if (!w || weft__load(&w->tid) == 0)
+        return;
+    if (tick != p->seen_tick || w != p->seen_owner) {
+        note(p, w, tick, now);
+        return;
+    }
+    help(p);
+    t = weft__load(&w->task);
+    if (!weft__sched.handoff || weft__load(&w->in_rt) || !t)
+        return;
+    limit = is_hog(weft__load(&t->fn)) ? MS : 10 * MS;
+    if (now - p->seen < limit)
+        return;
+    cpu = weft__thread_cpu(w->cpu_clock) - p->cpu0;
+    burnt = cpu >= limit * 8 / 10;
+    if (!burnt && !in_a_call(w) && now - p->seen < 4 * limit)
+        return;
+    if (!burnt && cpu > 0 && now - p->seen < limit)
+        return;
+    if (thread_allowed(now) && take(p, w, burnt))
+        weft__store(&p->seen_owner, NULL);
+}
+
+static bool everyone_idle(void)
+{
+    return weft__load_seq(&weft__sched.nidle) == (uint32_t)weft__sched.nprocs &&
+           weft__load_seq(&weft__sched.nlost) == 0;
+}
+
+void weft__monitor_kick(void)
+{
+    if (weft__unlikely(weft__load(&weft__sched.monitor_asleep)) &&
+        weft__xchg(&weft__sched.monitor_asleep, 0))
+        weft__futex_wake(&weft__sched.monitor_asleep, 1);
+}
+
+static void doze(void)
+{
+    weft__store_seq(&weft__sched.monitor_asleep, 1);
+    weft__fence_heavy();
+    while (weft__load_acq(&weft__sched.monitor_asleep) && everyone_idle() &&
+           !weft__load(&monitor.stop))
+        weft__futex_wait(&weft__sched.monitor_asleep, 1, -1);
+    weft__store_seq(&weft__sched.monitor_asleep, 0);
+}
+
+static void *monitor_main(void *arg)
+{
+    int idle_rounds = 0;
+
+    (void)arg;
+    prctl(PR_SET_NAME, "weft-monitor");
+    prctl(PR_SET_TIMERSLACK, 1000UL);
+    while (!weft__load_acq(&monitor.stop)) {
+        int64_t now = weft__mono();
+
+        for (int i = 0; i < weft__sched.nprocs; i++)
+            look(&weft__sched.procs[i], now);
+        lane_grow(now);
+        idle_rounds = everyone_idle() ? idle_rounds + 1 : 0;
+        if (idle_rounds >= IDLE_ROUNDS) {
+            weft__tasks_trim();
+            doze();
+            idle_rounds = 0;
+        }
+        usleep(weft__monitor_knows_hogs() ? 500 : 1000);
+    }
+    return NULL;
+}
+
+void weft__monitor_start(void)
+{
+    monitor.stop = false;
+    monitor.backoff = 10 * MS;
+    monitor.last_blocked = 0;
+    weft__lane_clear();
+    if (pthread_create(&monitor.thread, NULL, monitor_main, NULL) != 0)
+        weft__fatal("cannot start the monitor thread");
+}
+
+void weft__monitor_stop(void)
+{
+    weft__store_rel(&monitor.stop, true);
+    weft__store_seq(&weft__sched.monitor_asleep, 0);
+    weft__futex_wake(&weft__sched.monitor_asleep, 1);
+    pthread_join(monitor.thread, NULL);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* monitor.h - the thread that watches processors, and the hog lane. */
+#ifndef WEFT_MONITOR_H
+#define WEFT_MONITOR_H
+
+#include "sched.h"
+
+extern uint32_t weft__hog_sites; /* atomic: entry functions known to hog */
+
+static inline bool weft__monitor_knows_hogs(void)
+{
+    return weft__load(&weft__hog_sites) > 0;
+}
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* mutex.h - for cond.c and profiles/: who holds a mutex. */
+#ifndef WEFT_MUTEX_INTERNAL_H
+#define WEFT_MUTEX_INTERNAL_H
+
+#include "park.h"
+
+#include <weft/sync.h>
+
+/* The caller is in the runtime; site is where the lock was asked for. */
+void weft__mutex_lock_at(weft_mutex *m, void *site);
+void weft__mutex_unlock_in(weft_mutex *m);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* netpoll.h - what the scheduler asks of an event loop. uv_loop.c implements it on libuv.
+ *
+ * A loop belongs to its processor. It may change threads, one owner at a time, but never while
+ * weft__loop_poll is on the stack. Callbacks only make tasks ready: no task runs inside one. */
+#ifndef WEFT_NETPOLL_H
+#define WEFT_NETPOLL_H
+
+#include "base.h"
+
+typedef struct weft__loop weft__loop;
+
+weft__loop *weft__loop_new(void);
+void weft__loop_free(weft__loop *l); /* closes what is still open in it */
+/* Runs what is due; waits for it at most timeout_ns (0: not at all, < 0: until woken). */
+void weft__loop_poll(weft__loop *l, int64_t timeout_ns);
+/* Ends a wait in weft__loop_poll, now or the next one. Any thread. */
+void weft__loop_wake(weft__loop *l);
+bool weft__loop_busy(const weft__loop *l); /* has anything but its own handles */
+
+#endif

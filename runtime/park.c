@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* park.c - see park.h.
+ *
+ * The ticket decides among racing wakers (the object, the deadline, cancellation). It is odd while
+ * a wait is open and goes up by one when it opens and when it is claimed, so a stale waker, with
+ * the ticket of an earlier wait, can never hit a later one.
+ *
+ * Order in park: the wait is written, state is PARKED, the ticket opens, canceled is read, the
+ * deadline is armed, the stack is left, on_cpu is cleared, the object's lock is released. Order in
+ * cancel: canceled is written, a heavy fence, the ticket is read. So a cancellation finds the open
+ * ticket, or park finds the cancellation. */
+#include "park.h"
+
+#include "observe.h"
+
+static const struct {
+    const char *text;
+    unsigned flags;
+} reasons[] = {
+#define XX(name, text, flags) {text, flags},
+    WEFT__WAIT_MAP(XX)
+#undef XX
+};
+
+const char *weft__wait_text(unsigned reason)
+{
+    return reasons[reason < WEFT__WAIT_COUNT ? reason : 0].text;
+}
+
+unsigned weft__wait_flags(unsigned reason)
+{
+    return reasons[reason < WEFT__WAIT_COUNT ? reason : 0].flags;
+}
+
+void weft__waitq_push(weft__waitq *q, weft__waiter *wt)
+{
+    wt->next = NULL;
+    wt->prev = q->tail;
+    if (q->tail)
+        q->tail->next = wt;
+    else
+        q->head = wt;
+    q->tail = wt;
+    wt->queued = true;
+}
+
+void weft__waitq_push_front(weft__waitq *q, weft__waiter *wt)
+{
+    wt->prev = NULL;
+    wt->next = q->head;
+    if (q->head)
+        q->head->prev = wt;
+    else
+        q->tail = wt;
+    q->head = wt;
+    wt->queued = true;
+}
+
+void weft__waitq_remove(weft__waitq *q, weft__waiter *wt)
+{
+    if (!wt->queued)
+        return;
+    if (wt->prev)
+        wt->prev->next = wt->next;
+    else
+        q->head = wt->next;
+    if (wt->next)
+        wt->next->prev = wt->prev;
+    else
+        q->tail = wt->prev;
+    wt->queued = false;
+}
+
+weft__waiter *weft__waitq_pop(weft__waitq *q)
+{
+    weft__waiter *wt = q->head;
+
+    if (wt)
+        weft__waitq_remove(q, wt);
+    return wt;
+}
+
+void weft__waiter_init(weft__waiter *wt, weft__task *t)
+{
+    wt->task = t;
+    wt->ticket = t->ticket + 1;
+    wt->queued = false;
+}
+
+weft__waiter *weft__waitq_claim(weft__waitq *q, int result)
+{
+    weft__waiter *wt;
+
+    while ((wt = weft__waitq_pop(q)) != NULL) {
+        if (weft__claim(wt->task, wt->ticket, result))
+            return wt;
+    }
+    return NULL;
+}
+
+bool weft__claim(weft__task *t, uint64_t ticket, int result)
+{
+    weft__check(ticket & 1);
+    weft__chaos();
+    if (!weft__cas(&t->ticket, &ticket, ticket + 1))
+        return false;
+    t->result = result;
+    return true;
+}
+
+void weft__ready(weft__task *t)
+{
+    weft__worker *w = weft__self();
+
+    weft__check(!(weft__load(&t->ticket) & 1));
+    weft__store(&t->ready_epoch, weft__load_acq(&weft__epoch));
+    if (t->flags & WEFT__FOREIGN) {
+        weft__store_rel(&t->state, WEFT__RUNNABLE);
+        weft__foreign_wake(t);
+        return;
+    }
+    weft__store_rel(&t->state, WEFT__RUNNABLE);
+    if (w && weft__likely(w->p != NULL) && weft__load(&w->in_rt)) {
+        bool alone = weft__runq_empty(&w->p->runq);
+
+        weft__runq_push(&w->p->runq, t,
+                        w->task && !(weft__sched.chaos && weft__random(w) % 4 == 0));
+        if (!alone)
+            weft__wake_one();
+        return;
+    }
+    weft__global_push(t);
+    weft__fence_full();
+    weft__wake_one();
+}
+
+void weft__cancel(weft__task *t)
+{
+    uint64_t ticket = weft__load_acq(&t->ticket);
+
+    if ((ticket & 1) && (weft__wait_flags(weft__load(&t->reason)) & WEFT__WAIT_CANCELABLE) &&
+        weft__claim(t, ticket, WEFT_ECANCELED))
+        weft__ready(t);
+}
+
+/* Writes the wait and opens its ticket. */
+static uint64_t wait_open(weft__task *t, enum weft__reason why, const void *object)
+{
+    uint64_t ticket = t->ticket + 1;
+
+    weft__store(&t->reason, (uint8_t)why);
+    weft__store(&t->object, object);
+    weft__store(&t->since, weft__ticks());
+    weft__store(&t->state, WEFT__PARKED);
+    weft__store_rel(&t->ticket, ticket);
+    weft__fence_light();
+    return ticket;
+}
+
+/* The wait is over before it began. */
+static int wait_skip(weft__task *t, weft__after *after, void *arg)
+{
+    weft__store(&t->state, WEFT__RUNNING);
+    if (after)
+        after(arg);
+    return t->result;
+}
+
+int weft__park(enum weft__reason why, const void *object, weft__after *after, void *arg,
+               weft_time deadline)
+{
+    weft__worker *w = weft__self();
+    weft__task *t = w->task;
+    uint64_t ticket = wait_open(t, why, object);
+
+    weft__chaos();
+    if (weft__unlikely(weft__load(&t->canceled)) &&
+        (weft__wait_flags(why) & WEFT__WAIT_CANCELABLE) && weft__claim(t, ticket, WEFT_ECANCELED))
+        return wait_skip(t, after, arg);
+    if (deadline != WEFT_FOREVER) {
+        if ((deadline == WEFT_NOW || deadline <= weft__nanos()) &&
+            weft__claim(t, ticket, WEFT_ETIMEDOUT))
+            return wait_skip(t, after, arg);
+        if (!w->foreign)
+            weft__timer_arm(&t->timer, deadline, ticket);
+    }
+    if (weft__unlikely(w->foreign)) {
+        if (after)
+            after(arg);
+        weft__foreign_wait(t, ticket, deadline);
+    } else {
+        w->after = after;
+        w->after_arg = arg;
+        weft__switch_away(w, WEFT__LEAVE_PARK);
+        if (deadline != WEFT_FOREVER)
+            weft__timer_disarm(&t->timer);
+    }
+    return t->result;
+}
+
+static void unlock_one(void *lock)
+{
+    weft__unlock(lock);
+}
+
+int weft__park_unlock(enum weft__reason why, const void *object, uint32_t *lock,
+                      weft_time deadline)
+{
+    return weft__park(why, object, unlock_one, lock, deadline);
+}
+
+/* Lets other threads in between two steps that race. Inside the runtime nothing may yield, so this
+ * only burns a random time, now and then one long enough for another thread to run. */
+WEFT__NOINLINE void weft__chaos_slow(void)
+{
+    weft__worker *w = weft__self();
+    uint64_t r = w ? weft__random(w) : 0;
+
+    if (r % 16 == 0) {
+        for (uint64_t i = 0; i < (r >> 8) % 2000; i++)
+            weft__pause();
+    }
+}

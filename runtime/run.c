@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/* run.c - weft_run: from a plain thread to a running set of processors and back.
+ *
+ * The calling thread runs no task. It starts the workers, waits for the main task's end, and is
+ * meanwhile where signals land: workers block them all, since a handler on a task's small stack,
+ * or in the middle of a switch, would be the end of it; and TSan delays signals per task, so that
+ * a SIGCHLD caught over a task that then waits would tell nobody of the child's end. */
+#include "monitor.h"
+#include "observe.h"
+#include "park.h"
+#include "signals.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { ALTSTACK = 64 << 10 };
+
+/* Processors ----------------------------------------------------------------------------------- */
+
+/* CPUs that the quota of this process's cgroup (v2) is worth, rounded up; 0: no quota. */
+static int cgroup_quota(void)
+{
+    char line[4096], path[4200], *group = NULL;
+    long quota = 0, period = 0;
+    FILE *f = fopen("/proc/self/cgroup", "re");
+
+    while (f && fgets(line, sizeof(line), f)) {
+        if (strncmp(line, "0::", 3) == 0) {
+            line[strcspn(line, "\n")] = 0;
+            group = line + 3;
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+    if (!group)
+        return 0;
+    snprintf(path, sizeof(path), "/sys/fs/cgroup%s/cpu.max", group);
+    f = fopen(path, "re");
+    if (!f)
+        return 0;
+    if (fscanf(f, "%ld %ld", &quota, &period) != 2 || period <= 0)
+        quota = 0;
+    fclose(f);
+    return quota > 0 ? (int)((quota + period - 1) / period) : 0;
+}
+
+static int procs_allowed(void)
+{
+    const char *env = getenv("WEFT_PROCS");
+    int quota = cgroup_quota(), n = 0;
+    cpu_set_t set;
+
+    if (env && atoi(env) > 0)
+        return atoi(env);
+    if (sched_getaffinity(0, sizeof(set), &set) == 0)
+        n = CPU_COUNT(&set);
+    if (quota > 0 && quota < n)
+        n = quota;
+    return n > 0 ? n : 1;
+}
+
+static void procs_make(int n)
+{
+    if (n > WEFT__PROCS_MAX)
+        n = WEFT__PROCS_MAX;
+    weft__sched.nprocs = n;
+    weft__runq_solo = n == 1;
+    weft__sched.procs = aligned_alloc(64, (size_t)n * sizeof(weft__proc));
+    if (!weft__sched.procs)
+        weft__fatal("out of memory (%d processors)", n);
+    memset(weft__sched.procs, 0, (size_t)n * sizeof(weft__proc));
+    for (int i = 0; i < n; i++) {
+        weft__proc *p = &weft__sched.procs[i];
+
+        p->index = (uint32_t)i;
+        p->timers.next = WEFT_FOREVER;
+        p->loop = weft__loop_new();
+    }
+}
+
+/* Threads -------------------------------------------------------------------------------------- */
+
+void weft__thread_setup(weft__worker *w)
+{
+    stack_t alt = {.ss_size = ALTSTACK};
+    clockid_t clock;
+    char name[32];
+
+    snprintf(name, sizeof(name), "weft-%u", w->id);
+    prctl(PR_SET_NAME, name);
+    prctl(PR_SET_TIMERSLACK, 1000UL);
+    weft__signals_block();
+    w->altstack =
+        mmap(NULL, ALTSTACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    alt.ss_sp = w->altstack;
+    if (w->altstack != MAP_FAILED)
+        sigaltstack(&alt, NULL);
+    pthread_getcpuclockid(pthread_self(), &clock);
+    w->cpu_clock = (int)clock;
+    weft__store_rel(&w->tid, (int)syscall(SYS_gettid));
+}
+
+void weft__thread_teardown(weft__worker *w)
+{
+    stack_t off = {.ss_flags = SS_DISABLE};
+
+    sigaltstack(&off, NULL);
+    if (w->altstack != MAP_FAILED)
+        munmap(w->altstack, ALTSTACK);
+}
+
+void weft__done_kick(void)
+{
+    weft__add(&weft__sched.done, 1);
+    weft__futex_wake(&weft__sched.done, 1);
+}
+
+/* The end -------------------------------------------------------------------------------------- */
+
+/* Its task, if it runs one, comes to the worker's own stack at its next call. */
+static void worker_stop(weft__worker *w)
+{
+    weft__lock(&w->lk);
+    if (!w->lost) {
+        weft__store(&w->take, 1);
+        weft__fence_heavy();
+        if (weft__load_acq(&w->in_rt) == 0) {
+            w->lost = 1;
+            weft__store(&w->p, NULL);
+        } else {
+            weft__store(&w->take, 0);
+        }
+    }
+    weft__unlock(&w->lk);
+    weft__store_rel(&w->wake, 1);
+    weft__futex_wake(&w->wake, 1);
+}
+
+/* True when every worker has left its loop. */
+static bool workers_stop(void)
+{
+    bool all = true;
+
+    for (int i = 0; i < weft__sched.nprocs; i++)
+        weft__proc_wake(&weft__sched.procs[i]);
+    for (weft__worker *w = weft__sched.all; w; w = w->all) {
+        if (weft__load_acq(&w->end) == WEFT__ALIVE) {
+            worker_stop(w);
+            all = false;
+        }
+    }
+    return all;
+}
+
+static void workers_join(void)
+{
+    weft__worker *w, *next;
+
+    for (w = weft__sched.all; w; w = next) {
+        next = w->all;
+        if (w->fd_syscall >= 0)
+            close(w->fd_syscall);
+        w->fd_syscall = -1;
+        if (weft__xchg(&w->end, WEFT__ABANDONED) == WEFT__GONE) {
+            pthread_join(w->thread, NULL);
+            weft__free(w);
+        } else {
+            pthread_detach(w->thread);
+        }
+    }
+    weft__sched.all = weft__sched.spares = NULL;
+}
+
+static void procs_free(void)
+{
+    for (int i = 0; i < weft__sched.nprocs; i++) {
+        weft__proc *p = &weft__sched.procs[i];
+
+        weft__timers_free(&p->timers);
+        weft__loop_free(p->loop);
+    }
+    weft__free(weft__sched.procs);
+    weft__sched.procs = NULL;
+    weft__sched.nprocs = 0;
+}
+
+static void tear_down(void)
+{
+    int64_t until = weft__mono() + INT64_C(1000000000);
+    uint32_t seen;
+
+    weft__monitor_stop();
+    do {
+        seen = weft__load_acq(&weft__sched.done);
+        if (workers_stop())
+            break;
+        weft__futex_wait(&weft__sched.done, seen, 1000000);
+    } while (weft__mono() < until);
+    weft__foreign_leave();
+    weft__signals_stop();
+    workers_join();
+    weft__global_clear();
+    weft__lane_clear();
+    procs_free();
+    weft__tasks_discard();
+    weft__hooks.stop();
+    weft__store_rel(&weft__sched.running, false);
+}
+
+/* The run -------------------------------------------------------------------------------------- */
+
+struct start {
+    weft_main_fn *fn;
+    void *arg;
+};
+
+static void main_task(void *arg)
+{
+    struct start *s = arg;
+
+    weft__sched.result = s->fn(s->arg);
+    weft__store_seq(&weft__sched.stopping, true);
+    weft__done_kick();
+}
+
+static void begin(const weft_run_options *o)
+{
+    static uint32_t guard;
+    const char *chaos = getenv("WEFT_CHAOS"), *handoff = getenv("WEFT_HANDOFF");
+
+    weft__lock(&guard);
+    if (weft__load(&weft__sched.running)) {
+        weft__unlock(&guard);
+        weft__panic("weft: weft_run called while a run is under way");
+    }
+    memset(&weft__sched, 0, sizeof(weft__sched));
+    weft__sched.running = true;
+    weft__unlock(&guard);
+    weft__sched.handoff = !o->no_handoff && !(handoff && handoff[0] == '0');
+    weft__sched.signals = !o->no_signals;
+    weft__sched.chaos = chaos ? strtoull(chaos, NULL, 10) : 0;
+    weft__fence_init();
+    weft__clock_init();
+    weft__foreign_init();
+    weft__tasks_init(o->stack_size);
+    procs_make(o->procs > 0 ? o->procs : procs_allowed());
+    weft__sched.max_threads = weft__sched.nprocs + (o->max_threads > 0 ? o->max_threads : 512);
+    weft__hooks.start();
+    weft__signals_start();
+}
+
+int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
+{
+    static const weft_run_options defaults;
+    struct start start = {fn, arg};
+    weft__task *t;
+    uint32_t seen;
+
+    begin(options ? options : &defaults);
+    t = weft__task_new(NULL, NULL, main_task, &start);
+    t->creator_pc = 0;
+    t->flags &= (uint8_t)~WEFT__FOREIGN_CREATOR;
+    weft__visible(t);
+    weft__global_push(t);
+    for (int i = 0; i < weft__sched.nprocs; i++)
+        weft__proc_give(&weft__sched.procs[i], weft__worker_new());
+    weft__monitor_start();
+    while (seen = weft__load_acq(&weft__sched.done), !weft__load_acq(&weft__sched.stopping)) {
+        weft__futex_wait(&weft__sched.done, seen, -1);
+        weft__signals_handle();
+    }
+    tear_down();
+    return weft__sched.result;
+}
+
+int weft_run(weft_main_fn *fn, void *arg)
+{
+    return weft_run_with(NULL, fn, arg);
+}
+
+int weft_procs(void)
+{
+    return weft__sched.nprocs;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* runq.h - queues of runnable tasks: a ring with a run-next slot for each processor, and one
+ * global list.
+ *
+ * The ring is first in, first out. Its owner pushes at the tail; owner and thieves take at the
+ * head by CAS. A thief takes half, and next only once the monitor found it stale. The ring moves
+ * between threads with its processor: "owner" is whoever holds that. */
+#ifndef WEFT_RUNQ_H
+#define WEFT_RUNQ_H
+
+#include "lock.h"
+
+struct weft__task;
+
+enum { WEFT__RING = 1024, WEFT__BATCH = 128, WEFT__NEXT_RUNS = 32 };
+
+typedef struct weft__runq {
+    uint32_t head __attribute__((aligned(64))); /* atomic */
+    uint32_t tail __attribute__((aligned(64))); /* written by the owner */
+    uint32_t next_runs;      /* owner: times in a row that next went first */
+    uint32_t next_stale;     /* atomic: the monitor lets thieves have next */
+    struct weft__task *next; /* atomic */
+    struct weft__task *ring[WEFT__RING];
+} weft__runq;
+
+extern bool weft__runq_solo; /* one processor: nobody steals */
+
+/* Owner. to_next: run it before the ring; what stood there goes to the tail. */
+void weft__runq_push(weft__runq *q, struct weft__task *t, bool to_next);
+struct weft__task *weft__runq_pop(weft__runq *q);
+/* Thief: moves up to half of from to q, and returns one of them; NULL if there was none. */
+struct weft__task *weft__runq_steal(weft__runq *q, weft__runq *from);
+
+static inline bool weft__runq_empty(const weft__runq *q)
+{
+    return weft__load_acq(&q->head) == weft__load_acq(&q->tail) && !weft__load_acq(&q->next);
+}
+
+static inline uint32_t weft__runq_len(const weft__runq *q)
+{
+    return weft__load(&q->tail) - weft__load(&q->head) + (weft__load(&q->next) ? 1 : 0);
+}
+
+/* The global queue. */
+void weft__global_push(struct weft__task *t);
+/* Owner of q: takes a share for q and returns one of them; NULL if there is none. */
+struct weft__task *weft__global_pop(weft__runq *q, int procs);
+uint32_t weft__global_len(void);
+void weft__global_clear(void);
+
+#endif

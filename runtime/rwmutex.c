@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* rwmutex.c - many readers or one writer.
+ *
+ * _lock (rank OBJECT) guards everything. _readers: readers inside, or -1 for a writer.
+ * Always: a writer that waits keeps new readers out; an unlocking writer lets all readers that
+ * wait in first, an unlocking last reader lets the writer in front in. So neither kind starves.
+ * The lock is handed over: who is woken holds it. */
+#include "park.h"
+
+#include <weft/sync.h>
+
+_Static_assert(sizeof(weft_rwmutex) == 56, "part of the ABI");
+
+static inline weft__waitq *readq(weft_rwmutex *m)
+{
+    return (weft__waitq *)m->_readq;
+}
+
+static inline weft__waitq *writeq(weft_rwmutex *m)
+{
+    return (weft__waitq *)m->_writeq;
+}
+
+static void owned(weft_rwmutex *m, weft__task *t, void *site)
+{
+    weft__store(&m->_owner, t->id);
+    weft__store(&m->_site, site);
+}
+
+/* Under the lock, which is released: waits for the lock to be handed over. */
+static void wait_turn(weft_rwmutex *m, weft__task *t, weft__waitq *q, enum weft__reason why)
+{
+    weft__waiter wt;
+
+    weft__waiter_init(&wt, t);
+    weft__waitq_push(q, &wt);
+    weft__park_unlock(why, m, &m->_lock, WEFT_FOREVER);
+}
+
+void weft_rwmutex_lock(weft_rwmutex *m)
+{
+    weft__worker *w = weft__enter("weft_rwmutex_lock");
+    weft__task *t = w->task;
+
+    weft__lock(&m->_lock);
+    if (m->_readers == 0) {
+        m->_readers = -1;
+        weft__unlock(&m->_lock);
+    } else {
+        wait_turn(m, t, writeq(m), WEFT__WAIT_RWMUTEX_WRITE);
+    }
+    owned(m, t, __builtin_return_address(0));
+    weft__exit();
+}
+
+bool weft_rwmutex_trylock(weft_rwmutex *m)
+{
+    weft__worker *w = weft__enter("weft_rwmutex_trylock");
+    bool got;
+
+    weft__lock(&m->_lock);
+    got = m->_readers == 0;
+    if (got)
+        m->_readers = -1;
+    weft__unlock(&m->_lock);
+    if (got)
+        owned(m, w->task, __builtin_return_address(0));
+    weft__exit();
+    return got;
+}
+
+static inline bool reader_may_enter(weft_rwmutex *m)
+{
+    return m->_readers >= 0 && !writeq(m)->head;
+}
+
+void weft_rwmutex_read_lock(weft_rwmutex *m)
+{
+    weft__worker *w = weft__enter("weft_rwmutex_read_lock");
+
+    weft__lock(&m->_lock);
+    if (reader_may_enter(m)) {
+        m->_readers++;
+        weft__unlock(&m->_lock);
+    } else {
+        wait_turn(m, w->task, readq(m), WEFT__WAIT_RWMUTEX_READ);
+    }
+    weft__exit();
+}
+
+bool weft_rwmutex_read_trylock(weft_rwmutex *m)
+{
+    bool got;
+
+    weft__enter("weft_rwmutex_read_trylock");
+    weft__lock(&m->_lock);
+    got = reader_may_enter(m);
+    if (got)
+        m->_readers++;
+    weft__unlock(&m->_lock);
+    weft__exit();
+    return got;
+}
+
+/* Hands the lock to the writer in front; the task to make ready. Nobody holds it. */
+static weft__task *hand_to_writer(weft_rwmutex *m)
+{
+    weft__waiter *wt = weft__waitq_claim(writeq(m), 0);
+
+    m->_readers = wt ? -1 : 0;
+    return wt ? wt->task : NULL;
+}
+
+void weft_rwmutex_read_unlock(weft_rwmutex *m)
+{
+    weft__task *woken = NULL;
+
+    weft__enter("weft_rwmutex_read_unlock");
+    weft__lock(&m->_lock);
+    if (m->_readers <= 0)
+        weft__fatal("sync: RUnlock of unlocked RWMutex (%p)", (void *)m);
+    if (--m->_readers == 0)
+        woken = hand_to_writer(m);
+    weft__unlock(&m->_lock);
+    if (woken)
+        weft__ready(woken);
+    weft__exit();
+}
+
+void weft_rwmutex_unlock(weft_rwmutex *m)
+{
+    weft__waitq readers = {NULL, NULL};
+    weft__task *woken = NULL;
+    weft__waiter *wt;
+
+    weft__enter("weft_rwmutex_unlock");
+    weft__lock(&m->_lock);
+    if (m->_readers != -1)
+        weft__fatal("sync: Unlock of unlocked RWMutex (%p)", (void *)m);
+    weft__store(&m->_owner, 0);
+    m->_readers = 0;
+    while ((wt = weft__waitq_claim(readq(m), 0)) != NULL) {
+        m->_readers++;
+        weft__waitq_push(&readers, wt);
+    }
+    if (m->_readers == 0)
+        woken = hand_to_writer(m);
+    weft__unlock(&m->_lock);
+    if (woken)
+        weft__ready(woken);
+    while ((wt = weft__waitq_pop(&readers)) != NULL)
+        weft__ready(wt->task);
+    weft__exit();
+}

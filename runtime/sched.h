@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* sched.h - processors, workers (OS threads that carry them), and what they share.
+ *
+ * A processor is a run queue, a heap of timers, a uv loop and a free list. Everything in it that
+ * is not marked atomic belongs to the worker that owns it, and moves with it from thread to
+ * thread. A worker without a processor is a spare, or runs a task that lost its processor.
+ *
+ * The taking protocol. in_rt is 1 while the worker is inside the runtime. A taker writes take,
+ * fences (heavily), and has the processor if it then reads in_rt == 0; the worker writes in_rt,
+ * fences (lightly), and knows that it was taken from if it then reads take. Both cannot miss.
+ * worker->lk (rank RUNQ) guards lost, and p while the worker is in user code. Hence every call
+ * that enters may come back on another thread: re-read weft__self() after whatever may enter. */
+#ifndef WEFT_SCHED_H
+#define WEFT_SCHED_H
+
+#include "netpoll.h"
+#include "runq.h"
+#include "task.h"
+
+#include <pthread.h>
+
+enum { WEFT__PROCS_MAX = 256 };
+
+/* Something for a processor's owner to do; posted by anyone. */
+typedef struct weft__mail {
+    struct weft__mail *next;
+    void (*deliver)(struct weft__proc *p, struct weft__mail *m);
+} weft__mail;
+
+struct weft__proc {
+    weft__runq runq;
+    weft__timers timers;
+    weft__loop *loop;
+    weft__task *free; /* finished tasks with their stacks, hot first */
+    uint32_t nfree;
+    uint32_t index;
+    int64_t polled;       /* ticks when the loop was last polled */
+    weft__worker *owner;  /* atomic: NULL while it is being handed over */
+    uint32_t tick;        /* atomic: goes up with every pick; written by the owner */
+    uint32_t mail_lock;   /* rank RUNQ */
+    weft__mail *mail;     /* atomic; newest first; guarded by mail_lock */
+
+    /* The monitor's notes on what the owner has been doing. */
+    uint32_t seen_tick;
+    int64_t seen, cpu0;
+    weft__worker *seen_owner;
+};
+
+/* What becomes of the task that a context switch leaves. */
+enum weft__leave { WEFT__LEAVE_PARK, WEFT__LEAVE_YIELD, WEFT__LEAVE_EXIT, WEFT__LEAVE_LOST };
+
+typedef void weft__after(void *arg);
+
+struct weft__worker {
+    uint32_t in_rt __attribute__((aligned(64))); /* atomic */
+    uint32_t take;                               /* atomic */
+    weft__task *task; /* atomic: the one that runs here, NULL on the thread's own stack */
+    weft__proc *p;    /* guarded by lk while in_rt == 0 */
+
+    /* Left for the next context by the one that switched away. */
+    weft__task *prev;
+    enum weft__leave leave;
+    weft__after *after; /* releases what prev held, once its stack is nobody's */
+    void *after_arg;
+    weft__task *picked; /* to be run next by the worker's own context */
+    bool begun;         /* picked is already marked running */
+    uint64_t random;
+
+    weft__ctx ctx; /* the thread's own stack */
+
+    uint32_t lk __attribute__((aligned(64)));
+    uint32_t lost; /* guarded by lk: 1 taken, the worker does not know yet */
+    uint32_t wake; /* futex: 1 when p was given, or the end has come */
+    bool foreign;  /* a thread that is not ours: no processor, task is its stand-in */
+    bool slow_slice; /* monitor: its scheduling slice was made long */
+    uint32_t end;    /* atomic: enum weft__end; whoever comes second frees the worker */
+    weft__task *pinned; /* atomic: the task tied to this thread, or NULL */
+    weft__worker *next; /* spares; guarded by sched.lock */
+    weft__worker *all;  /* every worker ever made in this run */
+    pthread_t thread;
+    int tid;
+    int cpu_clock;
+    int fd_syscall; /* /proc/self/task/TID/syscall, -1 until the monitor needs it */
+    void *altstack;
+    uint32_t id;
+};
+
+enum weft__end { WEFT__ALIVE, WEFT__GONE, WEFT__ABANDONED };
+
+struct weft__sched {
+    int nprocs;
+    weft__proc *procs;
+    bool running;    /* atomic: a weft_run is under way */
+    bool stopping;   /* atomic: main has returned */
+    bool handoff, signals;
+    int max_threads;
+    uint32_t lock; /* rank RUNQ: spares, all, nthreads, idle accounting */
+    weft__worker *spares, *all;
+    uint32_t nspares, nthreads;
+    uint32_t nlost;     /* atomic: tasks that run without a processor */
+    uint32_t nspinning; /* atomic: workers that look for work before they sleep */
+    uint32_t nidle;     /* atomic */
+    uint32_t idle_gen;  /* atomic: goes up whenever a processor gets up */
+    uint64_t idle[WEFT__PROCS_MAX / 64]; /* atomic: processors asleep in their loops */
+    uint32_t outside;   /* atomic: waits, requests and threads that can still wake a task */
+    uint32_t monitor_asleep; /* atomic, futex */
+    uint32_t done;           /* atomic, futex: what weft_run's thread waits for */
+    bool capped;             /* atomic: the thread cap was hit; said once */
+    int result;
+    uint64_t chaos; /* seed; 0: off */
+};
+
+extern struct weft__sched weft__sched;
+
+/* self.c: the only thread-locals. Never keep the result over anything that can switch. */
+weft__worker *weft__self(void);
+void weft__self_set(weft__worker *w);
+int weft__errno_get(void);
+void weft__errno_set(int e);
+
+/* worker.c */
+weft__worker *weft__enter_slow(const char *call);
+void weft__switch_away(weft__worker *w, enum weft__leave how);
+void weft__wake_one(void); /* someone idle, if nobody is looking for work already */
+void weft__proc_wake(weft__proc *p);
+void weft__proc_post(weft__proc *p, weft__mail *m);
+weft__worker *weft__spare_get(void); /* NULL at the cap */
+void weft__proc_give(weft__proc *p, weft__worker *w);
+weft__worker *weft__worker_new(void);
+void weft__blocking_detach(weft__worker *w);
+uint64_t weft__random(weft__worker *w);
+
+/* foreign.c */
+weft__worker *weft__attach(const char *call);
+void weft__foreign_init(void);
+void weft__foreign_leave(void);
+void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline);
+void weft__foreign_wake(weft__task *t);
+
+/* run.c */
+void weft__thread_setup(weft__worker *w); /* on a new worker's thread */
+void weft__thread_teardown(weft__worker *w);
+void weft__done_kick(void); /* wakes weft_run's thread */
+
+/* fatal.c */
+void weft__deadlock(void);
+void weft__report_overflow(weft__task *t, uintptr_t address) WEFT__NORETURN;
+
+/* monitor.c */
+void weft__monitor_start(void);
+void weft__monitor_stop(void);
+void weft__monitor_kick(void);
+bool weft__lane_admit(weft__task *t); /* false: t now waits in the hog lane */
+void weft__lane_leave(weft__task *t);
+void weft__lane_clear(void);
+
+/* Enters the runtime. call is the public function's name, for those who may not call it. */
+static inline weft__worker *weft__enter(const char *call)
+{
+    weft__worker *w = weft__self();
+
+    if (weft__unlikely(!w))
+        return weft__attach(call);
+    weft__store(&w->in_rt, 1);
+    weft__fence_light();
+    if (weft__unlikely(weft__load(&w->take)))
+        return weft__enter_slow(call);
+    return w;
+}
+
+/* Leaves it: queue and loop may be taken from here on. */
+static inline void weft__exit(void)
+{
+    weft__store_rel(&weft__self()->in_rt, 0);
+}
+
+#endif

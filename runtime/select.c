@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* select.c - waits for the first of several channel operations.
+ *
+ * The channels are locked together, in the order of their addresses, each once however many cases
+ * name it. Then the cases are tried from a random one on, and if none can run a waiter of each is
+ * queued with one ticket: whoever claims it has chosen. The locks are released when the stack is
+ * left, so nobody claims before. Up to SMALL cases need no memory but the caller's stack. */
+#include "chan.h"
+
+#include <weft/select.h>
+
+#include <stdlib.h>
+
+enum { SMALL = 16 };
+
+struct select {
+    weft_case *cases;
+    int n;
+    int nlocks;
+    uint16_t *order;     /* case numbers sorted by channel address, those without a channel left out */
+    weft__waiter *waiters;
+};
+
+static void lock_all(const struct select *s)
+{
+    weft_chan *last = NULL;
+
+    for (int i = 0; i < s->nlocks; i++) {
+        weft_chan *c = s->cases[s->order[i]].chan;
+
+        if (c != last)
+            weft__lock(&c->lock);
+        last = c;
+    }
+}
+
+/* Not in the frame of a task that may be running again elsewhere: the last unlock lets a waker in,
+ * and with it the end of this select. So what follows an unlock is read before it. */
+static void unlock_all(void *arg)
+{
+    const struct select *s = arg;
+    weft_chan *chans[SMALL], **all = chans, *last = NULL;
+    int n = 0;
+
+    if (s->nlocks > SMALL)
+        all = weft__alloc((size_t)s->nlocks, sizeof(weft_chan *));
+    for (int i = 0; i < s->nlocks; i++) {
+        weft_chan *c = s->cases[s->order[i]].chan;
+
+        if (c != last)
+            all[n++] = c;
+        last = c;
+    }
+    for (int i = 0; i < n; i++)
+        weft__unlock(&all[i]->lock);
+    if (all != chans)
+        weft__free(all);
+}
+
+/* Insertion sort: few cases, mostly in order already. */
+static void sort(struct select *s)
+{
+    s->nlocks = 0;
+    for (int i = 0; i < s->n; i++) {
+        int at = s->nlocks;
+
+        if (!s->cases[i].chan)
+            continue;
+        for (; at > 0 && (uintptr_t)s->cases[s->order[at - 1]].chan > (uintptr_t)s->cases[i].chan;
+             at--)
+            s->order[at] = s->order[at - 1];
+        s->order[at] = (uint16_t)i;
+        s->nlocks++;
+    }
+}
+
+static enum weft__step try_case(weft_case *k, weft__task **woken)
+{
+    *woken = NULL;
+    if (!k->chan)
+        return WEFT__STEP_WAIT;
+    return k->op == WEFT_CASE_SEND ? weft__chan_try_send(k->chan, k->elem, woken)
+                                   : weft__chan_try_recv(k->chan, k->elem, woken);
+}
+
+/* The case that ran, from a random one on; -1 if none could. Under the locks. */
+static int try_all(const struct select *s, weft__worker *w, weft__task **woken)
+{
+    int first = s->n > 1 ? (int)((weft__random(w) >> 33) % (uint64_t)s->n) : 0;
+
+    for (int i = 0; i < s->n; i++) {
+        int at = first + i < s->n ? first + i : first + i - s->n;
+        enum weft__step step = try_case(&s->cases[at], woken);
+
+        if (step != WEFT__STEP_WAIT) {
+            s->cases[at].result = step == WEFT__STEP_CLOSED ? WEFT_ECLOSED : 0;
+            return at;
+        }
+    }
+    return -1;
+}
+
+static weft__waitq *queue(const weft_case *k)
+{
+    return k->op == WEFT_CASE_SEND ? &k->chan->sendq : &k->chan->recvq;
+}
+
+static void enqueue_all(const struct select *s, weft__task *t, uint32_t *chosen)
+{
+    for (int i = 0; i < s->n; i++) {
+        weft__waiter *wt = &s->waiters[i];
+
+        if (!s->cases[i].chan)
+            continue;
+        weft__waiter_init(wt, t);
+        wt->elem = s->cases[i].elem;
+        wt->index = (uint32_t)i;
+        wt->chosen = chosen;
+        weft__waitq_push(queue(&s->cases[i]), wt);
+    }
+}
+
+static void dequeue_all(const struct select *s)
+{
+    lock_all(s);
+    for (int i = 0; i < s->n; i++) {
+        if (s->cases[i].chan)
+            weft__waitq_remove(queue(&s->cases[i]), &s->waiters[i]);
+    }
+    unlock_all((void *)(uintptr_t)s);
+}
+
+/* Under the locks; no case can run. */
+static int wait_for_one(const struct select *s, weft__task *t, weft_time deadline)
+{
+    uint32_t chosen = 0;
+    weft_case *k;
+    int rc;
+
+    enqueue_all(s, t, &chosen);
+    rc = weft__park(s->nlocks ? WEFT__WAIT_SELECT : WEFT__WAIT_SELECT_NONE, NULL, unlock_all,
+                    (void *)(uintptr_t)s, deadline);
+    dequeue_all(s);
+    if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED)
+        return rc;
+    k = &s->cases[chosen];
+    k->result = rc;
+    if (rc == WEFT_ECLOSED && k->op == WEFT_CASE_RECV)
+        weft__chan_zero(k->chan, k->elem);
+    return (int)chosen;
+}
+
+static int run(struct select *s, weft_time deadline)
+{
+    weft__worker *w = weft__enter("weft_select");
+    weft__task *woken;
+    int at;
+
+    sort(s);
+    lock_all(s);
+    at = try_all(s, w, &woken);
+    if (at < 0 && deadline != WEFT_NOW) {
+        at = wait_for_one(s, w->task, deadline);
+    } else {
+        unlock_all(s);
+        if (woken)
+            weft__ready(woken);
+        if (at < 0)
+            at = weft__load(&w->task->canceled) ? WEFT_ECANCELED : WEFT_ETIMEDOUT;
+    }
+    weft__exit();
+    return at;
+}
+
+int weft_select_until(weft_case *cases, int n, weft_time deadline)
+{
+    uint16_t order[SMALL];
+    weft__waiter waiters[SMALL];
+    struct select s = {cases, n, 0, order, waiters};
+    int rc;
+
+    if (n < 0 || n > UINT16_MAX)
+        weft__panic("weft: select of %d cases", n);
+    if (n <= SMALL)
+        return run(&s, deadline);
+    s.order = weft__alloc((size_t)n, sizeof(*order));
+    s.waiters = weft__alloc((size_t)n, sizeof(*waiters));
+    rc = run(&s, deadline);
+    weft__free(s.order);
+    weft__free(s.waiters);
+    return rc;
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/* signals.c - handlers of the runtime, and signals as channels.
+ *
+ * Handlers do next to nothing: they note the signal and wake weft_run's thread, which does the
+ * rest (weft__signals_handle). Ours stand only where the disposition was SIG_DFL; for signals asked
+ * for by weft_signal_start a handler that was there is still called. SIGSEGV and SIGBUS come on the
+ * thread that caused them, on its alternate stack. */
+#include "signals.h"
+
+#include "chan.h"
+#include "fatal.h"
+#include "observe.h"
+#include "park.h"
+
+#include <weft/signal.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+enum { SIGNALS = 65 };
+
+struct listener {
+    struct listener *next;
+    weft_chan *chan;
+};
+
+/* Lock: rank GROUP; guards listeners and old. pending is written by handlers. */
+static struct {
+    uint32_t lock;
+    struct listener *listeners[SIGNALS];
+    struct sigaction old[SIGNALS];
+    bool ours[SIGNALS];
+    uint32_t pending[SIGNALS]; /* atomic */
+    uintptr_t pc[SIGNALS];
+    int code[SIGNALS];
+} sig;
+
+static uintptr_t context_pc(const ucontext_t *uc)
+{
+#ifdef __x86_64__
+    return (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+#else
+    return (uintptr_t)uc->uc_mcontext.pc;
+#endif
+}
+
+/* async-signal-safe */
+static void on_signal(int signo, siginfo_t *info, void *uc)
+{
+    const struct sigaction *old = &sig.old[signo];
+    int saved = weft__errno_get();
+
+    sig.pc[signo] = context_pc(uc);
+    sig.code[signo] = info->si_code;
+    weft__store_rel(&sig.pending[signo], 1);
+    weft__done_kick();
+    if (old->sa_flags & SA_SIGINFO)
+        old->sa_sigaction(signo, info, uc);
+    else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN)
+        old->sa_handler(signo);
+    weft__errno_set(saved);
+}
+
+/* The task whose guard the address lies in, or just below whose stack it does. */
+static weft__task *overflowed(uintptr_t address)
+{
+    weft__worker *w = weft__self();
+    weft__task *t = w && !w->foreign ? w->task : NULL;
+
+    if (t && address < t->ctx.lo && address >= t->ctx.lo - weft__stack_guard)
+        return t;
+    return NULL;
+}
+
+/* A fault by instruction, which comes again if the handler returns; or sent by kill. */
+static void on_fault(int signo, siginfo_t *info, void *uc)
+{
+    weft__task *t = info->si_code > 0 ? overflowed((uintptr_t)info->si_addr) : NULL;
+
+    if (t)
+        weft__report_overflow(t, (uintptr_t)info->si_addr);
+    weft__signal_death(signo == SIGBUS ? "SIGBUS: bus error"
+                                       : "SIGSEGV: segmentation violation",
+                       signo, context_pc(uc), info->si_code);
+}
+
+static void on_interrupt(int signo, siginfo_t *info, void *uc)
+{
+    weft__worker *w = weft__self();
+    int saved = weft__errno_get();
+
+    (void)signo;
+    (void)info;
+    if (w && w->task && !weft__load(&w->in_rt))
+        weft__hooks.interrupted(w->task, uc);
+    weft__errno_set(saved);
+}
+
+int weft__signals_interrupt(int tid)
+{
+    return (int)syscall(SYS_tgkill, getpid(), tid, SIGURG);
+}
+
+static bool is_default(int signo)
+{
+    struct sigaction now;
+
+    return sigaction(signo, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
+           now.sa_handler == SIG_DFL;
+}
+
+static void install(int signo, void (*handler)(int, siginfo_t *, void *))
+{
+    struct sigaction sa = {.sa_sigaction = handler,
+                           .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+
+    sigemptyset(&sa.sa_mask);
+    if (sigaction(signo, &sa, &sig.old[signo]) == 0)
+        sig.ours[signo] = true;
+}
+
+static void restore(int signo)
+{
+    if (sig.ours[signo])
+        sigaction(signo, &sig.old[signo], NULL);
+    sig.ours[signo] = false;
+    memset(&sig.old[signo], 0, sizeof(sig.old[signo]));
+}
+
+void weft__signals_start(void)
+{
+    static const struct {
+        int signo;
+        void (*handler)(int, siginfo_t *, void *);
+    } ours[] = {{SIGQUIT, on_signal}, {SIGSEGV, on_fault}, {SIGBUS, on_fault},
+                {SIGURG, on_interrupt}};
+    sigset_t child;
+
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD); /* uv_spawn hears of its children by it */
+    pthread_sigmask(SIG_UNBLOCK, &child, NULL);
+    for (unsigned i = 0; weft__sched.signals && i < sizeof(ours) / sizeof(*ours); i++) {
+#if defined(WEFT__ASAN) || defined(WEFT__TSAN)
+        if (ours[i].handler == on_fault)
+            signal(ours[i].signo, SIG_DFL); /* the sanitizer's own stood there */
+#endif
+        if (is_default(ours[i].signo))
+            install(ours[i].signo, ours[i].handler);
+    }
+}
+
+void weft__signals_stop(void)
+{
+    struct listener *l, *next;
+
+    weft__lock(&sig.lock);
+    for (int s = 0; s < SIGNALS; s++) {
+        restore(s);
+        sig.pending[s] = 0;
+        for (l = sig.listeners[s]; l; l = next) {
+            next = l->next;
+            weft__free(l);
+        }
+        sig.listeners[s] = NULL;
+    }
+    weft__unlock(&sig.lock);
+}
+
+void weft__signals_block(void)
+{
+    sigset_t set;
+
+    sigfillset(&set);
+    sigdelset(&set, SIGSEGV);
+    sigdelset(&set, SIGBUS);
+    sigdelset(&set, SIGILL);
+    sigdelset(&set, SIGFPE);
+    sigdelset(&set, SIGTRAP);
+    sigdelset(&set, SIGABRT);
+    sigdelset(&set, SIGSYS);
+    sigdelset(&set, SIGURG);
+    sigdelset(&set, SIGPROF);
+    pthread_sigmask(SIG_SETMASK, &set, NULL);
+}
+
+/* Channels ------------------------------------------------------------------------------------- */
+
+static void deliver(int signo)
+{
+    weft__lock(&sig.lock);
+    for (struct listener *l = sig.listeners[signo]; l; l = l->next)
+        weft__chan_offer(l->chan, &signo);
+    weft__unlock(&sig.lock);
+}
+
+void weft__signals_handle(void)
+{
+    for (int s = 1; s < SIGNALS; s++) {
+        if (!weft__load(&sig.pending[s]) || !weft__xchg(&sig.pending[s], 0))
+            continue;
+        if (sig.listeners[s])
+            deliver(s);
+        else if (s == SIGQUIT)
+            weft__signal_death("SIGQUIT: quit", s, sig.pc[s], sig.code[s]);
+    }
+}
+
+static bool can_be_had(int signo)
+{
+    static const int never[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGILL,
+                                SIGFPE,  SIGTRAP, SIGABRT, SIGSYS, SIGURG};
+
+    for (unsigned i = 0; i < sizeof(never) / sizeof(*never); i++) {
+        if (signo == never[i])
+            return false;
+    }
+    return signo > 0 && signo < SIGNALS;
+}
+
+int weft_signal_start(weft_chan *c, int signo)
+{
+    struct listener *l;
+
+    if (!c || !can_be_had(signo) || weft__chan_elem_size(c) != sizeof(int))
+        return WEFT_EINVAL;
+    weft__enter("weft_signal_start");
+    l = weft__alloc(1, sizeof(*l));
+    l->chan = c;
+    weft__lock(&sig.lock);
+    l->next = sig.listeners[signo];
+    sig.listeners[signo] = l;
+    if (!sig.ours[signo])
+        install(signo, on_signal);
+    weft__add(&weft__sched.outside, 1);
+    weft__unlock(&sig.lock);
+    weft__exit();
+    return 0;
+}
+
+void weft_signal_stop(weft_chan *c, int signo)
+{
+    struct listener **at, *l;
+
+    if (signo <= 0 || signo >= SIGNALS)
+        return;
+    weft__enter("weft_signal_stop");
+    weft__lock(&sig.lock);
+    for (at = &sig.listeners[signo]; (l = *at) != NULL;) {
+        if (l->chan != c) {
+            at = &l->next;
+            continue;
+        }
+        *at = l->next;
+        weft__free(l);
+        weft__sub(&weft__sched.outside, 1);
+    }
+    if (!sig.listeners[signo] && signo != SIGQUIT)
+        restore(signo);
+    weft__unlock(&sig.lock);
+    weft__exit();
+}

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT */
+/* task.c - see task.h: records, their registry and reuse, and weft_go.
+ *
+ * Lock: registry.lock (rank TASKS) guards the pool, growth and names. Slabs are only ever added;
+ * the directory is a fixed reservation of address space, so slots are found without the lock. */
+#include "task.h"
+
+#include "group.h"
+#include "local.h"
+#include "observe.h"
+#include "sched.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { SLAB = 64, SLABS_MAX = 1 << 20, CACHE = 256, COLORS = 8, COLOR = 128 };
+
+uint32_t weft__epoch;
+
+struct slab {
+    weft__task tasks[SLAB];
+    uintptr_t lo; /* of the first stack; the others follow at equal distances */
+    size_t size;  /* of each */
+};
+
+static struct {
+    uint32_t lock;
+    uint32_t nslots;      /* atomic */
+    struct slab **slabs;  /* SLABS_MAX pointers, reserved, filled from the front */
+    weft__task *pool;     /* finished tasks, with stacks */
+    uint32_t npool;
+    uint64_t next_id;     /* atomic */
+} registry;
+
+void weft__tasks_init(size_t stack_size)
+{
+    if (!registry.slabs) {
+        registry.slabs = mmap(NULL, SLABS_MAX * sizeof(*registry.slabs), PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (registry.slabs == MAP_FAILED)
+            weft__fatal("out of memory (task registry)");
+        weft__stacks_init();
+    }
+    if (stack_size > 0)
+        weft__stack_size = (stack_size + 4095) & ~(size_t)4095;
+    registry.next_id = 1;
+}
+
+uint32_t weft__tasks_slots(void)
+{
+    return weft__load_acq(&registry.nslots);
+}
+
+weft__task *weft__tasks_at(uint32_t slot)
+{
+    return &registry.slabs[slot / SLAB]->tasks[slot % SLAB];
+}
+
+uint64_t weft__tasks_made(void)
+{
+    return weft__load(&registry.next_id) - 1;
+}
+
+/* A task's stack for when it has none of its own size. */
+static void stack_home(weft__task *t)
+{
+    const struct slab *s = registry.slabs[t->slot / SLAB];
+
+    t->ctx.lo = s->lo + t->slot % SLAB * (s->size + weft__stack_guard);
+    t->ctx.hi = t->ctx.lo + s->size;
+}
+
+static void pool_push(weft__task *t)
+{
+    t->next = registry.pool;
+    registry.pool = t;
+    registry.npool++;
+}
+
+/* Adds a slab to the pool. Under the lock. */
+static void grow(void)
+{
+    struct slab *s = aligned_alloc(64, (sizeof(*s) + 63) & ~(size_t)63);
+    uint32_t first = registry.nslots;
+
+    if (!s || first / SLAB >= SLABS_MAX)
+        weft__fatal("out of memory (%u tasks)", first);
+    memset(s, 0, sizeof(*s));
+    s->size = weft__stack_size;
+    s->lo = weft__stacks_map(SLAB, s->size);
+    registry.slabs[first / SLAB] = s;
+    for (uint32_t i = SLAB; i-- > 0;) {
+        s->tasks[i].slot = first + i;
+        stack_home(&s->tasks[i]);
+        pool_push(&s->tasks[i]);
+    }
+    weft__store_rel(&registry.nslots, first + SLAB);
+}
+
+/* One record for a thread without a processor; or a batch for p's free list. */
+static weft__task *pool_take(weft__proc *p)
+{
+    weft__task *t, *more;
+
+    weft__lock(&registry.lock);
+    if (!registry.pool)
+        grow();
+    t = registry.pool;
+    registry.pool = t->next;
+    registry.npool--;
+    for (int i = 1; p && i < SLAB && (more = registry.pool); i++) {
+        registry.pool = more->next;
+        registry.npool--;
+        more->next = p->free;
+        p->free = more;
+        p->nfree++;
+    }
+    weft__unlock(&registry.lock);
+    return t;
+}
+
+static void pool_give(weft__proc *p, uint32_t n)
+{
+    weft__task *t;
+
+    weft__lock(&registry.lock);
+    for (; n > 0 && (t = p->free); n--) {
+        p->free = t->next;
+        p->nfree--;
+        pool_push(t);
+    }
+    weft__unlock(&registry.lock);
+}
+
+void weft__task_flush(weft__proc *p)
+{
+    pool_give(p, p->nfree);
+}
+
+static weft__task *take(weft__proc *p)
+{
+    weft__task *t;
+
+    if (weft__likely(p && p->free)) {
+        t = p->free;
+        p->free = t->next;
+        p->nfree--;
+        return t;
+    }
+    return pool_take(p);
+}
+
+/* A stack of another size than the slab's; it goes with the task. */
+static void stack_big(weft__task *t, size_t size)
+{
+    size = size < 16384 ? 16384 : (size + 4095) & ~(size_t)4095;
+    t->ctx.lo = weft__stacks_map(1, size);
+    t->ctx.hi = t->ctx.lo + size;
+    t->flags = WEFT__BIG;
+}
+
+static void born(weft__task *t, weft_task_fn *fn, void *arg)
+{
+    weft__worker *w = weft__self();
+    uint32_t epoch = weft__load_acq(&weft__epoch);
+
+    t->id = weft__add(&registry.next_id, 1);
+    t->fn = fn;
+    t->arg = arg;
+    t->creator = w && w->task ? w->task->id : 0;
+    t->flags = (uint8_t)((t->flags & WEFT__BIG) | (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0));
+    t->pins = 0;
+    t->pin = NULL;
+    t->group = NULL;
+    t->on_cpu = 0;
+    weft__store(&t->reason, WEFT__WAIT_NONE);
+    weft__store(&t->canceled, 0);
+    weft__store(&t->ready_epoch, 0);
+    weft__store(&t->since, 0);
+    weft__store_rel(&t->snap, 2 * epoch + 1);
+}
+
+/* The record becomes visible; see observe.h for the order. A task that saw the epoch it was born
+ * in is no part of that snapshot (snap 2E + 1); when the epoch changed in the middle, either. */
+void weft__visible(weft__task *t)
+{
+    uint32_t snap = t->snap, epoch;
+
+    weft__store_rel(&t->state, WEFT__RUNNABLE);
+    weft__fence_light();
+    epoch = weft__load_acq(&weft__epoch);
+    if (weft__unlikely(snap != 2 * epoch + 1))
+        weft__cas(&t->snap, &snap, 2 * epoch + 1);
+}
+
+weft__task *weft__task_new(weft__proc *p, const weft_go_options *options, weft_task_fn *fn,
+                           void *arg)
+{
+    weft__task *t = take(p);
+
+    t->flags = 0;
+    if (weft__unlikely(options != NULL && options->stack_size > 0))
+        stack_big(t, options->stack_size);
+    born(t, fn, arg);
+    if (weft__unlikely(options != NULL && options->name))
+        weft__task_set_name(t, options->name);
+    weft__ctx_make(&t->ctx, t->ctx.lo, t->ctx.hi, (t->slot % COLORS) * COLOR);
+    return t;
+}
+
+void weft__task_free(weft__proc *p, weft__task *t)
+{
+    if (weft__unlikely(t->name != NULL))
+        weft__task_set_name(t, NULL);
+    weft__ctx_drop(&t->ctx);
+    if (weft__unlikely(t->flags & WEFT__BIG)) {
+        weft__stack_unmap(t->ctx.lo, t->ctx.hi - t->ctx.lo);
+        stack_home(t);
+    }
+    weft__store_rel(&t->state, WEFT__IDLE);
+    weft__store_rel(&t->on_cpu, 0);
+    t->next = p->free;
+    p->free = t;
+    if (weft__unlikely(++p->nfree > CACHE))
+        pool_give(p, CACHE / 2);
+}
+
+void weft__task_set_name(weft__task *t, const char *name)
+{
+    char *copy = name ? strndup(name, WEFT__NAME_MAX) : NULL, *old;
+
+    weft__lock(&registry.lock);
+    old = t->name;
+    t->name = copy;
+    weft__unlock(&registry.lock);
+    free(old);
+}
+
+void weft__task_get_name(weft__task *t, char out[WEFT__NAME_MAX + 1])
+{
+    weft__lock(&registry.lock);
+    strcpy(out, t->name ? t->name : "");
+    weft__unlock(&registry.lock);
+}
+
+/* Threads that are no tasks of ours have a record too: it is what waits and what dumps show. */
+weft__task *weft__task_foreign(void)
+{
+    weft__task *t = pool_take(NULL);
+
+    t->flags = 0;
+    born(t, NULL, NULL);
+    t->flags |= WEFT__FOREIGN;
+    t->on_cpu = 1;
+    weft__visible(t);
+    weft__store_rel(&t->state, WEFT__RUNNING);
+    return t;
+}
+
+void weft__task_foreign_free(weft__task *t)
+{
+    weft__task_set_name(t, NULL);
+    weft__store_rel(&t->state, WEFT__IDLE);
+    weft__store_rel(&t->on_cpu, 0);
+    weft__lock(&registry.lock);
+    pool_push(t);
+    weft__unlock(&registry.lock);
+}
+
+/* Before a task's last switch, on its own stack. */
+void weft__task_ends(weft__task *t, int result)
+{
+    if (weft__unlikely(t->locals != NULL))
+        weft__locals_end(t);
+    if (t->group)
+        weft__group_leave(t, result);
+}
+
+/* Everything that is not under way any more goes back to the pool; what an abandoned thread still
+ * runs is left to it for good. */
+void weft__tasks_discard(void)
+{
+    registry.pool = NULL;
+    registry.npool = 0;
+    for (uint32_t i = registry.nslots; i-- > 0;) {
+        weft__task *t = weft__tasks_at(i);
+        struct slab *s = registry.slabs[i / SLAB];
+
+        if (t->state == WEFT__RUNNING || t->state == WEFT__LOST)
+            continue;
+        if (t->state != WEFT__IDLE) {
+            weft__ctx_drop(&t->ctx);
+            weft__locals_drop(t);
+            if (t->ticket & 1)
+                t->ticket++;
+        }
+        if (t->flags & WEFT__BIG)
+            weft__stack_unmap(t->ctx.lo, t->ctx.hi - t->ctx.lo);
+        free(t->name);
+        t->name = NULL;
+        t->flags = 0;
+        t->group = NULL;
+        t->state = WEFT__IDLE;
+        t->on_cpu = 0;
+        t->timer.pos = 0;
+        stack_home(t);
+        if (s->size == weft__stack_size)
+            pool_push(t);
+    }
+}
+
+/* Idle records deep in the pool keep their stacks' addresses, not the pages. */
+size_t weft__tasks_trim(void)
+{
+    enum { KEEP = 1024 };
+    weft__task *t;
+    size_t freed = 0;
+    uint32_t n = 0;
+
+    weft__lock(&registry.lock);
+    for (t = registry.pool; t && n < KEEP; n++)
+        t = t->next;
+    for (n = 0; t && n < KEEP; t = t->next) {
+        if (t->ctx.sp || !(t->flags & WEFT__TOUCHED))
+            continue;
+        madvise((void *)t->ctx.lo, t->ctx.hi - t->ctx.lo, MADV_DONTNEED);
+        t->flags &= (uint8_t)~WEFT__TOUCHED;
+        freed += t->ctx.hi - t->ctx.lo;
+        n++;
+    }
+    weft__unlock(&registry.lock);
+    return freed;
+}
+
+static void task_finish(weft__task *t, int result) WEFT__NORETURN;
+
+static void task_finish(weft__task *t, int result)
+{
+    weft__task_ends(t, result);
+    weft__enter("a task's end");
+    weft__switch_away(weft__self(), WEFT__LEAVE_EXIT);
+    weft__noreach();
+}
+
+/* Where every stack begins. */
+void weft__task_main(void)
+{
+    weft__task *t = weft__worker_arrived();
+    int result = 0;
+
+    weft__exit();
+    if (t->flags & WEFT__JOINS)
+        result = ((weft_main_fn *)(void *)t->fn)(t->arg);
+    else
+        t->fn(t->arg);
+    task_finish(t, result);
+}
+
+void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site)
+{
+    t->creator_pc = site;
+    weft__visible(t);
+    if (weft__likely(w->p != NULL)) {
+        weft__runq_push(&w->p->runq, t, true);
+        if (weft__runq_len(&w->p->runq) > 1)
+            weft__wake_one();
+    } else {
+        weft__global_push(t);
+        weft__fence_full();
+        weft__wake_one();
+    }
+}
+
+void weft_go(weft_task_fn *fn, void *arg)
+{
+    weft__worker *w = weft__enter("weft_go");
+
+    weft__spawn(w, weft__task_new(w->p, NULL, fn, arg), (uintptr_t)__builtin_return_address(0));
+    weft__exit();
+}
+
+void weft_go_with(const weft_go_options *options, weft_task_fn *fn, void *arg)
+{
+    weft__worker *w = weft__enter("weft_go_with");
+
+    weft__spawn(w, weft__task_new(w->p, options, fn, arg), (uintptr_t)__builtin_return_address(0));
+    weft__exit();
+}
+
+uint64_t weft_task_id(void)
+{
+    weft__worker *w = weft__self();
+
+    return (w ? w : weft__attach("weft_task_id"))->task->id;
+}
+
+void weft_task_name(const char *name)
+{
+    weft__worker *w = weft__self();
+
+    weft__task_set_name((w ? w : weft__attach("weft_task_name"))->task, name);
+}

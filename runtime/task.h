@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* task.h - the record of a task, its states, and the registry of all records.
+ *
+ * Records come in slabs and are never unmapped: a stale pointer with its ticket is safe to test,
+ * and the registry is simply every slot. A record of the default stack size keeps its stack for
+ * good, so a finished task is reused hot.
+ *
+ * | from -> to                       | where                | the stack belongs to          |
+ * |----------------------------------|----------------------|-------------------------------|
+ * | IDLE -> RUNNABLE                 | task.c start         | nobody                        |
+ * | RUNNABLE -> RUNNING -> RUNNABLE  | worker.c             | that thread; nobody once      |
+ * | RUNNING -> PARKED                | park.c, worker.c     |   on_cpu == 0                 |
+ * | PARKED -> RUNNABLE               | park.c ready         | nobody                        |
+ * | RUNNING -> LOST -> RUNNABLE      | monitor.c, worker.c  | its thread, on_cpu stays 1    |
+ * | RUNNING -> DEAD -> IDLE          | worker.c             | the worker                    |
+ */
+#ifndef WEFT_TASK_INTERNAL_H
+#define WEFT_TASK_INTERNAL_H
+
+#include "ctx.h"
+#include "timer.h"
+#include "wait.h"
+
+#include <weft/task.h>
+
+typedef struct weft__task weft__task;
+typedef struct weft__worker weft__worker;
+typedef struct weft__proc weft__proc;
+
+enum weft__state {
+    WEFT__IDLE,
+    WEFT__RUNNABLE,
+    WEFT__RUNNING,
+    WEFT__PARKED,
+    WEFT__LOST,
+    WEFT__DEAD,
+};
+
+enum weft__task_flags {
+    WEFT__FOREIGN = 1,         /* stands for a thread that is not ours; waits on futex */
+    WEFT__FOREIGN_CREATOR = 2, /* the creator was such a thread */
+    WEFT__BIG = 4,             /* has a stack of its own size */
+    WEFT__TOUCHED = 8,         /* its stack may hold pages: set when it is in the pool */
+    WEFT__LANE = 16,           /* holds a slot of the hog lane */
+    WEFT__STARTED = 32,
+    WEFT__JOINS = 64,          /* fn returns int and belongs to group */
+    WEFT__SYSTEM = 128,        /* the runtime's own */
+};
+
+struct weft__task {
+    /* Constant while the task lives. */
+    uint64_t id;
+    uint64_t creator;
+    uintptr_t creator_pc;
+    weft_task_fn *fn;
+    void *arg;
+    uint32_t slot;
+
+    /* Running owner only; the flags change only while the task runs or is picked. */
+    uint8_t flags;
+    uint8_t reason; /* of the wait: written by park.c before the ticket opens */
+    uint16_t pins;
+    weft__ctx ctx;
+    const void *object;
+    int64_t since; /* ticks */
+
+    /* Shared, atomic. */
+    uint64_t ticket;      /* odd: a wait is open; whoever makes it even has ended that wait */
+    uint32_t state;       /* enum weft__state */
+    uint32_t on_cpu;      /* 1 from being picked until its stack is left */
+    uint32_t snap;        /* 2E: recorded in snapshot E, 2E+1: born in it (observe.h) */
+    uint32_t ready_epoch; /* the epoch when it was last made ready */
+    uint32_t canceled;
+    int32_t result;       /* of the wait; written by the claimer */
+    weft__task *next;     /* in the one list it is on: a run queue, the free list */
+    weft__timer timer;    /* the deadline of the open wait */
+
+    /* Guarded by group->_lock. */
+    weft_group *group;
+    weft__task *group_next, *group_prev;
+
+    weft__worker *pin; /* the thread it is tied to, or NULL; written while running */
+    char *name;        /* NULL or malloc'ed; guarded by the registry's lock */
+    void **locals;     /* running owner only */
+};
+
+/* The epoch of the latest snapshot; 0: none was ever taken. */
+extern uint32_t weft__epoch;
+
+enum { WEFT__NAME_MAX = 31 };
+
+/* task.c */
+void weft__tasks_init(size_t stack_size);
+weft__task *weft__task_new(weft__proc *p, const weft_go_options *options, weft_task_fn *fn,
+                           void *arg);
+void weft__visible(weft__task *t); /* from here on snapshots see it */
+void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site);
+void weft__task_free(weft__proc *p, weft__task *t); /* by the worker, after its last switch */
+void weft__task_ends(weft__task *t, int result);    /* by the task: locals, group */
+void weft__task_set_name(weft__task *t, const char *name);
+void weft__task_get_name(weft__task *t, char out[WEFT__NAME_MAX + 1]);
+weft__task *weft__task_foreign(void);
+void weft__task_foreign_free(weft__task *t);
+void weft__task_flush(weft__proc *p); /* p's free list goes back to the pool */
+void weft__tasks_discard(void);       /* after the last worker has gone */
+uint32_t weft__tasks_slots(void);     /* slots ever made: 0..n-1 */
+weft__task *weft__tasks_at(uint32_t slot);
+size_t weft__tasks_trim(void); /* gives idle stacks back to the kernel; monitor only */
+uint64_t weft__tasks_made(void);
+
+/* worker.c: the first call on a fresh stack; returns the task that begins. */
+weft__task *weft__worker_arrived(void);
+
+/* stack.c */
+extern size_t weft__stack_size, weft__stack_guard;
+void weft__stacks_init(void);
+/* n stacks of size usable bytes, guards below each; the first's lowest usable address. The
+ * distance between two is size + weft__stack_guard. */
+uintptr_t weft__stacks_map(size_t n, size_t size);
+void weft__stack_unmap(uintptr_t lo, size_t size);
+bool weft__stack_intact(const weft__ctx *ctx); /* canary mode: the lowest word is untouched */
+const char *weft__stack_mode(void);            /* "madvise", "mprotect" or "canary" */
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/* timer.c - see timer.h. The heap is 4-ary with the instants in it, so sifting touches a cache
+ * line a level and the timers themselves only to write their new place. */
+#include "park.h"
+
+#include <sched.h>
+
+static void place(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
+{
+    ts->heap[pos - 1] = s;
+    s.timer->pos = pos;
+}
+
+static void sift_up(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
+{
+    while (pos > 1) {
+        uint32_t parent = (pos - 2) / 4 + 1;
+
+        if (ts->heap[parent - 1].when <= s.when)
+            break;
+        place(ts, pos, ts->heap[parent - 1]);
+        pos = parent;
+    }
+    place(ts, pos, s);
+}
+
+static void sift_down(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
+{
+    for (;;) {
+        uint32_t first = 4 * (pos - 1) + 2, least = first;
+
+        if (first > ts->n)
+            break;
+        for (uint32_t c = first + 1; c < first + 4 && c <= ts->n; c++) {
+            if (ts->heap[c - 1].when < ts->heap[least - 1].when)
+                least = c;
+        }
+        if (ts->heap[least - 1].when >= s.when)
+            break;
+        place(ts, pos, ts->heap[least - 1]);
+        pos = least;
+    }
+    place(ts, pos, s);
+}
+
+static void next_changed(weft__timers *ts)
+{
+    weft__store_rel(&ts->next, ts->n ? ts->heap[0].when : WEFT_FOREVER);
+}
+
+static void remove_at(weft__timers *ts, uint32_t pos)
+{
+    struct weft__timer_slot last = ts->heap[ts->n - 1];
+
+    ts->heap[pos - 1].timer->pos = 0;
+    ts->n--;
+    if (pos <= ts->n) {
+        if (pos > 1 && ts->heap[(pos - 2) / 4].when > last.when)
+            sift_up(ts, pos, last);
+        else
+            sift_down(ts, pos, last);
+    }
+}
+
+void weft__timer_arm(weft__timer *t, int64_t when, uint64_t arg)
+{
+    weft__worker *w = weft__self();
+    weft__proc *p = w && w->p ? w->p : &weft__sched.procs[0];
+    weft__timers *ts = &p->timers;
+    bool earliest;
+
+    weft__lock(&ts->lock);
+    weft__assert(t->pos == 0);
+    if (ts->n == ts->cap) {
+        ts->cap = ts->cap ? 2 * ts->cap : 64;
+        ts->heap = weft__realloc(ts->heap, ts->cap, sizeof(*ts->heap));
+    }
+    t->arg = arg;
+    t->home = (uint16_t)p->index;
+    ts->n++;
+    sift_up(ts, ts->n, (struct weft__timer_slot){when, t});
+    earliest = t->pos == 1;
+    if (earliest)
+        next_changed(ts);
+    weft__unlock(&ts->lock);
+    if (earliest && (!w || w->p != p))
+        weft__proc_wake(p);
+}
+
+bool weft__timer_disarm(weft__timer *t)
+{
+    weft__timers *ts = &weft__sched.procs[weft__load(&t->home)].timers;
+    bool armed;
+
+    weft__lock(&ts->lock);
+    armed = t->pos != 0;
+    if (armed) {
+        bool first = t->pos == 1;
+
+        remove_at(ts, t->pos);
+        if (first)
+            next_changed(ts);
+    }
+    weft__unlock(&ts->lock);
+    return armed;
+}
+
+bool weft__timer_disarm_wait(weft__timer *t)
+{
+    bool armed = weft__timer_disarm(t);
+
+    while (!armed && weft__load_acq(&t->firing))
+        sched_yield();
+    return armed;
+}
+
+static void fire(weft__timer *t, uint64_t arg, int64_t now)
+{
+    if (t->fire) {
+        t->fire(t, arg, now);
+        weft__store_rel(&t->firing, 0);
+    } else {
+        weft__task *task = weft__container_of(t, weft__task, timer);
+
+        if (weft__claim(task, arg, WEFT_ETIMEDOUT))
+            weft__ready(task);
+    }
+}
+
+/* In batches: no task is made ready under the lock of timers. */
+unsigned weft__timers_run(weft__proc *p)
+{
+    weft__timers *ts = &p->timers;
+    struct {
+        weft__timer *timer;
+        uint64_t arg;
+    } due[64];
+    unsigned n, fired = 0;
+    int64_t now;
+
+    if (weft__load(&ts->next) == WEFT_FOREVER)
+        return 0;
+    now = weft__nanos();
+    while (weft__load(&ts->next) <= now) {
+        weft__lock(&ts->lock);
+        for (n = 0; n < 64 && ts->n && ts->heap[0].when <= now; n++) {
+            due[n].timer = ts->heap[0].timer;
+            due[n].arg = due[n].timer->arg;
+            if (due[n].timer->fire)
+                weft__store(&due[n].timer->firing, 1);
+            remove_at(ts, 1);
+        }
+        next_changed(ts);
+        weft__unlock(&ts->lock);
+        for (unsigned i = 0; i < n; i++)
+            fire(due[i].timer, due[i].arg, now);
+        fired += n;
+    }
+    return fired;
+}
+
+void weft__timers_free(weft__timers *ts)
+{
+    for (uint32_t i = 0; i < ts->n; i++)
+        ts->heap[i].timer->pos = 0;
+    weft__free(ts->heap);
+    *ts = (weft__timers){.next = WEFT_FOREVER};
+}

@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: MIT */
+/* worker.c - what a thread with a processor does: switch tasks, find work, sleep, hand over.
+ *
+ * A task that waits switches straight to the next one; the worker's own stack is visited only when
+ * there is none, every 64th time (timers, the loop, the global queue), and for whatever needs more
+ * than a switch: snapshots, pins, the hog lane, a lost processor, the end. Whoever is switched to
+ * finishes for the one that left (arrive): clears its on_cpu and only then releases its lock. */
+#include "monitor.h"
+#include "netpoll.h"
+#include "observe.h"
+#include "park.h"
+#include "sched.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FULL_TURN = 64, SPIN_ROUNDS = 40, SPIN_PAUSES = 30, POLL_TICKS = 200000 };
+
+struct weft__sched weft__sched;
+
+uint64_t weft__random(weft__worker *w)
+{
+    uint64_t x = w->random;
+
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return w->random = x;
+}
+
+/* Switching ------------------------------------------------------------------------------------ */
+
+static WEFT__NOINLINE void overflowed(weft__task *t)
+{
+    weft__report_overflow(t, 0);
+}
+
+/* The context that left has its stack to itself no more. */
+static void arrive(weft__worker *w)
+{
+    weft__task *prev = w->prev;
+    weft__after *after = w->after;
+
+    if (!prev)
+        return;
+    w->prev = NULL;
+    if (weft__unlikely(!weft__stack_intact(&prev->ctx)))
+        overflowed(prev);
+    if (w->leave == WEFT__LEAVE_EXIT) {
+        weft__task_free(w->p, prev);
+        return;
+    }
+    weft__store_rel(&prev->on_cpu, 0);
+    if (after) {
+        w->after = NULL;
+        after(w->after_arg);
+    }
+}
+
+/* Marks t as this worker's. Its last thread may still be leaving its stack. */
+static void begin(weft__worker *w, weft__task *t)
+{
+    for (int spins = 0; weft__load_acq(&t->on_cpu); spins++) {
+        if (spins < 100)
+            weft__pause();
+        else
+            sched_yield();
+    }
+    weft__store(&t->on_cpu, 1);
+    weft__store(&t->state, WEFT__RUNNING);
+    weft__store(&w->task, t);
+}
+
+/* May cur switch straight to next? If next was begun, that is to be undone by nobody: the worker's
+ * own stack goes on with it. */
+static bool direct(weft__worker *w, weft__task *cur, weft__task *next)
+{
+    uint32_t epoch;
+
+    if (weft__unlikely((next->pin && next->pin != w) ||
+                       (!(next->flags & WEFT__STARTED) && weft__monitor_knows_hogs())))
+        return false;
+    begin(w, next);
+    w->begun = true;
+    weft__fence_light();
+    epoch = weft__load_acq(&weft__epoch);
+    if (weft__unlikely(weft__unrecorded(next, epoch) || weft__unrecorded(cur, epoch)))
+        return false;
+    w->begun = false;
+    return true;
+}
+
+void weft__switch_away(weft__worker *w, enum weft__leave how)
+{
+    weft__task *cur = w->task, *next = NULL;
+    weft__proc *p = w->p;
+    int saved = weft__errno_get();
+
+    if (weft__unlikely(cur->flags & WEFT__LANE))
+        weft__lane_leave(cur);
+    if (how == WEFT__LEAVE_YIELD) {
+        weft__store_rel(&cur->state, WEFT__RUNNABLE);
+        weft__runq_push(&p->runq, cur, false);
+    } else if (how == WEFT__LEAVE_EXIT) {
+        weft__store(&cur->state, WEFT__DEAD);
+    }
+    w->prev = cur;
+    w->leave = how;
+    if (weft__likely(how != WEFT__LEAVE_LOST && !cur->pin)) {
+        weft__store(&p->tick, p->tick + 1);
+        if (p->tick % FULL_TURN != 0 && !weft__load(&weft__sched.stopping))
+            next = weft__runq_pop(&p->runq);
+    }
+    if (next == cur) {
+        w->prev = NULL;
+        weft__store(&cur->state, WEFT__RUNNING);
+        return;
+    }
+    if (weft__likely(next && direct(w, cur, next))) {
+        weft__ctx_switch(&cur->ctx, &next->ctx, how == WEFT__LEAVE_EXIT);
+    } else {
+        w->picked = next;
+        if (!w->begun)
+            weft__store(&w->task, NULL);
+        weft__ctx_switch(&cur->ctx, &w->ctx, how == WEFT__LEAVE_EXIT);
+    }
+    arrive(weft__self());
+    weft__errno_set(saved);
+}
+
+weft__task *weft__worker_arrived(void)
+{
+    weft__worker *w = weft__self();
+    weft__task *t = w->task;
+
+    weft__ctx_started(&t->ctx);
+    arrive(w);
+    t->flags |= WEFT__STARTED;
+    return t;
+}
+
+void weft_yield(void)
+{
+    weft__worker *w = weft__enter("weft_yield");
+
+    if (w->foreign)
+        sched_yield();
+    else
+        weft__switch_away(w, WEFT__LEAVE_YIELD);
+    weft__exit();
+}
+
+/* Handing processors over ---------------------------------------------------------------------- */
+
+weft__worker *weft__enter_slow(const char *call)
+{
+    weft__worker *w = weft__self();
+    bool lost;
+
+    (void)call;
+    weft__lock(&w->lk); /* waits for a taker in mid-decision */
+    lost = w->lost;
+    weft__unlock(&w->lk);
+    if (lost)
+        weft__switch_away(w, WEFT__LEAVE_LOST);
+    return weft__self();
+}
+
+void weft__proc_give(weft__proc *p, weft__worker *w)
+{
+    weft__store_rel(&p->owner, w);
+    weft__lock(&w->lk);
+    weft__store_rel(&w->p, p);
+    weft__unlock(&w->lk);
+    weft__store_rel(&w->wake, 1);
+    weft__futex_wake(&w->wake, 1);
+}
+
+/* A spare thread, made if need be; NULL at the cap or at the end. */
+weft__worker *weft__spare_get(void)
+{
+    weft__worker *w;
+
+    weft__lock(&weft__sched.lock);
+    w = weft__sched.spares;
+    if (w) {
+        weft__sched.spares = w->next;
+        weft__sched.nspares--;
+    }
+    weft__unlock(&weft__sched.lock);
+    if (w || weft__load(&weft__sched.stopping))
+        return w;
+    if (weft__load(&weft__sched.nthreads) >= (uint32_t)weft__sched.max_threads)
+        return NULL;
+    return weft__worker_new();
+}
+
+static void spare_put(weft__worker *w)
+{
+    weft__lock(&weft__sched.lock);
+    w->next = weft__sched.spares;
+    weft__sched.spares = w;
+    weft__sched.nspares++;
+    weft__unlock(&weft__sched.lock);
+}
+
+/* The task declared that it will block: its processor goes to a spare at once. In the runtime. */
+void weft__blocking_detach(weft__worker *w)
+{
+    weft__worker *spare = weft__spare_get();
+    weft__proc *p = w->p;
+
+    if (!spare)
+        return;
+    weft__lock(&w->lk);
+    w->lost = 1;
+    w->p = NULL;
+    weft__store(&w->take, 1);
+    weft__unlock(&w->lk);
+    weft__add(&weft__sched.nlost, 1);
+    weft__store_rel(&w->task->state, WEFT__LOST);
+    weft__proc_give(p, spare);
+}
+
+/* A task came back from where its processor was taken. It queues for another; the thread becomes a
+ * spare. Its stack is nobody's before anybody can find it. */
+static void lost_came_back(weft__worker *w, weft__task *t)
+{
+    weft__lock(&w->lk);
+    w->lost = 0;
+    weft__store(&w->take, 0);
+    weft__unlock(&w->lk);
+    weft__store_rel(&t->state, WEFT__RUNNABLE);
+    if (weft__load(&weft__sched.stopping))
+        return;
+    weft__store_rel(&t->on_cpu, 0);
+    weft__global_push(t);
+    weft__fence_full();
+    weft__sub(&weft__sched.nlost, 1);
+    weft__wake_one();
+}
+
+/* The processor goes where t is tied to. */
+static void give_to_pinned(weft__worker *w, weft__task *t)
+{
+    weft__proc *p = w->p;
+
+    w->p = NULL;
+    t->pin->picked = t;
+    weft__proc_give(p, t->pin);
+}
+
+/* The task tied to this thread waits: others may have the processor meanwhile. */
+static void give_while_pinned(weft__worker *w)
+{
+    weft__proc *p = w->p;
+    weft__worker *spare = weft__spare_get();
+
+    if (!spare && !weft__load(&weft__sched.stopping))
+        spare = weft__worker_new();
+    if (!spare)
+        return;
+    w->p = NULL;
+    weft__proc_give(p, spare);
+}
+
+/* False at the end. */
+static bool wait_for_processor(weft__worker *w)
+{
+    if (!weft__load(&w->pinned))
+        spare_put(w);
+    while (!weft__load_acq(&w->p)) {
+        if (weft__load_acq(&weft__sched.stopping))
+            return false;
+        weft__futex_wait(&w->wake, 0, -1);
+        weft__store(&w->wake, 0);
+    }
+    return true;
+}
+
+/* Waking and sleeping -------------------------------------------------------------------------- */
+
+void weft__proc_wake(weft__proc *p)
+{
+    weft__loop_wake(p->loop);
+}
+
+/* Clears p's idle bit; true if the caller did. */
+static bool idle_leave(uint32_t index)
+{
+    uint64_t bit = UINT64_C(1) << (index % 64);
+
+    if (!(weft__and(&weft__sched.idle[index / 64], ~bit) & bit))
+        return false;
+    weft__add_seq(&weft__sched.idle_gen, 1);
+    weft__sub(&weft__sched.nidle, 1);
+    return true;
+}
+
+static void idle_join(uint32_t index)
+{
+    weft__add(&weft__sched.nidle, 1);
+    weft__or(&weft__sched.idle[index / 64], UINT64_C(1) << (index % 64));
+}
+
+void weft__wake_one(void)
+{
+    weft__fence_light();
+    if (weft__load(&weft__sched.nidle) == 0 || weft__load(&weft__sched.nspinning) > 0)
+        return;
+    for (int i = 0; i < weft__sched.nprocs; i += 64) {
+        uint64_t idle = weft__load(&weft__sched.idle[i / 64]);
+
+        while (idle) {
+            uint32_t index = (uint32_t)(i + __builtin_ctzll(idle));
+
+            if (idle_leave(index)) {
+                weft__proc_wake(&weft__sched.procs[index]);
+                return;
+            }
+            idle &= idle - 1;
+        }
+    }
+}
+
+void weft__proc_post(weft__proc *p, weft__mail *m)
+{
+    weft__lock(&p->mail_lock);
+    m->next = p->mail;
+    weft__store(&p->mail, m);
+    weft__unlock(&p->mail_lock);
+    weft__fence_full(); /* uv_async_send looks at its flag with a relaxed load first */
+    weft__proc_wake(p);
+}
+
+static void deliver_mail(weft__proc *p)
+{
+    weft__mail *m, *next, *ordered = NULL;
+
+    if (weft__likely(!weft__load(&p->mail)))
+        return;
+    weft__lock(&p->mail_lock);
+    m = p->mail;
+    weft__store(&p->mail, NULL);
+    weft__unlock(&p->mail_lock);
+    for (; m; m = next) {
+        next = m->next;
+        m->next = ordered;
+        ordered = m;
+    }
+    for (m = ordered; m; m = next) {
+        next = m->next;
+        m->deliver(p, m);
+    }
+}
+
+static bool work_anywhere(void)
+{
+    if (weft__global_len() > 0)
+        return true;
+    for (int i = 0; i < weft__sched.nprocs; i++) {
+        const weft__runq *q = &weft__sched.procs[i].runq;
+
+        if (weft__load_acq(&q->head) != weft__load_acq(&q->tail) ||
+            (weft__load(&q->next) && weft__load(&q->next_stale)))
+            return true;
+    }
+    return false;
+}
+
+static int64_t earliest_timer(void)
+{
+    int64_t least = WEFT_FOREVER;
+
+    for (int i = 0; i < weft__sched.nprocs; i++) {
+        int64_t next = weft__load_acq(&weft__sched.procs[i].timers.next);
+
+        if (next < least)
+            least = next;
+    }
+    return least;
+}
+
+/* Can nothing but a timer, or nothing at all, wake a task? Everybody asleep is seen twice with
+ * nobody up in between. */
+static bool all_asleep(void)
+{
+    uint32_t gen = weft__load_seq(&weft__sched.idle_gen);
+    uint32_t all = (uint32_t)weft__sched.nprocs;
+
+    if (weft__load_seq(&weft__sched.nidle) != all || weft__load_seq(&weft__sched.nlost) > 0 ||
+        weft__load_seq(&weft__sched.outside) > 0 || weft__load_seq(&weft__sched.stopping))
+        return false;
+    for (int i = 0; i < weft__sched.nprocs; i++) {
+        weft__proc *p = &weft__sched.procs[i];
+
+        if (!weft__runq_empty(&p->runq) || weft__load_seq(&p->mail))
+            return false;
+    }
+    return weft__global_len() == 0 && weft__load_seq(&weft__sched.idle_gen) == gen &&
+           weft__load_seq(&weft__sched.nidle) == all;
+}
+
+/* The last one to fall asleep: jump the virtual clock, or report the deadlock. */
+static void nobody_left(void)
+{
+    int64_t when = earliest_timer();
+
+    if (when == WEFT_FOREVER) {
+        weft__deadlock();
+    } else if (weft__clock_virtual) {
+        weft__clock_advance(when);
+        for (int i = 0; i < weft__sched.nprocs; i++)
+            weft__proc_wake(&weft__sched.procs[i]);
+    }
+}
+
+/* How long p may sleep. */
+static int64_t sleep_time(weft__proc *p)
+{
+    int64_t next = weft__load(&p->timers.next), now;
+
+    if (next == WEFT_FOREVER)
+        return -1;
+    now = weft__nanos();
+    if (next <= now)
+        return 0;
+    return weft__clock_virtual ? -1 : next - now;
+}
+
+static void idle(weft__worker *w, weft__proc *p)
+{
+    idle_join(p->index);
+    weft__fence_heavy();
+    if (!work_anywhere() && !weft__load(&p->mail) && !weft__load(&weft__sched.stopping)) {
+        if (all_asleep())
+            nobody_left();
+        weft__loop_poll(p->loop, sleep_time(p));
+        p->polled = weft__ticks();
+    }
+    idle_leave(p->index);
+    weft__monitor_kick();
+    (void)w;
+}
+
+/* Finding work --------------------------------------------------------------------------------- */
+
+static weft__task *steal(weft__worker *w, weft__proc *p)
+{
+    uint32_t n = (uint32_t)weft__sched.nprocs, first = (uint32_t)(weft__random(w) % n);
+
+    for (uint32_t i = 0; i < n; i++) {
+        weft__proc *victim = &weft__sched.procs[(first + i) % n];
+        weft__task *t = victim == p ? NULL : weft__runq_steal(&p->runq, &victim->runq);
+
+        if (t)
+            return t;
+    }
+    return NULL;
+}
+
+/* Sleeping and being woken across CPUs costs a hundred times a round of looking, so look for a
+ * while first; but only half of the busy processors may, or they would look at nothing else. */
+static weft__task *spin(weft__worker *w, weft__proc *p)
+{
+    weft__task *t = NULL;
+    uint32_t n = (uint32_t)weft__sched.nprocs;
+
+    if (n == 1 || 2 * weft__load(&weft__sched.nspinning) >= n - weft__load(&weft__sched.nidle))
+        return NULL;
+    weft__add(&weft__sched.nspinning, 1);
+    for (int i = 0; i < SPIN_ROUNDS && !t && !weft__load(&weft__sched.stopping); i++) {
+        t = weft__global_pop(&p->runq, weft__sched.nprocs);
+        if (!t)
+            t = steal(w, p);
+        for (int j = 0; j < SPIN_PAUSES && !t; j++)
+            weft__pause();
+    }
+    if (weft__sub(&weft__sched.nspinning, 1) == 1 && t)
+        weft__wake_one();
+    return t;
+}
+
+static void poll_now(weft__proc *p)
+{
+    p->polled = weft__ticks();
+    weft__loop_poll(p->loop, 0);
+}
+
+/* Work for w, which has a processor; NULL after a sleep or at the end. */
+static weft__task *find_work(weft__worker *w)
+{
+    weft__proc *p = w->p;
+    weft__task *t = NULL;
+
+    deliver_mail(p);
+    weft__timers_run(p);
+    if (weft__ticks() - p->polled > POLL_TICKS)
+        poll_now(p);
+    if (p->tick % (4 * FULL_TURN) == 0)
+        t = weft__global_pop(&p->runq, weft__sched.nprocs);
+    if (!t)
+        t = weft__runq_pop(&p->runq);
+    if (!t)
+        t = weft__global_pop(&p->runq, weft__sched.nprocs);
+    if (!t && weft__loop_busy(p->loop)) {
+        poll_now(p);
+        t = weft__runq_pop(&p->runq);
+    }
+    if (!t && weft__sched.nprocs > 1) {
+        t = steal(w, p);
+        if (!t)
+            t = spin(w, p);
+    }
+    if (!t)
+        idle(w, p);
+    return t;
+}
+
+/* Runs t until something switches back to the thread's stack; finishes for what came back. */
+static void run(weft__worker *w, weft__task *t)
+{
+    weft__task *prev;
+    uint32_t epoch;
+
+    if (!w->begun)
+        begin(w, t);
+    w->begun = false;
+    weft__store(&w->p->tick, w->p->tick + 1);
+    weft__fence_light();
+    epoch = weft__load_acq(&weft__epoch);
+    if (weft__unrecorded(t, epoch))
+        weft__hooks.record(t, false);
+    weft__ctx_switch(&w->ctx, &t->ctx, false);
+    prev = w->prev;
+    if (!prev)
+        return;
+    weft__fence_light();
+    epoch = weft__load_acq(&weft__epoch);
+    if (weft__unrecorded(prev, epoch))
+        weft__hooks.record(prev, true);
+    if (w->leave != WEFT__LEAVE_LOST) {
+        arrive(w);
+        return;
+    }
+    w->prev = NULL;
+    lost_came_back(w, prev);
+}
+
+static void step(weft__worker *w)
+{
+    weft__task *t = w->picked;
+
+    w->picked = NULL;
+    if (!t && weft__load(&w->pinned)) {
+        give_while_pinned(w);
+        return;
+    }
+    if (!t)
+        t = find_work(w);
+    if (!t)
+        return;
+    if (weft__unlikely(t->pin && t->pin != w)) {
+        give_to_pinned(w, t);
+        return;
+    }
+    if (weft__unlikely(!w->begun && !(t->flags & WEFT__STARTED) && !weft__lane_admit(t)))
+        return;
+    run(w, t);
+}
+
+static void *worker_main(void *arg)
+{
+    weft__worker *w = arg;
+
+    weft__self_set(w);
+    weft__ctx_thread(&w->ctx);
+    weft__thread_setup(w);
+    weft__store(&w->in_rt, 1);
+    while (!weft__load_acq(&weft__sched.stopping)) {
+        if (weft__load_acq(&w->p))
+            step(w);
+        else if (!wait_for_processor(w))
+            break;
+    }
+    weft__thread_teardown(w);
+    weft__self_set(NULL);
+    if (weft__xchg(&w->end, WEFT__GONE) == WEFT__ABANDONED)
+        weft__free(w);
+    else
+        weft__done_kick();
+    return NULL;
+}
+
+weft__worker *weft__worker_new(void)
+{
+    weft__worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
+    pthread_attr_t attr;
+
+    if (!w)
+        weft__fatal("out of memory (worker)");
+    memset(w, 0, sizeof(*w));
+    w->fd_syscall = -1;
+    w->in_rt = 1;
+    weft__lock(&weft__sched.lock);
+    w->id = ++weft__sched.nthreads;
+    w->random = (weft__sched.chaos ? weft__sched.chaos : (uint64_t)weft__ticks()) * 2654435761u +
+                w->id * UINT64_C(0x9e3779b97f4a7c15);
+    w->all = weft__sched.all;
+    weft__sched.all = w;
+    weft__unlock(&weft__sched.lock);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 1 << 20);
+    if (pthread_create(&w->thread, &attr, worker_main, w) != 0)
+        weft__fatal("cannot start a thread (%u run)", weft__sched.nthreads);
+    pthread_attr_destroy(&attr);
+    return w;
+}
