@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* weft.h - everything. */
+#ifndef WEFT_H
+#define WEFT_H
+#include <weft/chan.h>
+#include <weft/dump.h>
+#include <weft/error.h>
+#include <weft/fd.h>
+#include <weft/select.h>
+#include <weft/signal.h>
+#include <weft/sync.h>
+#include <weft/task.h>
+#include <weft/time.h>
+#endif

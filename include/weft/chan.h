@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* weft/chan.h - typed, optionally buffered channels with Go's semantics.
+ *
+ * Each operation comes in two forms, here and throughout weft: x() waits for ever,
+ * x_until() waits for a deadline. There is no try form: pass WEFT_NOW.
+ *
+ *     WEFT_CHAN_TYPE(jobs, struct job);
+ *     jobs *q = jobs_new(64);
+ *     jobs_send(q, (struct job){ .id = 1 });
+ *     while (jobs_recv(q, &job) == 0) ...      ends when q is closed and drained
+ */
+#ifndef WEFT_CHAN_H
+#define WEFT_CHAN_H
+
+#include <stddef.h>
+#include <weft/error.h>
+#include <weft/time.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct weft_chan weft_chan;
+
+/* capacity 0: a send meets its receiver. Panics if elem_size * capacity is out of reach. */
+WEFT_API weft_chan *weft_chan_new(size_t elem_size, size_t capacity);
+/* Values still buffered are dropped. Panics if a task waits on c. NULL does nothing. */
+WEFT_API void weft_chan_free(weft_chan *c);
+/* Wakes every waiter. Panics if c is closed or NULL, as in Go. */
+WEFT_API void weft_chan_close(weft_chan *c);
+
+/* 0; WEFT_ECLOSED (C has no recover: Go panics here); WEFT_ETIMEDOUT; WEFT_ECANCELED.
+ * A NULL channel waits for ever, for the deadline or for cancellation. */
+WEFT_API int weft_chan_send_until(weft_chan *c, const void *elem, weft_time deadline);
+/* As above; WEFT_ECLOSED only once the buffer is drained, and *elem is then zeroed.
+ * elem may be NULL: the value is dropped. */
+WEFT_API int weft_chan_recv_until(weft_chan *c, void *elem, weft_time deadline);
+
+WEFT_API size_t weft_chan_len(weft_chan *c); /* values buffered now; 0 for NULL */
+WEFT_API size_t weft_chan_cap(weft_chan *c);
+
+static inline int weft_chan_send(weft_chan *c, const void *elem)
+{
+    return weft_chan_send_until(c, elem, WEFT_FOREVER);
+}
+
+static inline int weft_chan_recv(weft_chan *c, void *elem)
+{
+    return weft_chan_recv_until(c, elem, WEFT_FOREVER);
+}
+
+#define WEFT__INLINE static inline __attribute__((unused))
+
+/* The one macro of this header: a channel type `name` that carries values of type T. */
+#define WEFT_CHAN_TYPE(name, T)                                                          \
+    typedef struct name name;                                                            \
+    WEFT__INLINE weft_chan *name##_raw(name *c) { return (weft_chan *)c; }                 \
+    WEFT__INLINE name *name##_new(size_t cap) { return (name *)weft_chan_new(sizeof(T), cap); } \
+    WEFT__INLINE void name##_free(name *c) { weft_chan_free(name##_raw(c)); }              \
+    WEFT__INLINE void name##_close(name *c) { weft_chan_close(name##_raw(c)); }            \
+    WEFT__INLINE int name##_send(name *c, T v) { return weft_chan_send(name##_raw(c), &v); } \
+    WEFT__INLINE int name##_recv(name *c, T *v) { return weft_chan_recv(name##_raw(c), v); } \
+    WEFT__INLINE int name##_send_until(name *c, T v, weft_time deadline)                   \
+    {                                                                                    \
+        return weft_chan_send_until(name##_raw(c), &v, deadline);                        \
+    }                                                                                    \
+    WEFT__INLINE int name##_recv_until(name *c, T *v, weft_time deadline)                  \
+    {                                                                                    \
+        return weft_chan_recv_until(name##_raw(c), v, deadline);                         \
+    }                                                                                    \
+    struct name
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* weft/dump.h - every task's state, wait and stack, in Go's formats.
+ *
+ * A dump is a consistent cut that stops nobody: captured first, then written, with tasks running
+ * on. SIGQUIT (Ctrl-\) writes one to stderr and ends the process with status 2; panics and the
+ * report that all tasks are asleep end with one. */
+#ifndef WEFT_DUMP_H
+#define WEFT_DUMP_H
+
+#include <weft/error.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum weft_dump_form {
+    WEFT_DUMP_TASKS,  /* a block a task: Go's goroutine?debug=2, read by panicparse */
+    WEFT_DUMP_MERGED, /* equal stacks once with their count: debug=1 */
+    WEFT_DUMP_PPROF,  /* gzip'ed profile.proto for go tool pprof: debug=0 */
+    WEFT_DUMP_FULL,   /* as TASKS, with names, lock owners and exact times: debug=3 */
+};
+
+typedef struct weft_dump_options {
+    enum weft_dump_form form;
+} weft_dump_options;
+
+/* Writes a dump to fd; options may be NULL. Any thread, while weft_run runs (else WEFT_EINVAL).
+ * 0, or the negative errno of a failed write. Not cancelable; a slow reader of fd blocks the
+ * caller's thread, not its processor. */
+WEFT_API int weft_dump(int fd, const weft_dump_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

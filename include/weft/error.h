@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* weft/error.h - result codes.
+ *
+ * Every call that can fail returns 0 (or a count >= 0) on success and a negative
+ * code from this list, or any other negative UV_E* code passed through from libuv.
+ * errno is never part of the API: it belongs to an OS thread, and a task may wake
+ * up on another one. */
+#ifndef WEFT_ERROR_H
+#define WEFT_ERROR_H
+
+#include <errno.h>
+
+/* Every function of the library that programs call carries this; all else is hidden. */
+#define WEFT_API __attribute__((visibility("default")))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* name, code, text */
+#define WEFT_ERROR_MAP(XX)                                                     \
+    XX(ECLOSED, -10001, "closed")                  /* chan, listener or conn */ \
+    XX(ETIMEDOUT, -ETIMEDOUT, "deadline exceeded") \
+    XX(ECANCELED, -ECANCELED, "canceled")          \
+    XX(EINVAL, -EINVAL, "invalid argument")        \
+    XX(ENOMEM, -ENOMEM, "out of memory")           \
+    XX(EAGAIN, -EAGAIN, "limit reached")           \
+    XX(ENOSYS, -ENOSYS, "not available here")
+
+enum weft_error {
+#define XX(name, code, text) WEFT_##name = (code),
+    WEFT_ERROR_MAP(XX)
+#undef XX
+};
+
+/* Text for a code; never NULL, never freed. */
+WEFT_API const char *weft_strerror(int code);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* weft/fd.h - waits on what lies outside: descriptors, the thread pool, child processes. */
+#ifndef WEFT_FD_H
+#define WEFT_FD_H
+
+#include <weft/error.h>
+#include <weft/task.h>
+#include <weft/time.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum weft_fd_events { WEFT_FD_READ = 1, WEFT_FD_WRITE = 2 };
+
+/* Waits until fd, a non-blocking descriptor of the caller's, is ready. The events that are (> 0);
+ * WEFT_ETIMEDOUT; WEFT_ECANCELED; UV_EEXIST if another task waits on fd through the same
+ * processor's loop; other UV_E* for descriptors that cannot be polled. fd stays the caller's,
+ * open until the return. */
+WEFT_API int weft_fd_wait_until(int fd, int events, weft_time deadline);
+static inline int weft_fd_wait(int fd, int events)
+{
+    return weft_fd_wait_until(fd, events, WEFT_FOREVER);
+}
+
+/* Runs fn(arg) on libuv's thread pool and waits for its end. 0. Not cancelable once begun. */
+WEFT_API int weft_work(weft_task_fn *fn, void *arg);
+
+/* Runs a program and waits for its end; argv ends with NULL, argv[0] is looked up in PATH, standard
+ * streams are inherited. Its exit status (>= 0), 128 + the signal that ended it, or a negative
+ * UV_E*. Not cancelable. */
+WEFT_API int weft_process_run(const char *const argv[]);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

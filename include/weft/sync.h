@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* weft/sync.h - locks for tasks. All are valid when zeroed and need no destroy call:
+ * waiters live on the stacks of the tasks that wait.
+ *
+ *     static struct {
+ *         weft_mutex mu;      guards a, b; invariant a + b == 0
+ *         int a, b;
+ *     } s = { .mu = WEFT_MUTEX_INIT };
+ *
+ * Taking a lock is never a cancellation point, so it cannot fail. Memory may go as soon as the
+ * call that proved the object idle returned. */
+#ifndef WEFT_SYNC_H
+#define WEFT_SYNC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <weft/error.h>
+#include <weft/time.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A mutex. A running task may take it ahead of those that wait; one that waited 1 ms is served
+ * first, in order, until none has waited so long. It knows who holds it and where it was taken. */
+typedef struct weft_mutex {
+    uint32_t _word;
+    uint32_t _lock;
+    void *_waiters[2];
+    uint64_t _owner; /* id of the holding task: dumps and deadlock reports name it */
+    void *_site;     /* where it was taken */
+} weft_mutex;
+#define WEFT_MUTEX_INIT {0, 0, {0, 0}, 0, 0}
+
+WEFT_API void weft_mutex_lock(weft_mutex *m);
+WEFT_API bool weft_mutex_trylock(weft_mutex *m);
+/* Panics if m is not locked. Any task may unlock, as in Go. */
+WEFT_API void weft_mutex_unlock(weft_mutex *m);
+/* Panics if the caller does not hold m. */
+WEFT_API void weft_mutex_assert_held(const weft_mutex *m);
+
+/* Many readers or one writer; a writer that waits keeps new readers out. */
+typedef struct weft_rwmutex {
+    uint32_t _lock;
+    int32_t _readers; /* -1: a writer */
+    void *_readq[2];
+    void *_writeq[2];
+    uint64_t _owner;
+    void *_site;
+} weft_rwmutex;
+#define WEFT_RWMUTEX_INIT {0, 0, {0, 0}, {0, 0}, 0, 0}
+
+WEFT_API void weft_rwmutex_lock(weft_rwmutex *m);
+WEFT_API bool weft_rwmutex_trylock(weft_rwmutex *m);
+WEFT_API void weft_rwmutex_unlock(weft_rwmutex *m); /* panics if no writer holds m */
+WEFT_API void weft_rwmutex_read_lock(weft_rwmutex *m);
+WEFT_API bool weft_rwmutex_read_trylock(weft_rwmutex *m);
+WEFT_API void weft_rwmutex_read_unlock(weft_rwmutex *m); /* panics if no reader holds m */
+
+typedef struct weft_cond {
+    uint32_t _lock;
+    uint32_t _pad;
+    void *_waiters[2];
+} weft_cond;
+#define WEFT_COND_INIT {0, 0, {0, 0}}
+
+/* 0; WEFT_ETIMEDOUT; WEFT_ECANCELED. m is held again in every case. No spurious wakes. */
+WEFT_API int weft_cond_wait_until(weft_cond *c, weft_mutex *m, weft_time deadline);
+static inline int weft_cond_wait(weft_cond *c, weft_mutex *m)
+{
+    return weft_cond_wait_until(c, m, WEFT_FOREVER);
+}
+WEFT_API void weft_cond_signal(weft_cond *c);    /* the one that waits longest */
+WEFT_API void weft_cond_broadcast(weft_cond *c); /* all that wait now */
+
+typedef struct weft_once {
+    uint32_t _state;
+    uint32_t _lock;
+    void *_waiters[2];
+} weft_once;
+#define WEFT_ONCE_INIT {0, 0, {0, 0}}
+
+/* The first caller runs fn(arg), all others wait until it returned. Not cancelable. */
+WEFT_API void weft_once_do(weft_once *o, void (*fn)(void *arg), void *arg);
+
+/* A counting semaphore, first come first served. */
+typedef struct weft_sema {
+    uint32_t _lock;
+    uint32_t _pad;
+    int64_t _count;
+    void *_waiters[2];
+} weft_sema;
+/* n units at the start; an all-zero semaphore has none. */
+#define WEFT_SEMA_INIT(n) {0, 0, (n), {0, 0}}
+
+/* Takes n units together; n <= 0 panics. 0; WEFT_ETIMEDOUT; WEFT_ECANCELED. */
+WEFT_API int weft_sema_wait_until(weft_sema *s, int64_t n, weft_time deadline);
+static inline int weft_sema_wait(weft_sema *s, int64_t n)
+{
+    return weft_sema_wait_until(s, n, WEFT_FOREVER);
+}
+WEFT_API void weft_sema_add(weft_sema *s, int64_t n); /* gives n units back; n <= 0 panics */
+
+/* Go's sync.WaitGroup: a counter that can be waited for. */
+typedef struct weft_waitgroup {
+    uint32_t _lock;
+    uint32_t _pad;
+    int64_t _count;
+    void *_waiters[2];
+} weft_waitgroup;
+#define WEFT_WAITGROUP_INIT {0, 0, 0, {0, 0}}
+
+WEFT_API void weft_waitgroup_add(weft_waitgroup *wg, int64_t n); /* panics below zero */
+static inline void weft_waitgroup_done(weft_waitgroup *wg)
+{
+    weft_waitgroup_add(wg, -1);
+}
+/* Waits for zero. 0; WEFT_ETIMEDOUT; WEFT_ECANCELED. */
+WEFT_API int weft_waitgroup_wait_until(weft_waitgroup *wg, weft_time deadline);
+static inline int weft_waitgroup_wait(weft_waitgroup *wg)
+{
+    return weft_waitgroup_wait_until(wg, WEFT_FOREVER);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* weft/time.h - instants and durations: int64_t nanoseconds on the monotonic clock. */
+#ifndef WEFT_TIME_H
+#define WEFT_TIME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <weft/error.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef int64_t weft_time;     /* an instant; compare with <, never with wall time */
+typedef int64_t weft_duration; /* a length of time */
+
+#define WEFT_MICROSECOND ((weft_duration)1000)
+#define WEFT_MILLISECOND (1000 * WEFT_MICROSECOND)
+#define WEFT_SECOND (1000 * WEFT_MILLISECOND)
+
+#define WEFT_NOW ((weft_time)0)             /* a deadline long past: do not block */
+#define WEFT_FOREVER ((weft_time)INT64_MAX) /* a deadline that never comes */
+
+WEFT_API weft_time weft_now(void);
+WEFT_API weft_time weft_after(weft_duration d); /* weft_now() + d, saturating at WEFT_FOREVER */
+
+/* Waits until the instant. 0 or WEFT_ECANCELED. An instant that has passed yields the processor. */
+WEFT_API int weft_sleep_until(weft_time when);
+static inline int weft_sleep(weft_duration d)
+{
+    return weft_sleep_until(weft_after(d));
+}
+
+struct weft_chan;
+
+/* A timer sends the instant it fired, a weft_time, on its channel, which holds one value. As in
+ * Go 1.23, no value of an earlier setting is received after start or stop returned. */
+typedef struct weft_timer weft_timer;
+typedef void weft_timer_fn(void *arg);
+
+WEFT_API weft_timer *weft_timer_new(void);
+/* A timer without a channel: each time it fires, fn(arg) runs as a task of its own. */
+WEFT_API weft_timer *weft_timer_new_func(weft_timer_fn *fn, void *arg);
+/* Stops it and frees it with its channel; panics if a task waits on the channel. */
+WEFT_API void weft_timer_free(weft_timer *t);
+/* Owned by the timer; NULL for weft_timer_new_func. Do not close it. */
+WEFT_API struct weft_chan *weft_timer_chan(weft_timer *t);
+/* (Re)sets it. True if it was active: set, and its value not yet received (its fn not started). */
+WEFT_API bool weft_timer_start(weft_timer *t, weft_time when);
+WEFT_API bool weft_timer_stop(weft_timer *t); /* true as for start */
+
+/* A ticker sends a weft_time every period; a receiver that is late misses ticks, never gets
+ * them in a burst. period <= 0 panics. */
+typedef struct weft_ticker weft_ticker;
+
+WEFT_API weft_ticker *weft_ticker_new(weft_duration period);
+WEFT_API void weft_ticker_free(weft_ticker *t);
+WEFT_API struct weft_chan *weft_ticker_chan(weft_ticker *t);
+WEFT_API void weft_ticker_start(weft_ticker *t, weft_duration period); /* a new period from now */
+WEFT_API void weft_ticker_stop(weft_ticker *t);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
