@@ -26,7 +26,7 @@ rule() {
 includes_of() {
     local folders names
     folders=$(IFS='|' && echo "$*")
-    names=$(find "$@" -name '*.h' -printf '%f\n' 2>/dev/null | sed 's/\.h$//' | paste -sd '|')
+    names=$(find "$@" -name '*.h' -printf '%f\n' 2>/dev/null | sed 's/\.h$//' | paste -sd '|') || true
     echo "^ *# *include *\"((\.\./)?($folders)/|(${names:-none})\.h\")"
 }
 

@@ -10,15 +10,19 @@ mkdir -p include/weft runtime profiles http
 touch profiles/unwind.h http/conn.h
 missed=0
 
+miss() {
+    echo "lint does not see: $1"
+    missed=$((missed + 1))
+}
+
+reports() { grep -qF "$1" <<<"$("$lint" . 2>/dev/null)"; }
+
 # breaks FILE RULE <CODE: the code is a breach in this file, at its last line.
 breaks() {
     local line
     cat >"$1"
     line=$(wc -l <"$1")
-    if ! "$lint" . 2>/dev/null | grep -qF "$1:$line: $2"; then
-        echo "lint does not see: $1:$line: $2"
-        missed=$((missed + 1))
-    fi
+    reports "$1:$line: $2" || miss "$1:$line: $2"
     rm "$1"
 }
 
@@ -36,11 +40,12 @@ breaks runtime/park.c "uv_run" <<<'int f(void) { return uv_run(0, 1); }'
 breaks http/conn.c "no pthread condition variable" <<<'    pthread_cond_wait(&c, &m);'
 breaks runtime/chan.c "a task is switched" <<<'    weft__switch(a, b);'
 breaks runtime/long.c "more than 800 lines" < <(yes '/* */' | head -801)
-echo 'struct s { size_t n; };' >include/weft/needs.h
-"$lint" . 2>/dev/null | grep -qF 'include/weft/needs.h:1: does not compile alone as C11' || missed=1
-echo 'static inline int *f(void *p) { return p; }' >include/weft/needs.h
-"$lint" . 2>/dev/null | grep -qF 'include/weft/needs.h:1: does not compile alone as C++17' || missed=1
-rm include/weft/needs.h
+header=include/weft/needs.h
+echo 'struct s { size_t n; };' >$header
+reports "$header:1: does not compile alone as C11" || miss "a header that does not compile as C"
+echo 'static inline int *f(void *p) { return p; }' >$header
+reports "$header:1: does not compile alone as C++17" || miss "a header that C++ refuses"
+rm $header
 
 cat >runtime/uv_loop.c <<<$'#include <uv.h>\nint f(void) { return uv_run(0, 1); }'
 cat >runtime/self.c <<<'static _Thread_local int y;'
