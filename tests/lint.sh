@@ -55,7 +55,7 @@ lint_places() {
             $(files "$ours" '*.[chS]' '.*/(atomic\.h|ctx.*\.[chS]|unwind_.*\.h|clock\.[ch]|(stack|maps)\.c)')
         rule "atomics are spelled in runtime/atomic.h" \
             '\b_Atomic\b|__atomic_|__sync_|stdatomic\.h' \
-            $(files "$ours" '*.[ch]' 'runtime/atomic\.h')
+            $(files "include runtime" '*.[ch]' 'runtime/atomic\.h')
         rule "uv_run is called by runtime/uv_* alone" '\buv_run *\(' \
             $(files "$ours" '*.[ch]' 'runtime/uv_.*\.c')
         rule "no pthread condition variable: park a task, or a thread in worker.c, monitor.c or symbolize.c" \
