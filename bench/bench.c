@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* bench.c - finds the case, runs it in weft_run, prints its results. */
+#include "bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+    const char *name;
+    void (*fn)(void);
+} cases[] = {
+    {"yield2", bench_yield2},
+    {"yield100k", bench_yield100k},
+    {"spawn_batch1000", bench_spawn_batch1000},
+    {"unbuffered_roundtrip", bench_unbuffered_roundtrip},
+    {"buffered128", bench_buffered128},
+    {"select4", bench_select4},
+    {"lock_uncontended", bench_lock_uncontended},
+    {"lock_over_yield1000", bench_lock_over_yield1000},
+    {"park1m", bench_park1m},
+    {"timers1m", bench_timers1m},
+    {"ticker_hogs", bench_ticker_hogs},
+    {"ticker_hogs1000", bench_ticker_hogs1000},
+    {"dump10k", bench_dump10k},
+    {"dump100k", bench_dump100k},
+    {"walk1m", bench_walk1m},
+};
+
+void bench_result(const char *name, const char *suffix, double value, const char *unit)
+{
+    printf("%s%s %.6g %s\n", name, suffix, value, unit);
+}
+
+void bench_ns(const char *name, weft_time start, int64_t ops)
+{
+    bench_result(name, "", (double)(weft_now() - start) / (double)ops, "ns");
+}
+
+static int ascending(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+void bench_lateness(const char *name, int64_t *late, size_t n)
+{
+    if (n == 0)
+        bench_check(-1, "no time was measured");
+    qsort(late, n, sizeof(*late), ascending);
+    bench_result(name, "_p50", (double)late[n / 2] / 1e6, "ms");
+    bench_result(name, "_p99", (double)late[n * 99 / 100] / 1e6, "ms");
+    bench_result(name, "_worst", (double)late[n - 1] / 1e6, "ms");
+}
+
+void bench_check(int rc, const char *call)
+{
+    if (rc >= 0)
+        return;
+    fprintf(stderr, "bench: %s: %s\n", call, weft_strerror(rc));
+    _exit(1);
+}
+
+static int main_task(void *fn)
+{
+    (*(void (**)(void))fn)();
+    fflush(stdout);
+    /* Some cases leave tasks that never end; nothing of theirs is worth waiting for. */
+    _exit(0);
+}
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; argc == 2 && i < sizeof(cases) / sizeof(cases[0]); i++) {
+        void (*fn)(void) = cases[i].fn;
+
+        if (strcmp(argv[1], cases[i].name) == 0)
+            return weft_run(main_task, &fn);
+    }
+    fprintf(stderr, "usage: bench CASE\n");
+    return 2;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* bench.h - the weft side of the bench: the same work as peers/peer.go, case by case.
+ *
+ *     bench CASE    runs the case as the main task and prints "name value unit" lines
+ *
+ * The number of processors is WEFT_PROCS; run.py calls both sides in turn and compares. */
+#ifndef WEFT_BENCH_H
+#define WEFT_BENCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <weft.h>
+
+/* Prints one result; NAME and SUFFIX make its name. */
+void bench_result(const char *name, const char *suffix, double value, const char *unit);
+/* Nanoseconds since start, divided by the operations done. */
+void bench_ns(const char *name, weft_time start, int64_t ops);
+/* p50, p99 and worst of n times in nanoseconds, as milliseconds. Sorts them. */
+void bench_lateness(const char *name, int64_t *late, size_t n);
+/* Ends the bench with a message if a call of the library failed. */
+void bench_check(int rc, const char *call);
+
+/* switch.c */
+void bench_yield2(void);
+void bench_yield100k(void);
+void bench_spawn_batch1000(void);
+/* chan.c */
+void bench_unbuffered_roundtrip(void);
+void bench_buffered128(void);
+void bench_select4(void);
+/* lock.c */
+void bench_lock_uncontended(void);
+void bench_lock_over_yield1000(void);
+/* park.c */
+void bench_park1m(void);
+/* timer.c */
+void bench_timers1m(void);
+/* hogs.c */
+void bench_ticker_hogs(void);
+void bench_ticker_hogs1000(void);
+/* dump.c */
+void bench_dump10k(void);
+void bench_dump100k(void);
+/* walk.c */
+void bench_walk1m(void);
+
+#endif

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: MIT
+
+// peer.go - the Go side of the bench: the same work as bench/*.c, case by case.
+//
+//	peer CASE    runs the case at GOMAXPROCS and prints "name value unit" lines
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"math/rand"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+func result(name string, value float64, unit string) {
+	fmt.Printf("%s %.6g %s\n", name, value, unit)
+}
+
+func nsEach(name string, start time.Time, ops int) {
+	result(name, float64(time.Since(start).Nanoseconds())/float64(ops), "ns")
+}
+
+// lateness prints the distribution of times in nanoseconds.
+func lateness(name string, late []int64) {
+	if len(late) == 0 {
+		late = []int64{0}
+	}
+	sort.Slice(late, func(i, j int) bool { return late[i] < late[j] })
+	result(name+"_p50", float64(late[len(late)/2])/1e6, "ms")
+	result(name+"_p99", float64(late[len(late)*99/100])/1e6, "ms")
+	result(name+"_worst", float64(late[len(late)-1])/1e6, "ms")
+}
+
+// ---- switch ----
+
+func yielders(name string, tasks, each int) {
+	var started, done sync.WaitGroup
+	var begin = make(chan bool)
+	started.Add(tasks)
+	done.Add(tasks)
+	for i := 0; i < tasks; i++ {
+		go func() {
+			started.Done()
+			<-begin
+			for k := 0; k < each; k++ {
+				runtime.Gosched()
+			}
+			done.Done()
+		}()
+	}
+	started.Wait()
+	start := time.Now()
+	close(begin)
+	done.Wait()
+	nsEach(name, start, tasks*each)
+}
+
+func spawnBatch1000() {
+	const batch, rounds = 1000, 1000
+	batchOnce := func() {
+		var wg sync.WaitGroup
+		wg.Add(batch)
+		for i := 0; i < batch; i++ {
+			go wg.Done()
+		}
+		wg.Wait()
+	}
+	batchOnce()
+	start := time.Now()
+	for r := 0; r < rounds; r++ {
+		batchOnce()
+	}
+	nsEach("spawn_batch1000", start, batch*rounds)
+}
+
+// ---- channels ----
+
+func unbufferedRoundtrip() {
+	const rounds = 1000000
+	ping, pong := make(chan int), make(chan int)
+	go func() {
+		for v := range ping {
+			pong <- v
+		}
+		close(pong)
+	}()
+	start := time.Now()
+	for i := 0; i < rounds; i++ {
+		ping <- i
+		<-pong
+	}
+	nsEach("unbuffered_roundtrip", start, rounds)
+	close(ping)
+	<-pong
+}
+
+func buffered128() {
+	const items = 5000000
+	c := make(chan int, 128)
+	start := time.Now()
+	go func() {
+		for i := 0; i < items; i++ {
+			c <- i
+		}
+		close(c)
+	}()
+	for range c {
+	}
+	nsEach("buffered128", start, items)
+}
+
+func select4() {
+	const items = 1000000
+	var c [4]chan int
+	for i := range c {
+		c[i] = make(chan int)
+	}
+	start := time.Now()
+	for i := range c {
+		go func(c chan int) {
+			for k := 0; k < items/4; k++ {
+				c <- k
+			}
+		}(c[i])
+	}
+	for i := 0; i < items; i++ {
+		select {
+		case <-c[0]:
+		case <-c[1]:
+		case <-c[2]:
+		case <-c[3]:
+		}
+	}
+	nsEach("select4", start, items)
+}
+
+// ---- locks ----
+
+func lockUncontended() {
+	const ops = 50000000
+	var mu sync.Mutex
+	start := time.Now()
+	for i := 0; i < ops; i++ {
+		mu.Lock()
+		mu.Unlock()
+	}
+	nsEach("lock_uncontended", start, ops)
+}
+
+func lockOverYield1000() {
+	const tasks, each = 1000, 1000
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	wg.Add(tasks)
+	start := time.Now()
+	for i := 0; i < tasks; i++ {
+		go func() {
+			for k := 0; k < each; k++ {
+				mu.Lock()
+				runtime.Gosched()
+				mu.Unlock()
+			}
+			wg.Done()
+		}()
+	}
+	wg.Wait()
+	nsEach("lock_over_yield1000", start, tasks*each)
+}
+
+// ---- a million parked ----
+
+// memory is what the process occupies, page tables included, in bytes.
+func memory() float64 {
+	file, err := os.Open("/proc/self/status")
+	if err != nil {
+		panic(err)
+	}
+	defer file.Close()
+	sum := 0
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		f := strings.Fields(lines.Text())
+		if f[0] == "VmRSS:" || f[0] == "VmPTE:" {
+			kb, _ := strconv.Atoi(f[1])
+			sum += kb * 1024
+		}
+	}
+	return float64(sum)
+}
+
+func park1m() {
+	const n = 1000000
+	var parked int64
+	var wg sync.WaitGroup
+	gate := make(chan int)
+	before := memory()
+	start := time.Now()
+	wg.Add(n)
+	for i := 0; i < n; i++ {
+		go func() {
+			atomic.AddInt64(&parked, 1)
+			<-gate
+			wg.Done()
+		}()
+	}
+	for atomic.LoadInt64(&parked) < n {
+		runtime.Gosched()
+	}
+	nsEach("park1m_create", start, n)
+	result("park1m_bytes", (memory()-before)/n, "B")
+	start = time.Now()
+	close(gate)
+	wg.Wait()
+	nsEach("park1m_release", start, n)
+}
+
+func cpuSeconds() float64 {
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
+func timers1m() {
+	const n = 1000000
+	var wg sync.WaitGroup
+	late := make([]int64, n)
+	random := rand.New(rand.NewSource(1))
+	wg.Add(n)
+	start := time.Now()
+	for i := 0; i < n; i++ {
+		d := time.Second + time.Duration(random.Int63n(int64(time.Second)))
+		go func(i int) {
+			when := time.Now().Add(d)
+			time.Sleep(d)
+			late[i] = int64(time.Since(when))
+			wg.Done()
+		}(i)
+	}
+	nsEach("timers1m_create", start, n)
+	wg.Wait()
+	result("timers1m_cpu", cpuSeconds(), "s")
+	lateness("timers1m_late", late)
+}
+
+// ---- a ticker beside hogs ----
+
+var turns int64 // of spin's loop in 20 ms
+
+//go:noinline
+func spin(turns int64) int64 {
+	x := int64(1)
+	for i := int64(0); i < turns; i++ {
+		x = x*3 + i
+	}
+	return x
+}
+
+// calibrate finds how many turns take 20 ms of an undisturbed processor.
+func calibrate() {
+	const probe = 2000000
+	best := time.Hour
+	for i := 0; i < 20; i++ {
+		start := time.Now()
+		sink += spin(probe)
+		if took := time.Since(start); took < best {
+			best = took
+		}
+	}
+	turns = int64(float64(probe) * float64(20*time.Millisecond) / float64(best))
+}
+
+var sink int64
+
+// tick sleeps 1 ms again and again and returns how late it woke each time.
+func tick(length time.Duration) (late []int64) {
+	for end := time.Now().Add(length); time.Now().Before(end); {
+		when := time.Now().Add(time.Millisecond)
+		time.Sleep(time.Millisecond)
+		late = append(late, int64(time.Since(when)))
+	}
+	return late
+}
+
+func tickerHogs() {
+	for i := 0; i < 2*runtime.GOMAXPROCS(0); i++ {
+		go func() {
+			for {
+				spin(1 << 40)
+			}
+		}()
+	}
+	lateness("ticker_hogs", tick(4*time.Second))
+}
+
+func tickerHogs1000() {
+	calibrate()
+	for i := 0; i < 1000; i++ {
+		go func() {
+			for {
+				spin(turns)
+				runtime.Gosched()
+			}
+		}()
+	}
+	lateness("ticker_hogs1000", tick(6*time.Second))
+}
+
+// ---- dump ----
+
+type parking struct {
+	parked sync.WaitGroup
+	gate   chan int
+}
+
+// A goroutine of 8 frames, its entry and 7 of these, parks at the end of one of 128 paths.
+var turn [2]func(p *parking, path, depth int) int
+
+func init() { turn = [...]func(p *parking, path, depth int) int{left, right} }
+
+//go:noinline
+func left(p *parking, path, depth int) int {
+	if depth == 1 {
+		p.parked.Done()
+		return <-p.gate
+	}
+	return turn[path&1](p, path>>1, depth-1) + 1
+}
+
+//go:noinline
+func right(p *parking, path, depth int) int {
+	if depth == 1 {
+		p.parked.Done()
+		return <-p.gate
+	}
+	return turn[path&1](p, path>>1, depth-1) + 2
+}
+
+// dump writes the stacks of n parked goroutines to a file, a 1 ms ticker running beside.
+func dump(name string, n int) {
+	p := &parking{gate: make(chan int)}
+	p.parked.Add(n)
+	for i := 0; i < n; i++ {
+		go func(i int) { sink += int64(turn[i&1](p, i>>1, 7)) }(i)
+	}
+	p.parked.Wait()
+	runtime.GC() // what the spawning left behind is not the dump's cost
+
+	var stop int32
+	gap := make(chan time.Duration)
+	go func() {
+		worst, last := time.Duration(0), time.Now()
+		for atomic.LoadInt32(&stop) == 0 {
+			time.Sleep(time.Millisecond)
+			now := time.Now()
+			if now.Sub(last) > worst {
+				worst = now.Sub(last)
+			}
+			last = now
+		}
+		gap <- worst
+	}()
+
+	file, err := os.CreateTemp("", "peer-dump")
+	if err != nil {
+		panic(err)
+	}
+	defer os.Remove(file.Name())
+	start := time.Now()
+	if err := pprof.Lookup("goroutine").WriteTo(file, 2); err != nil {
+		panic(err)
+	}
+	result(name+"_wall", time.Since(start).Seconds(), "s")
+	atomic.StoreInt32(&stop, 1)
+	result(name+"_gap", float64(<-gap)/1e6, "ms")
+	info, _ := file.Stat()
+	result(name+"_bytes", float64(info.Size()), "B")
+}
+
+var cases = map[string]func(){
+	"yield2":               func() { yielders("yield2", 2, 2000000) },
+	"yield100k":            func() { yielders("yield100k", 100000, 20) },
+	"spawn_batch1000":      spawnBatch1000,
+	"unbuffered_roundtrip": unbufferedRoundtrip,
+	"buffered128":          buffered128,
+	"select4":              select4,
+	"lock_uncontended":     lockUncontended,
+	"lock_over_yield1000":  lockOverYield1000,
+	"park1m":               park1m,
+	"timers1m":             timers1m,
+	"ticker_hogs":          tickerHogs,
+	"ticker_hogs1000":      tickerHogs1000,
+	"dump10k":              func() { dump("dump10k", 10000) },
+	"dump100k":             func() { dump("dump100k", 100000) },
+}
+
+func main() {
+	if len(os.Args) != 2 || cases[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "usage: peer CASE")
+		os.Exit(2)
+	}
+	cases[os.Args[1]]()
+}

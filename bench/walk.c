@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* walk.c - the walker alone over a million stacks of 8 frames. The stacks are copies of a real
+ * one, a page apart as those of tasks are, so that each walk misses the caches as it would there.
+ * Registers by the names of x86-64. */
+#include "bench.h"
+
+#include "profiles/unwind.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+enum { STACKS = 1000000, SPACING = 4096, FRAMES = 8 };
+
+static struct weft__walk walk;
+static int volatile sink; /* keeps the calls from being compiled away */
+
+static struct weft__regs registers_of(const ucontext_t *uc)
+{
+    const greg_t *g = uc->uc_mcontext.gregs;
+
+    return (struct weft__regs){
+        .pc = (uintptr_t)g[REG_RIP],
+        .sp = (uintptr_t)g[REG_RSP],
+        .bp = (uintptr_t)g[REG_RBP],
+        .bx = (uintptr_t)g[REG_RBX],
+        .r12 = (uintptr_t)g[REG_R12],
+        .r13 = (uintptr_t)g[REG_R13],
+        .r14 = (uintptr_t)g[REG_R14],
+        .r15 = (uintptr_t)g[REG_R15],
+        .known = true,
+    };
+}
+
+static void walk_copies(uintptr_t hi)
+{
+    struct weft__regs regs;
+    ucontext_t uc;
+    uintptr_t lo;
+    weft_time start;
+    char *copies;
+
+    getcontext(&uc);
+    regs = registers_of(&uc);
+    lo = regs.sp;
+    if (hi - lo > SPACING)
+        bench_check(-1, "the frames do not fit a page");
+    copies = mmap(NULL, (size_t)STACKS * SPACING, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (copies == MAP_FAILED)
+        bench_check(-1, "mmap");
+    /* No huge pages, as no stack of a task has them. */
+    madvise(copies, (size_t)STACKS * SPACING, MADV_NOHUGEPAGE);
+    for (size_t i = 0; i < STACKS; i++)
+        memcpy(copies + i * SPACING, (const void *)lo, hi - lo);
+    weft__walk(&walk, &regs, lo, hi, (const void *)lo, true);
+    if (walk.depth < FRAMES)
+        bench_check(-1, "the walk ended early");
+    start = weft_now();
+    for (size_t i = 0; i < STACKS; i++)
+        weft__walk(&walk, &regs, lo, hi, copies + i * SPACING, false);
+    bench_result("walk1m_frames", "", walk.depth, "frames");
+    bench_result("walk1m", "", (double)(weft_now() - start) / 1e9, "s");
+}
+
+static __attribute__((noinline)) int descend(int depth, uintptr_t hi)
+{
+    if (depth > 1)
+        return descend(depth - 1, hi) + 1;
+    walk_copies(hi);
+    return 1;
+}
+
+static void entry(void *done)
+{
+    /* The stack is copied up to the return address of this frame. */
+    uintptr_t hi = (uintptr_t)__builtin_frame_address(0) + 2 * sizeof(void *);
+
+    sink = descend(FRAMES - 2, hi);
+    weft_waitgroup_done(done);
+}
+
+void bench_walk1m(void)
+{
+    weft_waitgroup done = WEFT_WAITGROUP_INIT;
+
+    weft_waitgroup_add(&done, 1);
+    weft_go(entry, &done);
+    weft_waitgroup_wait(&done);
+}
