@@ -20,7 +20,7 @@ enum weft__record_state {
 enum weft__record_flags {
     WEFT__REC_LOCKED = 1,          /* to its thread: pinned, or a foreign thread */
     WEFT__REC_FOREIGN_CREATOR = 2, /* created by a thread that is no task: print no id */
-    WEFT__REC_UNSTARTED = 4,       /* stack is the entry function only */
+    WEFT__REC_UNSTARTED = 4,       /* stack is one PC, the entry function's address itself */
     WEFT__REC_SYSTEM = 8,          /* the runtime's own; left out unless asked for */
     WEFT__REC_NO_STACK = 16,       /* running on another thread, its stack could not be had */
 };
@@ -58,9 +58,9 @@ struct weft__sink {
 };
 
 /* debug = 1 (merged, text), 2 (each task, Go's grammar), 3 (each task, with what Go cannot say).
- * 0 or the sink's negative code. text.c */
+ * 0, the sink's negative code, or -ENOMEM. text.c */
 int weft__tasks_text(const struct weft__snapshot *s, int debug, const struct weft__sink *to);
-/* gzip'ed profile.proto of type goroutine/count. pprof.c */
+/* gzip'ed profile.proto of type goroutine/count. merged.c */
 int weft__tasks_pprof(const struct weft__snapshot *s, const struct weft__sink *to);
 
 #endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* lines.h - the text of a PC in a task dump, formatted once a dump and copied ever after.
+ *
+ * A million tasks with a million distinct stacks share a few thousand PCs, so text is kept by PC,
+ * not by stack: memory stays bounded by the size of the program. One dump owns a cache. */
+#ifndef WEFT_LINES_H
+#define WEFT_LINES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum weft__lines_kind {
+    WEFT__LINES_FRAMES,  /* the frame and those inlined into it: "f(...)\n\t/a.c:3 +0x1f\n" each */
+    WEFT__LINES_CREATOR, /* "created by f", and from mid on "\n\t/a.c:3 +0x1f\n" */
+};
+
+struct weft__lines;
+
+struct weft__lines_text {
+    const char *text; /* not terminated; valid until the next call; NULL if memory ran out */
+    uint32_t n, mid;
+    bool internal; /* every function named is the runtime's own */
+};
+
+/* plain: file names as they are, not made fit for readers that take only .c, .go and .s. */
+struct weft__lines *weft__lines_new(enum weft__lines_kind kind, bool plain);
+void weft__lines_free(struct weft__lines *l);
+
+/* The text of a return address; the place shown is that of the call before it. */
+struct weft__lines_text weft__lines_of(struct weft__lines *l, uintptr_t ret);
+
+/* True for the names that dumps hide at the inner end of a stack, as Go hides runtime frames. */
+bool weft__lines_hides(const char *function);
+
+#endif

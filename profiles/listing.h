@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* listing.h - a stack as the text profiles (debug=1) of all kinds show it. */
+#ifndef WEFT_LISTING_H
+#define WEFT_LISTING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "out.h"
+
+/* " 0x2 0x1" and a line end: the return addresses of the data line. shift is added to each. */
+void weft__listing_addresses(struct weft__out *o, const uintptr_t *rets, size_t n, uintptr_t shift);
+/* The "#" lines below, in aligned columns; the runtime's own frames at the inner end are passed
+ * over unless there are no others. */
+void weft__listing_frames(struct weft__out *o, const uintptr_t *rets, size_t n, uintptr_t shift);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* merged.c - the renderings of a snapshot that merge tasks by their stack: debug=1 and pprof.
+ *
+ * Tasks without a stack, and tasks not yet started, are merged among themselves. Needs 16 bytes for
+ * each distinct stack. */
+#include "merged.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "listing.h"
+#include "out.h"
+#include "pprof.h"
+
+/* All tasks with one stack. */
+struct group {
+    const struct weft__stack_entry *stack; /* NULL: none */
+    uint32_t count;
+    uint32_t shift; /* to add to the PCs for return addresses */
+};
+
+struct groups {
+    struct group *list;
+    size_t n;
+    uint64_t total; /* tasks */
+};
+
+/* groups->list is the caller's to free, also after an error. */
+static int merge(const struct weft__snapshot *s, struct groups *groups)
+{
+    size_t room = (s->stacks ? weft__stacktab_count(s->stacks) : 0) + (size_t)1;
+    struct group *list = calloc(room, sizeof *list);
+
+    *groups = (struct groups){.list = list};
+    if (!list)
+        return -ENOMEM;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct weft__record *r = &s->records[i];
+        const struct weft__stack_entry *e;
+        struct group *g;
+
+        if (!weft__record_is_shown(r))
+            continue;
+        e = weft__record_stack(s, r);
+        g = &list[e ? r->stack : 0];
+        g->stack = e;
+        g->shift = (uint32_t)weft__record_shift(r);
+        g->count++;
+        groups->total++;
+    }
+    for (size_t i = 0; i < room; i++)
+        if (list[i].count)
+            list[groups->n++] = list[i];
+    return 0;
+}
+
+/* Orders two addresses as their hex digits without leading zeros compare as text. */
+static int compare_as_text(uintptr_t a, uintptr_t b)
+{
+    int digits_a = a ? (67 - __builtin_clzll(a)) / 4 : 1;
+    int digits_b = b ? (67 - __builtin_clzll(b)) / 4 : 1;
+    uint64_t left_a = (uint64_t)a << (64 - 4 * digits_a);
+    uint64_t left_b = (uint64_t)b << (64 - 4 * digits_b);
+
+    if (left_a != left_b)
+        return left_a < left_b ? -1 : 1;
+    return digits_a - digits_b;
+}
+
+/* Most tasks first; then by the text of the data line. */
+static int compare_groups(const void *va, const void *vb)
+{
+    const struct group *a = va, *b = vb;
+    uint32_t n_a = a->stack ? a->stack->kept : 0;
+    uint32_t n_b = b->stack ? b->stack->kept : 0;
+
+    if (a->count != b->count)
+        return a->count > b->count ? -1 : 1;
+    for (uint32_t i = 0; i < n_a && i < n_b; i++) {
+        int c = compare_as_text(a->stack->pcs[i] + a->shift, b->stack->pcs[i] + b->shift);
+        if (c)
+            return c;
+    }
+    return n_a < n_b ? -1 : n_a > n_b;
+}
+
+static void put_group(struct weft__out *o, const struct group *g)
+{
+    weft__out_dec(o, g->count);
+    /* Readers refuse a data line without an address. */
+    if (!g->stack) {
+        weft__out_str(o, " @ 0x0\n#\t0x0\n\n");
+        return;
+    }
+    weft__out_str(o, " @");
+    weft__listing_addresses(o, g->stack->pcs, g->stack->kept, g->shift);
+    weft__listing_frames(o, g->stack->pcs, g->stack->kept, g->shift);
+    weft__out_char(o, '\n');
+}
+
+int weft__tasks_merged(const struct weft__snapshot *s, const struct weft__sink *to)
+{
+    struct weft__out *o = weft__out_new(to);
+    struct groups groups;
+    int rc;
+
+    if (!o)
+        return -ENOMEM;
+    o->rc = merge(s, &groups);
+    if (o->rc == 0)
+        qsort(groups.list, groups.n, sizeof *groups.list, compare_groups);
+    weft__out_str(o, "goroutine profile: total ");
+    weft__out_dec(o, groups.total);
+    weft__out_char(o, '\n');
+    for (size_t i = 0; i < groups.n && o->rc == 0; i++)
+        put_group(o, &groups.list[i]);
+    rc = weft__out_end(o);
+    free(groups.list);
+    return rc;
+}
+
+int weft__tasks_pprof(const struct weft__snapshot *s, const struct weft__sink *to)
+{
+    static const struct weft__pprof_type count = {"goroutine", "count"};
+    const struct weft__pprof_head head = {
+        .types = &count, .n_types = 1, .period_type = count, .period = 1, .time = s->wall};
+    weft__pprof *p = weft__pprof_begin(&head, to);
+    struct groups groups;
+    int rc;
+
+    if (!p)
+        return -ENOMEM;
+    rc = merge(s, &groups);
+    for (size_t i = 0; i < groups.n && rc == 0; i++) {
+        const struct group *g = &groups.list[i];
+        const int64_t value = g->count;
+
+        rc = weft__pprof_add(p, &(struct weft__pprof_sample){
+                                    .pcs = g->stack ? g->stack->pcs : NULL,
+                                    .n = g->stack ? g->stack->kept : 0,
+                                    .leaf_exact = g->shift,
+                                    .values = &value,
+                                });
+    }
+    free(groups.list);
+    return weft__pprof_end(p, rc);
+}

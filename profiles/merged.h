@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* merged.h - what the renderers ask of a record, and the rendering that merges records. */
+#ifndef WEFT_MERGED_H
+#define WEFT_MERGED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "snapshot.h"
+
+static inline bool weft__record_is_shown(const struct weft__record *r)
+{
+    return r->state != WEFT__REC_NONE && !(r->flags & WEFT__REC_SYSTEM);
+}
+
+/* NULL if there is nothing to show. */
+static inline const struct weft__stack_entry *weft__record_stack(const struct weft__snapshot *s,
+                                                                 const struct weft__record *r)
+{
+    const struct weft__stack_entry *e;
+
+    if (!r->stack || (r->flags & WEFT__REC_NO_STACK))
+        return NULL;
+    e = weft__stacktab_get(s->stacks, r->stack);
+    return e->kept ? e : NULL;
+}
+
+/* What to add to the PCs of a record's stack to have return addresses. */
+static inline uintptr_t weft__record_shift(const struct weft__record *r)
+{
+    return r->flags & WEFT__REC_UNSTARTED ? 1 : 0;
+}
+
+/* debug=1; merged.c */
+int weft__tasks_merged(const struct weft__snapshot *s, const struct weft__sink *to);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* out.c - a buffer before a sink, and the sink of a descriptor (see out.h). */
+#include "out.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct weft__out *weft__out_new(const struct weft__sink *to)
+{
+    struct weft__out *o = malloc(sizeof *o);
+
+    if (!o)
+        return NULL;
+    o->to = *to;
+    o->rc = 0;
+    o->n = 0;
+    return o;
+}
+
+int weft__out_flush(struct weft__out *o)
+{
+    if (o->rc == 0 && o->n)
+        o->rc = o->to.write(o->to.arg, o->buf, o->n);
+    o->n = 0;
+    return o->rc;
+}
+
+int weft__out_end(struct weft__out *o)
+{
+    int rc = weft__out_flush(o);
+
+    free(o);
+    return rc;
+}
+
+void weft__out_put_slow(struct weft__out *o, const char *p, size_t n)
+{
+    size_t room;
+
+    while (n >= (room = WEFT__OUT_SIZE - o->n)) {
+        memcpy(o->buf + o->n, p, room);
+        o->n += room;
+        p += room;
+        n -= room;
+        if (weft__out_flush(o) < 0)
+            return;
+    }
+    memcpy(o->buf + o->n, p, n);
+    o->n += n;
+}
+
+void weft__out_clean(struct weft__out *o, const char *s, size_t n)
+{
+    for (; n && *s; s++, n--)
+        weft__out_char(o, (unsigned char)*s < ' ' || *s == 127 ? '?' : *s);
+}
+
+void weft__out_dec(struct weft__out *o, uint64_t v)
+{
+    char digits[20];
+    char *p = digits + sizeof digits;
+
+    do
+        *--p = (char)('0' + v % 10);
+    while (v /= 10);
+    weft__out_put(o, p, (size_t)(digits + sizeof digits - p));
+}
+
+void weft__out_hex(struct weft__out *o, uint64_t v)
+{
+    char digits[18];
+    char *p = digits + sizeof digits;
+
+    do
+        *--p = "0123456789abcdef"[v & 15];
+    while (v >>= 4);
+    *--p = 'x';
+    *--p = '0';
+    weft__out_put(o, p, (size_t)(digits + sizeof digits - p));
+}
+
+static int write_fd(void *arg, const void *data, size_t n)
+{
+    const char *p = data;
+    int fd = (int)(intptr_t)arg;
+
+    while (n) {
+        ssize_t did = write(fd, p, n);
+        if (did < 0 && errno == EINTR)
+            continue;
+        if (did < 0)
+            return -errno;
+        p += did;
+        n -= (size_t)did;
+    }
+    return 0;
+}
+
+struct weft__sink weft__sink_fd(int fd)
+{
+    return (struct weft__sink){write_fd, (void *)(intptr_t)fd};
+}
