@@ -30,12 +30,11 @@ enum {
     GONE = 1,
     FIRST_BITS = 10,
     RULES_MAX = 1 << 19, /* 32 MiB; beyond it rules are learned again and again */
-    RULE_WORDS = sizeof(struct weft__rule) / 8,
 };
 
 struct slot {
     _Atomic uintptr_t key;
-    _Atomic uint64_t rule[RULE_WORDS];
+    struct weft__rule rule; /* constant once the key is there */
 };
 
 struct table {
@@ -52,44 +51,40 @@ static inline size_t place(const struct table *t, uintptr_t addr)
     return (size_t)((addr * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - t->bits));
 }
 
-static inline bool find(struct weft__rule *out, const struct table *t, uintptr_t addr)
+/* The rule stays valid, and as it is, for ever. */
+static inline const struct weft__rule *find(const struct table *t, uintptr_t addr)
 {
-    size_t mask, i;
-    uint64_t words[RULE_WORDS];
+    size_t mask = t == NULL ? 0 : ((size_t)1 << t->bits) - 1;
 
     if (t == NULL)
-        return false;
-    mask = ((size_t)1 << t->bits) - 1;
-    for (i = place(t, addr);; i = (i + 1) & mask) {
+        return NULL;
+    for (size_t i = place(t, addr);; i = (i + 1) & mask) {
         uintptr_t key = atomic_load_explicit(&t->slots[i].key, memory_order_acquire);
-        if (key == addr)
-            break;
+        if (__builtin_expect(key == addr, 1))
+            return &t->slots[i].rule;
         if (key == FREE)
-            return false;
+            return NULL;
     }
-    for (size_t w = 0; w < RULE_WORDS; w++)
-        words[w] = atomic_load_explicit(&t->slots[i].rule[w], memory_order_relaxed);
-    memcpy(out, words, sizeof words);
-    return true;
 }
 
 /* async-signal-safe */
 bool weft__rule_find(struct weft__rule *out, uintptr_t addr)
 {
-    return find(out, atomic_load_explicit(&rules, memory_order_acquire), addr);
+    const struct weft__rule *r = find(atomic_load_explicit(&rules, memory_order_acquire), addr);
+
+    if (r != NULL)
+        *out = *r;
+    return r != NULL;
 }
 
 static void insert(struct table *t, uintptr_t addr, const struct weft__rule *r)
 {
     size_t mask = ((size_t)1 << t->bits) - 1;
     size_t i = place(t, addr);
-    uint64_t words[RULE_WORDS];
 
     while (atomic_load_explicit(&t->slots[i].key, memory_order_relaxed) != FREE)
         i = (i + 1) & mask;
-    memcpy(words, r, sizeof words);
-    for (size_t w = 0; w < RULE_WORDS; w++)
-        atomic_store_explicit(&t->slots[i].rule[w], words[w], memory_order_relaxed);
+    t->slots[i].rule = *r;
     atomic_store_explicit(&t->slots[i].key, addr, memory_order_release);
     t->used++;
 }
@@ -112,7 +107,6 @@ static bool make_room(void)
 {
     struct table *old = atomic_load_explicit(&rules, memory_order_relaxed);
     struct table *t;
-    struct weft__rule r;
 
     if (old != NULL && old->used < (size_t)1 << (old->bits - 1))
         return true;
@@ -123,8 +117,8 @@ static bool make_room(void)
         return false;
     for (size_t i = 0; old != NULL && i < (size_t)1 << old->bits; i++) {
         uintptr_t key = atomic_load_explicit(&old->slots[i].key, memory_order_relaxed);
-        if (key > GONE && find(&r, old, key))
-            insert(t, key, &r);
+        if (key > GONE)
+            insert(t, key, &old->slots[i].rule);
     }
     atomic_store_explicit(&rules, t, memory_order_release);
     return true;
@@ -161,12 +155,13 @@ struct memory {
 
 /* The state between two frames. */
 struct cursor {
-    uintptr_t reg[WEFT__REG_COUNT];
-    uintptr_t pc;
+    uintptr_t pc, sp;
+    uintptr_t reg[WEFT__REG_SAVED];
     uint8_t known; /* bit i: reg[i] is valid */
     bool exact;    /* pc is an instruction to be executed, not a return address */
 };
 
+enum { LINE = 64, PREFETCHED = 8 * LINE };
 enum { KNOW_SP = 1 << WEFT__REG_SP, KNOW_SAVED = KNOW_SP - 1 };
 
 /* The word at addr, which is inside. */
@@ -180,13 +175,32 @@ static inline bool is_inside(const struct memory *m, uintptr_t addr)
     return addr >= m->lo && addr < m->hi && m->hi - addr >= 8 && addr % 8 == 0;
 }
 
+/* A stack's frames lie one after another; a walk over a parked stack is a chain of cache misses
+ * unless the lines come ahead of it. */
+static inline void prefetch(const struct memory *m, uintptr_t addr)
+{
+    __builtin_prefetch((const void *)(addr + m->shift));
+}
+
+static inline uintptr_t base_value(const struct cursor *c, const struct weft__rule *r)
+{
+    unsigned i = r->flags & WEFT__RULE_BASE;
+
+    return i == WEFT__REG_SP ? c->sp : c->reg[i];
+}
+
+static inline uintptr_t slot_at(uintptr_t from, const struct weft__rule *r, unsigned i)
+{
+    return from + (uintptr_t)(r->slot[i] * (intptr_t)8);
+}
+
 /* The caller of a frame whose rule is not plain: signal frames, frames realigned by gcc. Each slot
  * is checked by itself. */
 READS_STACKS static bool step_slow(struct cursor *c, const struct weft__rule *r,
                                    const struct memory *m)
 {
-    struct cursor to = *c;
-    uintptr_t base = c->reg[r->flags & WEFT__RULE_BASE];
+    uintptr_t read[WEFT__REG_COUNT];
+    uintptr_t base = base_value(c, r);
     uintptr_t cfa = base + (uintptr_t)(intptr_t)r->cfa;
     unsigned slots = r->saved | 1u << WEFT__SLOT_RA;
 
@@ -195,46 +209,51 @@ READS_STACKS static bool step_slow(struct cursor *c, const struct weft__rule *r,
             return false;
         cfa = word_at(m, cfa) + (uintptr_t)(intptr_t)r->low;
     }
-    if (cfa <= c->reg[WEFT__REG_SP] || cfa < m->lo || cfa > m->hi || cfa % 8 != 0)
+    if (cfa <= c->sp || cfa - m->lo > m->hi - m->lo || cfa % 8 != 0)
         return false;
     for (unsigned i = 0; i < WEFT__REG_COUNT; i++) {
-        uintptr_t at = (r->by_base >> i & 1 ? base : cfa) + (uintptr_t)(r->slot[i] * (intptr_t)8);
+        uintptr_t at = slot_at(r->by_base >> i & 1 ? base : cfa, r, i);
         if (!(slots >> i & 1))
             continue;
         if (!is_inside(m, at))
             return false;
-        to.reg[i] = word_at(m, at);
+        read[i] = word_at(m, at);
     }
-    *c = to;
-    c->pc = to.reg[WEFT__SLOT_RA];
-    c->reg[WEFT__REG_SP] = cfa;
+    for (unsigned i = 0; i < WEFT__REG_SAVED; i++)
+        c->reg[i] = slots >> i & 1 ? read[i] : c->reg[i];
+    c->pc = read[WEFT__SLOT_RA];
+    c->sp = cfa;
+    return true;
+}
+
+READS_STACKS static inline bool step_plain(struct cursor *c, const struct weft__rule *r,
+                                           const struct memory *m)
+{
+    uintptr_t cfa = base_value(c, r) + (uintptr_t)(intptr_t)r->cfa;
+
+    if (cfa <= c->sp || cfa - m->lo > m->hi - m->lo || cfa % 8 != 0 ||
+        cfa - m->lo < (uintptr_t)(r->low * (intptr_t)-8))
+        return false;
+    c->pc = word_at(m, cfa - 8);
+    c->sp = cfa;
+    prefetch(m, cfa + PREFETCHED);
+    for (unsigned left = r->saved; left != 0; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctz(left);
+        c->reg[i] = word_at(m, slot_at(cfa, r, i));
+    }
     return true;
 }
 
 /* Moves the cursor to the caller; false, with the cursor as it was, where the stack makes no
  * sense. */
-READS_STACKS static inline bool step(struct cursor *c, const struct weft__rule *r,
-                                     const struct memory *m)
+static inline bool step(struct cursor *c, const struct weft__rule *r, const struct memory *m)
 {
-    unsigned base = r->flags & WEFT__RULE_BASE;
-    uintptr_t cfa = c->reg[base] + (uintptr_t)(intptr_t)r->cfa;
+    bool is_plain = !(r->flags & ~WEFT__RULE_BASE);
 
-    if (!(c->known >> base & 1))
+    if (!(c->known >> (r->flags & WEFT__RULE_BASE) & 1))
         return false;
-    if (__builtin_expect(r->flags & ~WEFT__RULE_BASE, 0)) {
-        if (!step_slow(c, r, m))
-            return false;
-    } else {
-        if (cfa <= c->reg[WEFT__REG_SP] || cfa < m->lo || cfa > m->hi || cfa % 8 != 0 ||
-            cfa - m->lo < (uintptr_t)(r->low * (intptr_t)-8))
-            return false;
-        for (unsigned left = r->saved; left != 0; left &= left - 1) {
-            unsigned i = (unsigned)__builtin_ctz(left);
-            c->reg[i] = word_at(m, cfa + (uintptr_t)(r->slot[i] * (intptr_t)8));
-        }
-        c->pc = word_at(m, cfa - 8);
-        c->reg[WEFT__REG_SP] = cfa;
-    }
+    if (__builtin_expect(is_plain, 1) ? !step_plain(c, r, m) : !step_slow(c, r, m))
+        return false;
     c->known = (uint8_t)((c->known | r->saved) & ~r->lost);
     c->exact = r->flags & WEFT__RULE_SIGNAL;
     return true;
@@ -270,18 +289,20 @@ static void turn(struct weft__walk *out, size_t n)
     reverse(ring, WEFT__WALK_HALF);
 }
 
-/* A PC that the table does not know. */
-static bool unknown(struct weft__walk *out, struct weft__rule *r, uintptr_t addr, bool may_learn)
+/* The rule of an address that the table does not know; NULL if there is none, or none yet. */
+static const struct weft__rule *unknown(struct weft__walk *out, struct weft__rule *room,
+                                        uintptr_t addr, bool may_learn)
 {
     struct dl_find_object o;
 
     /* NOLINTNEXTLINE: only asked about, never followed */
     if (_dl_find_object((void *)addr, &o) != 0)
-        return false;
+        return NULL;
     out->missed = !may_learn;
-    if (may_learn)
-        weft__symbolizer_learn(r, addr);
-    return may_learn;
+    if (!may_learn)
+        return NULL;
+    weft__symbolizer_learn(room, addr);
+    return room;
 }
 
 static void finish(struct weft__walk *out, const struct cursor *c)
@@ -292,7 +313,7 @@ static void finish(struct weft__walk *out, const struct cursor *c)
     out->kept = out->depth < WEFT__WALK_KEEP ? out->depth : WEFT__WALK_KEEP;
     out->at = (struct weft__regs){
         .pc = c->pc,
-        .sp = v[WEFT__REG_SP],
+        .sp = c->sp,
         .bp = v[WEFT__REG_BP],
         .bx = v[WEFT__REG_BX],
         .r12 = v[WEFT__REG_R12],
@@ -309,22 +330,26 @@ static void finish(struct weft__walk *out, const struct cursor *c)
 static void run(struct weft__walk *out, struct cursor *c, const struct memory *m, bool may_learn)
 {
     const struct table *t = atomic_load_explicit(&rules, memory_order_acquire);
-    struct weft__rule r;
+    struct weft__rule learned;
 
     out->whole = false;
     out->missed = false;
+    for (uintptr_t ahead = 0; ahead < PREFETCHED; ahead += LINE)
+        prefetch(m, c->sp + ahead);
     for (;;) {
         uintptr_t addr = c->exact ? c->pc : c->pc - 1;
-        if (!find(&r, t, addr)) {
-            if (!unknown(out, &r, addr, may_learn))
+        const struct weft__rule *r = find(t, addr);
+        if (__builtin_expect(r == NULL, 0)) {
+            r = unknown(out, &learned, addr, may_learn);
+            if (r == NULL)
                 break;
             t = atomic_load_explicit(&rules, memory_order_acquire);
         }
-        if (__builtin_expect(r.flags & (WEFT__RULE_END | WEFT__RULE_NONE), 0)) {
-            out->whole = r.flags & WEFT__RULE_END;
+        if (__builtin_expect(r->flags & (WEFT__RULE_END | WEFT__RULE_NONE), 0)) {
+            out->whole = r->flags & WEFT__RULE_END;
             break;
         }
-        if (!step(c, &r, m))
+        if (!step(c, r, m))
             break;
         if (c->pc == 0) { /* by custom the caller of the first function */
             out->whole = true;
@@ -338,14 +363,14 @@ static void run(struct weft__walk *out, struct cursor *c, const struct memory *m
 static struct cursor cursor_at(const struct weft__regs *regs, uint8_t known, bool exact)
 {
     return (struct cursor){
-        .reg = {[WEFT__REG_SP] = regs->sp,
-                [WEFT__REG_BP] = regs->bp,
+        .reg = {[WEFT__REG_BP] = regs->bp,
                 [WEFT__REG_BX] = regs->bx,
                 [WEFT__REG_R12] = regs->r12,
                 [WEFT__REG_R13] = regs->r13,
                 [WEFT__REG_R14] = regs->r14,
                 [WEFT__REG_R15] = regs->r15},
         .pc = regs->pc,
+        .sp = regs->sp,
         .known = known,
         .exact = exact,
     };
