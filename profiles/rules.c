@@ -152,8 +152,10 @@ static bool learn_slot(struct weft__rule *r, Dwarf_Frame *frame, int i, int dwar
 
     if (dwarf_frame_register(frame, dwarf_reg, mem, &ops, &n) != 0)
         return false;
-    if (n == 0) /* "same value" or "undefined" */
-        return ops == NULL && i != WEFT__SLOT_RA;
+    /* "Same value" or "undefined". What the CFI does not mention has libdw's idea of the ABI, which
+     * takes rbx (3) for no callee-saved register (0.188: it has rax, 0, in its place). */
+    if (n == 0)
+        return (ops == NULL || i == WEFT__REG_BX) && i != WEFT__SLOT_RA;
     if (!evaluate(ops, n, pc, &v) || v.deref || v.off % 8 != 0 || v.off / 8 != (int16_t)(v.off / 8))
         return false;
     if (v.base == (r->flags & WEFT__RULE_BASE)) {

@@ -325,6 +325,69 @@ TEST(random_stacks_agree_with_libunwind)
     return true;
 }
 
+/* ---- every instruction ---- */
+
+static struct {
+    unsigned instructions, whole, wrong;
+} steps;
+
+static void on_step(int sig, siginfo_t *info, void *context)
+{
+    static struct weft__walk w;
+    static uintptr_t pcs[WEFT__WALK_KEEP];
+    struct coroutine *co = current;
+    size_t n;
+
+    (void)sig, (void)info;
+    if (co == NULL)
+        return;
+    memcpy(&co->context.uc_mcontext.gregs, &((ucontext_t *)context)->uc_mcontext.gregs,
+           sizeof(gregset_t));
+    co_walk(co, &w);
+    n = judge(co, pcs, WEFT__WALK_KEEP);
+    steps.instructions++;
+    steps.whole += w.whole;
+    if (w.depth > n || memcmp(w.pcs, pcs, w.depth * sizeof pcs[0]) != 0 ||
+        (w.whole && w.depth != n)) {
+        if (steps.wrong++ < 5)
+            printf("# at %s %#lx: %u frames, libunwind has %zu\n",
+                   weft__symbolize(w.pcs[0])->frames[0].function, w.pcs[0], w.depth, n);
+    }
+}
+
+/* Calls that were not bound yet go through the PLT and the loader's resolver. */
+__attribute__((noinline)) static void step_through(struct plan *p)
+{
+    char text[64];
+    int a[5] = {3, 1, 5, 2, 4};
+
+    __asm__ volatile("pushf\n orl $0x100, (%%rsp)\n popf" ::: "memory", "cc");
+    snprintf(text, sizeof text, "%d %s %.3f", 42, "steps", 1.5);
+    p->sink |= 1;
+    qsort(a, 5, sizeof a[0], compare_going_on);
+    p->sink += (unsigned)strtoul(text, NULL, 10);
+    __asm__ volatile("pushf\n andl $~0x100, (%%rsp)\n popf" ::: "memory", "cc");
+}
+
+TEST(every_instruction_agrees_with_libunwind)
+{
+    struct sigaction sa = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    stack_t alternate = {.ss_sp = malloc(1 << 20), .ss_size = 1 << 20};
+    struct coroutine co;
+
+    sigaltstack(&alternate, NULL);
+    sigaction(SIGTRAP, &sa, NULL);
+    co_init(&co, 256 << 10);
+    co_start(&co, step_through, 1, 0);
+    sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL);
+    free(alternate.ss_sp);
+    co_destroy(&co);
+    printf("# %u instructions, %u walked whole\n", steps.instructions, steps.whole);
+    CHECK(steps.instructions > 500 && steps.wrong == 0);
+    CHECK(steps.whole > steps.instructions / 100 * 99);
+    return true;
+}
+
 TEST(deep_stack_keeps_both_halves)
 {
     static struct weft__walk w;
@@ -689,6 +752,8 @@ int main(void)
 
     sigaction(SIGUSR1, &sa, NULL);
     RUN(random_stacks_agree_with_libunwind);
+    if (!IN_TSAN) /* which holds signals back */
+        RUN(every_instruction_agrees_with_libunwind);
     RUN(deep_stack_keeps_both_halves);
     RUN(garbage_is_walked_within_bounds);
     RUN(missed_walk_resumes_on_a_copy);
