@@ -71,11 +71,12 @@ static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_A
         return -1;
     }
     weft__build_id(build_id, (const void *)(uintptr_t)base);
-    *file_name = strdup(name);
     fd = open_exactly(name, build_id);
     /* A program that was rebuilt or deleted while it runs. */
     if (fd < 0 && build_id[0] != '\0')
         fd = open_exactly("/proc/self/exe", build_id);
+    if (fd >= 0)
+        *file_name = strdup(name); /* libdwfl opens a name that comes without a descriptor */
     return fd;
 }
 
