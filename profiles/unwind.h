@@ -32,6 +32,8 @@ struct weft__walk {
     bool whole;    /* the walk reached the stack's end; else it stopped where no rule applied */
     bool missed;   /* it stopped because a rule was not yet learned (only when may_learn is false) */
     struct weft__regs at; /* the registers of the frame where it stopped, to go on from */
+    uint8_t at_known;     /* which of them are valid, when at.known is false; private */
+    bool at_exact;        /* at.pc is no return address; private */
     uintptr_t pcs[WEFT__WALK_KEEP];
 };
 

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/* unwind.c - walks stacks by learned rules, and the table of these rules.
+ *
+ * Owns: the rule table. The symbolizer thread is its only writer; readers take no lock and may be
+ * signal handlers. A slot's rule is written before its key (release; pairs with find's acquire)
+ * and never again: forgetting a rule turns its key into GONE, and the slot is lost until the table
+ * grows. A table that was outgrown is kept, since a reader may still be in it; all of these
+ * together are smaller than the present one.
+ * Addresses outside every loaded file are not in the table: _dl_find_object, which is
+ * async-signal-safe, tells them, so that walks over garbage leave nothing behind and dlopen needs
+ * no notice.
+ * The walk: every word is read inside [lo, hi), and each CFA is above the last, so it ends. It
+ * reads stacks that others may be writing to, hence no_sanitize and volatile.
+ */
+#include "unwind.h"
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "learn.h"
+
+#define READS_STACKS __attribute__((no_sanitize("address", "thread")))
+
+/* ---- the table ---- */
+
+enum {
+    FREE = 0, /* keys that are no address of code */
+    GONE = 1,
+    FIRST_BITS = 10,
+    RULES_MAX = 1 << 19, /* 32 MiB; beyond it rules are learned again and again */
+};
+
+struct slot {
+    _Atomic uintptr_t key;
+    struct weft__rule rule; /* constant once the key is there */
+};
+
+struct table {
+    struct table *older; /* outgrown */
+    unsigned bits;
+    size_t used; /* slots that are not FREE */
+    _Alignas(64) struct slot slots[];
+};
+
+static _Atomic(struct table *) rules;
+
+static inline size_t place(const struct table *t, uintptr_t addr)
+{
+    return (size_t)((addr * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - t->bits));
+}
+
+/* The rule stays valid, and as it is, for ever. */
+static inline const struct weft__rule *find(const struct table *t, uintptr_t addr)
+{
+    size_t mask = t == NULL ? 0 : ((size_t)1 << t->bits) - 1;
+
+    if (t == NULL)
+        return NULL;
+    for (size_t i = place(t, addr);; i = (i + 1) & mask) {
+        uintptr_t key = atomic_load_explicit(&t->slots[i].key, memory_order_acquire);
+        if (__builtin_expect(key == addr, 1))
+            return &t->slots[i].rule;
+        if (key == FREE)
+            return NULL;
+    }
+}
+
+/* async-signal-safe */
+bool weft__rule_find(struct weft__rule *out, uintptr_t addr)
+{
+    const struct weft__rule *r = find(atomic_load_explicit(&rules, memory_order_acquire), addr);
+
+    if (r != NULL)
+        *out = *r;
+    return r != NULL;
+}
+
+static void insert(struct table *t, uintptr_t addr, const struct weft__rule *r)
+{
+    size_t mask = ((size_t)1 << t->bits) - 1;
+    size_t i = place(t, addr);
+
+    while (atomic_load_explicit(&t->slots[i].key, memory_order_relaxed) != FREE)
+        i = (i + 1) & mask;
+    t->slots[i].rule = *r;
+    atomic_store_explicit(&t->slots[i].key, addr, memory_order_release);
+    t->used++;
+}
+
+static struct table *table_new(unsigned bits, struct table *older)
+{
+    size_t size = sizeof(struct table) + (sizeof(struct slot) << bits);
+    struct table *t = aligned_alloc(64, size);
+
+    if (t == NULL)
+        return NULL;
+    memset(t, 0, size);
+    t->bits = bits;
+    t->older = older;
+    return t;
+}
+
+/* Leaves room for one more rule; false if there is none to be had. */
+static bool make_room(void)
+{
+    struct table *old = atomic_load_explicit(&rules, memory_order_relaxed);
+    struct table *t;
+
+    if (old != NULL && old->used < (size_t)1 << (old->bits - 1))
+        return true;
+    if (old != NULL && old->used >= RULES_MAX)
+        return false;
+    t = table_new(old == NULL ? FIRST_BITS : old->bits + 1, old);
+    if (t == NULL)
+        return false;
+    for (size_t i = 0; old != NULL && i < (size_t)1 << old->bits; i++) {
+        uintptr_t key = atomic_load_explicit(&old->slots[i].key, memory_order_relaxed);
+        if (key > GONE)
+            insert(t, key, &old->slots[i].rule);
+    }
+    atomic_store_explicit(&rules, t, memory_order_release);
+    return true;
+}
+
+void weft__rule_add(uintptr_t addr, const struct weft__rule *r)
+{
+    if (addr > GONE && make_room())
+        insert(atomic_load_explicit(&rules, memory_order_relaxed), addr, r);
+}
+
+void weft__rule_drop(uintptr_t lo, uintptr_t hi)
+{
+    struct table *t = atomic_load_explicit(&rules, memory_order_relaxed);
+
+    for (size_t i = 0; t != NULL && i < (size_t)1 << t->bits; i++) {
+        uintptr_t key = atomic_load_explicit(&t->slots[i].key, memory_order_relaxed);
+        if (key >= lo && key < hi && key > GONE)
+            atomic_store_explicit(&t->slots[i].key, GONE, memory_order_release);
+    }
+}
+
+void weft__unwind_forget(uintptr_t lo, uintptr_t hi)
+{
+    weft__symbolizer_forget(lo, hi);
+}
+
+/* ---- the walk ---- */
+
+struct memory {
+    uintptr_t lo, hi;
+    uintptr_t shift; /* from an address to where its copy stands */
+};
+
+/* The state between two frames. */
+struct cursor {
+    uintptr_t pc, sp;
+    uintptr_t reg[WEFT__REG_SAVED];
+    uint8_t known; /* bit i: reg[i] is valid */
+    bool exact;    /* pc is an instruction to be executed, not a return address */
+};
+
+enum { LINE = 64, PREFETCHED = 8 * LINE };
+enum { KNOW_SP = 1 << WEFT__REG_SP, KNOW_SAVED = KNOW_SP - 1 };
+
+/* The word at addr, which is inside. */
+READS_STACKS static inline uintptr_t word_at(const struct memory *m, uintptr_t addr)
+{
+    return *(const volatile uintptr_t *)(addr + m->shift);
+}
+
+static inline bool is_inside(const struct memory *m, uintptr_t addr)
+{
+    return addr >= m->lo && addr < m->hi && m->hi - addr >= 8 && addr % 8 == 0;
+}
+
+/* A stack's frames lie one after another; a walk over a parked stack is a chain of cache misses
+ * unless the lines come ahead of it. */
+static inline void prefetch(const struct memory *m, uintptr_t addr)
+{
+    __builtin_prefetch((const void *)(addr + m->shift));
+}
+
+static inline uintptr_t base_value(const struct cursor *c, const struct weft__rule *r)
+{
+    unsigned i = r->flags & WEFT__RULE_BASE;
+
+    return i == WEFT__REG_SP ? c->sp : c->reg[i];
+}
+
+static inline uintptr_t slot_at(uintptr_t from, const struct weft__rule *r, unsigned i)
+{
+    return from + (uintptr_t)(r->slot[i] * (intptr_t)8);
+}
+
+/* The caller of a frame whose rule is not plain: signal frames, frames realigned by gcc. Each slot
+ * is checked by itself. */
+READS_STACKS static bool step_slow(struct cursor *c, const struct weft__rule *r,
+                                   const struct memory *m)
+{
+    uintptr_t read[WEFT__REG_COUNT];
+    uintptr_t base = base_value(c, r);
+    uintptr_t cfa = base + (uintptr_t)(intptr_t)r->cfa;
+    unsigned slots = r->saved | 1u << WEFT__SLOT_RA;
+
+    if (r->flags & WEFT__RULE_DEREF) {
+        if (!is_inside(m, cfa))
+            return false;
+        cfa = word_at(m, cfa) + (uintptr_t)(intptr_t)r->low;
+    }
+    if (cfa <= c->sp || cfa - m->lo > m->hi - m->lo || cfa % 8 != 0)
+        return false;
+    for (unsigned i = 0; i < WEFT__REG_COUNT; i++) {
+        uintptr_t at = slot_at(r->by_base >> i & 1 ? base : cfa, r, i);
+        if (!(slots >> i & 1))
+            continue;
+        if (!is_inside(m, at))
+            return false;
+        read[i] = word_at(m, at);
+    }
+    for (unsigned i = 0; i < WEFT__REG_SAVED; i++)
+        c->reg[i] = slots >> i & 1 ? read[i] : c->reg[i];
+    c->pc = read[WEFT__SLOT_RA];
+    c->sp = cfa;
+    return true;
+}
+
+READS_STACKS static inline bool step_plain(struct cursor *c, const struct weft__rule *r,
+                                           const struct memory *m)
+{
+    uintptr_t cfa = base_value(c, r) + (uintptr_t)(intptr_t)r->cfa;
+
+    if (cfa <= c->sp || cfa - m->lo > m->hi - m->lo || cfa % 8 != 0 ||
+        cfa - m->lo < (uintptr_t)(r->low * (intptr_t)-8))
+        return false;
+    c->pc = word_at(m, cfa - 8);
+    c->sp = cfa;
+    prefetch(m, cfa + PREFETCHED);
+    for (unsigned left = r->saved; left != 0; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctz(left);
+        c->reg[i] = word_at(m, slot_at(cfa, r, i));
+    }
+    return true;
+}
+
+/* Moves the cursor to the caller; false, with the cursor as it was, where the stack makes no
+ * sense. */
+static inline bool step(struct cursor *c, const struct weft__rule *r, const struct memory *m)
+{
+    bool is_plain = !(r->flags & ~WEFT__RULE_BASE);
+
+    if (!(c->known >> (r->flags & WEFT__RULE_BASE) & 1))
+        return false;
+    if (__builtin_expect(is_plain, 1) ? !step_plain(c, r, m) : !step_slow(c, r, m))
+        return false;
+    c->known = (uint8_t)((c->known | r->saved) & ~r->lost);
+    c->exact = r->flags & WEFT__RULE_SIGNAL;
+    return true;
+}
+
+/* Once there are WEFT__WALK_KEEP, the outer half is a ring. */
+static inline void push(struct weft__walk *out, uintptr_t pc)
+{
+    uint32_t i = out->depth++;
+
+    out->pcs[i < WEFT__WALK_KEEP ? i : WEFT__WALK_HALF + i % WEFT__WALK_HALF] = pc;
+}
+
+static void reverse(uintptr_t *a, size_t n)
+{
+    for (size_t i = 0; i < n / 2; i++) {
+        uintptr_t x = a[i];
+        a[i] = a[n - 1 - i];
+        a[n - 1 - i] = x;
+    }
+}
+
+/* Turns the ring by n, so that pcs[HALF + n] becomes its first. In place: signal stacks are
+ * small. */
+static void turn(struct weft__walk *out, size_t n)
+{
+    uintptr_t *ring = out->pcs + WEFT__WALK_HALF;
+
+    if (out->depth <= WEFT__WALK_KEEP)
+        return;
+    reverse(ring, n);
+    reverse(ring + n, WEFT__WALK_HALF - n);
+    reverse(ring, WEFT__WALK_HALF);
+}
+
+/* The rule of an address that the table does not know; NULL if there is none, or none yet. */
+static const struct weft__rule *unknown(struct weft__walk *out, struct weft__rule *room,
+                                        uintptr_t addr, bool may_learn)
+{
+    struct dl_find_object o;
+
+    /* NOLINTNEXTLINE: only asked about, never followed */
+    if (_dl_find_object((void *)addr, &o) != 0)
+        return NULL;
+    out->missed = !may_learn;
+    if (!may_learn)
+        return NULL;
+    weft__symbolizer_learn(room, addr);
+    return room;
+}
+
+static void finish(struct weft__walk *out, const struct cursor *c)
+{
+    const uintptr_t *v = c->reg;
+
+    turn(out, out->depth % WEFT__WALK_HALF);
+    out->kept = out->depth < WEFT__WALK_KEEP ? out->depth : WEFT__WALK_KEEP;
+    out->at = (struct weft__regs){
+        .pc = c->pc,
+        .sp = c->sp,
+        .bp = v[WEFT__REG_BP],
+        .bx = v[WEFT__REG_BX],
+        .r12 = v[WEFT__REG_R12],
+        .r13 = v[WEFT__REG_R13],
+        .r14 = v[WEFT__REG_R14],
+        .r15 = v[WEFT__REG_R15],
+        .known = (c->known & KNOW_SAVED) == KNOW_SAVED,
+    };
+    out->at_known = c->known;
+    out->at_exact = c->exact;
+}
+
+/* Walks on from the cursor, whose own PC is already in out. */
+static void run(struct weft__walk *out, struct cursor *c, const struct memory *m, bool may_learn)
+{
+    const struct table *t = atomic_load_explicit(&rules, memory_order_acquire);
+    struct weft__rule learned;
+
+    out->whole = false;
+    out->missed = false;
+    for (uintptr_t ahead = 0; ahead < PREFETCHED; ahead += LINE)
+        prefetch(m, c->sp + ahead);
+    for (;;) {
+        uintptr_t addr = c->exact ? c->pc : c->pc - 1;
+        const struct weft__rule *r = find(t, addr);
+        if (__builtin_expect(r == NULL, 0)) {
+            r = unknown(out, &learned, addr, may_learn);
+            if (r == NULL)
+                break;
+            t = atomic_load_explicit(&rules, memory_order_acquire);
+        }
+        if (__builtin_expect(r->flags & (WEFT__RULE_END | WEFT__RULE_NONE), 0)) {
+            out->whole = r->flags & WEFT__RULE_END;
+            break;
+        }
+        if (!step(c, r, m))
+            break;
+        if (c->pc == 0) { /* by custom the caller of the first function */
+            out->whole = true;
+            break;
+        }
+        push(out, c->pc);
+    }
+    finish(out, c);
+}
+
+static struct cursor cursor_at(const struct weft__regs *regs, uint8_t known, bool exact)
+{
+    return (struct cursor){
+        .reg = {[WEFT__REG_BP] = regs->bp,
+                [WEFT__REG_BX] = regs->bx,
+                [WEFT__REG_R12] = regs->r12,
+                [WEFT__REG_R13] = regs->r13,
+                [WEFT__REG_R14] = regs->r14,
+                [WEFT__REG_R15] = regs->r15},
+        .pc = regs->pc,
+        .sp = regs->sp,
+        .known = known,
+        .exact = exact,
+    };
+}
+
+/* async-signal-safe unless may_learn */
+void weft__walk(struct weft__walk *out, const struct weft__regs *regs, uintptr_t lo, uintptr_t hi,
+                const void *image, bool may_learn)
+{
+    struct memory m = {lo, hi, (uintptr_t)image - lo};
+    struct cursor c = cursor_at(regs, regs->known ? KNOW_SP | KNOW_SAVED : KNOW_SP, true);
+
+    out->depth = 0;
+    push(out, regs->pc);
+    run(out, &c, &m, may_learn);
+}
+
+void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const void *image)
+{
+    struct memory m = {lo, hi, (uintptr_t)image - lo};
+    struct cursor c = cursor_at(&out->at, out->at_known, out->at_exact);
+
+    turn(out, WEFT__WALK_HALF - out->depth % WEFT__WALK_HALF); /* back into a ring */
+    run(out, &c, &m, true);
+}

@@ -1,0 +1,773 @@
+/* SPDX-License-Identifier: MIT */
+/* test_unwind.c - the walker against libunwind, and the symbolizer against this file.
+ *
+ * Stacks are real: a coroutine on a mapping of its own runs through a random chain of functions
+ * and parks by swapcontext. Each is then resumed to its end, as ASan wants its stacks clean. */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define UNW_LOCAL_ONLY
+#include <libunwind.h>
+
+#include "../profiles/symbolize.h"
+#include "../profiles/unwind.h"
+#include "unwind_shapes.h"
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+enum { IN_TSAN = 1 };
+#ifdef __clang__
+#define NOT_IN_TSAN __attribute__((disable_sanitizer_instrumentation))
+#else
+#define NOT_IN_TSAN __attribute__((no_sanitize("thread")))
+#endif
+#else
+enum { IN_TSAN = 0 };
+#define NOT_IN_TSAN
+#endif
+
+static int passed, failed;
+
+#define CHECK(cond)                                                                                \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            printf("# %s:%d: %s\n", __FILE__, __LINE__, #cond);                                    \
+            return false;                                                                          \
+        }                                                                                          \
+    } while (0)
+
+#define TEST(name) static bool name(void)
+
+static _Thread_local uint64_t random_state = 88172645463325252;
+
+static uint64_t random64(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+
+/* ---- a coroutine ---- */
+
+struct coroutine {
+    ucontext_t context, caller;
+    char *stack;
+    size_t size;
+    struct plan plan;
+    void (*entry)(struct plan *);
+    void *fiber, *caller_fiber; /* TSan */
+};
+
+static _Thread_local struct coroutine *current;
+
+/* It is entered on one fiber and left on another, which TSan must not see. */
+NOT_IN_TSAN static void before_switch(void *fiber)
+{
+#ifdef __SANITIZE_THREAD__
+    __tsan_switch_to_fiber(fiber, 0);
+#else
+    (void)fiber;
+#endif
+}
+
+/* The outermost function, which ends stacks as a runtime's does; glibc's is entered at its first
+ * byte, and so looked up in what stands before it. */
+void test_base(void);
+__asm__(".pushsection .text\n"
+        ".type test_base, @function\n"
+        "test_base:\n"
+        ".cfi_startproc\n"
+        ".cfi_undefined rip\n"
+        "sub $8, %rsp\n"
+        ".cfi_adjust_cfa_offset 8\n"
+        "call test_body\n"
+        "ud2\n"
+        ".cfi_endproc\n"
+        ".size test_base, . - test_base\n"
+        ".popsection\n");
+
+void test_body(void);
+__attribute__((used)) void test_body(void)
+{
+    struct coroutine *co = current;
+
+    co->entry(&co->plan);
+    before_switch(co->caller_fiber);
+    swapcontext(&co->context, &co->caller);
+}
+
+static void chain(struct plan *p)
+{
+    nofp_chain(p, p->left);
+}
+
+static void co_switch(struct coroutine *co)
+{
+    current = co;
+    before_switch(co->fiber);
+    swapcontext(&co->caller, &co->context);
+}
+
+static void co_init(struct coroutine *co, size_t size)
+{
+    memset(co, 0, sizeof *co);
+    co->size = size;
+    co->stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+#ifdef __SANITIZE_THREAD__
+    co->caller_fiber = __tsan_get_current_fiber();
+    co->fiber = __tsan_create_fiber(0);
+#endif
+}
+
+static void co_destroy(struct coroutine *co)
+{
+#ifdef __SANITIZE_THREAD__
+    __tsan_destroy_fiber(co->fiber);
+#endif
+    munmap(co->stack, co->size);
+}
+
+/* Runs to the first park. */
+static void co_start(struct coroutine *co, void (*entry)(struct plan *), unsigned kinds, int frames)
+{
+    co->plan = (struct plan){.random = random64() | 1,
+                             .left = frames,
+                             .kinds = kinds,
+                             .from = &co->context,
+                             .to = &co->caller,
+                             .before_switch = before_switch,
+                             .fiber = co->caller_fiber};
+    getcontext(&co->context);
+    co->context.uc_stack.ss_sp = co->stack;
+    co->context.uc_stack.ss_size = co->size;
+    co->context.uc_link = NULL;
+    co->entry = entry;
+    makecontext(&co->context, test_base, 0);
+    co_switch(co);
+}
+
+static struct weft__regs co_regs(const struct coroutine *co)
+{
+    const greg_t *g = co->context.uc_mcontext.gregs;
+
+    return (struct weft__regs){
+        .pc = (uintptr_t)g[REG_RIP],
+        .sp = (uintptr_t)g[REG_RSP],
+        .bp = (uintptr_t)g[REG_RBP],
+        .bx = (uintptr_t)g[REG_RBX],
+        .r12 = (uintptr_t)g[REG_R12],
+        .r13 = (uintptr_t)g[REG_R13],
+        .r14 = (uintptr_t)g[REG_R14],
+        .r15 = (uintptr_t)g[REG_R15],
+        .known = true,
+    };
+}
+
+static void co_walk(const struct coroutine *co, struct weft__walk *w)
+{
+    struct weft__regs regs = co_regs(co);
+    uintptr_t lo = (uintptr_t)co->stack;
+
+    weft__walk(w, &regs, lo, lo + co->size, co->stack, true);
+}
+
+static size_t judge(struct coroutine *co, uintptr_t *pcs, size_t max)
+{
+    unw_cursor_t c;
+    unw_word_t ip;
+    size_t n = 0;
+
+    unw_init_local2(&c, &co->context, UNW_INIT_SIGNAL_FRAME);
+    do {
+        unw_get_reg(&c, UNW_REG_IP, &ip);
+        if (ip == 0)
+            break;
+        pcs[n++] = ip;
+    } while (n < max && unw_step(&c) > 0);
+    return n;
+}
+
+/* ---- shapes ---- */
+
+uint32_t plan_next(struct plan *p)
+{
+    p->random = p->random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(p->random >> 33);
+}
+
+__attribute__((noinline)) static void plain(struct plan *p)
+{
+    plan_go_on(p);
+    p->sink++;
+}
+
+static int compare_going_on(const void *a, const void *b)
+{
+    struct plan *p = current == NULL ? NULL : &current->plan;
+
+    if (p != NULL && p->sink % 2 == 0) {
+        p->sink++;
+        plan_go_on(p);
+    }
+    return *(const int *)a - *(const int *)b;
+}
+
+__attribute__((noinline)) static void through_qsort(struct plan *p)
+{
+    int a[3] = {3, 1, 2};
+
+    p->sink &= ~1u;
+    qsort(a, 3, sizeof a[0], compare_going_on);
+    p->sink++;
+}
+
+__attribute__((noinline)) static void through_bsearch(struct plan *p)
+{
+    int a[3] = {1, 2, 3}, key = 2;
+
+    p->sink &= ~1u;
+    bsearch(&key, a, 3, sizeof a[0], compare_going_on);
+    p->sink++;
+}
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wvla"
+__attribute__((noinline)) static void with_vla(struct plan *p)
+{
+    volatile char room[1 + plan_next(p) % 500];
+
+    room[0] = 1;
+    plan_go_on(p);
+    p->sink += (unsigned char)room[0];
+}
+#pragma GCC diagnostic pop
+
+__attribute__((noinline)) static void with_big_frame(struct plan *p)
+{
+    volatile char room[9000];
+
+    room[plan_next(p) % sizeof room] = 1;
+    plan_go_on(p);
+    room[plan_next(p) % sizeof room] = 1;
+}
+
+static void on_signal(int sig)
+{
+    plan_go_on(&current->plan);
+    (void)sig;
+}
+
+__attribute__((noinline)) static void through_signal(struct plan *p)
+{
+    raise(SIGUSR1);
+    p->sink++;
+}
+
+enum { KIND_PLAIN = 1, KIND_ALL = 11 };
+
+void plan_go_on(struct plan *p)
+{
+    static void (*const shapes[KIND_ALL])(struct plan *) = {
+        plain,         nofp_small,      nofp_pushes, nofp_big,       nofp_alloca,    nofp_realigned,
+        through_qsort, through_bsearch, with_vla,    with_big_frame, through_signal,
+    };
+
+    if (p->left-- > 0)
+        shapes[plan_next(p) % p->kinds](p);
+    else if (p->left == -1)
+        nofp_park(p);
+    p->sink += 2;
+}
+
+/* ---- the walker ---- */
+
+TEST(random_stacks_agree_with_libunwind)
+{
+    static struct weft__walk w;
+    static uintptr_t pcs[2 * WEFT__WALK_KEEP];
+    struct coroutine co;
+    size_t frames = 0, n;
+
+    co_init(&co, 512 << 10);
+    for (int i = 0; i < (IN_TSAN ? 500 : 10000); i++) {
+        co_start(&co, plan_go_on, IN_TSAN ? KIND_ALL - 1 : KIND_ALL, (int)(random64() % 40));
+        co_walk(&co, &w);
+        n = judge(&co, pcs, sizeof pcs / sizeof pcs[0]);
+        if (!w.whole || w.depth != n || memcmp(w.pcs, pcs, n * sizeof pcs[0]) != 0) {
+            printf("# stack %d: %u frames, whole %d, libunwind has %zu\n", i, w.depth, w.whole, n);
+            for (size_t k = 0; k < n || k < w.kept; k++)
+                printf("#   %#14lx %#14lx %s\n", k < w.kept ? w.pcs[k] : 0, k < n ? pcs[k] : 0,
+                       weft__symbolize(k < n ? pcs[k] - 1 : w.pcs[k] - 1)->frames[0].function);
+            return false;
+        }
+        frames += n;
+        co_switch(&co);
+    }
+    co_destroy(&co);
+    printf("# %zu frames compared\n", frames);
+    return true;
+}
+
+/* ---- every instruction ---- */
+
+static struct {
+    unsigned instructions, whole, wrong;
+} steps;
+
+static void on_step(int sig, siginfo_t *info, void *context)
+{
+    static struct weft__walk w;
+    static uintptr_t pcs[WEFT__WALK_KEEP];
+    struct coroutine *co = current;
+    size_t n;
+
+    (void)sig, (void)info;
+    if (co == NULL)
+        return;
+    memcpy(&co->context.uc_mcontext.gregs, &((ucontext_t *)context)->uc_mcontext.gregs,
+           sizeof(gregset_t));
+    co_walk(co, &w);
+    n = judge(co, pcs, WEFT__WALK_KEEP);
+    steps.instructions++;
+    steps.whole += w.whole;
+    if (w.depth > n || memcmp(w.pcs, pcs, w.depth * sizeof pcs[0]) != 0 ||
+        (w.whole && w.depth != n)) {
+        if (steps.wrong++ < 5)
+            printf("# at %s %#lx: %u frames, libunwind has %zu\n",
+                   weft__symbolize(w.pcs[0])->frames[0].function, w.pcs[0], w.depth, n);
+    }
+}
+
+/* Calls that were not bound yet go through the PLT and the loader's resolver. */
+__attribute__((noinline)) static void step_through(struct plan *p)
+{
+    char text[64];
+    int a[5] = {3, 1, 5, 2, 4};
+
+    __asm__ volatile("pushf\n orl $0x100, (%%rsp)\n popf" ::: "memory", "cc");
+    snprintf(text, sizeof text, "%d %s %.3f", 42, "steps", 1.5);
+    p->sink |= 1;
+    qsort(a, 5, sizeof a[0], compare_going_on);
+    p->sink += (unsigned)strtoul(text, NULL, 10);
+    __asm__ volatile("pushf\n andl $~0x100, (%%rsp)\n popf" ::: "memory", "cc");
+}
+
+TEST(every_instruction_agrees_with_libunwind)
+{
+    struct sigaction sa = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    stack_t alternate = {.ss_sp = malloc(1 << 20), .ss_size = 1 << 20};
+    struct coroutine co;
+
+    sigaltstack(&alternate, NULL);
+    sigaction(SIGTRAP, &sa, NULL);
+    co_init(&co, 256 << 10);
+    co_start(&co, step_through, 1, 0);
+    sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL);
+    free(alternate.ss_sp);
+    co_destroy(&co);
+    printf("# %u instructions, %u walked whole\n", steps.instructions, steps.whole);
+    CHECK(steps.instructions > 500 && steps.wrong == 0);
+    CHECK(steps.whole > steps.instructions / 100 * 99);
+    return true;
+}
+
+TEST(deep_stack_keeps_both_halves)
+{
+    static struct weft__walk w;
+    static uintptr_t pcs[4096];
+    struct coroutine co;
+    size_t n;
+
+    co_init(&co, 4 << 20);
+    co_start(&co, plan_go_on, KIND_PLAIN, 2000);
+    co_walk(&co, &w);
+    n = judge(&co, pcs, sizeof pcs / sizeof pcs[0]);
+    CHECK(w.whole && w.depth == n && n >= 2000 && w.kept == WEFT__WALK_KEEP);
+    CHECK(memcmp(w.pcs, pcs, WEFT__WALK_HALF * sizeof pcs[0]) == 0);
+    CHECK(memcmp(w.pcs + WEFT__WALK_HALF, pcs + n - WEFT__WALK_HALF,
+                 WEFT__WALK_HALF * sizeof pcs[0]) == 0);
+    co_switch(&co);
+    co_destroy(&co);
+    return true;
+}
+
+/* A random word, often one that a walk would follow. */
+static uintptr_t garbage(uintptr_t lo, size_t size, const uintptr_t *code, size_t n)
+{
+    uint64_t r = random64();
+
+    switch (r % 8) {
+    case 0:
+        return random64();
+    case 1:
+    case 2:
+        return lo + (random64() % size & ~(uintptr_t)7);
+    case 3:
+        return lo + random64() % (2 * size) - size / 2;
+    case 4:
+        return code[random64() % n] + random64() % 256;
+    default:
+        return code[random64() % n];
+    }
+}
+
+TEST(garbage_is_walked_within_bounds)
+{
+    static struct weft__walk w;
+    enum { WORDS = 256, CODE = 4096 };
+    static uintptr_t code[CODE];
+    struct coroutine co;
+    size_t n = 0;
+    /* On the heap, so that ASan sees a read beside it; the walker itself is not instrumented, so
+     * guard pages around it catch that too. */
+    char *page = mmap(NULL, 3 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uintptr_t *stack = (uintptr_t *)(page + 4096), lo = (uintptr_t)stack;
+    size_t size = sizeof(uintptr_t) * WORDS;
+
+    co_init(&co, 512 << 10);
+    while (n < CODE) {
+        co_start(&co, plan_go_on, IN_TSAN ? KIND_ALL - 1 : KIND_ALL, 30);
+        co_walk(&co, &w);
+        for (uint32_t i = 0; i < w.kept && n < CODE; i++)
+            code[n++] = w.pcs[i];
+        co_switch(&co);
+    }
+    co_destroy(&co);
+    mprotect(stack, 4096, PROT_READ | PROT_WRITE);
+    /* At the very end of the page on odd rounds, at its start on even ones. */
+    for (int i = 0; i < (IN_TSAN ? 20000 : 1000000); i++) {
+        uintptr_t *at = stack + (i % 2) * (4096 / 8 - WORDS);
+        struct weft__regs regs;
+        lo = (uintptr_t)at;
+        for (int k = 0; k < WORDS; k += 1 + i % 4)
+            at[k] = garbage(lo, size, code, CODE);
+        for (size_t k = 0; k < 8; k++)
+            ((uintptr_t *)&regs)[k] = garbage(lo, size, code, CODE);
+        regs.known = i % 5;
+        weft__walk(&w, &regs, lo, lo + size, at, i % 3);
+        CHECK(w.depth >= 1 && w.depth <= WORDS + 1 && w.kept == w.depth);
+    }
+    munmap(page, 3 * 4096);
+    return true;
+}
+
+TEST(missed_walk_resumes_on_a_copy)
+{
+    static struct weft__walk w, whole;
+    struct coroutine co;
+    struct weft__regs regs;
+    uintptr_t lo;
+    char *copy;
+    unsigned misses = 0;
+
+    co_init(&co, 256 << 10);
+    lo = (uintptr_t)co.stack;
+    for (unsigned i = 0; i < 20; i++) {
+        co_start(&co, plan_go_on,
+                 i == 0    ? KIND_PLAIN
+                 : IN_TSAN ? KIND_ALL - 1
+                           : KIND_ALL,
+                 i == 0 ? 1000 : 20);
+        regs = co_regs(&co);
+        co_walk(&co, &whole);
+        if (i > 0)
+            weft__unwind_forget(whole.pcs[i % whole.kept] - 1, whole.pcs[i % whole.kept] + 1);
+        else /* the entry function's rule: a miss at depth 1000 */
+            weft__unwind_forget(whole.pcs[whole.kept - 2] - 1, whole.pcs[whole.kept - 2] + 1);
+        weft__walk(&w, &regs, lo, lo + co.size, co.stack, false);
+        CHECK(w.missed && !w.whole);
+        misses++;
+        copy = malloc(co.size);
+        memcpy(copy, co.stack, co.size);
+        memset(co.stack, 0, (size_t)(regs.sp - lo));
+        weft__walk_resume(&w, lo, lo + co.size, copy);
+        CHECK(w.whole && !w.missed && w.depth == whole.depth && w.kept == whole.kept);
+        CHECK(memcmp(w.pcs, whole.pcs, w.kept * sizeof w.pcs[0]) == 0);
+        free(copy);
+        co_switch(&co);
+    }
+    co_destroy(&co);
+    return true;
+}
+
+TEST(sp_and_pc_are_enough_without_frame_pointers)
+{
+    static struct weft__walk w, all;
+    struct coroutine co;
+    struct weft__regs regs;
+
+    co_init(&co, 256 << 10);
+    co_start(&co, chain, 1, 30);
+    regs = co_regs(&co);
+    co_walk(&co, &all);
+    regs.known = false;
+    regs.bp = regs.bx = regs.r12 = regs.r13 = regs.r14 = regs.r15 = 0xdead;
+    weft__walk(&w, &regs, (uintptr_t)co.stack, (uintptr_t)co.stack + co.size, co.stack, true);
+    CHECK(all.whole && all.depth >= 35 && memcmp(w.pcs, all.pcs, w.kept * sizeof w.pcs[0]) == 0);
+    /* The nofp functions and the caller of the last; that one may have a frame pointer. */
+    CHECK(w.depth == all.depth ? w.whole : w.depth >= 33 && !w.whole && !w.at.known);
+    co_switch(&co);
+    co_destroy(&co);
+    return true;
+}
+
+/* ---- the symbolizer ---- */
+
+static void *volatile leaf_pc;
+static int leaf_line, mid_line, outer_line;
+
+/* The PC of the label is inside the innermost inlined function. */
+__attribute__((always_inline)) static inline void leaf(void)
+{
+    void *pc;
+    leaf_line = __LINE__ + 1;
+    __asm__ volatile("lea (%%rip), %0" : "=r"(pc));
+    leaf_pc = pc;
+}
+
+__attribute__((always_inline)) static inline void mid(void)
+{
+    mid_line = __LINE__ + 1;
+    leaf();
+}
+
+enum { OUTER_START = __LINE__ + 1 };
+__attribute__((noinline)) static void outer(void)
+{
+    outer_line = __LINE__ + 1;
+    mid();
+}
+
+static bool is_frame(const struct weft__frame *f, const char *function, int line)
+{
+    const char *base = f->file == NULL ? NULL : strrchr(f->file, '/');
+
+    if (strcmp(f->function, function) == 0 && f->line == (uint32_t)line && base != NULL &&
+        f->file[0] == '/' && strcmp(base, "/test_unwind.c") == 0)
+        return true;
+    printf("# %s %s:%u, want %s %d\n", f->function, f->file, f->line, function, line);
+    return false;
+}
+
+TEST(inlined_functions_have_their_own_lines)
+{
+    const struct weft__symbol *s;
+
+    outer();
+    s = weft__symbolize((uintptr_t)leaf_pc - 1);
+    CHECK(s->found && s->n == 3 && s->pc == (uintptr_t)leaf_pc - 1);
+    CHECK(is_frame(&s->frames[0], "leaf", leaf_line) && s->frames[0].inlined);
+    CHECK(is_frame(&s->frames[1], "mid", mid_line) && s->frames[1].inlined);
+    CHECK(is_frame(&s->frames[2], "outer", outer_line) && !s->frames[2].inlined);
+    CHECK(s->frames[2].start_line == OUTER_START);
+    CHECK(s->frames[2].entry == (uintptr_t)outer);
+    CHECK(weft__symbolize((uintptr_t)leaf_pc - 1) == s);
+    return true;
+}
+
+TEST(library_without_debug_info_has_names)
+{
+    uintptr_t f = (uintptr_t)dlsym(RTLD_DEFAULT, "zlibVersion");
+    const struct weft__symbol *s = weft__symbolize(f + 1);
+
+    CHECK(f != 0 && s->found && s->n == 1);
+    CHECK(strcmp(s->frames[0].function, "zlibVersion") == 0);
+    CHECK(s->frames[0].entry == f);
+    return true;
+}
+
+TEST(libc_has_names)
+{
+    uintptr_t f = (uintptr_t)dlsym(RTLD_DEFAULT, "gnu_get_libc_version");
+    const struct weft__symbol *s = weft__symbolize(f + 1);
+
+    CHECK(s->found && strstr(s->frames[s->n - 1].function, "libc_version") != NULL);
+    CHECK(s->frames[s->n - 1].entry == f);
+    return true;
+}
+
+TEST(unmapped_address_is_a_number)
+{
+    const struct weft__symbol *s = weft__symbolize(0x1234);
+
+    CHECK(!s->found && s->n == 1 && strcmp(s->frames[0].function, "0x1234") == 0);
+    CHECK(s->frames[0].file == NULL && s->frames[0].line == 0 && s->frames[0].entry == 0);
+    CHECK(weft__symbolize(0x1234) == s);
+    return true;
+}
+
+TEST(library_opened_later_is_found)
+{
+    void *lib;
+    uintptr_t f;
+
+    weft__symbolize((uintptr_t)outer);
+    lib = dlopen("libm.so.6", RTLD_NOW);
+    CHECK(lib != NULL);
+    f = (uintptr_t)dlsym(lib, "remquo");
+    CHECK(weft__symbolize(f)->found);
+    dlclose(lib);
+    return true;
+}
+
+TEST(vdso_has_names)
+{
+    uintptr_t start = 0;
+    size_t n;
+    struct weft__mapping *m = weft__maps_read(&n);
+
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(m[i].file, "[vdso]") == 0)
+            start = m[i].start;
+    }
+    free(m);
+    for (uintptr_t at = start; start != 0 && at < start + 4096; at += 16) {
+        if (weft__symbolize(at)->found)
+            return true;
+    }
+    printf("# no symbol in the vdso at %#lx\n", start);
+    return start == 0;
+}
+
+TEST(stop_and_start_again)
+{
+    static struct weft__walk w;
+    struct coroutine co;
+
+    weft__symbolizer_stop();
+    weft__symbolizer_stop();
+    CHECK(weft__symbolize((uintptr_t)plain)->found); /* starts by itself */
+    weft__symbolizer_start();
+    weft__symbolizer_start();
+    weft__symbolizer_stop();
+    weft__unwind_forget(0, UINTPTR_MAX);
+    co_init(&co, 256 << 10);
+    co_start(&co, plan_go_on, KIND_PLAIN, 5);
+    co_walk(&co, &w);
+    CHECK(w.whole);
+    co_switch(&co);
+    co_destroy(&co);
+    return true;
+}
+
+TEST(main_binary_is_the_first_mapping)
+{
+    size_t n;
+    struct weft__mapping *m = weft__maps_read(&n);
+    char exe[4096];
+    ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    uintptr_t f = (uintptr_t)dlsym(RTLD_DEFAULT, "gnu_get_libc_version");
+    bool has_libc = false;
+
+    CHECK(n >= 3 && len > 0);
+    exe[len] = '\0';
+    CHECK(strcmp(m[0].file, exe) == 0);
+    CHECK((uintptr_t)outer >= m[0].start && (uintptr_t)outer < m[0].limit);
+    for (size_t i = 0; i < n; i++) {
+        if (f >= m[i].start && f < m[i].limit)
+            has_libc = strstr(m[i].file, "libc") != NULL && strlen(m[i].build_id) == 40;
+    }
+    CHECK(has_libc);
+    free(m);
+    return true;
+}
+
+/* ---- all at once ---- */
+
+static void *walk_and_name(void *arg)
+{
+    struct weft__walk *w = malloc(sizeof *w);
+    struct coroutine co;
+    uintptr_t text = (uintptr_t)dlsym(RTLD_DEFAULT, "gnu_get_libc_version");
+    intptr_t errors = 0;
+    bool *is_ok = arg;
+
+    co_init(&co, 512 << 10);
+    for (unsigned i = 0; i < 200; i++) {
+        co_start(&co, plan_go_on, KIND_ALL - 1, 20);
+        co_walk(&co, w);
+        errors += !w->whole;
+        for (uint32_t k = 0; k < w->kept; k++)
+            errors += !weft__symbolize(w->pcs[k] - 1)->found;
+        weft__symbolize(text + i * 4);
+        co_switch(&co);
+        if (i % 50 == 49)
+            weft__unwind_forget(text, text + 4096);
+    }
+    co_destroy(&co);
+    free(w);
+    *is_ok = errors == 0;
+    return NULL;
+}
+
+TEST(four_threads_at_once)
+{
+    pthread_t threads[4];
+    bool is_ok[4];
+
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, walk_and_name, &is_ok[i]);
+    for (int i = 0; i < 20; i++) {
+        usleep(2000);
+        weft__symbolizer_stop();
+    }
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    CHECK(is_ok[0] && is_ok[1] && is_ok[2] && is_ok[3]);
+    return true;
+}
+
+#define RUN(name) run(name, #name)
+
+static void run(bool (*test)(void), const char *name)
+{
+    bool is_ok = test();
+
+    passed += is_ok;
+    failed += !is_ok;
+    printf("%s %d - %s\n", is_ok ? "ok" : "not ok", passed + failed, name);
+    fflush(stdout);
+}
+
+int main(void)
+{
+    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_NODEFER};
+
+    sigaction(SIGUSR1, &sa, NULL);
+    RUN(random_stacks_agree_with_libunwind);
+    if (!IN_TSAN) /* which holds signals back */
+        RUN(every_instruction_agrees_with_libunwind);
+    RUN(deep_stack_keeps_both_halves);
+    RUN(garbage_is_walked_within_bounds);
+    RUN(missed_walk_resumes_on_a_copy);
+    RUN(sp_and_pc_are_enough_without_frame_pointers);
+    RUN(inlined_functions_have_their_own_lines);
+    RUN(library_without_debug_info_has_names);
+    RUN(libc_has_names);
+    RUN(unmapped_address_is_a_number);
+    RUN(library_opened_later_is_found);
+    RUN(vdso_has_names);
+    RUN(main_binary_is_the_first_mapping);
+    RUN(stop_and_start_again);
+    RUN(four_threads_at_once);
+    weft__symbolizer_stop();
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
