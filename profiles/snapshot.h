@@ -33,7 +33,7 @@ struct weft__record {
     int64_t since;        /* monotonic ns the wait or call began, 0 if it does not wait */
     const void *object;   /* waited for, or NULL */
     uintptr_t owner;      /* id of the task that holds the lock waited for, 0 if none known */
-    const char *name;     /* interned for the process, or NULL */
+    const char *name;     /* as long as the snapshot, or NULL */
     uint32_t stack;       /* in the snapshot's table, 0: none */
     uint8_t state, reason, flags, _pad;
 };

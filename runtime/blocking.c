@@ -31,7 +31,8 @@ void weft_pin(void)
     weft__worker *w = weft__enter("weft_pin");
     weft__task *t = w->task;
 
-    if (t->pins++ == 0 && !w->foreign) {
+    weft__store(&t->pins, (uint16_t)(t->pins + 1));
+    if (t->pins == 1 && !w->foreign) {
         t->pin = w;
         weft__store(&w->pinned, t);
     }
@@ -45,7 +46,8 @@ void weft_unpin(void)
 
     if (t->pins == 0)
         weft__panic("weft: weft_unpin without weft_pin");
-    if (--t->pins == 0 && !w->foreign) {
+    weft__store(&t->pins, (uint16_t)(t->pins - 1));
+    if (t->pins == 0 && !w->foreign) {
         t->pin = NULL;
         weft__store(&w->pinned, NULL);
     }

@@ -12,7 +12,6 @@
 #endif
 
 void weft__ctx_jump(void **save_sp, void *to_sp);
-extern char weft__ctx_entry_resume[];
 
 void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color)
 {

@@ -36,6 +36,9 @@ void weft__ctx_drop(weft__ctx *ctx); /* of a context that runs no more */
 
 /* Runs to from here on; returns when something switches back to from. last: from never runs again. */
 void weft__ctx_switch(weft__ctx *from, weft__ctx *to, bool last);
+/* Calls fn(arg) on the caller's stack with the caller's context in *save_sp meanwhile. */
+void weft__ctx_call(void **save_sp, void (*fn)(void *arg), void *arg);
+extern char weft__ctx_entry_resume[]; /* the outermost return address of every task's stack */
 /* The first thing on a fresh stack. */
 void weft__ctx_started(weft__ctx *self);
 

@@ -4,6 +4,8 @@
  * WEFT_TRACEBACK, else GOTRACEBACK, says what is shown: none (the message), single and all (every
  * task: C tasks share memory, so the others matter), crash (and SIGABRT, for a core). The process
  * ends by _exit: exit() would run libuv's clean-up while workers still poll. */
+#include "fatal.h"
+
 #include "observe.h"
 #include "park.h"
 #include "signals.h"

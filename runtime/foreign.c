@@ -56,6 +56,20 @@ void weft__foreign_leave(void)
     detach(w);
 }
 
+static void stack_bounds(weft__task *t)
+{
+    pthread_attr_t attr;
+    void *lo;
+    size_t size;
+
+    if (pthread_getattr_np(pthread_self(), &attr) != 0)
+        return;
+    pthread_attr_getstack(&attr, &lo, &size);
+    pthread_attr_destroy(&attr);
+    t->ctx.lo = (uintptr_t)lo;
+    t->ctx.hi = (uintptr_t)lo + size;
+}
+
 weft__worker *weft__attach(const char *call)
 {
     weft__worker *w;
@@ -71,6 +85,7 @@ weft__worker *weft__attach(const char *call)
     w->tid = (int)syscall(SYS_gettid);
     w->random = (uint64_t)w->tid * UINT64_C(0x9e3779b97f4a7c15);
     w->task = weft__task_foreign();
+    stack_bounds(w->task);
     w->task->pin = w;
     weft__add(&weft__sched.outside, 1);
     pthread_setspecific(key, w);
@@ -81,22 +96,32 @@ weft__worker *weft__attach(const char *call)
 /* As the scheduler does for its tasks: the new state first, then the epoch (observe.h). */
 static void resumed(weft__task *t)
 {
+    weft__store(&t->on_cpu, 1);
     weft__store(&t->state, WEFT__RUNNING);
     weft__fence_light();
     if (weft__unrecorded(t, weft__load_acq(&weft__epoch)))
         weft__hooks.record(t, false);
 }
 
-/* Sleeps until the wait of t, the caller, is claimed and t made ready. At the deadline it claims
- * for itself. */
-void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline)
-{
-    int64_t left = -1;
+struct wait {
+    weft__task *task;
+    uint64_t ticket;
+    int64_t deadline;
+};
 
+/* Sleeps until the wait of the caller is claimed and the task made ready. At the deadline it
+ * claims for itself. */
+static void sleep_until_ready(void *arg)
+{
+    struct wait *wait = arg;
+    weft__task *t = wait->task;
+    int64_t deadline = wait->deadline, left = -1;
+
+    weft__store_rel(&t->on_cpu, 0); /* dumps may walk the stack */
     while (weft__load_acq(&t->state) == WEFT__PARKED) {
         if (deadline != WEFT_FOREVER) {
             left = deadline - weft__nanos();
-            if (left <= 0 && weft__claim(t, ticket, WEFT_ETIMEDOUT))
+            if (left <= 0 && weft__claim(t, wait->ticket, WEFT_ETIMEDOUT))
                 break;
             if (left <= 0) { /* claimed by another, who is about to make us ready */
                 deadline = WEFT_FOREVER;
@@ -106,6 +131,13 @@ void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline)
         weft__futex_wait(&t->state, WEFT__PARKED, left);
     }
     resumed(t);
+}
+
+void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline)
+{
+    struct wait wait = {t, ticket, deadline};
+
+    weft__ctx_call(&t->ctx.sp, sleep_until_ready, &wait);
 }
 
 /* After the store of its state; t may be gone, but its memory never is. */

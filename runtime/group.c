@@ -68,11 +68,11 @@ static void unlink_parent(weft_group *g)
 void weft_group_go(weft_group *g, weft_main_fn *fn, void *arg)
 {
     weft__worker *w = weft__enter("weft_group_go");
-    weft__task *t = weft__task_new(w->p, NULL, (weft_task_fn *)(void *)fn, arg), *first;
+    weft__task *t = weft__task_new(w->p, NULL, (weft_task_fn *)(void (*)(void))fn, arg), *first;
 
     if (!(weft__load(&g->_state) & LINKED) && !(weft__or(&g->_state, LINKED) & LINKED))
         link_parent(g, w->task);
-    t->flags |= WEFT__JOINS;
+    weft__flag_set(t, WEFT__JOINS);
     weft__lock(&g->_lock);
     first = g->_tasks;
     t->group = g;

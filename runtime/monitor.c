@@ -95,7 +95,7 @@ bool weft__lane_admit(weft__task *t)
     admitted = lane.used < lane.slots;
     if (admitted) {
         lane.used++;
-        t->flags |= WEFT__LANE;
+        weft__flag_set(t, WEFT__LANE);
     } else {
         t->next = NULL;
         if (lane.tail)
@@ -121,7 +121,7 @@ static weft__task *lane_next(void)
     if (!lane.head)
         lane.tail = NULL;
     lane.used++;
-    t->flags |= WEFT__LANE | WEFT__STARTED;
+    weft__flag_set(t, WEFT__LANE | WEFT__STARTED);
     weft__store(&t->reason, WEFT__WAIT_NONE);
     return t;
 }
@@ -139,7 +139,7 @@ void weft__lane_leave(weft__task *t)
 {
     weft__task *next;
 
-    t->flags &= (uint8_t)~WEFT__LANE;
+    weft__flag_clear(t, WEFT__LANE);
     weft__lock(&lane.lock);
     lane.used--;
     lane.turned++;

@@ -268,7 +268,7 @@ int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
     begin(options ? options : &defaults);
     t = weft__task_new(NULL, NULL, main_task, &start);
     t->creator_pc = 0;
-    t->flags &= (uint8_t)~WEFT__FOREIGN_CREATOR;
+    weft__flag_clear(t, WEFT__FOREIGN_CREATOR);
     weft__visible(t);
     weft__global_push(t);
     for (int i = 0; i < weft__sched.nprocs; i++)

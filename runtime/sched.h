@@ -13,6 +13,7 @@
 #ifndef WEFT_SCHED_H
 #define WEFT_SCHED_H
 
+#include "clock.h"
 #include "netpoll.h"
 #include "runq.h"
 #include "task.h"

@@ -67,8 +67,8 @@ static void stack_home(weft__task *t)
 {
     const struct slab *s = registry.slabs[t->slot / SLAB];
 
-    t->ctx.lo = s->lo + t->slot % SLAB * (s->size + weft__stack_guard);
-    t->ctx.hi = t->ctx.lo + s->size;
+    weft__store(&t->ctx.lo, s->lo + t->slot % SLAB * (s->size + weft__stack_guard));
+    weft__store(&t->ctx.hi, t->ctx.lo + s->size);
 }
 
 static void pool_push(weft__task *t)
@@ -155,9 +155,9 @@ static weft__task *take(weft__proc *p)
 static void stack_big(weft__task *t, size_t size)
 {
     size = size < 16384 ? 16384 : (size + 4095) & ~(size_t)4095;
-    t->ctx.lo = weft__stacks_map(1, size);
-    t->ctx.hi = t->ctx.lo + size;
-    t->flags = WEFT__BIG;
+    weft__store(&t->ctx.lo, weft__stacks_map(1, size));
+    weft__store(&t->ctx.hi, t->ctx.lo + size);
+    weft__store(&t->flags, WEFT__BIG);
 }
 
 static void born(weft__task *t, weft_task_fn *fn, void *arg)
@@ -165,15 +165,16 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
     weft__worker *w = weft__self();
     uint32_t epoch = weft__load_acq(&weft__epoch);
 
-    t->id = weft__add(&registry.next_id, 1);
-    t->fn = fn;
+    weft__store(&t->id, weft__add(&registry.next_id, 1));
+    weft__store(&t->fn, fn);
     t->arg = arg;
-    t->creator = w && w->task ? w->task->id : 0;
-    t->flags = (uint8_t)((t->flags & WEFT__BIG) | (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0));
-    t->pins = 0;
+    weft__store(&t->creator, w && w->task ? w->task->id : 0);
+    weft__store(&t->flags, (uint8_t)((t->flags & WEFT__BIG) |
+                                     (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0)));
+    weft__store(&t->pins, 0);
     t->pin = NULL;
     t->group = NULL;
-    t->on_cpu = 0;
+    weft__store(&t->on_cpu, 0);
     weft__store(&t->reason, WEFT__WAIT_NONE);
     weft__store(&t->canceled, 0);
     weft__store(&t->ready_epoch, 0);
@@ -199,7 +200,7 @@ weft__task *weft__task_new(weft__proc *p, const weft_go_options *options, weft_t
 {
     weft__task *t = take(p);
 
-    t->flags = 0;
+    weft__store(&t->flags, 0);
     if (weft__unlikely(options != NULL && options->stack_size > 0))
         stack_big(t, options->stack_size);
     born(t, fn, arg);
@@ -218,6 +219,7 @@ void weft__task_free(weft__proc *p, weft__task *t)
         weft__stack_unmap(t->ctx.lo, t->ctx.hi - t->ctx.lo);
         stack_home(t);
     }
+    weft__store(&t->flags, WEFT__TOUCHED);
     weft__store_rel(&t->state, WEFT__IDLE);
     weft__store_rel(&t->on_cpu, 0);
     t->next = p->free;
@@ -232,7 +234,7 @@ void weft__task_set_name(weft__task *t, const char *name)
 
     weft__lock(&registry.lock);
     old = t->name;
-    t->name = copy;
+    weft__store(&t->name, copy);
     weft__unlock(&registry.lock);
     free(old);
 }
@@ -249,10 +251,10 @@ weft__task *weft__task_foreign(void)
 {
     weft__task *t = pool_take(NULL);
 
-    t->flags = 0;
+    weft__store(&t->flags, 0);
     born(t, NULL, NULL);
-    t->flags |= WEFT__FOREIGN;
-    t->on_cpu = 1;
+    weft__flag_set(t, WEFT__FOREIGN);
+    weft__store(&t->on_cpu, 1);
     weft__visible(t);
     weft__store_rel(&t->state, WEFT__RUNNING);
     return t;
@@ -261,6 +263,8 @@ weft__task *weft__task_foreign(void)
 void weft__task_foreign_free(weft__task *t)
 {
     weft__task_set_name(t, NULL);
+    t->ctx.sp = NULL;
+    stack_home(t);
     weft__store_rel(&t->state, WEFT__IDLE);
     weft__store_rel(&t->on_cpu, 0);
     weft__lock(&registry.lock);
@@ -325,7 +329,7 @@ size_t weft__tasks_trim(void)
         if (t->ctx.sp || !(t->flags & WEFT__TOUCHED))
             continue;
         madvise((void *)t->ctx.lo, t->ctx.hi - t->ctx.lo, MADV_DONTNEED);
-        t->flags &= (uint8_t)~WEFT__TOUCHED;
+        weft__flag_clear(t, WEFT__TOUCHED);
         freed += t->ctx.hi - t->ctx.lo;
         n++;
     }
@@ -351,7 +355,7 @@ void weft__task_main(void)
 
     weft__exit();
     if (t->flags & WEFT__JOINS)
-        result = ((weft_main_fn *)(void *)t->fn)(t->arg);
+        result = ((weft_main_fn *)(void (*)(void))t->fn)(t->arg);
     else
         t->fn(t->arg);
     task_finish(t, result);
@@ -359,7 +363,7 @@ void weft__task_main(void)
 
 void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site)
 {
-    t->creator_pc = site;
+    weft__store(&t->creator_pc, site);
     weft__visible(t);
     if (weft__likely(w->p != NULL)) {
         weft__runq_push(&w->p->runq, t, true);

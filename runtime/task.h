@@ -84,6 +84,17 @@ struct weft__task {
     void **locals;     /* running owner only */
 };
 
+/* Flags are written by one at a time, and read by dumps. */
+static inline void weft__flag_set(weft__task *t, unsigned flag)
+{
+    weft__store(&t->flags, (uint8_t)(t->flags | flag));
+}
+
+static inline void weft__flag_clear(weft__task *t, unsigned flag)
+{
+    weft__store(&t->flags, (uint8_t)(t->flags & ~flag));
+}
+
 /* The epoch of the latest snapshot; 0: none was ever taken. */
 extern uint32_t weft__epoch;
 

@@ -136,7 +136,8 @@ weft__task *weft__worker_arrived(void)
 
     weft__ctx_started(&t->ctx);
     arrive(w);
-    t->flags |= WEFT__STARTED;
+    if (!(t->flags & WEFT__STARTED))
+        weft__flag_set(t, WEFT__STARTED);
     return t;
 }
 

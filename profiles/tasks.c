@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: MIT */
+/* tasks.c - snapshots of all tasks: a consistent cut, captured while everything runs on.
+ *
+ * What it promises: each task alive at the cut has one record, taken at a point of its own
+ * history, and no record shows the effect of anything another task did after its own record. A
+ * task that runs at the cut is recorded `running`, whatever it does next.
+ *
+ * How: the dumper publishes the snapshot, then raises weft__epoch to E, then fences heavily. Every
+ * task whose snap is below 2E still has to be recorded, by whoever is first to move it on from 2E:
+ *   - the dumper, for a task that waits or is runnable: it walks the stack without any claim and
+ *     then moves snap. If that fails somebody else recorded the task, and the walk is thrown away;
+ *   - the worker that is about to resume it, before it runs;
+ *   - the worker that the task comes to when it leaves RUNNING: its record says running.
+ * Workers store the task's new state, fence lightly and then read the epoch, so one that did not
+ * see E did all it did before the cut, and the dumper sees it. A task made ready after the cut by
+ * one that saw E carries E in ready_epoch, and is recorded as still waiting.
+ * Whoever moved snap writes records[slot], its state last; the dumper waits for those it lost.
+ *
+ * A task that stays in user code is captured there: by a signal to its thread if that disturbs no
+ * call (the handler walks without learning and keeps a copy of the stack), else from the PC and SP
+ * in /proc/self/task/TID/syscall.
+ *
+ * WEFT_BREAK=skip_copy_on_resume or late_running leaves out one of the workers' duties, to show
+ * that tests/torture_cut notices. */
+#include "snapshot.h"
+
+#include "../runtime/observe.h"
+#include "../runtime/sched.h"
+#include "../runtime/signals.h"
+#include "merged.h"
+#include "out.h"
+#include "symbolize.h"
+#include "tasks.h"
+#include "unwind.h"
+
+#include <weft/dump.h>
+#include <weft/sync.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+enum { SPARE_SLOTS = 4096, COPY = 4096 };
+
+#define DIRECTED_AFTER INT64_C(300000) /* ns that a running task has to come by itself */
+#define GIVE_UP_AFTER INT64_C(200000000)
+
+struct capture {
+    struct weft__snapshot s;
+    size_t cap; /* slots in s.records */
+    uint32_t epoch;
+    uint32_t refs;
+    struct name *names; /* atomic */
+};
+
+struct name {
+    struct name *next;
+    char text[WEFT__NAME_MAX + 1];
+};
+
+static struct capture *active; /* atomic: where records of the current epoch go */
+
+/* One capture at a time; whoever asks meanwhile gets its result. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    bool busy;
+    uint64_t generation;
+    struct capture *last;
+} captures = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+
+static struct {
+    bool skip_copy_on_resume, late_running;
+} broken;
+
+/* Records -------------------------------------------------------------------------------------- */
+
+static WEFT__NO_SANITIZE void regs_saved(struct weft__regs *r, const void *sp)
+{
+    void *const *words = sp;
+
+    r->r15 = (uintptr_t)words[WEFT__CTX_R15];
+    r->r14 = (uintptr_t)words[WEFT__CTX_R14];
+    r->r13 = (uintptr_t)words[WEFT__CTX_R13];
+    r->r12 = (uintptr_t)words[WEFT__CTX_R12];
+    r->bx = (uintptr_t)words[WEFT__CTX_BX];
+    r->bp = (uintptr_t)words[WEFT__CTX_BP];
+    r->pc = (uintptr_t)words[WEFT__CTX_PC];
+    r->sp = (uintptr_t)(words + WEFT__CTX_WORDS);
+    r->known = true;
+}
+
+/* Every task's stack ends in weft__task_main and weft__ctx_entry; that says nothing. */
+static void drop_entry(struct weft__walk *walk)
+{
+    if (walk->kept > 2 && walk->pcs[walk->kept - 1] - (uintptr_t)weft__ctx_entry_resume < 32) {
+        walk->kept -= 2;
+        walk->depth -= 2;
+    }
+}
+
+/* Of a context that is saved. It may be resumed meanwhile: then the result is thrown away. */
+static void walk_saved(struct weft__walk *walk, const weft__task *t)
+{
+    const void *sp = weft__load(&t->ctx.sp);
+    struct weft__regs regs;
+    uintptr_t lo = t->ctx.lo, hi = t->ctx.hi, at = (uintptr_t)sp;
+
+    walk->kept = walk->depth = 0;
+    if (at < lo || at + WEFT__CTX_WORDS * sizeof(void *) > hi || at % sizeof(void *) != 0)
+        return;
+    regs_saved(&regs, sp);
+    weft__walk(walk, &regs, lo, hi, (const void *)lo, true);
+    drop_entry(walk);
+}
+
+/* Who holds the lock that is waited for. The object may be gone if the task was resumed. */
+static uint64_t owner_of(unsigned reason, const void *object)
+{
+    uint64_t owner = 0;
+    size_t at = reason == WEFT__WAIT_MUTEX ? offsetof(weft_mutex, _owner)
+                                           : offsetof(weft_rwmutex, _owner);
+    struct iovec to = {&owner, sizeof(owner)};
+    struct iovec from = {(char *)(uintptr_t)object + at, sizeof(owner)};
+
+    if (reason != WEFT__WAIT_MUTEX && reason != WEFT__WAIT_RWMUTEX_WRITE &&
+        reason != WEFT__WAIT_RWMUTEX_READ)
+        return 0;
+    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == sizeof(owner) ? owner : 0;
+}
+
+/* What is true of t whatever it does. */
+static void describe(struct weft__record *r, weft__task *t)
+{
+    memset(r, 0, sizeof(*r));
+    r->id = weft__load(&t->id);
+    r->creator = weft__load(&t->creator);
+    r->creator_pc = weft__load(&t->creator_pc);
+    if (weft__load(&t->pins) || (weft__load(&t->flags) & WEFT__FOREIGN))
+        r->flags |= WEFT__REC_LOCKED;
+    if (weft__load(&t->flags) & WEFT__FOREIGN_CREATOR)
+        r->flags |= WEFT__REC_FOREIGN_CREATOR;
+    if (weft__load(&t->flags) & WEFT__SYSTEM)
+        r->flags |= WEFT__REC_SYSTEM;
+}
+
+static void describe_wait(struct weft__record *r, const weft__task *t)
+{
+    r->state = WEFT__REC_WAITING;
+    r->reason = weft__load(&t->reason);
+    r->since = weft__ticks_to_nanos(weft__load(&t->since));
+    r->object = weft__load(&t->object);
+    r->owner = owner_of(r->reason, r->object);
+}
+
+/* A task that does not run: runnable, or waiting, which it still counts as if it was made ready
+ * after the cut. */
+static void describe_resting(struct weft__record *r, weft__task *t, uint32_t state,
+                             uint32_t epoch)
+{
+    describe(r, t);
+    if (state == WEFT__PARKED || weft__load(&t->ready_epoch) == epoch ||
+        (weft__wait_flags(weft__load(&t->reason)) & WEFT__WAIT_SCHED))
+        describe_wait(r, t);
+    else
+        r->state = WEFT__REC_RUNNABLE;
+    if (!(weft__load(&t->flags) & (WEFT__STARTED | WEFT__FOREIGN)))
+        r->flags |= WEFT__REC_UNSTARTED;
+}
+
+static void walk_resting(struct weft__walk *walk, const struct weft__record *r,
+                         const weft__task *t)
+{
+    if (r->flags & WEFT__REC_UNSTARTED) {
+        walk->kept = walk->depth = 1;
+        walk->pcs[0] = (uintptr_t)weft__load(&t->fn);
+    } else {
+        walk_saved(walk, t);
+    }
+}
+
+static bool move_snap(weft__task *t, uint32_t old, uint32_t epoch)
+{
+    return old < 2 * epoch && weft__cas(&t->snap, &old, 2 * epoch);
+}
+
+/* A copy that lives as long as the capture; most tasks have no name. */
+static const char *name_of(struct capture *c, weft__task *t)
+{
+    struct name *n;
+
+    if (weft__likely(!weft__load(&t->name)) || !(n = malloc(sizeof(*n))))
+        return NULL;
+    weft__task_get_name(t, n->text);
+    n->next = weft__load(&c->names);
+    while (!weft__cas(&c->names, &n->next, n))
+        ;
+    return n->text[0] ? n->text : NULL;
+}
+
+/* By whoever moved snap. */
+static void publish(struct capture *c, uint32_t slot, struct weft__record *r,
+                    const struct weft__walk *walk)
+{
+    struct weft__record *to;
+    uint8_t state = r->state;
+
+    if (slot >= c->cap)
+        return;
+    to = &c->s.records[slot];
+    if (walk->kept > 0)
+        r->stack = weft__stacktab_intern(c->s.stacks, walk);
+    else
+        r->flags |= WEFT__REC_NO_STACK;
+    r->state = WEFT__REC_NONE;
+    *to = *r;
+    weft__store_rel(&to->state, state);
+}
+
+/* The workers' duty: t rests, its context is saved, nobody else can run it. */
+static void record(weft__task *t, bool running)
+{
+    struct capture *c = weft__load_acq(&active);
+    uint32_t epoch = weft__load_acq(&weft__epoch);
+    struct weft__record r;
+    struct weft__walk walk;
+
+    if (!c || c->epoch != epoch) {
+        move_snap(t, weft__load(&t->snap), epoch);
+        return;
+    }
+    if (running ? broken.late_running : broken.skip_copy_on_resume)
+        return;
+    if (!move_snap(t, weft__load_acq(&t->snap), epoch))
+        return;
+    if (running) {
+        describe(&r, t);
+        r.state = WEFT__REC_RUNNING;
+        walk_saved(&walk, t);
+    } else {
+        describe_resting(&r, t, WEFT__RUNNABLE, epoch);
+        walk_resting(&walk, &r, t);
+    }
+    r.name = name_of(c, t);
+    publish(c, t->slot, &r, &walk);
+}
+
+/* Tasks in user code --------------------------------------------------------------------------- */
+
+/* What a signal handler leaves for the dumper, the only one who asks. */
+static struct {
+    weft__task *wanted; /* atomic */
+    uint32_t done;      /* atomic */
+    struct weft__walk walk;
+    uintptr_t lo, hi;
+    unsigned char copy[COPY];
+} directed;
+
+/* async-signal-safe: on the thread that runs t, which is in user code. */
+static WEFT__NO_SANITIZE void interrupted(weft__task *t, void *context)
+{
+    const greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
+    struct weft__regs r = {
+        .pc = (uintptr_t)g[REG_RIP], .sp = (uintptr_t)g[REG_RSP], .bp = (uintptr_t)g[REG_RBP],
+        .bx = (uintptr_t)g[REG_RBX], .r12 = (uintptr_t)g[REG_R12], .r13 = (uintptr_t)g[REG_R13],
+        .r14 = (uintptr_t)g[REG_R14], .r15 = (uintptr_t)g[REG_R15], .known = true};
+    uintptr_t lo = t->ctx.lo, hi = t->ctx.hi;
+
+    if (weft__load_acq(&directed.wanted) != t || weft__load(&directed.done) || r.sp < lo ||
+        r.sp >= hi)
+        return;
+    weft__walk(&directed.walk, &r, lo, hi, (const void *)lo, false);
+    directed.lo = directed.walk.at.sp & ~(uintptr_t)7;
+    directed.hi = hi - directed.lo > COPY ? directed.lo + COPY : hi;
+    if (directed.walk.missed && directed.lo >= lo && directed.lo < hi) {
+        for (uintptr_t i = 0; i < directed.hi - directed.lo; i++)
+            directed.copy[i] = *(unsigned char *)(directed.lo + i);
+    }
+    weft__store_rel(&directed.done, 1);
+}
+
+/* Asks the thread for its stack; false if it did not answer. */
+static bool ask_thread(struct weft__walk *walk, weft__task *t, int tid)
+{
+    weft__store(&directed.done, 0);
+    weft__store_rel(&directed.wanted, t);
+    if (!weft__sched.signals || weft__signals_interrupt(tid) != 0)
+        return false;
+    for (int i = 0; i < 200 && !weft__load_acq(&directed.done); i++)
+        nanosleep(&(struct timespec){0, 50000}, NULL);
+    weft__store_rel(&directed.wanted, NULL);
+    if (!weft__load_acq(&directed.done))
+        return false;
+    *walk = directed.walk;
+    if (walk->missed)
+        weft__walk_resume(walk, directed.lo, directed.hi, directed.copy);
+    drop_entry(walk);
+    return true;
+}
+
+/* System calls that a signal with SA_RESTART does not disturb: read, write, accept, flock,
+ * wait4, waitid, futex without timeout cannot be told apart, so it is not among them. */
+static bool restarts(long nr)
+{
+    static const long calls[] = {0, 1, 17, 18, 19, 20, 43, 61, 73, 74, 75, 247, 288};
+
+    for (unsigned i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+        if (calls[i] == nr)
+            return true;
+    }
+    return false;
+}
+
+static void look_at_thread(struct weft__record *r, struct weft__walk *walk, weft__task *t, int tid)
+{
+    char path[64], text[256];
+    unsigned long long sp = 0, pc = 0;
+    long nr = -1;
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    walk->kept = walk->depth = 0;
+    r->state = WEFT__REC_RUNNING;
+    if (n > 0) {
+        text[n] = 0;
+        if (sscanf(text, "%ld %*x %*x %*x %*x %*x %*x %llx %llx", &nr, &sp, &pc) == 3)
+            r->state = WEFT__REC_SYSCALL;
+    }
+    if ((r->state == WEFT__REC_RUNNING || restarts(nr)) && ask_thread(walk, t, tid))
+        return;
+    if (r->state == WEFT__REC_SYSCALL && sp >= t->ctx.lo && sp < t->ctx.hi) {
+        struct weft__regs regs = {.pc = pc, .sp = sp, .known = false};
+
+        weft__walk(walk, &regs, t->ctx.lo, t->ctx.hi, (const void *)t->ctx.lo, true);
+        drop_entry(walk);
+    }
+}
+
+/* The thread that runs t now, 0 if none does. Worker records live as long as the run. */
+static int thread_of(const weft__task *t)
+{
+    int tid = 0;
+
+    weft__lock(&weft__sched.lock);
+    for (weft__worker *w = weft__sched.all; w && tid == 0; w = w->all) {
+        if (weft__load(&w->task) == t)
+            tid = weft__load(&w->tid);
+    }
+    weft__unlock(&weft__sched.lock);
+    return tid;
+}
+
+/* Whoever runs for long comes to no worker: look at its thread. */
+static void record_running(struct capture *c, weft__task *t, uint32_t old)
+{
+    int tid = weft__load(&t->flags) & WEFT__FOREIGN ? 0 : thread_of(t);
+    struct weft__record r;
+    struct weft__walk walk;
+
+    describe(&r, t);
+    r.state = WEFT__REC_RUNNING;
+    walk.kept = walk.depth = 0;
+    if (tid)
+        look_at_thread(&r, &walk, t, tid);
+    r.name = name_of(c, t);
+    if (move_snap(t, old, c->epoch))
+        publish(c, t->slot, &r, &walk);
+}
+
+/* Capture -------------------------------------------------------------------------------------- */
+
+/* Records the task of a slot if it rests; true if there is nothing left to do for it. */
+static bool capture_slot(struct capture *c, uint32_t slot)
+{
+    weft__task *t = weft__tasks_at(slot);
+    uint32_t snap = weft__load_acq(&t->snap), state = weft__load_acq(&t->state);
+    struct weft__record r;
+    struct weft__walk walk;
+
+    if (snap >= 2 * c->epoch)
+        return snap != 2 * c->epoch || weft__load_acq(&c->s.records[slot].state);
+    if (state == WEFT__IDLE || state == WEFT__DEAD)
+        return true;
+    if ((state != WEFT__PARKED && state != WEFT__RUNNABLE) || weft__load_acq(&t->on_cpu))
+        return false;
+    describe_resting(&r, t, state, c->epoch);
+    walk_resting(&walk, &r, t);
+    r.name = name_of(c, t);
+    if (!move_snap(t, snap, c->epoch))
+        return false;
+    publish(c, slot, &r, &walk);
+    return true;
+}
+
+/* The slots whose tasks ran, or were being recorded by others, in the first pass. */
+static void capture_pending(struct capture *c, uint32_t *slots, size_t n)
+{
+    int64_t start = weft__mono(), now = start;
+
+    while (n > 0 && now - start < GIVE_UP_AFTER) {
+        size_t left = 0;
+
+        for (size_t i = 0; i < n; i++) {
+            weft__task *t = weft__tasks_at(slots[i]);
+            uint32_t snap = weft__load_acq(&t->snap), state = weft__load_acq(&t->state);
+
+            if (now - start > DIRECTED_AFTER && snap < 2 * c->epoch &&
+                (state == WEFT__RUNNING || state == WEFT__LOST))
+                record_running(c, t, snap);
+            if (!capture_slot(c, slots[i]))
+                slots[left++] = slots[i];
+        }
+        n = left;
+        if (n > 0)
+            sched_yield();
+        now = weft__mono();
+    }
+}
+
+static void record_caller(struct capture *c, weft__task *self)
+{
+    struct weft__record r;
+    struct weft__walk walk;
+
+    if (!self || !move_snap(self, weft__load_acq(&self->snap), c->epoch))
+        return;
+    describe(&r, self);
+    r.state = WEFT__REC_RUNNING;
+    walk_saved(&walk, self);
+    r.name = name_of(c, self);
+    publish(c, self->slot, &r, &walk);
+}
+
+static int64_t wall_now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+static size_t records_bytes(const struct capture *c)
+{
+    return c->cap * sizeof(struct weft__record);
+}
+
+static void capture_free(struct capture *c)
+{
+    struct name *n, *next;
+
+    for (n = c->names; n; n = next) {
+        next = n->next;
+        free(n);
+    }
+    if (c->s.records)
+        munmap(c->s.records, records_bytes(c));
+    if (c->s.stacks)
+        weft__stacktab_free(c->s.stacks);
+    free(c);
+}
+
+static struct capture *capture_new(void)
+{
+    struct capture *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->cap = 2 * (size_t)weft__tasks_slots() + SPARE_SLOTS;
+    c->refs = 1;
+    c->s.stacks = weft__stacktab_new();
+    c->s.records = mmap(NULL, records_bytes(c), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (c->s.records == MAP_FAILED)
+        c->s.records = NULL;
+    if (!c->s.stacks || !c->s.records) {
+        capture_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+/* self: the calling task with its context saved, or NULL. */
+static struct capture *capture_run(weft__task *self)
+{
+    struct capture *c = capture_new();
+    uint32_t n, *pending;
+    size_t npending = 0;
+
+    if (!c)
+        return NULL;
+    c->epoch = weft__epoch + 1;
+    c->s.now = weft__nanos();
+    c->s.wall = wall_now();
+    weft__store_rel(&active, c);
+    weft__store_seq(&weft__epoch, c->epoch);
+    weft__fence_heavy();
+    n = weft__tasks_slots();
+    if (n > c->cap)
+        n = (uint32_t)c->cap;
+    c->s.n = n;
+    pending = malloc((n + 1) * sizeof(*pending));
+    record_caller(c, self);
+    for (uint32_t slot = 0; slot < n; slot++) {
+        if (!capture_slot(c, slot) && pending)
+            pending[npending++] = slot;
+    }
+    capture_pending(c, pending, npending);
+    free(pending);
+    weft__store_rel(&active, NULL);
+    for (uint32_t slot = 0; slot < n; slot++)
+        c->s.alive += c->s.records[slot].state != WEFT__REC_NONE;
+    return c;
+}
+
+static struct capture *capture_shared(weft__task *self)
+{
+    struct capture *c;
+    uint64_t generation;
+
+    pthread_mutex_lock(&captures.lock);
+    if (captures.busy) {
+        generation = captures.generation;
+        while (captures.busy && captures.generation == generation)
+            pthread_cond_wait(&captures.done, &captures.lock);
+    } else {
+        captures.busy = true;
+        pthread_mutex_unlock(&captures.lock);
+        c = capture_run(self);
+        pthread_mutex_lock(&captures.lock);
+        if (captures.last && --captures.last->refs == 0)
+            capture_free(captures.last);
+        captures.last = c;
+        captures.busy = false;
+        captures.generation++;
+        pthread_cond_broadcast(&captures.done);
+    }
+    c = captures.last;
+    if (c)
+        c->refs++;
+    pthread_mutex_unlock(&captures.lock);
+    return c;
+}
+
+static void capture_release(struct capture *c)
+{
+    bool last;
+
+    pthread_mutex_lock(&captures.lock);
+    if (c == captures.last && c->refs == 2 && !captures.busy) {
+        captures.last = NULL; /* nobody asked meanwhile: keep no memory */
+        c->refs--;
+    }
+    last = --c->refs == 0;
+    pthread_mutex_unlock(&captures.lock);
+    if (last)
+        capture_free(c);
+}
+
+/* Dumps ---------------------------------------------------------------------------------------- */
+
+struct dump {
+    int fd;
+    enum weft_dump_form form;
+    weft__task *self;
+    int rc;
+};
+
+static int render(const struct weft__snapshot *s, int fd, enum weft_dump_form form)
+{
+    struct weft__sink sink = weft__sink_fd(fd);
+
+    switch (form) {
+    case WEFT_DUMP_MERGED:
+        return weft__tasks_text(s, 1, &sink);
+    case WEFT_DUMP_PPROF:
+        return weft__tasks_pprof(s, &sink);
+    case WEFT_DUMP_FULL:
+        return weft__tasks_text(s, 3, &sink);
+    default:
+        return weft__tasks_text(s, 2, &sink);
+    }
+}
+
+static void dump(void *arg)
+{
+    struct dump *d = arg;
+    struct capture *c = capture_shared(d->self);
+    struct weft__snapshot view;
+
+    if (!c) {
+        d->rc = WEFT_ENOMEM;
+        return;
+    }
+    view = c->s;
+    view.first = d->self ? d->self->id : 0;
+    d->rc = render(&view, d->fd, d->form);
+    capture_release(c);
+}
+
+/* In user code from here on: capture and rendering take long, and keep no processor. */
+int weft_dump(int fd, const weft_dump_options *options)
+{
+    struct dump d = {fd, options ? options->form : WEFT_DUMP_TASKS, NULL, 0};
+    weft__worker *w;
+
+    if (!weft__load_acq(&weft__sched.running))
+        return WEFT_EINVAL;
+    if ((unsigned)d.form > WEFT_DUMP_FULL)
+        return WEFT_EINVAL;
+    w = weft__enter("weft_dump");
+    d.self = w->task;
+    weft__exit();
+    weft__ctx_call(&d.self->ctx.sp, dump, &d);
+    return d.rc;
+}
+
+static void explain(int fd, enum weft__dump_why why)
+{
+    weft__worker *w = weft__self();
+    struct dump d = {fd, WEFT_DUMP_TASKS, w ? w->task : NULL, 0};
+    void *sp;
+
+    (void)why;
+    weft__ctx_call(d.self ? &d.self->ctx.sp : &sp, dump, &d);
+}
+
+static void start(void)
+{
+    const char *what = getenv("WEFT_BREAK");
+
+    broken.skip_copy_on_resume = what && strcmp(what, "skip_copy_on_resume") == 0;
+    broken.late_running = what && strcmp(what, "late_running") == 0;
+}
+
+static void stop(void)
+{
+    weft__symbolizer_stop();
+}
+
+const struct weft__hooks weft__hooks = {record, explain, start, stop, interrupted};
+
+/* For tests: a snapshot of its own, and its end. */
+const struct weft__snapshot *weft__snapshot_take(void)
+{
+    struct capture *c = capture_run(NULL);
+
+    return c ? &c->s : NULL;
+}
+
+void weft__snapshot_free(const struct weft__snapshot *s)
+{
+    capture_free(weft__container_of((void *)(uintptr_t)s, struct capture, s));
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* tasks.h - snapshots for others in profiles/, http/ and tests. */
+#ifndef WEFT_TASKS_H
+#define WEFT_TASKS_H
+
+#include "snapshot.h"
+
+/* A snapshot of one's own; NULL without memory. One caller at a time. */
+const struct weft__snapshot *weft__snapshot_take(void);
+void weft__snapshot_free(const struct weft__snapshot *s);
+
+#endif
