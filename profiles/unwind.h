@@ -38,7 +38,7 @@ struct weft__walk {
 };
 
 /* Walks from regs through the memory [lo, hi), which is the stack, or a copy of it that stands at
- * image (image == (void *)lo for the stack itself). Never reads outside [lo, hi): garbage in ends
+ * image (image == (void *)lo for the stack itself); both are multiples of 8. Never reads outside [lo, hi): garbage in ends
  * the walk. The memory may change meanwhile (the caller then throws the result away).
  * may_learn: on an unknown PC ask the symbolizer thread for its rule and wait; the calling thread
  * may hold no lock that the symbolizer needs. Without it async-signal-safe. */
