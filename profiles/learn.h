@@ -32,7 +32,7 @@ enum {
     WEFT__RULE_BASE = 7,   /* mask: the register the CFA is counted from */
     WEFT__RULE_SIGNAL = 8, /* the caller was interrupted here: its PC is no return address */
     WEFT__RULE_DEREF = 16, /* the CFA is what memory at base + cfa holds, plus low */
-    WEFT__RULE_MIXED = 32, /* by_base is not empty */
+    WEFT__RULE_MIXED = 32, /* some slot is not just below the CFA: check each */
     WEFT__RULE_END = 64,   /* the outermost frame: it has no return address */
     WEFT__RULE_NONE = 128, /* no rule that this shape can express */
 };

@@ -122,7 +122,6 @@ static void add_build_id(struct weft__mapping *m, char *room)
 
     room[0] = '\0';
     m->build_id = room;
-    /* NOLINTNEXTLINE: an address of this process */
     if (_dl_find_object((void *)m->start, &o) == 0)
         weft__build_id(room, o.dlfo_map_start);
 }

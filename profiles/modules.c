@@ -80,8 +80,8 @@ static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_A
     return fd;
 }
 
-/* The places where Debian and gdb put debug files, tried in order. %1 is the build-id's first byte
- * or the file's directory, %2 the rest of the build-id or the .gnu_debuglink name. */
+/* Tries the places where Debian and gdb put debug files. dir is the directory of the module's file,
+ * link its .gnu_debuglink name or NULL. */
 static int open_debug(char *path, size_t size, const char *id, const char *dir, const char *link)
 {
     static const char *const places[] = {"%s/%s", "%s/.debug/%s", "/usr/lib/debug%s/%s"};
@@ -90,7 +90,6 @@ static int open_debug(char *path, size_t size, const char *id, const char *dir, 
     snprintf(path, size, "/usr/lib/debug/.build-id/%.2s/%s.debug", id, id + 2);
     fd = open_exactly(path, id);
     for (size_t i = 0; fd < 0 && link != NULL && i < sizeof places / sizeof places[0]; i++) {
-        /* NOLINTNEXTLINE: the formats are the three above */
         snprintf(path, size, places[i], dir, link);
         fd = open_exactly(path, id);
     }
@@ -173,7 +172,6 @@ Dwfl_Module *weft__module_at(uintptr_t addr)
     Dwfl_Module *mod;
     const char *name;
 
-    /* NOLINTNEXTLINE: only asked about, never followed */
     if (_dl_find_object((void *)addr, &o) != 0)
         return NULL;
     name = file_of(&o, buf, sizeof buf);

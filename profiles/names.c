@@ -84,7 +84,7 @@ static bool strings_grow(void)
     return true;
 }
 
-/* NULL if memory ran out, which a frame's function must survive: see put. */
+/* NULL if memory ran out. */
 static const char *intern(const char *s)
 {
     const char **slot;
@@ -245,22 +245,29 @@ static struct weft__symbol *symbol_new(uintptr_t addr, int n)
     return s;
 }
 
-/* The frames that have no name from DWARF get the symbol table's, or the address. */
-static void complete(struct weft__symbol *s, Dwfl_Module *mod)
+/* What DWARF did not tell of the physical function. */
+static void ask_symbol_table(struct weft__symbol *s, Dwfl_Module *mod)
 {
-    struct weft__frame *physical = &s->frames[s->n - 1];
-    char hex[2 + 2 * sizeof s->pc + 1];
+    struct weft__frame *f = &s->frames[s->n - 1];
     GElf_Off off;
     GElf_Sym sym;
-    const char *name = NULL;
+    const char *name;
 
-    if (mod != NULL)
-        name = dwfl_module_addrinfo(mod, s->pc, &off, &sym, NULL, NULL, NULL);
-    if (name != NULL && physical->function == NULL)
-        physical->function = intern(name);
-    if (name != NULL && physical->entry == 0)
-        physical->entry = s->pc - off;
-    s->found = physical->function != NULL || physical->line != 0;
+    if (mod == NULL || (f->function != NULL && f->entry != 0))
+        return;
+    name = dwfl_module_addrinfo(mod, s->pc, &off, &sym, NULL, NULL, NULL);
+    if (name == NULL)
+        return;
+    if (f->function == NULL)
+        f->function = intern(name);
+    if (f->entry == 0)
+        f->entry = s->pc - off;
+}
+
+static void name_the_nameless(struct weft__symbol *s)
+{
+    char hex[2 + 2 * sizeof s->pc + 1];
+
     snprintf(hex, sizeof hex, "0x%jx", (uintmax_t)s->pc);
     for (uint32_t i = 0; i < s->n; i++) {
         if (s->frames[i].function == NULL && (s->frames[i].function = intern(hex)) == NULL)
@@ -284,6 +291,8 @@ const struct weft__symbol *weft__symbol_make(Dwfl_Module *mod, uintptr_t addr)
         describe(s, &nest, unit, addr - bias);
     if (nest.n > 0 && dwarf_entrypc(&nest.dies[0], &entry) == 0)
         s->frames[nest.n - 1].entry = entry + bias;
-    complete(s, mod);
+    ask_symbol_table(s, mod);
+    s->found = s->frames[s->n - 1].function != NULL || s->frames[0].line != 0;
+    name_the_nameless(s);
     return s;
 }

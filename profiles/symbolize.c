@@ -40,7 +40,6 @@ static _Atomic(struct table *) symbols;
 
 static const struct weft__symbol *symbol_of(uintptr_t slot)
 {
-    /* NOLINTNEXTLINE: the tag shares a word with the pointer, for one atomic load */
     return (const struct weft__symbol *)(slot & ~(uintptr_t)FLOATING);
 }
 
@@ -61,7 +60,6 @@ static bool is_mapped(uintptr_t addr)
 {
     struct dl_find_object o;
 
-    /* NOLINTNEXTLINE: only asked about, never followed */
     return _dl_find_object((void *)addr, &o) == 0;
 }
 

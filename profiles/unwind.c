@@ -3,9 +3,9 @@
  *
  * Owns: the rule table. The symbolizer thread is its only writer; readers take no lock and may be
  * signal handlers. A slot's rule is written before its key (release; pairs with find's acquire)
- * and never again: forgetting a rule turns its key into GONE, and the slot is lost until the table
- * grows. A table that was outgrown is kept, since a reader may still be in it; all of these
- * together are smaller than the present one.
+ * and never again: forgetting a rule turns its key into GONE. A table that was outgrown is kept,
+ * since a reader may still be in it: as much again as the present one, and 64 bytes for each rule
+ * ever forgotten.
  * Addresses outside every loaded file are not in the table: _dl_find_object, which is
  * async-signal-safe, tells them, so that walks over garbage leave nothing behind and dlopen needs
  * no notice.
@@ -41,6 +41,7 @@ struct table {
     struct table *older; /* outgrown */
     unsigned bits;
     size_t used; /* slots that are not FREE */
+    size_t live; /* and not GONE */
     _Alignas(64) struct slot slots[];
 };
 
@@ -87,6 +88,7 @@ static void insert(struct table *t, uintptr_t addr, const struct weft__rule *r)
     t->slots[i].rule = *r;
     atomic_store_explicit(&t->slots[i].key, addr, memory_order_release);
     t->used++;
+    t->live++;
 }
 
 static struct table *table_new(unsigned bits, struct table *older)
@@ -106,13 +108,16 @@ static struct table *table_new(unsigned bits, struct table *older)
 static bool make_room(void)
 {
     struct table *old = atomic_load_explicit(&rules, memory_order_relaxed);
+    unsigned bits = FIRST_BITS;
     struct table *t;
 
     if (old != NULL && old->used < (size_t)1 << (old->bits - 1))
         return true;
-    if (old != NULL && old->used >= RULES_MAX)
+    if (old != NULL && old->live >= RULES_MAX)
         return false;
-    t = table_new(old == NULL ? FIRST_BITS : old->bits + 1, old);
+    if (old != NULL) /* a table of slots that are GONE is swept, not doubled */
+        bits = old->live < (size_t)1 << (old->bits - 2) ? old->bits : old->bits + 1;
+    t = table_new(bits, old);
     if (t == NULL)
         return false;
     for (size_t i = 0; old != NULL && i < (size_t)1 << old->bits; i++) {
@@ -136,8 +141,10 @@ void weft__rule_drop(uintptr_t lo, uintptr_t hi)
 
     for (size_t i = 0; t != NULL && i < (size_t)1 << t->bits; i++) {
         uintptr_t key = atomic_load_explicit(&t->slots[i].key, memory_order_relaxed);
-        if (key >= lo && key < hi && key > GONE)
-            atomic_store_explicit(&t->slots[i].key, GONE, memory_order_release);
+        if (key < lo || key >= hi || key <= GONE)
+            continue;
+        atomic_store_explicit(&t->slots[i].key, GONE, memory_order_relaxed);
+        t->live--;
     }
 }
 
@@ -295,7 +302,6 @@ static const struct weft__rule *unknown(struct weft__walk *out, struct weft__rul
 {
     struct dl_find_object o;
 
-    /* NOLINTNEXTLINE: only asked about, never followed */
     if (_dl_find_object((void *)addr, &o) != 0)
         return NULL;
     out->missed = !may_learn;

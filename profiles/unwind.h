@@ -19,7 +19,7 @@ struct weft__regs {
 };
 
 enum {
-    WEFT__WALK_KEEP = 512,               /* frames kept of one stack */
+    WEFT__WALK_KEEP = 512,                 /* frames kept of one stack */
     WEFT__WALK_HALF = WEFT__WALK_KEEP / 2, /* innermost and outermost, when there are more */
 };
 
@@ -30,7 +30,7 @@ struct weft__walk {
     uint32_t depth;
     uint32_t kept; /* min(depth, WEFT__WALK_KEEP) */
     bool whole;    /* the walk reached the stack's end; else it stopped where no rule applied */
-    bool missed;   /* it stopped because a rule was not yet learned (only when may_learn is false) */
+    bool missed; /* it stopped because a rule was not yet learned (only when may_learn is false) */
     struct weft__regs at; /* the registers of the frame where it stopped, to go on from */
     uint8_t at_known;     /* which of them are valid, when at.known is false; private */
     bool at_exact;        /* at.pc is no return address; private */
@@ -38,8 +38,9 @@ struct weft__walk {
 };
 
 /* Walks from regs through the memory [lo, hi), which is the stack, or a copy of it that stands at
- * image (image == (void *)lo for the stack itself). Never reads outside [lo, hi): garbage in ends
- * the walk. The memory may change meanwhile (the caller then throws the result away).
+ * image (image == (void *)lo for the stack itself); lo and image are multiples of 8. Never reads
+ * outside [lo, hi): garbage in ends the walk. The memory may change meanwhile (the caller then
+ * throws the result away).
  * may_learn: on an unknown PC ask the symbolizer thread for its rule and wait; the calling thread
  * may hold no lock that the symbolizer needs. Without it async-signal-safe. */
 void weft__walk(struct weft__walk *out, const struct weft__regs *regs, uintptr_t lo, uintptr_t hi,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_unwind.c - the walker against libunwind, and the symbolizer against this file.
+/* test_unwind.c - the walker against libunwind.
  *
  * Stacks are real: a coroutine on a mapping of its own runs through a random chain of functions
  * and parks by swapcontext. Each is then resumed to its end, as ASan wants its stacks clean. */
@@ -18,6 +18,7 @@
 
 #include "../profiles/symbolize.h"
 #include "../profiles/unwind.h"
+#include "tap.h"
 #include "unwind_shapes.h"
 
 #if defined(__has_feature)
@@ -41,18 +42,6 @@ enum { IN_TSAN = 1 };
 enum { IN_TSAN = 0 };
 #define NOT_IN_TSAN
 #endif
-
-static int passed, failed;
-
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            printf("# %s:%d: %s\n", __FILE__, __LINE__, #cond);                                    \
-            return false;                                                                          \
-        }                                                                                          \
-    } while (0)
-
-#define TEST(name) static bool name(void)
 
 static _Thread_local uint64_t random_state = 88172645463325252;
 
@@ -435,8 +424,7 @@ TEST(garbage_is_walked_within_bounds)
     static uintptr_t code[CODE];
     struct coroutine co;
     size_t n = 0;
-    /* On the heap, so that ASan sees a read beside it; the walker itself is not instrumented, so
-     * guard pages around it catch that too. */
+    /* The walker is not instrumented: pages that cannot be read stand where ASan would. */
     char *page = mmap(NULL, 3 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     uintptr_t *stack = (uintptr_t *)(page + 4096), lo = (uintptr_t)stack;
     size_t size = sizeof(uintptr_t) * WORDS;
@@ -451,7 +439,7 @@ TEST(garbage_is_walked_within_bounds)
     }
     co_destroy(&co);
     mprotect(stack, 4096, PROT_READ | PROT_WRITE);
-    /* At the very end of the page on odd rounds, at its start on even ones. */
+    /* At the end of the page on odd rounds, at its start on even ones. */
     for (int i = 0; i < (IN_TSAN ? 20000 : 1000000); i++) {
         uintptr_t *at = stack + (i % 2) * (4096 / 8 - WORDS);
         struct weft__regs regs;
@@ -528,123 +516,7 @@ TEST(sp_and_pc_are_enough_without_frame_pointers)
     return true;
 }
 
-/* ---- the symbolizer ---- */
-
-static void *volatile leaf_pc;
-static int leaf_line, mid_line, outer_line;
-
-/* The PC of the label is inside the innermost inlined function. */
-__attribute__((always_inline)) static inline void leaf(void)
-{
-    void *pc;
-    leaf_line = __LINE__ + 1;
-    __asm__ volatile("lea (%%rip), %0" : "=r"(pc));
-    leaf_pc = pc;
-}
-
-__attribute__((always_inline)) static inline void mid(void)
-{
-    mid_line = __LINE__ + 1;
-    leaf();
-}
-
-enum { OUTER_START = __LINE__ + 1 };
-__attribute__((noinline)) static void outer(void)
-{
-    outer_line = __LINE__ + 1;
-    mid();
-}
-
-static bool is_frame(const struct weft__frame *f, const char *function, int line)
-{
-    const char *base = f->file == NULL ? NULL : strrchr(f->file, '/');
-
-    if (strcmp(f->function, function) == 0 && f->line == (uint32_t)line && base != NULL &&
-        f->file[0] == '/' && strcmp(base, "/test_unwind.c") == 0)
-        return true;
-    printf("# %s %s:%u, want %s %d\n", f->function, f->file, f->line, function, line);
-    return false;
-}
-
-TEST(inlined_functions_have_their_own_lines)
-{
-    const struct weft__symbol *s;
-
-    outer();
-    s = weft__symbolize((uintptr_t)leaf_pc - 1);
-    CHECK(s->found && s->n == 3 && s->pc == (uintptr_t)leaf_pc - 1);
-    CHECK(is_frame(&s->frames[0], "leaf", leaf_line) && s->frames[0].inlined);
-    CHECK(is_frame(&s->frames[1], "mid", mid_line) && s->frames[1].inlined);
-    CHECK(is_frame(&s->frames[2], "outer", outer_line) && !s->frames[2].inlined);
-    CHECK(s->frames[2].start_line == OUTER_START);
-    CHECK(s->frames[2].entry == (uintptr_t)outer);
-    CHECK(weft__symbolize((uintptr_t)leaf_pc - 1) == s);
-    return true;
-}
-
-TEST(library_without_debug_info_has_names)
-{
-    uintptr_t f = (uintptr_t)dlsym(RTLD_DEFAULT, "zlibVersion");
-    const struct weft__symbol *s = weft__symbolize(f + 1);
-
-    CHECK(f != 0 && s->found && s->n == 1);
-    CHECK(strcmp(s->frames[0].function, "zlibVersion") == 0);
-    CHECK(s->frames[0].entry == f);
-    return true;
-}
-
-TEST(libc_has_names)
-{
-    uintptr_t f = (uintptr_t)dlsym(RTLD_DEFAULT, "gnu_get_libc_version");
-    const struct weft__symbol *s = weft__symbolize(f + 1);
-
-    CHECK(s->found && strstr(s->frames[s->n - 1].function, "libc_version") != NULL);
-    CHECK(s->frames[s->n - 1].entry == f);
-    return true;
-}
-
-TEST(unmapped_address_is_a_number)
-{
-    const struct weft__symbol *s = weft__symbolize(0x1234);
-
-    CHECK(!s->found && s->n == 1 && strcmp(s->frames[0].function, "0x1234") == 0);
-    CHECK(s->frames[0].file == NULL && s->frames[0].line == 0 && s->frames[0].entry == 0);
-    CHECK(weft__symbolize(0x1234) == s);
-    return true;
-}
-
-TEST(library_opened_later_is_found)
-{
-    void *lib;
-    uintptr_t f;
-
-    weft__symbolize((uintptr_t)outer);
-    lib = dlopen("libm.so.6", RTLD_NOW);
-    CHECK(lib != NULL);
-    f = (uintptr_t)dlsym(lib, "remquo");
-    CHECK(weft__symbolize(f)->found);
-    dlclose(lib);
-    return true;
-}
-
-TEST(vdso_has_names)
-{
-    uintptr_t start = 0;
-    size_t n;
-    struct weft__mapping *m = weft__maps_read(&n);
-
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(m[i].file, "[vdso]") == 0)
-            start = m[i].start;
-    }
-    free(m);
-    for (uintptr_t at = start; start != 0 && at < start + 4096; at += 16) {
-        if (weft__symbolize(at)->found)
-            return true;
-    }
-    printf("# no symbol in the vdso at %#lx\n", start);
-    return start == 0;
-}
+/* ---- all at once ---- */
 
 TEST(stop_and_start_again)
 {
@@ -666,30 +538,6 @@ TEST(stop_and_start_again)
     co_destroy(&co);
     return true;
 }
-
-TEST(main_binary_is_the_first_mapping)
-{
-    size_t n;
-    struct weft__mapping *m = weft__maps_read(&n);
-    char exe[4096];
-    ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    uintptr_t f = (uintptr_t)dlsym(RTLD_DEFAULT, "gnu_get_libc_version");
-    bool has_libc = false;
-
-    CHECK(n >= 3 && len > 0);
-    exe[len] = '\0';
-    CHECK(strcmp(m[0].file, exe) == 0);
-    CHECK((uintptr_t)outer >= m[0].start && (uintptr_t)outer < m[0].limit);
-    for (size_t i = 0; i < n; i++) {
-        if (f >= m[i].start && f < m[i].limit)
-            has_libc = strstr(m[i].file, "libc") != NULL && strlen(m[i].build_id) == 40;
-    }
-    CHECK(has_libc);
-    free(m);
-    return true;
-}
-
-/* ---- all at once ---- */
 
 static void *walk_and_name(void *arg)
 {
@@ -734,18 +582,6 @@ TEST(four_threads_at_once)
     return true;
 }
 
-#define RUN(name) run(name, #name)
-
-static void run(bool (*test)(void), const char *name)
-{
-    bool is_ok = test();
-
-    passed += is_ok;
-    failed += !is_ok;
-    printf("%s %d - %s\n", is_ok ? "ok" : "not ok", passed + failed, name);
-    fflush(stdout);
-}
-
 int main(void)
 {
     struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_NODEFER};
@@ -758,16 +594,8 @@ int main(void)
     RUN(garbage_is_walked_within_bounds);
     RUN(missed_walk_resumes_on_a_copy);
     RUN(sp_and_pc_are_enough_without_frame_pointers);
-    RUN(inlined_functions_have_their_own_lines);
-    RUN(library_without_debug_info_has_names);
-    RUN(libc_has_names);
-    RUN(unmapped_address_is_a_number);
-    RUN(library_opened_later_is_found);
-    RUN(vdso_has_names);
-    RUN(main_binary_is_the_first_mapping);
     RUN(stop_and_start_again);
     RUN(four_threads_at_once);
     weft__symbolizer_stop();
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed != 0;
+    return tap_end();
 }

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* test_symbolize.c - the symbolizer against this file, and the list of mappings. */
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../profiles/symbolize.h"
+#include "tap.h"
+
+static void *volatile leaf_pc;
+static int leaf_line, mid_line, outer_line;
+
+/* The PC of the label is inside the innermost inlined function. */
+__attribute__((always_inline)) static inline void leaf(void)
+{
+    void *pc;
+    leaf_line = __LINE__ + 1;
+    __asm__ volatile("lea (%%rip), %0" : "=r"(pc));
+    leaf_pc = pc;
+}
+
+__attribute__((always_inline)) static inline void mid(void)
+{
+    mid_line = __LINE__ + 1;
+    leaf();
+}
+
+enum { OUTER_START = __LINE__ + 1 };
+__attribute__((noinline)) static void outer(void)
+{
+    outer_line = __LINE__ + 1;
+    mid();
+}
+
+static bool is_frame(const struct weft__frame *f, const char *function, int line)
+{
+    const char *base = f->file == NULL ? NULL : strrchr(f->file, '/');
+
+    if (strcmp(f->function, function) == 0 && f->line == (uint32_t)line && base != NULL &&
+        f->file[0] == '/' && strcmp(base, "/test_symbolize.c") == 0)
+        return true;
+    printf("# %s %s:%u, want %s %d\n", f->function, f->file, f->line, function, line);
+    return false;
+}
+
+TEST(inlined_functions_have_their_own_lines)
+{
+    const struct weft__symbol *s;
+
+    outer();
+    s = weft__symbolize((uintptr_t)leaf_pc - 1);
+    CHECK(s->found && s->n == 3 && s->pc == (uintptr_t)leaf_pc - 1);
+    CHECK(is_frame(&s->frames[0], "leaf", leaf_line) && s->frames[0].inlined);
+    CHECK(is_frame(&s->frames[1], "mid", mid_line) && s->frames[1].inlined);
+    CHECK(is_frame(&s->frames[2], "outer", outer_line) && !s->frames[2].inlined);
+    CHECK(s->frames[2].start_line == OUTER_START);
+    CHECK(s->frames[2].entry == (uintptr_t)outer);
+    CHECK(weft__symbolize((uintptr_t)leaf_pc - 1) == s);
+    return true;
+}
+
+TEST(library_without_debug_info_has_names)
+{
+    uintptr_t f = (uintptr_t)dlsym(dlopen("libz.so.1", RTLD_NOW), "zlibVersion");
+    const struct weft__symbol *s = weft__symbolize(f + 1);
+
+    CHECK(f != 0 && s->found && s->n == 1);
+    CHECK(strcmp(s->frames[0].function, "zlibVersion") == 0);
+    CHECK(s->frames[0].entry == f);
+    return true;
+}
+
+TEST(libc_has_names)
+{
+    uintptr_t f = (uintptr_t)dlsym(RTLD_DEFAULT, "gnu_get_libc_version");
+    const struct weft__symbol *s = weft__symbolize(f + 1);
+
+    CHECK(s->found && strstr(s->frames[s->n - 1].function, "libc_version") != NULL);
+    CHECK(s->frames[s->n - 1].entry == f);
+    return true;
+}
+
+TEST(unmapped_address_is_a_number)
+{
+    const struct weft__symbol *s = weft__symbolize(0x1234);
+
+    CHECK(!s->found && s->n == 1 && strcmp(s->frames[0].function, "0x1234") == 0);
+    CHECK(s->frames[0].file == NULL && s->frames[0].line == 0 && s->frames[0].entry == 0);
+    CHECK(weft__symbolize(0x1234) == s);
+    return true;
+}
+
+TEST(library_opened_later_is_found)
+{
+    void *lib;
+    uintptr_t f;
+
+    weft__symbolize((uintptr_t)outer);
+    lib = dlopen("libm.so.6", RTLD_NOW);
+    CHECK(lib != NULL);
+    f = (uintptr_t)dlsym(lib, "remquo");
+    CHECK(weft__symbolize(f)->found);
+    dlclose(lib);
+    return true;
+}
+
+TEST(vdso_has_names)
+{
+    uintptr_t start = 0;
+    size_t n;
+    struct weft__mapping *m = weft__maps_read(&n);
+
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(m[i].file, "[vdso]") == 0)
+            start = m[i].start;
+    }
+    free(m);
+    for (uintptr_t at = start; start != 0 && at < start + 4096; at += 16) {
+        if (weft__symbolize(at)->found)
+            return true;
+    }
+    printf("# no symbol in the vdso at %#lx\n", start);
+    return start == 0;
+}
+
+TEST(main_binary_is_the_first_mapping)
+{
+    size_t n;
+    struct weft__mapping *m = weft__maps_read(&n);
+    char exe[4096];
+    ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    uintptr_t f = (uintptr_t)dlsym(RTLD_DEFAULT, "gnu_get_libc_version");
+    bool has_libc = false;
+
+    CHECK(n >= 3 && len > 0);
+    exe[len] = '\0';
+    CHECK(strcmp(m[0].file, exe) == 0);
+    CHECK((uintptr_t)outer >= m[0].start && (uintptr_t)outer < m[0].limit);
+    for (size_t i = 0; i < n; i++) {
+        if (f >= m[i].start && f < m[i].limit)
+            has_libc = strstr(m[i].file, "libc") != NULL && strlen(m[i].build_id) == 40;
+    }
+    CHECK(has_libc);
+    free(m);
+    return true;
+}
+
+int main(void)
+{
+    RUN(inlined_functions_have_their_own_lines);
+    RUN(library_without_debug_info_has_names);
+    RUN(libc_has_names);
+    RUN(unmapped_address_is_a_number);
+    RUN(library_opened_later_is_found);
+    RUN(vdso_has_names);
+    RUN(main_binary_is_the_first_mapping);
+    weft__symbolizer_stop();
+    return tap_end();
+}
