@@ -25,7 +25,7 @@
 #include "snapshot.h"
 
 #include "../runtime/observe.h"
-#include "../runtime/sched.h"
+#include "../runtime/scheduler.h"
 #include "../runtime/signals.h"
 #include "merged.h"
 #include "out.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* fatal.h - for signals.c; the rest of fatal.c is declared in base.h and sched.h. */
+/* fatal.h - for signals.c; the rest of fatal.c is declared in base.h and scheduler.h. */
 #ifndef WEFT_FATAL_H
 #define WEFT_FATAL_H
 

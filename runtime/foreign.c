@@ -4,7 +4,7 @@
  * The record goes back when the thread ends. While one is registered nothing is a deadlock. */
 #include "observe.h"
 #include "park.h"
-#include "sched.h"
+#include "scheduler.h"
 
 #include <pthread.h>
 #include <stdlib.h>

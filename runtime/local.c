@@ -4,7 +4,7 @@
  * keys.n only grows; a key's destroy is written before n is, and constant afterwards. */
 #include "local.h"
 
-#include "sched.h"
+#include "scheduler.h"
 
 enum { KEYS = 64 };
 

@@ -210,7 +210,7 @@ static void spare_back(weft__worker *w)
     weft__unlock(&weft__sched.lock);
 }
 
-/* The other half of weft__enter; sched.h has the argument. */
+/* The other half of weft__enter; scheduler.h has the argument. */
 static bool take(weft__proc *p, weft__worker *w, bool burnt)
 {
     weft__worker *spare = weft__spare_get();

@@ -3,7 +3,7 @@
 #ifndef WEFT_MONITOR_H
 #define WEFT_MONITOR_H
 
-#include "sched.h"
+#include "scheduler.h"
 
 extern uint32_t weft__hog_sites; /* atomic: entry functions known to hog */
 

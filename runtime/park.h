@@ -4,7 +4,7 @@
 #ifndef WEFT_PARK_H
 #define WEFT_PARK_H
 
-#include "sched.h"
+#include "scheduler.h"
 
 /* A waiting task in an object's queue; on its own stack, one per case of a select. Linked and
  * unlinked under the object's lock. */

@@ -2,7 +2,7 @@
 /* self.c - the only thread-locals. Compilers keep addresses of thread-locals over calls; after a
  * switch they would be another thread's. So every access is a call that cannot be inlined or
  * merged with an earlier one. */
-#include "sched.h"
+#include "scheduler.h"
 
 #include <errno.h>
 

@@ -8,7 +8,7 @@
 #include "group.h"
 #include "local.h"
 #include "observe.h"
-#include "sched.h"
+#include "scheduler.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #define WEFT_UV_LOOP_H
 
 #include "netpoll.h"
-#include "sched.h"
+#include "scheduler.h"
 
 #include <uv.h>
 

@@ -9,7 +9,7 @@
 #include "netpoll.h"
 #include "observe.h"
 #include "park.h"
-#include "sched.h"
+#include "scheduler.h"
 
 #include <sched.h>
 #include <stdlib.h>

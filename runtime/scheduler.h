@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sched.h - processors, workers (OS threads that carry them), and what they share.
+/* scheduler.h - processors, workers (OS threads that carry them), and what they share.
  *
  * A processor is a run queue, a heap of timers, a uv loop and a free list. Everything in it that
  * is not marked atomic belongs to the worker that owns it, and moves with it from thread to
@@ -10,8 +10,8 @@
  * fences (lightly), and knows that it was taken from if it then reads take. Both cannot miss.
  * worker->lk (rank RUNQ) guards lost, and p while the worker is in user code. Hence every call
  * that enters may come back on another thread: re-read weft__self() after whatever may enter. */
-#ifndef WEFT_SCHED_H
-#define WEFT_SCHED_H
+#ifndef WEFT_SCHEDULER_H
+#define WEFT_SCHEDULER_H
 
 #include "clock.h"
 #include "netpoll.h"
