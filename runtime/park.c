@@ -123,8 +123,7 @@ void weft__ready(weft__task *t)
     if (w && weft__likely(w->p != NULL) && weft__load(&w->in_rt)) {
         bool alone = weft__runq_empty(&w->p->runq);
 
-        weft__runq_push(&w->p->runq, t,
-                        w->task && !(weft__sched.chaos && weft__random(w) % 4 == 0));
+        weft__runq_push(&w->p->runq, t, !(weft__sched.chaos && weft__random(w) % 4 == 0));
         if (!alone)
             weft__wake_one();
         return;

@@ -79,7 +79,7 @@ static bool direct(weft__worker *w, weft__task *cur, weft__task *next)
     uint32_t epoch;
 
     if (weft__unlikely((next->pin && next->pin != w) ||
-                       (!(next->flags & WEFT__STARTED) && weft__monitor_knows_hogs())))
+                       (weft__monitor_knows_hogs() && weft__lane_wanted(next))))
         return false;
     begin(w, next);
     w->begun = true;
@@ -162,9 +162,11 @@ weft__worker *weft__enter_slow(const char *call)
     (void)call;
     weft__lock(&w->lk); /* waits for a taker in mid-decision */
     lost = w->lost;
+    if (!lost)
+        weft__store(&w->take, 0);
     weft__unlock(&w->lk);
-    if (lost)
-        weft__switch_away(w, WEFT__LEAVE_LOST);
+    /* Not taken from, but asked: the time slice is used up. */
+    weft__switch_away(w, lost ? WEFT__LEAVE_LOST : WEFT__LEAVE_YIELD);
     return weft__self();
 }
 
@@ -566,7 +568,8 @@ static void step(weft__worker *w)
         give_to_pinned(w, t);
         return;
     }
-    if (weft__unlikely(!w->begun && !(t->flags & WEFT__STARTED) && !weft__lane_admit(t)))
+    if (weft__unlikely(!w->begun && weft__monitor_knows_hogs() && weft__lane_wanted(t) &&
+                       !weft__lane_admit(t)))
         return;
     run(w, t);
 }
