@@ -14,6 +14,7 @@
 
 #include <weft/signal.h>
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +53,7 @@ static uintptr_t context_pc(const ucontext_t *uc)
 static void on_signal(int signo, siginfo_t *info, void *uc)
 {
     const struct sigaction *old = &sig.old[signo];
-    int saved = weft__errno_get();
+    int saved = errno;
 
     sig.pc[signo] = context_pc(uc);
     sig.code[signo] = info->si_code;
@@ -62,7 +63,7 @@ static void on_signal(int signo, siginfo_t *info, void *uc)
         old->sa_sigaction(signo, info, uc);
     else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN)
         old->sa_handler(signo);
-    weft__errno_set(saved);
+    errno = saved;
 }
 
 /* The task whose guard the address lies in, or just below whose stack it does. */
@@ -91,13 +92,13 @@ static void on_fault(int signo, siginfo_t *info, void *uc)
 static void on_interrupt(int signo, siginfo_t *info, void *uc)
 {
     weft__worker *w = weft__self();
-    int saved = weft__errno_get();
+    int saved = errno;
 
     (void)signo;
     (void)info;
     if (w && w->task && !weft__load(&w->in_rt))
         weft__hooks.interrupted(w->task, uc);
-    weft__errno_set(saved);
+    errno = saved;
 }
 
 int weft__signals_interrupt(int tid)

@@ -172,7 +172,6 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
     weft__store(&t->flags, (uint8_t)((t->flags & WEFT__BIG) |
                                      (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0)));
     weft__store(&t->pins, 0);
-    t->pin = NULL;
     t->group = NULL;
     weft__store(&t->on_cpu, 0);
     weft__store(&t->reason, WEFT__WAIT_NONE);

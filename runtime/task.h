@@ -55,7 +55,7 @@ struct weft__task {
     uint32_t snap;        /* atomic: 2E: recorded in snapshot E, 2E+1: born in it (observe.h) */
     uint32_t ready_epoch; /* atomic: the epoch when it was last made ready */
     uint64_t ticket;      /* atomic: odd: a wait is open; whoever makes it even ended that wait */
-    weft__worker *pin;    /* the thread it is tied to, or NULL; written while running */
+    weft__worker *worker; /* the thread it runs on or ran on last; it is tied to it if pins > 0 */
     int32_t result;       /* of the wait; written by the claimer */
     uint16_t pins;        /* running owner only */
     uint8_t flags;        /* changes only while the task runs or is picked */
@@ -131,6 +131,7 @@ weft__task *weft__worker_arrived(void);
 
 /* stack.c */
 extern size_t weft__stack_size, weft__stack_guard;
+extern bool weft__stack_canaries; /* atomic: some stack has a canary for a guard */
 void weft__stacks_init(void);
 /* n stacks of size usable bytes, guards below each; the first's lowest usable address. The
  * distance between two is size + weft__stack_guard. */

@@ -84,7 +84,7 @@ static void fd_give_up(struct fd_wait *f, weft__proc *p)
 
     weft__waiter_init(&f->wt, t);
     f->mail.deliver = fd_abandon;
-    weft__park(WEFT__WAIT_WORK, f, post_abandon, &post, WEFT_FOREVER);
+    weft__park(t, WEFT__WAIT_WORK, f, post_abandon, &post, WEFT_FOREVER);
 }
 
 static int fd_wait(weft__worker *w, int fd, int events, weft_time deadline)
@@ -100,7 +100,7 @@ static int fd_wait(weft__worker *w, int fd, int events, weft_time deadline)
         return rc;
     weft__add(&weft__sched.outside, 1);
     weft__waiter_init(&f.wt, w->task);
-    rc = weft__park(WEFT__WAIT_IO, (void *)(intptr_t)fd, NULL, NULL, deadline);
+    rc = weft__park(w->task, WEFT__WAIT_IO, (void *)(intptr_t)fd, NULL, NULL, deadline);
     if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED)
         fd_give_up(&f, p);
     weft__sub(&weft__sched.outside, 1);
@@ -160,7 +160,7 @@ int weft_work(weft_task_fn *fn, void *arg)
     if (rc == 0) {
         k.loop->users++;
         weft__add(&weft__sched.outside, 1);
-        weft__park(WEFT__WAIT_WORK, (void *)(uintptr_t)fn, NULL, NULL, WEFT_FOREVER);
+        weft__park(w->task, WEFT__WAIT_WORK, (void *)(uintptr_t)fn, NULL, NULL, WEFT_FOREVER);
         weft__sub(&weft__sched.outside, 1);
     }
     weft__exit();
@@ -220,7 +220,7 @@ int weft_process_run(const char *const argv[])
     if (rc < 0)
         uv_close((uv_handle_t *)&c.process, child_closed);
     weft__add(&weft__sched.outside, 1);
-    rc = weft__park(WEFT__WAIT_PROCESS, (void *)(uintptr_t)argv, NULL, NULL, WEFT_FOREVER);
+    rc = weft__park(w->task, WEFT__WAIT_PROCESS, (void *)(uintptr_t)argv, NULL, NULL, WEFT_FOREVER);
     weft__sub(&weft__sched.outside, 1);
     weft__exit();
     return rc;

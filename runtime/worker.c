@@ -37,7 +37,7 @@ static WEFT__NOINLINE void overflowed(weft__task *t)
 }
 
 /* The context that left has its stack to itself no more. */
-static void arrive(weft__worker *w)
+static inline void arrive(weft__worker *w)
 {
     weft__task *prev = w->prev;
     weft__after *after = w->after;
@@ -45,7 +45,7 @@ static void arrive(weft__worker *w)
     if (!prev)
         return;
     w->prev = NULL;
-    if (weft__unlikely(!weft__stack_intact(&prev->ctx)))
+    if (weft__unlikely(weft__load(&weft__stack_canaries) && !weft__stack_intact(&prev->ctx)))
         overflowed(prev);
     if (w->leave == WEFT__LEAVE_EXIT) {
         weft__task_free(w->p, prev);
@@ -59,7 +59,7 @@ static void arrive(weft__worker *w)
 }
 
 /* Marks t as this worker's. Its last thread may still be leaving its stack. */
-static void begin(weft__worker *w, weft__task *t)
+static inline void begin(weft__worker *w, weft__task *t)
 {
     for (int spins = 0; weft__load_acq(&t->on_cpu); spins++) {
         if (spins < 100)
@@ -70,6 +70,7 @@ static void begin(weft__worker *w, weft__task *t)
     weft__store(&t->on_cpu, 1);
     weft__store(&t->state, WEFT__RUNNING);
     weft__store(&w->task, t);
+    t->worker = w;
 }
 
 /* May cur switch straight to next? If next was begun, that is to be undone by nobody: the worker's
@@ -78,7 +79,7 @@ static bool direct(weft__worker *w, weft__task *cur, weft__task *next)
 {
     uint32_t epoch;
 
-    if (weft__unlikely((next->pin && next->pin != w) ||
+    if (weft__unlikely((next->pins && next->worker != w) ||
                        (weft__monitor_knows_hogs() && weft__lane_wanted(next))))
         return false;
     begin(w, next);
@@ -95,7 +96,7 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
 {
     weft__task *cur = w->task, *next = NULL;
     weft__proc *p = w->p;
-    int saved = weft__errno_get();
+    int saved = *w->errno_at;
 
     if (weft__unlikely(cur->flags & WEFT__LANE))
         weft__lane_leave(cur);
@@ -107,7 +108,7 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
     }
     w->prev = cur;
     w->leave = how;
-    if (weft__likely(how != WEFT__LEAVE_LOST && !cur->pin)) {
+    if (weft__likely(how != WEFT__LEAVE_LOST && !cur->pins)) {
         weft__store(&p->tick, p->tick + 1);
         if (p->tick % FULL_TURN != 0 && !weft__load(&weft__sched.stopping))
             next = weft__runq_pop(&p->runq);
@@ -125,8 +126,9 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
             weft__store(&w->task, NULL);
         weft__ctx_switch(&cur->ctx, &w->ctx, how == WEFT__LEAVE_EXIT);
     }
-    arrive(weft__self());
-    weft__errno_set(saved);
+    w = cur->worker; /* perhaps another thread's */
+    arrive(w);
+    *w->errno_at = saved;
 }
 
 weft__task *weft__worker_arrived(void)
@@ -144,12 +146,13 @@ weft__task *weft__worker_arrived(void)
 void weft_yield(void)
 {
     weft__worker *w = weft__enter("weft_yield");
+    weft__task *t = w->task;
 
     if (w->foreign)
         sched_yield();
     else
         weft__switch_away(w, WEFT__LEAVE_YIELD);
-    weft__exit();
+    weft__exit_as(t);
 }
 
 /* Handing processors over ---------------------------------------------------------------------- */
@@ -250,8 +253,8 @@ static void give_to_pinned(weft__worker *w, weft__task *t)
     weft__proc *p = w->p;
 
     w->p = NULL;
-    t->pin->picked = t;
-    weft__proc_give(p, t->pin);
+    t->worker->picked = t;
+    weft__proc_give(p, t->worker);
 }
 
 /* The task tied to this thread waits: others may have the processor meanwhile. */
@@ -564,7 +567,7 @@ static void step(weft__worker *w)
         t = find_work(w);
     if (!t)
         return;
-    if (weft__unlikely(t->pin && t->pin != w)) {
+    if (weft__unlikely(t->pins && t->worker != w)) {
         give_to_pinned(w, t);
         return;
     }
@@ -579,6 +582,7 @@ static void *worker_main(void *arg)
     weft__worker *w = arg;
 
     weft__self_set(w);
+    w->errno_at = weft__errno_at();
     weft__ctx_thread(&w->ctx);
     weft__thread_setup(w);
     weft__store(&w->in_rt, 1);
