@@ -27,6 +27,7 @@
 #define MS INT64_C(1000000)
 
 enum { SITES = 256, HOG_TAKES = 4, IDLE_ROUNDS = 20 };
+enum { FINE = 500 }; /* switches in a round of the monitor: each is a microsecond or two */
 
 struct site {
     weft_task_fn *fn; /* atomic */
@@ -335,6 +336,7 @@ static void look(weft__proc *p, int64_t now)
 
     if (!w || weft__load(&w->tid) == 0)
         return;
+    weft__store(&p->runq.keep, tick - p->seen_tick > FINE ? WEFT__KEEP_FINE : 0u);
     if (tick != p->seen_tick || w != p->seen_owner) {
         note(p, w, tick, now);
         return;

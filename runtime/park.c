@@ -124,10 +124,8 @@ void weft__ready_by(weft__worker *w, weft__task *t)
     }
     weft__store_rel(&t->state, WEFT__RUNNABLE);
     if (w && weft__likely(w->p != NULL) && weft__load(&w->in_rt)) {
-        bool alone = weft__runq_empty(&w->p->runq);
-
         weft__runq_push(&w->p->runq, t, !(weft__sched.chaos && weft__random(w) % 4 == 0));
-        if (!alone)
+        if (weft__runq_stealable(&w->p->runq))
             weft__wake_one();
         return;
     }

@@ -228,9 +228,9 @@ weft__task *weft__runq_steal(weft__runq *q, weft__runq *from)
     do {
         head = weft__load_acq(&from->head);
         n = weft__load_acq(&from->tail) - head;
-        n -= n / 2;
-        if (n == 0)
+        if (n <= weft__load(&from->keep))
             return steal_next(from);
+        n -= n / 2;
         if (n > WEFT__BATCH)
             n = WEFT__BATCH;
         for (uint32_t i = 0; i < n; i++)

@@ -366,7 +366,7 @@ void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site)
     weft__visible(t);
     if (weft__likely(w->p != NULL)) {
         weft__runq_push(&w->p->runq, t, true);
-        if (weft__runq_len(&w->p->runq) > 1)
+        if (weft__runq_stealable(&w->p->runq))
             weft__wake_one();
     } else {
         weft__global_push(t);

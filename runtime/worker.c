@@ -366,10 +366,7 @@ static bool work_anywhere(void)
     if (weft__global_len() > 0)
         return true;
     for (int i = 0; i < weft__sched.nprocs; i++) {
-        const weft__runq *q = &weft__sched.procs[i].runq;
-
-        if (weft__load_acq(&q->head) != weft__load_acq(&q->tail) ||
-            (weft__load(&q->next) && weft__load(&q->next_stale)))
+        if (weft__runq_stealable(&weft__sched.procs[i].runq))
             return true;
     }
     return false;
