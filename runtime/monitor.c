@@ -230,6 +230,7 @@ static bool take(weft__proc *p, weft__worker *w, bool burnt)
             weft__store(&t->state, WEFT__LOST);
             weft__store(&p->owner, NULL);
             weft__add(&weft__sched.nlost, 1);
+            weft__add(&weft__sched.taken, 1);
             if (burnt)
                 burned(t->fn);
             taken = true;

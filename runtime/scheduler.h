@@ -99,6 +99,7 @@ struct weft__sched {
     weft__worker *spares, *all;
     uint32_t nspares, nthreads;
     uint32_t nlost;     /* atomic: tasks that run without a processor */
+    uint32_t taken;     /* atomic: hand-offs so far; for tests and dumps */
     uint32_t nspinning; /* atomic: workers that look for work before they sleep */
     uint32_t nidle;     /* atomic */
     uint32_t idle_gen;  /* atomic: goes up whenever a processor gets up */

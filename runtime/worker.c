@@ -220,6 +220,7 @@ void weft__blocking_detach(weft__worker *w)
     weft__store(&w->take, 1);
     weft__unlock(&w->lk);
     weft__add(&weft__sched.nlost, 1);
+    weft__add(&weft__sched.taken, 1);
     weft__store_rel(&w->task->state, WEFT__LOST);
     weft__proc_give(p, spare);
 }
