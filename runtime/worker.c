@@ -267,10 +267,11 @@ static void give_while_pinned(weft__worker *w)
     weft__proc_give(p, spare);
 }
 
-/* False at the end. */
-static bool wait_for_processor(weft__worker *w)
+/* fresh: w is in the hands of whoever made it, who gives it a processor or puts it among the
+ * spares. False at the end. */
+static bool wait_for_processor(weft__worker *w, bool fresh)
 {
-    if (!weft__load(&w->pinned))
+    if (!fresh && !weft__load(&w->pinned))
         spare_put(w);
     while (!weft__load_acq(&w->p)) {
         if (weft__load_acq(&weft__sched.stopping))
@@ -575,6 +576,7 @@ static void step(weft__worker *w)
 static void *worker_main(void *arg)
 {
     weft__worker *w = arg;
+    bool fresh = true;
 
     weft__self_set(w);
     weft__ctx_thread(&w->ctx);
@@ -583,8 +585,9 @@ static void *worker_main(void *arg)
     while (!weft__load_acq(&weft__sched.stopping)) {
         if (weft__load_acq(&w->p))
             step(w);
-        else if (!wait_for_processor(w))
+        else if (!wait_for_processor(w, fresh))
             break;
+        fresh = false;
     }
     weft__thread_teardown(w);
     weft__self_set(NULL);
