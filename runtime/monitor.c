@@ -220,7 +220,7 @@ static bool take(weft__proc *p, weft__worker *w, bool burnt)
     if (!spare)
         return false;
     weft__lock(&w->lk);
-    if (w->p == p && !w->lost) {
+    if (weft__load(&w->p) == p && !w->lost) {
         weft__store(&w->take, 1);
         weft__fence_heavy();
         t = weft__load(&w->task);

@@ -56,7 +56,7 @@ struct weft__worker {
     uint32_t in_rt __attribute__((aligned(64))); /* atomic */
     uint32_t take;                               /* atomic */
     weft__task *task; /* atomic: the one that runs here, NULL on the thread's own stack */
-    weft__proc *p;    /* guarded by lk while in_rt == 0 */
+    weft__proc *p;    /* atomic; guarded by lk while in_rt == 0 */
 
     /* Left for the next context by the one that switched away. */
     weft__task *prev;

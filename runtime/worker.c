@@ -216,7 +216,7 @@ void weft__blocking_detach(weft__worker *w)
         return;
     weft__lock(&w->lk);
     w->lost = 1;
-    w->p = NULL;
+    weft__store(&w->p, NULL);
     weft__store(&w->take, 1);
     weft__unlock(&w->lk);
     weft__add(&weft__sched.nlost, 1);
@@ -243,14 +243,24 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     weft__wake_one();
 }
 
-/* The processor goes where t is tied to. */
+/* The processor goes where t is tied to. That thread may still have one of its own, which it is
+ * about to give away since t left it. */
 static void give_to_pinned(weft__worker *w, weft__task *t)
 {
+    weft__worker *to = t->pin;
     weft__proc *p = w->p;
 
-    w->p = NULL;
-    t->pin->picked = t;
-    weft__proc_give(p, t->pin);
+    for (int spins = 0; weft__load_acq(&to->p); spins++) {
+        if (weft__load(&weft__sched.stopping))
+            return;
+        if (spins < 100)
+            weft__pause();
+        else
+            sched_yield();
+    }
+    weft__store_rel(&w->p, NULL);
+    to->picked = t;
+    weft__proc_give(p, to);
 }
 
 /* The task tied to this thread waits: others may have the processor meanwhile. */
@@ -263,7 +273,7 @@ static void give_while_pinned(weft__worker *w)
         spare = weft__worker_new();
     if (!spare)
         return;
-    w->p = NULL;
+    weft__store_rel(&w->p, NULL);
     weft__proc_give(p, spare);
 }
 
