@@ -187,7 +187,7 @@ static void set_slice(weft__worker *w, int64_t ns)
         uint64_t runtime, deadline, period;
     } attr = {.size = sizeof(attr), .runtime = (uint64_t)ns};
 
-    syscall(SYS_sched_setattr, w->tid, &attr, 0);
+    syscall(SYS_sched_setattr, weft__load(&w->tid), &attr, 0);
 #else
     (void)w;
     (void)ns;
@@ -206,7 +206,7 @@ static void spare_back(weft__worker *w)
     weft__lock(&weft__sched.lock);
     w->next = weft__sched.spares;
     weft__sched.spares = w;
-    weft__sched.nspares++;
+    weft__store(&weft__sched.nspares, weft__sched.nspares + 1);
     weft__unlock(&weft__sched.lock);
 }
 
@@ -317,7 +317,7 @@ static void look(weft__proc *p, int64_t now)
     int64_t limit, cpu;
     bool burnt;
 
-    if (!w || weft__load(&w->tid) == 0)
+    if (!w || weft__load_acq(&w->tid) == 0)
         return;
     if (tick != p->seen_tick || w != p->seen_owner) {
         note(p, w, tick, now);

@@ -61,7 +61,7 @@ weft__task *weft__global_pop(weft__runq *q, int procs)
         if (share > room + 1)
             share = room + 1;
         global.head = first->next;
-        global.n--;
+        weft__store(&global.n, global.n - 1);
         for (; share > 1 && (t = global.head); share--) {
             global.head = t->next;
             weft__store(&global.n, global.n - 1);

@@ -95,7 +95,7 @@ struct weft__sched {
     bool stopping;   /* atomic: main has returned */
     bool handoff, signals;
     int max_threads;
-    uint32_t lock; /* rank RUNQ: spares, all, nthreads, idle accounting */
+    uint32_t lock; /* rank RUNQ: spares, all; nspares and nthreads are read without it */
     weft__worker *spares, *all;
     uint32_t nspares, nthreads;
     uint32_t nlost;     /* atomic: tasks that run without a processor */

@@ -187,7 +187,7 @@ weft__worker *weft__spare_get(void)
     w = weft__sched.spares;
     if (w) {
         weft__sched.spares = w->next;
-        weft__sched.nspares--;
+        weft__store(&weft__sched.nspares, weft__sched.nspares - 1);
     }
     weft__unlock(&weft__sched.lock);
     if (w || weft__load(&weft__sched.stopping))
@@ -202,7 +202,7 @@ static void spare_put(weft__worker *w)
     weft__lock(&weft__sched.lock);
     w->next = weft__sched.spares;
     weft__sched.spares = w;
-    weft__sched.nspares++;
+    weft__store(&weft__sched.nspares, weft__sched.nspares + 1);
     weft__unlock(&weft__sched.lock);
 }
 
@@ -619,7 +619,8 @@ weft__worker *weft__worker_new(void)
     w->fd_syscall = -1;
     w->in_rt = 1;
     weft__lock(&weft__sched.lock);
-    w->id = ++weft__sched.nthreads;
+    w->id = weft__sched.nthreads + 1;
+    weft__store(&weft__sched.nthreads, w->id);
     w->random = (weft__sched.chaos ? weft__sched.chaos : (uint64_t)weft__ticks()) * 2654435761u +
                 w->id * UINT64_C(0x9e3779b97f4a7c15);
     w->all = weft__sched.all;
