@@ -195,13 +195,22 @@ static void connect_pair(int fds[2], bool tcp)
     nonblocking(fds[1]);
 }
 
+/* errno is a thread's: compilers keep its address over calls that change threads, unless it is
+ * read in a function of its own. */
+static __attribute__((noinline)) ssize_t read_once(int fd, void *to, size_t n)
+{
+    ssize_t got = read(fd, to, n);
+
+    return got < 0 ? -errno : got;
+}
+
 /* Half of the waits have a deadline that races with the event. */
 static ssize_t read_patiently(int fd, void *to, size_t n, uint64_t *r)
 {
     ssize_t got;
     int rc;
 
-    while ((got = read(fd, to, n)) < 0 && errno == EAGAIN) {
+    while ((got = read_once(fd, to, n)) == -EAGAIN) {
         weft_time deadline = torture_random(r, 2)
                                  ? weft_after(torture_random(r, 300) * WEFT_MICROSECOND)
                                  : WEFT_FOREVER;
