@@ -205,7 +205,7 @@ static void set_slice(weft__worker *w, int64_t ns)
         uint64_t runtime, deadline, period;
     } attr = {.size = sizeof(attr), .runtime = (uint64_t)ns};
 
-    syscall(SYS_sched_setattr, w->tid, &attr, 0);
+    syscall(SYS_sched_setattr, weft__load(&w->tid), &attr, 0);
 #else
     (void)w;
     (void)ns;
@@ -224,7 +224,7 @@ static void spare_back(weft__worker *w)
     weft__lock(&weft__sched.lock);
     w->next = weft__sched.spares;
     weft__sched.spares = w;
-    weft__sched.nspares++;
+    weft__store(&weft__sched.nspares, weft__sched.nspares + 1);
     weft__unlock(&weft__sched.lock);
 }
 
@@ -238,7 +238,7 @@ static bool take(weft__proc *p, weft__worker *w, bool burnt)
     if (!spare)
         return false;
     weft__lock(&w->lk);
-    if (w->p == p && !w->lost) {
+    if (weft__load(&w->p) == p && !w->lost) {
         weft__store(&w->take, 1);
         weft__fence_heavy();
         t = weft__load(&w->task);
@@ -248,6 +248,7 @@ static bool take(weft__proc *p, weft__worker *w, bool burnt)
             weft__store(&t->state, WEFT__LOST);
             weft__store(&p->owner, NULL);
             weft__add(&weft__sched.nlost, 1);
+            weft__add(&weft__sched.taken, 1);
             if (burnt)
                 burned(t->fn);
             taken = true;
@@ -334,7 +335,7 @@ static void look(weft__proc *p, int64_t now)
     int64_t limit, cpu;
     bool burnt;
 
-    if (!w || weft__load(&w->tid) == 0)
+    if (!w || weft__load_acq(&w->tid) == 0)
         return;
     weft__store(&p->runq.keep, tick - p->seen_tick > FINE ? WEFT__KEEP_FINE : 0u);
     if (tick != p->seen_tick || w != p->seen_owner) {

@@ -56,7 +56,7 @@ struct weft__worker {
     uint32_t in_rt __attribute__((aligned(64))); /* atomic */
     uint32_t take;                               /* atomic */
     weft__task *task; /* atomic: the one that runs here, NULL on the thread's own stack */
-    weft__proc *p;    /* guarded by lk while in_rt == 0 */
+    weft__proc *p;    /* atomic; guarded by lk while in_rt == 0 */
 
     /* Left for the next context by the one that switched away. */
     weft__task *prev;
@@ -96,10 +96,11 @@ struct weft__sched {
     bool stopping;   /* atomic: main has returned */
     bool handoff, signals;
     int max_threads;
-    uint32_t lock; /* rank RUNQ: spares, all, nthreads, idle accounting */
+    uint32_t lock; /* rank RUNQ: spares, all; nspares and nthreads are read without it */
     weft__worker *spares, *all;
     uint32_t nspares, nthreads;
     uint32_t nlost;     /* atomic: tasks that run without a processor */
+    uint32_t taken;     /* atomic: hand-offs so far; for tests and dumps */
     uint32_t nspinning; /* atomic: workers that look for work before they sleep */
     uint32_t nidle;     /* atomic */
     uint32_t idle_gen;  /* atomic: goes up whenever a processor gets up */

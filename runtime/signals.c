@@ -36,7 +36,7 @@ static struct {
     struct sigaction old[SIGNALS];
     bool ours[SIGNALS];
     uint32_t pending[SIGNALS]; /* atomic */
-    uintptr_t pc[SIGNALS];
+    uintptr_t pc[SIGNALS]; /* atomic: of the latest, for the message at death */
     int code[SIGNALS];
 } sig;
 
@@ -55,8 +55,8 @@ static void on_signal(int signo, siginfo_t *info, void *uc)
     const struct sigaction *old = &sig.old[signo];
     int saved = errno;
 
-    sig.pc[signo] = context_pc(uc);
-    sig.code[signo] = info->si_code;
+    weft__store(&sig.pc[signo], context_pc(uc));
+    weft__store(&sig.code[signo], info->si_code);
     weft__store_rel(&sig.pending[signo], 1);
     weft__done_kick();
     if (old->sa_flags & SA_SIGINFO)
@@ -190,12 +190,17 @@ void weft__signals_block(void)
 
 /* Channels ------------------------------------------------------------------------------------- */
 
-static void deliver(int signo)
+/* False if nobody asked for it. */
+static bool deliver(int signo)
 {
+    bool any;
+
     weft__lock(&sig.lock);
+    any = sig.listeners[signo] != NULL;
     for (struct listener *l = sig.listeners[signo]; l; l = l->next)
         weft__chan_offer(l->chan, &signo);
     weft__unlock(&sig.lock);
+    return any;
 }
 
 void weft__signals_handle(void)
@@ -203,9 +208,7 @@ void weft__signals_handle(void)
     for (int s = 1; s < SIGNALS; s++) {
         if (!weft__load(&sig.pending[s]) || !weft__xchg(&sig.pending[s], 0))
             continue;
-        if (sig.listeners[s])
-            deliver(s);
-        else if (s == SIGQUIT)
+        if (!deliver(s) && s == SIGQUIT)
             weft__signal_death("SIGQUIT: quit", s, sig.pc[s], sig.code[s]);
     }
 }

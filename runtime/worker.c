@@ -192,7 +192,7 @@ weft__worker *weft__spare_get(void)
     w = weft__sched.spares;
     if (w) {
         weft__sched.spares = w->next;
-        weft__sched.nspares--;
+        weft__store(&weft__sched.nspares, weft__sched.nspares - 1);
     }
     weft__unlock(&weft__sched.lock);
     if (w || weft__load(&weft__sched.stopping))
@@ -207,7 +207,7 @@ static void spare_put(weft__worker *w)
     weft__lock(&weft__sched.lock);
     w->next = weft__sched.spares;
     weft__sched.spares = w;
-    weft__sched.nspares++;
+    weft__store(&weft__sched.nspares, weft__sched.nspares + 1);
     weft__unlock(&weft__sched.lock);
 }
 
@@ -221,10 +221,11 @@ void weft__blocking_detach(weft__worker *w)
         return;
     weft__lock(&w->lk);
     w->lost = 1;
-    w->p = NULL;
+    weft__store(&w->p, NULL);
     weft__store(&w->take, 1);
     weft__unlock(&w->lk);
     weft__add(&weft__sched.nlost, 1);
+    weft__add(&weft__sched.taken, 1);
     weft__store_rel(&w->task->state, WEFT__LOST);
     weft__proc_give(p, spare);
 }
@@ -247,14 +248,24 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     weft__wake_one();
 }
 
-/* The processor goes where t is tied to. */
+/* The processor goes where t is tied to. That thread may still have one of its own, which it is
+ * about to give away since t left it. */
 static void give_to_pinned(weft__worker *w, weft__task *t)
 {
+    weft__worker *to = t->worker;
     weft__proc *p = w->p;
 
-    w->p = NULL;
-    t->worker->picked = t;
-    weft__proc_give(p, t->worker);
+    for (int spins = 0; weft__load_acq(&to->p); spins++) {
+        if (weft__load(&weft__sched.stopping))
+            return;
+        if (spins < 100)
+            weft__pause();
+        else
+            sched_yield();
+    }
+    weft__store_rel(&w->p, NULL);
+    to->picked = t;
+    weft__proc_give(p, to);
 }
 
 /* The task tied to this thread waits: others may have the processor meanwhile. */
@@ -267,14 +278,15 @@ static void give_while_pinned(weft__worker *w)
         spare = weft__worker_new();
     if (!spare)
         return;
-    w->p = NULL;
+    weft__store_rel(&w->p, NULL);
     weft__proc_give(p, spare);
 }
 
-/* False at the end. */
-static bool wait_for_processor(weft__worker *w)
+/* fresh: w is in the hands of whoever made it, who gives it a processor or puts it among the
+ * spares. False at the end. */
+static bool wait_for_processor(weft__worker *w, bool fresh)
 {
-    if (!weft__load(&w->pinned))
+    if (!fresh && !weft__load(&w->pinned))
         spare_put(w);
     while (!weft__load_acq(&w->p)) {
         if (weft__load_acq(&weft__sched.stopping))
@@ -577,6 +589,7 @@ static void step(weft__worker *w)
 static void *worker_main(void *arg)
 {
     weft__worker *w = arg;
+    bool fresh = true;
 
     weft__self_set(w);
     w->errno_at = weft__errno_at();
@@ -586,8 +599,9 @@ static void *worker_main(void *arg)
     while (!weft__load_acq(&weft__sched.stopping)) {
         if (weft__load_acq(&w->p))
             step(w);
-        else if (!wait_for_processor(w))
+        else if (!wait_for_processor(w, fresh))
             break;
+        fresh = false;
     }
     weft__thread_teardown(w);
     weft__self_set(NULL);
@@ -609,7 +623,8 @@ weft__worker *weft__worker_new(void)
     w->fd_syscall = -1;
     w->in_rt = 1;
     weft__lock(&weft__sched.lock);
-    w->id = ++weft__sched.nthreads;
+    w->id = weft__sched.nthreads + 1;
+    weft__store(&weft__sched.nthreads, w->id);
     w->random = (weft__sched.chaos ? weft__sched.chaos : (uint64_t)weft__ticks()) * 2654435761u +
                 w->id * UINT64_C(0x9e3779b97f4a7c15);
     w->all = weft__sched.all;
