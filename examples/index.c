@@ -29,7 +29,7 @@ enum {
     PAGE = 32 * 1024, /* bytes a parser gets at a time */
     OPEN_FILES = 64,  /* at once: this and the queue bound the memory, however many files wait */
     PARSERS = 4,      /* for each processor, so that some are left when others wait for a lock */
-    LINE_WORDS = 128, /* words that go to the table under one lock */
+    BATCH = 512,      /* words that go to the table under one lock */
     TOP = 10,
     DUMPS = 4,
 };
@@ -115,24 +115,6 @@ static bool next_word(char **at, char *end, struct slice *word)
     return p - start >= 2;
 }
 
-static void count_line(char *line, char *end)
-{
-    struct slice found[LINE_WORDS];
-    size_t n, all = 0;
-
-    do {
-        for (n = 0; n < LINE_WORDS && next_word(&line, end, &found[n]); n++)
-            ;
-        if (n > 0)
-            table_add(&words, found, n);
-        all += n;
-    } while (n == LINE_WORDS);
-    weft_mutex_lock(&stats.mu);
-    stats.lines++;
-    stats.words += all;
-    weft_mutex_unlock(&stats.mu);
-}
-
 /* Short ones are list marks and paragraph ends. */
 static void count_licence_line(const char *line, const char *end)
 {
@@ -145,6 +127,34 @@ static void count_licence_line(const char *line, const char *end)
         table_add(&licence_lines, &s, 1);
 }
 
+static void count_lines(struct page *page)
+{
+    const char *line = page->text, *limit = line + page->len, *end;
+
+    for (; line < limit; line = end + 1) {
+        end = memchr(line, '\n', (size_t)(limit - line));
+        if (!end)
+            end = limit;
+        if (page->licence)
+            count_licence_line(line, end);
+        bump(&stats.lines, 1);
+    }
+}
+
+static void count_words(struct page *page)
+{
+    struct slice found[BATCH];
+    char *at = page->text, *end = at + page->len;
+    size_t n;
+
+    do {
+        for (n = 0; n < BATCH && next_word(&at, end, &found[n]); n++)
+            ;
+        table_add(&words, found, n);
+        bump(&stats.words, (int)n);
+    } while (n == BATCH);
+}
+
 static int parse(void *arg)
 {
     struct page *page;
@@ -153,16 +163,8 @@ static int parse(void *arg)
     (void)arg;
     weft_task_name("parser");
     while ((rc = pages_recv(queue, &page)) == 0) {
-        char *line = page->text, *limit = page->text + page->len, *end;
-
-        for (; line < limit; line = end + 1) {
-            end = memchr(line, '\n', (size_t)(limit - line));
-            if (!end)
-                end = limit;
-            if (page->licence)
-                count_licence_line(line, end);
-            count_line(line, end);
-        }
+        count_lines(page);
+        count_words(page);
         free(page);
     }
     return rc == WEFT_ECLOSED ? 0 : rc;
@@ -401,7 +403,7 @@ static void print_results(void)
         printf("%10" PRIu64 "  %.80s\n", top[i]->count, top[i]->text);
 }
 
-static int main_task(void *folders)
+static int index_main(void *folders)
 {
     weft_group beside = WEFT_GROUP_INIT;
     weft_chan *signals = weft_chan_new(sizeof(int), 1);
@@ -493,7 +495,7 @@ int main(int argc, char **argv)
         }
     }
     on_terminal = isatty(STDERR_FILENO);
-    rc = weft_run(main_task, optind < argc ? argv + optind : by_default);
+    rc = weft_run(index_main, optind < argc ? argv + optind : by_default);
     if (rc != 0) {
         fprintf(stderr, "index: %s\n", weft_strerror(rc));
         return caught ? 128 + caught : 1;

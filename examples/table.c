@@ -3,7 +3,8 @@
  *
  * Nearly every text has been met before, and bumping its count needs only that the slots stand
  * still: so tasks look up under the read lock, all at once, and only texts that are new are
- * inserted under the write lock. Both locks are taken for a whole line of words, not for each. */
+ * inserted under the write lock. Both are taken for a batch of words, not for each: the lock's own
+ * word would otherwise travel between the CPUs all the time. */
 #include "table.h"
 
 #include <stdatomic.h>
