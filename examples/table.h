@@ -13,8 +13,8 @@ struct slice {
 };
 
 struct entry {
-    uint64_t hash;          /* constant, as are len and text */
-    _Atomic uint64_t count; /* bumped under the read lock */
+    uint64_t hash;        /* constant, as are len and text */
+    _Atomic size_t count; /* bumped under the read lock */
     size_t len;
     char text[]; /* ends with a 0 */
 };
