@@ -99,8 +99,7 @@ void weft__thread_setup(weft__worker *w)
     prctl(PR_SET_NAME, name);
     prctl(PR_SET_TIMERSLACK, 1000UL);
     weft__signals_block();
-    w->altstack =
-        mmap(NULL, ALTSTACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    w->altstack = mmap(NULL, ALTSTACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     alt.ss_sp = w->altstack;
     if (w->altstack != MAP_FAILED)
         sigaltstack(&alt, NULL);
