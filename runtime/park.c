@@ -83,7 +83,7 @@ weft__waiter *weft__waitq_pop(weft__waitq *q)
 void weft__waiter_init(weft__waiter *wt, weft__task *t)
 {
     wt->task = t;
-    wt->ticket = t->ticket + 1;
+    wt->ticket = weft__load(&t->ticket) + 1;
     wt->queued = false;
 }
 
@@ -146,7 +146,7 @@ void weft__cancel(weft__task *t)
 /* Writes the wait and opens its ticket. */
 static uint64_t wait_open(weft__task *t, enum weft__reason why, const void *object)
 {
-    uint64_t ticket = t->ticket + 1;
+    uint64_t ticket = weft__load(&t->ticket) + 1;
 
     weft__store(&t->reason, (uint8_t)why);
     weft__store(&t->object, object);
