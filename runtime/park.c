@@ -80,7 +80,7 @@ void weft__cancel(weft__task *t)
 /* Writes the wait and opens its ticket. */
 static uint64_t wait_open(weft__task *t, enum weft__reason why, const void *object)
 {
-    uint64_t ticket = t->ticket + 1;
+    uint64_t ticket = weft__load(&t->ticket) + 1;
 
     weft__store(&t->reason, (uint8_t)why);
     weft__store(&t->object, object);

@@ -76,7 +76,7 @@ static inline weft__waiter *weft__waitq_pop(weft__waitq *q)
 static inline void weft__waiter_init(weft__waiter *wt, weft__task *t)
 {
     wt->task = t;
-    wt->ticket = t->ticket + 1;
+    wt->ticket = weft__load(&t->ticket) + 1;
     wt->queued = false;
     wt->sole = false;
 }

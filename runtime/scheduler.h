@@ -107,7 +107,6 @@ struct weft__sched {
     uint64_t idle[WEFT__PROCS_MAX / 64]; /* atomic: processors asleep in their loops */
     uint32_t outside;        /* atomic: waits, requests and threads that can still wake a task */
     uint32_t monitor_asleep; /* atomic, futex */
-    uint32_t done;           /* atomic, futex: what weft_run's thread waits for */
     bool capped;             /* atomic: the thread cap was hit; said once */
     int result;
     uint64_t chaos; /* seed; 0: off */
