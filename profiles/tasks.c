@@ -158,7 +158,8 @@ static void describe_wait(struct weft__record *r, const weft__task *t)
     r->state = WEFT__REC_WAITING;
     r->reason = weft__load(&t->reason);
     r->since = weft__ticks_to_nanos(weft__load(&t->since));
-    r->object = weft__load(&t->object);
+    if (!(weft__wait_flags(r->reason) & WEFT__WAIT_SCHED))
+        r->object = weft__load(&t->object);
     r->owner = owner_of(r->reason, r->object);
 }
 

@@ -80,7 +80,7 @@ static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
             weft__waitq_push_front(queue(m), &wt);
         }
         wt.n = since;
-        if (weft__park_unlock(WEFT__WAIT_MUTEX, m, &m->_lock, WEFT_FOREVER) == LOCKED)
+        if (weft__park_unlock(t, WEFT__WAIT_MUTEX, m, &m->_lock, WEFT_FOREVER) == LOCKED)
             return; /* handed over */
         if (grab(m))
             return;

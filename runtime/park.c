@@ -110,8 +110,11 @@ bool weft__claim(weft__task *t, uint64_t ticket, int result)
 
 void weft__ready(weft__task *t)
 {
-    weft__worker *w = weft__self();
+    weft__ready_by(weft__self(), t);
+}
 
+void weft__ready_by(weft__worker *w, weft__task *t)
+{
     weft__check(!(weft__load(&t->ticket) & 1));
     weft__store(&t->ready_epoch, weft__load_acq(&weft__epoch));
     if (t->flags & WEFT__FOREIGN) {
@@ -121,11 +124,8 @@ void weft__ready(weft__task *t)
     }
     weft__store_rel(&t->state, WEFT__RUNNABLE);
     if (w && weft__likely(w->p != NULL) && weft__load(&w->in_rt)) {
-        bool alone = weft__runq_empty(&w->p->runq);
-
-        weft__runq_push(&w->p->runq, t,
-                        w->task && !(weft__sched.chaos && weft__random(w) % 4 == 0));
-        if (!alone)
+        weft__runq_push(&w->p->runq, t, !(weft__sched.chaos && weft__random(w) % 4 == 0));
+        if (weft__runq_stealable(&w->p->runq))
             weft__wake_one();
         return;
     }
@@ -166,11 +166,10 @@ static int wait_skip(weft__task *t, weft__after *after, void *arg)
     return t->result;
 }
 
-int weft__park(enum weft__reason why, const void *object, weft__after *after, void *arg,
+int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__after *after, void *arg,
                weft_time deadline)
 {
-    weft__worker *w = weft__self();
-    weft__task *t = w->task;
+    weft__worker *w = t->worker;
     uint64_t ticket = wait_open(t, why, object);
 
     weft__chaos();
@@ -203,10 +202,10 @@ static void unlock_one(void *lock)
     weft__unlock(lock);
 }
 
-int weft__park_unlock(enum weft__reason why, const void *object, uint32_t *lock,
+int weft__park_unlock(weft__task *t, enum weft__reason why, const void *object, uint32_t *lock,
                       weft_time deadline)
 {
-    return weft__park(why, object, unlock_one, lock, deadline);
+    return weft__park(t, why, object, unlock_one, lock, deadline);
 }
 
 /* Lets other threads in between two steps that race. Inside the runtime nothing may yield, so this

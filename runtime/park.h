@@ -31,20 +31,21 @@ weft__waiter *weft__waitq_pop(weft__waitq *q);
 /* Prepares wt for the calling task's next park. */
 void weft__waiter_init(weft__waiter *wt, weft__task *t);
 
-/* Waits. after(arg) is called as soon as the task's stack is nobody's: it releases the object's
+/* t, the caller, waits. after(arg) is called as soon as the task's stack is nobody's: it releases the object's
  * lock. Returns the claimer's result, WEFT_ETIMEDOUT at the deadline, or WEFT_ECANCELED if the
- * reason is cancelable; in both last cases the waiter may still be queued. The caller re-reads
- * weft__self(). */
-int weft__park(enum weft__reason why, const void *object, weft__after *after, void *arg,
+ * reason is cancelable; in both last cases the waiter may still be queued. Afterwards t->worker may
+ * be another. */
+int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__after *after, void *arg,
                weft_time deadline);
 /* As above; releases one lock. */
-int weft__park_unlock(enum weft__reason why, const void *object, uint32_t *lock,
+int weft__park_unlock(weft__task *t, enum weft__reason why, const void *object, uint32_t *lock,
                       weft_time deadline);
 
 /* True: you, and only you, end this wait; call weft__ready next. Before claiming hold what keeps
  * the object in place; after ready touch neither it nor the waiter. */
 bool weft__claim(weft__task *t, uint64_t ticket, int result);
 void weft__ready(weft__task *t);
+void weft__ready_by(weft__worker *w, weft__task *t); /* w: the caller's own, or NULL */
 /* Ends the open wait of t, if it is cancelable, with WEFT_ECANCELED. */
 void weft__cancel(weft__task *t);
 

@@ -56,7 +56,7 @@ struct weft__worker {
     uint32_t in_rt __attribute__((aligned(64))); /* atomic */
     uint32_t take;                               /* atomic */
     weft__task *task; /* atomic: the one that runs here, NULL on the thread's own stack */
-    weft__proc *p;    /* guarded by lk while in_rt == 0 */
+    weft__proc *p;    /* atomic; guarded by lk while in_rt == 0 */
 
     /* Left for the next context by the one that switched away. */
     weft__task *prev;
@@ -72,6 +72,7 @@ struct weft__worker {
     uint32_t lk __attribute__((aligned(64)));
     uint32_t lost; /* guarded by lk: 1 taken, the worker does not know yet */
     uint32_t wake; /* futex: 1 when p was given, or the end has come */
+    int *errno_at;
     bool foreign;  /* a thread that is not ours: no processor, task is its stand-in */
     bool slow_slice; /* monitor: its scheduling slice was made long */
     uint32_t end;    /* atomic: enum weft__end; whoever comes second frees the worker */
@@ -95,10 +96,11 @@ struct weft__sched {
     bool stopping;   /* atomic: main has returned */
     bool handoff, signals;
     int max_threads;
-    uint32_t lock; /* rank RUNQ: spares, all, nthreads, idle accounting */
+    uint32_t lock; /* rank RUNQ: spares, all; nspares and nthreads are read without it */
     weft__worker *spares, *all;
     uint32_t nspares, nthreads;
     uint32_t nlost;     /* atomic: tasks that run without a processor */
+    uint32_t taken;     /* atomic: hand-offs so far; for tests and dumps */
     uint32_t nspinning; /* atomic: workers that look for work before they sleep */
     uint32_t nidle;     /* atomic */
     uint32_t idle_gen;  /* atomic: goes up whenever a processor gets up */
@@ -116,8 +118,7 @@ extern struct weft__sched weft__sched;
 /* self.c: the only thread-locals. Never keep the result over anything that can switch. */
 weft__worker *weft__self(void);
 void weft__self_set(weft__worker *w);
-int weft__errno_get(void);
-void weft__errno_set(int e);
+int *weft__errno_at(void); /* of the calling thread */
 
 /* worker.c */
 weft__worker *weft__enter_slow(const char *call);
@@ -173,6 +174,12 @@ static inline weft__worker *weft__enter(const char *call)
 static inline void weft__exit(void)
 {
     weft__store_rel(&weft__self()->in_rt, 0);
+}
+
+/* As above for the task that calls, which knows its worker without a thread-local. */
+static inline void weft__exit_as(weft__task *t)
+{
+    weft__store_rel(&t->worker->in_rt, 0);
 }
 
 #endif

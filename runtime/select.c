@@ -138,7 +138,7 @@ static int wait_for_one(const struct select *s, weft__task *t, weft_time deadlin
     int rc;
 
     enqueue_all(s, t, &chosen);
-    rc = weft__park(s->nlocks ? WEFT__WAIT_SELECT : WEFT__WAIT_SELECT_NONE, NULL, unlock_all,
+    rc = weft__park(t, s->nlocks ? WEFT__WAIT_SELECT : WEFT__WAIT_SELECT_NONE, NULL, unlock_all,
                     (void *)(uintptr_t)s, deadline);
     dequeue_all(s);
     if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED)
@@ -153,22 +153,22 @@ static int wait_for_one(const struct select *s, weft__task *t, weft_time deadlin
 static int run(struct select *s, weft_time deadline)
 {
     weft__worker *w = weft__enter("weft_select");
-    weft__task *woken;
+    weft__task *t = w->task, *woken;
     int at;
 
     sort(s);
     lock_all(s);
     at = try_all(s, w, &woken);
     if (at < 0 && deadline != WEFT_NOW) {
-        at = wait_for_one(s, w->task, deadline);
+        at = wait_for_one(s, t, deadline);
     } else {
         unlock_all(s);
         if (woken)
-            weft__ready(woken);
+            weft__ready_by(w, woken);
         if (at < 0)
-            at = weft__load(&w->task->canceled) ? WEFT_ECANCELED : WEFT_ETIMEDOUT;
+            at = weft__load(&t->canceled) ? WEFT_ECANCELED : WEFT_ETIMEDOUT;
     }
-    weft__exit();
+    weft__exit_as(t);
     return at;
 }
 

@@ -172,7 +172,6 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
     weft__store(&t->flags, (uint8_t)((t->flags & WEFT__BIG) |
                                      (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0)));
     weft__store(&t->pins, 0);
-    t->pin = NULL;
     t->group = NULL;
     weft__store(&t->on_cpu, 0);
     weft__store(&t->reason, WEFT__WAIT_NONE);
@@ -367,7 +366,7 @@ void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site)
     weft__visible(t);
     if (weft__likely(w->p != NULL)) {
         weft__runq_push(&w->p->runq, t, true);
-        if (weft__runq_len(&w->p->runq) > 1)
+        if (weft__runq_stealable(&w->p->runq))
             weft__wake_one();
     } else {
         weft__global_push(t);
