@@ -20,7 +20,7 @@ looking && /^\t/ && !/\/(include\/weft|runtime)\/[a-z_0-9]+\.h?[#a-z.]*:[0-9]+/ 
     place = $1
     sub(/^.*\//, "", place)
     sub(/#\.c:/, ":", place) # the readers want every file to end in .c
-    places[sprintf("%-22s %-24s %s", state, place, caller)]++
+    places[sprintf("%-20s at %s in %s", state, place, caller)]++
     looking = 0
 }
 
@@ -34,7 +34,7 @@ function print_most(count, most,    best, key, n) {
                 best = key
         if (best == "")
             return
-        printf "%9d  %s\n", count[best], best
+        printf "%7d  %s\n", count[best], best
         delete count[best]
     }
 }
