@@ -199,12 +199,18 @@ int main(int argc, char **argv)
     }
     on_terminal = isatty(STDERR_FILENO);
     rc = weft_run(run_index, optind < argc ? argv + optind : by_default);
-    if (rc != 0) {
-        fprintf(stderr, "index: %s\n", weft_strerror(rc));
-        return caught ? 128 + caught : 1;
+    if (caught) {
+        fprintf(stderr, "index: %s\n", strsignal(caught));
+        return 128 + caught;
     }
+    if (rc != 0)
+        return 1; /* of a dump, which has been told */
     print_results();
     table_free(&words);
     table_free(&licence_lines);
-    return fflush(stdout) != 0;
+    if (fflush(stdout) != 0) {
+        fprintf(stderr, "index: %s\n", strerror(errno));
+        return 1;
+    }
+    return 0;
 }
