@@ -213,7 +213,6 @@ static void publish(struct capture *c, uint32_t slot, struct weft__record *r,
                     const struct weft__walk *walk)
 {
     struct weft__record *to;
-    uint8_t state = r->state;
 
     if (slot >= c->cap)
         return;
@@ -222,9 +221,10 @@ static void publish(struct capture *c, uint32_t slot, struct weft__record *r,
         r->stack = weft__stacktab_intern(c->s.stacks, walk);
     else
         r->flags |= WEFT__REC_NO_STACK;
-    r->state = WEFT__REC_NONE;
-    *to = *r;
-    weft__store_rel(&to->state, state);
+    memcpy(to, r, offsetof(struct weft__record, state)); /* the dumper reads state meanwhile */
+    to->reason = r->reason;
+    to->flags = r->flags;
+    weft__store_rel(&to->state, r->state);
 }
 
 static void record_in(struct capture *c, weft__task *t, bool running)
