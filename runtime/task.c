@@ -291,8 +291,10 @@ void weft__tasks_discard(void)
         weft__task *t = weft__tasks_at(i);
         struct slab *s = registry.slabs[i / SLAB];
 
-        if (t->state == WEFT__RUNNING || t->state == WEFT__LOST)
+        if (t->state == WEFT__RUNNING || t->state == WEFT__LOST) {
+            weft__flag_clear(t, WEFT__LANE); /* of a lane that is no more */
             continue;
+        }
         if (t->state != WEFT__IDLE) {
             weft__ctx_drop(&t->ctx);
             weft__locals_drop(t);
