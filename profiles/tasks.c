@@ -68,6 +68,7 @@ struct name {
 };
 
 static struct capture *active; /* atomic: where records of the current epoch go */
+static uint32_t recorders;     /* atomic: workers that may look at it; it is not freed before */
 
 /* One capture at a time; whoever asks meanwhile gets its result. */
 static struct {
@@ -211,7 +212,6 @@ static void publish(struct capture *c, uint32_t slot, struct weft__record *r,
                     const struct weft__walk *walk)
 {
     struct weft__record *to;
-    uint8_t state = r->state;
 
     if (slot >= c->cap)
         return;
@@ -220,15 +220,14 @@ static void publish(struct capture *c, uint32_t slot, struct weft__record *r,
         r->stack = weft__stacktab_intern(c->s.stacks, walk);
     else
         r->flags |= WEFT__REC_NO_STACK;
-    r->state = WEFT__REC_NONE;
-    *to = *r;
-    weft__store_rel(&to->state, state);
+    memcpy(to, r, offsetof(struct weft__record, state)); /* the dumper reads state meanwhile */
+    to->reason = r->reason;
+    to->flags = r->flags;
+    weft__store_rel(&to->state, r->state);
 }
 
-/* The workers' duty: t rests, its context is saved, nobody else can run it. */
-static void record(weft__task *t, bool running)
+static void record_in(struct capture *c, weft__task *t, bool running)
 {
-    struct capture *c = weft__load_acq(&active);
     uint32_t epoch = weft__load_acq(&weft__epoch);
     struct weft__record r;
     struct weft__walk walk;
@@ -251,6 +250,14 @@ static void record(weft__task *t, bool running)
     }
     r.name = name_of(c, t);
     publish(c, t->slot, &r, &walk);
+}
+
+/* The workers' duty: t rests, its context is saved, nobody else can run it. */
+static void record(weft__task *t, bool running)
+{
+    weft__add_seq(&recorders, 1);
+    record_in(weft__load_seq(&active), t, running);
+    weft__sub(&recorders, 1);
 }
 
 /* Tasks in user code --------------------------------------------------------------------------- */
@@ -524,7 +531,9 @@ static struct capture *capture_run(weft__task *self)
     }
     capture_pending(c, pending, npending);
     free(pending);
-    weft__store_rel(&active, NULL);
+    weft__store_seq(&active, NULL);
+    while (weft__load_seq(&recorders) > 0) /* who comes now finds no capture */
+        sched_yield();
     for (uint32_t slot = 0; slot < n; slot++)
         c->s.alive += c->s.records[slot].state != WEFT__REC_NONE;
     return c;

@@ -207,9 +207,9 @@ static void tear_down(void)
     weft__foreign_leave();
     weft__signals_stop();
     workers_join();
-    weft__global_clear();
     weft__lane_clear();
-    procs_free();
+    procs_free(); /* the last events of the loops may make tasks ready */
+    weft__global_clear();
     weft__tasks_discard();
     weft__hooks.stop();
     weft__store_rel(&weft__sched.running, false);

@@ -185,7 +185,7 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
  * in is no part of that snapshot (snap 2E + 1); when the epoch changed in the middle, either. */
 void weft__visible(weft__task *t)
 {
-    uint32_t snap = t->snap, epoch;
+    uint32_t snap = weft__load(&t->snap), epoch;
 
     weft__store_rel(&t->state, WEFT__RUNNABLE);
     weft__fence_light();
@@ -290,8 +290,10 @@ void weft__tasks_discard(void)
         weft__task *t = weft__tasks_at(i);
         struct slab *s = registry.slabs[i / SLAB];
 
-        if (t->state == WEFT__RUNNING || t->state == WEFT__LOST)
+        if (t->state == WEFT__RUNNING || t->state == WEFT__LOST) {
+            weft__flag_clear(t, WEFT__LANE); /* of a lane that is no more */
             continue;
+        }
         if (t->state != WEFT__IDLE) {
             weft__ctx_drop(&t->ctx);
             weft__locals_drop(t);
