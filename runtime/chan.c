@@ -163,7 +163,7 @@ static int wait_turn(weft__task *t, weft_chan *c, void *elem, const struct direc
     uint32_t chosen;
     int rc;
 
-    weft__waiter_init(&wt, t);
+    weft__waiter_init_sole(&wt, t, deadline);
     wt.elem = elem;
     wt.index = 0;
     wt.chosen = &chosen;
@@ -252,7 +252,7 @@ void weft_chan_close(weft_chan *c)
     weft__lock(&c->lock);
     if (c->closed)
         weft__panic("close of closed channel");
-    c->closed = true;
+    weft__store(&c->closed, true);
     while ((wt = weft__waitq_claim(&c->recvq, WEFT_ECLOSED)) != NULL ||
            (wt = weft__waitq_claim(&c->sendq, WEFT_ECLOSED)) != NULL) {
         *wt->chosen = wt->index;

@@ -11,7 +11,6 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-
 void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color)
 {
     void **sp = (void **)(hi - color);

@@ -35,7 +35,8 @@ void weft__ctx_thread(weft__ctx *ctx);
 void weft__ctx_drop(weft__ctx *ctx); /* of a context that runs no more */
 
 void weft__ctx_jump(void **save_sp, void *to_sp); /* the assembly; for the one below only */
-/* Runs to from here on; returns when something switches back to from. last: from never runs again. */
+/* Runs to from here on; returns when something switches back to from. last: from never runs again.
+ */
 #if defined(WEFT__ASAN) || defined(WEFT__TSAN)
 void weft__ctx_switch(weft__ctx *from, weft__ctx *to, bool last);
 #else

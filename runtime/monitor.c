@@ -27,7 +27,7 @@
 #define MS INT64_C(1000000)
 
 enum { SITES = 256, HOG_TAKES = 4, IDLE_ROUNDS = 20 };
-enum { FINE = 500 }; /* switches in a round of the monitor: each is a microsecond or two */
+enum { FINE = 500, FEW = 8 }; /* switches in a round of the monitor; tasks */
 
 struct site {
     weft_task_fn *fn; /* atomic */
@@ -327,6 +327,20 @@ static void help(weft__proc *p)
     weft__wake_one();
 }
 
+/* How many tasks thieves should leave alone, from the switches of the last round. Moving a task to
+ * another CPU costs more than a run of less than a microsecond or two: then what will be done
+ * within a quarter of a millisecond stays, if the queue runs dry again and again, and a few do if
+ * it never does. */
+static void keep(weft__proc *p, uint32_t switches)
+{
+    uint32_t drains = weft__load(&p->runq.drains), n = 0;
+
+    if (switches > FINE)
+        n = drains == p->seen_drains ? FEW : switches / 4;
+    p->seen_drains = drains;
+    weft__store(&p->runq.keep, n);
+}
+
 static void look(weft__proc *p, int64_t now)
 {
     weft__worker *w = weft__load_acq(&p->owner);
@@ -337,7 +351,7 @@ static void look(weft__proc *p, int64_t now)
 
     if (!w || weft__load_acq(&w->tid) == 0)
         return;
-    weft__store(&p->runq.keep, tick - p->seen_tick > FINE ? WEFT__KEEP_FINE : 0u);
+    keep(p, tick - p->seen_tick);
     if (tick != p->seen_tick || w != p->seen_owner) {
         note(p, w, tick, now);
         return;

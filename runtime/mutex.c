@@ -142,8 +142,8 @@ static WEFT__NOINLINE void unlock_slow(weft_mutex *m)
 
     weft__lock(&m->_lock);
     wt = weft__waitq_pop(queue(m));
-    if (!wt || !weft__claim(wt->task, wt->ticket, wt->index || (weft__load(&m->_word) & STARVING)
-                                                      ? LOCKED : 0)) {
+    if (!wt || !weft__claim(wt->task, wt->ticket,
+                            wt->index || (weft__load(&m->_word) & STARVING) ? LOCKED : 0)) {
         weft__assert(!wt); /* nothing but unlock ends a wait for a mutex */
         weft__store_rel(&m->_word, 0);
         weft__unlock(&m->_lock);

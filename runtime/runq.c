@@ -209,7 +209,9 @@ weft__task *weft__runq_pop(weft__runq *q)
     }
     q->next_runs = 0;
     t = pop_head(q);
-    return t ? t : pop_next(q);
+    if (!t && !(t = pop_next(q)))
+        weft__store(&q->drains, q->drains + 1);
+    return t;
 }
 
 static weft__task *steal_next(weft__runq *from)

@@ -35,14 +35,14 @@ struct weft__proc {
     weft__task *free; /* finished tasks with their stacks, hot first */
     uint32_t nfree;
     uint32_t index;
-    int64_t polled;       /* ticks when the loop was last polled */
-    weft__worker *owner;  /* atomic: NULL while it is being handed over */
-    uint32_t tick;        /* atomic: goes up with every pick; written by the owner */
-    uint32_t mail_lock;   /* rank RUNQ */
-    weft__mail *mail;     /* atomic; newest first; guarded by mail_lock */
+    int64_t polled;      /* ticks when the loop was last polled */
+    weft__worker *owner; /* atomic: NULL while it is being handed over */
+    uint32_t tick;       /* atomic: goes up with every pick; written by the owner */
+    uint32_t mail_lock;  /* rank RUNQ */
+    weft__mail *mail;    /* atomic; newest first; guarded by mail_lock */
 
     /* The monitor's notes on what the owner has been doing. */
-    uint32_t seen_tick;
+    uint32_t seen_tick, seen_drains;
     int64_t seen, cpu0;
     weft__worker *seen_owner;
 };
@@ -73,9 +73,9 @@ struct weft__worker {
     uint32_t lost; /* guarded by lk: 1 taken, the worker does not know yet */
     uint32_t wake; /* futex: 1 when p was given, or the end has come */
     int *errno_at;
-    bool foreign;  /* a thread that is not ours: no processor, task is its stand-in */
-    bool slow_slice; /* monitor: its scheduling slice was made long */
-    uint32_t end;    /* atomic: enum weft__end; whoever comes second frees the worker */
+    bool foreign;       /* a thread that is not ours: no processor, task is its stand-in */
+    bool slow_slice;    /* monitor: its scheduling slice was made long */
+    uint32_t end;       /* atomic: enum weft__end; whoever comes second frees the worker */
     weft__task *pinned; /* atomic: the task tied to this thread, or NULL */
     weft__worker *next; /* spares; guarded by sched.lock */
     weft__worker *all;  /* every worker ever made in this run */
@@ -92,22 +92,21 @@ enum weft__end { WEFT__ALIVE, WEFT__GONE, WEFT__ABANDONED };
 struct weft__sched {
     int nprocs;
     weft__proc *procs;
-    bool running;    /* atomic: a weft_run is under way */
-    bool stopping;   /* atomic: main has returned */
+    bool running;  /* atomic: a weft_run is under way */
+    bool stopping; /* atomic: main has returned */
     bool handoff, signals;
     int max_threads;
     uint32_t lock; /* rank RUNQ: spares, all; nspares and nthreads are read without it */
     weft__worker *spares, *all;
     uint32_t nspares, nthreads;
-    uint32_t nlost;     /* atomic: tasks that run without a processor */
-    uint32_t taken;     /* atomic: hand-offs so far; for tests and dumps */
-    uint32_t nspinning; /* atomic: workers that look for work before they sleep */
-    uint32_t nidle;     /* atomic */
-    uint32_t idle_gen;  /* atomic: goes up whenever a processor gets up */
+    uint32_t nlost;                      /* atomic: tasks that run without a processor */
+    uint32_t taken;                      /* atomic: hand-offs so far; for tests and dumps */
+    uint32_t nspinning;                  /* atomic: workers that look for work before they sleep */
+    uint32_t nidle;                      /* atomic */
+    uint32_t idle_gen;                   /* atomic: goes up whenever a processor gets up */
     uint64_t idle[WEFT__PROCS_MAX / 64]; /* atomic: processors asleep in their loops */
-    uint32_t outside;   /* atomic: waits, requests and threads that can still wake a task */
+    uint32_t outside;        /* atomic: waits, requests and threads that can still wake a task */
     uint32_t monitor_asleep; /* atomic, futex */
-    uint32_t done;           /* atomic, futex: what weft_run's thread waits for */
     bool capped;             /* atomic: the thread cap was hit; said once */
     int result;
     uint64_t chaos; /* seed; 0: off */

@@ -36,7 +36,7 @@ static struct {
     struct sigaction old[SIGNALS];
     bool ours[SIGNALS];
     uint32_t pending[SIGNALS]; /* atomic */
-    uintptr_t pc[SIGNALS]; /* atomic: of the latest, for the message at death */
+    uintptr_t pc[SIGNALS];     /* atomic: of the latest, for the message at death */
     int code[SIGNALS];
 } sig;
 
@@ -84,8 +84,7 @@ static void on_fault(int signo, siginfo_t *info, void *uc)
 
     if (t)
         weft__report_overflow(t, (uintptr_t)info->si_addr);
-    weft__signal_death(signo == SIGBUS ? "SIGBUS: bus error"
-                                       : "SIGSEGV: segmentation violation",
+    weft__signal_death(signo == SIGBUS ? "SIGBUS: bus error" : "SIGSEGV: segmentation violation",
                        signo, context_pc(uc), info->si_code);
 }
 
@@ -137,8 +136,8 @@ void weft__signals_start(void)
     static const struct {
         int signo;
         void (*handler)(int, siginfo_t *, void *);
-    } ours[] = {{SIGQUIT, on_signal}, {SIGSEGV, on_fault}, {SIGBUS, on_fault},
-                {SIGURG, on_interrupt}};
+    } ours[] = {
+        {SIGQUIT, on_signal}, {SIGSEGV, on_fault}, {SIGBUS, on_fault}, {SIGURG, on_interrupt}};
     sigset_t child;
 
     sigemptyset(&child);

@@ -26,11 +26,11 @@ struct slab {
 
 static struct {
     uint32_t lock;
-    uint32_t nslots;      /* atomic */
-    struct slab **slabs;  /* SLABS_MAX pointers, reserved, filled from the front */
-    weft__task *pool;     /* finished tasks, with stacks */
+    uint32_t nslots;     /* atomic */
+    struct slab **slabs; /* SLABS_MAX pointers, reserved, filled from the front */
+    weft__task *pool;    /* finished tasks, with stacks */
     uint32_t npool;
-    uint64_t next_id;     /* atomic */
+    uint64_t next_id; /* atomic */
 } registry;
 
 void weft__tasks_init(size_t stack_size)
@@ -169,8 +169,8 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
     weft__store(&t->fn, fn);
     t->arg = arg;
     weft__store(&t->creator, w && w->task ? w->task->id : 0);
-    weft__store(&t->flags, (uint8_t)((t->flags & WEFT__BIG) |
-                                     (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0)));
+    weft__store(&t->flags,
+                (uint8_t)((t->flags & WEFT__BIG) | (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0)));
     weft__store(&t->pins, 0);
     t->group = NULL;
     weft__store(&t->on_cpu, 0);

@@ -43,8 +43,8 @@ enum weft__task_flags {
     WEFT__TOUCHED = 8,         /* its stack may hold pages: set when it is in the pool */
     WEFT__LANE = 16,           /* holds a slot of the hog lane */
     WEFT__STARTED = 32,
-    WEFT__JOINS = 64,          /* fn returns int and belongs to group */
-    WEFT__SYSTEM = 128,        /* the runtime's own */
+    WEFT__JOINS = 64,   /* fn returns int and belongs to group */
+    WEFT__SYSTEM = 128, /* the runtime's own */
 };
 
 struct weft__task {
@@ -82,8 +82,8 @@ struct weft__task {
     weft_group *group;
     weft__task *group_next, *group_prev;
 
-    char *name;        /* NULL or malloc'ed; guarded by the registry's lock */
-    void **locals;     /* running owner only */
+    char *name;    /* NULL or malloc'ed; guarded by the registry's lock */
+    void **locals; /* running owner only */
 };
 
 /* Flags are written by one at a time, and read by dumps. */

@@ -607,8 +607,6 @@ static void *worker_main(void *arg)
     weft__self_set(NULL);
     if (weft__xchg(&w->end, WEFT__GONE) == WEFT__ABANDONED)
         weft__free(w);
-    else
-        weft__done_kick();
     return NULL;
 }
 

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* support.c - see support.h. */
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+void support_setenv(const char *name, const char *value)
+{
+    setenv(name, value, 1);
+}
+
+void settle(void)
+{
+    CHECK_STR(getenv("WEFT_CLOCK"), "virtual");
+    CHECK_EQ(weft_sleep(1), 0);
+}
+
+void go_many(int n, weft_task_fn *fn, void *arg)
+{
+    for (int i = 0; i < n; i++)
+        weft_go(fn, arg);
+}
+
+static char *contents(int fd)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    char *text = malloc((size_t)size + 1);
+
+    CHECK(text != NULL);
+    CHECK_EQ(pread(fd, text, (size_t)size, 0), size);
+    text[size] = '\0';
+    return text;
+}
+
+char *dump_text(enum weft_dump_form form)
+{
+    weft_dump_options options = {.form = form};
+    int fd = memfd_create("dump", MFD_CLOEXEC);
+    char *text;
+
+    CHECK(fd >= 0);
+    CHECK_EQ(weft_dump(fd, &options), 0);
+    text = contents(fd);
+    close(fd);
+    return text;
+}
+
+void wait_for_dump(const char *text)
+{
+    bool found = false;
+
+    while (!found) {
+        char *dump = dump_text(WEFT_DUMP_FULL);
+
+        found = strstr(dump, text) != NULL;
+        free(dump);
+        if (!found)
+            weft_yield();
+    }
+}
+
+void wait_for(atomic_int *flag, int at_least)
+{
+    while (atomic_load(flag) < at_least)
+        weft_yield();
+}
+
+int in_child(void (*body)(void), char *err, size_t size)
+{
+    static const struct rlimit no_core = {0, 0};
+    int fd = memfd_create("stderr", MFD_CLOEXEC), status;
+    pid_t pid = fork();
+    char *text;
+
+    CHECK(fd >= 0 && pid >= 0);
+    if (pid == 0) {
+        setrlimit(RLIMIT_CORE, &no_core);
+        dup2(fd, STDERR_FILENO);
+        body();
+        _exit(0);
+    }
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    text = contents(fd);
+    snprintf(err, size, "%s", text);
+    free(text);
+    close(fd);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+#if defined(__has_feature)
+#define HAS_FEATURE(x) __has_feature(x)
+#else
+#define HAS_FEATURE(x) 0
+#endif
+
+bool under_asan(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer)
+    return true;
+#else
+    return false;
+#endif
+}
+
+bool under_tsan(void)
+{
+#if defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
+    return true;
+#else
+    return false;
+#endif
+}
