@@ -357,7 +357,7 @@ static void look(weft__proc *p, int64_t now)
         return;
     }
     help(p);
-    t = weft__load(&w->task);
+    t = weft__load_acq(&w->task);
     if (!weft__sched.handoff || !t)
         return;
     limit = is_hog(weft__load(&t->fn)) ? MS : 10 * MS;

@@ -69,7 +69,7 @@ static inline void begin(weft__worker *w, weft__task *t)
     }
     weft__store(&t->on_cpu, 1);
     weft__store(&t->state, WEFT__RUNNING);
-    weft__store(&w->task, t);
+    weft__store_rel(&w->task, t); /* pairs with the monitor's look, which reads t->fn */
     t->worker = w;
 }
 
