@@ -22,7 +22,7 @@ struct entry {
     uintptr_t ret;
     size_t at;       /* in the arena */
     uint32_t n, mid; /* as in weft__lines_text */
-    bool internal;
+    bool internal, call;
 };
 
 struct weft__lines {
@@ -39,6 +39,11 @@ struct weft__lines {
 bool weft__lines_hides(const char *function)
 {
     return strncmp(function, "weft__", 6) == 0;
+}
+
+bool weft__lines_is_call(const char *function)
+{
+    return strncmp(function, "weft_", 5) == 0 && !weft__lines_hides(function);
 }
 
 static int arena_write(void *arg, const void *data, size_t n)
@@ -198,13 +203,21 @@ static bool all_internal(const struct weft__symbol *s)
     return true;
 }
 
+static bool any_call(const struct weft__symbol *s)
+{
+    for (uint32_t i = 0; i < s->n; i++)
+        if (weft__lines_is_call(s->frames[i].function))
+            return true;
+    return false;
+}
+
 /* 0 if memory ran out. */
 static uint32_t add(struct weft__lines *l, uintptr_t ret, uint64_t hash)
 {
     const struct weft__symbol *s = weft__symbolize(ret - 1);
     uintptr_t entry = s->frames[s->n - 1].entry;
     uintptr_t offset = entry ? ret - entry : 0;
-    struct entry e = {.ret = ret, .at = l->used, .internal = all_internal(s)};
+    struct entry e = {.ret = ret, .at = l->used, .internal = all_internal(s), .call = any_call(s)};
 
     if (l->n == l->room) {
         uint32_t room = l->room ? l->room * 2 : 256;
@@ -240,5 +253,5 @@ struct weft__lines_text weft__lines_of(struct weft__lines *l, uintptr_t ret)
     if (!id)
         return (struct weft__lines_text){0};
     e = &l->entries[id - 1];
-    return (struct weft__lines_text){l->arena + e->at, e->n, e->mid, e->internal};
+    return (struct weft__lines_text){l->arena + e->at, e->n, e->mid, e->internal, e->call};
 }

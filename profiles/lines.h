@@ -21,6 +21,7 @@ struct weft__lines_text {
     const char *text; /* not terminated; valid until the next call; NULL if memory ran out */
     uint32_t n, mid;
     bool internal; /* every function named is the runtime's own */
+    bool call;     /* one is the library's call that a program made */
 };
 
 /* plain: file names as they are, not made fit for readers that take only .c, .go and .s. */
@@ -32,5 +33,9 @@ struct weft__lines_text weft__lines_of(struct weft__lines *l, uintptr_t ret);
 
 /* True for the names that dumps hide at the inner end of a stack, as Go hides runtime frames. */
 bool weft__lines_hides(const char *function);
+/* True for the names of the library's calls. Between them and what is hidden stand at most
+ * WEFT__LINES_STATICS frames of theirs, which tell no more and are hidden as well. */
+bool weft__lines_is_call(const char *function);
+enum { WEFT__LINES_STATICS = 3 };
 
 #endif

@@ -116,15 +116,23 @@ static size_t measure(const struct stack *s, size_t i, struct widths *width)
     return i;
 }
 
+static const char *function_of(const struct stack *s, size_t i)
+{
+    const struct weft__symbol *sym = symbol_of(s, i);
+
+    return sym->frames[sym->n - 1].function;
+}
+
 static size_t first_shown(const struct stack *s)
 {
-    for (size_t i = 0; i < s->n; i++) {
-        const struct weft__symbol *sym = symbol_of(s, i);
+    size_t i = 0;
 
-        if (!weft__lines_hides(sym->frames[sym->n - 1].function))
-            return i;
-    }
-    return 0;
+    while (i < s->n && weft__lines_hides(function_of(s, i)))
+        i++;
+    for (size_t k = i; i > 0 && k < s->n && k <= i + WEFT__LINES_STATICS; k++)
+        if (weft__lines_is_call(function_of(s, k)))
+            return k;
+    return i < s->n ? i : 0;
 }
 
 void weft__listing_frames(struct weft__out *o, const uintptr_t *rets, size_t n, uintptr_t shift)

@@ -230,6 +230,25 @@ static void describe(struct weft__symbol *s, struct nest *nest, Dwarf_Die *unit,
     }
 }
 
+/* At its very first instruction a function has entered none of those inlined into it, though the
+ * compiler may have put something of theirs there: a task that was not yet run would seem to be
+ * in one. True if that left nothing but the function itself. */
+static bool cut_at_entry(struct nest *nest, Dwarf_Addr pc)
+{
+    Dwarf_Addr entry;
+
+    if (nest->n < 2 || dwarf_entrypc(&nest->dies[0], &entry) != 0 || entry != pc)
+        return false;
+    nest->n = 1;
+    return true;
+}
+
+static void decl_place(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Die *die)
+{
+    f->file = intern_path(unit, dwarf_decl_file(die));
+    f->line = f->start_line;
+}
+
 /* ---- a symbol ---- */
 
 static struct weft__symbol *symbol_new(uintptr_t addr, int n)
@@ -281,14 +300,19 @@ const struct weft__symbol *weft__symbol_make(Dwfl_Module *mod, uintptr_t addr)
     struct weft__symbol *s;
     Dwarf_Addr bias = 0, entry;
     Dwarf_Die *unit = mod == NULL ? NULL : unit_at(mod, addr, &bias);
+    bool cut = false;
 
-    if (unit != NULL)
+    if (unit != NULL) {
         descend(&nest, unit, addr - bias);
+        cut = cut_at_entry(&nest, addr - bias);
+    }
     s = symbol_new(addr, nest.n == 0 ? 1 : nest.n);
     if (s == NULL)
         return NULL;
     if (unit != NULL)
         describe(s, &nest, unit, addr - bias);
+    if (cut)
+        decl_place(&s->frames[0], unit, &nest.dies[0]);
     if (nest.n > 0 && dwarf_entrypc(&nest.dies[0], &entry) == 0)
         s->frames[nest.n - 1].entry = entry + bias;
     ask_symbol_table(s, mod);

@@ -28,13 +28,14 @@ enum weft__record_flags {
 /* One task at the cut; 64 bytes. */
 struct weft__record {
     uint64_t id;
-    uint64_t creator;     /* task id of the creator, 0 if none */
-    uintptr_t creator_pc; /* return address of the call that created it; 0: main, print no "created by" */
-    int64_t since;        /* monotonic ns the wait or call began, 0 if it does not wait */
-    const void *object;   /* waited for, or NULL */
-    uintptr_t owner;      /* id of the task that holds the lock waited for, 0 if none known */
-    const char *name;     /* as long as the snapshot, or NULL */
-    uint32_t stack;       /* in the snapshot's table, 0: none */
+    uint64_t creator; /* task id of the creator, 0 if none */
+    uintptr_t
+        creator_pc; /* return address of the call that created it; 0: main, print no "created by" */
+    int64_t since;  /* monotonic ns the wait or call began, 0 if it does not wait */
+    const void *object; /* waited for, or NULL */
+    uintptr_t owner;    /* id of the task that holds the lock waited for, 0 if none known */
+    const char *name;   /* as long as the snapshot, or NULL */
+    uint32_t stack;     /* in the snapshot's table, 0: none */
     uint8_t state, reason, flags, _pad;
 };
 

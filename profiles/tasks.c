@@ -52,7 +52,7 @@
 enum { SPARE_SLOTS = 4096, COPY = 4096 };
 
 #define DIRECTED_AFTER INT64_C(300000) /* ns that a running task has to come by itself */
-#define GIVE_UP_AFTER INT64_C(200000000)
+#define GIVE_UP_AFTER  INT64_C(200000000)
 
 struct capture {
     struct weft__snapshot s;
@@ -127,8 +127,8 @@ static void walk_saved(struct weft__walk *walk, const weft__task *t)
 static uint64_t owner_of(unsigned reason, const void *object)
 {
     uint64_t owner = 0;
-    size_t at = reason == WEFT__WAIT_MUTEX ? offsetof(weft_mutex, _owner)
-                                           : offsetof(weft_rwmutex, _owner);
+    size_t at =
+        reason == WEFT__WAIT_MUTEX ? offsetof(weft_mutex, _owner) : offsetof(weft_rwmutex, _owner);
     struct iovec to = {&owner, sizeof(owner)};
     struct iovec from = {(char *)(uintptr_t)object + at, sizeof(owner)};
 
@@ -158,14 +158,14 @@ static void describe_wait(struct weft__record *r, const weft__task *t)
     r->state = WEFT__REC_WAITING;
     r->reason = weft__load(&t->reason);
     r->since = weft__ticks_to_nanos(weft__load(&t->since));
-    r->object = weft__load(&t->object);
+    if (!(weft__wait_flags(r->reason) & WEFT__WAIT_SCHED))
+        r->object = weft__load(&t->object);
     r->owner = owner_of(r->reason, r->object);
 }
 
 /* A task that does not run: runnable, or waiting, which it still counts as if it was made ready
  * after the cut. */
-static void describe_resting(struct weft__record *r, weft__task *t, uint32_t state,
-                             uint32_t epoch)
+static void describe_resting(struct weft__record *r, weft__task *t, uint32_t state, uint32_t epoch)
 {
     describe(r, t);
     if (state == WEFT__PARKED || weft__load(&t->ready_epoch) == epoch ||
@@ -177,8 +177,7 @@ static void describe_resting(struct weft__record *r, weft__task *t, uint32_t sta
         r->flags |= WEFT__REC_UNSTARTED;
 }
 
-static void walk_resting(struct weft__walk *walk, const struct weft__record *r,
-                         const weft__task *t)
+static void walk_resting(struct weft__walk *walk, const struct weft__record *r, const weft__task *t)
 {
     if (r->flags & WEFT__REC_UNSTARTED) {
         walk->kept = walk->depth = 1;
@@ -269,10 +268,15 @@ static struct {
 static WEFT__NO_SANITIZE void interrupted(weft__task *t, void *context)
 {
     const greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
-    struct weft__regs r = {
-        .pc = (uintptr_t)g[REG_RIP], .sp = (uintptr_t)g[REG_RSP], .bp = (uintptr_t)g[REG_RBP],
-        .bx = (uintptr_t)g[REG_RBX], .r12 = (uintptr_t)g[REG_R12], .r13 = (uintptr_t)g[REG_R13],
-        .r14 = (uintptr_t)g[REG_R14], .r15 = (uintptr_t)g[REG_R15], .known = true};
+    struct weft__regs r = {.pc = (uintptr_t)g[REG_RIP],
+                           .sp = (uintptr_t)g[REG_RSP],
+                           .bp = (uintptr_t)g[REG_RBP],
+                           .bx = (uintptr_t)g[REG_RBX],
+                           .r12 = (uintptr_t)g[REG_R12],
+                           .r13 = (uintptr_t)g[REG_R13],
+                           .r14 = (uintptr_t)g[REG_R14],
+                           .r15 = (uintptr_t)g[REG_R15],
+                           .known = true};
     uintptr_t lo = t->ctx.lo, hi = t->ctx.hi;
 
     if (weft__load_acq(&directed.wanted) != t || weft__load(&directed.done) || r.sp < lo ||

@@ -180,12 +180,16 @@ static struct weft__lines_text text_of(struct dump *d, struct weft__lines *l, ui
 /* Where to begin: debug=2 passes over the runtime's own frames, unless there are no others. */
 static uint32_t first_shown(struct dump *d, const struct weft__stack_entry *e, uintptr_t shift)
 {
+    uint32_t i = 0;
+
     if (d->full)
         return 0;
-    for (uint32_t i = 0; i < e->kept; i++)
-        if (!text_of(d, d->frames, e->pcs[i] + shift).internal)
-            return i;
-    return 0;
+    while (i < e->kept && text_of(d, d->frames, e->pcs[i] + shift).internal)
+        i++;
+    for (uint32_t k = i; i > 0 && k < e->kept && k <= i + WEFT__LINES_STATICS; k++)
+        if (text_of(d, d->frames, e->pcs[k] + shift).call)
+            return k;
+    return i < e->kept ? i : 0;
 }
 
 static void put_frames(struct dump *d, const struct weft__record *r)

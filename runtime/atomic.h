@@ -11,23 +11,23 @@
 
 #include "base.h"
 
-#define weft__load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
-#define weft__load_acq(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define weft__load_seq(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
-#define weft__store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define weft__load(p)         __atomic_load_n((p), __ATOMIC_RELAXED)
+#define weft__load_acq(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define weft__load_seq(p)     __atomic_load_n((p), __ATOMIC_SEQ_CST)
+#define weft__store(p, v)     __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define weft__store_rel(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define weft__store_seq(p, v) __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
-#define weft__xchg(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
-#define weft__add(p, v) __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
-#define weft__sub(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
-#define weft__or(p, v) __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
-#define weft__and(p, v) __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
-#define weft__add_seq(p, v) __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
+#define weft__xchg(p, v)      __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
+#define weft__add(p, v)       __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
+#define weft__sub(p, v)       __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
+#define weft__or(p, v)        __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
+#define weft__and(p, v)       __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
+#define weft__add_seq(p, v)   __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
 /* *p == *expected ? *p = v : (*expected = *p); true if stored. */
 #define weft__cas(p, expected, v)                                                                  \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 #define weft__compiler_barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
-#define weft__fence_full() weft__fence_full_()
+#define weft__fence_full()       weft__fence_full_()
 
 /* TSan knows no fences; a read-modify-write of a dummy is one to the processor. */
 static inline void weft__fence_full_(void)

@@ -7,13 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define weft__likely(x) __builtin_expect(!!(x), 1)
-#define weft__unlikely(x) __builtin_expect(!!(x), 0)
-#define WEFT__NOINLINE __attribute__((noinline))
-#define WEFT__NORETURN __attribute__((noreturn))
-#define WEFT__PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define weft__likely(x)                    __builtin_expect(!!(x), 1)
+#define weft__unlikely(x)                  __builtin_expect(!!(x), 0)
+#define WEFT__NOINLINE                     __attribute__((noinline))
+#define WEFT__NORETURN                     __attribute__((noreturn))
+#define WEFT__PRINTF(f, a)                 __attribute__((format(printf, f, a)))
 #define weft__container_of(p, type, field) ((type *)(void *)((char *)(p)-offsetof(type, field)))
-#define weft__noreach() __builtin_unreachable()
+#define weft__noreach()                    __builtin_unreachable()
 
 #if defined(__SANITIZE_THREAD__)
 #define WEFT__TSAN 1
@@ -42,8 +42,7 @@ void weft__assert_failed(const char *what, const char *file, int line) WEFT__NOR
 
 /* Strengths: assert is cheap and on in releases, check is for debug builds. */
 #if WEFT_CHECK >= 1
-#define weft__assert(x)                                                                            \
-    (weft__likely(x) ? (void)0 : weft__assert_failed(#x, __FILE__, __LINE__))
+#define weft__assert(x) (weft__likely(x) ? (void)0 : weft__assert_failed(#x, __FILE__, __LINE__))
 #else
 #define weft__assert(x) ((void)0)
 #endif

@@ -32,10 +32,8 @@ void weft_pin(void)
     weft__task *t = w->task;
 
     weft__store(&t->pins, (uint16_t)(t->pins + 1));
-    if (t->pins == 1 && !w->foreign) {
-        t->pin = w;
+    if (t->pins == 1 && !w->foreign)
         weft__store(&w->pinned, t);
-    }
     weft__exit();
 }
 
@@ -47,9 +45,7 @@ void weft_unpin(void)
     if (t->pins == 0)
         weft__panic("weft: weft_unpin without weft_pin");
     weft__store(&t->pins, (uint16_t)(t->pins - 1));
-    if (t->pins == 0 && !w->foreign) {
-        t->pin = NULL;
+    if (t->pins == 0 && !w->foreign)
         weft__store(&w->pinned, NULL);
-    }
     weft__exit();
 }

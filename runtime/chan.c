@@ -125,10 +125,9 @@ enum weft__step weft__chan_try_recv(weft_chan *c, void *elem, weft__task **woken
 
 static int nil_wait(const char *call, enum weft__reason why, weft_time deadline)
 {
-    int rc;
+    weft__worker *w = weft__enter(call);
+    int rc = weft__park(w->task, why, NULL, NULL, NULL, deadline);
 
-    weft__enter(call);
-    rc = weft__park(why, NULL, NULL, NULL, deadline);
     weft__exit();
     return rc;
 }
@@ -157,19 +156,19 @@ static inline weft__waitq *queue(weft_chan *c, const struct direction *d)
 }
 
 /* Under c->lock, in the runtime; nothing could be done at once. */
-static int wait_turn(weft__worker *w, weft_chan *c, void *elem, const struct direction *d,
+static int wait_turn(weft__task *t, weft_chan *c, void *elem, const struct direction *d,
                      weft_time deadline)
 {
     weft__waiter wt;
     uint32_t chosen;
     int rc;
 
-    weft__waiter_init(&wt, w->task);
+    weft__waiter_init_sole(&wt, t, deadline);
     wt.elem = elem;
     wt.index = 0;
     wt.chosen = &chosen;
     weft__waitq_push(queue(c, d), &wt);
-    rc = weft__park_unlock(d->why, c, &c->lock, deadline);
+    rc = weft__park_unlock(t, d->why, c, &c->lock, deadline);
     if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED) {
         weft__lock(&c->lock);
         weft__waitq_remove(queue(c, d), &wt);
@@ -183,21 +182,21 @@ static int wait_turn(weft__worker *w, weft_chan *c, void *elem, const struct dir
 static int transfer_slow(weft_chan *c, void *elem, const struct direction *d, weft_time deadline)
 {
     weft__worker *w = weft__enter(d->call);
+    weft__task *t = w->task, *woken;
     enum weft__step step;
-    weft__task *woken;
     int rc;
 
     weft__lock(&c->lock);
     step = try_once(c, elem, d, &woken);
     if (step == WEFT__STEP_WAIT) {
-        rc = wait_turn(w, c, elem, d, deadline);
+        rc = wait_turn(t, c, elem, d, deadline);
     } else {
         weft__unlock(&c->lock);
         if (woken)
-            weft__ready(woken);
+            weft__ready_by(w, woken);
         rc = step == WEFT__STEP_CLOSED ? WEFT_ECLOSED : 0;
     }
-    weft__exit();
+    weft__exit_as(t);
     return rc;
 }
 
@@ -253,7 +252,7 @@ void weft_chan_close(weft_chan *c)
     weft__lock(&c->lock);
     if (c->closed)
         weft__panic("close of closed channel");
-    c->closed = true;
+    weft__store(&c->closed, true);
     while ((wt = weft__waitq_claim(&c->recvq, WEFT_ECLOSED)) != NULL ||
            (wt = weft__waitq_claim(&c->sendq, WEFT_ECLOSED)) != NULL) {
         *wt->chosen = wt->index;

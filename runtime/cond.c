@@ -38,7 +38,7 @@ int weft_cond_wait_until(weft_cond *c, weft_mutex *m, weft_time deadline)
     weft__waiter_init(&wt, w->task);
     weft__lock(&c->_lock);
     weft__waitq_push(queue(c), &wt);
-    rc = weft__park(WEFT__WAIT_COND, c, release, &held, deadline);
+    rc = weft__park(w->task, WEFT__WAIT_COND, c, release, &held, deadline);
     if (rc < 0) {
         weft__lock(&c->_lock);
         weft__waitq_remove(queue(c), &wt);

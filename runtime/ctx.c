@@ -11,8 +11,6 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-void weft__ctx_jump(void **save_sp, void *to_sp);
-
 void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color)
 {
     void **sp = (void **)(hi - color);
@@ -62,6 +60,7 @@ void weft__ctx_drop(weft__ctx *ctx)
     ctx->sp = NULL;
 }
 
+#if defined(WEFT__ASAN) || defined(WEFT__TSAN)
 WEFT__NO_SANITIZE void weft__ctx_switch(weft__ctx *from, weft__ctx *to, bool last)
 {
     (void)last;
@@ -75,6 +74,7 @@ WEFT__NO_SANITIZE void weft__ctx_switch(weft__ctx *from, weft__ctx *to, bool las
     __sanitizer_finish_switch_fiber(from->fake, NULL, NULL);
 #endif
 }
+#endif
 
 WEFT__NO_SANITIZE void weft__ctx_started(weft__ctx *self)
 {

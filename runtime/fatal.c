@@ -77,8 +77,8 @@ static void begin_dying(void)
     alarm(60);
 }
 
-static void die(const char *prefix, enum weft__dump_why why, const char *format, va_list ap)
-    WEFT__NORETURN WEFT__PRINTF(3, 0);
+static void die(const char *prefix, enum weft__dump_why why, const char *format,
+                va_list ap) WEFT__NORETURN WEFT__PRINTF(3, 0);
 
 static void die(const char *prefix, enum weft__dump_why why, const char *format, va_list ap)
 {

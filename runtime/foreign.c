@@ -86,7 +86,7 @@ weft__worker *weft__attach(const char *call)
     w->random = (uint64_t)w->tid * UINT64_C(0x9e3779b97f4a7c15);
     w->task = weft__task_foreign();
     stack_bounds(w->task);
-    w->task->pin = w;
+    w->task->worker = w;
     weft__add(&weft__sched.outside, 1);
     pthread_setspecific(key, w);
     weft__self_set(w);

@@ -212,7 +212,7 @@ static int wait_for_all(weft_group *g, enum weft__reason why, weft_time deadline
     } else {
         weft__waiter_init(&wt, w->task);
         weft__waitq_push(queue(g), &wt);
-        rc = weft__park_unlock(why, g, &g->_lock, deadline);
+        rc = weft__park_unlock(w->task, why, g, &g->_lock, deadline);
         if (rc < 0) {
             weft__lock(&g->_lock);
             weft__waitq_remove(queue(g), &wt);

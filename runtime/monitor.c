@@ -5,9 +5,10 @@
  * for most of it (a hog), or sits in a system call (blocked). A thread that did neither was
  * descheduled by the kernel: it gets four times the limit. Wall time alone is no ground.
  *
- * Entry functions taken from HOG_TAKES times with CPU evidence are known hogs: tasks that start in
- * them need one of few lane slots, given back at their first wait, and are taken from after 1 ms.
- * Slots grow by one a second only while none turned over, else endless hogs would starve the lane.
+ * Entry functions taken from HOG_TAKES times with CPU evidence are known hogs: to run, their tasks
+ * need one of few lane slots, given back at their next wait or yield, and they are taken from after
+ * 1 ms. Slots grow by one a second only while none turned over, else endless hogs would starve the
+ * lane. The count of takes fades, so that a site that behaves again is no hog for ever.
  *
  * Runs every millisecond while anything does; asleep when everything is idle. */
 #include "monitor.h"
@@ -26,6 +27,7 @@
 #define MS INT64_C(1000000)
 
 enum { SITES = 256, HOG_TAKES = 4, IDLE_ROUNDS = 20 };
+enum { FINE = 500, FEW = 8 }; /* switches in a round of the monitor; tasks */
 
 struct site {
     weft_task_fn *fn; /* atomic */
@@ -85,12 +87,15 @@ static void burned(weft_task_fn *fn)
         weft__add(&weft__hog_sites, 1);
 }
 
+bool weft__lane_wanted(const weft__task *t)
+{
+    return !(t->flags & WEFT__LANE) && is_hog(t->fn);
+}
+
 bool weft__lane_admit(weft__task *t)
 {
     bool admitted;
 
-    if (!is_hog(t->fn))
-        return true;
     weft__lock(&lane.lock);
     admitted = lane.used < lane.slots;
     if (admitted) {
@@ -121,7 +126,7 @@ static weft__task *lane_next(void)
     if (!lane.head)
         lane.tail = NULL;
     lane.used++;
-    weft__flag_set(t, WEFT__LANE | WEFT__STARTED);
+    weft__flag_set(t, WEFT__LANE);
     weft__store(&t->reason, WEFT__WAIT_NONE);
     return t;
 }
@@ -155,6 +160,18 @@ void weft__lane_clear(void)
     lane.slots = 2 * (uint32_t)weft__sched.nprocs;
 }
 
+static void sites_fade(void)
+{
+    for (unsigned i = 0; weft__monitor_knows_hogs() && i < SITES; i++) {
+        uint32_t takes = weft__load(&sites[i].takes), left = takes - takes / 4;
+
+        if (takes < HOG_TAKES || !weft__cas(&sites[i].takes, &takes, left))
+            continue;
+        if (left < HOG_TAKES)
+            weft__sub(&weft__hog_sites, 1);
+    }
+}
+
 static void lane_grow(int64_t now)
 {
     weft__task *next = NULL;
@@ -162,6 +179,7 @@ static void lane_grow(int64_t now)
     if (now - monitor.grown < 1000 * MS)
         return;
     monitor.grown = now;
+    sites_fade();
     weft__lock(&lane.lock);
     if (lane.head && lane.turned == 0 && lane.slots < 16 * (uint32_t)weft__sched.nprocs) {
         lane.slots++;
@@ -187,7 +205,7 @@ static void set_slice(weft__worker *w, int64_t ns)
         uint64_t runtime, deadline, period;
     } attr = {.size = sizeof(attr), .runtime = (uint64_t)ns};
 
-    syscall(SYS_sched_setattr, w->tid, &attr, 0);
+    syscall(SYS_sched_setattr, weft__load(&w->tid), &attr, 0);
 #else
     (void)w;
     (void)ns;
@@ -206,7 +224,7 @@ static void spare_back(weft__worker *w)
     weft__lock(&weft__sched.lock);
     w->next = weft__sched.spares;
     weft__sched.spares = w;
-    weft__sched.nspares++;
+    weft__store(&weft__sched.nspares, weft__sched.nspares + 1);
     weft__unlock(&weft__sched.lock);
 }
 
@@ -220,7 +238,7 @@ static bool take(weft__proc *p, weft__worker *w, bool burnt)
     if (!spare)
         return false;
     weft__lock(&w->lk);
-    if (w->p == p && !w->lost) {
+    if (weft__load(&w->p) == p && !w->lost) {
         weft__store(&w->take, 1);
         weft__fence_heavy();
         t = weft__load(&w->task);
@@ -230,12 +248,13 @@ static bool take(weft__proc *p, weft__worker *w, bool burnt)
             weft__store(&t->state, WEFT__LOST);
             weft__store(&p->owner, NULL);
             weft__add(&weft__sched.nlost, 1);
+            weft__add(&weft__sched.taken, 1);
             if (burnt)
                 burned(t->fn);
             taken = true;
-        } else {
+        } else if (!burnt) {
             weft__store(&w->take, 0);
-        }
+        } /* else it stays: the task yields at its next call */
     }
     weft__unlock(&w->lk);
     if (!taken) {
@@ -308,6 +327,20 @@ static void help(weft__proc *p)
     weft__wake_one();
 }
 
+/* How many tasks thieves should leave alone, from the switches of the last round. Moving a task to
+ * another CPU costs more than a run of less than a microsecond or two: then what will be done
+ * within a quarter of a millisecond stays, if the queue runs dry again and again, and a few do if
+ * it never does. */
+static void keep(weft__proc *p, uint32_t switches)
+{
+    uint32_t drains = weft__load(&p->runq.drains), n = 0;
+
+    if (switches > FINE)
+        n = drains == p->seen_drains ? FEW : switches / 4;
+    p->seen_drains = drains;
+    weft__store(&p->runq.keep, n);
+}
+
 static void look(weft__proc *p, int64_t now)
 {
     weft__worker *w = weft__load_acq(&p->owner);
@@ -316,15 +349,16 @@ static void look(weft__proc *p, int64_t now)
     int64_t limit, cpu;
     bool burnt;
 
-    if (!w || weft__load(&w->tid) == 0)
+    if (!w || weft__load_acq(&w->tid) == 0)
         return;
+    keep(p, tick - p->seen_tick);
     if (tick != p->seen_tick || w != p->seen_owner) {
         note(p, w, tick, now);
         return;
     }
     help(p);
     t = weft__load(&w->task);
-    if (!weft__sched.handoff || weft__load(&w->in_rt) || !t)
+    if (!weft__sched.handoff || !t)
         return;
     limit = is_hog(weft__load(&t->fn)) ? MS : 10 * MS;
     if (now - p->seen < limit)

@@ -12,4 +12,7 @@ static inline bool weft__monitor_knows_hogs(void)
     return weft__load(&weft__hog_sites) > 0;
 }
 
+/* A task of a known hog's that has no slot of the lane. */
+bool weft__lane_wanted(const weft__task *t);
+
 #endif

@@ -80,7 +80,7 @@ static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
             weft__waitq_push_front(queue(m), &wt);
         }
         wt.n = since;
-        if (weft__park_unlock(WEFT__WAIT_MUTEX, m, &m->_lock, WEFT_FOREVER) == LOCKED)
+        if (weft__park_unlock(t, WEFT__WAIT_MUTEX, m, &m->_lock, WEFT_FOREVER) == LOCKED)
             return; /* handed over */
         if (grab(m))
             return;
@@ -142,8 +142,8 @@ static WEFT__NOINLINE void unlock_slow(weft_mutex *m)
 
     weft__lock(&m->_lock);
     wt = weft__waitq_pop(queue(m));
-    if (!wt || !weft__claim(wt->task, wt->ticket, wt->index || (weft__load(&m->_word) & STARVING)
-                                                      ? LOCKED : 0)) {
+    if (!wt || !weft__claim(wt->task, wt->ticket,
+                            wt->index || (weft__load(&m->_word) & STARVING) ? LOCKED : 0)) {
         weft__assert(!wt); /* nothing but unlock ends a wait for a mutex */
         weft__store_rel(&m->_word, 0);
         weft__unlock(&m->_lock);

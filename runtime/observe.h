@@ -13,7 +13,7 @@
 #include "task.h"
 
 enum weft__dump_why {
-    WEFT__DUMP_PANIC,    /* the caller's stack first, all others */
+    WEFT__DUMP_PANIC, /* the caller's stack first, all others */
     WEFT__DUMP_SIGNAL,
     WEFT__DUMP_DEADLOCK,
 };

@@ -42,7 +42,7 @@ static bool elected(weft_once *o)
     if (o->_state == BUSY) {
         weft__waiter_init(&wt, w->task);
         weft__waitq_push(queue(o), &wt);
-        weft__park_unlock(WEFT__WAIT_ONCE, o, &o->_lock, WEFT_FOREVER);
+        weft__park_unlock(w->task, WEFT__WAIT_ONCE, o, &o->_lock, WEFT_FOREVER);
     } else {
         if (mine)
             weft__store(&o->_state, BUSY);

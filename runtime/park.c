@@ -32,72 +32,6 @@ unsigned weft__wait_flags(unsigned reason)
     return reasons[reason < WEFT__WAIT_COUNT ? reason : 0].flags;
 }
 
-void weft__waitq_push(weft__waitq *q, weft__waiter *wt)
-{
-    wt->next = NULL;
-    wt->prev = q->tail;
-    if (q->tail)
-        q->tail->next = wt;
-    else
-        q->head = wt;
-    q->tail = wt;
-    wt->queued = true;
-}
-
-void weft__waitq_push_front(weft__waitq *q, weft__waiter *wt)
-{
-    wt->prev = NULL;
-    wt->next = q->head;
-    if (q->head)
-        q->head->prev = wt;
-    else
-        q->tail = wt;
-    q->head = wt;
-    wt->queued = true;
-}
-
-void weft__waitq_remove(weft__waitq *q, weft__waiter *wt)
-{
-    if (!wt->queued)
-        return;
-    if (wt->prev)
-        wt->prev->next = wt->next;
-    else
-        q->head = wt->next;
-    if (wt->next)
-        wt->next->prev = wt->prev;
-    else
-        q->tail = wt->prev;
-    wt->queued = false;
-}
-
-weft__waiter *weft__waitq_pop(weft__waitq *q)
-{
-    weft__waiter *wt = q->head;
-
-    if (wt)
-        weft__waitq_remove(q, wt);
-    return wt;
-}
-
-void weft__waiter_init(weft__waiter *wt, weft__task *t)
-{
-    wt->task = t;
-    wt->ticket = t->ticket + 1;
-    wt->queued = false;
-}
-
-weft__waiter *weft__waitq_claim(weft__waitq *q, int result)
-{
-    weft__waiter *wt;
-
-    while ((wt = weft__waitq_pop(q)) != NULL) {
-        if (weft__claim(wt->task, wt->ticket, result))
-            return wt;
-    }
-    return NULL;
-}
-
 bool weft__claim(weft__task *t, uint64_t ticket, int result)
 {
     weft__check(ticket & 1);
@@ -110,8 +44,11 @@ bool weft__claim(weft__task *t, uint64_t ticket, int result)
 
 void weft__ready(weft__task *t)
 {
-    weft__worker *w = weft__self();
+    weft__ready_by(weft__self(), t);
+}
 
+void weft__ready_by(weft__worker *w, weft__task *t)
+{
     weft__check(!(weft__load(&t->ticket) & 1));
     weft__store(&t->ready_epoch, weft__load_acq(&weft__epoch));
     if (t->flags & WEFT__FOREIGN) {
@@ -121,11 +58,8 @@ void weft__ready(weft__task *t)
     }
     weft__store_rel(&t->state, WEFT__RUNNABLE);
     if (w && weft__likely(w->p != NULL) && weft__load(&w->in_rt)) {
-        bool alone = weft__runq_empty(&w->p->runq);
-
-        weft__runq_push(&w->p->runq, t,
-                        w->task && !(weft__sched.chaos && weft__random(w) % 4 == 0));
-        if (!alone)
+        weft__runq_push(&w->p->runq, t, !(weft__sched.chaos && weft__random(w) % 4 == 0));
+        if (weft__runq_stealable(&w->p->runq))
             weft__wake_one();
         return;
     }
@@ -146,7 +80,7 @@ void weft__cancel(weft__task *t)
 /* Writes the wait and opens its ticket. */
 static uint64_t wait_open(weft__task *t, enum weft__reason why, const void *object)
 {
-    uint64_t ticket = t->ticket + 1;
+    uint64_t ticket = weft__load(&t->ticket) + 1;
 
     weft__store(&t->reason, (uint8_t)why);
     weft__store(&t->object, object);
@@ -166,11 +100,10 @@ static int wait_skip(weft__task *t, weft__after *after, void *arg)
     return t->result;
 }
 
-int weft__park(enum weft__reason why, const void *object, weft__after *after, void *arg,
-               weft_time deadline)
+int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__after *after,
+               void *arg, weft_time deadline)
 {
-    weft__worker *w = weft__self();
-    weft__task *t = w->task;
+    weft__worker *w = t->worker;
     uint64_t ticket = wait_open(t, why, object);
 
     weft__chaos();
@@ -203,10 +136,10 @@ static void unlock_one(void *lock)
     weft__unlock(lock);
 }
 
-int weft__park_unlock(enum weft__reason why, const void *object, uint32_t *lock,
+int weft__park_unlock(weft__task *t, enum weft__reason why, const void *object, uint32_t *lock,
                       weft_time deadline)
 {
-    return weft__park(why, object, unlock_one, lock, deadline);
+    return weft__park(t, why, object, unlock_one, lock, deadline);
 }
 
 /* Lets other threads in between two steps that race. Inside the runtime nothing may yield, so this

@@ -13,43 +13,99 @@ typedef struct weft__waiter {
     weft__task *task;
     uint64_t ticket;
     void *elem;
-    uint32_t index;   /* of the select case; or the kind of wait */
+    uint32_t index; /* of the select case; or the kind of wait */
     bool queued;
+    bool sole;        /* only the object's lock decides who claims */
     uint32_t *chosen; /* channels: the claimer writes index there */
     int64_t n;        /* units wanted; when the wait began */
 } weft__waiter;
 
 typedef struct weft__waitq {
-    weft__waiter *head, *tail;
+    weft__waiter *head, *tail; /* head is atomic: select looks at it without the lock */
 } weft__waitq;
 
-void weft__waitq_push(weft__waitq *q, weft__waiter *wt);
-void weft__waitq_push_front(weft__waitq *q, weft__waiter *wt);
-void weft__waitq_remove(weft__waitq *q, weft__waiter *wt);
-weft__waiter *weft__waitq_pop(weft__waitq *q);
+static inline void weft__waitq_push(weft__waitq *q, weft__waiter *wt)
+{
+    wt->next = NULL;
+    wt->prev = q->tail;
+    if (q->tail)
+        q->tail->next = wt;
+    else
+        weft__store(&q->head, wt);
+    q->tail = wt;
+    wt->queued = true;
+}
 
-/* Prepares wt for the calling task's next park. */
-void weft__waiter_init(weft__waiter *wt, weft__task *t);
+static inline void weft__waitq_push_front(weft__waitq *q, weft__waiter *wt)
+{
+    wt->prev = NULL;
+    wt->next = q->head;
+    if (q->head)
+        q->head->prev = wt;
+    else
+        q->tail = wt;
+    weft__store(&q->head, wt);
+    wt->queued = true;
+}
 
-/* Waits. after(arg) is called as soon as the task's stack is nobody's: it releases the object's
- * lock. Returns the claimer's result, WEFT_ETIMEDOUT at the deadline, or WEFT_ECANCELED if the
- * reason is cancelable; in both last cases the waiter may still be queued. The caller re-reads
- * weft__self(). */
-int weft__park(enum weft__reason why, const void *object, weft__after *after, void *arg,
-               weft_time deadline);
+static inline void weft__waitq_remove(weft__waitq *q, weft__waiter *wt)
+{
+    if (!wt->queued)
+        return;
+    if (wt->prev)
+        wt->prev->next = wt->next;
+    else
+        weft__store(&q->head, wt->next);
+    if (wt->next)
+        wt->next->prev = wt->prev;
+    else
+        q->tail = wt->prev;
+    wt->queued = false;
+}
+
+static inline weft__waiter *weft__waitq_pop(weft__waitq *q)
+{
+    weft__waiter *wt = q->head;
+
+    if (wt)
+        weft__waitq_remove(q, wt);
+    return wt;
+}
+
+/* Prepares wt for the next park of t, the calling task. */
+static inline void weft__waiter_init(weft__waiter *wt, weft__task *t)
+{
+    wt->task = t;
+    wt->ticket = weft__load(&t->ticket) + 1;
+    wt->queued = false;
+    wt->sole = false;
+}
+
+/* As above for a wait that nothing but the object wt is queued on can end, if that is so: no
+ * deadline, no group that could be canceled. Then its claims are ordered by the object's lock. */
+static inline void weft__waiter_init_sole(weft__waiter *wt, weft__task *t, weft_time deadline)
+{
+    weft__waiter_init(wt, t);
+    wt->sole = deadline == WEFT_FOREVER && !t->group;
+}
+
+/* t, the caller, waits. after(arg) is called as soon as the task's stack is nobody's: it releases
+ * the object's lock. Returns the claimer's result, WEFT_ETIMEDOUT at the deadline, or
+ * WEFT_ECANCELED if the reason is cancelable; in both last cases the waiter may still be queued.
+ * Afterwards t->worker may be another. */
+int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__after *after,
+               void *arg, weft_time deadline);
 /* As above; releases one lock. */
-int weft__park_unlock(enum weft__reason why, const void *object, uint32_t *lock,
+int weft__park_unlock(weft__task *t, enum weft__reason why, const void *object, uint32_t *lock,
                       weft_time deadline);
 
 /* True: you, and only you, end this wait; call weft__ready next. Before claiming hold what keeps
  * the object in place; after ready touch neither it nor the waiter. */
 bool weft__claim(weft__task *t, uint64_t ticket, int result);
 void weft__ready(weft__task *t);
+void weft__ready_by(weft__worker *w, weft__task *t); /* w: the caller's own, or NULL */
 /* Ends the open wait of t, if it is cancelable, with WEFT_ECANCELED. */
 void weft__cancel(weft__task *t);
-
-/* Claims and unlinks the first waiter whose wait is still open; NULL if there is none. */
-weft__waiter *weft__waitq_claim(weft__waitq *q, int result);
 
 /* A random yield or delay, when schedule chaos is on. */
 void weft__chaos_slow(void);
@@ -57,6 +113,28 @@ static inline void weft__chaos(void)
 {
     if (weft__unlikely(weft__sched.chaos != 0))
         weft__chaos_slow();
+}
+
+static inline bool weft__waiter_claim(weft__waiter *wt, int result)
+{
+    if (!wt->sole)
+        return weft__claim(wt->task, wt->ticket, result);
+    weft__check(weft__load(&wt->task->ticket) == wt->ticket);
+    wt->task->result = result;
+    weft__store_rel(&wt->task->ticket, wt->ticket + 1);
+    return true;
+}
+
+/* Claims and unlinks the first waiter whose wait is still open; NULL if there is none. */
+static inline weft__waiter *weft__waitq_claim(weft__waitq *q, int result)
+{
+    weft__waiter *wt;
+
+    while ((wt = weft__waitq_pop(q)) != NULL) {
+        if (weft__waiter_claim(wt, result))
+            return wt;
+    }
+    return NULL;
 }
 
 #endif

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,8 +100,7 @@ void weft__thread_setup(weft__worker *w)
     prctl(PR_SET_NAME, name);
     prctl(PR_SET_TIMERSLACK, 1000UL);
     weft__signals_block();
-    w->altstack =
-        mmap(NULL, ALTSTACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    w->altstack = mmap(NULL, ALTSTACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     alt.ss_sp = w->altstack;
     if (w->altstack != MAP_FAILED)
         sigaltstack(&alt, NULL);
@@ -118,10 +118,14 @@ void weft__thread_teardown(weft__worker *w)
         munmap(w->altstack, ALTSTACK);
 }
 
+/* A semaphore and no futex of ours: TSan runs a signal's handler only once the thread is in a call
+ * that it knows to block, and holds it back for ever in a bare system call. */
+static sem_t done;
+
+/* async-signal-safe */
 void weft__done_kick(void)
 {
-    weft__add(&weft__sched.done, 1);
-    weft__futex_wake(&weft__sched.done, 1);
+    sem_post(&done);
 }
 
 /* The end -------------------------------------------------------------------------------------- */
@@ -196,15 +200,10 @@ static void procs_free(void)
 static void tear_down(void)
 {
     int64_t until = weft__mono() + INT64_C(1000000000);
-    uint32_t seen;
 
     weft__monitor_stop();
-    do {
-        seen = weft__load_acq(&weft__sched.done);
-        if (workers_stop())
-            break;
-        weft__futex_wait(&weft__sched.done, seen, 1000000);
-    } while (weft__mono() < until);
+    while (!workers_stop() && weft__mono() < until)
+        usleep(100);
     weft__foreign_leave();
     weft__signals_stop();
     workers_join();
@@ -243,6 +242,7 @@ static void begin(const weft_run_options *o)
         weft__panic("weft: weft_run called while a run is under way");
     }
     memset(&weft__sched, 0, sizeof(weft__sched));
+    sem_init(&done, 0, 0);
     weft__sched.running = true;
     weft__unlock(&guard);
     weft__sched.handoff = !o->no_handoff && !(handoff && handoff[0] == '0');
@@ -263,7 +263,6 @@ int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
     static const weft_run_options defaults;
     struct start start = {fn, arg};
     weft__task *t;
-    uint32_t seen;
 
     begin(options ? options : &defaults);
     t = weft__task_new(NULL, NULL, main_task, &start);
@@ -274,8 +273,8 @@ int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
     for (int i = 0; i < weft__sched.nprocs; i++)
         weft__proc_give(&weft__sched.procs[i], weft__worker_new());
     weft__monitor_start();
-    while (seen = weft__load_acq(&weft__sched.done), !weft__load_acq(&weft__sched.stopping)) {
-        weft__futex_wait(&weft__sched.done, seen, -1);
+    while (!weft__load_acq(&weft__sched.stopping)) {
+        sem_wait(&done); /* or a signal */
         weft__signals_handle();
     }
     tear_down();

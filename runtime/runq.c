@@ -8,29 +8,47 @@
 
 bool weft__runq_solo;
 
-/* Lock: rank RUNQ; guards head, tail. n is also read without it. */
+/* A growing ring of pointers: a list through the tasks would miss the cache at each of them.
+ * Lock: rank RUNQ; guards all. n is also read without it. */
 static struct {
     uint32_t lock;
     uint32_t n;
-    weft__task *head, *tail;
+    uint32_t head, cap; /* cap is a power of two */
+    weft__task **ring;
 } global;
 
-static void global_append(weft__task *first, weft__task *last, uint32_t n)
+/* Under the lock. */
+static void global_reserve(uint32_t more)
+{
+    uint32_t cap = global.cap ? global.cap : 1024;
+    weft__task **ring;
+
+    while (cap < global.n + more)
+        cap *= 2;
+    if (cap == global.cap)
+        return;
+    ring = weft__alloc(cap, sizeof(weft__task *));
+    for (uint32_t i = 0; i < global.n; i++)
+        ring[i] = global.ring[(global.head + i) & (global.cap - 1)];
+    weft__free(global.ring);
+    global.ring = ring;
+    global.cap = cap;
+    global.head = 0;
+}
+
+static void global_append(weft__task *const *tasks, uint32_t n)
 {
     weft__lock(&global.lock);
-    last->next = NULL;
-    if (global.tail)
-        global.tail->next = first;
-    else
-        global.head = first;
-    global.tail = last;
+    global_reserve(n);
+    for (uint32_t i = 0; i < n; i++)
+        global.ring[(global.head + global.n + i) & (global.cap - 1)] = tasks[i];
     weft__store(&global.n, global.n + n);
     weft__unlock(&global.lock);
 }
 
 void weft__global_push(weft__task *t)
 {
-    global_append(t, t, 1);
+    global_append(&t, 1);
 }
 
 uint32_t weft__global_len(void)
@@ -40,37 +58,38 @@ uint32_t weft__global_len(void)
 
 void weft__global_clear(void)
 {
-    global.head = global.tail = NULL;
-    global.n = 0;
+    weft__free(global.ring);
+    global.ring = NULL;
+    global.n = global.cap = global.head = 0;
+}
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
 }
 
 weft__task *weft__global_pop(weft__runq *q, int procs)
 {
-    weft__task *t, *first;
+    weft__task *first = NULL;
     uint32_t room, share;
 
     if (weft__load(&global.n) == 0)
         return NULL;
     weft__lock(&global.lock);
-    first = global.head;
-    if (first) {
-        room = WEFT__RING - (q->tail - weft__load_acq(&q->head));
-        share = global.n / (uint32_t)procs + 1;
-        if (share > WEFT__BATCH)
-            share = WEFT__BATCH;
-        if (share > room + 1)
-            share = room + 1;
-        global.head = first->next;
-        global.n--;
-        for (; share > 1 && (t = global.head); share--) {
-            global.head = t->next;
-            weft__store(&global.n, global.n - 1);
-            weft__store(&AT(q, q->tail), t);
-            weft__store_rel(&q->tail, q->tail + 1);
+    room = WEFT__RING - (q->tail - weft__load_acq(&q->head));
+    share = (global.n + (uint32_t)procs - 1) / (uint32_t)procs;
+    share = least(share, least(WEFT__BATCH, room + 1));
+    for (uint32_t i = 0; i < share; i++) {
+        weft__task *t = global.ring[global.head++ & (global.cap - 1)];
+
+        if (i == 0) {
+            first = t;
+            continue;
         }
-        if (!global.head)
-            global.tail = NULL;
+        weft__store(&AT(q, q->tail), t);
+        weft__store_rel(&q->tail, q->tail + 1);
     }
+    weft__store(&global.n, global.n - share);
     weft__unlock(&global.lock);
     return first;
 }
@@ -88,21 +107,15 @@ static bool take(weft__runq *q, uint32_t head, uint32_t n)
 /* The ring is full: half of it and t go to the global queue. */
 static WEFT__NOINLINE bool spill(weft__runq *q, weft__task *t, uint32_t head)
 {
-    weft__task *first = NULL, *last = NULL, *next;
+    weft__task *batch[WEFT__RING / 2 + 1];
     uint32_t n = WEFT__RING / 2;
 
+    for (uint32_t i = 0; i < n; i++)
+        batch[i] = weft__load(&AT(q, head + i));
     if (!take(q, head, n))
         return false;
-    for (uint32_t i = 0; i < n; i++) {
-        next = weft__load(&AT(q, head + i));
-        if (last)
-            last->next = next;
-        else
-            first = next;
-        last = next;
-    }
-    last->next = t;
-    global_append(first, t, n + 1);
+    batch[n] = t;
+    global_append(batch, n + 1);
     return true;
 }
 
@@ -151,6 +164,24 @@ static weft__task *pop_next(weft__runq *q)
     return weft__xchg(&q->next, NULL);
 }
 
+/* With many tasks each switch misses the caches: at the record, and at the stack it points to. So
+ * fetch the record of one that comes soon, and the stack of one that comes sooner. A slot that was
+ * never used is NULL; one that was already used again costs a wasted fetch. */
+static inline void prefetch(weft__runq *q, uint32_t head)
+{
+    const weft__task *soon, *sooner;
+
+    if (q->tail - head < 8)
+        return;
+    soon = weft__load(&AT(q, head + 6));
+    sooner = weft__load(&AT(q, head + 3));
+    __builtin_prefetch(soon, 1);
+    __builtin_prefetch((const char *)soon + 64, 1);
+    __builtin_prefetch(weft__load(&sooner->ctx.sp), 1);
+    __builtin_prefetch((const char *)weft__load(&sooner->ctx.sp) + 64, 1);
+    __builtin_prefetch((const char *)weft__load(&sooner->ctx.sp) + 128, 1);
+}
+
 static weft__task *pop_head(weft__runq *q)
 {
     weft__task *t;
@@ -161,6 +192,7 @@ static weft__task *pop_head(weft__runq *q)
         if (head == q->tail)
             return NULL;
         t = weft__load(&AT(q, head));
+        prefetch(q, head);
         if (weft__likely(take(q, head, 1)))
             return t;
     }
@@ -177,7 +209,9 @@ weft__task *weft__runq_pop(weft__runq *q)
     }
     q->next_runs = 0;
     t = pop_head(q);
-    return t ? t : pop_next(q);
+    if (!t && !(t = pop_next(q)))
+        weft__store(&q->drains, q->drains + 1);
+    return t;
 }
 
 static weft__task *steal_next(weft__runq *from)
@@ -196,9 +230,9 @@ weft__task *weft__runq_steal(weft__runq *q, weft__runq *from)
     do {
         head = weft__load_acq(&from->head);
         n = weft__load_acq(&from->tail) - head;
-        n -= n / 2;
-        if (n == 0)
+        if (n <= weft__load(&from->keep))
             return steal_next(from);
+        n -= n / 2;
         if (n > WEFT__BATCH)
             n = WEFT__BATCH;
         for (uint32_t i = 0; i < n; i++)

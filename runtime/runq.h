@@ -17,8 +17,10 @@ enum { WEFT__RING = 1024, WEFT__BATCH = 128, WEFT__NEXT_RUNS = 32 };
 typedef struct weft__runq {
     uint32_t head __attribute__((aligned(64))); /* atomic */
     uint32_t tail __attribute__((aligned(64))); /* written by the owner */
-    uint32_t next_runs;      /* owner: times in a row that next went first */
-    uint32_t next_stale;     /* atomic: the monitor lets thieves have next */
+    uint32_t next_runs;                         /* owner: times in a row that next went first */
+    uint32_t next_stale;                        /* atomic: the monitor lets thieves have next */
+    uint32_t keep;           /* atomic: thieves come only for more than so many; the monitor's */
+    uint32_t drains;         /* atomic: times that the owner found nothing; written by it */
     struct weft__task *next; /* atomic */
     struct weft__task *ring[WEFT__RING];
 } weft__runq;
@@ -34,6 +36,14 @@ struct weft__task *weft__runq_steal(weft__runq *q, weft__runq *from);
 static inline bool weft__runq_empty(const weft__runq *q)
 {
     return weft__load_acq(&q->head) == weft__load_acq(&q->tail) && !weft__load_acq(&q->next);
+}
+
+static inline bool weft__runq_stealable(const weft__runq *q)
+{
+    uint32_t head = weft__load_acq(&q->head);
+
+    return weft__load_acq(&q->tail) - head > weft__load(&q->keep) ||
+           (weft__load(&q->next) && weft__load(&q->next_stale));
 }
 
 static inline uint32_t weft__runq_len(const weft__runq *q)

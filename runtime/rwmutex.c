@@ -34,7 +34,7 @@ static void wait_turn(weft_rwmutex *m, weft__task *t, weft__waitq *q, enum weft_
 
     weft__waiter_init(&wt, t);
     weft__waitq_push(q, &wt);
-    weft__park_unlock(why, m, &m->_lock, WEFT_FOREVER);
+    weft__park_unlock(t, why, m, &m->_lock, WEFT_FOREVER);
 }
 
 void weft_rwmutex_lock(weft_rwmutex *m)

@@ -35,14 +35,14 @@ struct weft__proc {
     weft__task *free; /* finished tasks with their stacks, hot first */
     uint32_t nfree;
     uint32_t index;
-    int64_t polled;       /* ticks when the loop was last polled */
-    weft__worker *owner;  /* atomic: NULL while it is being handed over */
-    uint32_t tick;        /* atomic: goes up with every pick; written by the owner */
-    uint32_t mail_lock;   /* rank RUNQ */
-    weft__mail *mail;     /* atomic; newest first; guarded by mail_lock */
+    int64_t polled;      /* ticks when the loop was last polled */
+    weft__worker *owner; /* atomic: NULL while it is being handed over */
+    uint32_t tick;       /* atomic: goes up with every pick; written by the owner */
+    uint32_t mail_lock;  /* rank RUNQ */
+    weft__mail *mail;    /* atomic; newest first; guarded by mail_lock */
 
     /* The monitor's notes on what the owner has been doing. */
-    uint32_t seen_tick;
+    uint32_t seen_tick, seen_drains;
     int64_t seen, cpu0;
     weft__worker *seen_owner;
 };
@@ -56,7 +56,7 @@ struct weft__worker {
     uint32_t in_rt __attribute__((aligned(64))); /* atomic */
     uint32_t take;                               /* atomic */
     weft__task *task; /* atomic: the one that runs here, NULL on the thread's own stack */
-    weft__proc *p;    /* guarded by lk while in_rt == 0 */
+    weft__proc *p;    /* atomic; guarded by lk while in_rt == 0 */
 
     /* Left for the next context by the one that switched away. */
     weft__task *prev;
@@ -72,9 +72,10 @@ struct weft__worker {
     uint32_t lk __attribute__((aligned(64)));
     uint32_t lost; /* guarded by lk: 1 taken, the worker does not know yet */
     uint32_t wake; /* futex: 1 when p was given, or the end has come */
-    bool foreign;  /* a thread that is not ours: no processor, task is its stand-in */
-    bool slow_slice; /* monitor: its scheduling slice was made long */
-    uint32_t end;    /* atomic: enum weft__end; whoever comes second frees the worker */
+    int *errno_at;
+    bool foreign;       /* a thread that is not ours: no processor, task is its stand-in */
+    bool slow_slice;    /* monitor: its scheduling slice was made long */
+    uint32_t end;       /* atomic: enum weft__end; whoever comes second frees the worker */
     weft__task *pinned; /* atomic: the task tied to this thread, or NULL */
     weft__worker *next; /* spares; guarded by sched.lock */
     weft__worker *all;  /* every worker ever made in this run */
@@ -91,21 +92,21 @@ enum weft__end { WEFT__ALIVE, WEFT__GONE, WEFT__ABANDONED };
 struct weft__sched {
     int nprocs;
     weft__proc *procs;
-    bool running;    /* atomic: a weft_run is under way */
-    bool stopping;   /* atomic: main has returned */
+    bool running;  /* atomic: a weft_run is under way */
+    bool stopping; /* atomic: main has returned */
     bool handoff, signals;
     int max_threads;
-    uint32_t lock; /* rank RUNQ: spares, all, nthreads, idle accounting */
+    uint32_t lock; /* rank RUNQ: spares, all; nspares and nthreads are read without it */
     weft__worker *spares, *all;
     uint32_t nspares, nthreads;
-    uint32_t nlost;     /* atomic: tasks that run without a processor */
-    uint32_t nspinning; /* atomic: workers that look for work before they sleep */
-    uint32_t nidle;     /* atomic */
-    uint32_t idle_gen;  /* atomic: goes up whenever a processor gets up */
+    uint32_t nlost;                      /* atomic: tasks that run without a processor */
+    uint32_t taken;                      /* atomic: hand-offs so far; for tests and dumps */
+    uint32_t nspinning;                  /* atomic: workers that look for work before they sleep */
+    uint32_t nidle;                      /* atomic */
+    uint32_t idle_gen;                   /* atomic: goes up whenever a processor gets up */
     uint64_t idle[WEFT__PROCS_MAX / 64]; /* atomic: processors asleep in their loops */
-    uint32_t outside;   /* atomic: waits, requests and threads that can still wake a task */
+    uint32_t outside;        /* atomic: waits, requests and threads that can still wake a task */
     uint32_t monitor_asleep; /* atomic, futex */
-    uint32_t done;           /* atomic, futex: what weft_run's thread waits for */
     bool capped;             /* atomic: the thread cap was hit; said once */
     int result;
     uint64_t chaos; /* seed; 0: off */
@@ -116,8 +117,7 @@ extern struct weft__sched weft__sched;
 /* self.c: the only thread-locals. Never keep the result over anything that can switch. */
 weft__worker *weft__self(void);
 void weft__self_set(weft__worker *w);
-int weft__errno_get(void);
-void weft__errno_set(int e);
+int *weft__errno_at(void); /* of the calling thread */
 
 /* worker.c */
 weft__worker *weft__enter_slow(const char *call);
@@ -173,6 +173,12 @@ static inline weft__worker *weft__enter(const char *call)
 static inline void weft__exit(void)
 {
     weft__store_rel(&weft__self()->in_rt, 0);
+}
+
+/* As above for the task that calls, which knows its worker without a thread-local. */
+static inline void weft__exit_as(weft__task *t)
+{
+    weft__store_rel(&t->worker->in_rt, 0);
 }
 
 #endif

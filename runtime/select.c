@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* select.c - waits for the first of several channel operations.
  *
- * The channels are locked together, in the order of their addresses, each once however many cases
- * name it. Then the cases are tried from a random one on, and if none can run a waiter of each is
- * queued with one ticket: whoever claims it has chosen. The locks are released when the stack is
+ * First the cases that look ready, from a random one on, are tried under their own channel's lock.
+ * If none runs, the channels are locked together, in the order of their addresses, each once
+ * however many cases name it, and the cases are tried again. If still none runs, a waiter of each
+ * is queued with one ticket: whoever claims it has chosen. The locks are released when the stack is
  * left, so nobody claims before. Up to SMALL cases need no memory but the caller's stack. */
 #include "chan.h"
 
@@ -17,7 +18,7 @@ struct select {
     weft_case *cases;
     int n;
     int nlocks;
-    uint16_t *order;     /* case numbers sorted by channel address, those without a channel left out */
+    uint16_t *order; /* case numbers sorted by channel address, those without a channel left out */
     weft__waiter *waiters;
 };
 
@@ -83,19 +84,58 @@ static enum weft__step try_case(weft_case *k, weft__task **woken)
                                    : weft__chan_try_recv(k->chan, k->elem, woken);
 }
 
-/* The case that ran, from a random one on; -1 if none could. Under the locks. */
-static int try_all(const struct select *s, weft__worker *w, weft__task **woken)
+static bool ran(weft_case *k, weft__task **woken)
 {
-    int first = s->n > 1 ? (int)((weft__random(w) >> 33) % (uint64_t)s->n) : 0;
+    enum weft__step step = try_case(k, woken);
 
+    if (step == WEFT__STEP_WAIT)
+        return false;
+    k->result = step == WEFT__STEP_CLOSED ? WEFT_ECLOSED : 0;
+    return true;
+}
+
+static bool looks_ready(const weft_case *k)
+{
+    const weft_chan *c = k->chan;
+
+    if (!c)
+        return false;
+    if (weft__load(&c->closed))
+        return true;
+    if (k->op == WEFT_CASE_SEND)
+        return weft__load(&c->recvq.head) || weft__load(&c->count) < c->cap;
+    return weft__load(&c->sendq.head) || weft__load(&c->count) > 0;
+}
+
+static inline int nth(const struct select *s, int first, int i)
+{
+    return first + i < s->n ? first + i : first + i - s->n;
+}
+
+/* The case that ran, from first on; -1 if none did. Without locks. */
+static int try_ready(const struct select *s, int first, weft__task **woken)
+{
     for (int i = 0; i < s->n; i++) {
-        int at = first + i < s->n ? first + i : first + i - s->n;
-        enum weft__step step = try_case(&s->cases[at], woken);
+        weft_case *k = &s->cases[nth(s, first, i)];
+        bool done;
 
-        if (step != WEFT__STEP_WAIT) {
-            s->cases[at].result = step == WEFT__STEP_CLOSED ? WEFT_ECLOSED : 0;
-            return at;
-        }
+        if (!looks_ready(k))
+            continue;
+        weft__lock(&k->chan->lock);
+        done = ran(k, woken);
+        weft__unlock(&k->chan->lock);
+        if (done)
+            return nth(s, first, i);
+    }
+    return -1;
+}
+
+/* As above, under all locks. */
+static int try_all(const struct select *s, int first, weft__task **woken)
+{
+    for (int i = 0; i < s->n; i++) {
+        if (ran(&s->cases[nth(s, first, i)], woken))
+            return nth(s, first, i);
     }
     return -1;
 }
@@ -138,7 +178,7 @@ static int wait_for_one(const struct select *s, weft__task *t, weft_time deadlin
     int rc;
 
     enqueue_all(s, t, &chosen);
-    rc = weft__park(s->nlocks ? WEFT__WAIT_SELECT : WEFT__WAIT_SELECT_NONE, NULL, unlock_all,
+    rc = weft__park(t, s->nlocks ? WEFT__WAIT_SELECT : WEFT__WAIT_SELECT_NONE, NULL, unlock_all,
                     (void *)(uintptr_t)s, deadline);
     dequeue_all(s);
     if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED)
@@ -153,22 +193,26 @@ static int wait_for_one(const struct select *s, weft__task *t, weft_time deadlin
 static int run(struct select *s, weft_time deadline)
 {
     weft__worker *w = weft__enter("weft_select");
-    weft__task *woken;
-    int at;
+    weft__task *t = w->task, *woken;
+    int first = s->n > 1 ? (int)((weft__random(w) >> 33) % (uint64_t)s->n) : 0;
+    int at = try_ready(s, first, &woken);
 
-    sort(s);
-    lock_all(s);
-    at = try_all(s, w, &woken);
-    if (at < 0 && deadline != WEFT_NOW) {
-        at = wait_for_one(s, w->task, deadline);
-    } else {
+    if (at < 0) {
+        sort(s);
+        lock_all(s);
+        at = try_all(s, first, &woken);
+        if (at < 0 && deadline != WEFT_NOW) {
+            at = wait_for_one(s, t, deadline);
+            weft__exit_as(t);
+            return at;
+        }
         unlock_all(s);
-        if (woken)
-            weft__ready(woken);
-        if (at < 0)
-            at = weft__load(&w->task->canceled) ? WEFT_ECANCELED : WEFT_ETIMEDOUT;
     }
-    weft__exit();
+    if (at >= 0 && woken)
+        weft__ready_by(w, woken);
+    if (at < 0)
+        at = weft__load(&t->canceled) ? WEFT_ECANCELED : WEFT_ETIMEDOUT;
+    weft__exit_as(t);
     return at;
 }
 

@@ -20,14 +20,8 @@ WEFT__NOINLINE void weft__self_set(weft__worker *w)
     self = w;
 }
 
-WEFT__NOINLINE int weft__errno_get(void)
+WEFT__NOINLINE int *weft__errno_at(void)
 {
     __asm__ volatile("");
-    return errno;
-}
-
-WEFT__NOINLINE void weft__errno_set(int e)
-{
-    __asm__ volatile("");
-    errno = e;
+    return &errno;
 }

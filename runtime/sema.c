@@ -54,7 +54,7 @@ int weft_sema_wait_until(weft_sema *s, int64_t n, weft_time deadline)
         weft__waiter_init(&wt, w->task);
         wt.n = n;
         weft__waitq_push(squeue(s), &wt);
-        rc = weft__park_unlock(WEFT__WAIT_SEMA, s, &s->_lock, deadline);
+        rc = weft__park_unlock(w->task, WEFT__WAIT_SEMA, s, &s->_lock, deadline);
         if (rc < 0) {
             weft__lock(&s->_lock);
             weft__waitq_remove(squeue(s), &wt);
@@ -116,7 +116,7 @@ int weft_waitgroup_wait_until(weft_waitgroup *wg, weft_time deadline)
     } else {
         weft__waiter_init(&wt, w->task);
         weft__waitq_push(wqueue(wg), &wt);
-        rc = weft__park_unlock(WEFT__WAIT_GROUP, wg, &wg->_lock, deadline);
+        rc = weft__park_unlock(w->task, WEFT__WAIT_GROUP, wg, &wg->_lock, deadline);
         if (rc < 0) {
             weft__lock(&wg->_lock);
             weft__waitq_remove(wqueue(wg), &wt);

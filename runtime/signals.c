@@ -14,6 +14,7 @@
 
 #include <weft/signal.h>
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +36,7 @@ static struct {
     struct sigaction old[SIGNALS];
     bool ours[SIGNALS];
     uint32_t pending[SIGNALS]; /* atomic */
-    uintptr_t pc[SIGNALS];
+    uintptr_t pc[SIGNALS];     /* atomic: of the latest, for the message at death */
     int code[SIGNALS];
 } sig;
 
@@ -52,17 +53,17 @@ static uintptr_t context_pc(const ucontext_t *uc)
 static void on_signal(int signo, siginfo_t *info, void *uc)
 {
     const struct sigaction *old = &sig.old[signo];
-    int saved = weft__errno_get();
+    int saved = errno;
 
-    sig.pc[signo] = context_pc(uc);
-    sig.code[signo] = info->si_code;
+    weft__store(&sig.pc[signo], context_pc(uc));
+    weft__store(&sig.code[signo], info->si_code);
     weft__store_rel(&sig.pending[signo], 1);
     weft__done_kick();
     if (old->sa_flags & SA_SIGINFO)
         old->sa_sigaction(signo, info, uc);
     else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN)
         old->sa_handler(signo);
-    weft__errno_set(saved);
+    errno = saved;
 }
 
 /* The task whose guard the address lies in, or just below whose stack it does. */
@@ -83,21 +84,20 @@ static void on_fault(int signo, siginfo_t *info, void *uc)
 
     if (t)
         weft__report_overflow(t, (uintptr_t)info->si_addr);
-    weft__signal_death(signo == SIGBUS ? "SIGBUS: bus error"
-                                       : "SIGSEGV: segmentation violation",
+    weft__signal_death(signo == SIGBUS ? "SIGBUS: bus error" : "SIGSEGV: segmentation violation",
                        signo, context_pc(uc), info->si_code);
 }
 
 static void on_interrupt(int signo, siginfo_t *info, void *uc)
 {
     weft__worker *w = weft__self();
-    int saved = weft__errno_get();
+    int saved = errno;
 
     (void)signo;
     (void)info;
     if (w && w->task && !weft__load(&w->in_rt))
         weft__hooks.interrupted(w->task, uc);
-    weft__errno_set(saved);
+    errno = saved;
 }
 
 int weft__signals_interrupt(int tid)
@@ -136,8 +136,8 @@ void weft__signals_start(void)
     static const struct {
         int signo;
         void (*handler)(int, siginfo_t *, void *);
-    } ours[] = {{SIGQUIT, on_signal}, {SIGSEGV, on_fault}, {SIGBUS, on_fault},
-                {SIGURG, on_interrupt}};
+    } ours[] = {
+        {SIGQUIT, on_signal}, {SIGSEGV, on_fault}, {SIGBUS, on_fault}, {SIGURG, on_interrupt}};
     sigset_t child;
 
     sigemptyset(&child);
@@ -189,12 +189,17 @@ void weft__signals_block(void)
 
 /* Channels ------------------------------------------------------------------------------------- */
 
-static void deliver(int signo)
+/* False if nobody asked for it. */
+static bool deliver(int signo)
 {
+    bool any;
+
     weft__lock(&sig.lock);
+    any = sig.listeners[signo] != NULL;
     for (struct listener *l = sig.listeners[signo]; l; l = l->next)
         weft__chan_offer(l->chan, &signo);
     weft__unlock(&sig.lock);
+    return any;
 }
 
 void weft__signals_handle(void)
@@ -202,9 +207,7 @@ void weft__signals_handle(void)
     for (int s = 1; s < SIGNALS; s++) {
         if (!weft__load(&sig.pending[s]) || !weft__xchg(&sig.pending[s], 0))
             continue;
-        if (sig.listeners[s])
-            deliver(s);
-        else if (s == SIGQUIT)
+        if (!deliver(s) && s == SIGQUIT)
             weft__signal_death("SIGQUIT: quit", s, sig.pc[s], sig.code[s]);
     }
 }

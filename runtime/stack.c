@@ -29,6 +29,7 @@ size_t weft__stack_size = 64 << 10;
 #endif
 size_t weft__stack_guard = 16 << 10; /* stops a frame that jumps over a page, too */
 static enum mode mode;
+bool weft__stack_canaries;
 static uint32_t protected; /* atomic: mprotect guards in use */
 
 static bool kernel_has_guards(void)
@@ -67,6 +68,7 @@ static void guard(uintptr_t at, uintptr_t stack)
             return;
     }
     *(uint64_t *)stack = CANARY;
+    weft__store(&weft__stack_canaries, true);
 }
 
 uintptr_t weft__stacks_map(size_t n, size_t size)

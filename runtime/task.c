@@ -26,11 +26,11 @@ struct slab {
 
 static struct {
     uint32_t lock;
-    uint32_t nslots;      /* atomic */
-    struct slab **slabs;  /* SLABS_MAX pointers, reserved, filled from the front */
-    weft__task *pool;     /* finished tasks, with stacks */
+    uint32_t nslots;     /* atomic */
+    struct slab **slabs; /* SLABS_MAX pointers, reserved, filled from the front */
+    weft__task *pool;    /* finished tasks, with stacks */
     uint32_t npool;
-    uint64_t next_id;     /* atomic */
+    uint64_t next_id; /* atomic */
 } registry;
 
 void weft__tasks_init(size_t stack_size)
@@ -169,10 +169,9 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
     weft__store(&t->fn, fn);
     t->arg = arg;
     weft__store(&t->creator, w && w->task ? w->task->id : 0);
-    weft__store(&t->flags, (uint8_t)((t->flags & WEFT__BIG) |
-                                     (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0)));
+    weft__store(&t->flags,
+                (uint8_t)((t->flags & WEFT__BIG) | (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0)));
     weft__store(&t->pins, 0);
-    t->pin = NULL;
     t->group = NULL;
     weft__store(&t->on_cpu, 0);
     weft__store(&t->reason, WEFT__WAIT_NONE);
@@ -367,7 +366,7 @@ void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site)
     weft__visible(t);
     if (weft__likely(w->p != NULL)) {
         weft__runq_push(&w->p->runq, t, true);
-        if (weft__runq_len(&w->p->runq) > 1)
+        if (weft__runq_stealable(&w->p->runq))
             weft__wake_one();
     } else {
         weft__global_push(t);

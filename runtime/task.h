@@ -43,11 +43,32 @@ enum weft__task_flags {
     WEFT__TOUCHED = 8,         /* its stack may hold pages: set when it is in the pool */
     WEFT__LANE = 16,           /* holds a slot of the hog lane */
     WEFT__STARTED = 32,
-    WEFT__JOINS = 64,          /* fn returns int and belongs to group */
-    WEFT__SYSTEM = 128,        /* the runtime's own */
+    WEFT__JOINS = 64,   /* fn returns int and belongs to group */
+    WEFT__SYSTEM = 128, /* the runtime's own */
 };
 
 struct weft__task {
+    /* A switch touches this line, and a wait the next. */
+    weft__ctx ctx;
+    uint32_t state;       /* atomic: enum weft__state */
+    uint32_t on_cpu;      /* atomic: 1 from being picked until its stack is left */
+    uint32_t snap;        /* atomic: 2E: recorded in snapshot E, 2E+1: born in it (observe.h) */
+    uint32_t ready_epoch; /* atomic: the epoch when it was last made ready */
+    uint64_t ticket;      /* atomic: odd: a wait is open; whoever makes it even ended that wait */
+    weft__worker *worker; /* the thread it runs on or ran on last; it is tied to it if pins > 0 */
+    int32_t result;       /* of the wait; written by the claimer */
+    uint16_t pins;        /* running owner only */
+    uint8_t flags;        /* changes only while the task runs or is picked */
+    uint8_t reason;       /* of the wait: written by park.c before the ticket opens */
+
+    /* Of the wait, too. */
+    union {
+        const void *object;
+        weft__task *next; /* in the one list it is on: a free list, the lane */
+    };
+    int64_t since;     /* ticks */
+    weft__timer timer; /* its deadline */
+
     /* Constant while the task lives. */
     uint64_t id;
     uint64_t creator;
@@ -55,33 +76,14 @@ struct weft__task {
     weft_task_fn *fn;
     void *arg;
     uint32_t slot;
-
-    /* Running owner only; the flags change only while the task runs or is picked. */
-    uint8_t flags;
-    uint8_t reason; /* of the wait: written by park.c before the ticket opens */
-    uint16_t pins;
-    weft__ctx ctx;
-    const void *object;
-    int64_t since; /* ticks */
-
-    /* Shared, atomic. */
-    uint64_t ticket;      /* odd: a wait is open; whoever makes it even has ended that wait */
-    uint32_t state;       /* enum weft__state */
-    uint32_t on_cpu;      /* 1 from being picked until its stack is left */
-    uint32_t snap;        /* 2E: recorded in snapshot E, 2E+1: born in it (observe.h) */
-    uint32_t ready_epoch; /* the epoch when it was last made ready */
-    uint32_t canceled;
-    int32_t result;       /* of the wait; written by the claimer */
-    weft__task *next;     /* in the one list it is on: a run queue, the free list */
-    weft__timer timer;    /* the deadline of the open wait */
+    uint32_t canceled; /* atomic */
 
     /* Guarded by group->_lock. */
     weft_group *group;
     weft__task *group_next, *group_prev;
 
-    weft__worker *pin; /* the thread it is tied to, or NULL; written while running */
-    char *name;        /* NULL or malloc'ed; guarded by the registry's lock */
-    void **locals;     /* running owner only */
+    char *name;    /* NULL or malloc'ed; guarded by the registry's lock */
+    void **locals; /* running owner only */
 };
 
 /* Flags are written by one at a time, and read by dumps. */
@@ -97,6 +99,11 @@ static inline void weft__flag_clear(weft__task *t, unsigned flag)
 
 /* The epoch of the latest snapshot; 0: none was ever taken. */
 extern uint32_t weft__epoch;
+
+#if !defined(WEFT__ASAN) && !defined(WEFT__TSAN)
+_Static_assert(offsetof(struct weft__task, object) == 64, "a switch touches one line");
+_Static_assert(sizeof(struct weft__task) == 192, "a million of them are to be had");
+#endif
 
 enum { WEFT__NAME_MAX = 31 };
 
@@ -124,6 +131,7 @@ weft__task *weft__worker_arrived(void);
 
 /* stack.c */
 extern size_t weft__stack_size, weft__stack_guard;
+extern bool weft__stack_canaries; /* atomic: some stack has a canary for a guard */
 void weft__stacks_init(void);
 /* n stacks of size usable bytes, guards below each; the first's lowest usable address. The
  * distance between two is size + weft__stack_guard. */

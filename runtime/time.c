@@ -33,7 +33,7 @@ int weft_sleep_until(weft_time when)
         weft__switch_away(w, WEFT__LEAVE_YIELD);
         rc = 0;
     } else {
-        rc = weft__park(WEFT__WAIT_SLEEP, NULL, NULL, NULL, when);
+        rc = weft__park(w->task, WEFT__WAIT_SLEEP, NULL, NULL, NULL, when);
     }
     weft__exit();
     return rc == WEFT_ETIMEDOUT ? 0 : rc;

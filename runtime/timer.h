@@ -31,7 +31,7 @@ typedef struct weft__timers {
     struct weft__timer_slot {
         int64_t when;
         weft__timer *timer;
-    } *heap;      /* 4-ary, earliest first */
+    } * heap;     /* 4-ary, earliest first */
     int64_t next; /* atomic: when of the earliest, WEFT_FOREVER if none */
 } weft__timers;
 

@@ -16,6 +16,7 @@ struct fd_wait {
     weft__waiter gone; /* for the handle's end, after a deadline or cancellation */
     weft__loop *loop;
     int events;
+    bool abandoned, closed; /* the loop's owner */
 };
 
 static void wake(weft__waiter *wt, int result)
@@ -29,7 +30,11 @@ static void fd_closed(uv_handle_t *h)
     struct fd_wait *f = weft__container_of(h, struct fd_wait, poll);
 
     f->loop->users--;
-    wake(&f->wt, f->events);
+    f->closed = true;
+    if (f->abandoned)
+        wake(&f->gone, 0);
+    else
+        wake(&f->wt, f->events); /* in vain if the waiter is about to abandon us */
 }
 
 static void fd_event(uv_poll_t *h, int status, int events)
@@ -40,13 +45,16 @@ static void fd_event(uv_poll_t *h, int status, int events)
     uv_close((uv_handle_t *)h, fd_closed);
 }
 
-/* On the loop's owner: the waiter wants to go. The event may have been quicker. */
+/* On the loop's owner: the waiter wants to go. The event may have been quicker, even to the end. */
 static void fd_abandon(weft__proc *p, weft__mail *m)
 {
     struct fd_wait *f = weft__container_of(m, struct fd_wait, mail);
 
     (void)p;
-    if (!uv_is_closing((uv_handle_t *)&f->poll))
+    f->abandoned = true;
+    if (f->closed)
+        wake(&f->gone, 0);
+    else if (!uv_is_closing((uv_handle_t *)&f->poll))
         uv_close((uv_handle_t *)&f->poll, fd_closed);
 }
 
@@ -58,6 +66,7 @@ static int fd_start(struct fd_wait *f, weft__proc *p, int fd, int events)
         return rc;
     f->loop = p->loop;
     f->loop->users++;
+    f->abandoned = f->closed = false;
     return uv_poll_start(&f->poll,
                          ((events & WEFT_FD_READ) ? UV_READABLE : 0) |
                              ((events & WEFT_FD_WRITE) ? UV_WRITABLE : 0),
@@ -82,9 +91,9 @@ static void fd_give_up(struct fd_wait *f, weft__proc *p)
     struct fd_post post = {f, p};
     weft__task *t = weft__self()->task;
 
-    weft__waiter_init(&f->wt, t);
+    weft__waiter_init(&f->gone, t);
     f->mail.deliver = fd_abandon;
-    weft__park(WEFT__WAIT_WORK, f, post_abandon, &post, WEFT_FOREVER);
+    weft__park(t, WEFT__WAIT_WORK, f, post_abandon, &post, WEFT_FOREVER);
 }
 
 static int fd_wait(weft__worker *w, int fd, int events, weft_time deadline)
@@ -100,7 +109,7 @@ static int fd_wait(weft__worker *w, int fd, int events, weft_time deadline)
         return rc;
     weft__add(&weft__sched.outside, 1);
     weft__waiter_init(&f.wt, w->task);
-    rc = weft__park(WEFT__WAIT_IO, (void *)(intptr_t)fd, NULL, NULL, deadline);
+    rc = weft__park(w->task, WEFT__WAIT_IO, (void *)(intptr_t)fd, NULL, NULL, deadline);
     if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED)
         fd_give_up(&f, p);
     weft__sub(&weft__sched.outside, 1);
@@ -160,7 +169,7 @@ int weft_work(weft_task_fn *fn, void *arg)
     if (rc == 0) {
         k.loop->users++;
         weft__add(&weft__sched.outside, 1);
-        weft__park(WEFT__WAIT_WORK, (void *)(uintptr_t)fn, NULL, NULL, WEFT_FOREVER);
+        weft__park(w->task, WEFT__WAIT_WORK, (void *)(uintptr_t)fn, NULL, NULL, WEFT_FOREVER);
         weft__sub(&weft__sched.outside, 1);
     }
     weft__exit();
@@ -220,7 +229,7 @@ int weft_process_run(const char *const argv[])
     if (rc < 0)
         uv_close((uv_handle_t *)&c.process, child_closed);
     weft__add(&weft__sched.outside, 1);
-    rc = weft__park(WEFT__WAIT_PROCESS, (void *)(uintptr_t)argv, NULL, NULL, WEFT_FOREVER);
+    rc = weft__park(w->task, WEFT__WAIT_PROCESS, (void *)(uintptr_t)argv, NULL, NULL, WEFT_FOREVER);
     weft__sub(&weft__sched.outside, 1);
     weft__exit();
     return rc;

@@ -8,8 +8,8 @@
 /* What a reason means to the deadlock rule and to cancellation. */
 enum {
     WEFT__WAIT_CANCELABLE = 1, /* a canceled group ends it */
-    WEFT__WAIT_OUTSIDE = 2,    /* something outside the tasks can end it: no deadlock while it lasts */
-    WEFT__WAIT_SCHED = 4,      /* waits for a processor, not for an event */
+    WEFT__WAIT_OUTSIDE = 2, /* something outside the tasks can end it: no deadlock while it lasts */
+    WEFT__WAIT_SCHED = 4,   /* waits for a processor, not for an event */
 };
 
 #define WEFT__WAIT_MAP(XX)                                                                         \
@@ -38,7 +38,7 @@ enum weft__reason {
 #define XX(name, text, flags) WEFT__WAIT_##name,
     WEFT__WAIT_MAP(XX)
 #undef XX
-    WEFT__WAIT_COUNT
+        WEFT__WAIT_COUNT
 };
 
 const char *weft__wait_text(unsigned reason);

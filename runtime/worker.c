@@ -37,7 +37,7 @@ static WEFT__NOINLINE void overflowed(weft__task *t)
 }
 
 /* The context that left has its stack to itself no more. */
-static void arrive(weft__worker *w)
+static inline void arrive(weft__worker *w)
 {
     weft__task *prev = w->prev;
     weft__after *after = w->after;
@@ -45,7 +45,7 @@ static void arrive(weft__worker *w)
     if (!prev)
         return;
     w->prev = NULL;
-    if (weft__unlikely(!weft__stack_intact(&prev->ctx)))
+    if (weft__unlikely(weft__load(&weft__stack_canaries) && !weft__stack_intact(&prev->ctx)))
         overflowed(prev);
     if (w->leave == WEFT__LEAVE_EXIT) {
         weft__task_free(w->p, prev);
@@ -59,7 +59,7 @@ static void arrive(weft__worker *w)
 }
 
 /* Marks t as this worker's. Its last thread may still be leaving its stack. */
-static void begin(weft__worker *w, weft__task *t)
+static inline void begin(weft__worker *w, weft__task *t)
 {
     for (int spins = 0; weft__load_acq(&t->on_cpu); spins++) {
         if (spins < 100)
@@ -70,6 +70,7 @@ static void begin(weft__worker *w, weft__task *t)
     weft__store(&t->on_cpu, 1);
     weft__store(&t->state, WEFT__RUNNING);
     weft__store(&w->task, t);
+    t->worker = w;
 }
 
 /* May cur switch straight to next? If next was begun, that is to be undone by nobody: the worker's
@@ -78,8 +79,8 @@ static bool direct(weft__worker *w, weft__task *cur, weft__task *next)
 {
     uint32_t epoch;
 
-    if (weft__unlikely((next->pin && next->pin != w) ||
-                       (!(next->flags & WEFT__STARTED) && weft__monitor_knows_hogs())))
+    if (weft__unlikely((next->pins && next->worker != w) ||
+                       (weft__monitor_knows_hogs() && weft__lane_wanted(next))))
         return false;
     begin(w, next);
     w->begun = true;
@@ -95,7 +96,7 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
 {
     weft__task *cur = w->task, *next = NULL;
     weft__proc *p = w->p;
-    int saved = weft__errno_get();
+    int saved = *w->errno_at;
 
     if (weft__unlikely(cur->flags & WEFT__LANE))
         weft__lane_leave(cur);
@@ -107,7 +108,7 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
     }
     w->prev = cur;
     w->leave = how;
-    if (weft__likely(how != WEFT__LEAVE_LOST && !cur->pin)) {
+    if (weft__likely(how != WEFT__LEAVE_LOST && !cur->pins)) {
         weft__store(&p->tick, p->tick + 1);
         if (p->tick % FULL_TURN != 0 && !weft__load(&weft__sched.stopping))
             next = weft__runq_pop(&p->runq);
@@ -125,8 +126,9 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
             weft__store(&w->task, NULL);
         weft__ctx_switch(&cur->ctx, &w->ctx, how == WEFT__LEAVE_EXIT);
     }
-    arrive(weft__self());
-    weft__errno_set(saved);
+    w = cur->worker; /* perhaps another thread's */
+    arrive(w);
+    *w->errno_at = saved;
 }
 
 weft__task *weft__worker_arrived(void)
@@ -144,12 +146,13 @@ weft__task *weft__worker_arrived(void)
 void weft_yield(void)
 {
     weft__worker *w = weft__enter("weft_yield");
+    weft__task *t = w->task;
 
     if (w->foreign)
         sched_yield();
     else
         weft__switch_away(w, WEFT__LEAVE_YIELD);
-    weft__exit();
+    weft__exit_as(t);
 }
 
 /* Handing processors over ---------------------------------------------------------------------- */
@@ -162,9 +165,11 @@ weft__worker *weft__enter_slow(const char *call)
     (void)call;
     weft__lock(&w->lk); /* waits for a taker in mid-decision */
     lost = w->lost;
+    if (!lost)
+        weft__store(&w->take, 0);
     weft__unlock(&w->lk);
-    if (lost)
-        weft__switch_away(w, WEFT__LEAVE_LOST);
+    /* Not taken from, but asked: the time slice is used up. */
+    weft__switch_away(w, lost ? WEFT__LEAVE_LOST : WEFT__LEAVE_YIELD);
     return weft__self();
 }
 
@@ -187,7 +192,7 @@ weft__worker *weft__spare_get(void)
     w = weft__sched.spares;
     if (w) {
         weft__sched.spares = w->next;
-        weft__sched.nspares--;
+        weft__store(&weft__sched.nspares, weft__sched.nspares - 1);
     }
     weft__unlock(&weft__sched.lock);
     if (w || weft__load(&weft__sched.stopping))
@@ -202,7 +207,7 @@ static void spare_put(weft__worker *w)
     weft__lock(&weft__sched.lock);
     w->next = weft__sched.spares;
     weft__sched.spares = w;
-    weft__sched.nspares++;
+    weft__store(&weft__sched.nspares, weft__sched.nspares + 1);
     weft__unlock(&weft__sched.lock);
 }
 
@@ -216,10 +221,11 @@ void weft__blocking_detach(weft__worker *w)
         return;
     weft__lock(&w->lk);
     w->lost = 1;
-    w->p = NULL;
+    weft__store(&w->p, NULL);
     weft__store(&w->take, 1);
     weft__unlock(&w->lk);
     weft__add(&weft__sched.nlost, 1);
+    weft__add(&weft__sched.taken, 1);
     weft__store_rel(&w->task->state, WEFT__LOST);
     weft__proc_give(p, spare);
 }
@@ -242,14 +248,24 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     weft__wake_one();
 }
 
-/* The processor goes where t is tied to. */
+/* The processor goes where t is tied to. That thread may still have one of its own, which it is
+ * about to give away since t left it. */
 static void give_to_pinned(weft__worker *w, weft__task *t)
 {
+    weft__worker *to = t->worker;
     weft__proc *p = w->p;
 
-    w->p = NULL;
-    t->pin->picked = t;
-    weft__proc_give(p, t->pin);
+    for (int spins = 0; weft__load_acq(&to->p); spins++) {
+        if (weft__load(&weft__sched.stopping))
+            return;
+        if (spins < 100)
+            weft__pause();
+        else
+            sched_yield();
+    }
+    weft__store_rel(&w->p, NULL);
+    to->picked = t;
+    weft__proc_give(p, to);
 }
 
 /* The task tied to this thread waits: others may have the processor meanwhile. */
@@ -262,14 +278,15 @@ static void give_while_pinned(weft__worker *w)
         spare = weft__worker_new();
     if (!spare)
         return;
-    w->p = NULL;
+    weft__store_rel(&w->p, NULL);
     weft__proc_give(p, spare);
 }
 
-/* False at the end. */
-static bool wait_for_processor(weft__worker *w)
+/* fresh: w is in the hands of whoever made it, who gives it a processor or puts it among the
+ * spares. False at the end. */
+static bool wait_for_processor(weft__worker *w, bool fresh)
 {
-    if (!weft__load(&w->pinned))
+    if (!fresh && !weft__load(&w->pinned))
         spare_put(w);
     while (!weft__load_acq(&w->p)) {
         if (weft__load_acq(&weft__sched.stopping))
@@ -361,10 +378,7 @@ static bool work_anywhere(void)
     if (weft__global_len() > 0)
         return true;
     for (int i = 0; i < weft__sched.nprocs; i++) {
-        const weft__runq *q = &weft__sched.procs[i].runq;
-
-        if (weft__load_acq(&q->head) != weft__load_acq(&q->tail) ||
-            (weft__load(&q->next) && weft__load(&q->next_stale)))
+        if (weft__runq_stealable(&weft__sched.procs[i].runq))
             return true;
     }
     return false;
@@ -562,11 +576,12 @@ static void step(weft__worker *w)
         t = find_work(w);
     if (!t)
         return;
-    if (weft__unlikely(t->pin && t->pin != w)) {
+    if (weft__unlikely(t->pins && t->worker != w)) {
         give_to_pinned(w, t);
         return;
     }
-    if (weft__unlikely(!w->begun && !(t->flags & WEFT__STARTED) && !weft__lane_admit(t)))
+    if (weft__unlikely(!w->begun && weft__monitor_knows_hogs() && weft__lane_wanted(t) &&
+                       !weft__lane_admit(t)))
         return;
     run(w, t);
 }
@@ -574,23 +589,24 @@ static void step(weft__worker *w)
 static void *worker_main(void *arg)
 {
     weft__worker *w = arg;
+    bool fresh = true;
 
     weft__self_set(w);
+    w->errno_at = weft__errno_at();
     weft__ctx_thread(&w->ctx);
     weft__thread_setup(w);
     weft__store(&w->in_rt, 1);
     while (!weft__load_acq(&weft__sched.stopping)) {
         if (weft__load_acq(&w->p))
             step(w);
-        else if (!wait_for_processor(w))
+        else if (!wait_for_processor(w, fresh))
             break;
+        fresh = false;
     }
     weft__thread_teardown(w);
     weft__self_set(NULL);
     if (weft__xchg(&w->end, WEFT__GONE) == WEFT__ABANDONED)
         weft__free(w);
-    else
-        weft__done_kick();
     return NULL;
 }
 
@@ -605,7 +621,8 @@ weft__worker *weft__worker_new(void)
     w->fd_syscall = -1;
     w->in_rt = 1;
     weft__lock(&weft__sched.lock);
-    w->id = ++weft__sched.nthreads;
+    w->id = weft__sched.nthreads + 1;
+    weft__store(&weft__sched.nthreads, w->id);
     w->random = (weft__sched.chaos ? weft__sched.chaos : (uint64_t)weft__ticks()) * 2654435761u +
                 w->id * UINT64_C(0x9e3779b97f4a7c15);
     w->all = weft__sched.all;

@@ -33,6 +33,19 @@ __attribute__((noinline)) static void outer(void)
     mid();
 }
 
+/* Shrink-wrapping puts the test of the inlined function before all else. */
+__attribute__((always_inline)) static inline void leaf_if(const int *n)
+{
+    if (*n > 0)
+        printf("# never %d\n", *n);
+}
+
+enum { GUARDED_START = __LINE__ + 1 };
+__attribute__((noinline)) static void guarded(const int *n)
+{
+    leaf_if(n);
+}
+
 static bool is_frame(const struct weft__frame *f, const char *function, int line)
 {
     const char *base = f->file == NULL ? NULL : strrchr(f->file, '/');
@@ -57,6 +70,17 @@ TEST(inlined_functions_have_their_own_lines)
     CHECK(s->frames[2].start_line == OUTER_START);
     CHECK(s->frames[2].entry == (uintptr_t)outer);
     CHECK(weft__symbolize((uintptr_t)leaf_pc - 1) == s);
+    return true;
+}
+
+TEST(function_not_begun_is_in_no_inlined_one)
+{
+    const struct weft__symbol *s = weft__symbolize((uintptr_t)guarded);
+
+    guarded(&(int){0});
+    CHECK(s->n == 1 && s->frames[0].entry == (uintptr_t)guarded);
+    CHECK(strcmp(s->frames[0].function, "guarded") == 0);
+    CHECK(s->frames[0].line == GUARDED_START || s->frames[0].line == GUARDED_START + 1);
     return true;
 }
 
@@ -149,6 +173,7 @@ TEST(main_binary_is_the_first_mapping)
 int main(void)
 {
     RUN(inlined_functions_have_their_own_lines);
+    RUN(function_not_begun_is_in_no_inlined_one);
     RUN(library_without_debug_info_has_names);
     RUN(libc_has_names);
     RUN(unmapped_address_is_a_number);

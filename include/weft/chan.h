@@ -51,22 +51,40 @@ static inline int weft_chan_recv(weft_chan *c, void *elem)
 #define WEFT__INLINE static inline __attribute__((unused))
 
 /* The one macro of this header: a channel type `name` that carries values of type T. */
-#define WEFT_CHAN_TYPE(name, T)                                                          \
-    typedef struct name name;                                                            \
-    WEFT__INLINE weft_chan *name##_raw(name *c) { return (weft_chan *)c; }                 \
-    WEFT__INLINE name *name##_new(size_t cap) { return (name *)weft_chan_new(sizeof(T), cap); } \
-    WEFT__INLINE void name##_free(name *c) { weft_chan_free(name##_raw(c)); }              \
-    WEFT__INLINE void name##_close(name *c) { weft_chan_close(name##_raw(c)); }            \
-    WEFT__INLINE int name##_send(name *c, T v) { return weft_chan_send(name##_raw(c), &v); } \
-    WEFT__INLINE int name##_recv(name *c, T *v) { return weft_chan_recv(name##_raw(c), v); } \
-    WEFT__INLINE int name##_send_until(name *c, T v, weft_time deadline)                   \
-    {                                                                                    \
-        return weft_chan_send_until(name##_raw(c), &v, deadline);                        \
-    }                                                                                    \
-    WEFT__INLINE int name##_recv_until(name *c, T *v, weft_time deadline)                  \
-    {                                                                                    \
-        return weft_chan_recv_until(name##_raw(c), v, deadline);                         \
-    }                                                                                    \
+#define WEFT_CHAN_TYPE(name, T)                                                                    \
+    typedef struct name name;                                                                      \
+    WEFT__INLINE weft_chan *name##_raw(name *c)                                                    \
+    {                                                                                              \
+        return (weft_chan *)c;                                                                     \
+    }                                                                                              \
+    WEFT__INLINE name *name##_new(size_t cap)                                                      \
+    {                                                                                              \
+        return (name *)weft_chan_new(sizeof(T), cap);                                              \
+    }                                                                                              \
+    WEFT__INLINE void name##_free(name *c)                                                         \
+    {                                                                                              \
+        weft_chan_free(name##_raw(c));                                                             \
+    }                                                                                              \
+    WEFT__INLINE void name##_close(name *c)                                                        \
+    {                                                                                              \
+        weft_chan_close(name##_raw(c));                                                            \
+    }                                                                                              \
+    WEFT__INLINE int name##_send(name *c, T v)                                                     \
+    {                                                                                              \
+        return weft_chan_send(name##_raw(c), &v);                                                  \
+    }                                                                                              \
+    WEFT__INLINE int name##_recv(name *c, T *v)                                                    \
+    {                                                                                              \
+        return weft_chan_recv(name##_raw(c), v);                                                   \
+    }                                                                                              \
+    WEFT__INLINE int name##_send_until(name *c, T v, weft_time deadline)                           \
+    {                                                                                              \
+        return weft_chan_send_until(name##_raw(c), &v, deadline);                                  \
+    }                                                                                              \
+    WEFT__INLINE int name##_recv_until(name *c, T *v, weft_time deadline)                          \
+    {                                                                                              \
+        return weft_chan_recv_until(name##_raw(c), v, deadline);                                   \
+    }                                                                                              \
     struct name
 
 #ifdef __cplusplus

@@ -18,13 +18,13 @@ extern "C" {
 #endif
 
 /* name, code, text */
-#define WEFT_ERROR_MAP(XX)                                                     \
-    XX(ECLOSED, -10001, "closed")                  /* chan, listener or conn */ \
-    XX(ETIMEDOUT, -ETIMEDOUT, "deadline exceeded") \
-    XX(ECANCELED, -ECANCELED, "canceled")          \
-    XX(EINVAL, -EINVAL, "invalid argument")        \
-    XX(ENOMEM, -ENOMEM, "out of memory")           \
-    XX(EAGAIN, -EAGAIN, "limit reached")           \
+#define WEFT_ERROR_MAP(XX)                                                                         \
+    XX(ECLOSED, -10001, "closed") /* chan, listener or conn */                                     \
+    XX(ETIMEDOUT, -ETIMEDOUT, "deadline exceeded")                                                 \
+    XX(ECANCELED, -ECANCELED, "canceled")                                                          \
+    XX(EINVAL, -EINVAL, "invalid argument")                                                        \
+    XX(ENOMEM, -ENOMEM, "out of memory")                                                           \
+    XX(EAGAIN, -EAGAIN, "limit reached")                                                           \
     XX(ENOSYS, -ENOSYS, "not available here")
 
 enum weft_error {

@@ -40,8 +40,9 @@ static inline weft_case weft_on_send(weft_chan *c, const void *elem)
 }
 
 /* Waits until one case can run and runs it. The index of the case that ran; WEFT_ETIMEDOUT at the
- * deadline; WEFT_ECANCELED. WEFT_NOW as the deadline is Go's default clause. A send case on a closed
- * channel is ready, its result WEFT_ECLOSED. n may be 0: that waits for the deadline alone. */
+ * deadline; WEFT_ECANCELED. WEFT_NOW as the deadline is Go's default clause. A send case on a
+ * closed channel is ready, its result WEFT_ECLOSED. n may be 0: that waits for the deadline alone.
+ */
 WEFT_API int weft_select_until(weft_case *cases, int n, weft_time deadline);
 
 static inline int weft_select(weft_case *cases, int n)

@@ -29,7 +29,10 @@ typedef struct weft_mutex {
     uint64_t _owner; /* id of the holding task: dumps and deadlock reports name it */
     void *_site;     /* where it was taken */
 } weft_mutex;
-#define WEFT_MUTEX_INIT {0, 0, {0, 0}, 0, 0}
+#define WEFT_MUTEX_INIT                                                                            \
+    {                                                                                              \
+        0, 0, {0, 0}, 0, 0                                                                         \
+    }
 
 WEFT_API void weft_mutex_lock(weft_mutex *m);
 WEFT_API bool weft_mutex_trylock(weft_mutex *m);
@@ -47,7 +50,10 @@ typedef struct weft_rwmutex {
     uint64_t _owner;
     void *_site;
 } weft_rwmutex;
-#define WEFT_RWMUTEX_INIT {0, 0, {0, 0}, {0, 0}, 0, 0}
+#define WEFT_RWMUTEX_INIT                                                                          \
+    {                                                                                              \
+        0, 0, {0, 0}, {0, 0}, 0, 0                                                                 \
+    }
 
 WEFT_API void weft_rwmutex_lock(weft_rwmutex *m);
 WEFT_API bool weft_rwmutex_trylock(weft_rwmutex *m);
@@ -61,7 +67,13 @@ typedef struct weft_cond {
     uint32_t _pad;
     void *_waiters[2];
 } weft_cond;
-#define WEFT_COND_INIT {0, 0, {0, 0}}
+#define WEFT_COND_INIT                                                                             \
+    {                                                                                              \
+        0, 0,                                                                                      \
+        {                                                                                          \
+            0, 0                                                                                   \
+        }                                                                                          \
+    }
 
 /* 0; WEFT_ETIMEDOUT; WEFT_ECANCELED. m is held again in every case. No spurious wakes. */
 WEFT_API int weft_cond_wait_until(weft_cond *c, weft_mutex *m, weft_time deadline);
@@ -77,7 +89,13 @@ typedef struct weft_once {
     uint32_t _lock;
     void *_waiters[2];
 } weft_once;
-#define WEFT_ONCE_INIT {0, 0, {0, 0}}
+#define WEFT_ONCE_INIT                                                                             \
+    {                                                                                              \
+        0, 0,                                                                                      \
+        {                                                                                          \
+            0, 0                                                                                   \
+        }                                                                                          \
+    }
 
 /* The first caller runs fn(arg), all others wait until it returned. Not cancelable. */
 WEFT_API void weft_once_do(weft_once *o, void (*fn)(void *arg), void *arg);
@@ -90,7 +108,13 @@ typedef struct weft_sema {
     void *_waiters[2];
 } weft_sema;
 /* n units at the start; an all-zero semaphore has none. */
-#define WEFT_SEMA_INIT(n) {0, 0, (n), {0, 0}}
+#define WEFT_SEMA_INIT(n)                                                                          \
+    {                                                                                              \
+        0, 0, (n),                                                                                 \
+        {                                                                                          \
+            0, 0                                                                                   \
+        }                                                                                          \
+    }
 
 /* Takes n units together; n <= 0 panics. 0; WEFT_ETIMEDOUT; WEFT_ECANCELED. */
 WEFT_API int weft_sema_wait_until(weft_sema *s, int64_t n, weft_time deadline);
@@ -107,7 +131,13 @@ typedef struct weft_waitgroup {
     int64_t _count;
     void *_waiters[2];
 } weft_waitgroup;
-#define WEFT_WAITGROUP_INIT {0, 0, 0, {0, 0}}
+#define WEFT_WAITGROUP_INIT                                                                        \
+    {                                                                                              \
+        0, 0, 0,                                                                                   \
+        {                                                                                          \
+            0, 0                                                                                   \
+        }                                                                                          \
+    }
 
 WEFT_API void weft_waitgroup_add(weft_waitgroup *wg, int64_t n); /* panics below zero */
 static inline void weft_waitgroup_done(weft_waitgroup *wg)

@@ -36,13 +36,13 @@ typedef int weft_main_fn(void *arg);
 
 /* How a run differs from the default; all zero is the default. */
 typedef struct weft_run_options {
-    int procs;           /* processors; 0: WEFT_PROCS, else the CPUs this process may use */
-    bool no_handoff;     /* a task that does not yield keeps its processor: with one processor this
-                          * is cooperative, single-threaded running. Without it WEFT_PROCS=1 is NOT
-                          * single-threaded: the thread of a task that was shed runs on beside. */
-    bool no_signals;     /* install no handler: no dump at SIGQUIT, no report of stack overflows */
-    size_t stack_size;   /* usable bytes of a task's stack; 0: 64 KiB */
-    int max_threads;     /* threads that may sit in blocking calls without a processor; 0: 512 */
+    int procs;         /* processors; 0: WEFT_PROCS, else the CPUs this process may use */
+    bool no_handoff;   /* a task that does not yield keeps its processor: with one processor this
+                        * is cooperative, single-threaded running. Without it WEFT_PROCS=1 is NOT
+                        * single-threaded: the thread of a task that was shed runs on beside. */
+    bool no_signals;   /* install no handler: no dump at SIGQUIT, no report of stack overflows */
+    size_t stack_size; /* usable bytes of a task's stack; 0: 64 KiB */
+    int max_threads;   /* threads that may sit in blocking calls without a processor; 0: 512 */
 } weft_run_options;
 
 /* Starts the runtime, runs fn(arg) as the first task (id 1) and returns its result. Tasks still
@@ -61,10 +61,10 @@ typedef struct weft_go_options {
 } weft_go_options;
 WEFT_API void weft_go_with(const weft_go_options *options, weft_task_fn *fn, void *arg);
 
-WEFT_API void weft_yield(void);              /* to the tasks that are runnable now */
-WEFT_API uint64_t weft_task_id(void);        /* of the caller, never reused; the main task is 1 */
+WEFT_API void weft_yield(void);       /* to the tasks that are runnable now */
+WEFT_API uint64_t weft_task_id(void); /* of the caller, never reused; the main task is 1 */
 WEFT_API void weft_task_name(const char *name); /* shown in dumps; copied, cut at 31 bytes */
-WEFT_API int weft_procs(void);               /* processors of this run */
+WEFT_API int weft_procs(void);                  /* processors of this run */
 
 /* Ties the calling task to the OS thread it runs on; calls nest. While it waits that thread serves
  * nobody else. Shown as "locked to thread". A foreign thread is always pinned. */
@@ -101,7 +101,10 @@ typedef struct weft_group {
     struct weft_group *_parent, *_children, *_next, *_prev;
     void *_timer;
 } weft_group;
-#define WEFT_GROUP_INIT {0, 0, 0, 0, 0, {0, 0}, 0, 0, 0, 0, 0}
+#define WEFT_GROUP_INIT                                                                            \
+    {                                                                                              \
+        0, 0, 0, 0, 0, {0, 0}, 0, 0, 0, 0, 0                                                       \
+    }
 
 WEFT_API void weft_group_go(weft_group *g, weft_main_fn *fn, void *arg);
 /* At that instant the group is canceled. A second call moves the deadline. */

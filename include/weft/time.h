@@ -15,9 +15,9 @@ typedef int64_t weft_duration; /* a length of time */
 
 #define WEFT_MICROSECOND ((weft_duration)1000)
 #define WEFT_MILLISECOND (1000 * WEFT_MICROSECOND)
-#define WEFT_SECOND (1000 * WEFT_MILLISECOND)
+#define WEFT_SECOND      (1000 * WEFT_MILLISECOND)
 
-#define WEFT_NOW ((weft_time)0)             /* a deadline long past: do not block */
+#define WEFT_NOW     ((weft_time)0)         /* a deadline long past: do not block */
 #define WEFT_FOREVER ((weft_time)INT64_MAX) /* a deadline that never comes */
 
 WEFT_API weft_time weft_now(void);
