@@ -182,21 +182,21 @@ void weft_group_deadline(weft_group *g, weft_time when)
 
 static void timer_end(weft_group *g)
 {
-    struct deadline *d = g->_timer;
+    struct deadline *d = weft__xchg(&g->_timer, NULL);
 
     if (!d)
         return;
     weft__timer_disarm_wait(&d->timer);
     weft__free(d);
-    g->_timer = NULL;
 }
 
-/* Nothing of the runtime refers to g afterwards. */
+/* Nothing of the runtime refers to g once all that waited for it have returned; the first of them
+ * does the work. */
 static int all_done(weft_group *g)
 {
     timer_end(g);
-    unlink_parent(g);
-    weft__and(&g->_state, ~(uint32_t)LINKED);
+    if (weft__and(&g->_state, ~(uint32_t)LINKED) & LINKED)
+        unlink_parent(g);
     return g->_err;
 }
 
