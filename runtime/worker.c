@@ -105,8 +105,8 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
         weft__runq_push(&p->runq, cur, false);
     } else if (how == WEFT__LEAVE_EXIT) {
         weft__store(&cur->state, WEFT__DEAD);
-        if (weft__unlikely(cur->pin != NULL)) {
-            cur->pin = NULL;
+        if (weft__unlikely(cur->pins)) {
+            weft__store(&cur->pins, 0);
             weft__store(&w->pinned, NULL);
         }
     }
