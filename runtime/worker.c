@@ -234,11 +234,16 @@ void weft__blocking_detach(weft__worker *w)
     weft__proc_give(p, spare);
 }
 
-/* The run is over for w: it ends, or it ended long ago without waiting for w, and stopping is the
- * next run's; hence the order. */
+static bool is_abandoned(weft__worker *w)
+{
+    return weft__load_acq(&w->end) != WEFT__ALIVE;
+}
+
+/* The run is over for w: it ends, or it ended long ago without waiting for w. Then stopping is the
+ * next run's, so it is neither looked at nor, if that was too late, believed. */
 static bool run_is_over(weft__worker *w)
 {
-    return weft__load_acq(&weft__sched.stopping) || weft__load_acq(&w->end) != WEFT__ALIVE;
+    return is_abandoned(w) || weft__load_acq(&weft__sched.stopping) || is_abandoned(w);
 }
 
 /* A task came back from where its processor was taken. It queues for another; the thread becomes a
