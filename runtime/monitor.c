@@ -145,6 +145,8 @@ void weft__lane_leave(weft__task *t)
     weft__task *next;
 
     weft__flag_clear(t, WEFT__LANE);
+    if (weft__load_acq(&t->worker->end) != WEFT__ALIVE)
+        return; /* the slot was an earlier run's */
     weft__lock(&lane.lock);
     lane.used--;
     lane.turned++;

@@ -105,7 +105,7 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
         weft__runq_push(&p->runq, cur, false);
     } else if (how == WEFT__LEAVE_EXIT) {
         weft__store(&cur->state, WEFT__DEAD);
-        if (weft__unlikely(cur->pins > 0)) {
+        if (weft__unlikely(cur->pins)) {
             weft__store(&cur->pins, 0);
             weft__store(&w->pinned, NULL);
         }
@@ -234,11 +234,16 @@ void weft__blocking_detach(weft__worker *w)
     weft__proc_give(p, spare);
 }
 
-/* The run is over for w: it ends, or it ended long ago without waiting for w, and stopping is the
- * next run's; hence the order. */
+static bool is_abandoned(weft__worker *w)
+{
+    return weft__load_acq(&w->end) != WEFT__ALIVE;
+}
+
+/* The run is over for w: it ends, or it ended long ago without waiting for w. Then stopping is the
+ * next run's, so it is neither looked at nor, if that was too late, believed. */
 static bool run_is_over(weft__worker *w)
 {
-    return weft__load_acq(&weft__sched.stopping) || weft__load_acq(&w->end) != WEFT__ALIVE;
+    return is_abandoned(w) || weft__load_acq(&weft__sched.stopping) || is_abandoned(w);
 }
 
 /* A task came back from where its processor was taken. It queues for another; the thread becomes a
