@@ -69,13 +69,20 @@ struct name {
 
 static struct capture *active; /* atomic: where records of the current epoch go */
 
-/* One capture at a time; whoever asks meanwhile gets its result. */
+/* Waits for the capture that is under way. */
+struct asker {
+    struct asker *next;
+    struct capture *c;
+    bool done;
+};
+
+/* One capture at a time; whoever asks meanwhile gets its result. lock guards all, and the refs of
+ * every capture. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t done;
     bool busy;
-    uint64_t generation;
-    struct capture *last;
+    struct asker *askers;
 } captures = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 
 static struct {
@@ -530,33 +537,39 @@ static struct capture *capture_run(weft__task *self)
     return c;
 }
 
+/* The capture is its askers' from here on. Under the lock. */
+static void hand_out(struct capture *c)
+{
+    for (struct asker *a = captures.askers; a; a = a->next) {
+        a->c = c;
+        a->done = true;
+        if (c)
+            c->refs++;
+    }
+    captures.askers = NULL;
+    pthread_cond_broadcast(&captures.done);
+}
+
 static struct capture *capture_shared(weft__task *self)
 {
-    struct capture *c;
-    uint64_t generation;
+    struct asker me = {NULL, NULL, false};
 
     pthread_mutex_lock(&captures.lock);
     if (captures.busy) {
-        generation = captures.generation;
-        while (captures.busy && captures.generation == generation)
+        me.next = captures.askers;
+        captures.askers = &me;
+        while (!me.done)
             pthread_cond_wait(&captures.done, &captures.lock);
     } else {
         captures.busy = true;
         pthread_mutex_unlock(&captures.lock);
-        c = capture_run(self);
+        me.c = capture_run(self);
         pthread_mutex_lock(&captures.lock);
-        if (captures.last && --captures.last->refs == 0)
-            capture_free(captures.last);
-        captures.last = c;
         captures.busy = false;
-        captures.generation++;
-        pthread_cond_broadcast(&captures.done);
+        hand_out(me.c);
     }
-    c = captures.last;
-    if (c)
-        c->refs++;
     pthread_mutex_unlock(&captures.lock);
-    return c;
+    return me.c;
 }
 
 static void capture_release(struct capture *c)
@@ -564,10 +577,6 @@ static void capture_release(struct capture *c)
     bool last;
 
     pthread_mutex_lock(&captures.lock);
-    if (c == captures.last && c->refs == 2 && !captures.busy) {
-        captures.last = NULL; /* nobody asked meanwhile: keep no memory */
-        c->refs--;
-    }
     last = --c->refs == 0;
     pthread_mutex_unlock(&captures.lock);
     if (last)
