@@ -68,6 +68,7 @@ struct name {
 };
 
 static struct capture *active; /* atomic: where records of the current epoch go */
+static uint32_t recorders;     /* atomic: workers that may be using it */
 
 /* Waits for the capture that is under way. */
 struct asker {
@@ -232,10 +233,9 @@ static void publish(struct capture *c, uint32_t slot, struct weft__record *r,
     weft__store_rel(&to->state, state);
 }
 
-/* The workers' duty: t rests, its context is saved, nobody else can run it. */
-static void record(weft__task *t, bool running)
+/* Of a worker in record. */
+static void record_in(struct capture *c, weft__task *t, bool running)
 {
-    struct capture *c = weft__load_acq(&active);
     uint32_t epoch = weft__load_acq(&weft__epoch);
     struct weft__record r;
     struct weft__walk walk;
@@ -258,6 +258,15 @@ static void record(weft__task *t, bool running)
     }
     r.name = name_of(c, t);
     publish(c, t->slot, &r, &walk);
+}
+
+/* The workers' duty: t rests, its context is saved, nobody else can run it. A worker that is held
+ * up in here may find the capture over, but not freed: see capture_run. */
+static void record(weft__task *t, bool running)
+{
+    weft__add_seq(&recorders, 1);
+    record_in(weft__load_acq(&active), t, running);
+    weft__sub(&recorders, 1);
 }
 
 /* Tasks in user code --------------------------------------------------------------------------- */
@@ -531,7 +540,10 @@ static struct capture *capture_run(weft__task *self)
     }
     capture_pending(c, pending, npending);
     free(pending);
-    weft__store_rel(&active, NULL);
+    weft__store_seq(&active, NULL);
+    weft__fence_full(); /* pairs with record's add */
+    while (weft__load_acq(&recorders) > 0)
+        sched_yield();
     for (uint32_t slot = 0; slot < n; slot++)
         c->s.alive += c->s.records[slot].state != WEFT__REC_NONE;
     return c;
