@@ -231,13 +231,18 @@ void weft__blocking_detach(weft__worker *w)
 }
 
 /* A task came back from where its processor was taken. It queues for another; the thread becomes a
- * spare. Its stack is nobody's before anybody can find it. */
+ * spare. Its stack is nobody's before anybody can find it. An abandoned thread's task came back to
+ * nothing: its run is over, and the next one, if it has begun, must not get to see it. */
 static void lost_came_back(weft__worker *w, weft__task *t)
 {
     weft__lock(&w->lk);
     w->lost = 0;
     weft__store(&w->take, 0);
     weft__unlock(&w->lk);
+    if (weft__load_acq(&w->end) == WEFT__ABANDONED) {
+        weft__store_rel(&t->state, WEFT__IDLE);
+        return;
+    }
     weft__store_rel(&t->state, WEFT__RUNNABLE);
     if (weft__load(&weft__sched.stopping))
         return;
@@ -596,7 +601,7 @@ static void *worker_main(void *arg)
     weft__ctx_thread(&w->ctx);
     weft__thread_setup(w);
     weft__store(&w->in_rt, 1);
-    while (!weft__load_acq(&weft__sched.stopping)) {
+    while (!weft__load_acq(&weft__sched.stopping) && weft__load_acq(&w->end) == WEFT__ALIVE) {
         if (weft__load_acq(&w->p))
             step(w);
         else if (!wait_for_processor(w, fresh))
