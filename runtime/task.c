@@ -290,7 +290,7 @@ void weft__tasks_discard(void)
         weft__task *t = weft__tasks_at(i);
         struct slab *s = registry.slabs[i / SLAB];
 
-        if (t->state == WEFT__RUNNING || t->state == WEFT__LOST)
+        if (t->state == WEFT__RUNNING || t->state == WEFT__LOST || (t->flags & WEFT__FOREIGN))
             continue;
         if (t->state != WEFT__IDLE) {
             weft__ctx_drop(&t->ctx);

@@ -162,7 +162,8 @@ weft__worker *weft__enter_slow(const char *call)
     weft__worker *w = weft__self();
     bool lost;
 
-    (void)call;
+    if (w->foreign)
+        return weft__foreign_again(w, call);
     weft__lock(&w->lk); /* waits for a taker in mid-decision */
     lost = w->lost;
     if (!lost)
