@@ -2,6 +2,7 @@
 /* foreign.c - threads of the program that are not ours. The first call that needs it gives such a
  * thread a record of its own; it waits on a futex, and shows in dumps as locked to its thread.
  * The record goes back when the thread ends. While one is registered nothing is a deadlock. */
+#include "local.h"
 #include "observe.h"
 #include "park.h"
 #include "scheduler.h"
@@ -14,16 +15,38 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
-static bool forked; /* in a child that has only the forking thread */
+static bool forked;          /* in a child that has only the forking thread */
+static uint32_t lock;        /* rank GROUP */
+static weft__worker *listed; /* the threads known to this run, by next; guarded by lock */
 
+/* False if w is known to an earlier run only. Under the lock. */
+static bool unlist(const weft__worker *w)
+{
+    for (weft__worker **at = &listed; *at; at = &(*at)->next) {
+        if (*at == w) {
+            *at = w->next;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The thread ends, or calls in a later run than the one it is known to. */
 static void detach(void *arg)
 {
     weft__worker *w = arg;
+    bool current;
 
     if (forked)
         return;
+    if (w->task->locals)
+        weft__locals_end(w->task);
+    weft__lock(&lock);
+    current = unlist(w);
+    weft__unlock(&lock);
     weft__task_foreign_free(w->task);
-    weft__sub(&weft__sched.outside, 1);
+    if (current)
+        weft__sub(&weft__sched.outside, 1);
     weft__self_set(NULL);
     weft__free(w);
 }
@@ -54,6 +77,27 @@ void weft__foreign_leave(void)
         return;
     pthread_setspecific(key, NULL);
     detach(w);
+}
+
+/* The run is over. Threads that are left find out at their next call, by take. */
+void weft__foreign_stop(void)
+{
+    weft__worker *w;
+
+    weft__lock(&lock);
+    while ((w = listed) != NULL) {
+        listed = w->next;
+        weft__store_rel(&w->take, 1);
+    }
+    weft__unlock(&lock);
+}
+
+/* The thread's first call after the end of the run that knew it. */
+weft__worker *weft__foreign_again(weft__worker *w, const char *call)
+{
+    pthread_setspecific(key, NULL);
+    detach(w);
+    return weft__attach(call);
 }
 
 static void stack_bounds(weft__task *t)
@@ -88,6 +132,10 @@ weft__worker *weft__attach(const char *call)
     stack_bounds(w->task);
     w->task->worker = w;
     weft__add(&weft__sched.outside, 1);
+    weft__lock(&lock);
+    w->next = listed;
+    listed = w;
+    weft__unlock(&lock);
     pthread_setspecific(key, w);
     weft__self_set(w);
     return w;

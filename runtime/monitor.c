@@ -290,8 +290,6 @@ static bool thread_allowed(int64_t now)
 {
     if (weft__load(&weft__sched.nspares) > 0)
         return true;
-    if (weft__load(&weft__sched.nthreads) < 16 + 4 * (uint32_t)weft__sched.nprocs)
-        return true;
     if (weft__load(&weft__sched.nthreads) >= (uint32_t)weft__sched.max_threads) {
         if (!weft__sched.capped) {
             weft__store(&weft__sched.capped, true);
@@ -302,6 +300,8 @@ static bool thread_allowed(int64_t now)
         }
         return false;
     }
+    if (weft__load(&weft__sched.nthreads) < 16 + 4 * (uint32_t)weft__sched.nprocs)
+        return true;
     if (now - monitor.last_blocked > 4 * monitor.backoff)
         monitor.backoff = 10 * MS;
     if (now - monitor.last_blocked < monitor.backoff)

@@ -211,6 +211,7 @@ static void tear_down(void)
     while (!workers_stop() && weft__mono() < until)
         usleep(100);
     weft__foreign_leave();
+    weft__foreign_stop();
     weft__signals_stop();
     workers_join();
     weft__lane_clear();

@@ -77,7 +77,7 @@ struct weft__worker {
     bool slow_slice;    /* monitor: its scheduling slice was made long */
     uint32_t end;       /* atomic: enum weft__end; whoever comes second frees the worker */
     weft__task *pinned; /* atomic: the task tied to this thread, or NULL */
-    weft__worker *next; /* spares; guarded by sched.lock */
+    weft__worker *next; /* spares; guarded by sched.lock. Foreign ones: by foreign.c */
     weft__worker *all;  /* every worker ever made in this run */
     pthread_t thread;
     int tid;
@@ -135,6 +135,8 @@ uint64_t weft__random(weft__worker *w);
 weft__worker *weft__attach(const char *call);
 void weft__foreign_init(void);
 void weft__foreign_leave(void);
+void weft__foreign_stop(void);
+weft__worker *weft__foreign_again(weft__worker *w, const char *call);
 void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline);
 void weft__foreign_wake(weft__task *t);
 

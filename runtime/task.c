@@ -291,7 +291,7 @@ void weft__tasks_discard(void)
         struct slab *s = registry.slabs[i / SLAB];
         uint32_t state = weft__load_acq(&t->state);
 
-        if (state == WEFT__RUNNING || state == WEFT__LOST)
+        if (state == WEFT__RUNNING || state == WEFT__LOST || (t->flags & WEFT__FOREIGN))
             continue;
         if (state != WEFT__IDLE) {
             weft__ctx_drop(&t->ctx);

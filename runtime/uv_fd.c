@@ -9,6 +9,9 @@
 
 #include <weft/fd.h>
 
+#include <errno.h>
+#include <poll.h>
+
 struct fd_wait {
     uv_poll_t poll;
     weft__mail mail;
@@ -96,6 +99,25 @@ static void fd_give_up(struct fd_wait *f, weft__proc *p)
     weft__park(t, WEFT__WAIT_WORK, f, post_abandon, &post, WEFT_FOREVER);
 }
 
+/* What poll(2) sees now, for a deadline that has passed: the loop would look too late. */
+static int fd_try(int fd, int events)
+{
+    struct pollfd p = {.fd = fd,
+                       .events = (short)(((events & WEFT_FD_READ) ? POLLIN : 0) |
+                                         ((events & WEFT_FD_WRITE) ? POLLOUT : 0))};
+    int n = poll(&p, 1, 0);
+
+    if (n < 0)
+        return -errno;
+    if (n == 0)
+        return 0;
+    if (p.revents & POLLNVAL)
+        return UV_EBADF;
+    if (p.revents & (POLLERR | POLLHUP))
+        return events;
+    return ((p.revents & POLLIN) ? WEFT_FD_READ : 0) | ((p.revents & POLLOUT) ? WEFT_FD_WRITE : 0);
+}
+
 static int fd_wait(weft__worker *w, int fd, int events, weft_time deadline)
 {
     struct fd_wait f;
@@ -104,6 +126,8 @@ static int fd_wait(weft__worker *w, int fd, int events, weft_time deadline)
 
     if (!p)
         weft__panic("weft: weft_fd_wait called on a thread that is no task");
+    if (deadline <= weft__nanos() && (rc = fd_try(fd, events)) != 0)
+        return rc;
     rc = fd_start(&f, p, fd, events);
     if (rc < 0)
         return rc;

@@ -166,7 +166,8 @@ weft__worker *weft__enter_slow(const char *call)
     weft__worker *w = weft__self();
     bool lost;
 
-    (void)call;
+    if (w->foreign)
+        return weft__foreign_again(w, call);
     weft__lock(&w->lk); /* waits for a taker in mid-decision */
     lost = w->lost;
     if (!lost)
@@ -247,7 +248,8 @@ static bool run_is_over(weft__worker *w)
 }
 
 /* A task came back from where its processor was taken. It queues for another; the thread becomes a
- * spare. Its stack is nobody's before anybody can find it. */
+ * spare. Its stack is nobody's before anybody can find it. An abandoned thread's task came back to
+ * nothing: its run is over, and the next one, if it has begun, must not get to see it. */
 static void lost_came_back(weft__worker *w, weft__task *t)
 {
     weft__lock(&w->lk);

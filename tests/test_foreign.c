@@ -21,15 +21,34 @@ static void join(pthread_t thread)
     weft_blocking(join_in_c, &thread);
 }
 
-static pthread_t start(void *(*fn)(void *), void *arg)
-{
-    pthread_t thread;
+static atomic_int ran, stop, known;
 
-    CHECK_EQ(pthread_create(&thread, NULL, fn, arg), 0);
-    return thread;
+struct body {
+    void *(*fn)(void *);
+    void *arg;
+};
+
+static void *known_thread(void *arg)
+{
+    struct body b = *(struct body *)arg;
+
+    weft_task_id();
+    atomic_fetch_add(&known, 1);
+    return b.fn(b.arg);
 }
 
-static atomic_int ran, stop;
+/* Returns once the runtime knows the thread: before that it could see a deadlock in who waits for
+ * the thread alone. */
+static pthread_t start(void *(*fn)(void *), void *arg)
+{
+    struct body b = {fn, arg};
+    int before = atomic_load(&known);
+    pthread_t thread;
+
+    CHECK_EQ(pthread_create(&thread, NULL, known_thread, &b), 0);
+    wait_for(&known, before + 1);
+    return thread;
+}
 
 static void count(void *arg)
 {

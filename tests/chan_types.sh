@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# chan_types.sh CC INCLUDE - what mixes up channel types does not compile, and the rest does.
+set -euo pipefail
+cc=$1 include=$2 failed=0
+
+compiles() {
+    "$cc" -std=c11 -Wall -Wextra -Werror -I"$include" -fsyntax-only -x c - 2>/dev/null <<END
+#include <weft.h>
+struct job { int id; };
+WEFT_CHAN_TYPE(jobs, struct job);
+WEFT_CHAN_TYPE(ints, int);
+void f(jobs *j, ints *i, struct job *job, int *v);
+void f(jobs *j, ints *i, struct job *job, int *v)
+{
+    (void)j, (void)i, (void)job, (void)v;
+    $1
+}
+END
+}
+
+accept() { compiles "$1" || { echo "does not compile: $1" && failed=1; }; }
+refuse() { ! compiles "$1" || { echo "compiles: $1" && failed=1; }; }
+
+accept 'jobs_send(j, *job);'
+accept 'jobs_recv(j, job);'
+accept 'ints_send(i, 1); ints_recv(i, v); ints_recv(i, NULL);'
+accept 'ints_send_until(i, 1, WEFT_NOW); ints_recv_until(i, v, WEFT_NOW);'
+accept 'weft_case k = weft_on_recv(jobs_raw(j), job); (void)k;'
+accept 'weft_chan_send(jobs_raw(j), job);'
+refuse 'jobs_send(i, *job);'
+refuse 'ints_send(j, 1);'
+refuse 'jobs_recv(j, v);'
+refuse 'ints_recv(i, job);'
+refuse 'jobs_send(j, 1);'
+refuse 'ints_send(i, *job);'
+refuse 'ints_send(i, v);'
+refuse 'ints *k = jobs_new(1); (void)k;'
+refuse 'ints_close(j);'
+refuse 'ints_free(j);'
+refuse 'weft_chan_send(j, job);'
+refuse 'weft_on_recv(j, job);'
+[[ $failed -eq 0 ]] && echo "chan types: passed"

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/* test_fd.c - waits on descriptors, the thread pool, child processes. */
+#include "support.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int ends[2];
+
+static void make_pipe(void)
+{
+    CHECK_EQ(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+}
+
+static void fill(int fd)
+{
+    static const char bytes[4096];
+
+    while (write(fd, bytes, sizeof(bytes)) > 0)
+        ;
+}
+
+static void write_byte(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+}
+
+/* ---- descriptors ---- */
+
+TEST(ready_descriptor_is_reported)
+{
+    make_pipe();
+    CHECK_EQ(weft_fd_wait(ends[1], WEFT_FD_WRITE), WEFT_FD_WRITE);
+    write_byte(NULL);
+    CHECK_EQ(weft_fd_wait(ends[0], WEFT_FD_READ), WEFT_FD_READ);
+    CHECK_EQ(weft_fd_wait_until(ends[0], WEFT_FD_READ, weft_after(WEFT_SECOND)), WEFT_FD_READ);
+}
+
+TEST(ready_descriptor_is_reported_by_a_try)
+{
+    make_pipe();
+    CHECK_EQ(weft_fd_wait_until(ends[0], WEFT_FD_READ, WEFT_NOW), WEFT_ETIMEDOUT);
+    CHECK_EQ(weft_fd_wait_until(ends[1], WEFT_FD_WRITE, WEFT_NOW), WEFT_FD_WRITE);
+    write_byte(NULL);
+    CHECK_EQ(weft_fd_wait_until(ends[0], WEFT_FD_READ, WEFT_NOW), WEFT_FD_READ);
+}
+
+TEST(reader_waits_for_the_writer)
+{
+    char byte;
+
+    make_pipe();
+    for (int i = 0; i < 200; i++) {
+        weft_go(write_byte, NULL);
+        CHECK_EQ(weft_fd_wait(ends[0], WEFT_FD_READ), WEFT_FD_READ);
+        CHECK_EQ(read(ends[0], &byte, 1), 1);
+    }
+}
+
+static void empty(void *arg)
+{
+    static char bytes[1 << 20];
+
+    (void)arg;
+    CHECK(read(ends[0], bytes, sizeof(bytes)) > 0);
+}
+
+TEST(writer_waits_for_the_reader)
+{
+    make_pipe();
+    fill(ends[1]);
+    CHECK_EQ(weft_fd_wait_until(ends[1], WEFT_FD_WRITE, WEFT_NOW), WEFT_ETIMEDOUT);
+    weft_go(empty, NULL);
+    CHECK_EQ(weft_fd_wait(ends[1], WEFT_FD_WRITE), WEFT_FD_WRITE);
+}
+
+TEST(socket_may_be_ready_for_both)
+{
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    CHECK_EQ(weft_fd_wait(ends[0], WEFT_FD_READ | WEFT_FD_WRITE), WEFT_FD_WRITE);
+    write_byte(NULL);
+    CHECK_EQ(weft_fd_wait(ends[0], WEFT_FD_READ | WEFT_FD_WRITE), WEFT_FD_READ | WEFT_FD_WRITE);
+}
+
+static void close_writer(void *arg)
+{
+    (void)arg;
+    close(ends[1]);
+}
+
+TEST(closed_peer_makes_readable)
+{
+    char byte;
+
+    make_pipe();
+    weft_go(close_writer, NULL);
+    CHECK(weft_fd_wait(ends[0], WEFT_FD_READ) > 0);
+    CHECK_EQ(read(ends[0], &byte, 1), 0);
+}
+
+TEST(wait_ends_at_its_deadline_and_the_descriptor_is_free_again)
+{
+    make_pipe();
+    for (int i = 0; i < 100; i++) {
+        weft_time end = weft_after(i * 10000);
+
+        CHECK_EQ(weft_fd_wait_until(ends[0], WEFT_FD_READ, end), WEFT_ETIMEDOUT);
+        CHECK(weft_now() >= end);
+    }
+    write_byte(NULL);
+    CHECK_EQ(weft_fd_wait(ends[0], WEFT_FD_READ), WEFT_FD_READ);
+    close(ends[0]);
+    close(ends[1]);
+    make_pipe();
+    weft_go(write_byte, NULL);
+    CHECK_EQ(weft_fd_wait(ends[0], WEFT_FD_READ), WEFT_FD_READ);
+}
+
+static int wait_result(void *arg)
+{
+    (void)arg;
+    return weft_fd_wait(ends[0], WEFT_FD_READ);
+}
+
+TEST(canceled_wait_returns)
+{
+    make_pipe();
+    for (int i = 0; i < 100; i++) {
+        weft_group g = WEFT_GROUP_INIT;
+
+        weft_group_go(&g, wait_result, NULL);
+        for (int j = 0; j < i % 5; j++)
+            weft_yield();
+        weft_group_cancel(&g);
+        CHECK_EQ(weft_group_wait(&g), WEFT_ECANCELED);
+    }
+    write_byte(NULL);
+    CHECK_EQ(weft_fd_wait(ends[0], WEFT_FD_READ), WEFT_FD_READ);
+}
+
+TEST(what_cannot_be_waited_for_is_refused)
+{
+    int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+    make_pipe();
+    CHECK_EQ(weft_fd_wait(-1, WEFT_FD_READ), WEFT_EINVAL);
+    CHECK_EQ(weft_fd_wait(ends[0], 0), WEFT_EINVAL);
+    CHECK_EQ(weft_fd_wait(ends[0], 4), WEFT_EINVAL);
+    CHECK_EQ(weft_fd_wait(12345, WEFT_FD_READ), -EBADF);
+    CHECK_EQ(weft_fd_wait(file, WEFT_FD_READ), -EPERM);
+}
+
+struct pair {
+    int fd[2];
+    atomic_int *done;
+};
+
+static void bounce(void *arg)
+{
+    struct pair *p = arg;
+    char byte;
+
+    for (int i = 0; i < 100; i++) {
+        CHECK(weft_fd_wait(p->fd[0], WEFT_FD_READ) > 0);
+        CHECK_EQ(read(p->fd[0], &byte, 1), 1);
+        CHECK_EQ(write(p->fd[0], &byte, 1), 1);
+    }
+    atomic_fetch_add(p->done, 1);
+}
+
+static void serve(void *arg)
+{
+    struct pair *p = arg;
+    char byte = 'x';
+
+    for (int i = 0; i < 100; i++) {
+        CHECK_EQ(write(p->fd[1], &byte, 1), 1);
+        CHECK(weft_fd_wait(p->fd[1], WEFT_FD_READ) > 0);
+        CHECK_EQ(read(p->fd[1], &byte, 1), 1);
+    }
+    atomic_fetch_add(p->done, 1);
+}
+
+TEST(many_tasks_talk_over_sockets)
+{
+    enum { N = 20 };
+    static struct pair p[N];
+    static atomic_int done;
+
+    for (int i = 0; i < N; i++) {
+        CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p[i].fd), 0);
+        p[i].done = &done;
+        weft_go(bounce, &p[i]);
+        weft_go(serve, &p[i]);
+    }
+    wait_for(&done, 2 * N);
+}
+
+/* ---- the thread pool ---- */
+
+static atomic_int worked;
+
+static void work(void *arg)
+{
+    CHECK((int)syscall(SYS_gettid) != *(int *)arg);
+    atomic_fetch_add(&worked, 1);
+}
+
+static void work_a_while(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 20; i++) {
+        int mine = (int)syscall(SYS_gettid), before;
+
+        CHECK_EQ(weft_work(work, &mine), 0);
+        before = atomic_load(&worked);
+        CHECK(before > i);
+    }
+}
+
+TEST(work_is_done_elsewhere_and_waited_for)
+{
+    work_a_while(NULL);
+    CHECK_EQ(atomic_load(&worked), 20);
+}
+
+TEST(many_tasks_have_work_done)
+{
+    go_many(20, work_a_while, NULL);
+    wait_for(&worked, 400);
+}
+
+/* ---- child processes ---- */
+
+TEST(status_of_a_child_is_returned)
+{
+    CHECK_EQ(weft_process_run((const char *[]){"true", NULL}), 0);
+    CHECK_EQ(weft_process_run((const char *[]){"sh", "-c", "exit 7", NULL}), 7);
+    CHECK_EQ(weft_process_run((const char *[]){"sh", "-c", "exit \"$1\"", "sh", "9", NULL}), 9);
+}
+
+TEST(child_ended_by_a_signal_is_128_and_the_signal)
+{
+    CHECK_EQ(weft_process_run((const char *[]){"sh", "-c", "kill -TERM $$", NULL}), 128 + SIGTERM);
+    CHECK_EQ(weft_process_run((const char *[]){"sh", "-c", "kill -KILL $$", NULL}), 128 + SIGKILL);
+}
+
+TEST(program_that_is_not_there_is_enoent)
+{
+    CHECK_EQ(weft_process_run((const char *[]){"/no/such/program", NULL}), -ENOENT);
+    CHECK_EQ(weft_process_run((const char *[]){"/no/such/program", NULL}), -ENOENT);
+    CHECK_EQ(weft_process_run((const char *[]){"true", NULL}), 0);
+}
+
+static void run_children(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(weft_process_run((const char *[]){"sh", "-c", "exit 3", NULL}), 3);
+    atomic_fetch_add(&worked, 1);
+}
+
+TEST(many_tasks_run_children)
+{
+    go_many(8, run_children, NULL);
+    wait_for(&worked, 8);
+}

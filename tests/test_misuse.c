@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+/* test_misuse.c - the ends that misuse, deadlock and faults come to: Go's words, a dump, status 2.
+ */
+#include "support.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* ---- misuse panics in Go's words ---- */
+
+TEST_DIES(close_of_nil_channel_panics, 2, "panic: close of nil channel\n\ngoroutine 1 [running]:\n")
+{
+    weft_chan_close(NULL);
+}
+
+TEST_DIES(close_of_closed_channel_panics, 2, "panic: close of closed channel\n\ngoroutine 1 [run")
+{
+    weft_chan *c = weft_chan_new(0, 0);
+
+    weft_chan_close(c);
+    weft_chan_close(c);
+}
+
+TEST_DIES(channel_too_large_panics, 2, "panic: makechan: size out of range")
+{
+    weft_chan_new(SIZE_MAX / 2, 3);
+}
+
+TEST_DIES(select_of_too_many_cases_panics, 2, "panic: weft: select of -1 cases")
+{
+    weft_select(NULL, -1);
+}
+
+static void recv_from(void *c)
+{
+    weft_chan_recv(c, NULL);
+}
+
+TEST_DIES(free_of_a_channel_with_waiters_panics, 2, "panic: weft: free of channel")
+{
+    weft_chan *c = weft_chan_new(0, 0);
+
+    weft_go(recv_from, c);
+    wait_for_dump("[chan receive]");
+    weft_chan_free(c);
+}
+
+TEST_DIES(unlock_of_unlocked_mutex_is_fatal, 2, "fatal error: sync: unlock of unlocked mutex")
+{
+    weft_mutex m = WEFT_MUTEX_INIT;
+
+    weft_mutex_lock(&m);
+    weft_mutex_unlock(&m);
+    weft_mutex_unlock(&m);
+}
+
+TEST_DIES(assert_held_of_a_free_mutex_panics, 2, "is not held by the caller")
+{
+    weft_mutex m = WEFT_MUTEX_INIT;
+
+    weft_mutex_assert_held(&m);
+}
+
+static void assert_held(void *m)
+{
+    weft_mutex_assert_held(m);
+}
+
+TEST_DIES(assert_held_by_another_panics, 2, "is not held by the caller")
+{
+    weft_mutex m = WEFT_MUTEX_INIT;
+
+    weft_mutex_lock(&m);
+    weft_go(assert_held, &m);
+    weft_chan_recv(NULL, NULL);
+}
+
+TEST_DIES(wait_for_a_condition_without_the_mutex_is_fatal, 2, "sync: unlock of unlocked mutex")
+{
+    weft_mutex m = WEFT_MUTEX_INIT;
+    weft_cond c = WEFT_COND_INIT;
+
+    weft_cond_wait(&c, &m);
+}
+
+TEST_DIES(unlock_of_unlocked_rwmutex_is_fatal, 2, "fatal error: sync: Unlock of unlocked RWMutex")
+{
+    weft_rwmutex m = WEFT_RWMUTEX_INIT;
+
+    weft_rwmutex_unlock(&m);
+}
+
+TEST_DIES(unlock_of_a_reader_as_writer_is_fatal, 2, "fatal error: sync: Unlock of unlocked RWMutex")
+{
+    weft_rwmutex m = WEFT_RWMUTEX_INIT;
+
+    weft_rwmutex_read_lock(&m);
+    weft_rwmutex_unlock(&m);
+}
+
+TEST_DIES(read_unlock_of_unlocked_rwmutex_is_fatal, 2, "sync: RUnlock of unlocked RWMutex")
+{
+    weft_rwmutex m = WEFT_RWMUTEX_INIT;
+
+    weft_rwmutex_read_unlock(&m);
+}
+
+TEST_DIES(read_unlock_of_a_writer_is_fatal, 2, "sync: RUnlock of unlocked RWMutex")
+{
+    weft_rwmutex m = WEFT_RWMUTEX_INIT;
+
+    weft_rwmutex_lock(&m);
+    weft_rwmutex_read_unlock(&m);
+}
+
+TEST_DIES(waitgroup_below_zero_panics, 2, "panic: sync: negative WaitGroup counter")
+{
+    weft_waitgroup wg = WEFT_WAITGROUP_INIT;
+
+    weft_waitgroup_done(&wg);
+}
+
+TEST_DIES(wait_for_no_units_panics, 2, "panic: weft: weft_sema_wait for 0 units")
+{
+    weft_sema s = WEFT_SEMA_INIT(1);
+
+    weft_sema_wait(&s, 0);
+}
+
+TEST_DIES(add_of_negative_units_panics, 2, "panic: weft: weft_sema_add of -1 units")
+{
+    weft_sema s = WEFT_SEMA_INIT(1);
+
+    weft_sema_add(&s, -1);
+}
+
+TEST_DIES(ticker_without_period_panics, 2, "panic: non-positive interval for NewTicker")
+{
+    weft_ticker_new(0);
+}
+
+TEST_DIES(unpin_without_pin_panics, 2, "panic: weft: weft_unpin without weft_pin")
+{
+    weft_pin();
+    weft_unpin();
+    weft_unpin();
+}
+
+TEST_DIES(unknown_key_panics, 2, "of a key that weft_local_new did not make")
+{
+    weft_local_get((weft_local){63});
+}
+
+static void do_again(void *once)
+{
+    weft_once_do(once, do_again, once);
+}
+
+TEST_DIES(once_inside_itself_is_a_deadlock, 2, "goroutine 1 [sync.Once.Do]:\n")
+{
+    weft_once o = WEFT_ONCE_INIT;
+
+    weft_once_do(&o, do_again, &o);
+}
+
+/* ---- deadlock ---- */
+
+TEST_DIES(all_asleep_is_a_deadlock, 2,
+          "fatal error: all goroutines are asleep - deadlock!\n\n"
+          "goroutine 1 [chan receive (nil chan)]:\n")
+{
+    weft_chan_recv(NULL, NULL);
+}
+
+static void lock_it(void *m)
+{
+    weft_mutex_lock(m);
+}
+
+TEST_DIES(deadlock_shows_every_task, 2, " [sync.Mutex.Lock]:\n")
+{
+    weft_mutex m = WEFT_MUTEX_INIT;
+
+    weft_mutex_lock(&m);
+    weft_go(lock_it, &m);
+    weft_select(NULL, 0);
+}
+
+static void *live_and_end(void *arg)
+{
+    (void)arg;
+    weft_task_id();
+    return NULL;
+}
+
+TEST_DIES(deadlock_is_seen_after_a_foreign_thread_ended, 2, "all goroutines are asleep")
+{
+    pthread_t thread;
+
+    pthread_create(&thread, NULL, live_and_end, NULL);
+    pthread_join(thread, NULL);
+    weft_chan_recv(NULL, NULL);
+}
+
+static void sleep_and_send(void *c)
+{
+    CHECK_EQ(weft_sleep(50 * WEFT_MILLISECOND), 0);
+    CHECK_EQ(weft_chan_send(c, NULL), 0);
+}
+
+TEST(sleeping_task_is_no_deadlock)
+{
+    weft_chan *c = weft_chan_new(0, 0);
+
+    weft_go(sleep_and_send, c);
+    CHECK_EQ(weft_chan_recv(c, NULL), 0);
+}
+
+TEST(set_timer_is_no_deadlock)
+{
+    weft_timer *t = weft_timer_new();
+
+    weft_timer_start(t, weft_after(50 * WEFT_MILLISECOND));
+    CHECK_EQ(weft_chan_recv(weft_timer_chan(t), NULL), 0);
+    weft_timer_free(t);
+}
+
+static void wait_in_c(void *c)
+{
+    weft_blocking_begin();
+    usleep(50000);
+    weft_blocking_end();
+    CHECK_EQ(weft_chan_send(c, NULL), 0);
+}
+
+TEST(call_into_c_is_no_deadlock)
+{
+    weft_chan *c = weft_chan_new(0, 0);
+
+    weft_go(wait_in_c, c);
+    CHECK_EQ(weft_chan_recv(c, NULL), 0);
+}
+
+static atomic_int known;
+
+static void *wait_and_send(void *c)
+{
+    weft_task_id();
+    atomic_store(&known, 1);
+    usleep(50000);
+    CHECK_EQ(weft_chan_send(c, NULL), 0);
+    return NULL;
+}
+
+TEST(foreign_thread_is_no_deadlock)
+{
+    weft_chan *c = weft_chan_new(0, 0);
+    pthread_t thread;
+
+    pthread_create(&thread, NULL, wait_and_send, c);
+    wait_for(&known, 1);
+    CHECK_EQ(weft_chan_recv(c, NULL), 0);
+    pthread_join(thread, NULL);
+}
+
+static void *wait_and_kill(void *arg)
+{
+    (void)arg;
+    usleep(50000);
+    kill(getpid(), SIGUSR1);
+    return NULL;
+}
+
+TEST(channel_of_signals_is_no_deadlock)
+{
+    weft_chan *c = weft_chan_new(sizeof(int), 1);
+    pthread_t thread;
+
+    CHECK_EQ(weft_signal_start(c, SIGUSR1), 0);
+    pthread_create(&thread, NULL, wait_and_kill, NULL);
+    CHECK_EQ(weft_chan_recv(c, NULL), 0);
+    pthread_join(thread, NULL);
+}
+
+/* ---- faults and signals ---- */
+
+static void touch_nothing(void)
+{
+    volatile char *p = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    p[100] = 1;
+}
+
+static int fault(void *arg)
+{
+    (void)arg;
+    touch_nothing();
+    return 0;
+}
+
+TEST_DIES(wild_access_is_told_as_such, 2, "SIGSEGV: segmentation violation\nPC=0x")
+{
+    touch_nothing();
+}
+
+static void fault_in_a_run(void)
+{
+    weft_run(fault, NULL);
+}
+
+TEST_PLAIN(wild_access_is_no_stack_overflow)
+{
+    static char err[65536];
+
+    CHECK_EQ(in_child(fault_in_a_run, err, sizeof(err)), 2);
+    CHECK_CONTAINS(err, "goroutine 1 [running]:\n");
+    CHECK_CONTAINS(err, "touch_nothing");
+    CHECK(strstr(err, "overflow") == NULL);
+}
+
+TEST_DIES(sigquit_ends_with_a_dump, 2, "SIGQUIT: quit\nPC=0x")
+{
+    kill(getpid(), SIGQUIT);
+    for (;;)
+        weft_yield();
+}
+
+TEST_DIES(dump_at_sigquit_shows_who_waits, 2, "[chan receive (nil chan)]:\n")
+{
+    weft_go(recv_from, NULL);
+    wait_for_dump("[chan receive (nil chan)]");
+    kill(getpid(), SIGQUIT);
+    for (;;)
+        weft_yield();
+}
+
+/* ---- WEFT_TRACEBACK ---- */
+
+static int panic(void *arg)
+{
+    (void)arg;
+    weft_chan_close(NULL);
+    return 0;
+}
+
+static void panic_in_a_run(void)
+{
+    weft_run(panic, NULL);
+}
+
+static int panic_with(const char *name, const char *value, char err[65536])
+{
+    unsetenv("WEFT_TRACEBACK");
+    unsetenv("GOTRACEBACK");
+    setenv(name, value, 1);
+    return in_child(panic_in_a_run, err, 65536);
+}
+
+TEST_PLAIN(traceback_none_is_the_message_alone)
+{
+    static char err[65536];
+
+    CHECK_EQ(panic_with("WEFT_TRACEBACK", "none", err), 2);
+    CHECK_STR(err, "panic: close of nil channel\n\n");
+    CHECK_EQ(panic_with("GOTRACEBACK", "0", err), 2);
+    CHECK_STR(err, "panic: close of nil channel\n\n");
+}
+
+TEST_PLAIN(traceback_crash_aborts_after_the_dump)
+{
+    static char err[65536];
+
+    CHECK_EQ(panic_with("WEFT_TRACEBACK", "crash", err), 128 + SIGABRT);
+    CHECK_CONTAINS(err, "goroutine 1 [running]:\n");
+    CHECK_EQ(panic_with("GOTRACEBACK", "crash", err), 128 + SIGABRT);
+    CHECK_CONTAINS(err, "goroutine 1 [running]:\n");
+}
+
+TEST_PLAIN(weft_traceback_comes_before_gotraceback)
+{
+    static char err[65536];
+
+    setenv("GOTRACEBACK", "crash", 1);
+    setenv("WEFT_TRACEBACK", "all", 1);
+    CHECK_EQ(in_child(panic_in_a_run, err, sizeof(err)), 2);
+    CHECK_CONTAINS(err, "goroutine 1 [running]:\n");
+}
+
+/* Two at once: one report, one end. */
+static void close_nil(void *arg)
+{
+    (void)arg;
+    weft_chan_close(NULL);
+}
+
+TEST_DIES(panics_at_once_end_once, 2, "panic: close of nil channel\n\ngoroutine ")
+{
+    go_many(20, close_nil, NULL);
+    for (;;)
+        weft_yield();
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/* test_stack.c - stacks: guards of each kind, sizes, reuse, and the fallback without membarrier. */
+#include "support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { KB = 1024 };
+
+/* Writes so many bytes of stack, from the far end on; the run's default size is 64 KB. */
+__attribute__((noinline)) static void use_stack(size_t bytes)
+{
+    volatile char *p = __builtin_alloca(bytes);
+
+    for (size_t i = 0; i < bytes; i++)
+        p[i] = 1;
+    p[bytes - 1] = 1;
+}
+
+static void skip_if_instrumented(void)
+{
+    if (under_asan() || under_tsan())
+        SKIP("sanitizers put frames where they like and catch overflows themselves");
+}
+
+/* ---- overflow ---- */
+
+static void overflow(void *arg)
+{
+    weft_task_name("deep");
+    use_stack(68 * KB);
+    weft_yield();
+    (void)arg;
+}
+
+static int run_overflow(void *arg)
+{
+    weft_go(overflow, arg);
+    weft_chan_recv(NULL, NULL);
+    return 0;
+}
+
+static void overflow_with(const char *guard)
+{
+    skip_if_instrumented();
+    setenv("WEFT_GUARD", guard, 1);
+    weft_run(run_overflow, NULL);
+}
+
+TEST_DIES_PLAIN(madvise_guard_catches_an_overflow, 2, "weft: stack of task 2 \"deep\" exceeds")
+{
+    overflow_with("madvise");
+}
+
+TEST_DIES_PLAIN(mprotect_guard_catches_an_overflow, 2, "weft: stack of task 2 \"deep\" exceeds")
+{
+    overflow_with("mprotect");
+}
+
+TEST_DIES_PLAIN(canary_catches_an_overflow, 2, "weft: stack of task 2 \"deep\" exceeds")
+{
+    overflow_with("canary");
+}
+
+TEST_DIES_PLAIN(overflow_is_a_fatal_error_with_size, 2, "exceeds its 65536 bytes")
+{
+    overflow_with("mprotect");
+}
+
+TEST_DIES_PLAIN(overflow_is_called_so, 2, "fatal error: stack overflow\n\ngoroutine ")
+{
+    overflow_with("mprotect");
+}
+
+/* No end to it, and small frames: what a programming error looks like. */
+static volatile int deep;
+
+__attribute__((noinline)) static int recurse(int n)
+{
+    return deep ? recurse(n + 1) + 1 : n;
+}
+
+TEST_DIES(endless_recursion_is_an_overflow, 2, "fatal error: stack overflow")
+{
+    skip_if_instrumented();
+    deep = 1;
+    recurse(0);
+}
+
+/* ---- sizes and reuse ---- */
+
+static atomic_int done;
+
+static void use(void *bytes)
+{
+    use_stack((size_t)bytes);
+    weft_yield();
+    use_stack((size_t)bytes);
+    atomic_fetch_add(&done, 1);
+}
+
+TEST(default_stack_holds_most_of_64_kb)
+{
+    for (int i = 1; i <= 20; i++) {
+        go_many(50, use, (void *)(56 * (size_t)KB));
+        wait_for(&done, 50 * i);
+    }
+}
+
+TEST(task_may_have_a_stack_of_its_own_size)
+{
+    weft_go_options big = {.stack_size = 1000 * KB}, small = {.stack_size = 1};
+
+    for (int i = 1; i <= 20; i++) {
+        weft_go_with(&big, use, (void *)(950 * (size_t)KB));
+        weft_go_with(&small, use, (void *)(size_t)(under_asan() || under_tsan() ? 512 : 4 * KB));
+        weft_go(use, (void *)(50 * (size_t)KB));
+        wait_for(&done, 3 * i);
+    }
+}
+
+static int use_much(void *arg)
+{
+    (void)arg;
+    use_stack(400 * KB);
+    go_many(10, use, (void *)(400 * (size_t)KB));
+    wait_for(&done, 10);
+    return 0;
+}
+
+TEST_PLAIN(run_may_have_stacks_of_another_size)
+{
+    weft_run_options big = {.stack_size = 450 * KB};
+
+    CHECK_EQ(weft_run_with(&big, use_much, NULL), 0);
+    atomic_store(&done, 0);
+    CHECK_EQ(weft_run_with(&big, use_much, NULL), 0);
+}
+
+/* ---- what each kind of guard must not break ---- */
+
+static void ping(void *arg)
+{
+    weft_chan **c = arg;
+
+    while (weft_chan_recv(c[0], NULL) == 0)
+        weft_chan_send(c[1], NULL);
+    atomic_fetch_add(&done, 1);
+}
+
+static int work_a_bit(void *arg)
+{
+    weft_chan *c[2] = {weft_chan_new(0, 0), weft_chan_new(0, 0)};
+    weft_go_options big = {.stack_size = 300 * KB};
+    int before = atomic_load(&done);
+
+    (void)arg;
+    weft_go_with(&big, ping, c);
+    for (int i = 0; i < 100; i++) {
+        weft_go(use, (void *)(40 * (size_t)KB));
+        CHECK_EQ(weft_chan_send(c[0], NULL), 0);
+        CHECK_EQ(weft_chan_recv(c[1], NULL), 0);
+    }
+    weft_chan_close(c[0]);
+    wait_for(&done, before + 101);
+    weft_chan_free(c[0]);
+    weft_chan_free(c[1]);
+    return 0;
+}
+
+static void work_with(const char *name, const char *value)
+{
+    setenv(name, value, 1);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(weft_run(work_a_bit, NULL), 0);
+}
+
+TEST_PLAIN(tasks_run_with_madvise_guards)
+{
+    work_with("WEFT_GUARD", "madvise");
+}
+
+TEST_PLAIN(tasks_run_with_mprotect_guards)
+{
+    work_with("WEFT_GUARD", "mprotect");
+}
+
+TEST_PLAIN(tasks_run_with_canaries)
+{
+    work_with("WEFT_GUARD", "canary");
+}
+
+TEST_PLAIN(tasks_run_without_membarrier)
+{
+    work_with("WEFT_MEMBARRIER", "0");
+}
