@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/* test_blocking.c - blocking calls, hogs and pins: who keeps a processor and who loses it. A test
+ * whose processor is not handed over hangs. */
+#include "support.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { N = 6 }; /* more than processors */
+
+static int holes[N][2];
+static atomic_int begun, ended, stop;
+
+static void make_holes(void)
+{
+    for (int i = 0; i < N; i++)
+        CHECK_EQ(pipe(holes[i]), 0);
+}
+
+static void fill_holes(void)
+{
+    for (int i = 0; i < N; i++)
+        CHECK_EQ(write(holes[i][1], "x", 1), 1);
+}
+
+static void read_hole(void *hole)
+{
+    char byte;
+
+    atomic_fetch_add(&begun, 1);
+    CHECK_EQ(read(((int *)hole)[0], &byte, 1), 1);
+}
+
+static void read_declared(void *hole)
+{
+    weft_blocking(read_hole, hole);
+    atomic_fetch_add(&ended, 1);
+}
+
+static void read_between(void *hole)
+{
+    weft_blocking_begin();
+    read_hole(hole);
+    weft_blocking_end();
+    atomic_fetch_add(&ended, 1);
+}
+
+static void read_undeclared(void *hole)
+{
+    read_hole(hole);
+    atomic_fetch_add(&ended, 1);
+    weft_yield();
+}
+
+static void others_run_beside(weft_task_fn *reader)
+{
+    make_holes();
+    for (int i = 0; i < N; i++)
+        weft_go(reader, holes[i]);
+    wait_for(&begun, N);
+    fill_holes();
+    wait_for(&ended, N);
+}
+
+TEST(declared_call_leaves_its_processor_to_others)
+{
+    others_run_beside(read_declared);
+}
+
+TEST(call_between_begin_and_end_leaves_its_processor)
+{
+    others_run_beside(read_between);
+}
+
+TEST(undeclared_call_loses_its_processor)
+{
+    others_run_beside(read_undeclared);
+}
+
+static void hog(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&begun, 1);
+    while (!atomic_load(&stop))
+        ;
+    atomic_fetch_add(&ended, 1);
+}
+
+TEST(hog_loses_its_processor)
+{
+    go_many(weft_procs() + 1, hog, NULL);
+    wait_for(&begun, weft_procs() + 1);
+    atomic_store(&stop, 1);
+    wait_for(&ended, weft_procs() + 1);
+}
+
+static void count(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&ended, 1);
+}
+
+TEST(tasks_run_on_beside_a_hog)
+{
+    weft_chan *c = weft_chan_new(sizeof(int), 0);
+
+    weft_go(hog, NULL);
+    wait_for(&begun, 1);
+    for (int i = 0; i < 100; i++)
+        weft_go(count, NULL);
+    wait_for(&ended, 100);
+    CHECK_EQ(weft_chan_recv_until(c, NULL, weft_after(WEFT_MILLISECOND)), WEFT_ETIMEDOUT);
+    atomic_store(&stop, 1);
+    wait_for(&ended, 101);
+    weft_chan_free(c);
+}
+
+static void burn(long ns)
+{
+    struct timespec a, b;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
+    do
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
+    while ((b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec < ns);
+}
+
+static void burn_a_while(void *arg)
+{
+    (void)arg;
+    burn(15000000);
+    atomic_fetch_add(&ended, 1);
+}
+
+TEST(known_hogs_all_come_to_their_end)
+{
+    go_many(30, burn_a_while, NULL);
+    wait_for(&ended, 30);
+}
+
+/* ---- without hand-off ---- */
+
+static void note(void *arg)
+{
+    (void)arg;
+    atomic_store(&begun, 1);
+}
+
+static int keep_the_processor(void *arg)
+{
+    (void)arg;
+    weft_go(note, NULL);
+    burn(50000000);
+    CHECK_EQ(atomic_load(&begun), 0);
+    weft_yield();
+    CHECK_EQ(atomic_load(&begun), 1);
+    return 0;
+}
+
+TEST_PLAIN(without_hand_off_one_processor_is_cooperative)
+{
+    weft_run_options options = {.procs = 1, .no_handoff = true};
+
+    CHECK_EQ(weft_run_with(&options, keep_the_processor, NULL), 0);
+}
+
+TEST_PLAIN(hand_off_is_switched_off_by_the_environment)
+{
+    weft_run_options options = {.procs = 1};
+
+    setenv("WEFT_HANDOFF", "0", 1);
+    CHECK_EQ(weft_run_with(&options, keep_the_processor, NULL), 0);
+}
+
+/* ---- pins ---- */
+
+static pid_t tid(void)
+{
+    return (pid_t)syscall(SYS_gettid);
+}
+
+static void stay(void *c)
+{
+    pid_t mine;
+
+    weft_pin();
+    mine = tid();
+    for (int i = 0; i < 100; i++) {
+        if (i % 3 == 0)
+            weft_yield();
+        else if (i % 3 == 1)
+            weft_sleep(1000);
+        else
+            CHECK_EQ(weft_chan_send(c, NULL), 0);
+        CHECK_EQ(tid(), mine);
+    }
+    weft_unpin();
+    weft_yield();
+    atomic_fetch_add(&ended, 1);
+}
+
+static void recv_for_ever(void *c)
+{
+    while (weft_chan_recv(c, NULL) == 0)
+        ;
+}
+
+TEST(pinned_task_stays_on_its_thread)
+{
+    weft_chan *c = weft_chan_new(0, 0);
+
+    go_many(2, recv_for_ever, c);
+    go_many(N, stay, c);
+    wait_for(&ended, N);
+    weft_chan_close(c);
+}
+
+TEST(pins_nest)
+{
+    pid_t mine;
+
+    weft_pin();
+    weft_pin();
+    mine = tid();
+    weft_unpin();
+    for (int i = 0; i < 100; i++) {
+        weft_go(count, NULL);
+        weft_yield();
+        CHECK_EQ(tid(), mine);
+    }
+    weft_unpin();
+    wait_for(&ended, 100);
+}
+
+static void bounce_pinned(void *arg)
+{
+    weft_chan **c = arg;
+
+    weft_pin();
+    while (weft_chan_recv(c[0], NULL) == 0)
+        CHECK_EQ(weft_chan_send(c[1], NULL), 0);
+    atomic_fetch_add(&ended, 1);
+}
+
+TEST(pinned_tasks_talk_to_each_other)
+{
+    weft_chan *c[2] = {weft_chan_new(0, 0), weft_chan_new(0, 0)};
+
+    weft_go(bounce_pinned, c);
+    weft_pin();
+    for (int i = 0; i < 500; i++) {
+        CHECK_EQ(weft_chan_send(c[0], NULL), 0);
+        CHECK_EQ(weft_chan_recv(c[1], NULL), 0);
+    }
+    weft_chan_close(c[0]);
+    wait_for(&ended, 1);
+    weft_unpin();
+}
+
+TEST(pinned_task_may_block)
+{
+    pid_t mine;
+
+    make_holes();
+    fill_holes();
+    weft_pin();
+    mine = tid();
+    for (int i = 0; i < N; i++) {
+        weft_blocking(read_hole, holes[i]);
+        CHECK_EQ(tid(), mine);
+    }
+    weft_unpin();
+}
+
+TEST(pinned_hog_keeps_its_thread)
+{
+    pid_t mine;
+
+    weft_pin();
+    mine = tid();
+    for (int i = 0; i < 3; i++) {
+        weft_go(count, NULL);
+        burn(30000000);
+        CHECK_EQ(tid(), mine);
+        weft_yield();
+        CHECK_EQ(tid(), mine);
+    }
+    weft_unpin();
+    wait_for(&ended, 3);
+}
+
+/* ---- the cap ---- */
+
+static int said;
+
+/* How often the text stands in the file. */
+static int times(int fd, const char *text)
+{
+    static char all[65536];
+    ssize_t n = pread(fd, all, sizeof(all) - 1, 0);
+    int found = 0;
+
+    all[n > 0 ? n : 0] = '\0';
+    for (const char *at = all; (at = strstr(at, text)) != NULL; at++)
+        found++;
+    return found;
+}
+
+/* Waits for the word on stderr, then lets the calls end: the tasks have no processor left. */
+static void *end_the_calls(void *arg)
+{
+    (void)arg;
+    while (times(said, "threads sit in calls or loops without a processor") == 0)
+        usleep(1000);
+    fill_holes();
+    return NULL;
+}
+
+static int block_them_all(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < N; i++)
+        weft_go(read_undeclared, holes[i]);
+    wait_for(&ended, N);
+    return 0;
+}
+
+TEST_PLAIN(cap_on_threads_is_said_once)
+{
+    weft_run_options options = {.procs = 1, .max_threads = 2};
+    pthread_t helper;
+
+    make_holes();
+    said = memfd_create("said", 0);
+    dup2(said, STDERR_FILENO);
+    CHECK_EQ(pthread_create(&helper, NULL, end_the_calls, NULL), 0);
+    CHECK_EQ(weft_run_with(&options, block_them_all, NULL), 0);
+    pthread_join(helper, NULL);
+    CHECK_EQ(times(said, "threads sit in calls or loops without a processor"), 1);
+}

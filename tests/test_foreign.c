@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/* test_foreign.c - threads that are not the runtime's: they start tasks and wait as tasks do. */
+#include "support.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+WEFT_CHAN_TYPE(ints, int);
+
+static void join_in_c(void *thread)
+{
+    CHECK_EQ(pthread_join(*(pthread_t *)thread, NULL), 0);
+}
+
+static void join(pthread_t thread)
+{
+    weft_blocking(join_in_c, &thread);
+}
+
+static pthread_t start(void *(*fn)(void *), void *arg)
+{
+    pthread_t thread;
+
+    CHECK_EQ(pthread_create(&thread, NULL, fn, arg), 0);
+    return thread;
+}
+
+static atomic_int ran, stop;
+
+static void count(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&ran, 1);
+}
+
+static void *start_tasks(void *arg)
+{
+    weft_go_options named = {.name = "of a thread"};
+
+    (void)arg;
+    for (int i = 0; i < 100; i++) {
+        weft_go(count, NULL);
+        weft_go_with(&named, count, NULL);
+    }
+    return NULL;
+}
+
+TEST(thread_starts_tasks)
+{
+    pthread_t thread = start(start_tasks, NULL);
+
+    wait_for(&ran, 200);
+    join(thread);
+}
+
+static void *echo(void *arg)
+{
+    ints **c = arg;
+    int v;
+
+    while (ints_recv(c[0], &v) == 0)
+        CHECK_EQ(ints_send(c[1], v + 1), 0);
+    return NULL;
+}
+
+static void echo_at(size_t cap)
+{
+    ints *c[2] = {ints_new(cap), ints_new(cap)};
+    pthread_t thread = start(echo, c);
+    int v;
+
+    for (int i = 0; i < 1000; i++) {
+        CHECK_EQ(ints_send(c[0], i), 0);
+        CHECK_EQ(ints_recv(c[1], &v), 0);
+        CHECK_EQ(v, i + 1);
+    }
+    ints_close(c[0]);
+    join(thread);
+    ints_free(c[0]);
+    ints_free(c[1]);
+}
+
+TEST(thread_sends_and_receives)
+{
+    echo_at(0);
+    echo_at(1);
+}
+
+static struct {
+    weft_mutex mu; /* guards n and turn */
+    weft_rwmutex rw;
+    weft_cond cond;
+    weft_waitgroup wg;
+    int n, turn;
+} s;
+
+static void add_alone(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 1000; i++) {
+        weft_mutex_lock(&s.mu);
+        weft_rwmutex_lock(&s.rw);
+        s.n++;
+        weft_rwmutex_unlock(&s.rw);
+        weft_mutex_unlock(&s.mu);
+        weft_rwmutex_read_lock(&s.rw);
+        CHECK(s.n > 0);
+        weft_rwmutex_read_unlock(&s.rw);
+    }
+    weft_waitgroup_done(&s.wg);
+}
+
+static void *add_alone_on_a_thread(void *arg)
+{
+    add_alone(arg);
+    return NULL;
+}
+
+TEST(threads_and_tasks_share_locks)
+{
+    pthread_t threads[3];
+
+    weft_waitgroup_add(&s.wg, 6);
+    for (int i = 0; i < 3; i++)
+        threads[i] = start(add_alone_on_a_thread, NULL);
+    go_many(3, add_alone, NULL);
+    CHECK_EQ(weft_waitgroup_wait(&s.wg), 0);
+    CHECK_EQ(s.n, 6000);
+    for (int i = 0; i < 3; i++)
+        join(threads[i]);
+}
+
+static void *take_turns(void *me)
+{
+    weft_mutex_lock(&s.mu);
+    for (int i = 0; i < 200; i++) {
+        while (s.turn != (me != NULL))
+            CHECK_EQ(weft_cond_wait(&s.cond, &s.mu), 0);
+        s.turn = !s.turn;
+        weft_cond_signal(&s.cond);
+    }
+    weft_mutex_unlock(&s.mu);
+    return NULL;
+}
+
+TEST(thread_waits_for_a_condition)
+{
+    pthread_t thread = start(take_turns, &s);
+
+    take_turns(NULL);
+    join(thread);
+    CHECK_EQ(s.turn, 0);
+}
+
+static void *every_deadline(void *arg)
+{
+    weft_chan *c = weft_chan_new(0, 0);
+    weft_case on[] = {weft_on_recv(c, NULL)};
+    weft_sema sema = WEFT_SEMA_INIT(0);
+    weft_time end = weft_after(WEFT_MILLISECOND);
+
+    (void)arg;
+    CHECK_EQ(weft_chan_recv_until(c, NULL, WEFT_NOW), WEFT_ETIMEDOUT);
+    CHECK_EQ(weft_chan_recv_until(c, NULL, end), WEFT_ETIMEDOUT);
+    CHECK(weft_now() >= end);
+    CHECK_EQ(weft_chan_send_until(c, NULL, weft_after(1000)), WEFT_ETIMEDOUT);
+    CHECK_EQ(weft_select_until(on, 1, weft_after(1000)), WEFT_ETIMEDOUT);
+    CHECK_EQ(weft_sema_wait_until(&sema, 1, weft_after(1000)), WEFT_ETIMEDOUT);
+    end = weft_after(WEFT_MILLISECOND);
+    CHECK_EQ(weft_sleep_until(end), 0);
+    CHECK(weft_now() >= end);
+    CHECK_EQ(weft_sleep(-1), 0);
+    weft_yield();
+    weft_chan_free(c);
+    return NULL;
+}
+
+TEST(thread_waits_for_deadlines)
+{
+    join(start(every_deadline, NULL));
+}
+
+static int give_five(void *arg)
+{
+    (void)arg;
+    weft_yield();
+    return 5;
+}
+
+static void *run_a_group(void *arg)
+{
+    weft_group g = WEFT_GROUP_INIT;
+
+    (void)arg;
+    for (int i = 0; i < 10; i++)
+        weft_group_go(&g, give_five, NULL);
+    CHECK_EQ(weft_group_wait(&g), 5);
+    return NULL;
+}
+
+TEST(thread_waits_for_a_group)
+{
+    join(start(run_a_group, NULL));
+}
+
+static _Atomic uint64_t ids[2];
+
+static void *note_ids(void *slot)
+{
+    uint64_t mine = weft_task_id();
+
+    weft_pin();
+    weft_blocking_begin();
+    weft_blocking_end();
+    weft_unpin();
+    weft_yield();
+    CHECK_EQ(weft_task_id(), mine);
+    atomic_store((_Atomic uint64_t *)slot, mine);
+    return NULL;
+}
+
+TEST(thread_has_an_id_of_its_own)
+{
+    join(start(note_ids, &ids[0]));
+    join(start(note_ids, &ids[1]));
+    CHECK(ids[0] > 1 && ids[1] > 1 && ids[0] != ids[1]);
+}
+
+static void *wait_named(void *c)
+{
+    weft_task_name("foreigner");
+    weft_chan_recv(c, NULL);
+    return NULL;
+}
+
+TEST(waiting_thread_is_shown_as_locked_to_thread)
+{
+    weft_chan *c = weft_chan_new(0, 0);
+    pthread_t thread = start(wait_named, c);
+
+    wait_for_dump("foreigner");
+    wait_for_dump("[chan receive, locked to thread]");
+    weft_chan_close(c);
+    join(thread);
+    weft_chan_free(c);
+}
+
+static weft_local key;
+static int value;
+
+static void destroy(void *v)
+{
+    CHECK(v == &value);
+    atomic_fetch_add(&ran, 1);
+}
+
+static void *set_local(void *arg)
+{
+    (void)arg;
+    CHECK(weft_local_get(key) == NULL);
+    weft_local_set(key, &value);
+    return NULL;
+}
+
+static void look_at_local(void *arg)
+{
+    (void)arg;
+    CHECK(weft_local_get(key) == NULL);
+    atomic_fetch_add(&stop, 1);
+}
+
+TEST(values_of_a_thread_end_with_it)
+{
+    CHECK_EQ(weft_local_new(&key, destroy), 0);
+    for (int i = 1; i <= 5; i++) {
+        join(start(set_local, NULL));
+        CHECK_EQ(atomic_load(&ran), i);
+    }
+    go_many(400, look_at_local, NULL);
+    wait_for(&stop, 400);
+}
+
+/* ---- threads and the end of a run ---- */
+
+static pthread_barrier_t phase;
+
+static void *live_through_two_runs(void *arg)
+{
+    uint64_t id = weft_task_id();
+
+    (void)arg;
+    CHECK(id > 1);
+    atomic_store(&ran, 1);
+    pthread_barrier_wait(&phase); /* the first run has ended */
+    pthread_barrier_wait(&phase); /* the second has begun */
+    for (int i = 0; i < 10; i++)
+        weft_go(count, NULL);
+    weft_yield();
+    CHECK(weft_task_id() > 1);
+    return NULL;
+}
+
+static int first_run(void *thread)
+{
+    *(pthread_t *)thread = start(live_through_two_runs, NULL);
+    wait_for(&ran, 1);
+    return 0;
+}
+
+static int second_run(void *thread)
+{
+    pthread_barrier_wait(&phase);
+    wait_for(&ran, 11);
+    join(*(pthread_t *)thread);
+    return 0;
+}
+
+TEST_PLAIN(thread_may_outlive_a_run_and_call_in_the_next)
+{
+    pthread_t thread;
+
+    pthread_barrier_init(&phase, NULL, 2);
+    CHECK_EQ(weft_run(first_run, &thread), 0);
+    pthread_barrier_wait(&phase);
+    CHECK_EQ(weft_run(second_run, &thread), 0);
+    pthread_barrier_destroy(&phase);
+}
+
+static void *call_after_the_run(void *arg)
+{
+    (void)arg;
+    weft_task_id();
+    atomic_store(&ran, 1);
+    pthread_barrier_wait(&phase);
+    weft_yield();
+    return NULL;
+}
+
+static int start_the_caller(void *thread)
+{
+    *(pthread_t *)thread = start(call_after_the_run, NULL);
+    wait_for(&ran, 1);
+    return 0;
+}
+
+TEST_DIES_PLAIN(call_of_a_thread_after_the_run_panics, 2, "weft_yield called outside weft_run")
+{
+    pthread_t thread;
+
+    pthread_barrier_init(&phase, NULL, 2);
+    CHECK_EQ(weft_run(start_the_caller, &thread), 0);
+    pthread_barrier_wait(&phase);
+    pthread_join(thread, NULL);
+}
+
+/* ---- fork ---- */
+
+struct forked {
+    pid_t pid;
+    int status;
+};
+
+static void wait_for_child(void *arg)
+{
+    struct forked *f = arg;
+
+    CHECK_EQ(waitpid(f->pid, &f->status, 0), f->pid);
+}
+
+static void status_of_child(void (*body)(void), int want)
+{
+    struct forked f;
+    int none = 0;
+
+    fflush(NULL);
+    f.pid = fork();
+    CHECK(f.pid >= 0);
+    if (f.pid == 0) {
+        body();
+        _exit(0);
+    }
+    weft_blocking(wait_for_child, &f);
+    CHECK_EQ(WIFSIGNALED(f.status) ? WTERMSIG(f.status) : none, 0);
+    CHECK_EQ(WEXITSTATUS(f.status), want);
+}
+
+static void yield(void)
+{
+    weft_yield();
+}
+
+static void send_null(void)
+{
+    weft_chan_send(NULL, NULL);
+}
+
+static void start_one(void)
+{
+    weft_go(count, NULL);
+}
+
+TEST(forked_child_gets_a_clear_failure)
+{
+    status_of_child(yield, 2);
+    status_of_child(send_null, 2);
+    status_of_child(start_one, 2);
+    weft_yield();
+}
+
+TEST_DIES(forked_child_is_told_why, 3, "weft: weft_yield called in a forked child")
+{
+    status_of_child(yield, 2);
+    _exit(3);
+}
