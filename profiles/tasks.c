@@ -107,6 +107,21 @@ static WEFT__NO_SANITIZE void regs_saved(struct weft__regs *r, const void *sp)
     r->known = true;
 }
 
+static struct weft__regs regs_interrupted(const void *context)
+{
+    const greg_t *g = ((const ucontext_t *)context)->uc_mcontext.gregs;
+
+    return (struct weft__regs){.pc = (uintptr_t)g[REG_RIP],
+                               .sp = (uintptr_t)g[REG_RSP],
+                               .bp = (uintptr_t)g[REG_RBP],
+                               .bx = (uintptr_t)g[REG_RBX],
+                               .r12 = (uintptr_t)g[REG_R12],
+                               .r13 = (uintptr_t)g[REG_R13],
+                               .r14 = (uintptr_t)g[REG_R14],
+                               .r15 = (uintptr_t)g[REG_R15],
+                               .known = true};
+}
+
 /* Every task's stack ends in weft__task_main and weft__ctx_entry; that says nothing. */
 static void drop_entry(struct weft__walk *walk)
 {
@@ -283,16 +298,7 @@ static struct {
 /* async-signal-safe: on the thread that runs t, which is in user code. */
 static WEFT__NO_SANITIZE void interrupted(weft__task *t, void *context)
 {
-    const greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
-    struct weft__regs r = {.pc = (uintptr_t)g[REG_RIP],
-                           .sp = (uintptr_t)g[REG_RSP],
-                           .bp = (uintptr_t)g[REG_RBP],
-                           .bx = (uintptr_t)g[REG_RBX],
-                           .r12 = (uintptr_t)g[REG_R12],
-                           .r13 = (uintptr_t)g[REG_R13],
-                           .r14 = (uintptr_t)g[REG_R14],
-                           .r15 = (uintptr_t)g[REG_R15],
-                           .known = true};
+    struct weft__regs r = regs_interrupted(context);
     uintptr_t lo = t->ctx.lo, hi = t->ctx.hi;
 
     if (weft__load_acq(&directed.wanted) != t || weft__load(&directed.done) || r.sp < lo ||
@@ -451,7 +457,19 @@ static void capture_pending(struct capture *c, uint32_t *slots, size_t n)
     }
 }
 
-static void record_caller(struct capture *c, weft__task *self)
+/* A fault's stack may have grown into the guard: nothing is read there, but its frame begins there.
+ */
+static void walk_fault(struct weft__walk *walk, const weft__task *t, const void *ucontext)
+{
+    struct weft__regs regs = regs_interrupted(ucontext);
+    uintptr_t lo = regs.sp < t->ctx.lo ? t->ctx.lo - weft__stack_guard : t->ctx.lo;
+
+    weft__walk(walk, &regs, lo, t->ctx.hi, (const void *)lo, true);
+    drop_entry(walk);
+}
+
+/* ucontext: where a signal found the caller, or NULL: its context is saved. */
+static void record_caller(struct capture *c, weft__task *self, const void *ucontext)
 {
     struct weft__record r;
     struct weft__walk walk;
@@ -460,7 +478,10 @@ static void record_caller(struct capture *c, weft__task *self)
         return;
     describe(&r, self);
     r.state = WEFT__REC_RUNNING;
-    walk_saved(&walk, self);
+    if (ucontext)
+        walk_fault(&walk, self, ucontext);
+    else
+        walk_saved(&walk, self);
     r.name = name_of(c, self);
     publish(c, self->slot, &r, &walk);
 }
@@ -514,7 +535,7 @@ static struct capture *capture_new(void)
 }
 
 /* self: the calling task with its context saved, or NULL. */
-static struct capture *capture_run(weft__task *self)
+static struct capture *capture_run(weft__task *self, const void *ucontext)
 {
     struct capture *c = capture_new();
     uint32_t n, *pending;
@@ -533,7 +554,7 @@ static struct capture *capture_run(weft__task *self)
         n = (uint32_t)c->cap;
     c->s.n = n;
     pending = malloc((n + 1) * sizeof(*pending));
-    record_caller(c, self);
+    record_caller(c, self, ucontext);
     for (uint32_t slot = 0; slot < n; slot++) {
         if (!capture_slot(c, slot) && pending)
             pending[npending++] = slot;
@@ -562,7 +583,7 @@ static void hand_out(struct capture *c)
     pthread_cond_broadcast(&captures.done);
 }
 
-static struct capture *capture_shared(weft__task *self)
+static struct capture *capture_shared(weft__task *self, const void *ucontext)
 {
     struct asker me = {NULL, NULL, false};
 
@@ -575,7 +596,7 @@ static struct capture *capture_shared(weft__task *self)
     } else {
         captures.busy = true;
         pthread_mutex_unlock(&captures.lock);
-        me.c = capture_run(self);
+        me.c = capture_run(self, ucontext);
         pthread_mutex_lock(&captures.lock);
         captures.busy = false;
         hand_out(me.c);
@@ -601,6 +622,7 @@ struct dump {
     int fd;
     enum weft_dump_form form;
     weft__task *self;
+    const void *ucontext; /* where a signal found self, or NULL */
     int rc;
 };
 
@@ -623,7 +645,7 @@ static int render(const struct weft__snapshot *s, int fd, enum weft_dump_form fo
 static void dump(void *arg)
 {
     struct dump *d = arg;
-    struct capture *c = capture_shared(d->self);
+    struct capture *c = capture_shared(d->self, d->ucontext);
     struct weft__snapshot view;
 
     if (!c) {
@@ -639,7 +661,7 @@ static void dump(void *arg)
 /* In user code from here on: capture and rendering take long, and keep no processor. */
 int weft_dump(int fd, const weft_dump_options *options)
 {
-    struct dump d = {fd, options ? options->form : WEFT_DUMP_TASKS, NULL, 0};
+    struct dump d = {fd, options ? options->form : WEFT_DUMP_TASKS, NULL, NULL, 0};
     weft__worker *w;
 
     if (!weft__load_acq(&weft__sched.running))
@@ -653,13 +675,12 @@ int weft_dump(int fd, const weft_dump_options *options)
     return d.rc;
 }
 
-static void explain(int fd, enum weft__dump_why why)
+static void explain(int fd, const void *ucontext)
 {
     weft__worker *w = weft__self();
-    struct dump d = {fd, WEFT_DUMP_TASKS, w ? w->task : NULL, 0};
+    struct dump d = {fd, WEFT_DUMP_TASKS, w ? w->task : NULL, ucontext, 0};
     void *sp;
 
-    (void)why;
     weft__ctx_call(d.self ? &d.self->ctx.sp : &sp, dump, &d);
 }
 
@@ -681,7 +702,7 @@ const struct weft__hooks weft__hooks = {record, explain, start, stop, interrupte
 /* For tests: a snapshot of its own, and its end. */
 const struct weft__snapshot *weft__snapshot_take(void)
 {
-    struct capture *c = capture_run(NULL);
+    struct capture *c = capture_run(NULL, NULL);
 
     return c ? &c->s : NULL;
 }

@@ -3,6 +3,7 @@
 #include "ctx.h"
 
 #include <string.h>
+#include <ucontext.h>
 #if defined(WEFT__ASAN)
 #include <pthread.h>
 #include <sanitizer/asan_interface.h>
@@ -28,6 +29,17 @@ void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color)
     ctx->fake = NULL;
 #elif defined(WEFT__TSAN)
     ctx->fiber = __tsan_create_fiber(0);
+#endif
+}
+
+uintptr_t weft__ctx_pc(const void *ucontext)
+{
+    const mcontext_t *m = &((const ucontext_t *)ucontext)->uc_mcontext;
+
+#ifdef __x86_64__
+    return (uintptr_t)m->gregs[REG_RIP];
+#else
+    return (uintptr_t)m->pc;
 #endif
 }
 

@@ -49,6 +49,7 @@ static inline void weft__ctx_switch(weft__ctx *from, weft__ctx *to, bool last)
 /* Calls fn(arg) on the caller's stack with the caller's context in *save_sp meanwhile. */
 void weft__ctx_call(void **save_sp, void (*fn)(void *arg), void *arg);
 extern char weft__ctx_entry_resume[]; /* the outermost return address of every task's stack */
+uintptr_t weft__ctx_pc(const void *ucontext); /* where a signal found the thread */
 /* The first thing on a fresh stack. */
 void weft__ctx_started(weft__ctx *self);
 

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+static bool by_signal; /* a signal shows the tasks whatever WEFT_TRACEBACK says, as in Go */
 static uint32_t dying; /* atomic: the first to die speaks, others wait for the end */
 
 static const char *traceback(void)
@@ -77,10 +78,10 @@ static void begin_dying(void)
     alarm(60);
 }
 
-static void die(const char *prefix, enum weft__dump_why why, const char *format,
+static void die(const char *prefix, const void *ucontext, const char *format,
                 va_list ap) WEFT__NORETURN WEFT__PRINTF(3, 0);
 
-static void die(const char *prefix, enum weft__dump_why why, const char *format, va_list ap)
+static void die(const char *prefix, const void *ucontext, const char *format, va_list ap)
 {
     char text[512];
     int n;
@@ -93,8 +94,8 @@ static void die(const char *prefix, enum weft__dump_why why, const char *format,
     text[n++] = '\n';
     text[n++] = '\n';
     say(text, (size_t)n);
-    if (!traceback_none() && weft__load(&weft__sched.running))
-        weft__hooks.explain(STDERR_FILENO, why);
+    if (weft__load(&weft__sched.running) && (by_signal || !traceback_none()))
+        weft__hooks.explain(STDERR_FILENO, ucontext);
     end();
 }
 
@@ -103,7 +104,7 @@ void weft__panic(const char *format, ...)
     va_list ap;
 
     va_start(ap, format);
-    die("panic: ", WEFT__DUMP_PANIC, format, ap);
+    die("panic: ", NULL, format, ap);
 }
 
 void weft__fatal(const char *format, ...)
@@ -111,18 +112,7 @@ void weft__fatal(const char *format, ...)
     va_list ap;
 
     va_start(ap, format);
-    die("fatal error: ", WEFT__DUMP_PANIC, format, ap);
-}
-
-static WEFT__NORETURN void fatal_because(enum weft__dump_why why, const char *format, ...)
-    WEFT__PRINTF(2, 3);
-
-static void fatal_because(enum weft__dump_why why, const char *format, ...)
-{
-    va_list ap;
-
-    va_start(ap, format);
-    die("fatal error: ", why, format, ap);
+    die("fatal error: ", NULL, format, ap);
 }
 
 void weft__assert_failed(const char *what, const char *file, int line)
@@ -132,11 +122,21 @@ void weft__assert_failed(const char *what, const char *file, int line)
 
 void weft__deadlock(void)
 {
-    fatal_because(WEFT__DUMP_DEADLOCK, "all goroutines are asleep - deadlock!");
+    weft__fatal("all goroutines are asleep - deadlock!");
 }
 
-/* address: of the access that hit the guard; 0: found by the canary. */
-void weft__report_overflow(weft__task *t, uintptr_t address)
+static WEFT__NORETURN void die_at(const void *ucontext, const char *prefix, const char *format, ...)
+    WEFT__PRINTF(3, 4);
+
+static void die_at(const void *ucontext, const char *prefix, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    die(prefix, ucontext, format, ap);
+}
+
+void weft__report_overflow(weft__task *t, uintptr_t address, void *ucontext)
 {
     char name[WEFT__NAME_MAX + 1];
 
@@ -147,19 +147,11 @@ void weft__report_overflow(weft__task *t, uintptr_t address)
             (unsigned long long)t->id, name[0] ? " \"" : "", name, name[0] ? "\"" : "",
             (size_t)(t->ctx.hi - t->ctx.lo), (void *)(uintptr_t)t->fn, (unsigned long long)address,
             (unsigned long long)t->ctx.lo, (unsigned long long)t->ctx.hi);
-    weft__fatal("stack overflow");
+    die_at(ucontext, "fatal error: ", "stack overflow");
 }
 
-void weft__signal_death(const char *name, int signo, uintptr_t pc, int code)
+void weft__signal_death(const char *name, uintptr_t pc, int code, void *ucontext)
 {
-    char text[256];
-    int n;
-
-    begin_dying();
-    n = snprintf(text, sizeof(text), "%s\nPC=%#llx m=0 sigcode=%d\n\n", name,
-                 (unsigned long long)pc, code);
-    say(text, (size_t)n);
-    (void)signo;
-    weft__hooks.explain(STDERR_FILENO, WEFT__DUMP_SIGNAL);
-    end();
+    by_signal = true;
+    die_at(ucontext, name, "\nPC=%#llx m=0 sigcode=%d", (unsigned long long)pc, code);
 }

@@ -6,6 +6,7 @@
 #include "base.h"
 
 /* Go's report of a signal that ends the program: name, tasks, status 2. */
-void weft__signal_death(const char *name, int signo, uintptr_t pc, int code) WEFT__NORETURN;
+/* ucontext: of a fault, where the stack is to be walked from; or NULL. */
+void weft__signal_death(const char *name, uintptr_t pc, int code, void *ucontext) WEFT__NORETURN;
 
 #endif

@@ -11,7 +11,9 @@
 typedef struct weft__loop weft__loop;
 
 weft__loop *weft__loop_new(void);
-void weft__loop_free(weft__loop *l); /* closes what is still open in it */
+/* Closes what is still open in it. False, and the loop stays for good, if a call on the thread pool
+ * has not ended by then (real monotonic time). */
+bool weft__loop_free(weft__loop *l, int64_t until);
 /* Runs what is due; waits for it at most timeout_ns (0: not at all, < 0: until woken). */
 void weft__loop_poll(weft__loop *l, int64_t timeout_ns);
 /* Ends a wait in weft__loop_poll, now or the next one. Any thread. */

@@ -12,18 +12,13 @@
 
 #include "task.h"
 
-enum weft__dump_why {
-    WEFT__DUMP_PANIC, /* the caller's stack first, all others */
-    WEFT__DUMP_SIGNAL,
-    WEFT__DUMP_DEADLOCK,
-};
-
 struct weft__hooks {
     /* t is at a safe point: its context is saved, and nobody else can run it. running: it runs at
      * the cut; else it was about to be resumed. On a worker's own stack. */
     void (*record)(weft__task *t, bool running);
-    /* Prints the tasks to fd, the caller's first. Any thread; tasks run on. */
-    void (*explain)(int fd, enum weft__dump_why why);
+    /* Prints the tasks to fd, the caller's first. Any thread; tasks run on. ucontext: where a
+     * signal found the caller's task, or NULL. */
+    void (*explain)(int fd, const void *ucontext);
     void (*start)(void); /* weft_run begins */
     void (*stop)(void);  /* weft_run ends; no worker is left */
     /* Directed capture: in a signal handler on the thread that runs t. */

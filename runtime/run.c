@@ -192,22 +192,28 @@ static void workers_join(void)
     weft__sched.all = weft__sched.spares = NULL;
 }
 
-static void procs_free(void)
+/* False if a call on the thread pool goes on; its loop, and the stack it may use, are left to it.
+ */
+static bool procs_free(int64_t until)
 {
+    bool all = true;
+
     for (int i = 0; i < weft__sched.nprocs; i++) {
         weft__proc *p = &weft__sched.procs[i];
 
         weft__timers_free(&p->timers);
-        weft__loop_free(p->loop);
+        all &= weft__loop_free(p->loop, until);
     }
     weft__free(weft__sched.procs);
     weft__sched.procs = NULL;
     weft__sched.nprocs = 0;
+    return all;
 }
 
 static void tear_down(void)
 {
     int64_t until = weft__mono() + INT64_C(1000000000);
+    bool idle;
 
     weft__monitor_stop();
     while (!workers_stop() && weft__mono() < until)
@@ -217,9 +223,9 @@ static void tear_down(void)
     weft__signals_stop();
     workers_join();
     weft__lane_clear();
-    procs_free(); /* the last events of the loops may make tasks ready */
+    idle = procs_free(until); /* the last events of the loops may make tasks ready */
     weft__global_clear();
-    weft__tasks_discard();
+    weft__tasks_discard(!idle);
     weft__hooks.stop();
     weft__store_rel(&weft__sched.running, false);
 }

@@ -147,7 +147,8 @@ void weft__done_kick(void); /* wakes weft_run's thread */
 
 /* fatal.c */
 void weft__deadlock(void);
-void weft__report_overflow(weft__task *t, uintptr_t address) WEFT__NORETURN;
+/* address and ucontext: of the fault; 0 and NULL: found by the canary. */
+void weft__report_overflow(weft__task *t, uintptr_t address, void *ucontext) WEFT__NORETURN;
 
 /* monitor.c */
 void weft__monitor_start(void);

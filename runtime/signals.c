@@ -40,22 +40,13 @@ static struct {
     int code[SIGNALS];
 } sig;
 
-static uintptr_t context_pc(const ucontext_t *uc)
-{
-#ifdef __x86_64__
-    return (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
-#else
-    return (uintptr_t)uc->uc_mcontext.pc;
-#endif
-}
-
 /* async-signal-safe */
 static void on_signal(int signo, siginfo_t *info, void *uc)
 {
     const struct sigaction *old = &sig.old[signo];
     int saved = errno;
 
-    weft__store(&sig.pc[signo], context_pc(uc));
+    weft__store(&sig.pc[signo], weft__ctx_pc(uc));
     weft__store(&sig.code[signo], info->si_code);
     weft__store_rel(&sig.pending[signo], 1);
     weft__done_kick();
@@ -83,9 +74,9 @@ static void on_fault(int signo, siginfo_t *info, void *uc)
     weft__task *t = info->si_code > 0 ? overflowed((uintptr_t)info->si_addr) : NULL;
 
     if (t)
-        weft__report_overflow(t, (uintptr_t)info->si_addr);
+        weft__report_overflow(t, (uintptr_t)info->si_addr, uc);
     weft__signal_death(signo == SIGBUS ? "SIGBUS: bus error" : "SIGSEGV: segmentation violation",
-                       signo, context_pc(uc), info->si_code);
+                       weft__ctx_pc(uc), info->si_code, uc);
 }
 
 static void on_interrupt(int signo, siginfo_t *info, void *uc)
@@ -208,7 +199,7 @@ void weft__signals_handle(void)
         if (!weft__load(&sig.pending[s]) || !weft__xchg(&sig.pending[s], 0))
             continue;
         if (!deliver(s) && s == SIGQUIT)
-            weft__signal_death("SIGQUIT: quit", s, sig.pc[s], sig.code[s]);
+            weft__signal_death("SIGQUIT: quit", sig.pc[s], sig.code[s], NULL);
     }
 }
 

@@ -282,7 +282,7 @@ void weft__task_ends(weft__task *t, int result)
 
 /* Everything that is not under way any more goes back to the pool; what an abandoned thread still
  * runs is left to it for good. */
-void weft__tasks_discard(void)
+void weft__tasks_discard(bool keep_work)
 {
     registry.pool = NULL;
     registry.npool = 0;
@@ -292,6 +292,8 @@ void weft__tasks_discard(void)
         uint32_t state = weft__load_acq(&t->state);
 
         if (state == WEFT__RUNNING || state == WEFT__LOST || (t->flags & WEFT__FOREIGN))
+            continue;
+        if (keep_work && state == WEFT__PARKED && t->reason == WEFT__WAIT_WORK)
             continue;
         if (state != WEFT__IDLE) {
             weft__ctx_drop(&t->ctx);

@@ -120,8 +120,9 @@ void weft__task_get_name(weft__task *t, char out[WEFT__NAME_MAX + 1]);
 weft__task *weft__task_foreign(void);
 void weft__task_foreign_free(weft__task *t);
 void weft__task_flush(weft__proc *p); /* p's free list goes back to the pool */
-void weft__tasks_discard(void);       /* after the last worker has gone */
-uint32_t weft__tasks_slots(void);     /* slots ever made: 0..n-1 */
+/* After the last worker has gone. keep_work: not those that wait for the thread pool. */
+void weft__tasks_discard(bool keep_work);
+uint32_t weft__tasks_slots(void); /* slots ever made: 0..n-1 */
 weft__task *weft__tasks_at(uint32_t slot);
 size_t weft__tasks_trim(void); /* gives idle stacks back to the kernel; monitor only */
 uint64_t weft__tasks_made(void);

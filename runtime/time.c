@@ -26,15 +26,13 @@ weft_time weft_after(weft_duration d)
 
 int weft_sleep_until(weft_time when)
 {
-    weft__worker *w = weft__enter("weft_sleep");
+    weft__worker *w;
     int rc;
 
-    if (when <= weft__nanos() && !w->foreign && !weft__load(&w->task->canceled)) {
-        weft__switch_away(w, WEFT__LEAVE_YIELD);
-        rc = 0;
-    } else {
-        rc = weft__park(w->task, WEFT__WAIT_SLEEP, NULL, NULL, NULL, when);
-    }
+    if (when <= weft__nanos())
+        weft_yield();
+    w = weft__enter("weft_sleep");
+    rc = weft__park(w->task, WEFT__WAIT_SLEEP, NULL, NULL, NULL, when);
     weft__exit();
     return rc == WEFT_ETIMEDOUT ? 0 : rc;
 }

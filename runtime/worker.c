@@ -33,7 +33,7 @@ uint64_t weft__random(weft__worker *w)
 
 static WEFT__NOINLINE void overflowed(weft__task *t)
 {
-    weft__report_overflow(t, 0);
+    weft__report_overflow(t, 0, NULL);
 }
 
 /* The context that left has its stack to itself no more. */

@@ -58,9 +58,9 @@ lint_places() {
             $(files "include runtime" '*.[ch]' 'runtime/atomic\.h')
         rule "uv_run is called by runtime/uv_* alone" '\buv_run *\(' \
             $(files "$ours" '*.[ch]' 'runtime/uv_.*\.c')
-        rule "no pthread condition variable: park a task, or a thread in worker.c, monitor.c or symbolize.c" \
+        rule "no pthread condition variable: park a task, or a thread in worker.c, monitor.c, symbolize.c or tasks.c" \
             '\bpthread_cond_' \
-            $(files "$ours" '*.[ch]' 'runtime/(worker|monitor|lock)\.c|profiles/symbolize\.c')
+            $(files "$ours" '*.[ch]' 'runtime/(worker|monitor|lock)\.c|profiles/(symbolize|tasks)\.c')
         rule "a task is switched by park.c, worker.c and task.c alone" '\bweft__switch[a-z_]* *\(' \
             $(files "runtime profiles http" '*.c' 'runtime/(ctx|park|worker|task)\.c')
     }
