@@ -289,10 +289,11 @@ void weft__tasks_discard(void)
     for (uint32_t i = registry.nslots; i-- > 0;) {
         weft__task *t = weft__tasks_at(i);
         struct slab *s = registry.slabs[i / SLAB];
+        uint32_t state = weft__load_acq(&t->state); /* an abandoned thread may be coming back */
 
-        if (t->state == WEFT__RUNNING || t->state == WEFT__LOST || (t->flags & WEFT__FOREIGN))
+        if (state == WEFT__RUNNING || state == WEFT__LOST || (t->flags & WEFT__FOREIGN))
             continue;
-        if (t->state != WEFT__IDLE) {
+        if (state != WEFT__IDLE) {
             weft__ctx_drop(&t->ctx);
             weft__locals_drop(t);
             if (t->ticket & 1)
