@@ -68,14 +68,22 @@ struct name {
 };
 
 static struct capture *active; /* atomic: where records of the current epoch go */
+static uint32_t recorders;     /* atomic: workers that may be using it */
 
-/* One capture at a time; whoever asks meanwhile gets its result. */
+/* Waits for the capture that is under way. */
+struct asker {
+    struct asker *next;
+    struct capture *c;
+    bool done;
+};
+
+/* One capture at a time; whoever asks meanwhile gets its result. lock guards all, and the refs of
+ * every capture. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t done;
     bool busy;
-    uint64_t generation;
-    struct capture *last;
+    struct asker *askers;
 } captures = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 
 static struct {
@@ -211,7 +219,6 @@ static void publish(struct capture *c, uint32_t slot, struct weft__record *r,
                     const struct weft__walk *walk)
 {
     struct weft__record *to;
-    uint8_t state = r->state;
 
     if (slot >= c->cap)
         return;
@@ -220,15 +227,15 @@ static void publish(struct capture *c, uint32_t slot, struct weft__record *r,
         r->stack = weft__stacktab_intern(c->s.stacks, walk);
     else
         r->flags |= WEFT__REC_NO_STACK;
-    r->state = WEFT__REC_NONE;
-    *to = *r;
-    weft__store_rel(&to->state, state);
+    memcpy(to, r, offsetof(struct weft__record, state)); /* the dumper reads state meanwhile */
+    to->reason = r->reason;
+    to->flags = r->flags;
+    weft__store_rel(&to->state, r->state);
 }
 
-/* The workers' duty: t rests, its context is saved, nobody else can run it. */
-static void record(weft__task *t, bool running)
+/* Of a worker in record. */
+static void record_in(struct capture *c, weft__task *t, bool running)
 {
-    struct capture *c = weft__load_acq(&active);
     uint32_t epoch = weft__load_acq(&weft__epoch);
     struct weft__record r;
     struct weft__walk walk;
@@ -251,6 +258,15 @@ static void record(weft__task *t, bool running)
     }
     r.name = name_of(c, t);
     publish(c, t->slot, &r, &walk);
+}
+
+/* The workers' duty: t rests, its context is saved, nobody else can run it. A worker that is held
+ * up in here may find the capture over, but not freed: see capture_run. */
+static void record(weft__task *t, bool running)
+{
+    weft__add_seq(&recorders, 1);
+    record_in(weft__load_seq(&active), t, running);
+    weft__sub(&recorders, 1);
 }
 
 /* Tasks in user code --------------------------------------------------------------------------- */
@@ -524,39 +540,48 @@ static struct capture *capture_run(weft__task *self)
     }
     capture_pending(c, pending, npending);
     free(pending);
-    weft__store_rel(&active, NULL);
+    weft__store_seq(&active, NULL);
+    weft__fence_full(); /* pairs with record's add */
+    while (weft__load_acq(&recorders) > 0)
+        sched_yield();
     for (uint32_t slot = 0; slot < n; slot++)
         c->s.alive += c->s.records[slot].state != WEFT__REC_NONE;
     return c;
 }
 
+/* The capture is its askers' from here on. Under the lock. */
+static void hand_out(struct capture *c)
+{
+    for (struct asker *a = captures.askers; a; a = a->next) {
+        a->c = c;
+        a->done = true;
+        if (c)
+            c->refs++;
+    }
+    captures.askers = NULL;
+    pthread_cond_broadcast(&captures.done);
+}
+
 static struct capture *capture_shared(weft__task *self)
 {
-    struct capture *c;
-    uint64_t generation;
+    struct asker me = {NULL, NULL, false};
 
     pthread_mutex_lock(&captures.lock);
     if (captures.busy) {
-        generation = captures.generation;
-        while (captures.busy && captures.generation == generation)
+        me.next = captures.askers;
+        captures.askers = &me;
+        while (!me.done)
             pthread_cond_wait(&captures.done, &captures.lock);
     } else {
         captures.busy = true;
         pthread_mutex_unlock(&captures.lock);
-        c = capture_run(self);
+        me.c = capture_run(self);
         pthread_mutex_lock(&captures.lock);
-        if (captures.last && --captures.last->refs == 0)
-            capture_free(captures.last);
-        captures.last = c;
         captures.busy = false;
-        captures.generation++;
-        pthread_cond_broadcast(&captures.done);
+        hand_out(me.c);
     }
-    c = captures.last;
-    if (c)
-        c->refs++;
     pthread_mutex_unlock(&captures.lock);
-    return c;
+    return me.c;
 }
 
 static void capture_release(struct capture *c)
@@ -564,10 +589,6 @@ static void capture_release(struct capture *c)
     bool last;
 
     pthread_mutex_lock(&captures.lock);
-    if (c == captures.last && c->refs == 2 && !captures.busy) {
-        captures.last = NULL; /* nobody asked meanwhile: keep no memory */
-        c->refs--;
-    }
     last = --c->refs == 0;
     pthread_mutex_unlock(&captures.lock);
     if (last)

@@ -145,6 +145,8 @@ void weft__lane_leave(weft__task *t)
     weft__task *next;
 
     weft__flag_clear(t, WEFT__LANE);
+    if (weft__load_acq(&t->worker->end) != WEFT__ALIVE)
+        return; /* the slot was an earlier run's */
     weft__lock(&lane.lock);
     lane.used--;
     lane.turned++;
@@ -357,7 +359,7 @@ static void look(weft__proc *p, int64_t now)
         return;
     }
     help(p);
-    t = weft__load(&w->task);
+    t = weft__load_acq(&w->task);
     if (!weft__sched.handoff || !t)
         return;
     limit = is_hog(weft__load(&t->fn)) ? MS : 10 * MS;

@@ -153,10 +153,14 @@ static void worker_stop(weft__worker *w)
 static bool workers_stop(void)
 {
     bool all = true;
+    weft__worker *w;
 
     for (int i = 0; i < weft__sched.nprocs; i++)
         weft__proc_wake(&weft__sched.procs[i]);
-    for (weft__worker *w = weft__sched.all; w; w = w->all) {
+    weft__lock(&weft__sched.lock); /* one may be making another just now */
+    w = weft__sched.all;
+    weft__unlock(&weft__sched.lock);
+    for (; w; w = w->all) {
         if (weft__load_acq(&w->end) == WEFT__ALIVE) {
             worker_stop(w);
             all = false;
@@ -168,17 +172,19 @@ static bool workers_stop(void)
 static void workers_join(void)
 {
     weft__worker *w, *next;
+    pthread_t thread;
 
     for (w = weft__sched.all; w; w = next) {
         next = w->all;
+        thread = w->thread;
         if (w->fd_syscall >= 0)
             close(w->fd_syscall);
         w->fd_syscall = -1;
         if (weft__xchg(&w->end, WEFT__ABANDONED) == WEFT__GONE) {
-            pthread_join(w->thread, NULL);
+            pthread_join(thread, NULL);
             weft__free(w);
         } else {
-            pthread_detach(w->thread);
+            pthread_detach(thread); /* w may be gone */
         }
     }
     weft__sched.all = weft__sched.spares = NULL;
@@ -208,9 +214,9 @@ static void tear_down(void)
     weft__foreign_stop();
     weft__signals_stop();
     workers_join();
-    weft__global_clear();
     weft__lane_clear();
-    procs_free();
+    procs_free(); /* the last events of the loops may make tasks ready */
+    weft__global_clear();
     weft__tasks_discard();
     weft__hooks.stop();
     weft__store_rel(&weft__sched.running, false);

@@ -185,7 +185,7 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
  * in is no part of that snapshot (snap 2E + 1); when the epoch changed in the middle, either. */
 void weft__visible(weft__task *t)
 {
-    uint32_t snap = t->snap, epoch;
+    uint32_t snap = weft__load(&t->snap), epoch;
 
     weft__store_rel(&t->state, WEFT__RUNNABLE);
     weft__fence_light();

@@ -8,7 +8,7 @@
 static void place(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
 {
     ts->heap[pos - 1] = s;
-    s.timer->pos = pos;
+    weft__store(&s.timer->pos, pos);
 }
 
 static void sift_up(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
@@ -52,7 +52,7 @@ static void remove_at(weft__timers *ts, uint32_t pos)
 {
     struct weft__timer_slot last = ts->heap[ts->n - 1];
 
-    ts->heap[pos - 1].timer->pos = 0;
+    weft__store(&ts->heap[pos - 1].timer->pos, 0);
     ts->n--;
     if (pos <= ts->n) {
         if (pos > 1 && ts->heap[(pos - 2) / 4].when > last.when)
@@ -76,7 +76,7 @@ void weft__timer_arm(weft__timer *t, int64_t when, uint64_t arg)
         ts->heap = weft__realloc(ts->heap, ts->cap, sizeof(*ts->heap));
     }
     t->arg = arg;
-    t->home = (uint16_t)p->index;
+    weft__store(&t->home, (uint16_t)p->index);
     ts->n++;
     sift_up(ts, ts->n, (struct weft__timer_slot){when, t});
     earliest = t->pos == 1;

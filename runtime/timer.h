@@ -20,8 +20,8 @@ typedef void weft__timer_fire(weft__timer *t, uint64_t arg, int64_t now);
 struct weft__timer {
     weft__timer_fire *fire; /* NULL: the deadline of a wait; arg is its ticket */
     uint64_t arg;
-    uint32_t pos;   /* in the heap, from 1; 0: not in it */
-    uint16_t home;  /* processor whose heap it is or was last in */
+    uint32_t pos;   /* atomic: in the heap, from 1; 0: not in it */
+    uint16_t home;  /* atomic: processor whose heap it is or was last in */
     uint8_t firing; /* atomic */
 };
 

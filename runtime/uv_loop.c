@@ -45,7 +45,7 @@ static void close_handle(uv_handle_t *h, void *arg)
 {
     (void)arg;
     if (!uv_is_closing(h))
-        uv_close(h, h->close_cb);
+        uv_close(h, NULL); /* whoever waits for it has gone with the run */
 }
 
 void weft__loop_free(weft__loop *l)

@@ -69,7 +69,7 @@ static inline void begin(weft__worker *w, weft__task *t)
     }
     weft__store(&t->on_cpu, 1);
     weft__store(&t->state, WEFT__RUNNING);
-    weft__store(&w->task, t);
+    weft__store_rel(&w->task, t); /* pairs with the monitor's look, which reads t->fn */
     t->worker = w;
 }
 
@@ -105,6 +105,10 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
         weft__runq_push(&p->runq, cur, false);
     } else if (how == WEFT__LEAVE_EXIT) {
         weft__store(&cur->state, WEFT__DEAD);
+        if (weft__unlikely(cur->pins)) {
+            weft__store(&cur->pins, 0);
+            weft__store(&w->pinned, NULL);
+        }
     }
     w->prev = cur;
     w->leave = how;
@@ -231,22 +235,31 @@ void weft__blocking_detach(weft__worker *w)
     weft__proc_give(p, spare);
 }
 
+static bool is_abandoned(weft__worker *w)
+{
+    return weft__load_acq(&w->end) != WEFT__ALIVE;
+}
+
+/* The run is over for w: it ends, or it ended long ago without waiting for w. Then stopping is the
+ * next run's, so it is neither looked at nor, if that was too late, believed. */
+static bool run_is_over(weft__worker *w)
+{
+    return is_abandoned(w) || weft__load_acq(&weft__sched.stopping) || is_abandoned(w);
+}
+
 /* A task came back from where its processor was taken. It queues for another; the thread becomes a
- * spare. Its stack is nobody's before anybody can find it. An abandoned thread's task came back to
- * nothing: its run is over, and the next one, if it has begun, must not get to see it. */
+ * spare. Its stack is nobody's before anybody can find it. */
 static void lost_came_back(weft__worker *w, weft__task *t)
 {
     weft__lock(&w->lk);
     w->lost = 0;
     weft__store(&w->take, 0);
     weft__unlock(&w->lk);
-    if (weft__load_acq(&w->end) == WEFT__ABANDONED) {
-        weft__store_rel(&t->state, WEFT__IDLE);
+    if (run_is_over(w)) {
+        weft__store_rel(&t->state, WEFT__DEAD);
         return;
     }
     weft__store_rel(&t->state, WEFT__RUNNABLE);
-    if (weft__load(&weft__sched.stopping))
-        return;
     weft__store_rel(&t->on_cpu, 0);
     weft__global_push(t);
     weft__fence_full();
@@ -295,7 +308,7 @@ static bool wait_for_processor(weft__worker *w, bool fresh)
     if (!fresh && !weft__load(&w->pinned))
         spare_put(w);
     while (!weft__load_acq(&w->p)) {
-        if (weft__load_acq(&weft__sched.stopping))
+        if (run_is_over(w))
             return false;
         weft__futex_wait(&w->wake, 0, -1);
         weft__store(&w->wake, 0);
@@ -602,13 +615,15 @@ static void *worker_main(void *arg)
     weft__ctx_thread(&w->ctx);
     weft__thread_setup(w);
     weft__store(&w->in_rt, 1);
-    while (!weft__load_acq(&weft__sched.stopping) && weft__load_acq(&w->end) == WEFT__ALIVE) {
+    while (!run_is_over(w)) {
         if (weft__load_acq(&w->p))
             step(w);
         else if (!wait_for_processor(w, fresh))
             break;
         fresh = false;
     }
+    if (w->begun) /* picked, but never run */
+        weft__store_rel(&w->picked->state, WEFT__RUNNABLE);
     weft__thread_teardown(w);
     weft__self_set(NULL);
     if (weft__xchg(&w->end, WEFT__GONE) == WEFT__ABANDONED)

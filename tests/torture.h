@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TORTURE_UNUSED __attribute__((unused))
-#define torture_get(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define TORTURE_UNUSED    __attribute__((unused))
+#define torture_get(p)    __atomic_load_n((p), __ATOMIC_RELAXED)
 #define torture_set(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define torture_add(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 

@@ -274,8 +274,9 @@ static int pool_user(void *arg)
 
 static int parent(void *arg)
 {
-    static const char *const succeeds[] = {"/bin/true", NULL}, *const fails[] = {"/bin/false", NULL},
-                                    *const missing[] = {"/nowhere/to/be/found", NULL};
+    static const char *const succeeds[] = {"/bin/true", NULL},
+                             *const fails[] = {"/bin/false", NULL},
+                             *const missing[] = {"/nowhere/to/be/found", NULL};
     uint64_t r = torture_seed((uintptr_t)arg);
 
     while (!torture_stops()) {
@@ -454,8 +455,8 @@ static void join(void *thread)
 static const struct {
     weft_main_fn *fn;
     int n;
-} cast[] = {{sleeper, 6},   {spinner, 2},  {blocker, 6}, {declarer, 4}, {pinned, 3},
-            {pool_user, 4}, {parent, 2},   {producer, 3}, {canceler, 2}};
+} cast[] = {{sleeper, 6},   {spinner, 2}, {blocker, 6},  {declarer, 4}, {pinned, 3},
+            {pool_user, 4}, {parent, 2},  {producer, 3}, {canceler, 2}};
 
 static void start_threads(pthread_t *threads, pthread_t *sender)
 {

@@ -38,7 +38,7 @@ static struct {
     uint64_t queue[QUEUE];
     unsigned queued; /* guarded by queue_mutex */
     struct account put, got;
-    uint64_t next; /* atomic: the values, each once */
+    uint64_t next;                             /* atomic: the values, each once */
     uint64_t groups, ops, canceled, timed_out; /* atomic */
 } all = {.sema = WEFT_SEMA_INIT(UNITS)};
 
@@ -211,9 +211,9 @@ static bool op_sleep(uint64_t *r)
 
 static bool op_group(uint64_t *r);
 
-static bool (*const ops[])(uint64_t *) = {op_send,    op_send, op_send,  op_recv,  op_select,
-                                          op_select,  op_mutex, op_rwmutex, op_sema, op_queue,
-                                          op_queue,   op_sleep, op_group};
+static bool (*const ops[])(uint64_t *) = {op_send,   op_send,  op_send,    op_recv, op_select,
+                                          op_select, op_mutex, op_rwmutex, op_sema, op_queue,
+                                          op_queue,  op_sleep, op_group};
 
 static int visitor(void *arg)
 {
@@ -332,7 +332,8 @@ static void join(void *thread)
     pthread_join(*(pthread_t *)thread, NULL);
 }
 
-/* Whoever receives without a deadline needs a sender to the end; consumers are there for senders. */
+/* Whoever receives without a deadline needs a sender to the end; consumers are there for senders.
+ */
 static int feeder(void *arg)
 {
     uint64_t r = torture_seed(77);

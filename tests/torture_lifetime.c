@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/* torture_lifetime.c - objects that go as soon as the call that proved them idle returned.
+ *
+ * Each scene makes an object, lets tasks and a foreign thread use it against each other, and frees
+ * it, or leaves its frame, at the first instant it may. Whoever of the runtime touches it after
+ * that is caught by AddressSanitizer or ThreadSanitizer, and without them by the junk that freed
+ * memory is filled with. */
+#include "torture.h"
+
+#include <weft/chan.h>
+#include <weft/select.h>
+#include <weft/sync.h>
+#include <weft/task.h>
+#include <weft/time.h>
+
+#include <string.h>
+
+enum { STAGES = 8 };
+
+static uint64_t scenes;   /* atomic */
+static unsigned attached; /* atomic: foreign threads that weft knows: no deadlock from then on */
+static weft_chan *to_foreign; /* of struct job: what the foreign threads are to do */
+
+struct job {
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static void junk(void *p, size_t n)
+{
+    memset(p, 0xa5, n);
+    free(p);
+}
+
+/* Half of the partners are tasks, half are foreign threads. */
+static void elsewhere(uint64_t *r, void (*fn)(void *arg), void *arg)
+{
+    struct job job = {fn, arg};
+
+    if (torture_random(r, 2))
+        weft_go(fn, arg);
+    else
+        EXPECT(weft_chan_send(to_foreign, &job) == 0);
+}
+
+static void *foreigner(void *arg)
+{
+    struct job job;
+
+    (void)arg;
+    weft_task_id();
+    torture_add(&attached, 1);
+    while (weft_chan_recv(to_foreign, &job) == 0)
+        job.fn(job.arg);
+    return NULL;
+}
+
+/* Channels: after the last receive nobody needs them. */
+
+static void send_one(void *c)
+{
+    int v = 7;
+
+    EXPECT(weft_chan_send(c, &v) == 0);
+}
+
+static void close_it(void *c)
+{
+    weft_chan_close(c);
+}
+
+static void scene_chan(uint64_t *r)
+{
+    weft_chan *c = weft_chan_new(sizeof(int), torture_random(r, 2));
+    weft_case on[2] = {weft_on_recv(NULL, NULL), weft_on_recv(c, NULL)};
+    int v = 0;
+
+    elsewhere(r, send_one, c);
+    if (torture_random(r, 2))
+        EXPECT(weft_chan_recv(c, &v) == 0 && v == 7);
+    else
+        EXPECT(weft_select(on, 2) == 1);
+    weft_chan_free(c);
+}
+
+static void scene_close(uint64_t *r)
+{
+    weft_chan *c = weft_chan_new(sizeof(int), 0);
+
+    elsewhere(r, close_it, c);
+    EXPECT(weft_chan_recv(c, NULL) == WEFT_ECLOSED);
+    weft_chan_free(c);
+}
+
+/* Locks: the last one out frees. */
+
+struct locked {
+    weft_mutex mutex;
+    weft_rwmutex rw;
+    weft_cond cond;
+    int users;
+    bool flag;
+};
+
+static struct locked *locked_new(int users)
+{
+    struct locked *k = calloc(1, sizeof(*k));
+
+    k->users = users;
+    return k;
+}
+
+static void use_mutex(void *arg)
+{
+    struct locked *k = arg;
+    bool last;
+
+    weft_mutex_lock(&k->mutex);
+    last = --k->users == 0;
+    weft_mutex_unlock(&k->mutex);
+    if (last)
+        junk(k, sizeof(*k));
+}
+
+static void use_rwmutex(void *arg)
+{
+    struct locked *k = arg;
+    bool last;
+
+    weft_rwmutex_lock(&k->rw);
+    last = --k->users == 0;
+    weft_rwmutex_unlock(&k->rw);
+    if (last)
+        junk(k, sizeof(*k));
+}
+
+static void raise_flag(void *arg)
+{
+    struct locked *k = arg;
+
+    weft_mutex_lock(&k->mutex);
+    k->flag = true;
+    weft_cond_signal(&k->cond);
+    weft_mutex_unlock(&k->mutex);
+}
+
+static void scene_mutex(uint64_t *r)
+{
+    int n = 2 + (int)torture_random(r, 3);
+    struct locked *k = locked_new(n);
+
+    for (int i = 1; i < n; i++)
+        elsewhere(r, use_mutex, k);
+    if (torture_random(r, 2))
+        weft_yield();
+    use_mutex(k);
+}
+
+static void scene_rwmutex(uint64_t *r)
+{
+    int n = 2 + (int)torture_random(r, 3);
+    struct locked *k = locked_new(n);
+
+    for (int i = 1; i < n; i++)
+        elsewhere(r, use_rwmutex, k);
+    if (torture_random(r, 2))
+        weft_yield();
+    use_rwmutex(k);
+}
+
+static void scene_cond(uint64_t *r)
+{
+    struct locked *k = locked_new(1);
+
+    elsewhere(r, raise_flag, k);
+    weft_mutex_lock(&k->mutex);
+    while (!k->flag)
+        EXPECT(weft_cond_wait(&k->cond, &k->mutex) == 0);
+    weft_mutex_unlock(&k->mutex);
+    junk(k, sizeof(*k));
+}
+
+/* Counters, groups and timers: whoever waited frees. */
+
+static void give(void *s)
+{
+    weft_sema_add(s, 1);
+}
+
+static void scene_sema(uint64_t *r)
+{
+    weft_sema *s = calloc(1, sizeof(*s));
+
+    elsewhere(r, give, s);
+    elsewhere(r, give, s);
+    EXPECT(weft_sema_wait(s, 2) == 0);
+    junk(s, sizeof(*s));
+}
+
+static void finish(void *wg)
+{
+    weft_waitgroup_done(wg);
+}
+
+static void scene_waitgroup(uint64_t *r)
+{
+    weft_waitgroup *wg = calloc(1, sizeof(*wg));
+    int n = 1 + (int)torture_random(r, 4);
+
+    weft_waitgroup_add(wg, n);
+    for (int i = 0; i < n; i++)
+        elsewhere(r, finish, wg);
+    EXPECT(weft_waitgroup_wait(wg) == 0);
+    junk(wg, sizeof(*wg));
+}
+
+static int member(void *arg)
+{
+    if (arg)
+        weft_sleep(20 * WEFT_MICROSECOND);
+    return 0;
+}
+
+static void scene_group(uint64_t *r)
+{
+    weft_group *g = calloc(1, sizeof(*g));
+
+    if (torture_random(r, 3) == 0)
+        weft_group_deadline(g, weft_after(torture_random(r, 60) * WEFT_MICROSECOND));
+    for (unsigned n = 1 + torture_random(r, 4); n > 0; n--)
+        weft_group_go(g, member, torture_random(r, 2) ? g : NULL);
+    if (torture_random(r, 3) == 0)
+        weft_group_cancel(g);
+    EXPECT(weft_group_join(g) == 0);
+    junk(g, sizeof(*g));
+}
+
+static void do_once(void *arg)
+{
+    (void)arg;
+    weft_yield();
+}
+
+struct shared_once {
+    weft_once once;
+    weft_waitgroup wg;
+};
+
+static void once_too(void *arg)
+{
+    struct shared_once *o = arg;
+
+    weft_once_do(&o->once, do_once, NULL);
+    weft_waitgroup_done(&o->wg);
+}
+
+static void scene_once(uint64_t *r)
+{
+    struct shared_once *o = calloc(1, sizeof(*o));
+
+    weft_waitgroup_add(&o->wg, 2);
+    elsewhere(r, once_too, o);
+    elsewhere(r, once_too, o);
+    EXPECT(weft_waitgroup_wait(&o->wg) == 0);
+    junk(o, sizeof(*o));
+}
+
+static void scene_timer(uint64_t *r)
+{
+    weft_timer *t = weft_timer_new();
+
+    weft_timer_start(t, weft_after(torture_random(r, 100) * WEFT_MICROSECOND));
+    if (torture_random(r, 2))
+        EXPECT(weft_chan_recv(weft_timer_chan(t), NULL) == 0);
+    else if (torture_random(r, 2))
+        weft_sleep(torture_random(r, 100) * WEFT_MICROSECOND);
+    weft_timer_free(t);
+}
+
+static void scene_ticker(uint64_t *r)
+{
+    weft_ticker *t = weft_ticker_new((1 + torture_random(r, 50)) * WEFT_MICROSECOND);
+
+    for (unsigned n = torture_random(r, 4); n > 0; n--)
+        EXPECT(weft_chan_recv(weft_ticker_chan(t), NULL) == 0);
+    weft_ticker_free(t);
+}
+
+static void (*const all[])(uint64_t *) = {scene_chan,    scene_chan, scene_close, scene_mutex,
+                                          scene_rwmutex, scene_cond, scene_sema,  scene_waitgroup,
+                                          scene_group,   scene_once, scene_timer, scene_ticker};
+
+static int stage(void *arg)
+{
+    uint64_t r = torture_seed((uintptr_t)arg);
+
+    while (!torture_stops()) {
+        all[torture_random(&r, sizeof(all) / sizeof(*all))](&r);
+        torture_add(&scenes, 1);
+    }
+    return 0;
+}
+
+static void join(void *thread)
+{
+    pthread_join(*(pthread_t *)thread, NULL);
+}
+
+static int play(void *arg)
+{
+    weft_group g = WEFT_GROUP_INIT;
+    pthread_t threads[2];
+
+    (void)arg;
+    to_foreign = weft_chan_new(sizeof(struct job), 4);
+    for (int i = 0; i < 2; i++)
+        EXPECT(pthread_create(&threads[i], NULL, foreigner, NULL) == 0);
+    while (torture_get(&attached) < 2)
+        weft_sleep(WEFT_MILLISECOND);
+    for (uintptr_t i = 0; i < STAGES; i++)
+        weft_group_go(&g, stage, (void *)(1 + i));
+    EXPECT(weft_group_join(&g) == 0);
+    weft_chan_close(to_foreign);
+    for (int i = 0; i < 2; i++)
+        weft_blocking(join, &threads[i]);
+    weft_chan_free(to_foreign);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    double s;
+
+    torture_begin(argc, argv);
+    s = torture_now();
+    weft_run(play, NULL);
+    s = torture_now() - s;
+    torture_end();
+    printf("lifetime: %.0f scenes a second\n", (double)scenes / s);
+    return 0;
+}

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# torture_mutants.sh TORTURE_CUT - a capture that leaves out one of the workers' duties is caught
+# within 60 s, whichever duty it is.
+set -uo pipefail
+
+failed=0
+for mutant in skip_copy_on_resume late_running; do
+    text=$(WEFT_BREAK=$mutant timeout 90 "$1" 60 "$RANDOM" 2>&1)
+    if [[ $? -eq 1 && $text == *"cut: snapshot"* ]]; then
+        echo "ok - $mutant: $text"
+    else
+        echo "not ok - $mutant was not caught: $text"
+        failed=1
+    fi
+done
+exit $failed
