@@ -262,7 +262,7 @@ weft__task *weft__task_foreign(void)
 void weft__task_foreign_free(weft__task *t)
 {
     weft__task_set_name(t, NULL);
-    t->ctx.sp = NULL;
+    weft__store(&t->ctx.sp, NULL);
     stack_home(t);
     weft__store_rel(&t->state, WEFT__IDLE);
     weft__store_rel(&t->on_cpu, 0);
