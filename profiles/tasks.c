@@ -116,6 +116,22 @@ static void drop_entry(struct weft__walk *walk)
     }
 }
 
+/* async-signal-safe */
+static WEFT__NO_SANITIZE struct weft__regs regs_of(const void *context)
+{
+    const greg_t *g = ((const ucontext_t *)context)->uc_mcontext.gregs;
+
+    return (struct weft__regs){.pc = (uintptr_t)g[REG_RIP],
+                               .sp = (uintptr_t)g[REG_RSP],
+                               .bp = (uintptr_t)g[REG_RBP],
+                               .bx = (uintptr_t)g[REG_RBX],
+                               .r12 = (uintptr_t)g[REG_R12],
+                               .r13 = (uintptr_t)g[REG_R13],
+                               .r14 = (uintptr_t)g[REG_R14],
+                               .r15 = (uintptr_t)g[REG_R15],
+                               .known = true};
+}
+
 /* Of a context that is saved. It may be resumed meanwhile: then the result is thrown away. */
 static void walk_saved(struct weft__walk *walk, const weft__task *t)
 {
@@ -283,16 +299,7 @@ static struct {
 /* async-signal-safe: on the thread that runs t, which is in user code. */
 static WEFT__NO_SANITIZE void interrupted(weft__task *t, void *context)
 {
-    const greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
-    struct weft__regs r = {.pc = (uintptr_t)g[REG_RIP],
-                           .sp = (uintptr_t)g[REG_RSP],
-                           .bp = (uintptr_t)g[REG_RBP],
-                           .bx = (uintptr_t)g[REG_RBX],
-                           .r12 = (uintptr_t)g[REG_R12],
-                           .r13 = (uintptr_t)g[REG_R13],
-                           .r14 = (uintptr_t)g[REG_R14],
-                           .r15 = (uintptr_t)g[REG_R15],
-                           .known = true};
+    struct weft__regs r = regs_of(context);
     uintptr_t lo = t->ctx.lo, hi = t->ctx.hi;
 
     if (weft__load_acq(&directed.wanted) != t || weft__load(&directed.done) || r.sp < lo ||
@@ -451,6 +458,18 @@ static void capture_pending(struct capture *c, uint32_t *slots, size_t n)
     }
 }
 
+/* The caller is a handler on its own stack: the task's begins where the fault was. */
+static void walk_fault(struct weft__walk *walk, const weft__task *t)
+{
+    struct weft__regs r = regs_of(weft__fault);
+
+    walk->kept = walk->depth = 0;
+    if (r.sp < t->ctx.lo || r.sp >= t->ctx.hi)
+        return;
+    weft__walk(walk, &r, t->ctx.lo, t->ctx.hi, (const void *)t->ctx.lo, true);
+    drop_entry(walk);
+}
+
 static void record_caller(struct capture *c, weft__task *self)
 {
     struct weft__record r;
@@ -460,7 +479,10 @@ static void record_caller(struct capture *c, weft__task *self)
         return;
     describe(&r, self);
     r.state = WEFT__REC_RUNNING;
-    walk_saved(&walk, self);
+    if (weft__fault)
+        walk_fault(&walk, self);
+    else
+        walk_saved(&walk, self);
     r.name = name_of(c, self);
     publish(c, self->slot, &r, &walk);
 }

@@ -37,4 +37,7 @@ static inline bool weft__unrecorded(const weft__task *t, uint32_t epoch)
     return weft__load_acq(&t->snap) < 2 * epoch;
 }
 
+/* The ucontext_t of the fault that ends the process; NULL else. signals.c */
+extern const void *weft__fault;
+
 #endif

@@ -77,6 +77,8 @@ static weft__task *overflowed(uintptr_t address)
     return NULL;
 }
 
+const void *weft__fault;
+
 /* A fault by instruction, which comes again if the handler returns; or sent by kill. */
 static void on_fault(int signo, siginfo_t *info, void *uc)
 {
@@ -84,6 +86,7 @@ static void on_fault(int signo, siginfo_t *info, void *uc)
 
     if (t)
         weft__report_overflow(t, (uintptr_t)info->si_addr);
+    weft__fault = uc;
     weft__signal_death(signo == SIGBUS ? "SIGBUS: bus error" : "SIGSEGV: segmentation violation",
                        signo, context_pc(uc), info->si_code);
 }
