@@ -182,6 +182,8 @@ static void workers_join(void)
         w->fd_syscall = -1;
         if (weft__xchg(&w->end, WEFT__ABANDONED) == WEFT__GONE) {
             pthread_join(thread, NULL);
+            weft__lock(&w->lk); /* whoever gave it its processor is done with it */
+            weft__unlock(&w->lk);
             weft__free(w);
         } else {
             pthread_detach(thread); /* w may be gone */

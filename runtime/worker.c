@@ -183,8 +183,8 @@ void weft__proc_give(weft__proc *p, weft__worker *w)
     weft__store_rel(&p->owner, w);
     weft__lock(&w->lk);
     weft__store_rel(&w->p, p);
-    weft__unlock(&w->lk);
     weft__store_rel(&w->wake, 1);
+    weft__unlock(&w->lk); /* from here on w may run, end and be freed */
     weft__futex_wake(&w->wake, 1);
 }
 
