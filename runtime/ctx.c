@@ -2,6 +2,8 @@
 /* ctx.c - see ctx.h. */
 #include "ctx.h"
 
+#include "atomic.h"
+
 #include <string.h>
 #include <ucontext.h>
 #if defined(WEFT__ASAN)
@@ -24,7 +26,7 @@ void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color)
     sp -= WEFT__CTX_WORDS;
     memset(sp, 0, WEFT__CTX_WORDS * sizeof(*sp));
     sp[WEFT__CTX_PC] = weft__ctx_entry_resume;
-    ctx->sp = sp;
+    weft__store(&ctx->sp, sp);
 #if defined(WEFT__ASAN)
     ctx->fake = NULL;
 #elif defined(WEFT__TSAN)
@@ -69,7 +71,7 @@ void weft__ctx_drop(weft__ctx *ctx)
     __tsan_destroy_fiber(ctx->fiber);
     ctx->fiber = NULL;
 #endif
-    ctx->sp = NULL;
+    weft__store(&ctx->sp, NULL); /* runq.c looks ahead */
 }
 
 #if defined(WEFT__ASAN) || defined(WEFT__TSAN)

@@ -262,7 +262,7 @@ weft__task *weft__task_foreign(void)
 void weft__task_foreign_free(weft__task *t)
 {
     weft__task_set_name(t, NULL);
-    t->ctx.sp = NULL;
+    weft__store(&t->ctx.sp, NULL);
     stack_home(t);
     weft__store_rel(&t->state, WEFT__IDLE);
     weft__store_rel(&t->on_cpu, 0);
@@ -289,7 +289,7 @@ void weft__tasks_discard(bool keep_work)
     for (uint32_t i = registry.nslots; i-- > 0;) {
         weft__task *t = weft__tasks_at(i);
         struct slab *s = registry.slabs[i / SLAB];
-        uint32_t state = weft__load_acq(&t->state);
+        uint32_t state = weft__load_acq(&t->state); /* an abandoned thread may be coming back */
 
         if (state == WEFT__RUNNING || state == WEFT__LOST || (t->flags & WEFT__FOREIGN))
             continue;

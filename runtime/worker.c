@@ -248,8 +248,7 @@ static bool run_is_over(weft__worker *w)
 }
 
 /* A task came back from where its processor was taken. It queues for another; the thread becomes a
- * spare. Its stack is nobody's before anybody can find it. An abandoned thread's task came back to
- * nothing: its run is over, and the next one, if it has begun, must not get to see it. */
+ * spare. Its stack is nobody's before anybody can find it. */
 static void lost_came_back(weft__worker *w, weft__task *t)
 {
     weft__lock(&w->lk);

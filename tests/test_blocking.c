@@ -260,6 +260,8 @@ TEST(pinned_tasks_talk_to_each_other)
     weft_chan_close(c[0]);
     wait_for(&ended, 1);
     weft_unpin();
+    weft_chan_free(c[0]);
+    weft_chan_free(c[1]);
 }
 
 TEST(pinned_task_may_block)

@@ -25,6 +25,8 @@ static void wipe(void *p, size_t size)
 
 /* A task per kind of object goes on for ROUNDS rounds; the main task is the other side. */
 static weft_chan *to_partner;
+static weft_task_fn *partner_does;
+static atomic_int partner_ended;
 
 static void next_object(void *p)
 {
@@ -38,10 +40,24 @@ static void *await_object(void)
     return weft_chan_recv(to_partner, &p) == 0 ? p : NULL;
 }
 
+static void partner(void *arg)
+{
+    partner_does(arg);
+    atomic_store(&partner_ended, 1);
+}
+
 static void start_partner(weft_task_fn *fn)
 {
     to_partner = weft_chan_new(sizeof(void *), 0);
-    weft_go(fn, NULL);
+    partner_does = fn;
+    weft_go(partner, NULL);
+}
+
+static void end_partner(void)
+{
+    weft_chan_close(to_partner);
+    wait_for(&partner_ended, 1);
+    weft_chan_free(to_partner);
 }
 
 /* ---- channels ---- */
@@ -65,6 +81,7 @@ static void last_recv_frees(size_t cap)
         CHECK_EQ(weft_chan_recv(c, NULL), 0);
         weft_chan_free(c);
     }
+    end_partner();
 }
 
 TEST(unbuffered_channel_goes_after_its_last_recv)
@@ -96,6 +113,7 @@ TEST(unbuffered_channel_goes_after_its_last_send)
         CHECK_EQ(weft_chan_send(c, &i), 0);
         weft_chan_free(c);
     }
+    end_partner();
 }
 
 static void close_each(void *arg)
@@ -117,6 +135,7 @@ TEST(channel_goes_after_the_close_was_received)
         CHECK_EQ(weft_chan_recv(c, NULL), WEFT_ECLOSED);
         weft_chan_free(c);
     }
+    end_partner();
 }
 
 TEST(channels_go_after_the_select_that_used_them)
@@ -131,6 +150,7 @@ TEST(channels_go_after_the_select_that_used_them)
         weft_chan_free(c);
         weft_chan_free(other);
     }
+    end_partner();
 }
 
 /* ---- locks ---- */
@@ -179,6 +199,7 @@ TEST(mutex_goes_after_its_last_unlock)
         }
         leave_mutex(g);
     }
+    end_partner();
 }
 
 static void leave_rwmutex(struct guarded *g)
@@ -214,6 +235,7 @@ TEST(rwmutex_goes_after_its_last_unlock)
         next_object(g);
         leave_rwmutex(g);
     }
+    end_partner();
 }
 
 static void signal_each(void *arg)
@@ -243,6 +265,7 @@ TEST(condition_and_its_mutex_go_after_the_wait)
         weft_mutex_unlock(&g->mu);
         wipe(g, sizeof(*g));
     }
+    end_partner();
 }
 
 /* ---- the others ---- */
@@ -266,6 +289,7 @@ TEST(semaphore_goes_after_the_wait_for_its_last_unit)
         CHECK_EQ(weft_sema_wait(s, 1), 0);
         wipe(s, sizeof(*s));
     }
+    end_partner();
 }
 
 static void done_each(void *arg)
@@ -288,6 +312,7 @@ TEST(waitgroup_goes_after_the_wait)
         CHECK_EQ(weft_waitgroup_wait(wg), 0);
         wipe(wg, sizeof(*wg));
     }
+    end_partner();
 }
 
 struct shared_once {
@@ -329,6 +354,7 @@ TEST(once_goes_after_its_last_caller)
         next_object(o);
         do_and_leave(o);
     }
+    end_partner();
 }
 
 static int nothing(void *arg)

@@ -265,6 +265,7 @@ TEST(foreign_thread_is_no_deadlock)
     wait_for(&known, 1);
     CHECK_EQ(weft_chan_recv(c, NULL), 0);
     pthread_join(thread, NULL);
+    weft_chan_free(c);
 }
 
 static void *wait_and_kill(void *arg)
@@ -284,6 +285,8 @@ TEST(channel_of_signals_is_no_deadlock)
     pthread_create(&thread, NULL, wait_and_kill, NULL);
     CHECK_EQ(weft_chan_recv(c, NULL), 0);
     pthread_join(thread, NULL);
+    weft_signal_stop(c, SIGUSR1);
+    weft_chan_free(c);
 }
 
 /* ---- faults and signals ---- */

@@ -125,7 +125,7 @@ TEST(signals_that_cannot_be_had_are_invalid)
 
 /* ---- handlers of the program ---- */
 
-static volatile sig_atomic_t called;
+static atomic_int called; /* lock-free: set in handlers */
 
 static void note(int signo)
 {
@@ -221,15 +221,16 @@ TEST_PLAIN(handlers_stand_during_the_run_only)
     CHECK_EQ(weft_run_with(&none, handlers, NULL), 0);
 }
 
-static int leave_listening(void *arg)
+static int leave_listening(void *c)
 {
-    (void)arg;
-    listen_for(SIGTERM, 1);
-    return 0;
+    return weft_signal_start(c, SIGTERM);
 }
 
 TEST_PLAIN(end_of_the_run_ends_the_listening)
 {
-    CHECK_EQ(weft_run(leave_listening, NULL), 0);
+    weft_chan *c = weft_chan_new(sizeof(int), 1);
+
+    CHECK_EQ(weft_run(leave_listening, c), 0);
     CHECK(is_default(SIGTERM));
+    weft_chan_free(c);
 }
