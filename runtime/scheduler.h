@@ -122,6 +122,7 @@ int *weft__errno_at(void); /* of the calling thread */
 /* worker.c */
 weft__worker *weft__enter_slow(const char *call);
 void weft__switch_away(weft__worker *w, enum weft__leave how);
+void weft__yield(weft__task *t); /* the caller, in the runtime */
 void weft__wake_one(void); /* someone idle, if nobody is looking for work already */
 void weft__proc_wake(weft__proc *p);
 void weft__proc_post(weft__proc *p, weft__mail *m);

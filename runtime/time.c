@@ -26,13 +26,12 @@ weft_time weft_after(weft_duration d)
 
 int weft_sleep_until(weft_time when)
 {
-    weft__worker *w;
+    weft__task *t = weft__enter("weft_sleep")->task;
     int rc;
 
     if (when <= weft__nanos())
-        weft_yield();
-    w = weft__enter("weft_sleep");
-    rc = weft__park(w->task, WEFT__WAIT_SLEEP, NULL, NULL, NULL, when);
+        weft__yield(t);
+    rc = weft__park(t, WEFT__WAIT_SLEEP, NULL, NULL, NULL, when);
     weft__exit();
     return rc == WEFT_ETIMEDOUT ? 0 : rc;
 }

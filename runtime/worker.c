@@ -147,15 +147,19 @@ weft__task *weft__worker_arrived(void)
     return t;
 }
 
-void weft_yield(void)
+void weft__yield(weft__task *t)
 {
-    weft__worker *w = weft__enter("weft_yield");
-    weft__task *t = w->task;
-
-    if (w->foreign)
+    if (t->flags & WEFT__FOREIGN)
         sched_yield();
     else
-        weft__switch_away(w, WEFT__LEAVE_YIELD);
+        weft__switch_away(t->worker, WEFT__LEAVE_YIELD);
+}
+
+void weft_yield(void)
+{
+    weft__task *t = weft__enter("weft_yield")->task;
+
+    weft__yield(t);
     weft__exit_as(t);
 }
 
