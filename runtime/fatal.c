@@ -63,16 +63,16 @@ static void say(const char *text, size_t n)
  * panic inside the report ends it. A report that hangs is cut by an alarm. */
 static void begin_dying(void)
 {
-    static pthread_t who;
+    static pthread_t who; /* atomic: 0 until the first has said who it is */
     uint32_t not = 0;
 
     if (!weft__cas(&dying, &not, 1)) {
-        if (pthread_equal(who, pthread_self()))
+        if (pthread_equal(weft__load(&who), pthread_self()))
             end();
         for (;;)
             pause();
     }
-    who = pthread_self();
+    weft__store(&who, pthread_self());
     signal(SIGALRM, SIG_DFL);
     alarm(60);
 }
