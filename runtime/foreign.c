@@ -79,15 +79,20 @@ void weft__foreign_leave(void)
     detach(w);
 }
 
-/* The run is over. Threads that are left find out at their next call, by take. */
+/* The run is over. What threads that are left wait for is canceled if it can be; they find out at
+ * their next call, by take. */
 void weft__foreign_stop(void)
 {
     weft__worker *w;
 
     weft__lock(&lock);
+    for (w = listed; w; w = w->next)
+        weft__store(&w->task->canceled, 1);
+    weft__fence_heavy(); /* as in group.c: the mark, or the open wait, is seen */
     while ((w = listed) != NULL) {
         listed = w->next;
         weft__store_rel(&w->take, 1);
+        weft__cancel(w->task);
     }
     weft__unlock(&lock);
 }

@@ -291,13 +291,7 @@ static bool thread_allowed(int64_t now)
     if (weft__load(&weft__sched.nspares) > 0)
         return true;
     if (weft__load(&weft__sched.nthreads) >= (uint32_t)weft__sched.max_threads) {
-        if (!weft__sched.capped) {
-            weft__store(&weft__sched.capped, true);
-            fprintf(stderr,
-                    "weft: %d threads sit in calls or loops without a processor; "
-                    "tasks that block or hog from now on keep theirs\n",
-                    weft__sched.max_threads);
-        }
+        weft__say_capped();
         return false;
     }
     if (weft__load(&weft__sched.nthreads) < 16 + 4 * (uint32_t)weft__sched.nprocs)

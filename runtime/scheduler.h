@@ -127,6 +127,7 @@ void weft__wake_one(void); /* someone idle, if nobody is looking for work alread
 void weft__proc_wake(weft__proc *p);
 void weft__proc_post(weft__proc *p, weft__mail *m);
 weft__worker *weft__spare_get(void); /* NULL at the cap */
+void weft__say_capped(void);         /* once a run */
 void weft__proc_give(weft__proc *p, weft__worker *w);
 weft__worker *weft__worker_new(void);
 void weft__blocking_detach(weft__worker *w);

@@ -132,7 +132,8 @@ void weft_timer_free(weft_timer *t)
 {
     if (!t)
         return;
-    weft_timer_stop(t);
+    if (weft__load_acq(&weft__sched.running)) /* else it is not armed */
+        weft_timer_stop(t);
     weft_chan_free(t->chan);
     weft__free(t);
 }
@@ -204,7 +205,8 @@ void weft_ticker_free(weft_ticker *k)
 {
     if (!k)
         return;
-    weft_ticker_stop(k);
+    if (weft__load_acq(&weft__sched.running))
+        weft_ticker_stop(k);
     weft_chan_free(k->t.chan);
     weft__free(k);
 }

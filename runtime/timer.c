@@ -89,7 +89,8 @@ void weft__timer_arm(weft__timer *t, int64_t when, uint64_t arg)
 
 bool weft__timer_disarm(weft__timer *t)
 {
-    weft__timers *ts = &weft__sched.procs[weft__load(&t->home)].timers;
+    uint16_t home = weft__load(&t->home); /* perhaps an earlier run's, which had more */
+    weft__timers *ts = &weft__sched.procs[home < weft__sched.nprocs ? home : 0].timers;
     bool armed;
 
     weft__lock(&ts->lock);

@@ -12,6 +12,7 @@
 #include "scheduler.h"
 
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -192,6 +193,17 @@ void weft__proc_give(weft__proc *p, weft__worker *w)
     weft__futex_wake(&w->wake, 1);
 }
 
+void weft__say_capped(void)
+{
+    bool said = weft__xchg(&weft__sched.capped, true);
+
+    if (!said)
+        fprintf(stderr,
+                "weft: %d threads sit in calls or loops without a processor; "
+                "tasks that block or hog from now on keep theirs\n",
+                weft__sched.max_threads);
+}
+
 /* A spare thread, made if need be; NULL at the cap or at the end. */
 weft__worker *weft__spare_get(void)
 {
@@ -206,9 +218,10 @@ weft__worker *weft__spare_get(void)
     weft__unlock(&weft__sched.lock);
     if (w || weft__load(&weft__sched.stopping))
         return w;
-    if (weft__load(&weft__sched.nthreads) >= (uint32_t)weft__sched.max_threads)
-        return NULL;
-    return weft__worker_new();
+    if (weft__load(&weft__sched.nthreads) < (uint32_t)weft__sched.max_threads)
+        return weft__worker_new();
+    weft__say_capped();
+    return NULL;
 }
 
 static void spare_put(weft__worker *w)

@@ -2,6 +2,8 @@
 /* test_foreign.c - threads that are not the runtime's: they start tasks and wait as tasks do. */
 #include "support.h"
 
+#include "../runtime/chan.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -434,4 +436,31 @@ TEST_DIES(forked_child_is_told_why, 3, "weft: weft_yield called in a forked chil
 {
     status_of_child(yield, 2);
     _exit(3);
+}
+
+static int canceled_at_the_end;
+
+static void *waits_beyond_the_run(void *gate)
+{
+    canceled_at_the_end = weft_chan_recv(gate, NULL);
+    return NULL;
+}
+
+static int ends_before_its_thread(void *arg)
+{
+    weft_chan *gate = weft_chan_new(sizeof(int), 0);
+
+    pthread_create(arg, NULL, waits_beyond_the_run, gate);
+    while (!weft__load(&gate->recvq.head))
+        weft_yield();
+    return 0;
+}
+
+TEST_PLAIN(wait_of_a_thread_ends_with_the_run)
+{
+    pthread_t thread;
+
+    CHECK_EQ(weft_run(ends_before_its_thread, &thread), 0);
+    pthread_join(thread, NULL);
+    CHECK_EQ(canceled_at_the_end, WEFT_ECANCELED);
 }

@@ -393,3 +393,25 @@ TEST(many_timers_fire_each_once)
         weft_timer_free(t[i]);
     }
 }
+
+static weft_timer *kept_timer;
+static weft_ticker *kept_ticker;
+
+static int keeps_its_timers(void *arg)
+{
+    (void)arg;
+    kept_timer = weft_timer_new();
+    weft_timer_start(kept_timer, weft_after(WEFT_SECOND));
+    kept_ticker = weft_ticker_new(WEFT_SECOND);
+    return 0;
+}
+
+TEST_PLAIN(timers_may_be_made_before_a_run_and_freed_after_it)
+{
+    weft_timer *early = weft_timer_new();
+
+    CHECK_EQ(weft_run(keeps_its_timers, NULL), 0);
+    weft_timer_free(early);
+    weft_timer_free(kept_timer);
+    weft_ticker_free(kept_ticker);
+}

@@ -52,7 +52,7 @@ WEFT_API bool weft_timer_stop(weft_timer *t); /* true as for start */
  * them in a burst. period <= 0 panics. */
 typedef struct weft_ticker weft_ticker;
 
-WEFT_API weft_ticker *weft_ticker_new(weft_duration period);
+WEFT_API weft_ticker *weft_ticker_new(weft_duration period); /* ticks at once: during a run only */
 WEFT_API void weft_ticker_free(weft_ticker *t);
 WEFT_API struct weft_chan *weft_ticker_chan(weft_ticker *t);
 WEFT_API void weft_ticker_start(weft_ticker *t, weft_duration period); /* a new period from now */
