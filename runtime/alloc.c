@@ -17,11 +17,6 @@ void *weft__alloc(size_t n, size_t size)
     return must(calloc(n, size), n, size);
 }
 
-void *weft__realloc(void *p, size_t n, size_t size)
-{
-    return must(reallocarray(p, n, size), n, size);
-}
-
 void weft__free(void *p)
 {
     free(p);

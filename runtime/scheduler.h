@@ -36,6 +36,7 @@ struct weft__proc {
     uint32_t nfree;
     uint32_t index;
     int64_t polled;      /* ticks when the loop was last polled */
+    int64_t slept;       /* ns that the last sleep was to take at most */
     weft__worker *owner; /* atomic: NULL while it is being handed over */
     uint32_t tick;       /* atomic: goes up with every pick; written by the owner */
     uint32_t mail_lock;  /* rank RUNQ */
@@ -123,7 +124,7 @@ int *weft__errno_at(void); /* of the calling thread */
 weft__worker *weft__enter_slow(const char *call);
 void weft__switch_away(weft__worker *w, enum weft__leave how);
 void weft__yield(weft__task *t); /* the caller, in the runtime */
-void weft__wake_one(void); /* someone idle, if nobody is looking for work already */
+void weft__wake_one(void);       /* someone idle, if nobody is looking for work already */
 void weft__proc_wake(weft__proc *p);
 void weft__proc_post(weft__proc *p, weft__mail *m);
 weft__worker *weft__spare_get(void); /* NULL at the cap */

@@ -1,9 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-/* timer.c - see timer.h. The heap is 4-ary with the instants in it, so sifting touches a cache
- * line a level and the timers themselves only to write their new place. */
+/* timer.c - see timer.h. The heap is 4-ary with the instants in it, and four brothers are one cache
+ * line: sifting touches a line a level, and the timers themselves only to write their new place. */
 #include "park.h"
 
 #include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINE = 64 / sizeof(struct weft__timer_slot), FIRST = 64 };
+
+/* The second slot begins a line, so that the children of each do. */
+static void grow(weft__timers *ts)
+{
+    uint32_t cap = ts->cap ? 2 * ts->cap : FIRST;
+    struct weft__timer_slot *memory = aligned_alloc(64, (cap + LINE) * sizeof(*memory));
+
+    if (!memory)
+        weft__fatal("out of memory (%u timers)", cap);
+    if (ts->n)
+        memcpy(memory + LINE - 1, ts->heap, ts->n * sizeof(*memory));
+    free(ts->memory);
+    ts->memory = memory;
+    ts->heap = memory + LINE - 1;
+    ts->cap = cap;
+}
 
 static void place(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
 {
@@ -31,6 +51,8 @@ static void sift_down(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
 
         if (first > ts->n)
             break;
+        for (uint32_t c = first; c < first + 4; c++)
+            __builtin_prefetch(&ts->heap[4 * (c - 1) + 1]);
         for (uint32_t c = first + 1; c < first + 4 && c <= ts->n; c++) {
             if (ts->heap[c - 1].when < ts->heap[least - 1].when)
                 least = c;
@@ -71,10 +93,8 @@ void weft__timer_arm(weft__timer *t, int64_t when, uint64_t arg)
 
     weft__lock(&ts->lock);
     weft__assert(t->pos == 0);
-    if (ts->n == ts->cap) {
-        ts->cap = ts->cap ? 2 * ts->cap : 64;
-        ts->heap = weft__realloc(ts->heap, ts->cap, sizeof(*ts->heap));
-    }
+    if (ts->n == ts->cap)
+        grow(ts);
     t->arg = arg;
     weft__store(&t->home, (uint16_t)p->index);
     ts->n++;
@@ -164,6 +184,6 @@ void weft__timers_free(weft__timers *ts)
 {
     for (uint32_t i = 0; i < ts->n; i++)
         ts->heap[i].timer->pos = 0;
-    weft__free(ts->heap);
+    free(ts->memory);
     *ts = (weft__timers){.next = WEFT_FOREVER};
 }

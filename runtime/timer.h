@@ -31,7 +31,8 @@ typedef struct weft__timers {
     struct weft__timer_slot {
         int64_t when;
         weft__timer *timer;
-    } * heap;     /* 4-ary, earliest first */
+    } * heap;     /* 4-ary, earliest first; within memory */
+    void *memory; /* aligned */
     int64_t next; /* atomic: when of the earliest, WEFT_FOREVER if none */
 } weft__timers;
 

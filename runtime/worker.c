@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NAP = 100000 /* ns */ };
 enum { FULL_TURN = 64, SPIN_ROUNDS = 40, SPIN_PAUSES = 30, POLL_TICKS = 200000 };
 
 struct weft__sched weft__sched;
@@ -480,6 +481,16 @@ static int64_t sleep_time(weft__proc *p)
     return weft__clock_virtual ? -1 : next - now;
 }
 
+/* Where timers come thick and fast, each would cost a sleep: after a short sleep, the next is one of
+ * NAP at least. A hundred timers then share it, at the price of half its length. */
+static int64_t nap(weft__proc *p, int64_t ns)
+{
+    int64_t last = p->slept;
+
+    p->slept = ns;
+    return ns > 0 && ns < NAP && last > 0 && last < NAP ? NAP : ns;
+}
+
 static void idle(weft__worker *w, weft__proc *p)
 {
     idle_join(p->index);
@@ -487,7 +498,7 @@ static void idle(weft__worker *w, weft__proc *p)
     if (!work_anywhere() && !weft__load(&p->mail) && !weft__load(&weft__sched.stopping)) {
         if (all_asleep())
             nobody_left();
-        weft__loop_poll(p->loop, sleep_time(p));
+        weft__loop_poll(p->loop, nap(p, sleep_time(p)));
         p->polled = weft__ticks();
     }
     idle_leave(p->index);
