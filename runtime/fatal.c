@@ -78,6 +78,12 @@ static void begin_dying(void)
     alarm(60);
 }
 
+void weft__death_wait(void)
+{
+    while (weft__load_acq(&dying))
+        pause();
+}
+
 static void die(const char *prefix, const void *ucontext, const char *format,
                 va_list ap) WEFT__NORETURN WEFT__PRINTF(3, 0);
 

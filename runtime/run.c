@@ -130,9 +130,14 @@ void weft__done_kick(void)
 
 /* The end -------------------------------------------------------------------------------------- */
 
+/* What keeps a worker; in the order in which it must be waited for. */
+enum left { NOBODY, IN_A_CALL, IN_THE_RUNTIME };
+
 /* Its task, if it runs one, comes to the worker's own stack at its next call. */
-static void worker_stop(weft__worker *w)
+static enum left worker_stop(weft__worker *w)
 {
+    enum left where = IN_A_CALL;
+
     weft__lock(&w->lk);
     if (!w->lost) {
         weft__store(&w->take, 1);
@@ -142,17 +147,19 @@ static void worker_stop(weft__worker *w)
             weft__store(&w->p, NULL);
         } else {
             weft__store(&w->take, 0);
+            where = IN_THE_RUNTIME;
         }
     }
     weft__unlock(&w->lk);
     weft__store_rel(&w->wake, 1);
     weft__futex_wake(&w->wake, 1);
+    return where;
 }
 
-/* True when every worker has left its loop. */
-static bool workers_stop(void)
+/* What keeps the workers that have not left their loops. */
+static enum left workers_stop(void)
 {
-    bool all = true;
+    enum left most = NOBODY, where;
     weft__worker *w;
 
     for (int i = 0; i < weft__sched.nprocs; i++)
@@ -162,11 +169,12 @@ static bool workers_stop(void)
     weft__unlock(&weft__sched.lock);
     for (; w; w = w->all) {
         if (weft__load_acq(&w->end) == WEFT__ALIVE) {
-            worker_stop(w);
-            all = false;
+            where = worker_stop(w);
+            if (where > most)
+                most = where;
         }
     }
-    return all;
+    return most;
 }
 
 static void workers_join(void)
@@ -213,11 +221,14 @@ static bool procs_free(int64_t until)
 static void tear_down(void)
 {
     int64_t until = weft__mono() + INT64_C(1000000000);
+    enum left left;
     bool idle;
 
     weft__monitor_stop();
-    while (!workers_stop() && weft__mono() < until)
+    while ((left = workers_stop()) == IN_THE_RUNTIME || (left != NOBODY && weft__mono() < until)) {
+        weft__death_wait();
         usleep(100);
+    }
     weft__foreign_leave();
     weft__foreign_stop();
     weft__signals_stop();

@@ -284,6 +284,7 @@ void weft__task_ends(weft__task *t, int result)
  * runs is left to it for good. */
 void weft__tasks_discard(bool keep_work)
 {
+    weft__lock(&registry.lock); /* threads that are not ours may give their records back */
     registry.pool = NULL;
     registry.npool = 0;
     for (uint32_t i = registry.nslots; i-- > 0;) {
@@ -314,6 +315,7 @@ void weft__tasks_discard(bool keep_work)
         if (s->size == weft__stack_size)
             pool_push(t);
     }
+    weft__unlock(&registry.lock);
 }
 
 /* Idle records deep in the pool keep their stacks' addresses, not the pages. */

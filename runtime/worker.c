@@ -435,8 +435,8 @@ static int64_t earliest_timer(void)
 }
 
 /* Can nothing but a timer, or nothing at all, wake a task? Everybody asleep is seen twice with
- * nobody up in between. */
-static bool all_asleep(void)
+ * nobody up in between, and so is the earliest timer: who gets up may fire it. */
+static bool all_asleep(int64_t *when)
 {
     uint32_t gen = weft__load_seq(&weft__sched.idle_gen);
     uint32_t all = (uint32_t)weft__sched.nprocs;
@@ -450,15 +450,14 @@ static bool all_asleep(void)
         if (!weft__runq_empty(&p->runq) || weft__load_seq(&p->mail))
             return false;
     }
+    *when = earliest_timer();
     return weft__global_len() == 0 && weft__load_seq(&weft__sched.idle_gen) == gen &&
            weft__load_seq(&weft__sched.nidle) == all;
 }
 
 /* The last one to fall asleep: jump the virtual clock, or report the deadlock. */
-static void nobody_left(void)
+static void nobody_left(int64_t when)
 {
-    int64_t when = earliest_timer();
-
     if (when == WEFT_FOREVER) {
         weft__deadlock();
     } else if (weft__clock_virtual) {
@@ -481,8 +480,8 @@ static int64_t sleep_time(weft__proc *p)
     return weft__clock_virtual ? -1 : next - now;
 }
 
-/* Where timers come thick and fast, each would cost a sleep: after a short sleep, the next is one of
- * NAP at least. A hundred timers then share it, at the price of half its length. */
+/* Where timers come thick and fast, each would cost a sleep: after a short sleep, the next is one
+ * of NAP at least. A hundred timers then share it, at the price of half its length. */
 static int64_t nap(weft__proc *p, int64_t ns)
 {
     int64_t last = p->slept;
@@ -493,11 +492,13 @@ static int64_t nap(weft__proc *p, int64_t ns)
 
 static void idle(weft__worker *w, weft__proc *p)
 {
+    int64_t when;
+
     idle_join(p->index);
     weft__fence_heavy();
     if (!work_anywhere() && !weft__load(&p->mail) && !weft__load(&weft__sched.stopping)) {
-        if (all_asleep())
-            nobody_left();
+        if (all_asleep(&when))
+            nobody_left(when);
         weft__loop_poll(p->loop, nap(p, sleep_time(p)));
         p->polled = weft__ticks();
     }

@@ -440,16 +440,17 @@ TEST_DIES(forked_child_is_told_why, 3, "weft: weft_yield called in a forked chil
 
 static int canceled_at_the_end;
 
-static void *waits_beyond_the_run(void *gate)
+static void *waits_beyond_the_run(void *c)
 {
-    canceled_at_the_end = weft_chan_recv(gate, NULL);
+    canceled_at_the_end = weft_chan_recv(c, NULL);
     return NULL;
 }
 
+static weft_chan *gate;
+
 static int ends_before_its_thread(void *arg)
 {
-    weft_chan *gate = weft_chan_new(sizeof(int), 0);
-
+    gate = weft_chan_new(sizeof(int), 0);
     pthread_create(arg, NULL, waits_beyond_the_run, gate);
     while (!weft__load(&gate->recvq.head))
         weft_yield();
@@ -462,5 +463,6 @@ TEST_PLAIN(wait_of_a_thread_ends_with_the_run)
 
     CHECK_EQ(weft_run(ends_before_its_thread, &thread), 0);
     pthread_join(thread, NULL);
+    weft_chan_free(gate);
     CHECK_EQ(canceled_at_the_end, WEFT_ECANCELED);
 }
