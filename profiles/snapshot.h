@@ -4,6 +4,7 @@
 #ifndef WEFT_SNAPSHOT_H
 #define WEFT_SNAPSHOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,15 @@ struct weft__record {
     uint8_t state, reason, flags, _pad;
 };
 
+/* The scheduler at the cut, as far as dumps tell of it. */
+struct weft__counts {
+    uint32_t procs; /* 0: not known, nothing is told */
+    uint32_t threads, spares;
+    uint32_t lost;        /* threads that run a task without a processor */
+    uint32_t max_threads; /* tasks keep their processors from then on */
+    bool capped;          /* that happened in this run */
+};
+
 struct weft__snapshot {
     struct weft__record *records; /* by task slot: holes have state WEFT__REC_NONE */
     size_t n;                     /* slots */
@@ -47,6 +57,7 @@ struct weft__snapshot {
     int64_t now;                  /* monotonic ns of the cut */
     int64_t wall;                 /* CLOCK_REALTIME ns of the cut */
     weft__stacktab *stacks;
+    struct weft__counts counts;
 };
 
 /* Text of a wait reason by number: runtime/wait.h. */

@@ -494,6 +494,18 @@ static int64_t wall_now(void)
     return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
 }
 
+static struct weft__counts count(void)
+{
+    return (struct weft__counts){
+        .procs = (uint32_t)weft__sched.nprocs,
+        .threads = weft__load(&weft__sched.nthreads),
+        .spares = weft__load(&weft__sched.nspares),
+        .lost = weft__load(&weft__sched.nlost),
+        .max_threads = (uint32_t)weft__sched.max_threads,
+        .capped = weft__load(&weft__sched.capped),
+    };
+}
+
 static size_t records_bytes(const struct capture *c)
 {
     return c->cap * sizeof(struct weft__record);
@@ -546,6 +558,7 @@ static struct capture *capture_run(weft__task *self, const void *ucontext)
     c->epoch = weft__epoch + 1;
     c->s.now = weft__nanos();
     c->s.wall = wall_now();
+    c->s.counts = count();
     weft__store_rel(&active, c);
     weft__store_seq(&weft__epoch, c->epoch);
     weft__fence_heavy();

@@ -9,7 +9,10 @@
  *           /src/app.c:77 +0x5a
  * with one empty line between blocks, at least one frame in each, and nothing besides.
  * debug=3 adds the task's name behind the bracket, lines that begin with "# ", the true file names,
- * and the runtime's own frames at the inner end, which debug=2 hides as Go does. */
+ * and the runtime's own frames at the inner end, which debug=2 hides as Go does. It begins with
+ *   # tasks: 1234 (12 running, 3 in calls, 7 runnable, 1212 waiting)
+ *   # processors: 2, threads: 5 (1 spare, 2 without a processor, at most 514)
+ *   # at the cap: no task is shed */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -240,6 +243,41 @@ static void put_block(struct dump *d, const struct weft__record *r)
     put_creator(d, r);
 }
 
+static void put_count(struct weft__out *o, const char *before, uint64_t n, const char *after)
+{
+    weft__out_str(o, before);
+    weft__out_dec(o, n);
+    weft__out_str(o, after);
+}
+
+/* Of the tasks that are shown, so the head agrees with the blocks below. */
+static void put_counts(struct dump *d)
+{
+    const struct weft__counts *c = &d->s->counts;
+    const struct weft__record *end = d->s->records + d->s->n;
+    size_t total = 0, by_state[WEFT__REC_WAITING + 1] = {0};
+
+    for (const struct weft__record *r = d->s->records; r < end; r++) {
+        if (weft__record_is_shown(r)) {
+            by_state[r->state]++;
+            total++;
+        }
+    }
+    put_count(d->o, "# tasks: ", total, "");
+    put_count(d->o, " (", by_state[WEFT__REC_RUNNING], " running");
+    put_count(d->o, ", ", by_state[WEFT__REC_SYSCALL], " in calls");
+    put_count(d->o, ", ", by_state[WEFT__REC_RUNNABLE], " runnable");
+    put_count(d->o, ", ", by_state[WEFT__REC_WAITING], " waiting)\n");
+    put_count(d->o, "# processors: ", c->procs, "");
+    put_count(d->o, ", threads: ", c->threads, "");
+    put_count(d->o, " (", c->spares, " spare");
+    put_count(d->o, ", ", c->lost, " without a processor");
+    put_count(d->o, ", at most ", c->max_threads, ")\n");
+    if (c->capped)
+        weft__out_str(d->o, "# at the cap: no task is shed\n");
+    weft__out_char(d->o, '\n');
+}
+
 static void put_blocks(struct dump *d)
 {
     const struct weft__record *end = d->s->records + d->s->n;
@@ -267,6 +305,8 @@ int weft__tasks_text(const struct weft__snapshot *s, int debug, const struct wef
         return -ENOMEM;
     d.frames = weft__lines_new(WEFT__LINES_FRAMES, d.full);
     d.creators = weft__lines_new(WEFT__LINES_CREATOR, d.full);
+    if (d.full && s->counts.procs > 0)
+        put_counts(&d);
     if (d.frames && d.creators)
         put_blocks(&d);
     else

@@ -192,6 +192,8 @@ static struct weft__snapshot full_snapshot(void)
     add_names(&s);
     add_symbols(&s);
     s.first = 4;
+    s.counts = (struct weft__counts){
+        .procs = 2, .threads = 514, .spares = 1, .lost = 511, .max_threads = 514, .capped = true};
     return s;
 }
 
