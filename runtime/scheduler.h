@@ -38,6 +38,8 @@ struct weft__proc {
     int64_t polled;      /* ticks when the loop was last polled */
     weft__worker *owner; /* atomic: NULL while it is being handed over */
     uint32_t tick;       /* atomic: goes up with every pick; written by the owner */
+    uint32_t turn;       /* atomic: the tick of the next full turn; the monitor sets it to now */
+    uint32_t turns;      /* owner: full turns so far */
     uint32_t mail_lock;  /* rank RUNQ */
     weft__mail *mail;    /* atomic; newest first; guarded by mail_lock */
 
