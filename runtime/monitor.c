@@ -243,8 +243,9 @@ static bool take(weft__proc *p, weft__worker *w, bool burnt)
     if (weft__load(&w->p) == p && !w->lost) {
         weft__store(&w->take, 1);
         weft__fence_heavy();
-        t = weft__load(&w->task);
-        if (weft__load_acq(&w->in_rt) == 0 && t) {
+        /* Its task is read after that: until then it may still switch, from then on it may not. */
+        if (weft__load_acq(&w->in_rt) == 0) {
+            t = weft__load(&w->task);
             w->lost = 1;
             weft__store(&w->p, NULL);
             weft__store(&t->state, WEFT__LOST);
@@ -349,6 +350,7 @@ static void look(weft__proc *p, int64_t now)
         return;
     keep(p, tick - p->seen_tick);
     if (tick != p->seen_tick || w != p->seen_owner) {
+        weft__store(&p->turn, tick); /* timers wait for one task at most, not for a full turn's */
         note(p, w, tick, now);
         return;
     }
@@ -363,16 +365,13 @@ static void look(weft__proc *p, int64_t now)
     burnt = cpu >= limit * 8 / 10;
     if (!burnt && !in_a_call(w) && now - p->seen < 4 * limit)
         return;
-    if (!burnt && cpu > 0 && now - p->seen < limit)
-        return;
     if (thread_allowed(now) && take(p, w, burnt))
         weft__store(&p->seen_owner, NULL);
 }
 
 static bool everyone_idle(void)
 {
-    return weft__load_seq(&weft__sched.nidle) == (uint32_t)weft__sched.nprocs &&
-           weft__load_seq(&weft__sched.nlost) == 0;
+    return weft__all_idle() && weft__load_seq(&weft__sched.nlost) == 0;
 }
 
 void weft__monitor_kick(void)

@@ -39,6 +39,8 @@ struct weft__proc {
     int64_t slept;       /* ns that the last sleep was to take at most */
     weft__worker *owner; /* atomic: NULL while it is being handed over */
     uint32_t tick;       /* atomic: goes up with every pick; written by the owner */
+    uint32_t turn;       /* atomic: the tick of the next full turn; the monitor sets it to now */
+    uint32_t turns;      /* owner: full turns so far */
     uint32_t mail_lock;  /* rank RUNQ */
     weft__mail *mail;    /* atomic; newest first; guarded by mail_lock */
 
@@ -103,8 +105,8 @@ struct weft__sched {
     uint32_t nlost;                      /* atomic: tasks that run without a processor */
     uint32_t taken;                      /* atomic: hand-offs so far; for tests and dumps */
     uint32_t nspinning;                  /* atomic: workers that look for work before they sleep */
-    uint32_t nidle;                      /* atomic */
-    uint32_t idle_gen;                   /* atomic: goes up whenever a processor gets up */
+    uint32_t nidle;                      /* atomic: at least the number of bits in idle */
+    uint32_t idle_gen;                   /* atomic: goes up before a processor gets up */
     uint64_t idle[WEFT__PROCS_MAX / 64]; /* atomic: processors asleep in their loops */
     uint32_t outside;        /* atomic: waits, requests and threads that can still wake a task */
     uint32_t monitor_asleep; /* atomic, futex */
@@ -125,6 +127,7 @@ weft__worker *weft__enter_slow(const char *call);
 void weft__switch_away(weft__worker *w, enum weft__leave how);
 void weft__yield(weft__task *t); /* the caller, in the runtime */
 void weft__wake_one(void);       /* someone idle, if nobody is looking for work already */
+bool weft__all_idle(void);       /* every processor sleeps, or is about to */
 void weft__proc_wake(weft__proc *p);
 void weft__proc_post(weft__proc *p, weft__mail *m);
 weft__worker *weft__spare_get(void); /* NULL at the cap */

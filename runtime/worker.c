@@ -2,8 +2,9 @@
 /* worker.c - what a thread with a processor does: switch tasks, find work, sleep, hand over.
  *
  * A task that waits switches straight to the next one; the worker's own stack is visited only when
- * there is none, every 64th time (timers, the loop, the global queue), and for whatever needs more
- * than a switch: snapshots, pins, the hog lane, a lost processor, the end. Whoever is switched to
+ * there is none, for a full turn (timers, the loop, the global queue) every 64th time and whenever
+ * the monitor asks for one, which it does each round, and for whatever needs more than a switch:
+ * snapshots, pins, the hog lane, a lost processor, the end. Whoever is switched to
  * finishes for the one that left (arrive): clears its on_cpu and only then releases its lock. */
 #include "monitor.h"
 #include "netpoll.h"
@@ -17,7 +18,7 @@
 #include <string.h>
 
 enum { NAP = 100000 /* ns */ };
-enum { FULL_TURN = 64, SPIN_ROUNDS = 40, SPIN_PAUSES = 30, POLL_TICKS = 200000 };
+enum { FULL_TURN = 64, GLOBAL_FIRST = 4, SPIN_ROUNDS = 40, SPIN_PAUSES = 30, POLL_TICKS = 200000 };
 
 struct weft__sched weft__sched;
 
@@ -116,7 +117,7 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
     w->leave = how;
     if (weft__likely(how != WEFT__LEAVE_LOST && !cur->pins)) {
         weft__store(&p->tick, p->tick + 1);
-        if (p->tick % FULL_TURN != 0 && !weft__load(&weft__sched.stopping))
+        if ((int32_t)(p->tick - weft__load(&p->turn)) < 0 && !weft__load(&weft__sched.stopping))
             next = weft__runq_pop(&p->runq);
     }
     if (next == cur) {
@@ -341,14 +342,15 @@ void weft__proc_wake(weft__proc *p)
     weft__loop_wake(p->loop);
 }
 
-/* Clears p's idle bit; true if the caller did. */
+/* Clears p's idle bit; true if the caller did. The count follows later, and whoever cleared the bit
+ * may be held up before: p's owner runs on meanwhile, so only the bits tell who sleeps. */
 static bool idle_leave(uint32_t index)
 {
     uint64_t bit = UINT64_C(1) << (index % 64);
 
+    weft__add_seq(&weft__sched.idle_gen, 1);
     if (!(weft__and(&weft__sched.idle[index / 64], ~bit) & bit))
         return false;
-    weft__add_seq(&weft__sched.idle_gen, 1);
     weft__sub(&weft__sched.nidle, 1);
     return true;
 }
@@ -357,6 +359,17 @@ static void idle_join(uint32_t index)
 {
     weft__add(&weft__sched.nidle, 1);
     weft__or(&weft__sched.idle[index / 64], UINT64_C(1) << (index % 64));
+}
+
+bool weft__all_idle(void)
+{
+    int n = 0;
+
+    if (weft__load_seq(&weft__sched.nidle) < (uint32_t)weft__sched.nprocs)
+        return false;
+    for (int i = 0; i < weft__sched.nprocs; i += 64)
+        n += __builtin_popcountll(weft__load_seq(&weft__sched.idle[i / 64]));
+    return n == weft__sched.nprocs;
 }
 
 void weft__wake_one(void)
@@ -439,9 +452,8 @@ static int64_t earliest_timer(void)
 static bool all_asleep(int64_t *when)
 {
     uint32_t gen = weft__load_seq(&weft__sched.idle_gen);
-    uint32_t all = (uint32_t)weft__sched.nprocs;
 
-    if (weft__load_seq(&weft__sched.nidle) != all || weft__load_seq(&weft__sched.nlost) > 0 ||
+    if (!weft__all_idle() || weft__load_seq(&weft__sched.nlost) > 0 ||
         weft__load_seq(&weft__sched.outside) > 0 || weft__load_seq(&weft__sched.stopping))
         return false;
     for (int i = 0; i < weft__sched.nprocs; i++) {
@@ -452,7 +464,7 @@ static bool all_asleep(int64_t *when)
     }
     *when = earliest_timer();
     return weft__global_len() == 0 && weft__load_seq(&weft__sched.idle_gen) == gen &&
-           weft__load_seq(&weft__sched.nidle) == all;
+           weft__all_idle();
 }
 
 /* The last one to fall asleep: jump the virtual clock, or report the deadlock. */
@@ -490,7 +502,7 @@ static int64_t nap(weft__proc *p, int64_t ns)
     return ns > 0 && ns < NAP && last > 0 && last < NAP ? NAP : ns;
 }
 
-static void idle(weft__worker *w, weft__proc *p)
+static void idle(weft__proc *p)
 {
     int64_t when;
 
@@ -504,7 +516,6 @@ static void idle(weft__worker *w, weft__proc *p)
     }
     idle_leave(p->index);
     weft__monitor_kick();
-    (void)w;
 }
 
 /* Finding work --------------------------------------------------------------------------------- */
@@ -557,11 +568,12 @@ static weft__task *find_work(weft__worker *w)
     weft__proc *p = w->p;
     weft__task *t = NULL;
 
+    weft__store(&p->turn, p->tick + FULL_TURN);
     deliver_mail(p);
     weft__timers_run(p);
     if (weft__ticks() - p->polled > POLL_TICKS)
         poll_now(p);
-    if (p->tick % (4 * FULL_TURN) == 0)
+    if (p->turns++ % GLOBAL_FIRST == 0)
         t = weft__global_pop(&p->runq, weft__sched.nprocs);
     if (!t)
         t = weft__runq_pop(&p->runq);
@@ -577,7 +589,7 @@ static weft__task *find_work(weft__worker *w)
             t = spin(w, p);
     }
     if (!t)
-        idle(w, p);
+        idle(p);
     return t;
 }
 
