@@ -356,6 +356,7 @@ static void look(weft__proc *p, int64_t now)
         return;
     keep(p, tick - p->seen_tick);
     if (tick != p->seen_tick || w != p->seen_owner) {
+        weft__store(&p->turn, tick); /* timers wait for one task at most, not for a full turn's */
         note(p, w, tick, now);
         return;
     }

@@ -38,6 +38,8 @@ struct weft__proc {
     int64_t polled;      /* ticks when the loop was last polled */
     weft__worker *owner; /* atomic: NULL while it is being handed over */
     uint32_t tick;       /* atomic: goes up with every pick; written by the owner */
+    uint32_t turn;       /* atomic: the tick of the next full turn; the monitor sets it to now */
+    uint32_t turns;      /* owner: full turns so far */
     uint32_t mail_lock;  /* rank RUNQ */
     weft__mail *mail;    /* atomic; newest first; guarded by mail_lock */
 
@@ -123,7 +125,7 @@ int *weft__errno_at(void); /* of the calling thread */
 weft__worker *weft__enter_slow(const char *call);
 void weft__switch_away(weft__worker *w, enum weft__leave how);
 void weft__yield(weft__task *t); /* the caller, in the runtime */
-void weft__wake_one(void); /* someone idle, if nobody is looking for work already */
+void weft__wake_one(void);       /* someone idle, if nobody is looking for work already */
 void weft__proc_wake(weft__proc *p);
 void weft__proc_post(weft__proc *p, weft__mail *m);
 weft__worker *weft__spare_get(void); /* NULL at the cap */

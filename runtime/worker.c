@@ -2,8 +2,9 @@
 /* worker.c - what a thread with a processor does: switch tasks, find work, sleep, hand over.
  *
  * A task that waits switches straight to the next one; the worker's own stack is visited only when
- * there is none, every 64th time (timers, the loop, the global queue), and for whatever needs more
- * than a switch: snapshots, pins, the hog lane, a lost processor, the end. Whoever is switched to
+ * there is none, for a full turn (timers, the loop, the global queue) every 64th time and whenever
+ * the monitor asks for one, which it does each round, and for whatever needs more than a switch:
+ * snapshots, pins, the hog lane, a lost processor, the end. Whoever is switched to
  * finishes for the one that left (arrive): clears its on_cpu and only then releases its lock. */
 #include "monitor.h"
 #include "netpoll.h"
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FULL_TURN = 64, SPIN_ROUNDS = 40, SPIN_PAUSES = 30, POLL_TICKS = 200000 };
+enum { FULL_TURN = 64, GLOBAL_FIRST = 4, SPIN_ROUNDS = 40, SPIN_PAUSES = 30, POLL_TICKS = 200000 };
 
 struct weft__sched weft__sched;
 
@@ -114,7 +115,7 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
     w->leave = how;
     if (weft__likely(how != WEFT__LEAVE_LOST && !cur->pins)) {
         weft__store(&p->tick, p->tick + 1);
-        if (p->tick % FULL_TURN != 0 && !weft__load(&weft__sched.stopping))
+        if ((int32_t)(p->tick - weft__load(&p->turn)) < 0 && !weft__load(&weft__sched.stopping))
             next = weft__runq_pop(&p->runq);
     }
     if (next == cur) {
@@ -532,11 +533,12 @@ static weft__task *find_work(weft__worker *w)
     weft__proc *p = w->p;
     weft__task *t = NULL;
 
+    weft__store(&p->turn, p->tick + FULL_TURN);
     deliver_mail(p);
     weft__timers_run(p);
     if (weft__ticks() - p->polled > POLL_TICKS)
         poll_now(p);
-    if (p->tick % (4 * FULL_TURN) == 0)
+    if (p->turns++ % GLOBAL_FIRST == 0)
         t = weft__global_pop(&p->runq, weft__sched.nprocs);
     if (!t)
         t = weft__runq_pop(&p->runq);
