@@ -377,8 +377,7 @@ static void look(weft__proc *p, int64_t now)
 
 static bool everyone_idle(void)
 {
-    return weft__load_seq(&weft__sched.nidle) == (uint32_t)weft__sched.nprocs &&
-           weft__load_seq(&weft__sched.nlost) == 0;
+    return weft__all_idle() && weft__load_seq(&weft__sched.nlost) == 0;
 }
 
 void weft__monitor_kick(void)

@@ -104,8 +104,8 @@ struct weft__sched {
     uint32_t nlost;                      /* atomic: tasks that run without a processor */
     uint32_t taken;                      /* atomic: hand-offs so far; for tests and dumps */
     uint32_t nspinning;                  /* atomic: workers that look for work before they sleep */
-    uint32_t nidle;                      /* atomic */
-    uint32_t idle_gen;                   /* atomic: goes up whenever a processor gets up */
+    uint32_t nidle;                      /* atomic: at least the number of bits in idle */
+    uint32_t idle_gen;                   /* atomic: goes up before a processor gets up */
     uint64_t idle[WEFT__PROCS_MAX / 64]; /* atomic: processors asleep in their loops */
     uint32_t outside;        /* atomic: waits, requests and threads that can still wake a task */
     uint32_t monitor_asleep; /* atomic, futex */
@@ -126,6 +126,7 @@ weft__worker *weft__enter_slow(const char *call);
 void weft__switch_away(weft__worker *w, enum weft__leave how);
 void weft__yield(weft__task *t); /* the caller, in the runtime */
 void weft__wake_one(void);       /* someone idle, if nobody is looking for work already */
+bool weft__all_idle(void);       /* every processor sleeps, or is about to */
 void weft__proc_wake(weft__proc *p);
 void weft__proc_post(weft__proc *p, weft__mail *m);
 weft__worker *weft__spare_get(void); /* NULL at the cap */

@@ -328,14 +328,15 @@ void weft__proc_wake(weft__proc *p)
     weft__loop_wake(p->loop);
 }
 
-/* Clears p's idle bit; true if the caller did. */
+/* Clears p's idle bit; true if the caller did. The count follows later, and whoever cleared the bit
+ * may be held up before: p's owner runs on meanwhile, so only the bits tell who sleeps. */
 static bool idle_leave(uint32_t index)
 {
     uint64_t bit = UINT64_C(1) << (index % 64);
 
+    weft__add_seq(&weft__sched.idle_gen, 1);
     if (!(weft__and(&weft__sched.idle[index / 64], ~bit) & bit))
         return false;
-    weft__add_seq(&weft__sched.idle_gen, 1);
     weft__sub(&weft__sched.nidle, 1);
     return true;
 }
@@ -344,6 +345,17 @@ static void idle_join(uint32_t index)
 {
     weft__add(&weft__sched.nidle, 1);
     weft__or(&weft__sched.idle[index / 64], UINT64_C(1) << (index % 64));
+}
+
+bool weft__all_idle(void)
+{
+    int n = 0;
+
+    if (weft__load_seq(&weft__sched.nidle) < (uint32_t)weft__sched.nprocs)
+        return false;
+    for (int i = 0; i < weft__sched.nprocs; i += 64)
+        n += __builtin_popcountll(weft__load_seq(&weft__sched.idle[i / 64]));
+    return n == weft__sched.nprocs;
 }
 
 void weft__wake_one(void)
@@ -426,9 +438,8 @@ static int64_t earliest_timer(void)
 static bool all_asleep(void)
 {
     uint32_t gen = weft__load_seq(&weft__sched.idle_gen);
-    uint32_t all = (uint32_t)weft__sched.nprocs;
 
-    if (weft__load_seq(&weft__sched.nidle) != all || weft__load_seq(&weft__sched.nlost) > 0 ||
+    if (!weft__all_idle() || weft__load_seq(&weft__sched.nlost) > 0 ||
         weft__load_seq(&weft__sched.outside) > 0 || weft__load_seq(&weft__sched.stopping))
         return false;
     for (int i = 0; i < weft__sched.nprocs; i++) {
@@ -438,7 +449,7 @@ static bool all_asleep(void)
             return false;
     }
     return weft__global_len() == 0 && weft__load_seq(&weft__sched.idle_gen) == gen &&
-           weft__load_seq(&weft__sched.nidle) == all;
+           weft__all_idle();
 }
 
 /* The last one to fall asleep: jump the virtual clock, or report the deadlock. */
@@ -468,7 +479,7 @@ static int64_t sleep_time(weft__proc *p)
     return weft__clock_virtual ? -1 : next - now;
 }
 
-static void idle(weft__worker *w, weft__proc *p)
+static void idle(weft__proc *p)
 {
     idle_join(p->index);
     weft__fence_heavy();
@@ -480,7 +491,6 @@ static void idle(weft__worker *w, weft__proc *p)
     }
     idle_leave(p->index);
     weft__monitor_kick();
-    (void)w;
 }
 
 /* Finding work --------------------------------------------------------------------------------- */
@@ -554,7 +564,7 @@ static weft__task *find_work(weft__worker *w)
             t = spin(w, p);
     }
     if (!t)
-        idle(w, p);
+        idle(p);
     return t;
 }
 
