@@ -7,6 +7,7 @@
 #include "park.h"
 #include "scheduler.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,18 +36,20 @@ static bool unlist(const weft__worker *w)
 static void detach(void *arg)
 {
     weft__worker *w = arg;
-    bool current;
 
     if (forked)
         return;
+    if (weft__load_acq(&weft__sched.running))
+        weft__store(&w->take, 0); /* a destroy function that calls in shall not come here again */
     if (w->task->locals)
         weft__locals_end(w->task);
-    weft__lock(&lock);
-    current = unlist(w);
-    weft__unlock(&lock);
     weft__task_foreign_free(w->task);
-    if (current)
+    weft__lock(&lock); /* the run that lists w does not end meanwhile */
+    if (unlist(w)) {
         weft__sub(&weft__sched.outside, 1);
+        weft__wake_one(); /* who sleeps may be all that is left: a deadlock */
+    }
+    weft__unlock(&lock);
     weft__self_set(NULL);
     weft__free(w);
 }
@@ -131,8 +134,8 @@ weft__worker *weft__attach(const char *call)
     w->task = weft__task_foreign();
     stack_bounds(w->task);
     w->task->worker = w;
-    weft__add(&weft__sched.outside, 1);
     weft__lock(&lock);
+    weft__add(&weft__sched.outside, 1);
     w->next = listed;
     listed = w;
     weft__unlock(&lock);
@@ -184,8 +187,10 @@ static void sleep_until_ready(void *arg)
 void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline)
 {
     struct wait wait = {t, ticket, deadline};
+    int saved = errno;
 
     weft__ctx_call(&t->ctx.sp, sleep_until_ready, &wait);
+    errno = saved;
 }
 
 /* After the store of its state; t may be gone, but its memory never is. */

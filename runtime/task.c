@@ -98,8 +98,9 @@ static void grow(void)
     weft__store_rel(&registry.nslots, first + SLAB);
 }
 
-/* One record for a thread without a processor; or a batch for p's free list. */
-static weft__task *pool_take(weft__proc *p)
+/* One record for a thread without a processor; or a batch for p's free list. flags: what the one
+ * has from then on; set under the lock, so that weft__tasks_discard knows a foreign thread's. */
+static weft__task *pool_take(weft__proc *p, unsigned flags)
 {
     weft__task *t, *more;
 
@@ -116,6 +117,7 @@ static weft__task *pool_take(weft__proc *p)
         p->free = more;
         p->nfree++;
     }
+    weft__store(&t->flags, (uint8_t)flags);
     weft__unlock(&registry.lock);
     return t;
 }
@@ -148,7 +150,7 @@ static weft__task *take(weft__proc *p)
         p->nfree--;
         return t;
     }
-    return pool_take(p);
+    return pool_take(p, 0);
 }
 
 /* A stack of another size than the slab's; it goes with the task. */
@@ -169,8 +171,8 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
     weft__store(&t->fn, fn);
     t->arg = arg;
     weft__store(&t->creator, w && w->task ? w->task->id : 0);
-    weft__store(&t->flags,
-                (uint8_t)((t->flags & WEFT__BIG) | (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0)));
+    weft__store(&t->flags, (uint8_t)((t->flags & (WEFT__BIG | WEFT__FOREIGN)) |
+                                     (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0)));
     weft__store(&t->pins, 0);
     t->group = NULL;
     weft__store(&t->on_cpu, 0);
@@ -248,11 +250,9 @@ void weft__task_get_name(weft__task *t, char out[WEFT__NAME_MAX + 1])
 /* Threads that are no tasks of ours have a record too: it is what waits and what dumps show. */
 weft__task *weft__task_foreign(void)
 {
-    weft__task *t = pool_take(NULL);
+    weft__task *t = pool_take(NULL, WEFT__FOREIGN);
 
-    weft__store(&t->flags, 0);
     born(t, NULL, NULL);
-    weft__flag_set(t, WEFT__FOREIGN);
     weft__store(&t->on_cpu, 1);
     weft__visible(t);
     weft__store_rel(&t->state, WEFT__RUNNING);
@@ -267,6 +267,7 @@ void weft__task_foreign_free(weft__task *t)
     weft__store_rel(&t->state, WEFT__IDLE);
     weft__store_rel(&t->on_cpu, 0);
     weft__lock(&registry.lock);
+    weft__store(&t->flags, WEFT__TOUCHED);
     pool_push(t);
     weft__unlock(&registry.lock);
 }
@@ -281,9 +282,10 @@ void weft__task_ends(weft__task *t, int result)
 }
 
 /* Everything that is not under way any more goes back to the pool; what an abandoned thread still
- * runs is left to it for good. */
+ * runs is left to it for good. Under the lock: foreign threads may come and end just now. */
 void weft__tasks_discard(bool keep_work)
 {
+    weft__lock(&registry.lock);
     registry.pool = NULL;
     registry.npool = 0;
     for (uint32_t i = registry.nslots; i-- > 0;) {
@@ -305,7 +307,7 @@ void weft__tasks_discard(bool keep_work)
             weft__stack_unmap(t->ctx.lo, t->ctx.hi - t->ctx.lo);
         free(t->name);
         t->name = NULL;
-        t->flags = 0;
+        t->flags = state == WEFT__IDLE ? t->flags & WEFT__TOUCHED : WEFT__TOUCHED;
         t->group = NULL;
         t->state = WEFT__IDLE;
         t->on_cpu = 0;
@@ -314,6 +316,7 @@ void weft__tasks_discard(bool keep_work)
         if (s->size == weft__stack_size)
             pool_push(t);
     }
+    weft__unlock(&registry.lock);
 }
 
 /* Idle records deep in the pool keep their stacks' addresses, not the pages. */

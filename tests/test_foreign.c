@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_foreign.c - threads that are not the runtime's: they start tasks and wait as tasks do. */
+#include "../runtime/scheduler.h"
 #include "support.h"
 
 #include <pthread.h>
@@ -323,6 +324,13 @@ static void *live_through_two_runs(void *arg)
     return NULL;
 }
 
+static void *return_when_told(void *arg)
+{
+    while (!atomic_load(&stop))
+        usleep(100);
+    return arg;
+}
+
 static int first_run(void *thread)
 {
     *(pthread_t *)thread = start(live_through_two_runs, NULL);
@@ -346,6 +354,94 @@ TEST_PLAIN(thread_may_outlive_a_run_and_call_in_the_next)
     CHECK_EQ(weft_run(first_run, &thread), 0);
     pthread_barrier_wait(&phase);
     CHECK_EQ(weft_run(second_run, &thread), 0);
+    pthread_barrier_destroy(&phase);
+}
+
+static int threads_end(void *arg)
+{
+    pthread_t threads[10];
+
+    (void)arg;
+    atomic_store(&stop, 0);
+    for (int i = 0; i < 10; i++)
+        threads[i] = start(return_when_told, NULL);
+    atomic_store(&stop, 1);
+    for (int i = 0; i < 10; i++)
+        join(threads[i]);
+    return 0;
+}
+
+TEST_PLAIN(ended_threads_leave_their_records_to_the_next_run)
+{
+    uint32_t slots;
+
+    CHECK_EQ(weft_run(threads_end, NULL), 0);
+    slots = weft__tasks_slots();
+    for (int i = 0; i < 50; i++)
+        CHECK_EQ(weft_run(threads_end, NULL), 0);
+    CHECK_EQ(weft__tasks_slots(), slots);
+}
+
+static void *end_last(void *arg)
+{
+    (void)arg;
+    weft_task_id();
+    atomic_store(&ran, 1);
+    while (!weft__all_idle())
+        usleep(1000);
+    return NULL;
+}
+
+TEST_DIES(deadlock_is_seen_when_the_last_thread_ends, 2, "all goroutines are asleep - deadlock!")
+{
+    pthread_t thread;
+
+    CHECK_EQ(pthread_create(&thread, NULL, end_last, NULL), 0);
+    wait_for(&ran, 1);
+    weft_chan_recv(NULL, NULL);
+}
+
+static void yield_at_the_end(void *arg)
+{
+    (void)arg;
+    weft_yield();
+    atomic_fetch_add(&stop, 1);
+}
+
+static void *keep_a_value_over_runs(void *arg)
+{
+    weft_local_set(*(weft_local *)arg, &ran);
+    pthread_barrier_wait(&phase);
+    pthread_barrier_wait(&phase);
+    weft_yield(); /* the value of the first run ends here */
+    CHECK_EQ(atomic_load(&stop), 1);
+    return NULL;
+}
+
+static int begin_the_keeper(void *thread)
+{
+    static weft_local kept;
+
+    CHECK_EQ(weft_local_new(&kept, yield_at_the_end), 0);
+    *(pthread_t *)thread = start(keep_a_value_over_runs, &kept);
+    pthread_barrier_wait(&phase);
+    return 0;
+}
+
+static int let_the_keeper_end(void *thread)
+{
+    pthread_barrier_wait(&phase);
+    join(*(pthread_t *)thread);
+    return 0;
+}
+
+TEST_PLAIN(value_of_an_earlier_run_may_call_in_as_it_ends)
+{
+    pthread_t thread;
+
+    pthread_barrier_init(&phase, NULL, 2);
+    CHECK_EQ(weft_run(begin_the_keeper, &thread), 0);
+    CHECK_EQ(weft_run(let_the_keeper_end, &thread), 0);
     pthread_barrier_destroy(&phase);
 }
 
