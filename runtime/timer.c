@@ -52,7 +52,7 @@ static void remove_at(weft__timers *ts, uint32_t pos)
 {
     struct weft__timer_slot last = ts->heap[ts->n - 1];
 
-    weft__store(&ts->heap[pos - 1].timer->pos, 0);
+    weft__store_rel(&ts->heap[pos - 1].timer->pos, 0); /* after firing: weft__timer_disarm_wait */
     ts->n--;
     if (pos <= ts->n) {
         if (pos > 1 && ts->heap[(pos - 2) / 4].when > last.when)
@@ -87,11 +87,15 @@ void weft__timer_arm(weft__timer *t, int64_t when, uint64_t arg)
         weft__proc_wake(p);
 }
 
+/* In no heap, home may be a processor of an earlier run that had more of them. */
 bool weft__timer_disarm(weft__timer *t)
 {
-    weft__timers *ts = &weft__sched.procs[weft__load(&t->home)].timers;
+    weft__timers *ts;
     bool armed;
 
+    if (weft__load_acq(&t->pos) == 0)
+        return false;
+    ts = &weft__sched.procs[weft__load(&t->home)].timers;
     weft__lock(&ts->lock);
     armed = t->pos != 0;
     if (armed) {
