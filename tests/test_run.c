@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Threads of this process; only_ours: those of the runtime, which name themselves. */
@@ -128,6 +129,91 @@ static int set_local(void *arg)
     CHECK(weft_local_get(key) == NULL);
     weft_local_set(key, arg);
     return 0;
+}
+
+/* ---- timers, from run to run and beside busy tasks ---- */
+
+enum { BUSY = 8 };
+
+static weft_timer *timers[BUSY];
+static atomic_int armed;
+
+/* Does not yield before all are here: so each has a processor of its own. */
+static int arm_on_own_processor(void *timer)
+{
+    atomic_fetch_add(&armed, 1);
+    while (atomic_load(&armed) < BUSY)
+        ;
+    weft_timer_start(timer, weft_after(3600 * WEFT_SECOND));
+    return 0;
+}
+
+static int arm_everywhere(void *arg)
+{
+    weft_group g = WEFT_GROUP_INIT;
+
+    (void)arg;
+    for (int i = 0; i < BUSY; i++) {
+        timers[i] = weft_timer_new();
+        weft_group_go(&g, arm_on_own_processor, timers[i]);
+    }
+    return weft_group_wait(&g);
+}
+
+static int stop_and_start_again(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < BUSY; i++) {
+        CHECK(!weft_timer_stop(timers[i]));
+        CHECK(!weft_timer_start(timers[i], weft_after(0)));
+        CHECK_EQ(weft_chan_recv(weft_timer_chan(timers[i]), &(weft_time){0}), 0);
+        weft_timer_free(timers[i]);
+    }
+    return 0;
+}
+
+TEST_PLAIN(timer_of_an_earlier_run_with_more_processors_may_be_used)
+{
+    weft_run_options many = {.procs = BUSY, .no_handoff = true}, one = {.procs = 1};
+
+    CHECK_EQ(weft_run_with(&many, arm_everywhere, NULL), 0);
+    CHECK_EQ(weft_run_with(&one, stop_and_start_again, NULL), 0);
+}
+
+static atomic_int turns, over;
+
+static void burn_and_yield(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&over)) {
+        struct timespec from, now;
+
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+        do {
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        } while ((now.tv_sec - from.tv_sec) * 1000000000 + now.tv_nsec - from.tv_nsec < 3000000);
+        atomic_fetch_add(&turns, 1);
+        weft_yield();
+    }
+}
+
+static int sleep_beside_them(void *arg)
+{
+    (void)arg;
+    go_many(BUSY, burn_and_yield, NULL);
+    for (int i = 0; i < 6; i++)
+        weft_sleep(WEFT_MILLISECOND);
+    atomic_store(&over, 1);
+    return 0;
+}
+
+/* Each sleep lasts for about a task's turn; it used to be 64 of them. */
+TEST_PLAIN(timer_waits_for_few_turns_of_busy_tasks)
+{
+    weft_run_options one = {.procs = 1};
+
+    CHECK_EQ(weft_run_with(&one, sleep_beside_them, NULL), 0);
+    CHECK(atomic_load(&turns) < 120);
 }
 
 TEST_PLAIN(main_task_ends_as_any_other)
