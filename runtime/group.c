@@ -3,7 +3,7 @@
  *
  * Lock: g->_lock (rank GROUP, parent before child) guards every field, the tasks linked on
  * _tasks and the groups linked on _children. _state has CANCELED. A group hangs below the group of
- * the task that first starts a task in it, from then until it was waited for.
+ * the task that first starts a task in it, from then until one of the two was waited for.
  *
  * Cancel marks tasks, fences heavily, and ends their open waits; park opens its ticket, fences
  * lightly and looks at the mark (park.c). */
@@ -17,6 +17,12 @@ _Static_assert(sizeof(weft_group) == 80, "part of the ABI");
 
 enum { CANCELED = 1, LINKED = 2 };
 
+/* Rank GROUP, before any group's: guards _parent of all groups. A group may outlive the one above,
+ * so whoever goes up holds it. */
+static uint32_t tree;
+
+static void cancel(weft_group *g);
+
 struct deadline {
     weft__timer timer;
     weft_group *group;
@@ -27,7 +33,7 @@ static inline weft__waitq *queue(weft_group *g)
     return (weft__waitq *)g->_waiters;
 }
 
-/* Below the group of t, which cannot end before t waited for g. */
+/* Below the group of t, which cannot end before t does. */
 static void link_parent(weft_group *g, weft__task *t)
 {
     weft_group *parent = t->group;
@@ -35,6 +41,7 @@ static void link_parent(weft_group *g, weft__task *t)
 
     if (!parent || parent == g)
         return;
+    weft__lock(&tree);
     weft__lock(&parent->_lock);
     g->_parent = parent;
     g->_prev = NULL;
@@ -44,10 +51,12 @@ static void link_parent(weft_group *g, weft__task *t)
     parent->_children = g;
     canceled = parent->_state & CANCELED;
     weft__unlock(&parent->_lock);
+    weft__unlock(&tree);
     if (canceled)
-        weft__or(&g->_state, CANCELED);
+        cancel(g); /* others may have started tasks in it meanwhile */
 }
 
+/* Under tree. */
 static void unlink_parent(weft_group *g)
 {
     weft_group *parent = g->_parent;
@@ -63,6 +72,16 @@ static void unlink_parent(weft_group *g)
         g->_next->_prev = g->_prev;
     weft__unlock(&parent->_lock);
     g->_parent = NULL;
+}
+
+/* The groups below g go on without it. Under tree. */
+static void leave_children(weft_group *g)
+{
+    weft__lock(&g->_lock);
+    for (weft_group *c = g->_children; c; c = c->_next)
+        c->_parent = NULL;
+    g->_children = NULL;
+    weft__unlock(&g->_lock);
 }
 
 void weft_group_go(weft_group *g, weft_main_fn *fn, void *arg)
@@ -195,8 +214,12 @@ static void timer_end(weft_group *g)
 static int all_done(weft_group *g)
 {
     timer_end(g);
-    if (weft__and(&g->_state, ~(uint32_t)LINKED) & LINKED)
+    if (weft__and(&g->_state, ~(uint32_t)LINKED) & LINKED) {
+        weft__lock(&tree);
         unlink_parent(g);
+        leave_children(g);
+        weft__unlock(&tree);
+    }
     return g->_err;
 }
 

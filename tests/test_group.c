@@ -2,6 +2,8 @@
 /* test_group.c - groups: results, cancellation, deadlines, nesting; Go's errgroup and context. */
 #include "support.h"
 
+#include <string.h>
+
 VIRTUAL_CLOCK;
 
 static atomic_int ran;
@@ -396,4 +398,36 @@ TEST(several_tasks_may_wait_for_one_group)
         CHECK_EQ(atomic_exchange(&ran, 0), 4);
         weft_chan_free(c);
     }
+}
+
+static int end_after_recv(void *c)
+{
+    return weft_chan_recv(c, NULL);
+}
+
+struct heir {
+    weft_group g;
+    weft_chan *c;
+};
+
+static int begin_group_that_stays(void *heir)
+{
+    struct heir *h = heir;
+
+    weft_group_go(&h->g, end_after_recv, h->c);
+    return 0;
+}
+
+TEST(group_may_outlive_the_one_above)
+{
+    struct heir h = {WEFT_GROUP_INIT, weft_chan_new(0, 0)};
+    weft_group above = WEFT_GROUP_INIT;
+
+    weft_group_go(&above, begin_group_that_stays, &h);
+    CHECK_EQ(weft_group_wait(&above), 0);
+    memset(&above, 0xff, sizeof(above)); /* its memory is somebody else's now */
+    CHECK_EQ(weft_chan_send(h.c, NULL), 0);
+    CHECK_EQ(weft_group_wait(&h.g), 0);
+    CHECK_EQ(((unsigned char *)&above)[0], 0xff);
+    weft_chan_free(h.c);
 }
