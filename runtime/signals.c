@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -35,6 +34,7 @@ static struct {
     struct listener *listeners[SIGNALS];
     struct sigaction old[SIGNALS];
     bool ours[SIGNALS];
+    bool dumps;                /* SIGQUIT is the runtime's whether somebody listens or not */
     uint32_t pending[SIGNALS]; /* atomic */
     uintptr_t pc[SIGNALS];     /* atomic: of the latest, for the message at death */
     int code[SIGNALS];
@@ -93,6 +93,8 @@ static void on_interrupt(int signo, siginfo_t *info, void *uc)
 
 int weft__signals_interrupt(int tid)
 {
+    if (!sig.ours[SIGURG])
+        return -1; /* the program has its own use for it */
     return (int)syscall(SYS_tgkill, getpid(), tid, SIGURG);
 }
 
@@ -118,8 +120,7 @@ static void restore(int signo)
 {
     if (sig.ours[signo])
         sigaction(signo, &sig.old[signo], NULL);
-    sig.ours[signo] = false;
-    memset(&sig.old[signo], 0, sizeof(sig.old[signo]));
+    sig.ours[signo] = false; /* a handler may be running still: old stays */
 }
 
 void weft__signals_start(void)
@@ -142,6 +143,7 @@ void weft__signals_start(void)
         if (is_default(ours[i].signo))
             install(ours[i].signo, ours[i].handler);
     }
+    sig.dumps = sig.ours[SIGQUIT];
 }
 
 void weft__signals_stop(void)
@@ -198,7 +200,7 @@ void weft__signals_handle(void)
     for (int s = 1; s < SIGNALS; s++) {
         if (!weft__load(&sig.pending[s]) || !weft__xchg(&sig.pending[s], 0))
             continue;
-        if (!deliver(s) && s == SIGQUIT)
+        if (!deliver(s) && s == SIGQUIT && sig.dumps)
             weft__signal_death("SIGQUIT: quit", sig.pc[s], sig.code[s], NULL);
     }
 }
@@ -252,7 +254,7 @@ void weft_signal_stop(weft_chan *c, int signo)
         weft__free(l);
         weft__sub(&weft__sched.outside, 1);
     }
-    if (!sig.listeners[signo] && signo != SIGQUIT)
+    if (!sig.listeners[signo] && !(signo == SIGQUIT && sig.dumps))
         restore(signo);
     weft__unlock(&sig.lock);
     weft__exit();

@@ -184,6 +184,23 @@ static int quit_is_the_programs(void *arg)
     return 0;
 }
 
+static int quit_is_heard_for_a_while(void *arg)
+{
+    weft_chan *c = listen_for(SIGQUIT, 1);
+
+    weft_signal_stop(c, SIGQUIT);
+    weft_chan_free(c);
+    return quit_is_the_programs(arg);
+}
+
+TEST_PLAIN(handler_of_the_program_comes_back_at_sigquit_too)
+{
+    struct sigaction sa = {.sa_handler = note};
+
+    sigaction(SIGQUIT, &sa, NULL);
+    CHECK_EQ(weft_run(quit_is_heard_for_a_while, NULL), 0);
+}
+
 TEST_PLAIN(handler_of_the_program_stays_in_place)
 {
     struct sigaction sa = {.sa_handler = note};
