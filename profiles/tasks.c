@@ -288,7 +288,7 @@ static void record(weft__task *t, bool running)
 
 /* What a signal handler leaves for the dumper, the only one who asks. */
 static struct {
-    weft__task *wanted; /* atomic */
+    weft__task *wanted; /* atomic: whoever clears it decides: the handler answers, or is too late */
     uint32_t done;      /* atomic */
     struct weft__walk walk;
     uintptr_t lo, hi;
@@ -300,9 +300,9 @@ static WEFT__NO_SANITIZE void interrupted(weft__task *t, void *context)
 {
     struct weft__regs r = regs_interrupted(context);
     uintptr_t lo = t->ctx.lo, hi = t->ctx.hi;
+    weft__task *wanted = t;
 
-    if (weft__load_acq(&directed.wanted) != t || weft__load(&directed.done) || r.sp < lo ||
-        r.sp >= hi)
+    if (r.sp < lo || r.sp >= hi || !weft__cas(&directed.wanted, &wanted, NULL))
         return;
     weft__walk(&directed.walk, &r, lo, hi, (const void *)lo, false);
     directed.lo = directed.walk.at.sp & ~(uintptr_t)7;
@@ -317,15 +317,18 @@ static WEFT__NO_SANITIZE void interrupted(weft__task *t, void *context)
 /* Asks the thread for its stack; false if it did not answer. */
 static bool ask_thread(struct weft__walk *walk, weft__task *t, int tid)
 {
+    weft__task *wanted = t;
+
     weft__store(&directed.done, 0);
     weft__store_rel(&directed.wanted, t);
-    if (!weft__sched.signals || weft__signals_interrupt(tid) != 0)
+    if (weft__signals_interrupt(tid) == 0) {
+        for (int i = 0; i < 200 && !weft__load_acq(&directed.done); i++)
+            nanosleep(&(struct timespec){0, 50000}, NULL);
+    }
+    if (weft__cas(&directed.wanted, &wanted, NULL))
         return false;
-    for (int i = 0; i < 200 && !weft__load_acq(&directed.done); i++)
-        nanosleep(&(struct timespec){0, 50000}, NULL);
-    weft__store_rel(&directed.wanted, NULL);
-    if (!weft__load_acq(&directed.done))
-        return false;
+    while (!weft__load_acq(&directed.done)) /* it is at it, in a handler */
+        sched_yield();
     *walk = directed.walk;
     if (walk->missed)
         weft__walk_resume(walk, directed.lo, directed.hi, directed.copy);
