@@ -58,11 +58,6 @@ weft__task *weft__tasks_at(uint32_t slot)
     return &registry.slabs[slot / SLAB]->tasks[slot % SLAB];
 }
 
-uint64_t weft__tasks_made(void)
-{
-    return weft__load(&registry.next_id) - 1;
-}
-
 /* A task's stack for when it has none of its own size. */
 static void stack_home(weft__task *t)
 {

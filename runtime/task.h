@@ -125,7 +125,6 @@ void weft__tasks_discard(bool keep_work);
 uint32_t weft__tasks_slots(void); /* slots ever made: 0..n-1 */
 weft__task *weft__tasks_at(uint32_t slot);
 size_t weft__tasks_trim(void); /* gives idle stacks back to the kernel; monitor only */
-uint64_t weft__tasks_made(void);
 
 /* worker.c: the first call on a fresh stack; returns the task that begins. */
 weft__task *weft__worker_arrived(void);

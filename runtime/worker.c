@@ -212,7 +212,7 @@ weft__worker *weft__spare_get(void)
     return weft__worker_new();
 }
 
-static void spare_put(weft__worker *w)
+void weft__spare_put(weft__worker *w)
 {
     weft__lock(&weft__sched.lock);
     w->next = weft__sched.spares;
@@ -311,7 +311,7 @@ static void give_while_pinned(weft__worker *w)
 static bool wait_for_processor(weft__worker *w, bool fresh)
 {
     if (!fresh && !weft__load(&w->pinned))
-        spare_put(w);
+        weft__spare_put(w);
     while (!weft__load_acq(&w->p)) {
         if (run_is_over(w))
             return false;
