@@ -172,8 +172,6 @@ static void describe(struct weft__record *r, weft__task *t)
         r->flags |= WEFT__REC_LOCKED;
     if (weft__load(&t->flags) & WEFT__FOREIGN_CREATOR)
         r->flags |= WEFT__REC_FOREIGN_CREATOR;
-    if (weft__load(&t->flags) & WEFT__SYSTEM)
-        r->flags |= WEFT__REC_SYSTEM;
 }
 
 static void describe_wait(struct weft__record *r, const weft__task *t)

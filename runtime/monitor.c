@@ -221,15 +221,6 @@ static void give(weft__proc *p, weft__worker *w)
     weft__proc_give(p, w);
 }
 
-static void spare_back(weft__worker *w)
-{
-    weft__lock(&weft__sched.lock);
-    w->next = weft__sched.spares;
-    weft__sched.spares = w;
-    weft__store(&weft__sched.nspares, weft__sched.nspares + 1);
-    weft__unlock(&weft__sched.lock);
-}
-
 /* The other half of weft__enter; scheduler.h has the argument. */
 static bool take(weft__proc *p, weft__worker *w, bool burnt)
 {
@@ -261,7 +252,7 @@ static bool take(weft__proc *p, weft__worker *w, bool burnt)
     }
     weft__unlock(&w->lk);
     if (!taken) {
-        spare_back(spare);
+        weft__spare_put(spare);
         return false;
     }
     set_slice(w, burnt ? 100 * MS : MS / 10);

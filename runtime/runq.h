@@ -46,11 +46,6 @@ static inline bool weft__runq_stealable(const weft__runq *q)
            (weft__load(&q->next) && weft__load(&q->next_stale));
 }
 
-static inline uint32_t weft__runq_len(const weft__runq *q)
-{
-    return weft__load(&q->tail) - weft__load(&q->head) + (weft__load(&q->next) ? 1 : 0);
-}
-
 /* The global queue. */
 void weft__global_push(struct weft__task *t);
 /* Owner of q: takes a share for q and returns one of them; NULL if there is none. */

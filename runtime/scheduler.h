@@ -77,7 +77,6 @@ struct weft__worker {
     uint32_t wake; /* futex: 1 when p was given, or the end has come */
     int *errno_at;
     bool foreign;       /* a thread that is not ours: no processor, task is its stand-in */
-    bool slow_slice;    /* monitor: its scheduling slice was made long */
     uint32_t end;       /* atomic: enum weft__end; whoever comes second frees the worker */
     weft__task *pinned; /* atomic: the task tied to this thread, or NULL */
     weft__worker *next; /* spares; guarded by sched.lock. Foreign ones: by foreign.c */
@@ -132,6 +131,7 @@ void weft__proc_wake(weft__proc *p);
 void weft__proc_post(weft__proc *p, weft__mail *m);
 weft__worker *weft__spare_get(void); /* NULL at the cap */
 void weft__say_capped(void);         /* once a run */
+void weft__spare_put(weft__worker *w);
 void weft__proc_give(weft__proc *p, weft__worker *w);
 weft__worker *weft__worker_new(void);
 void weft__blocking_detach(weft__worker *w);

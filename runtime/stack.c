@@ -2,8 +2,9 @@
 /* stack.c - memory for stacks: one mapping for many, touched lazily, a guard below each.
  *
  * Guards, best first: MADV_GUARD_INSTALL (Linux 6.13), which costs no mapping; mprotect, one
- * mapping each, for the first 30,000; then none but a canary in the lowest word, checked whenever
- * the stack is left. WEFT_GUARD=madvise|mprotect|canary forces one. */
+ * mapping each, for 30,000 at a time; then none but a canary in the lowest word, checked whenever
+ * the stack is left. One mapping's stacks are all guarded or all have a canary.
+ * WEFT_GUARD=madvise|mprotect|canary forces one. */
 #include "lock.h"
 #include "task.h"
 
@@ -30,7 +31,7 @@ size_t weft__stack_size = 64 << 10;
 size_t weft__stack_guard = 16 << 10; /* stops a frame that jumps over a page, too */
 static enum mode mode;
 bool weft__stack_canaries;
-static uint32_t protected; /* atomic: mprotect guards in use */
+static uint32_t protected; /* atomic: guards in use */
 
 static bool kernel_has_guards(void)
 {
@@ -58,43 +59,51 @@ const char *weft__stack_mode(void)
     return mode_names[mode];
 }
 
-static void guard(uintptr_t at, uintptr_t stack)
+/* False if the kernel has no mapping left for it. */
+static bool guard(uintptr_t at)
 {
     if (mode == MODE_MADVISE && madvise((void *)at, weft__stack_guard, MADV_GUARD_INSTALL) == 0)
-        return;
-    if (mode != MODE_CANARY && weft__load(&protected) < MPROTECT_BUDGET) {
-        weft__add(&protected, 1);
-        if (mprotect((void *)at, weft__stack_guard, PROT_NONE) == 0)
-            return;
-    }
-    *(uint64_t *)stack = CANARY;
-    weft__store(&weft__stack_canaries, true);
+        return true;
+    return mprotect((void *)at, weft__stack_guard, PROT_NONE) == 0;
 }
 
-uintptr_t weft__stacks_map(size_t n, size_t size)
+/* May n more stacks have guards? */
+static bool within_budget(size_t n)
 {
-    size_t step = size + weft__stack_guard;
+    return mode == MODE_MADVISE ||
+           (mode == MODE_MPROTECT && weft__load(&protected) + n <= MPROTECT_BUDGET);
+}
+
+uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary)
+{
+    size_t guarded = 0, step = size + weft__stack_guard;
     void *base = mmap(NULL, n * step, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (base == MAP_FAILED)
         weft__fatal("out of memory (%zu stacks of %zu bytes)", n, size);
     madvise(base, n * step, MADV_NOHUGEPAGE);
-    for (size_t i = 0; i < n; i++) {
-        uintptr_t at = (uintptr_t)base + i * step;
-
-        guard(at, at + weft__stack_guard);
+    while (within_budget(n) && guarded < n && guard((uintptr_t)base + guarded * step))
+        guarded++;
+    *canary = guarded < n;
+    if (!*canary) {
+        weft__add(&protected, (uint32_t)n);
+    } else {
+        for (size_t i = 0; i < n; i++)
+            *(uint64_t *)((uintptr_t)base + i * step + weft__stack_guard) = CANARY;
+        weft__store(&weft__stack_canaries, true);
     }
     return (uintptr_t)base + weft__stack_guard;
 }
 
-void weft__stack_unmap(uintptr_t lo, size_t size)
+void weft__stack_unmap(uintptr_t lo, size_t size, bool canary)
 {
+    if (!canary)
+        weft__sub(&protected, 1);
     munmap((void *)(lo - weft__stack_guard), size + weft__stack_guard);
 }
 
-/* A stack without a canary has 0 there, or whatever its frames wrote, which a guard protects. */
 WEFT__NO_SANITIZE bool weft__stack_intact(const weft__ctx *ctx)
 {
-    return mode == MODE_MADVISE || *(uint64_t *)ctx->lo == CANARY || mode == MODE_MPROTECT;
+    return *(uint64_t *)ctx->lo == CANARY;
 }

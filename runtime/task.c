@@ -22,6 +22,7 @@ struct slab {
     weft__task tasks[SLAB];
     uintptr_t lo; /* of the first stack; the others follow at equal distances */
     size_t size;  /* of each */
+    bool canary;  /* they have no other guard */
 };
 
 static struct {
@@ -57,11 +58,6 @@ weft__task *weft__tasks_at(uint32_t slot)
     return &registry.slabs[slot / SLAB]->tasks[slot % SLAB];
 }
 
-uint64_t weft__tasks_made(void)
-{
-    return weft__load(&registry.next_id) - 1;
-}
-
 /* A task's stack for when it has none of its own size. */
 static void stack_home(weft__task *t)
 {
@@ -69,6 +65,13 @@ static void stack_home(weft__task *t)
 
     weft__store(&t->ctx.lo, s->lo + t->slot % SLAB * (s->size + weft__stack_guard));
     weft__store(&t->ctx.hi, t->ctx.lo + s->size);
+}
+
+/* Of that stack. */
+static bool has_canary(const weft__task *t)
+{
+    return weft__unlikely(weft__load(&weft__stack_canaries)) &&
+           registry.slabs[t->slot / SLAB]->canary;
 }
 
 static void pool_push(weft__task *t)
@@ -88,7 +91,7 @@ static void grow(void)
         weft__fatal("out of memory (%u tasks)", first);
     memset(s, 0, sizeof(*s));
     s->size = weft__stack_size;
-    s->lo = weft__stacks_map(SLAB, s->size);
+    s->lo = weft__stacks_map(SLAB, s->size, &s->canary);
     registry.slabs[first / SLAB] = s;
     for (uint32_t i = SLAB; i-- > 0;) {
         s->tasks[i].slot = first + i;
@@ -156,10 +159,12 @@ static weft__task *take(weft__proc *p)
 /* A stack of another size than the slab's; it goes with the task. */
 static void stack_big(weft__task *t, size_t size)
 {
+    bool canary;
+
     size = size < 16384 ? 16384 : (size + 4095) & ~(size_t)4095;
-    weft__store(&t->ctx.lo, weft__stacks_map(1, size));
+    weft__store(&t->ctx.lo, weft__stacks_map(1, size, &canary));
     weft__store(&t->ctx.hi, t->ctx.lo + size);
-    weft__store(&t->flags, WEFT__BIG);
+    weft__store(&t->flags, WEFT__BIG | (canary ? WEFT__CANARY : 0));
 }
 
 static void born(weft__task *t, weft_task_fn *fn, void *arg)
@@ -171,7 +176,7 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
     weft__store(&t->fn, fn);
     t->arg = arg;
     weft__store(&t->creator, w && w->task ? w->task->id : 0);
-    weft__store(&t->flags, (uint8_t)((t->flags & (WEFT__BIG | WEFT__FOREIGN)) |
+    weft__store(&t->flags, (uint8_t)((t->flags & (WEFT__BIG | WEFT__FOREIGN | WEFT__CANARY)) |
                                      (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0)));
     weft__store(&t->pins, 0);
     t->group = NULL;
@@ -201,7 +206,7 @@ weft__task *weft__task_new(weft__proc *p, const weft_go_options *options, weft_t
 {
     weft__task *t = take(p);
 
-    weft__store(&t->flags, 0);
+    weft__store(&t->flags, has_canary(t) ? WEFT__CANARY : 0);
     if (weft__unlikely(options != NULL && options->stack_size > 0))
         stack_big(t, options->stack_size);
     born(t, fn, arg);
@@ -217,7 +222,7 @@ void weft__task_free(weft__proc *p, weft__task *t)
         weft__task_set_name(t, NULL);
     weft__ctx_drop(&t->ctx);
     if (weft__unlikely(t->flags & WEFT__BIG)) {
-        weft__stack_unmap(t->ctx.lo, t->ctx.hi - t->ctx.lo);
+        weft__stack_unmap(t->ctx.lo, t->ctx.hi - t->ctx.lo, t->flags & WEFT__CANARY);
         stack_home(t);
     }
     weft__store(&t->flags, WEFT__TOUCHED);
@@ -304,7 +309,7 @@ void weft__tasks_discard(bool keep_work)
                 t->ticket++;
         }
         if (t->flags & WEFT__BIG)
-            weft__stack_unmap(t->ctx.lo, t->ctx.hi - t->ctx.lo);
+            weft__stack_unmap(t->ctx.lo, t->ctx.hi - t->ctx.lo, t->flags & WEFT__CANARY);
         free(t->name);
         t->name = NULL;
         t->flags = state == WEFT__IDLE ? t->flags & WEFT__TOUCHED : WEFT__TOUCHED;
@@ -326,6 +331,7 @@ size_t weft__tasks_trim(void)
     weft__task *t;
     size_t freed = 0;
     uint32_t n = 0;
+    uintptr_t lo;
 
     weft__lock(&registry.lock);
     for (t = registry.pool; t && n < KEEP; n++)
@@ -333,9 +339,10 @@ size_t weft__tasks_trim(void)
     for (n = 0; t && n < KEEP; t = t->next) {
         if (t->ctx.sp || !(t->flags & WEFT__TOUCHED))
             continue;
-        madvise((void *)t->ctx.lo, t->ctx.hi - t->ctx.lo, MADV_DONTNEED);
+        lo = t->ctx.lo + (has_canary(t) ? 4096 : 0); /* which has to stay */
+        madvise((void *)lo, t->ctx.hi - lo, MADV_DONTNEED);
         weft__flag_clear(t, WEFT__TOUCHED);
-        freed += t->ctx.hi - t->ctx.lo;
+        freed += t->ctx.hi - lo;
         n++;
     }
     weft__unlock(&registry.lock);

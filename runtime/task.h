@@ -44,7 +44,7 @@ enum weft__task_flags {
     WEFT__LANE = 16,           /* holds a slot of the hog lane */
     WEFT__STARTED = 32,
     WEFT__JOINS = 64,   /* fn returns int and belongs to group */
-    WEFT__SYSTEM = 128, /* the runtime's own */
+    WEFT__CANARY = 128, /* nothing but a canary guards its stack */
 };
 
 struct weft__task {
@@ -125,7 +125,6 @@ void weft__tasks_discard(bool keep_work);
 uint32_t weft__tasks_slots(void); /* slots ever made: 0..n-1 */
 weft__task *weft__tasks_at(uint32_t slot);
 size_t weft__tasks_trim(void); /* gives idle stacks back to the kernel; monitor only */
-uint64_t weft__tasks_made(void);
 
 /* worker.c: the first call on a fresh stack; returns the task that begins. */
 weft__task *weft__worker_arrived(void);
@@ -135,10 +134,10 @@ extern size_t weft__stack_size, weft__stack_guard;
 extern bool weft__stack_canaries; /* atomic: some stack has a canary for a guard */
 void weft__stacks_init(void);
 /* n stacks of size usable bytes, guards below each; the first's lowest usable address. The
- * distance between two is size + weft__stack_guard. */
-uintptr_t weft__stacks_map(size_t n, size_t size);
-void weft__stack_unmap(uintptr_t lo, size_t size);
-bool weft__stack_intact(const weft__ctx *ctx); /* canary mode: the lowest word is untouched */
+ * distance between two is size + weft__stack_guard. canary: all of them have a canary only. */
+uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary);
+void weft__stack_unmap(uintptr_t lo, size_t size, bool canary);
+bool weft__stack_intact(const weft__ctx *ctx); /* of one with a canary: it is untouched */
 const char *weft__stack_mode(void);            /* "madvise", "mprotect" or "canary" */
 
 #endif

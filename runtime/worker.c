@@ -48,7 +48,7 @@ static inline void arrive(weft__worker *w)
     if (!prev)
         return;
     w->prev = NULL;
-    if (weft__unlikely(weft__load(&weft__stack_canaries) && !weft__stack_intact(&prev->ctx)))
+    if (weft__unlikely((prev->flags & WEFT__CANARY) && !weft__stack_intact(&prev->ctx)))
         overflowed(prev);
     if (w->leave == WEFT__LEAVE_EXIT) {
         weft__task_free(w->p, prev);
@@ -226,7 +226,7 @@ weft__worker *weft__spare_get(void)
     return NULL;
 }
 
-static void spare_put(weft__worker *w)
+void weft__spare_put(weft__worker *w)
 {
     weft__lock(&weft__sched.lock);
     w->next = weft__sched.spares;
@@ -325,7 +325,7 @@ static void give_while_pinned(weft__worker *w)
 static bool wait_for_processor(weft__worker *w, bool fresh)
 {
     if (!fresh && !weft__load(&w->pinned))
-        spare_put(w);
+        weft__spare_put(w);
     while (!weft__load_acq(&w->p)) {
         if (run_is_over(w))
             return false;

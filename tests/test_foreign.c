@@ -326,8 +326,10 @@ static void *live_through_two_runs(void *arg)
     return NULL;
 }
 
-static void *return_at_once(void *arg)
+static void *return_when_told(void *arg)
 {
+    while (!atomic_load(&stop))
+        usleep(100);
     return arg;
 }
 
@@ -357,11 +359,17 @@ TEST_PLAIN(thread_may_outlive_a_run_and_call_in_the_next)
     pthread_barrier_destroy(&phase);
 }
 
-static int thread_ends(void *arg)
+static int threads_end(void *arg)
 {
+    pthread_t threads[10];
+
     (void)arg;
+    atomic_store(&stop, 0);
     for (int i = 0; i < 10; i++)
-        join(start(return_at_once, NULL));
+        threads[i] = start(return_when_told, NULL);
+    atomic_store(&stop, 1);
+    for (int i = 0; i < 10; i++)
+        join(threads[i]);
     return 0;
 }
 
@@ -369,10 +377,10 @@ TEST_PLAIN(ended_threads_leave_their_records_to_the_next_run)
 {
     uint32_t slots;
 
-    CHECK_EQ(weft_run(thread_ends, NULL), 0);
+    CHECK_EQ(weft_run(threads_end, NULL), 0);
     slots = weft__tasks_slots();
     for (int i = 0; i < 50; i++)
-        CHECK_EQ(weft_run(thread_ends, NULL), 0);
+        CHECK_EQ(weft_run(threads_end, NULL), 0);
     CHECK_EQ(weft__tasks_slots(), slots);
 }
 

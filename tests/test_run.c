@@ -216,7 +216,6 @@ TEST_PLAIN(timer_waits_for_few_turns_of_busy_tasks)
     CHECK(atomic_load(&turns) < 120);
 }
 
-
 TEST_PLAIN(main_task_ends_as_any_other)
 {
     CHECK_EQ(weft_local_new(&key, destroy), 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_stack.c - stacks: guards of each kind, sizes, reuse, and the fallback without membarrier. */
+#include "../runtime/task.h"
 #include "support.h"
 
 #include <stdlib.h>
@@ -60,6 +61,29 @@ TEST_DIES_PLAIN(mprotect_guard_catches_an_overflow, 2, "weft: stack of task 2 \"
 TEST_DIES_PLAIN(canary_catches_an_overflow, 2, "weft: stack of task 2 \"deep\" exceeds")
 {
     overflow_with("canary");
+}
+
+static void wait_for_ever(void *arg)
+{
+    weft_chan_recv(arg, NULL);
+}
+
+static int overflow_after_many(void *arg)
+{
+    (void)arg;
+    go_many(31000, wait_for_ever, NULL);
+    weft_go(overflow, NULL);
+    weft_chan_recv(NULL, NULL);
+    return 0;
+}
+
+TEST_DIES_PLAIN(canary_catches_an_overflow_once_mappings_are_used_up, 2,
+                "fatal error: stack overflow")
+{
+    skip_if_instrumented();
+    setenv("WEFT_GUARD", "mprotect", 1);
+    setenv("WEFT_TRACEBACK", "none", 1);
+    weft_run(overflow_after_many, NULL);
 }
 
 TEST_DIES_PLAIN(overflow_is_a_fatal_error_with_size, 2, "exceeds its 65536 bytes")
@@ -193,4 +217,27 @@ TEST_PLAIN(tasks_run_with_canaries)
 TEST_PLAIN(tasks_run_without_membarrier)
 {
     work_with("WEFT_MEMBARRIER", "0");
+}
+
+static void end_at_once(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&done, 1);
+}
+
+static int trim_in_between(void *arg)
+{
+    (void)arg;
+    for (int i = 1; i <= 3; i++) {
+        go_many(3000, end_at_once, NULL);
+        wait_for(&done, 3000 * i);
+        weft__tasks_trim();
+    }
+    return 0;
+}
+
+TEST_PLAIN(canaries_outlive_a_trim)
+{
+    setenv("WEFT_GUARD", "canary", 1);
+    CHECK_EQ(weft_run(trim_in_between, NULL), 0);
 }

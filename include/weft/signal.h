@@ -3,7 +3,10 @@
  *
  *     weft_chan *stop = weft_chan_new(sizeof(int), 1);
  *     weft_signal_start(stop, SIGTERM);
- *     weft_chan_recv(stop, &signo); */
+ *     weft_chan_recv(stop, &signo);
+ *
+ * A signal handler may call nothing of this library, on whatever thread it runs: the call it
+ * interrupted may hold a lock that it would wait for. A channel of signals is the way. */
 #ifndef WEFT_SIGNAL_H
 #define WEFT_SIGNAL_H
 
