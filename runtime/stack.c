@@ -3,7 +3,10 @@
  *
  * Guards, best first: MADV_GUARD_INSTALL (Linux 6.13), which costs no mapping; mprotect, one
  * mapping each, for the first 30,000; then none but a canary in the lowest word, checked whenever
- * the stack is left. WEFT_GUARD=madvise|mprotect|canary forces one. */
+ * the stack is left. WEFT_GUARD=madvise|mprotect|canary forces one.
+ *
+ * Valgrind takes a far jump of the stack pointer for a large frame unless it knows both stacks, so
+ * each is registered, and those that are unmapped before the end taken back. */
 #include "lock.h"
 #include "task.h"
 
@@ -11,6 +14,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#if !defined(WEFT__ASAN) && !defined(WEFT__TSAN) && __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#else
+#define RUNNING_ON_VALGRIND                0
+#define VALGRIND_STACK_REGISTER(low, high) 0
+#define VALGRIND_STACK_DEREGISTER(id)      ((void)(id))
+#endif
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -71,6 +82,49 @@ static void guard(uintptr_t at, uintptr_t stack)
     weft__store(&weft__stack_canaries, true);
 }
 
+/* The stacks that may be unmapped, under Valgrind. */
+struct told {
+    struct told *next;
+    uintptr_t lo;
+    unsigned id;
+};
+
+static struct {
+    uint32_t lock; /* rank TASKS */
+    struct told *head;
+} told;
+
+static void tell(uintptr_t lo, size_t size, bool for_good)
+{
+    unsigned id = VALGRIND_STACK_REGISTER(lo, lo + size - 1);
+    struct told *s;
+
+    if (for_good)
+        return;
+    s = weft__alloc(1, sizeof(*s));
+    s->lo = lo;
+    s->id = id;
+    weft__lock(&told.lock);
+    s->next = told.head;
+    told.head = s;
+    weft__unlock(&told.lock);
+}
+
+static void take_back(uintptr_t lo)
+{
+    struct told **at, *s;
+
+    weft__lock(&told.lock);
+    for (at = &told.head; (s = *at) && s->lo != lo; at = &s->next)
+        ;
+    if (s)
+        *at = s->next;
+    weft__unlock(&told.lock);
+    if (s)
+        VALGRIND_STACK_DEREGISTER(s->id);
+    weft__free(s);
+}
+
 uintptr_t weft__stacks_map(size_t n, size_t size)
 {
     size_t step = size + weft__stack_guard;
@@ -84,13 +138,77 @@ uintptr_t weft__stacks_map(size_t n, size_t size)
         uintptr_t at = (uintptr_t)base + i * step;
 
         guard(at, at + weft__stack_guard);
+        if (RUNNING_ON_VALGRIND)
+            tell(at + weft__stack_guard, size, n > 1);
     }
     return (uintptr_t)base + weft__stack_guard;
 }
 
+/* Dumpers walk stacks without any claim. Whoever unmaps one has left its task DEAD before it reads
+ * walkers; a dumper adds itself and fences heavily before it looks for tasks to walk. So either it
+ * sees that there is nothing to walk, or the stack is kept until no dumper is left. */
+static struct {
+    uint32_t walkers; /* atomic */
+    uint32_t lock;    /* rank TASKS */
+    struct kept {
+        struct kept *next;
+        size_t size;
+    } * head; /* atomic; each at its own stack's lowest address */
+} kept;
+
+static void unmap(uintptr_t lo, size_t size)
+{
+    if (RUNNING_ON_VALGRIND)
+        take_back(lo);
+    munmap((void *)(lo - weft__stack_guard), size + weft__stack_guard);
+}
+
+/* Under the lock nothing is added, so what is taken was there when no dumper was left. */
+static void unmap_kept(void)
+{
+    struct kept *k = NULL, *next;
+
+    weft__lock(&kept.lock);
+    if (weft__load_seq(&kept.walkers) == 0) {
+        k = kept.head;
+        weft__store(&kept.head, NULL);
+    }
+    weft__unlock(&kept.lock);
+    for (; k; k = next) {
+        next = k->next;
+        unmap((uintptr_t)k, k->size);
+    }
+}
+
 void weft__stack_unmap(uintptr_t lo, size_t size)
 {
-    munmap((void *)(lo - weft__stack_guard), size + weft__stack_guard);
+    struct kept *k = (struct kept *)lo;
+
+    weft__fence_light();
+    if (weft__likely(weft__load_acq(&kept.walkers) == 0)) {
+        unmap(lo, size);
+        return;
+    }
+    k->size = size;
+    weft__lock(&kept.lock);
+    k->next = kept.head;
+    weft__store(&kept.head, k);
+    weft__unlock(&kept.lock);
+    weft__fence_full();
+    unmap_kept();
+}
+
+void weft__stacks_hold(void)
+{
+    weft__add_seq(&kept.walkers, 1);
+}
+
+void weft__stacks_release(void)
+{
+    weft__sub(&kept.walkers, 1);
+    weft__fence_full();
+    if (weft__load(&kept.head))
+        unmap_kept();
 }
 
 /* A stack without a canary has 0 there, or whatever its frames wrote, which a guard protects. */
