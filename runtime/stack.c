@@ -19,8 +19,10 @@
 #include <valgrind/valgrind.h>
 #else
 #define RUNNING_ON_VALGRIND                0
-#define VALGRIND_STACK_REGISTER(low, high) 0
+#define VALGRIND_STACK_REGISTER(low, high) ((void)(low), (void)(high), 0u)
 #define VALGRIND_STACK_DEREGISTER(id)      ((void)(id))
+#define VALGRIND_DISABLE_ERROR_REPORTING   ((void)0)
+#define VALGRIND_ENABLE_ERROR_REPORTING    ((void)0)
 #endif
 
 #ifndef MADV_GUARD_INSTALL
@@ -200,6 +202,7 @@ void weft__stack_unmap(uintptr_t lo, size_t size)
 
 void weft__stacks_hold(void)
 {
+    VALGRIND_DISABLE_ERROR_REPORTING; /* a stack walked may run on, below what it was */
     weft__add_seq(&kept.walkers, 1);
 }
 
@@ -209,6 +212,7 @@ void weft__stacks_release(void)
     weft__fence_full();
     if (weft__load(&kept.head))
         unmap_kept();
+    VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
 /* A stack without a canary has 0 there, or whatever its frames wrote, which a guard protects. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@
 
 enum { MS = 1000000 };
 
-static atomic_int begun, ended, stop;
+static atomic_int begun, ended, stop, thread;
 static int hole[2];
 
 /* ---- stacks that go ---- */
@@ -81,6 +82,7 @@ NOINLINE void sleeps_here(void *arg)
     int64_t start = now_ns();
 
     (void)arg;
+    atomic_store(&thread, gettid());
     atomic_fetch_add(&begun, 1);
     CHECK_EQ(nanosleep(&time, NULL), 0);
     CHECK(now_ns() - start >= 700 * MS);
@@ -93,6 +95,7 @@ NOINLINE void polls_here(void *arg)
     int64_t start = now_ns();
 
     (void)arg;
+    atomic_store(&thread, gettid());
     atomic_fetch_add(&begun, 1);
     CHECK_EQ(poll(&fd, 1, 700), 0);
     CHECK(now_ns() - start >= 700 * MS);
@@ -181,13 +184,32 @@ TEST(declared_read_is_a_syscall)
     reader_stays_shown(reads_declared_here, "\nreads_declared_here(");
 }
 
-static void dumped_until_it_ends(weft_task_fn *fn, const char *frame)
+/* The call that the thread sits in, by the kernel; -1: it runs. */
+static int call_of(int tid)
+{
+    char path[64];
+    int nr = -1;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+    f = fopen(path, "r");
+    CHECK(f != NULL);
+    if (fscanf(f, "%d", &nr) != 1)
+        nr = -1;
+    fclose(f);
+    return nr;
+}
+
+/* Dumps from when it sits in its call: a signal to a thread that runs could still find it there. */
+static void dumped_until_it_ends(weft_task_fn *fn, int call, const char *frame)
 {
     int shown = 0;
 
     CHECK_EQ(pipe(hole), 0);
     weft_go(fn, NULL);
     wait_for(&begun, 1);
+    while (call_of(atomic_load(&thread)) != call && atomic_load(&ended) < 1)
+        weft_yield();
     while (atomic_load(&ended) < 1) {
         shown += is_shown(frame, " [syscall]:");
         weft_yield();
@@ -197,12 +219,12 @@ static void dumped_until_it_ends(weft_task_fn *fn, const char *frame)
 
 TEST(nanosleep_is_a_syscall_and_lasts_its_time)
 {
-    dumped_until_it_ends(sleeps_here, "\nsleeps_here(");
+    dumped_until_it_ends(sleeps_here, SYS_clock_nanosleep, "\nsleeps_here(");
 }
 
 TEST(poll_is_a_syscall_and_lasts_its_time)
 {
-    dumped_until_it_ends(polls_here, "\npolls_here(");
+    dumped_until_it_ends(polls_here, SYS_poll, "\npolls_here(");
 }
 
 static int occurrences(const char *text, const char *of)
