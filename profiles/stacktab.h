@@ -9,7 +9,7 @@
 struct weft__walk;
 typedef struct weft__stacktab weft__stacktab;
 
-/* depth > kept: pcs holds the innermost and the outermost half (see unwind.h). */
+/* depth > kept: pcs holds the innermost and the outermost (see unwind.h). */
 struct weft__stack_entry {
     uint64_t hash;
     uint32_t depth;

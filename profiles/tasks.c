@@ -560,6 +560,7 @@ static struct capture *capture_run(weft__task *self, const void *ucontext)
     c->s.now = weft__nanos();
     c->s.wall = wall_now();
     c->s.counts = count();
+    weft__stacks_hold();
     weft__store_rel(&active, c);
     weft__store_seq(&weft__epoch, c->epoch);
     weft__fence_heavy();
@@ -579,6 +580,7 @@ static struct capture *capture_run(weft__task *self, const void *ucontext)
     weft__fence_full(); /* pairs with record's add */
     while (weft__load_acq(&recorders) > 0)
         sched_yield();
+    weft__stacks_release();
     for (uint32_t slot = 0; slot < n; slot++)
         c->s.alive += c->s.records[slot].state != WEFT__REC_NONE;
     return c;

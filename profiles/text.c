@@ -22,6 +22,7 @@
 #include "merged.h"
 #include "out.h"
 #include "snapshot.h"
+#include "unwind.h"
 
 #define SECOND INT64_C(1000000000)
 
@@ -206,7 +207,7 @@ static void put_frames(struct dump *d, const struct weft__record *r)
         return;
     }
     if (e->depth > e->kept)
-        elided = e->kept / 2;
+        elided = WEFT__WALK_INNER;
     for (uint32_t i = first_shown(d, e, shift); i < e->kept; i++) {
         struct weft__lines_text t = text_of(d, d->frames, e->pcs[i] + shift);
 

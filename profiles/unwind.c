@@ -266,12 +266,17 @@ static inline bool step(struct cursor *c, const struct weft__rule *r, const stru
     return true;
 }
 
-/* Once there are WEFT__WALK_KEEP, the outer half is a ring. */
+static inline uint32_t ring_at(uint32_t i)
+{
+    return WEFT__WALK_INNER + (i - WEFT__WALK_INNER) % WEFT__WALK_OUTER;
+}
+
+/* Once there are WEFT__WALK_KEEP, the outer part is a ring. */
 static inline void push(struct weft__walk *out, uintptr_t pc)
 {
     uint32_t i = out->depth++;
 
-    out->pcs[i < WEFT__WALK_KEEP ? i : WEFT__WALK_HALF + i % WEFT__WALK_HALF] = pc;
+    out->pcs[i < WEFT__WALK_KEEP ? i : ring_at(i)] = pc;
 }
 
 static void reverse(uintptr_t *a, size_t n)
@@ -283,17 +288,17 @@ static void reverse(uintptr_t *a, size_t n)
     }
 }
 
-/* Turns the ring by n, so that pcs[HALF + n] becomes its first. In place: signal stacks are
+/* Turns the ring by n, so that pcs[INNER + n] becomes its first. In place: signal stacks are
  * small. */
 static void turn(struct weft__walk *out, size_t n)
 {
-    uintptr_t *ring = out->pcs + WEFT__WALK_HALF;
+    uintptr_t *ring = out->pcs + WEFT__WALK_INNER;
 
     if (out->depth <= WEFT__WALK_KEEP)
         return;
     reverse(ring, n);
-    reverse(ring + n, WEFT__WALK_HALF - n);
-    reverse(ring, WEFT__WALK_HALF);
+    reverse(ring + n, WEFT__WALK_OUTER - n);
+    reverse(ring, WEFT__WALK_OUTER);
 }
 
 /* The rule of an address that the table does not know; NULL if there is none, or none yet. */
@@ -315,7 +320,7 @@ static void finish(struct weft__walk *out, const struct cursor *c)
 {
     const uintptr_t *v = c->reg;
 
-    turn(out, out->depth % WEFT__WALK_HALF);
+    turn(out, ring_at(out->depth) - WEFT__WALK_INNER);
     out->kept = out->depth < WEFT__WALK_KEEP ? out->depth : WEFT__WALK_KEEP;
     out->at = (struct weft__regs){
         .pc = c->pc,
@@ -399,6 +404,6 @@ void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const
     struct memory m = {lo, hi, (uintptr_t)image - lo};
     struct cursor c = cursor_at(&out->at, out->at_known, out->at_exact);
 
-    turn(out, WEFT__WALK_HALF - out->depth % WEFT__WALK_HALF); /* back into a ring */
+    turn(out, WEFT__WALK_KEEP - ring_at(out->depth)); /* back into a ring */
     run(out, &c, &m, true);
 }

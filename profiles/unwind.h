@@ -19,13 +19,14 @@ struct weft__regs {
 };
 
 enum {
-    WEFT__WALK_KEEP = 512,                 /* frames kept of one stack */
-    WEFT__WALK_HALF = WEFT__WALK_KEEP / 2, /* innermost and outermost, when there are more */
+    WEFT__WALK_INNER = 256,     /* frames kept of one stack: so many innermost */
+    WEFT__WALK_OUTER = 256 + 2, /* and outermost; the last two are the entry's, which go */
+    WEFT__WALK_KEEP = WEFT__WALK_INNER + WEFT__WALK_OUTER,
 };
 
 /* A finished walk. pcs[0] is the PC the walk began with, the others are return addresses.
  * depth counts every frame; when depth > WEFT__WALK_KEEP, pcs holds the innermost
- * WEFT__WALK_HALF frames followed by the outermost WEFT__WALK_HALF. */
+ * WEFT__WALK_INNER frames followed by the outermost WEFT__WALK_OUTER. */
 struct weft__walk {
     uint32_t depth;
     uint32_t kept; /* min(depth, WEFT__WALK_KEEP) */

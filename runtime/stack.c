@@ -4,7 +4,10 @@
  * Guards, best first: MADV_GUARD_INSTALL (Linux 6.13), which costs no mapping; mprotect, one
  * mapping each, for 30,000 at a time; then none but a canary in the lowest word, checked whenever
  * the stack is left. One mapping's stacks are all guarded or all have a canary.
- * WEFT_GUARD=madvise|mprotect|canary forces one. */
+ * WEFT_GUARD=madvise|mprotect|canary forces one.
+ *
+ * Valgrind takes a far jump of the stack pointer for a large frame unless it knows both stacks, so
+ * each is registered, and those that are unmapped before the end taken back. */
 #include "lock.h"
 #include "task.h"
 
@@ -12,6 +15,16 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#if !defined(WEFT__ASAN) && !defined(WEFT__TSAN) && __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#else
+#define RUNNING_ON_VALGRIND                0
+#define VALGRIND_STACK_REGISTER(low, high) ((void)(low), (void)(high), 0u)
+#define VALGRIND_STACK_DEREGISTER(id)      ((void)(id))
+#define VALGRIND_DISABLE_ERROR_REPORTING   ((void)0)
+#define VALGRIND_ENABLE_ERROR_REPORTING    ((void)0)
+#endif
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -67,6 +80,49 @@ static bool guard(uintptr_t at)
     return mprotect((void *)at, weft__stack_guard, PROT_NONE) == 0;
 }
 
+/* The stacks that may be unmapped, under Valgrind. */
+struct told {
+    struct told *next;
+    uintptr_t lo;
+    unsigned id;
+};
+
+static struct {
+    uint32_t lock; /* rank TASKS */
+    struct told *head;
+} told;
+
+static void tell(uintptr_t lo, size_t size, bool for_good)
+{
+    unsigned id = VALGRIND_STACK_REGISTER(lo, lo + size - 1);
+    struct told *s;
+
+    if (for_good)
+        return;
+    s = weft__alloc(1, sizeof(*s));
+    s->lo = lo;
+    s->id = id;
+    weft__lock(&told.lock);
+    s->next = told.head;
+    told.head = s;
+    weft__unlock(&told.lock);
+}
+
+static void take_back(uintptr_t lo)
+{
+    struct told **at, *s;
+
+    weft__lock(&told.lock);
+    for (at = &told.head; (s = *at) && s->lo != lo; at = &s->next)
+        ;
+    if (s)
+        *at = s->next;
+    weft__unlock(&told.lock);
+    if (s)
+        VALGRIND_STACK_DEREGISTER(s->id);
+    weft__free(s);
+}
+
 /* May n more stacks have guards? */
 static bool within_budget(size_t n)
 {
@@ -93,14 +149,80 @@ uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary)
             *(uint64_t *)((uintptr_t)base + i * step + weft__stack_guard) = CANARY;
         weft__store(&weft__stack_canaries, true);
     }
+    for (size_t i = 0; RUNNING_ON_VALGRIND && i < n; i++)
+        tell((uintptr_t)base + i * step + weft__stack_guard, size, n > 1);
     return (uintptr_t)base + weft__stack_guard;
+}
+
+/* Dumpers walk stacks without any claim. Whoever unmaps one has left its task DEAD before it reads
+ * walkers; a dumper adds itself and fences heavily before it looks for tasks to walk. So either it
+ * sees that there is nothing to walk, or the stack is kept until no dumper is left. */
+static struct {
+    uint32_t walkers; /* atomic */
+    uint32_t lock;    /* rank TASKS */
+    struct kept {
+        struct kept *next;
+        size_t size;
+    } * head; /* atomic; each at its own stack's lowest address */
+} kept;
+
+static void unmap(uintptr_t lo, size_t size)
+{
+    if (RUNNING_ON_VALGRIND)
+        take_back(lo);
+    munmap((void *)(lo - weft__stack_guard), size + weft__stack_guard);
+}
+
+/* Under the lock nothing is added, so what is taken was there when no dumper was left. */
+static void unmap_kept(void)
+{
+    struct kept *k = NULL, *next;
+
+    weft__lock(&kept.lock);
+    if (weft__load_seq(&kept.walkers) == 0) {
+        k = kept.head;
+        weft__store(&kept.head, NULL);
+    }
+    weft__unlock(&kept.lock);
+    for (; k; k = next) {
+        next = k->next;
+        unmap((uintptr_t)k, k->size);
+    }
 }
 
 void weft__stack_unmap(uintptr_t lo, size_t size, bool canary)
 {
+    struct kept *k = (struct kept *)lo;
+
     if (!canary)
         weft__sub(&protected, 1);
-    munmap((void *)(lo - weft__stack_guard), size + weft__stack_guard);
+    weft__fence_light();
+    if (weft__likely(weft__load_acq(&kept.walkers) == 0)) {
+        unmap(lo, size);
+        return;
+    }
+    k->size = size;
+    weft__lock(&kept.lock);
+    k->next = kept.head;
+    weft__store(&kept.head, k);
+    weft__unlock(&kept.lock);
+    weft__fence_full();
+    unmap_kept();
+}
+
+void weft__stacks_hold(void)
+{
+    VALGRIND_DISABLE_ERROR_REPORTING; /* a stack walked may run on, below what it was */
+    weft__add_seq(&kept.walkers, 1);
+}
+
+void weft__stacks_release(void)
+{
+    weft__sub(&kept.walkers, 1);
+    weft__fence_full();
+    if (weft__load(&kept.head))
+        unmap_kept();
+    VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
 WEFT__NO_SANITIZE bool weft__stack_intact(const weft__ctx *ctx)

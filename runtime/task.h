@@ -137,6 +137,10 @@ void weft__stacks_init(void);
  * distance between two is size + weft__stack_guard. canary: all of them have a canary only. */
 uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary);
 void weft__stack_unmap(uintptr_t lo, size_t size, bool canary);
+/* Between the two no stack is unmapped that a task not DEAD had at the caller's next heavy fence.
+ */
+void weft__stacks_hold(void);
+void weft__stacks_release(void);
 bool weft__stack_intact(const weft__ctx *ctx); /* of one with a canary: it is untouched */
 const char *weft__stack_mode(void);            /* "madvise", "mprotect" or "canary" */
 

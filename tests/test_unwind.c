@@ -389,9 +389,9 @@ TEST(deep_stack_keeps_both_halves)
     co_walk(&co, &w);
     n = judge(&co, pcs, sizeof pcs / sizeof pcs[0]);
     CHECK(w.whole && w.depth == n && n >= 2000 && w.kept == WEFT__WALK_KEEP);
-    CHECK(memcmp(w.pcs, pcs, WEFT__WALK_HALF * sizeof pcs[0]) == 0);
-    CHECK(memcmp(w.pcs + WEFT__WALK_HALF, pcs + n - WEFT__WALK_HALF,
-                 WEFT__WALK_HALF * sizeof pcs[0]) == 0);
+    CHECK(memcmp(w.pcs, pcs, WEFT__WALK_INNER * sizeof pcs[0]) == 0);
+    CHECK(memcmp(w.pcs + WEFT__WALK_INNER, pcs + n - WEFT__WALK_OUTER,
+                 WEFT__WALK_OUTER * sizeof pcs[0]) == 0);
     co_switch(&co);
     co_destroy(&co);
     return true;

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* test_memory.c - what becomes of a program whose runtime objects find no memory: one message, the
+ * tasks, status 2; never a hang. */
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static void wait_for_ever(void *arg)
+{
+    weft_chan_recv(arg, NULL);
+}
+
+/* So much address space more than the process has now. */
+static void limit_memory(size_t more)
+{
+    size_t pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    struct rlimit limit;
+
+    if (under_asan() || under_tsan())
+        SKIP("shadow memory is address space, too");
+    CHECK(f && fscanf(f, "%zu", &pages) == 1);
+    fclose(f);
+    limit.rlim_cur = limit.rlim_max = pages * (size_t)getpagesize() + more;
+    CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+static void tasks_without_end(size_t stack_size)
+{
+    weft_go_options options = {.stack_size = stack_size};
+
+    free(dump_text(WEFT_DUMP_TASKS)); /* what a dump needs once is there */
+    limit_memory(64 << 20);
+    for (;;)
+        weft_go_with(&options, wait_for_ever, NULL);
+}
+
+TEST_DIES(no_memory_for_big_stacks_is_fatal, 2, "fatal error: out of memory (1 stacks of 8388608")
+{
+    tasks_without_end(8 << 20);
+}
+
+TEST_DIES(no_memory_for_stacks_is_fatal, 2, "fatal error: out of memory (64 stacks of 65536")
+{
+    tasks_without_end(0);
+}
+
+TEST_DIES(no_memory_dumps_the_tasks, 2, " [chan receive (nil chan)]:\n")
+{
+    for (int i = 0; i < 2; i++)
+        weft_go(wait_for_ever, NULL);
+    wait_for_dump("wait_for_ever");
+    weft_yield();
+    tasks_without_end(8 << 20);
+}
+
+TEST_DIES(no_memory_for_channels_is_fatal, 2, "fatal error: out of memory (runtime object of ")
+{
+    free(dump_text(WEFT_DUMP_TASKS));
+    limit_memory(64 << 20);
+    for (;;)
+        weft_chan_new(1 << 20, 1);
+}
+
+TEST_DIES(channel_beyond_all_memory_panics, 2, "panic: makechan: size out of range")
+{
+    weft_chan_new((size_t)1 << 62, 1 << 30);
+}

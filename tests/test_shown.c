@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/* test_shown.c - what dumps show of tasks that do not wait in the runtime, and that taking one
+ * disturbs nobody. */
+#include "support.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NOINLINE __attribute__((noinline))
+
+enum { MS = 1000000 };
+
+static atomic_int begun, ended, stop, thread;
+static int hole[2];
+
+/* ---- stacks that go ---- */
+
+static void short_lived(void *arg)
+{
+    weft_yield();
+    atomic_fetch_add(&ended, 1);
+    (void)arg;
+}
+
+static int churn(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&stop)) {
+        for (int i = 0; i < 8; i++)
+            weft_go_with(&(weft_go_options){.stack_size = 128 << 10}, short_lived, NULL);
+        weft_yield();
+    }
+    return 0;
+}
+
+TEST(stacks_of_their_own_size_go_while_dumps_are_taken)
+{
+    weft_group g = WEFT_GROUP_INIT;
+
+    weft_group_go(&g, churn, NULL);
+    for (int i = 0; i < 300; i++)
+        free(dump_text(WEFT_DUMP_TASKS));
+    atomic_store(&stop, 1);
+    CHECK_EQ(weft_group_wait(&g), 0);
+}
+
+/* ---- tasks in user code ---- */
+
+NOINLINE void spins_here(void *arg);
+NOINLINE void sleeps_here(void *arg);
+NOINLINE void polls_here(void *arg);
+NOINLINE void reads_here(void *arg);
+NOINLINE void reads_declared_here(void *arg);
+
+NOINLINE void spins_here(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&begun, 1);
+    while (!atomic_load(&stop))
+        ;
+    atomic_fetch_add(&ended, 1);
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+/* One long sleep, and no remainder: it was not cut short. */
+NOINLINE void sleeps_here(void *arg)
+{
+    struct timespec time = {0, 700 * MS};
+    int64_t start = now_ns();
+
+    (void)arg;
+    atomic_store(&thread, gettid());
+    atomic_fetch_add(&begun, 1);
+    CHECK_EQ(nanosleep(&time, NULL), 0);
+    CHECK(now_ns() - start >= 700 * MS);
+    atomic_fetch_add(&ended, 1);
+}
+
+NOINLINE void polls_here(void *arg)
+{
+    struct pollfd fd = {.fd = hole[0], .events = POLLPRI};
+    int64_t start = now_ns();
+
+    (void)arg;
+    atomic_store(&thread, gettid());
+    atomic_fetch_add(&begun, 1);
+    CHECK_EQ(poll(&fd, 1, 700), 0);
+    CHECK(now_ns() - start >= 700 * MS);
+    atomic_fetch_add(&ended, 1);
+}
+
+static NOINLINE void read_one(void *arg)
+{
+    char byte;
+
+    (void)arg;
+    atomic_fetch_add(&begun, 1);
+    CHECK_EQ(read(hole[0], &byte, 1), 1);
+    atomic_fetch_add(&ended, 1);
+}
+
+NOINLINE void reads_here(void *arg)
+{
+    read_one(arg);
+    __asm__ volatile("");
+}
+
+NOINLINE void reads_declared_here(void *arg)
+{
+    weft_blocking(read_one, arg);
+    __asm__ volatile("");
+}
+
+/* The block of the one task with this frame, NULL if there is none; the rest of text is cut off. */
+static char *block_with(char *text, const char *frame)
+{
+    char *at = strstr(text, frame), *end;
+
+    if (!at)
+        return NULL;
+    end = strstr(at, "\n\n");
+    if (end)
+        *end = '\0';
+    while (at > text && strncmp(at, "\n\n", 2) != 0)
+        at--;
+    return at == text ? at : at + 2;
+}
+
+static bool is_shown(const char *frame, const char *state)
+{
+    char *text = dump_text(WEFT_DUMP_TASKS), *block = block_with(text, frame);
+    bool shown = block && strstr(block, state) && strchr(block, '\n') > strstr(block, state);
+
+    free(text);
+    return shown;
+}
+
+/* A task's frames can be had once it sits in its call; from then on every dump has them. */
+static void stays_shown(weft_task_fn *fn, const char *frame, const char *state)
+{
+    weft_go(fn, NULL);
+    wait_for(&begun, 1);
+    while (!is_shown(frame, state))
+        weft_yield();
+    for (int i = 0; i < 20; i++)
+        CHECK(is_shown(frame, state));
+}
+
+TEST(spinning_task_is_running)
+{
+    stays_shown(spins_here, "\nspins_here(", " [running]:");
+    atomic_store(&stop, 1);
+    wait_for(&ended, 1);
+}
+
+static void reader_stays_shown(weft_task_fn *fn, const char *frame)
+{
+    CHECK_EQ(pipe(hole), 0);
+    stays_shown(fn, frame, " [syscall]:");
+    CHECK_EQ(write(hole[1], "x", 1), 1);
+    wait_for(&ended, 1);
+}
+
+TEST(undeclared_read_is_a_syscall)
+{
+    reader_stays_shown(reads_here, "\nreads_here(");
+}
+
+TEST(declared_read_is_a_syscall)
+{
+    reader_stays_shown(reads_declared_here, "\nreads_declared_here(");
+}
+
+/* The call that the thread sits in, by the kernel; -1: it runs. */
+static int call_of(int tid)
+{
+    char path[64];
+    int nr = -1;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+    f = fopen(path, "r");
+    CHECK(f != NULL);
+    if (fscanf(f, "%d", &nr) != 1)
+        nr = -1;
+    fclose(f);
+    return nr;
+}
+
+/* Dumps while it sits in its call, not about its ends: there the kernel calls the thread running,
+ * and the signal that asks it for its stack cuts the call short. */
+static void dumped_until_it_ends(weft_task_fn *fn, int call, const char *frame)
+{
+    int shown = 0;
+
+    CHECK_EQ(pipe(hole), 0);
+    weft_go(fn, NULL);
+    wait_for(&begun, 1);
+    while (call_of(atomic_load(&thread)) != call && atomic_load(&ended) < 1)
+        weft_yield();
+    for (int i = 0; i < 5; i++)
+        shown += is_shown(frame, " [syscall]:");
+    CHECK_EQ(shown, 5);
+    wait_for(&ended, 1);
+}
+
+TEST(nanosleep_is_a_syscall_and_lasts_its_time)
+{
+    dumped_until_it_ends(sleeps_here, SYS_clock_nanosleep, "\nsleeps_here(");
+}
+
+TEST(poll_is_a_syscall_and_lasts_its_time)
+{
+    dumped_until_it_ends(polls_here, SYS_poll, "\npolls_here(");
+}
+
+static int occurrences(const char *text, const char *of)
+{
+    int n = 0;
+
+    for (; (text = strstr(text, of)); text++)
+        n++;
+    return n;
+}
+
+TEST(no_task_is_lost_from_dumps_of_a_mixed_crowd)
+{
+    CHECK_EQ(pipe(hole), 0);
+    go_many(3, spins_here, NULL);
+    go_many(3, reads_here, NULL);
+    go_many(3, reads_declared_here, NULL);
+    wait_for(&begun, 9);
+    for (int i = 0; i < 20; i++) {
+        char *text = dump_text(WEFT_DUMP_TASKS);
+
+        CHECK_EQ(occurrences(text, "goroutine ") - occurrences(text, " in goroutine "), 10);
+        free(text);
+    }
+    atomic_store(&stop, 1);
+    CHECK_EQ(write(hole[1], "xxxxxx", 6), 6);
+    wait_for(&ended, 9);
+}
+
+/* ---- counts ---- */
+
+TEST(full_dump_begins_with_counts)
+{
+    char *text;
+    char want[64];
+
+    CHECK_EQ(pipe(hole), 0);
+    weft_go(reads_declared_here, NULL);
+    wait_for_dump(" [syscall]");
+    text = dump_text(WEFT_DUMP_FULL);
+    CHECK(strncmp(text, "# tasks: 2 (1 running, 1 in calls, 0 runnable, 0 waiting)\n", 58) == 0);
+    snprintf(want, sizeof(want), "\n# processors: %d, threads: ", weft_procs());
+    CHECK_CONTAINS(text, want);
+    snprintf(want, sizeof(want), " 1 without a processor, at most %d)\n\n", weft_procs() + 512);
+    CHECK_CONTAINS(text, want);
+    free(text);
+    CHECK_EQ(write(hole[1], "x", 1), 1);
+    wait_for(&ended, 1);
+}
+
+/* With room for one thread more than processors, the second call keeps its processor. */
+static int reach_the_cap(void *arg)
+{
+    char *text = dump_text(WEFT_DUMP_FULL);
+
+    (void)arg;
+    CHECK(strstr(text, "# at the cap") == NULL);
+    free(text);
+    CHECK_EQ(pipe(hole), 0);
+    go_many(2, reads_declared_here, NULL);
+    wait_for(&begun, 2);
+    wait_for_dump("at most 3)\n# at the cap: no task is shed\n\n");
+    CHECK_EQ(write(hole[1], "xx", 2), 2);
+    wait_for(&ended, 2);
+    return 0;
+}
+
+TEST_PLAIN(dump_says_that_the_thread_cap_was_hit)
+{
+    CHECK_EQ(weft_run_with(&(weft_run_options){.procs = 2, .max_threads = 1}, reach_the_cap, NULL),
+             0);
+}
