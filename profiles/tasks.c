@@ -136,7 +136,7 @@ static void walk_saved(struct weft__walk *walk, const weft__task *t)
 {
     const void *sp = weft__load(&t->ctx.sp);
     struct weft__regs regs;
-    uintptr_t lo = t->ctx.lo, hi = t->ctx.hi, at = (uintptr_t)sp;
+    uintptr_t lo = weft__load(&t->ctx.lo), hi = weft__load(&t->ctx.hi), at = (uintptr_t)sp;
 
     walk->kept = walk->depth = 0;
     if (at < lo || at + WEFT__CTX_WORDS * sizeof(void *) > hi || at % sizeof(void *) != 0)

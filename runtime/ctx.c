@@ -19,8 +19,8 @@ void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color)
     void **sp = (void **)(hi - color);
 
     weft__assert((hi - color) % 16 == 0 && lo < hi - color - 4096);
-    ctx->lo = lo;
-    ctx->hi = hi;
+    weft__store(&ctx->lo, lo); /* dumpers read them */
+    weft__store(&ctx->hi, hi);
     *--sp = NULL; /* keeps weft__ctx_entry's call aligned, and ends frame pointer walks */
     *--sp = NULL;
     sp -= WEFT__CTX_WORDS;
