@@ -49,7 +49,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { SPARE_SLOTS = 4096, COPY = 4096 };
+enum { SPARE_SLOTS = 4096, COPY = 4096, LOOK = 100000 /* ns */ };
 
 #define DIRECTED_AFTER INT64_C(300000) /* ns that a running task has to come by itself */
 #define GIVE_UP_AFTER  INT64_C(200000000)
@@ -347,6 +347,17 @@ static bool restarts(long nr)
     return false;
 }
 
+/* The kernel says "running" of a thread that enters or leaves a call, too. Only one that burns CPU
+ * is in user code for sure, and a signal cuts no call of its short. */
+static bool burns(int tid)
+{
+    int clock = (int)(~(unsigned)tid << 3 | 6); /* the clock of that thread's CPU time */
+    int64_t before = weft__thread_cpu(clock);
+
+    nanosleep(&(struct timespec){0, LOOK}, NULL);
+    return weft__thread_cpu(clock) - before > LOOK / 2;
+}
+
 static void look_at_thread(struct weft__record *r, struct weft__walk *walk, weft__task *t, int tid)
 {
     char path[64], text[256];
@@ -367,7 +378,7 @@ static void look_at_thread(struct weft__record *r, struct weft__walk *walk, weft
         if (sscanf(text, "%ld %*x %*x %*x %*x %*x %*x %llx %llx", &nr, &sp, &pc) == 3)
             r->state = WEFT__REC_SYSCALL;
     }
-    if ((r->state == WEFT__REC_RUNNING || restarts(nr)) && ask_thread(walk, t, tid))
+    if ((r->state == WEFT__REC_RUNNING ? burns(tid) : restarts(nr)) && ask_thread(walk, t, tid))
         return;
     if (r->state == WEFT__REC_SYSCALL && sp >= t->ctx.lo && sp < t->ctx.hi) {
         struct weft__regs regs = {.pc = pc, .sp = sp, .known = false};
@@ -391,8 +402,9 @@ static int thread_of(const weft__task *t)
     return tid;
 }
 
-/* Whoever runs for long comes to no worker: look at its thread. */
-static void record_running(struct capture *c, weft__task *t, uint32_t old)
+/* Whoever runs for long comes to no worker: look at its thread. Without a stack look again later,
+ * unless this is the last time: then the task is shown without. */
+static void record_running(struct capture *c, weft__task *t, uint32_t old, bool last)
 {
     int tid = weft__load(&t->flags) & WEFT__FOREIGN ? 0 : thread_of(t);
     struct weft__record r;
@@ -403,6 +415,8 @@ static void record_running(struct capture *c, weft__task *t, uint32_t old)
     walk.kept = walk.depth = 0;
     if (tid)
         look_at_thread(&r, &walk, t, tid);
+    if (walk.kept == 0 && r.state == WEFT__REC_RUNNING && tid && !last)
+        return;
     r.name = name_of(c, t);
     if (move_snap(t, old, c->epoch))
         publish(c, t->slot, &r, &walk);
@@ -437,17 +451,21 @@ static bool capture_slot(struct capture *c, uint32_t slot)
 static void capture_pending(struct capture *c, uint32_t *slots, size_t n)
 {
     int64_t start = weft__mono(), now = start;
+    bool last = false;
 
-    while (n > 0 && now - start < GIVE_UP_AFTER) {
+    while (n > 0 && !last) {
         size_t left = 0;
+
+        last = now - start > GIVE_UP_AFTER;
 
         for (size_t i = 0; i < n; i++) {
             weft__task *t = weft__tasks_at(slots[i]);
             uint32_t snap = weft__load_acq(&t->snap), state = weft__load_acq(&t->state);
 
-            if (now - start > DIRECTED_AFTER && snap < 2 * c->epoch &&
-                (state == WEFT__RUNNING || state == WEFT__LOST))
-                record_running(c, t, snap);
+            if (snap < 2 * c->epoch && state != WEFT__IDLE && state != WEFT__DEAD &&
+                (last ||
+                 (now - start > DIRECTED_AFTER && (state == WEFT__RUNNING || state == WEFT__LOST))))
+                record_running(c, t, snap, last);
             if (!capture_slot(c, slots[i]))
                 slots[left++] = slots[i];
         }

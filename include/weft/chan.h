@@ -23,7 +23,8 @@ typedef struct weft_chan weft_chan;
 
 /* capacity 0: a send meets its receiver. Panics if elem_size * capacity is out of reach. */
 WEFT_API weft_chan *weft_chan_new(size_t elem_size, size_t capacity);
-/* Values still buffered are dropped. Panics if a task waits on c. NULL does nothing. */
+/* Values still buffered are dropped. Panics if a task waits on c (the end of a run discards those
+ * that do). NULL does nothing. */
 WEFT_API void weft_chan_free(weft_chan *c);
 /* Wakes every waiter. Panics if c is closed or NULL, as in Go. */
 WEFT_API void weft_chan_close(weft_chan *c);
