@@ -352,10 +352,10 @@ static bool restarts(long nr)
 static bool burns(int tid)
 {
     int clock = (int)(~(unsigned)tid << 3 | 6); /* the clock of that thread's CPU time */
-    int64_t before = weft__thread_cpu(clock);
+    int64_t before = weft__cpu_nanos(clock);
 
     nanosleep(&(struct timespec){0, LOOK}, NULL);
-    return weft__thread_cpu(clock) - before > LOOK / 2;
+    return weft__cpu_nanos(clock) - before > LOOK / 2;
 }
 
 static void look_at_thread(struct weft__record *r, struct weft__walk *walk, weft__task *t, int tid)

@@ -72,7 +72,7 @@ void weft__clock_advance(int64_t to)
         ;
 }
 
-int64_t weft__thread_cpu(int tid_clock)
+int64_t weft__cpu_nanos(int tid_clock)
 {
     struct timespec ts;
 

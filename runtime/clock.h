@@ -18,7 +18,7 @@ int64_t weft__mono(void);                    /* real monotonic nanoseconds */
 int64_t weft__nanos(void);                   /* monotonic nanoseconds of the clock in use */
 int64_t weft__ticks_to_nanos(int64_t ticks); /* to the scale of weft__nanos */
 void weft__clock_advance(int64_t to);        /* virtual clock only; never back */
-int64_t weft__thread_cpu(int tid_clock);     /* CPU nanoseconds of the thread with that clockid */
+int64_t weft__cpu_nanos(int tid_clock);      /* CPU nanoseconds of the thread with that clockid */
 
 static inline int64_t weft__ticks(void)
 {

@@ -302,7 +302,7 @@ static void note(weft__proc *p, weft__worker *w, uint32_t tick, int64_t now)
     p->seen_tick = tick;
     p->seen_owner = w;
     p->seen = now;
-    p->cpu0 = weft__thread_cpu(w->cpu_clock);
+    p->cpu0 = weft__cpu_nanos(w->cpu_clock);
 }
 
 /* Something waits in p while its task goes on: let an idle processor have it. */
@@ -352,7 +352,7 @@ static void look(weft__proc *p, int64_t now)
     limit = is_hog(weft__load(&t->fn)) ? MS : 10 * MS;
     if (now - p->seen < limit)
         return;
-    cpu = weft__thread_cpu(w->cpu_clock) - p->cpu0;
+    cpu = weft__cpu_nanos(w->cpu_clock) - p->cpu0;
     burnt = cpu >= limit * 8 / 10;
     if (!burnt && !in_a_call(w) && now - p->seen < 4 * limit)
         return;

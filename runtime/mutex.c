@@ -161,27 +161,29 @@ static WEFT__NOINLINE void unlock_slow(weft_mutex *m)
     weft__ready(t);
 }
 
-void weft__mutex_unlock_in(weft_mutex *m)
+/* False if somebody waits. */
+static inline bool unlock_alone(weft_mutex *m)
 {
     uint32_t word = LOCKED;
 
     weft__store(&m->_owner, 0);
     if (weft__likely(weft__cas(&m->_word, &word, 0)))
-        return;
+        return true;
     if (!(word & LOCKED))
         weft__fatal("sync: unlock of unlocked mutex (%p)", (void *)m);
-    unlock_slow(m);
+    return false;
+}
+
+void weft__mutex_unlock_in(weft_mutex *m)
+{
+    if (!unlock_alone(m))
+        unlock_slow(m);
 }
 
 void weft_mutex_unlock(weft_mutex *m)
 {
-    uint32_t word = LOCKED;
-
-    weft__store(&m->_owner, 0);
-    if (weft__likely(weft__cas(&m->_word, &word, 0)))
+    if (weft__likely(unlock_alone(m)))
         return;
-    if (!(word & LOCKED))
-        weft__fatal("sync: unlock of unlocked mutex (%p)", (void *)m);
     weft__enter("weft_mutex_unlock");
     unlock_slow(m);
     weft__exit();

@@ -90,7 +90,7 @@ static void procs_make(int n)
 
 /* Threads -------------------------------------------------------------------------------------- */
 
-void weft__thread_setup(weft__worker *w)
+void weft__worker_setup(weft__worker *w)
 {
     stack_t alt = {.ss_size = ALTSTACK};
     clockid_t clock;
@@ -109,7 +109,7 @@ void weft__thread_setup(weft__worker *w)
     weft__store_rel(&w->tid, (int)syscall(SYS_gettid));
 }
 
-void weft__thread_teardown(weft__worker *w)
+void weft__worker_teardown(weft__worker *w)
 {
     stack_t off = {.ss_flags = SS_DISABLE};
 

@@ -147,8 +147,8 @@ void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline);
 void weft__foreign_wake(weft__task *t);
 
 /* run.c */
-void weft__thread_setup(weft__worker *w); /* on a new worker's thread */
-void weft__thread_teardown(weft__worker *w);
+void weft__worker_setup(weft__worker *w); /* on a new worker's thread */
+void weft__worker_teardown(weft__worker *w);
 void weft__done_kick(void); /* wakes weft_run's thread */
 
 /* fatal.c */

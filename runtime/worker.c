@@ -654,7 +654,7 @@ static void *worker_main(void *arg)
     weft__self_set(w);
     w->errno_at = weft__errno_at();
     weft__ctx_thread(&w->ctx);
-    weft__thread_setup(w);
+    weft__worker_setup(w);
     weft__store(&w->in_rt, 1);
     while (!run_is_over(w)) {
         if (weft__load_acq(&w->p))
@@ -665,7 +665,7 @@ static void *worker_main(void *arg)
     }
     if (w->begun) /* picked, but never run */
         weft__store_rel(&w->picked->state, WEFT__RUNNABLE);
-    weft__thread_teardown(w);
+    weft__worker_teardown(w);
     weft__self_set(NULL);
     if (weft__xchg(&w->end, WEFT__GONE) == WEFT__ABANDONED)
         weft__free(w);
