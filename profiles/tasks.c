@@ -125,7 +125,7 @@ static struct weft__regs regs_interrupted(const void *context)
 /* Every task's stack ends in weft__task_main and weft__ctx_entry; that says nothing. */
 static void drop_entry(struct weft__walk *walk)
 {
-    if (walk->kept > 2 && walk->pcs[walk->kept - 1] - (uintptr_t)weft__ctx_entry_resume < 32) {
+    if (walk->kept > 2 && walk->pcs[walk->kept - 1] - (uintptr_t)weft__ctx_entry < 32) {
         walk->kept -= 2;
         walk->depth -= 2;
     }

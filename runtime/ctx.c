@@ -25,7 +25,7 @@ void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color)
     *--sp = NULL;
     sp -= WEFT__CTX_WORDS;
     memset(sp, 0, WEFT__CTX_WORDS * sizeof(*sp));
-    sp[WEFT__CTX_PC] = weft__ctx_entry_resume;
+    sp[WEFT__CTX_PC] = WEFT__CTX_START;
     weft__store(&ctx->sp, sp);
 #if defined(WEFT__ASAN)
     ctx->fake = NULL;

@@ -86,9 +86,6 @@ weft__ctx_entry:
         .cfi_startproc
         .cfi_undefined rip
         nop
-        .globl  weft__ctx_entry_resume
-        .hidden weft__ctx_entry_resume
-weft__ctx_entry_resume:
         xorl    %ebp, %ebp
         call    weft__task_main
         ud2

@@ -28,7 +28,10 @@ run_gdb() { # LOCATION
 }
 
 # The function of each frame, innermost first.
-functions() { sed -nE 's/^#[0-9]+ +(0x[0-9a-f]+ in )?([A-Za-z_0-9]+) \(.*/\2/p' "$text"; }
+# gdb takes assembly built by clang for Ada, and its double underscore for a dot.
+functions() {
+    sed -nE 's/^#[0-9]+ +(0x[0-9a-f]+ in )?([A-Za-z_0-9.]+) \(.*/\2/p' "$text" | sed 's/^weft\./weft__/'
+}
 
 wanted() {
     echo sample_bottom
