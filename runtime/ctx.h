@@ -48,7 +48,7 @@ static inline void weft__ctx_switch(weft__ctx *from, weft__ctx *to, bool last)
 #endif
 /* Calls fn(arg) on the caller's stack with the caller's context in *save_sp meanwhile. */
 void weft__ctx_call(void **save_sp, void (*fn)(void *arg), void *arg);
-extern char weft__ctx_entry[]; /* the outermost frame of every task's stack */
+extern char weft__ctx_entry[];                /* the outermost frame of every task's stack */
 #define WEFT__CTX_START (weft__ctx_entry + 1) /* behind the nop: its return address */
 uintptr_t weft__ctx_pc(const void *ucontext); /* where a signal found the thread */
 /* The first thing on a fresh stack. */
