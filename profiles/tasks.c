@@ -131,15 +131,24 @@ static void drop_entry(struct weft__walk *walk)
     }
 }
 
+/* The bounds of t's stack; false if they change just now, since t ended and its record goes on. */
+static bool bounds(const weft__task *t, uintptr_t *lo, uintptr_t *hi)
+{
+    *lo = weft__load_acq(&t->ctx.lo);
+    *hi = weft__load_acq(&t->ctx.hi);
+    return *lo < *hi && weft__load(&t->ctx.lo) == *lo;
+}
+
 /* Of a context that is saved. It may be resumed meanwhile: then the result is thrown away. */
 static void walk_saved(struct weft__walk *walk, const weft__task *t)
 {
     const void *sp = weft__load(&t->ctx.sp);
     struct weft__regs regs;
-    uintptr_t lo = weft__load(&t->ctx.lo), hi = weft__load(&t->ctx.hi), at = (uintptr_t)sp;
+    uintptr_t lo, hi, at = (uintptr_t)sp;
 
     walk->kept = walk->depth = 0;
-    if (at < lo || at + WEFT__CTX_WORDS * sizeof(void *) > hi || at % sizeof(void *) != 0)
+    if (!bounds(t, &lo, &hi) || at < lo || at + WEFT__CTX_WORDS * sizeof(void *) > hi ||
+        at % sizeof(void *) != 0)
         return;
     regs_saved(&regs, sp);
     weft__walk(walk, &regs, lo, hi, (const void *)lo, true);
@@ -362,6 +371,7 @@ static void look_at_thread(struct weft__record *r, struct weft__walk *walk, weft
 {
     char path[64], text[256];
     unsigned long long sp = 0, pc = 0;
+    uintptr_t lo, hi;
     long nr = -1;
     ssize_t n;
     int fd;
@@ -380,10 +390,10 @@ static void look_at_thread(struct weft__record *r, struct weft__walk *walk, weft
     }
     if ((r->state == WEFT__REC_RUNNING ? burns(tid) : restarts(nr)) && ask_thread(walk, t, tid))
         return;
-    if (r->state == WEFT__REC_SYSCALL && sp >= t->ctx.lo && sp < t->ctx.hi) {
+    if (r->state == WEFT__REC_SYSCALL && bounds(t, &lo, &hi) && sp >= lo && sp < hi) {
         struct weft__regs regs = {.pc = pc, .sp = sp, .known = false};
 
-        weft__walk(walk, &regs, t->ctx.lo, t->ctx.hi, (const void *)t->ctx.lo, true);
+        weft__walk(walk, &regs, lo, hi, (const void *)lo, true);
         drop_entry(walk);
     }
 }
