@@ -6,7 +6,7 @@ void weft_blocking_begin(void)
 {
     weft__worker *w = weft__enter("weft_blocking_begin");
 
-    if (!w->foreign) {
+    if (!w->foreign && weft__sched.handoff) {
         weft__store(&w->task->since, weft__ticks());
         weft__blocking_detach(w);
     }

@@ -74,8 +74,9 @@ WEFT_API void weft_pin(void);
 WEFT_API void weft_unpin(void); /* panics without a pin */
 
 /* Declares that the code between the two calls may block its thread: other tasks get the processor
- * at once. No call of this library may stand between them. An undeclared call that blocks, or a
- * loop that burns CPU, loses its processor too, but only after 10 ms. */
+ * at once (not with hand-off switched off). No call of this library may stand between them. An
+ * undeclared call that blocks, or a loop that burns CPU, loses its processor too, but only after 10
+ * ms. */
 WEFT_API void weft_blocking_begin(void);
 WEFT_API void weft_blocking_end(void);
 WEFT_API void weft_blocking(weft_task_fn *fn, void *arg); /* fn(arg) between the two */
