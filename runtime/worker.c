@@ -48,7 +48,8 @@ static inline void arrive(weft__worker *w)
     if (!prev)
         return;
     w->prev = NULL;
-    if (weft__unlikely((prev->flags & WEFT__CANARY) && !weft__stack_intact(&prev->ctx)))
+    if (weft__unlikely((weft__load(&prev->flags) & WEFT__CANARY) &&
+                       !weft__stack_intact(&prev->ctx)))
         overflowed(prev);
     if (w->leave == WEFT__LEAVE_EXIT) {
         weft__task_free(w->p, prev);
