@@ -15,6 +15,7 @@
 
 #include "observe.h"
 #include "park.h"
+#include "signals.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -388,6 +389,7 @@ static void *monitor_main(void *arg)
 
     (void)arg;
     prctl(PR_SET_NAME, "weft-monitor");
+    weft__signals_block(); /* they belong on weft_run's thread */
     prctl(PR_SET_TIMERSLACK, 1000UL);
     while (!weft__load_acq(&monitor.stop)) {
         int64_t now = weft__mono();
