@@ -413,7 +413,6 @@ void weft__monitor_start(void)
     monitor.stop = false;
     monitor.backoff = 10 * MS;
     monitor.last_blocked = 0;
-    weft__lane_clear();
     if (pthread_create(&monitor.thread, NULL, monitor_main, NULL) != 0)
         weft__fatal("cannot start the monitor thread");
 }

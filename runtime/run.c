@@ -279,6 +279,7 @@ static void begin(const weft_run_options *o)
     weft__foreign_init();
     weft__tasks_init(o->stack_size);
     procs_make(o->procs > 0 ? o->procs : procs_allowed());
+    weft__lane_clear(); /* before a worker: what hogged in an earlier run goes there at once */
     weft__sched.max_threads = weft__sched.nprocs + (o->max_threads > 0 ? o->max_threads : 512);
     weft__hooks.start();
     weft__signals_start();
