@@ -306,12 +306,31 @@ static void note(weft__proc *p, weft__worker *w, uint32_t tick, int64_t now)
     p->cpu0 = weft__cpu_nanos(w->cpu_clock);
 }
 
+/* Stands in for w, which is in user code, as the owner of p's queue. As when taking: either w sees
+ * take, and waits at lk, or it is seen to be in the runtime. */
+static void offer_next(weft__proc *p, weft__worker *w)
+{
+    uint32_t asked;
+
+    weft__lock(&w->lk);
+    if (weft__load(&w->p) == p && !w->lost) {
+        asked = weft__load(&w->take);
+        weft__store(&w->take, 1);
+        weft__fence_heavy();
+        if (weft__load_acq(&w->in_rt) == 0)
+            weft__runq_offer_next(&p->runq);
+        weft__store_rel(&w->take, asked);
+    }
+    weft__unlock(&w->lk);
+}
+
 /* Something waits in p while its task goes on: let an idle processor have it. */
-static void help(weft__proc *p)
+static void help(weft__proc *p, weft__worker *w)
 {
     if (weft__load(&weft__sched.nidle) == 0 || weft__runq_empty(&p->runq))
         return;
-    weft__store_rel(&p->runq.next_stale, 1);
+    if (weft__load(&p->runq.next))
+        offer_next(p, w);
     weft__fence_full();
     weft__wake_one();
 }
@@ -346,7 +365,7 @@ static void look(weft__proc *p, int64_t now)
         note(p, w, tick, now);
         return;
     }
-    help(p);
+    help(p, w);
     t = weft__load_acq(&w->task);
     if (!weft__sched.handoff || !t)
         return;

@@ -138,30 +138,32 @@ void weft__runq_push(weft__runq *q, weft__task *t, bool to_next)
     weft__task *old;
 
     if (to_next) {
-        if (weft__runq_solo) {
-            old = weft__load(&q->next);
-            weft__store(&q->next, t);
-        } else {
-            old = weft__xchg(&q->next, t);
-        }
-        t = old;
-        if (!t)
+        old = weft__load(&q->next);
+        weft__store(&q->next, t);
+        if (!old)
             return;
+        t = old;
     }
     push_tail(q, t);
+}
+
+void weft__runq_offer_next(weft__runq *q)
+{
+    weft__task *t = weft__load(&q->next);
+
+    if (!t)
+        return;
+    push_tail(q, t);
+    weft__store(&q->next, NULL);
 }
 
 static weft__task *pop_next(weft__runq *q)
 {
     weft__task *t = weft__load(&q->next);
 
-    if (!t)
-        return NULL;
-    if (weft__runq_solo) {
+    if (t)
         weft__store(&q->next, NULL);
-        return t;
-    }
-    return weft__xchg(&q->next, NULL);
+    return t;
 }
 
 /* With many tasks each switch misses the caches: at the record, and at the stack it points to. So
@@ -214,14 +216,6 @@ weft__task *weft__runq_pop(weft__runq *q)
     return t;
 }
 
-static weft__task *steal_next(weft__runq *from)
-{
-    if (!weft__load(&from->next) || !weft__load_acq(&from->next_stale))
-        return NULL;
-    weft__store(&from->next_stale, 0);
-    return weft__xchg(&from->next, NULL);
-}
-
 weft__task *weft__runq_steal(weft__runq *q, weft__runq *from)
 {
     weft__task *batch[WEFT__BATCH];
@@ -231,7 +225,7 @@ weft__task *weft__runq_steal(weft__runq *q, weft__runq *from)
         head = weft__load_acq(&from->head);
         n = weft__load_acq(&from->tail) - head;
         if (n <= weft__load(&from->keep))
-            return steal_next(from);
+            return NULL;
         n -= n / 2;
         if (n > WEFT__BATCH)
             n = WEFT__BATCH;

@@ -3,8 +3,9 @@
  * global list.
  *
  * The ring is first in, first out. Its owner pushes at the tail; owner and thieves take at the
- * head by CAS. A thief takes half, and next only once the monitor found it stale. The ring moves
- * between threads with its processor: "owner" is whoever holds that. */
+ * head by CAS. A thief takes half. next is the owner's alone, so that a wake and its pick cost no
+ * locked instruction; what stays there while a task runs on, the monitor moves to the ring. The
+ * ring moves between threads with its processor: "owner" is whoever holds that. */
 #ifndef WEFT_RUNQ_H
 #define WEFT_RUNQ_H
 
@@ -18,10 +19,9 @@ typedef struct weft__runq {
     uint32_t head __attribute__((aligned(64))); /* atomic */
     uint32_t tail __attribute__((aligned(64))); /* written by the owner */
     uint32_t next_runs;                         /* owner: times in a row that next went first */
-    uint32_t next_stale;                        /* atomic: the monitor lets thieves have next */
     uint32_t keep;           /* atomic: thieves come only for more than so many; the monitor's */
     uint32_t drains;         /* atomic: times that the owner found nothing; written by it */
-    struct weft__task *next; /* atomic */
+    struct weft__task *next; /* atomic; written by the owner */
     struct weft__task *ring[WEFT__RING];
 } weft__runq;
 
@@ -30,6 +30,7 @@ extern bool weft__runq_solo; /* one processor: nobody steals */
 /* Owner. to_next: run it before the ring; what stood there goes to the tail. */
 void weft__runq_push(weft__runq *q, struct weft__task *t, bool to_next);
 struct weft__task *weft__runq_pop(weft__runq *q);
+void weft__runq_offer_next(weft__runq *q); /* next goes to the tail, where thieves find it */
 /* Thief: moves up to half of from to q, and returns one of them; NULL if there was none. */
 struct weft__task *weft__runq_steal(weft__runq *q, weft__runq *from);
 
@@ -42,8 +43,7 @@ static inline bool weft__runq_stealable(const weft__runq *q)
 {
     uint32_t head = weft__load_acq(&q->head);
 
-    return weft__load_acq(&q->tail) - head > weft__load(&q->keep) ||
-           (weft__load(&q->next) && weft__load(&q->next_stale));
+    return weft__load_acq(&q->tail) - head > weft__load(&q->keep);
 }
 
 /* The global queue. */

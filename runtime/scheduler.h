@@ -174,7 +174,7 @@ static inline weft__worker *weft__enter(const char *call)
         return weft__attach(call);
     weft__store(&w->in_rt, 1);
     weft__fence_light();
-    if (weft__unlikely(weft__load(&w->take)))
+    if (weft__unlikely(weft__load_acq(&w->take))) /* 0 again: what the monitor did before */
         return weft__enter_slow(call);
     return w;
 }
