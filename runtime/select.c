@@ -160,14 +160,19 @@ static void enqueue_all(const struct select *s, weft__task *t, uint32_t *chosen)
     }
 }
 
-static void dequeue_all(const struct select *s)
+/* The waiter that was claimed, -1 if none, is in no queue any more. Whoever pops another in vain
+ * holds its channel's lock for as long as it looks at it. */
+static void dequeue_all(const struct select *s, int claimed)
 {
-    lock_all(s);
     for (int i = 0; i < s->n; i++) {
-        if (s->cases[i].chan)
-            weft__waitq_remove(queue(&s->cases[i]), &s->waiters[i]);
+        weft_case *k = &s->cases[i];
+
+        if (!k->chan || i == claimed)
+            continue;
+        weft__lock(&k->chan->lock);
+        weft__waitq_remove(queue(k), &s->waiters[i]);
+        weft__unlock(&k->chan->lock);
     }
-    unlock_all((void *)(uintptr_t)s);
 }
 
 /* Under the locks; no case can run. */
@@ -175,13 +180,15 @@ static int wait_for_one(const struct select *s, weft__task *t, weft_time deadlin
 {
     uint32_t chosen = 0;
     weft_case *k;
+    bool in_vain;
     int rc;
 
     enqueue_all(s, t, &chosen);
     rc = weft__park(t, s->nlocks ? WEFT__WAIT_SELECT : WEFT__WAIT_SELECT_NONE, NULL, unlock_all,
                     (void *)(uintptr_t)s, deadline);
-    dequeue_all(s);
-    if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED)
+    in_vain = rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED;
+    dequeue_all(s, in_vain ? -1 : (int)chosen);
+    if (in_vain)
         return rc;
     k = &s->cases[chosen];
     k->result = rc;
@@ -194,7 +201,7 @@ static int run(struct select *s, weft_time deadline)
 {
     weft__worker *w = weft__enter("weft_select");
     weft__task *t = w->task, *woken;
-    int first = s->n > 1 ? (int)((weft__random(w) >> 33) % (uint64_t)s->n) : 0;
+    int first = s->n > 1 ? (int)((weft__random(w) >> 48) * (uint64_t)s->n >> 16) : 0;
     int at = try_ready(s, first, &woken);
 
     if (at < 0) {
