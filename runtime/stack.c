@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #if !defined(WEFT__ASAN) && !defined(WEFT__TSAN) && __has_include(<valgrind/valgrind.h>)
@@ -29,9 +31,12 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 #define CANARY UINT64_C(0x7765667473746163)
 
-enum { MPROTECT_BUDGET = 30000 };
+enum { MPROTECT_BUDGET = 30000, BATCH = 64 };
 enum mode { MODE_MADVISE, MODE_MPROTECT, MODE_CANARY };
 
 static const char *const mode_names[] = {"madvise", "mprotect", "canary"};
@@ -70,6 +75,21 @@ void weft__stacks_init(void)
 const char *weft__stack_mode(void)
 {
     return mode_names[mode];
+}
+
+/* madvise on n ranges of len bytes, step apart, in one call (Linux 6.13). False if not all of them
+ * were done. */
+static bool madvise_each(uintptr_t at, size_t n, size_t step, size_t len, int advice)
+{
+    struct iovec ranges[BATCH];
+    int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    long done;
+
+    for (size_t i = 0; i < n; i++)
+        ranges[i] = (struct iovec){(void *)(at + i * step), len};
+    done = syscall(SYS_process_madvise, self, ranges, n, advice, 0);
+    close(self);
+    return done == (long)(n * len);
 }
 
 /* False if the kernel has no mapping left for it. */
@@ -139,6 +159,9 @@ uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary)
     if (base == MAP_FAILED)
         weft__fatal("out of memory (%zu stacks of %zu bytes)", n, size);
     madvise(base, n * step, MADV_NOHUGEPAGE);
+    if (mode == MODE_MADVISE && n > 1 && n <= BATCH &&
+        madvise_each((uintptr_t)base, n, step, weft__stack_guard, MADV_GUARD_INSTALL))
+        guarded = n;
     while (within_budget(n) && guarded < n && guard((uintptr_t)base + guarded * step))
         guarded++;
     *canary = guarded < n;
@@ -152,6 +175,13 @@ uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary)
     for (size_t i = 0; RUNNING_ON_VALGRIND && i < n; i++)
         tell((uintptr_t)base + i * step + weft__stack_guard, size, n > 1);
     return (uintptr_t)base + weft__stack_guard;
+}
+
+/* Where the kernel cannot, the first touch of each does it, one page fault after the other. */
+void weft__stacks_populate(uintptr_t lo, size_t n, size_t size)
+{
+    weft__assert(n <= BATCH);
+    madvise_each(lo + size - 4096, n, size + weft__stack_guard, 4096, MADV_POPULATE_WRITE);
 }
 
 /* Dumpers walk stacks without any claim. Whoever unmaps one has left its task DEAD before it reads

@@ -136,6 +136,8 @@ void weft__stacks_init(void);
 /* n stacks of size usable bytes, guards below each; the first's lowest usable address. The
  * distance between two is size + weft__stack_guard. canary: all of them have a canary only. */
 uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary);
+/* The top pages of n such stacks (64 at most) get memory, in one go. */
+void weft__stacks_populate(uintptr_t lo, size_t n, size_t size);
 void weft__stack_unmap(uintptr_t lo, size_t size, bool canary);
 /* Between the two no stack is unmapped that a task not DEAD had at the caller's next heavy fence.
  */
