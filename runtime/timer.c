@@ -151,6 +151,16 @@ static void fire(weft__timer *t, uint64_t arg, int64_t now)
     }
 }
 
+/* The next to fire is one of the first few. Of a million timers none is in a cache any more, nor is
+ * the task around it, whose first line is needed next. */
+static inline void prefetch(const weft__timers *ts)
+{
+    for (uint32_t i = 0; i < 5 && i < ts->n; i++) {
+        __builtin_prefetch(ts->heap[i].timer, 1);
+        __builtin_prefetch((const char *)ts->heap[i].timer - offsetof(weft__task, timer), 1);
+    }
+}
+
 /* In batches: no task is made ready under the lock of timers. */
 unsigned weft__timers_run(weft__proc *p)
 {
@@ -173,6 +183,7 @@ unsigned weft__timers_run(weft__proc *p)
             if (due[n].timer->fire)
                 weft__store(&due[n].timer->firing, 1);
             remove_at(ts, 1);
+            prefetch(ts);
         }
         next_changed(ts);
         weft__unlock(&ts->lock);
