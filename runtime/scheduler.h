@@ -41,6 +41,7 @@ struct weft__proc {
     uint32_t tick;       /* atomic: goes up with every pick; written by the owner */
     uint32_t turn;       /* atomic: the tick of the next full turn; the monitor sets it to now */
     uint32_t turns;      /* owner: full turns so far */
+    uint32_t spawns;     /* owner: tasks started here so far */
     uint32_t mail_lock;  /* rank RUNQ */
     weft__mail *mail;    /* atomic; newest first; guarded by mail_lock */
 

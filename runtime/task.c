@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 
 enum { SLAB = 64, SLABS_MAX = 1 << 20, CACHE = 256, COLORS = 8, COLOR = 128 };
+enum { SPAWNS_TURN = 64 };
 
 uint32_t weft__epoch;
 
@@ -82,7 +83,7 @@ static void pool_push(weft__task *t)
 }
 
 /* Adds a slab to the pool. Under the lock. */
-static void grow(void)
+static struct slab *grow(void)
 {
     struct slab *s = aligned_alloc(64, (sizeof(*s) + 63) & ~(size_t)63);
     uint32_t first = registry.nslots;
@@ -99,17 +100,19 @@ static void grow(void)
         pool_push(&s->tasks[i]);
     }
     weft__store_rel(&registry.nslots, first + SLAB);
+    return s;
 }
 
 /* One record for a thread without a processor; or a batch for p's free list. flags: what the one
  * has from then on; set under the lock, so that weft__tasks_discard knows a foreign thread's. */
 static weft__task *pool_take(weft__proc *p, unsigned flags)
 {
+    struct slab *fresh = NULL;
     weft__task *t, *more;
 
     weft__lock(&registry.lock);
     if (!registry.pool)
-        grow();
+        fresh = grow();
     t = registry.pool;
     registry.pool = t->next;
     registry.npool--;
@@ -122,6 +125,9 @@ static weft__task *pool_take(weft__proc *p, unsigned flags)
     }
     weft__store(&t->flags, (uint8_t)flags);
     weft__unlock(&registry.lock);
+    /* Who needs a second slab will need all of it; a fault for each stack costs a third more. */
+    if (p && fresh && fresh != registry.slabs[0])
+        weft__stacks_populate(fresh->lo, SLAB, fresh->size);
     return t;
 }
 
@@ -388,12 +394,25 @@ void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site)
     }
 }
 
+/* Who starts many tasks need not wait for long: timers that come due meanwhile would be late. */
+static inline void spawned(weft__worker *w)
+{
+    weft__proc *p = w->p;
+
+    if (weft__unlikely(p && ++p->spawns % SPAWNS_TURN == 0 &&
+                       weft__load(&p->timers.next) <= weft__nanos())) {
+        weft__store(&p->turn, p->tick);
+        weft__switch_away(w, WEFT__LEAVE_YIELD);
+    }
+    weft__exit();
+}
+
 void weft_go(weft_task_fn *fn, void *arg)
 {
     weft__worker *w = weft__enter("weft_go");
 
     weft__spawn(w, weft__task_new(w->p, NULL, fn, arg), (uintptr_t)__builtin_return_address(0));
-    weft__exit();
+    spawned(w);
 }
 
 void weft_go_with(const weft_go_options *options, weft_task_fn *fn, void *arg)
@@ -401,7 +420,7 @@ void weft_go_with(const weft_go_options *options, weft_task_fn *fn, void *arg)
     weft__worker *w = weft__enter("weft_go_with");
 
     weft__spawn(w, weft__task_new(w->p, options, fn, arg), (uintptr_t)__builtin_return_address(0));
-    weft__exit();
+    spawned(w);
 }
 
 uint64_t weft_task_id(void)
