@@ -337,15 +337,16 @@ static void help(weft__proc *p, weft__worker *w)
 
 /* How many tasks thieves should leave alone, from the switches of the last round. Moving a task to
  * another CPU costs more than a run of less than a microsecond or two: then what will be done
- * within a quarter of a millisecond stays, if the queue runs dry again and again, and a few do if
- * it never does. */
+ * within a quarter of a millisecond stays, if the queue runs dry again and again or most tasks end
+ * with their first run; else the move pays in later runs, and a few stay. */
 static void keep(weft__proc *p, uint32_t switches)
 {
-    uint32_t drains = weft__load(&p->runq.drains), n = 0;
+    uint32_t drains = weft__load(&p->runq.drains), ends = weft__load(&p->ends), n = 0;
 
     if (switches > FINE)
-        n = drains == p->seen_drains ? FEW : switches / 4;
+        n = drains != p->seen_drains || ends - p->seen_ends > switches / 2 ? switches / 4 : FEW;
     p->seen_drains = drains;
+    p->seen_ends = ends;
     weft__store(&p->runq.keep, n);
 }
 

@@ -42,11 +42,12 @@ struct weft__proc {
     uint32_t turn;       /* atomic: the tick of the next full turn; the monitor sets it to now */
     uint32_t turns;      /* owner: full turns so far */
     uint32_t spawns;     /* owner: tasks started here so far */
+    uint32_t ends;       /* atomic: tasks that ended here so far; written by the owner */
     uint32_t mail_lock;  /* rank RUNQ */
     weft__mail *mail;    /* atomic; newest first; guarded by mail_lock */
 
     /* The monitor's notes on what the owner has been doing. */
-    uint32_t seen_tick, seen_drains;
+    uint32_t seen_tick, seen_drains, seen_ends;
     int64_t seen, cpu0;
     weft__worker *seen_owner;
 };

@@ -109,6 +109,7 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
         weft__runq_push(&p->runq, cur, false);
     } else if (how == WEFT__LEAVE_EXIT) {
         weft__store(&cur->state, WEFT__DEAD);
+        weft__store(&p->ends, p->ends + 1);
         if (weft__unlikely(cur->pins)) {
             weft__store(&cur->pins, 0);
             weft__store(&w->pinned, NULL);
