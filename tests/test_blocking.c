@@ -177,6 +177,62 @@ TEST_PLAIN(hand_off_is_switched_off_by_the_environment)
     CHECK_EQ(weft_run_with(&options, keep_the_processor, NULL), 0);
 }
 
+/* ---- a task that was made ready and its waker that computes on ---- */
+
+struct duo {
+    weft_chan *call;
+    atomic_int came;
+};
+
+/* The waker makes no call until the other has run, which has to happen elsewhere; or it makes many
+ * at once, just when the monitor may be moving the other. */
+static void wake_and_compute(void *arg)
+{
+    enum { ROUNDS = 40 };
+    struct duo *d = arg;
+
+    for (int i = 1; i <= ROUNDS; i++) {
+        weft_chan_send(d->call, NULL);
+        while (atomic_load(&d->came) < i)
+            if (i % 2)
+                weft_yield();
+    }
+    weft_chan_close(d->call);
+}
+
+static void answer(void *arg)
+{
+    struct duo *d = arg;
+
+    while (weft_chan_recv(d->call, NULL) == 0)
+        atomic_fetch_add(&d->came, 1);
+}
+
+static int run_duos(void *arg)
+{
+    enum { DUOS = 2 };
+    static struct duo duos[DUOS];
+
+    (void)arg;
+    for (int i = 0; i < DUOS; i++) {
+        duos[i].call = weft_chan_new(0, 0);
+        weft_go(answer, &duos[i]);
+        weft_go(wake_and_compute, &duos[i]);
+    }
+    for (int i = 0; i < DUOS; i++) {
+        while (atomic_load(&duos[i].came) < 40)
+            weft_sleep(WEFT_MILLISECOND);
+    }
+    return 0;
+}
+
+TEST_PLAIN(task_made_ready_runs_elsewhere_while_its_waker_computes)
+{
+    weft_run_options options = {.procs = 3, .no_handoff = true};
+
+    CHECK_EQ(weft_run_with(&options, run_duos, NULL), 0);
+}
+
 /* ---- pins ---- */
 
 static pid_t tid(void)
