@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* walk.c - the walker alone over a million stacks of 8 frames. The stacks are copies of a real
  * one, a page apart as those of tasks are, so that each walk misses the caches as it would there.
- * Registers by the names of x86-64. */
+ */
 #include "bench.h"
 
 #include "profiles/unwind.h"
@@ -16,23 +16,6 @@ enum { STACKS = 1000000, SPACING = 4096, FRAMES = 8 };
 static struct weft__walk walk;
 static int volatile sink; /* keeps the calls from being compiled away */
 
-static struct weft__regs registers_of(const ucontext_t *uc)
-{
-    const greg_t *g = uc->uc_mcontext.gregs;
-
-    return (struct weft__regs){
-        .pc = (uintptr_t)g[REG_RIP],
-        .sp = (uintptr_t)g[REG_RSP],
-        .bp = (uintptr_t)g[REG_RBP],
-        .bx = (uintptr_t)g[REG_RBX],
-        .r12 = (uintptr_t)g[REG_R12],
-        .r13 = (uintptr_t)g[REG_R13],
-        .r14 = (uintptr_t)g[REG_R14],
-        .r15 = (uintptr_t)g[REG_R15],
-        .known = true,
-    };
-}
-
 static void walk_copies(uintptr_t hi)
 {
     struct weft__regs regs;
@@ -42,7 +25,7 @@ static void walk_copies(uintptr_t hi)
     char *copies;
 
     getcontext(&uc);
-    regs = registers_of(&uc);
+    regs = weft__regs_of(&uc);
     lo = regs.sp;
     if (hi - lo > SPACING)
         bench_check(-1, "the frames do not fit a page");

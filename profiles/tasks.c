@@ -46,7 +46,6 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 enum { SPARE_SLOTS = 4096, COPY = 4096, LOOK = 100000 /* ns */ };
@@ -105,21 +104,6 @@ static WEFT__NO_SANITIZE void regs_saved(struct weft__regs *r, const void *sp)
     r->pc = (uintptr_t)words[WEFT__CTX_PC];
     r->sp = (uintptr_t)(words + WEFT__CTX_WORDS);
     r->known = true;
-}
-
-static struct weft__regs regs_interrupted(const void *context)
-{
-    const greg_t *g = ((const ucontext_t *)context)->uc_mcontext.gregs;
-
-    return (struct weft__regs){.pc = (uintptr_t)g[REG_RIP],
-                               .sp = (uintptr_t)g[REG_RSP],
-                               .bp = (uintptr_t)g[REG_RBP],
-                               .bx = (uintptr_t)g[REG_RBX],
-                               .r12 = (uintptr_t)g[REG_R12],
-                               .r13 = (uintptr_t)g[REG_R13],
-                               .r14 = (uintptr_t)g[REG_R14],
-                               .r15 = (uintptr_t)g[REG_R15],
-                               .known = true};
 }
 
 /* Every task's stack ends in weft__task_main and weft__ctx_entry; that says nothing. */
@@ -305,7 +289,7 @@ static struct {
 /* async-signal-safe: on the thread that runs t, which is in user code. */
 static WEFT__NO_SANITIZE void interrupted(weft__task *t, void *context)
 {
-    struct weft__regs r = regs_interrupted(context);
+    struct weft__regs r = weft__regs_of(context);
     uintptr_t lo = t->ctx.lo, hi = t->ctx.hi;
     weft__task *wanted = t;
 
@@ -490,7 +474,7 @@ static void capture_pending(struct capture *c, uint32_t *slots, size_t n)
  */
 static void walk_fault(struct weft__walk *walk, const weft__task *t, const void *ucontext)
 {
-    struct weft__regs regs = regs_interrupted(ucontext);
+    struct weft__regs regs = weft__regs_of(ucontext);
     uintptr_t lo = regs.sp < t->ctx.lo ? t->ctx.lo - weft__stack_guard : t->ctx.lo;
 
     weft__walk(walk, &regs, lo, t->ctx.hi, (const void *)lo, true);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <ucontext.h>
 
 /* What a walk starts from. A parked task has them all; a PC and SP read from
  * /proc/PID/task/TID/syscall come with the rest unknown (known = false). */
@@ -17,6 +18,22 @@ struct weft__regs {
     uintptr_t pc, sp, bp, bx, r12, r13, r14, r15;
     bool known; /* bp, bx, r12..r15 are valid */
 };
+
+/* Those of a context that a signal or getcontext saved. async-signal-safe; x86-64's names. */
+static inline struct weft__regs weft__regs_of(const ucontext_t *uc)
+{
+    const greg_t *g = uc->uc_mcontext.gregs;
+
+    return (struct weft__regs){.pc = (uintptr_t)g[REG_RIP],
+                               .sp = (uintptr_t)g[REG_RSP],
+                               .bp = (uintptr_t)g[REG_RBP],
+                               .bx = (uintptr_t)g[REG_RBX],
+                               .r12 = (uintptr_t)g[REG_R12],
+                               .r13 = (uintptr_t)g[REG_R13],
+                               .r14 = (uintptr_t)g[REG_R14],
+                               .r15 = (uintptr_t)g[REG_R15],
+                               .known = true};
+}
 
 enum {
     WEFT__WALK_INNER = 256,     /* frames kept of one stack: so many innermost */

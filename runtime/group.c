@@ -2,8 +2,9 @@
 /* group.c - groups of tasks: count, first error, deadline, cancellation.
  *
  * Lock: g->_lock (rank GROUP, parent before child) guards every field, the tasks linked on
- * _tasks and the groups linked on _children. _state has CANCELED. A group hangs below the group of
- * the task that first starts a task in it, from then until one of the two was waited for.
+ * _tasks and the groups linked on _children; _timer is atomic. _state has CANCELED. A group hangs
+ * below the group of the task that first starts a task in it, from then until one of the two was
+ * waited for.
  *
  * Cancel marks tasks, fences heavily, and ends their open waits; park opens its ticket, fences
  * lightly and looks at the mark (park.c). */
@@ -179,41 +180,41 @@ static void deadline_passed(weft__timer *timer, uint64_t arg, int64_t now)
     cancel(weft__container_of(timer, struct deadline, timer)->group);
 }
 
-void weft_group_deadline(weft_group *g, weft_time when)
+static void deadline_end(struct deadline *d)
 {
-    struct deadline *d;
-
-    weft__enter("weft_group_deadline");
-    d = g->_timer;
-    if (!d) {
-        d = weft__alloc(1, sizeof(*d));
-        d->timer.fire = deadline_passed;
-        d->group = g;
-        g->_timer = d;
-    }
-    weft__timer_disarm_wait(&d->timer);
-    if (when <= weft__nanos())
-        cancel(g);
-    else if (when != WEFT_FOREVER)
-        weft__timer_arm(&d->timer, when, 0);
-    weft__exit();
-}
-
-static void timer_end(weft_group *g)
-{
-    struct deadline *d = weft__xchg(&g->_timer, NULL);
-
     if (!d)
         return;
     weft__timer_disarm_wait(&d->timer);
     weft__free(d);
 }
 
+/* Whoever takes the deadline out of g has it alone. If two move it at once, one of them finds none
+ * there and makes another; the one that is put back last stays. */
+void weft_group_deadline(weft_group *g, weft_time when)
+{
+    struct deadline *d;
+
+    weft__enter("weft_group_deadline");
+    d = weft__xchg(&g->_timer, NULL);
+    if (!d) {
+        d = weft__alloc(1, sizeof(*d));
+        d->timer.fire = deadline_passed;
+        d->group = g;
+    }
+    weft__timer_disarm_wait(&d->timer);
+    if (when <= weft__nanos())
+        cancel(g);
+    else if (when != WEFT_FOREVER)
+        weft__timer_arm(&d->timer, when, 0);
+    deadline_end(weft__xchg(&g->_timer, d));
+    weft__exit();
+}
+
 /* Nothing of the runtime refers to g once all that waited for it have returned; the first of them
  * does the work. */
 static int all_done(weft_group *g)
 {
-    timer_end(g);
+    deadline_end(weft__xchg(&g->_timer, NULL));
     if (weft__and(&g->_state, ~(uint32_t)LINKED) & LINKED) {
         weft__lock(&tree);
         unlink_parent(g);

@@ -2,6 +2,8 @@
 /* support.c - see support.h. */
 #include "support.h"
 
+#include "../runtime/scheduler.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +71,12 @@ void wait_for(atomic_int *flag, int at_least)
 {
     while (atomic_load(flag) < at_least)
         weft_yield();
+}
+
+void wait_until_idle(void)
+{
+    while (!weft__all_idle())
+        usleep(1000);
 }
 
 int in_child(void (*body)(void), char *err, size_t size)

@@ -34,6 +34,10 @@ void wait_for_dump(const char *text);
 /* Yields until *flag is at least so much. */
 void wait_for(atomic_int *flag, int at_least);
 
+/* Returns when every processor found no work and goes to sleep, which is when it looks for a
+ * deadlock. For a thread without a processor. */
+void wait_until_idle(void);
+
 /* Runs body in a fresh process and waits for its end. Its status, 128 + n for an end by signal n;
  * what it wrote to stderr, cut at size - 1, in err. For a bare thread only. */
 int in_child(void (*body)(void), char *err, size_t size);

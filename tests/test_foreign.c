@@ -389,8 +389,7 @@ static void *end_last(void *arg)
     (void)arg;
     weft_task_id();
     atomic_store(&ran, 1);
-    while (!weft__all_idle())
-        usleep(1000);
+    wait_until_idle();
     return NULL;
 }
 

@@ -217,6 +217,31 @@ TEST(second_call_moves_the_deadline)
     CHECK_EQ(weft_now(), end + 5);
 }
 
+static int move_deadline(void *g)
+{
+    for (int i = 0; i < 5000; i++)
+        weft_group_deadline(g, weft_after(WEFT_SECOND + i));
+    return 0;
+}
+
+/* One deadline is left of them all, and none after the wait. */
+TEST(deadline_may_be_moved_by_many_at_once)
+{
+    weft_group g = WEFT_GROUP_INIT;
+    weft_time start = weft_now();
+
+    for (int i = 0; i < 8; i++)
+        weft_group_go(&g, move_deadline, &g);
+    CHECK_EQ(weft_group_wait(&g), 0);
+    weft_sleep(2 * WEFT_SECOND);
+    CHECK(!weft_group_is_canceled(&g));
+    for (int i = 0; i < 8; i++)
+        weft_group_go(&g, move_deadline, &g);
+    weft_group_go(&g, wait_for_ever, NULL);
+    CHECK_EQ(weft_group_wait(&g), WEFT_ECANCELED);
+    CHECK(weft_now() >= start + 3 * WEFT_SECOND);
+}
+
 TEST(deadline_in_the_past_cancels_at_once)
 {
     weft_group g = WEFT_GROUP_INIT;

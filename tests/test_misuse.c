@@ -232,7 +232,7 @@ TEST(set_timer_is_no_deadlock)
 static void wait_in_c(void *c)
 {
     weft_blocking_begin();
-    usleep(50000);
+    wait_until_idle();
     weft_blocking_end();
     CHECK_EQ(weft_chan_send(c, NULL), 0);
 }
@@ -251,7 +251,7 @@ static void *wait_and_send(void *c)
 {
     weft_task_id();
     atomic_store(&known, 1);
-    usleep(50000);
+    wait_until_idle();
     CHECK_EQ(weft_chan_send(c, NULL), 0);
     return NULL;
 }
@@ -271,7 +271,7 @@ TEST(foreign_thread_is_no_deadlock)
 static void *wait_and_kill(void *arg)
 {
     (void)arg;
-    usleep(50000);
+    wait_until_idle();
     kill(getpid(), SIGUSR1);
     return NULL;
 }

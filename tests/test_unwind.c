@@ -152,26 +152,9 @@ static void co_start(struct coroutine *co, void (*entry)(struct plan *), unsigne
     co_switch(co);
 }
 
-static struct weft__regs co_regs(const struct coroutine *co)
-{
-    const greg_t *g = co->context.uc_mcontext.gregs;
-
-    return (struct weft__regs){
-        .pc = (uintptr_t)g[REG_RIP],
-        .sp = (uintptr_t)g[REG_RSP],
-        .bp = (uintptr_t)g[REG_RBP],
-        .bx = (uintptr_t)g[REG_RBX],
-        .r12 = (uintptr_t)g[REG_R12],
-        .r13 = (uintptr_t)g[REG_R13],
-        .r14 = (uintptr_t)g[REG_R14],
-        .r15 = (uintptr_t)g[REG_R15],
-        .known = true,
-    };
-}
-
 static void co_walk(const struct coroutine *co, struct weft__walk *w)
 {
-    struct weft__regs regs = co_regs(co);
+    struct weft__regs regs = weft__regs_of(&co->context);
     uintptr_t lo = (uintptr_t)co->stack;
 
     weft__walk(w, &regs, lo, lo + co->size, co->stack, true);
@@ -473,7 +456,7 @@ TEST(missed_walk_resumes_on_a_copy)
                  : IN_TSAN ? KIND_ALL - 1
                            : KIND_ALL,
                  i == 0 ? 1000 : 20);
-        regs = co_regs(&co);
+        regs = weft__regs_of(&co.context);
         co_walk(&co, &whole);
         if (i > 0)
             weft__unwind_forget(whole.pcs[i % whole.kept] - 1, whole.pcs[i % whole.kept] + 1);
@@ -503,7 +486,7 @@ TEST(sp_and_pc_are_enough_without_frame_pointers)
 
     co_init(&co, 256 << 10);
     co_start(&co, chain, 1, 30);
-    regs = co_regs(&co);
+    regs = weft__regs_of(&co.context);
     co_walk(&co, &all);
     regs.known = false;
     regs.bp = regs.bx = regs.r12 = regs.r13 = regs.r14 = regs.r15 = 0xdead;

@@ -93,8 +93,8 @@ WEFT_API void *weft_local_get(weft_local key); /* NULL if never set by this task
 
 /* A group is a Go WaitGroup, errgroup and context in one: it counts tasks, keeps the first error,
  * carries a deadline and cancels what it holds. All zero is a valid group. A group first used by
- * a task of another group is canceled with that one. Once a task was started in it, it must be
- * waited for before its memory goes. */
+ * a task of another group is canceled with that one. Once a task was started in it or a deadline
+ * was set, it must be waited for before its memory goes. */
 typedef struct weft_group {
     uint32_t _lock;
     int32_t _err;
@@ -111,7 +111,7 @@ typedef struct weft_group {
     }
 
 WEFT_API void weft_group_go(weft_group *g, weft_main_fn *fn, void *arg);
-/* At that instant the group is canceled. A second call moves the deadline. */
+/* At that instant the group is canceled; WEFT_FOREVER: never. A second call moves the deadline. */
 WEFT_API void weft_group_deadline(weft_group *g, weft_time when);
 /* Every cancelable wait of the group's tasks, and of groups below, returns WEFT_ECANCELED, now
  * and from now on; tasks started in it later are born canceled. Does not wait. */
