@@ -82,6 +82,7 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t done;
     bool busy;
+    bool open; /* atomic: a run is under way */
     struct asker *askers;
 } captures = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 
@@ -611,17 +612,18 @@ static void hand_out(struct capture *c)
     pthread_cond_broadcast(&captures.done);
 }
 
+/* NULL if no run is under way, or memory ran out. */
 static struct capture *capture_shared(weft__task *self, const void *ucontext)
 {
     struct asker me = {NULL, NULL, false};
 
     pthread_mutex_lock(&captures.lock);
-    if (captures.busy) {
+    if (captures.open && captures.busy) {
         me.next = captures.askers;
         captures.askers = &me;
         while (!me.done)
             pthread_cond_wait(&captures.done, &captures.lock);
-    } else {
+    } else if (captures.open) {
         captures.busy = true;
         pthread_mutex_unlock(&captures.lock);
         me.c = capture_run(self, ucontext);
@@ -677,7 +679,7 @@ static void dump(void *arg)
     struct weft__snapshot view;
 
     if (!c) {
-        d->rc = WEFT_ENOMEM;
+        d->rc = weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
         return;
     }
     view = c->s;
@@ -692,11 +694,8 @@ int weft_dump(int fd, const weft_dump_options *options)
     struct dump d = {fd, options ? options->form : WEFT_DUMP_TASKS, NULL, NULL, 0};
     weft__worker *w;
 
-    if (!weft__load_acq(&weft__sched.running))
+    if ((unsigned)d.form > WEFT_DUMP_FULL || !(w = weft__enter_try("weft_dump")))
         return WEFT_EINVAL;
-    if ((unsigned)d.form > WEFT_DUMP_FULL)
-        return WEFT_EINVAL;
-    w = weft__enter("weft_dump");
     d.self = w->task;
     weft__exit();
     weft__ctx_call(&d.self->ctx.sp, dump, &d);
@@ -718,10 +717,16 @@ static void start(void)
 
     broken.skip_copy_on_resume = what && strcmp(what, "skip_copy_on_resume") == 0;
     broken.late_running = what && strcmp(what, "late_running") == 0;
+    weft__store(&captures.open, true);
 }
 
 static void stop(void)
 {
+    pthread_mutex_lock(&captures.lock);
+    weft__store(&captures.open, false);
+    while (captures.busy)
+        pthread_cond_wait(&captures.done, &captures.lock);
+    pthread_mutex_unlock(&captures.lock);
     weft__symbolizer_stop();
 }
 

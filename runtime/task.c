@@ -425,14 +425,10 @@ void weft_go_with(const weft_go_options *options, weft_task_fn *fn, void *arg)
 
 uint64_t weft_task_id(void)
 {
-    weft__worker *w = weft__self();
-
-    return (w ? w : weft__attach("weft_task_id"))->task->id;
+    return weft__caller("weft_task_id")->id;
 }
 
 void weft_task_name(const char *name)
 {
-    weft__worker *w = weft__self();
-
-    weft__task_set_name((w ? w : weft__attach("weft_task_name"))->task, name);
+    weft__task_set_name(weft__caller("weft_task_name"), name);
 }
