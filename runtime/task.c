@@ -77,7 +77,7 @@ static bool has_canary(const weft__task *t)
 
 static void pool_push(weft__task *t)
 {
-    t->next = registry.pool;
+    weft__store(&t->next, registry.pool); /* shares its place with what dumps read */
     registry.pool = t;
     registry.npool++;
 }
@@ -119,7 +119,7 @@ static weft__task *pool_take(weft__proc *p, unsigned flags)
     for (int i = 1; p && i < SLAB && (more = registry.pool); i++) {
         registry.pool = more->next;
         registry.npool--;
-        more->next = p->free;
+        weft__store(&more->next, p->free);
         p->free = more;
         p->nfree++;
     }
@@ -234,7 +234,7 @@ void weft__task_free(weft__proc *p, weft__task *t)
     weft__store(&t->flags, WEFT__TOUCHED);
     weft__store_rel(&t->state, WEFT__IDLE);
     weft__store_rel(&t->on_cpu, 0);
-    t->next = p->free;
+    weft__store(&t->next, p->free);
     p->free = t;
     if (weft__unlikely(++p->nfree > CACHE))
         pool_give(p, CACHE / 2);
