@@ -21,6 +21,7 @@ weft_chan *weft_chan_new(size_t elem_size, size_t capacity)
     weft_chan *c;
     size_t bytes;
 
+    weft__not_forked("weft_chan_new");
     if (__builtin_mul_overflow(elem_size, capacity, &bytes) || bytes > (SIZE_MAX >> 2))
         weft__panic("makechan: size out of range");
     c = weft__alloc(1, sizeof(*c) + bytes);
@@ -31,6 +32,7 @@ weft_chan *weft_chan_new(size_t elem_size, size_t capacity)
 
 void weft_chan_free(weft_chan *c)
 {
+    weft__not_forked("weft_chan_free");
     if (!c)
         return;
     weft__lock(&c->lock);
@@ -206,7 +208,8 @@ int weft_chan_send_until(weft_chan *c, const void *elem, weft_time deadline)
 
     if (weft__unlikely(!c)) {
         rc = nil_wait(sending.call, sending.why_nil, deadline);
-    } else if (c->cap > 0 && weft__load(&c->count) < c->cap && weft__trylock(&c->lock)) {
+    } else if (weft__likely(!weft__forked) && weft__load(&c->count) < c->cap &&
+               weft__trylock(&c->lock)) {
         if (weft__likely(c->count < c->cap && !c->recvq.head && !c->closed)) {
             ring_put(c, elem);
             weft__unlock(&c->lock);
@@ -226,7 +229,8 @@ int weft_chan_recv_until(weft_chan *c, void *elem, weft_time deadline)
 
     if (weft__unlikely(!c)) {
         rc = nil_wait(receiving.call, receiving.why_nil, deadline);
-    } else if (c->cap > 0 && weft__load(&c->count) > 0 && weft__trylock(&c->lock)) {
+    } else if (weft__likely(!weft__forked) && weft__load(&c->count) > 0 &&
+               weft__trylock(&c->lock)) {
         if (weft__likely(c->count > 0 && !c->sendq.head)) {
             ring_get(c, elem);
             weft__unlock(&c->lock);
@@ -266,11 +270,13 @@ void weft_chan_close(weft_chan *c)
 
 size_t weft_chan_len(weft_chan *c)
 {
+    weft__not_forked("weft_chan_len");
     return c ? weft__load(&c->count) : 0;
 }
 
 size_t weft_chan_cap(weft_chan *c)
 {
+    weft__not_forked("weft_chan_cap");
     return c ? c->cap : 0;
 }
 

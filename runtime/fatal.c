@@ -92,7 +92,8 @@ static void die(const char *prefix, const void *ucontext, const char *format, va
     char text[512];
     int n;
 
-    begin_dying();
+    if (!weft__forked) /* whose parent's thread may be dying, too */
+        begin_dying();
     n = snprintf(text, sizeof(text), "%s", prefix);
     n += vsnprintf(text + n, sizeof(text) - (size_t)n - 2, format, ap);
     if (n > (int)sizeof(text) - 3)
@@ -100,7 +101,7 @@ static void die(const char *prefix, const void *ucontext, const char *format, va
     text[n++] = '\n';
     text[n++] = '\n';
     say(text, (size_t)n);
-    if (weft__load(&weft__sched.running) && (by_signal || !traceback_none()))
+    if (weft__load(&weft__sched.running) && !weft__forked && (by_signal || !traceback_none()))
         weft__hooks.explain(STDERR_FILENO, ucontext);
     end();
 }

@@ -20,7 +20,7 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
-static bool forked;          /* in a child that has only the forking thread */
+bool weft__forked;
 static uint32_t lock;        /* rank GROUP */
 static bool open;            /* atomic; written under lock: threads may join the run */
 static weft__worker *listed; /* the threads known to this run, by next; guarded by lock */
@@ -74,7 +74,7 @@ static void detach(void *arg)
 {
     weft__worker *w = arg;
 
-    if (forked)
+    if (weft__forked)
         return;
     weft__lock(&lock); /* the end of the run either waits for w or has let it go */
     weft__store(&w->end, WEFT__GONE);
@@ -90,7 +90,7 @@ static void detach(void *arg)
 
 static void in_child(void)
 {
-    forked = true;
+    weft__forked = true;
     weft__self_set(NULL);
 }
 
@@ -186,13 +186,17 @@ static void stack_bounds(weft__task *t)
     t->ctx.hi = (uintptr_t)lo + size;
 }
 
+void weft__forked_call(const char *call)
+{
+    weft__panic("weft: %s called in a forked child: only the forking thread lives there", call);
+}
+
 /* NULL if no run is open. */
 static weft__worker *join_run(const char *call)
 {
     weft__worker *w;
 
-    if (forked)
-        weft__panic("weft: %s called in a forked child: only the forking thread lives there", call);
+    weft__not_forked(call);
     if (!weft__load_acq(&open))
         return NULL;
     w = weft__alloc(1, sizeof(*w));

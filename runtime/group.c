@@ -261,5 +261,6 @@ int weft_group_join(weft_group *g)
 
 bool weft_group_is_canceled(const weft_group *g)
 {
+    weft__not_forked("weft_group_is_canceled");
     return weft__load(&g->_state) & CANCELED;
 }

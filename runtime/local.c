@@ -18,6 +18,7 @@ int weft_local_new(weft_local *key, void (*destroy)(void *value))
 {
     int rc = WEFT_EAGAIN;
 
+    weft__not_forked("weft_local_new");
     weft__lock(&keys.lock);
     if (keys.n < KEYS) {
         keys.destroy[keys.n] = destroy;

@@ -115,9 +115,11 @@ void weft_mutex_lock(weft_mutex *m)
 
 bool weft_mutex_trylock(weft_mutex *m)
 {
+    uint64_t id = weft__caller("weft_mutex_trylock")->id;
+
     if (!grab(m))
         return false;
-    owned(m, weft__caller("weft_mutex_trylock")->id, __builtin_return_address(0));
+    owned(m, id, __builtin_return_address(0));
     return true;
 }
 
@@ -133,6 +135,8 @@ static WEFT__NOINLINE void unlock_slow(weft_mutex *m)
     weft__waiter *wt;
     weft__task *t;
 
+    if (!(weft__load(&m->_word) & LOCKED))
+        weft__fatal("sync: unlock of unlocked mutex (%p)", (void *)m);
     weft__lock(&m->_lock);
     wt = weft__waitq_pop(queue(m));
     if (!wt || !weft__claim(wt->task, wt->ticket,
@@ -154,17 +158,13 @@ static WEFT__NOINLINE void unlock_slow(weft_mutex *m)
     weft__ready(t);
 }
 
-/* False if somebody waits. */
+/* False if somebody waits, or it is not locked. */
 static inline bool unlock_alone(weft_mutex *m)
 {
     uint32_t word = LOCKED;
 
     weft__store(&m->_owner, 0);
-    if (weft__likely(weft__cas(&m->_word, &word, 0)))
-        return true;
-    if (!(word & LOCKED))
-        weft__fatal("sync: unlock of unlocked mutex (%p)", (void *)m);
-    return false;
+    return weft__likely(weft__cas(&m->_word, &word, 0));
 }
 
 void weft__mutex_unlock_in(weft_mutex *m)
@@ -173,13 +173,17 @@ void weft__mutex_unlock_in(weft_mutex *m)
         unlock_slow(m);
 }
 
-void weft_mutex_unlock(weft_mutex *m)
+static WEFT__NOINLINE void unlock_contended(weft_mutex *m)
 {
-    if (weft__likely(unlock_alone(m)))
-        return;
     weft__enter("weft_mutex_unlock");
     unlock_slow(m);
     weft__exit();
+}
+
+void weft_mutex_unlock(weft_mutex *m)
+{
+    if (weft__unlikely(weft__forked || !unlock_alone(m)))
+        unlock_contended(m);
 }
 
 void weft_mutex_assert_held(const weft_mutex *m)

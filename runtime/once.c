@@ -54,7 +54,7 @@ static bool elected(weft_once *o)
 
 void weft_once_do(weft_once *o, void (*fn)(void *arg), void *arg)
 {
-    if (weft__likely(weft__load_acq(&o->_state) == DONE) || !elected(o))
+    if (weft__likely(weft__load_acq(&o->_state) == DONE && !weft__forked) || !elected(o))
         return;
     fn(arg);
     finished(o);

@@ -262,6 +262,7 @@ static void begin(const weft_run_options *o)
     static uint32_t guard;
     const char *chaos = getenv("WEFT_CHAOS"), *handoff = getenv("WEFT_HANDOFF");
 
+    weft__not_forked("weft_run");
     weft__lock(&guard);
     if (weft__load(&weft__sched.running)) {
         weft__unlock(&guard);
@@ -336,5 +337,6 @@ int weft_run(weft_main_fn *fn, void *arg)
 
 int weft_procs(void)
 {
+    weft__not_forked("weft_procs");
     return weft__sched.nprocs;
 }

@@ -142,6 +142,7 @@ uint64_t weft__random(weft__worker *w);
 /* foreign.c */
 weft__worker *weft__attach(const char *call);
 weft__task *weft__caller_new(const char *call);
+void weft__forked_call(const char *call) WEFT__NORETURN;
 weft__worker *weft__enter_try(const char *call); /* weft__enter; NULL where that would panic */
 void weft__foreign_init(void);
 void weft__foreign_open(void); /* the run is ready for other threads' calls */
@@ -171,6 +172,16 @@ void weft__monitor_kick(void);
 bool weft__lane_admit(weft__task *t); /* false: t now waits in the hog lane */
 void weft__lane_leave(weft__task *t);
 void weft__lane_clear(void);
+
+/* In a child of fork, where only the forking thread lives. Calls that enter or ask who calls fail
+ * there by weft__self; the others have to look. */
+extern bool weft__forked __attribute__((visibility("hidden")));
+
+static inline void weft__not_forked(const char *call)
+{
+    if (weft__unlikely(weft__forked))
+        weft__forked_call(call);
+}
 
 /* Enters the runtime. call is the public function's name, for those who may not call it. */
 static inline weft__worker *weft__enter(const char *call)

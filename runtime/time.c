@@ -65,8 +65,10 @@ static void fire_fn(weft__timer *timer, uint64_t arg, int64_t now)
 
 static weft_timer *timer_new(weft__timer_fire *fire)
 {
-    weft_timer *t = weft__alloc(1, sizeof(*t));
+    weft_timer *t;
 
+    weft__not_forked("weft_timer_new");
+    t = weft__alloc(1, sizeof(*t));
     t->timer.fire = fire;
     if (fire == fire_chan)
         t->chan = weft_chan_new(sizeof(weft_time), 1);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 WEFT_CHAN_TYPE(ints, int);
@@ -471,66 +470,6 @@ TEST_DIES_PLAIN(call_of_a_thread_after_the_run_panics, 2, "weft_yield called out
     CHECK_EQ(weft_run(start_the_caller, &thread), 0);
     pthread_barrier_wait(&phase);
     pthread_join(thread, NULL);
-}
-
-/* ---- fork ---- */
-
-struct forked {
-    pid_t pid;
-    int status;
-};
-
-static void wait_for_child(void *arg)
-{
-    struct forked *f = arg;
-
-    CHECK_EQ(waitpid(f->pid, &f->status, 0), f->pid);
-}
-
-static void status_of_child(void (*body)(void), int want)
-{
-    struct forked f;
-    int none = 0;
-
-    fflush(NULL);
-    f.pid = fork();
-    CHECK(f.pid >= 0);
-    if (f.pid == 0) {
-        body();
-        _exit(0);
-    }
-    weft_blocking(wait_for_child, &f);
-    CHECK_EQ(WIFSIGNALED(f.status) ? WTERMSIG(f.status) : none, 0);
-    CHECK_EQ(WEXITSTATUS(f.status), want);
-}
-
-static void yield(void)
-{
-    weft_yield();
-}
-
-static void send_null(void)
-{
-    weft_chan_send(NULL, NULL);
-}
-
-static void start_one(void)
-{
-    weft_go(count, NULL);
-}
-
-TEST(forked_child_gets_a_clear_failure)
-{
-    status_of_child(yield, 2);
-    status_of_child(send_null, 2);
-    status_of_child(start_one, 2);
-    weft_yield();
-}
-
-TEST_DIES(forked_child_is_told_why, 3, "weft: weft_yield called in a forked child")
-{
-    status_of_child(yield, 2);
-    _exit(3);
 }
 
 static int canceled_at_the_end;
