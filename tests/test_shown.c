@@ -107,6 +107,7 @@ static NOINLINE void read_one(void *arg)
     char byte;
 
     (void)arg;
+    atomic_store(&thread, gettid());
     atomic_fetch_add(&begun, 1);
     CHECK_EQ(read(hole[0], &byte, 1), 1);
     atomic_fetch_add(&ended, 1);
@@ -148,44 +149,6 @@ static bool is_shown(const char *frame, const char *state)
     return shown;
 }
 
-/* A task's frames can be had once it sits in its call; from then on every dump has them. */
-static void stays_shown(weft_task_fn *fn, const char *frame, const char *state)
-{
-    weft_go(fn, NULL);
-    wait_for(&begun, 1);
-    while (!is_shown(frame, state))
-        weft_yield();
-    for (int i = 0; i < 20; i++)
-        CHECK(is_shown(frame, state));
-}
-
-TEST(spinning_task_is_running)
-{
-    if (under_tsan())
-        SKIP("TSan keeps signals back from a thread that makes no call");
-    stays_shown(spins_here, "\nspins_here(", " [running]:");
-    atomic_store(&stop, 1);
-    wait_for(&ended, 1);
-}
-
-static void reader_stays_shown(weft_task_fn *fn, const char *frame)
-{
-    CHECK_EQ(pipe(hole), 0);
-    stays_shown(fn, frame, " [syscall]:");
-    CHECK_EQ(write(hole[1], "x", 1), 1);
-    wait_for(&ended, 1);
-}
-
-TEST(undeclared_read_is_a_syscall)
-{
-    reader_stays_shown(reads_here, "\nreads_here(");
-}
-
-TEST(declared_read_is_a_syscall)
-{
-    reader_stays_shown(reads_declared_here, "\nreads_declared_here(");
-}
-
 /* The call that the thread sits in, by the kernel; -1: it runs. */
 static int call_of(int tid)
 {
@@ -200,6 +163,48 @@ static int call_of(int tid)
         nr = -1;
     fclose(f);
     return nr;
+}
+
+/* A task's frames can be had once it sits in its call, or spins (call is -1); from then on every
+ * dump has them. The signal that asks for them takes it out of the call for a moment. */
+static void stays_shown(weft_task_fn *fn, int call, const char *frame, const char *state)
+{
+    weft_go(fn, NULL);
+    wait_for(&begun, 1);
+    while (!is_shown(frame, state))
+        weft_yield();
+    for (int i = 0; i < 20; i++) {
+        while (call >= 0 && call_of(atomic_load(&thread)) != call)
+            weft_yield();
+        CHECK(is_shown(frame, state));
+    }
+}
+
+TEST(spinning_task_is_running)
+{
+    if (under_tsan())
+        SKIP("TSan keeps signals back from a thread that makes no call");
+    stays_shown(spins_here, -1, "\nspins_here(", " [running]:");
+    atomic_store(&stop, 1);
+    wait_for(&ended, 1);
+}
+
+static void reader_stays_shown(weft_task_fn *fn, const char *frame)
+{
+    CHECK_EQ(pipe(hole), 0);
+    stays_shown(fn, SYS_read, frame, " [syscall]:");
+    CHECK_EQ(write(hole[1], "x", 1), 1);
+    wait_for(&ended, 1);
+}
+
+TEST(undeclared_read_is_a_syscall)
+{
+    reader_stays_shown(reads_here, "\nreads_here(");
+}
+
+TEST(declared_read_is_a_syscall)
+{
+    reader_stays_shown(reads_declared_here, "\nreads_declared_here(");
 }
 
 /* Dumps while it sits in its call, not about its ends: there the kernel calls the thread running,
