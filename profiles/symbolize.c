@@ -146,8 +146,9 @@ struct request {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t asked = PTHREAD_COND_INITIALIZER;    /* queue or state changed */
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER; /* a request is done, or state changed */
-static enum { IDLE, RUNNING, STOPPING } state;             /* guarded by lock */
+static enum { IDLE, RUNNING, STOPPING, DEAD } state;       /* guarded by lock */
 static struct request *queue, **queue_end = &queue;        /* guarded by lock */
+static struct request *serving;                            /* by the thread; guarded by lock */
 static pthread_t thread;                                   /* valid while state is not IDLE */
 
 static void *symbolizer(void *arg)
@@ -164,9 +165,11 @@ static void *symbolizer(void *arg)
         queue = r->next;
         if (queue == NULL)
             queue_end = &queue;
+        serving = r;
         pthread_mutex_unlock(&lock);
         r->serve(r);
         pthread_mutex_lock(&lock);
+        serving = NULL;
         r->done = true;
         pthread_cond_broadcast(&answered);
     }
@@ -182,9 +185,11 @@ static bool start(void)
 
     while (state == STOPPING)
         pthread_cond_wait(&answered, &lock);
-    if (state == RUNNING)
-        return true;
+    if (state != IDLE)
+        return state == RUNNING;
     sigfillset(&all);
+    sigdelset(&all, SIGSEGV); /* whose handler reports a fault in libdw */
+    sigdelset(&all, SIGBUS);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     if (pthread_create(&thread, NULL, symbolizer, NULL) == 0) {
         pthread_setname_np(thread, "weft-symbols");
@@ -215,6 +220,20 @@ void weft__symbolizer_stop(void)
     }
     while (state == STOPPING) /* another's stop */
         pthread_cond_wait(&answered, &lock);
+    pthread_mutex_unlock(&lock);
+}
+
+void weft__symbolizer_died(void)
+{
+    pthread_mutex_lock(&lock);
+    if ((state == RUNNING || state == STOPPING) && pthread_equal(thread, pthread_self())) {
+        state = DEAD;
+        if (serving != NULL)
+            serving->done = true;
+        for (; queue != NULL; queue = queue->next)
+            queue->done = true;
+        pthread_cond_broadcast(&answered);
+    }
     pthread_mutex_unlock(&lock);
 }
 

@@ -36,6 +36,9 @@ const struct weft__symbol *weft__symbolize(uintptr_t addr);
  * interned strings and symbols that renderers may still hold). */
 void weft__symbolizer_start(void);
 void weft__symbolizer_stop(void);
+/* On a thread that is about to die: if that is the symbolizer, whoever asked it gets no answer, nor
+ * does anybody who asks from now on. */
+void weft__symbolizer_died(void);
 
 /* An executable mapping of this process, from /proc/self/maps, main binary first. */
 struct weft__mapping {

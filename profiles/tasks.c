@@ -21,7 +21,8 @@
  * in /proc/self/task/TID/syscall.
  *
  * WEFT_BREAK=skip_copy_on_resume or late_running leaves out one of the workers' duties, to show
- * that tests/torture_cut notices. */
+ * that tests/torture_cut notices; crash_in_capture and crash_in_record are what tests/test_dump.c
+ * needs. */
 #include "snapshot.h"
 
 #include "../runtime/observe.h"
@@ -82,13 +83,19 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t done;
     bool busy;
-    bool open; /* atomic: a run is under way */
+    pthread_t holder; /* atomic: who captures; 0: nobody */
+    bool open;        /* atomic: a run is under way */
     struct asker *askers;
 } captures = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 
 static struct {
-    bool skip_copy_on_resume, late_running;
+    bool skip_copy_on_resume, late_running, crash_in_capture, crash_in_record;
 } broken;
+
+static void crash(void)
+{
+    *(volatile char *)mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) = 1;
+}
 
 /* Records -------------------------------------------------------------------------------------- */
 
@@ -253,6 +260,8 @@ static void record_in(struct capture *c, weft__task *t, bool running)
     }
     if (running ? broken.late_running : broken.skip_copy_on_resume)
         return;
+    if (broken.crash_in_record)
+        crash();
     if (!move_snap(t, weft__load_acq(&t->snap), epoch))
         return;
     if (running) {
@@ -271,9 +280,13 @@ static void record_in(struct capture *c, weft__task *t, bool running)
  * up in here may find the capture over, but not freed: see capture_run. */
 static void record(weft__task *t, bool running)
 {
+    weft__worker *w = weft__self();
+
+    w->recording = true;
     weft__add_seq(&recorders, 1);
     record_in(weft__load_seq(&active), t, running);
     weft__sub(&recorders, 1);
+    w->recording = false;
 }
 
 /* Tasks in user code --------------------------------------------------------------------------- */
@@ -296,6 +309,7 @@ static WEFT__NO_SANITIZE void interrupted(weft__task *t, void *context)
 
     if (r.sp < lo || r.sp >= hi || !weft__cas(&directed.wanted, &wanted, NULL))
         return;
+    t->worker->recording = true;
     weft__walk(&directed.walk, &r, lo, hi, (const void *)lo, false);
     directed.lo = directed.walk.at.sp & ~(uintptr_t)7;
     directed.hi = hi - directed.lo > COPY ? directed.lo + COPY : hi;
@@ -303,6 +317,7 @@ static WEFT__NO_SANITIZE void interrupted(weft__task *t, void *context)
         for (uintptr_t i = 0; i < directed.hi - directed.lo; i++)
             directed.copy[i] = *(unsigned char *)(directed.lo + i);
     }
+    t->worker->recording = false;
     weft__store_rel(&directed.done, 1);
 }
 
@@ -483,13 +498,11 @@ static void walk_fault(struct weft__walk *walk, const weft__task *t, const void 
 }
 
 /* ucontext: where a signal found the caller, or NULL: its context is saved. */
-static void record_caller(struct capture *c, weft__task *self, const void *ucontext)
+static void publish_caller(struct capture *c, weft__task *self, const void *ucontext)
 {
     struct weft__record r;
     struct weft__walk walk;
 
-    if (!self || !move_snap(self, weft__load_acq(&self->snap), c->epoch))
-        return;
     describe(&r, self);
     r.state = WEFT__REC_RUNNING;
     if (ucontext)
@@ -557,6 +570,22 @@ static struct capture *capture_new(void)
         capture_free(c);
         return NULL;
     }
+    c->s.now = weft__nanos();
+    c->s.wall = wall_now();
+    c->s.counts = count();
+    return c;
+}
+
+/* Of the caller alone, beside a capture that does not end. */
+static struct capture *capture_alone(weft__task *self, const void *ucontext)
+{
+    struct capture *c = capture_new();
+
+    if (!c || !self || self->slot >= c->cap)
+        return c;
+    publish_caller(c, self, ucontext);
+    c->s.n = self->slot + 1;
+    c->s.alive = 1;
     return c;
 }
 
@@ -570,9 +599,6 @@ static struct capture *capture_run(weft__task *self, const void *ucontext)
     if (!c)
         return NULL;
     c->epoch = weft__epoch + 1;
-    c->s.now = weft__nanos();
-    c->s.wall = wall_now();
-    c->s.counts = count();
     weft__stacks_hold();
     weft__store_rel(&active, c);
     weft__store_seq(&weft__epoch, c->epoch);
@@ -582,7 +608,10 @@ static struct capture *capture_run(weft__task *self, const void *ucontext)
         n = (uint32_t)c->cap;
     c->s.n = n;
     pending = malloc((n + 1) * sizeof(*pending));
-    record_caller(c, self, ucontext);
+    if (broken.crash_in_capture)
+        crash();
+    if (self && move_snap(self, weft__load_acq(&self->snap), c->epoch))
+        publish_caller(c, self, ucontext);
     for (uint32_t slot = 0; slot < n; slot++) {
         if (!capture_slot(c, slot) && pending)
             pending[npending++] = slot;
@@ -626,7 +655,9 @@ static struct capture *capture_shared(weft__task *self, const void *ucontext)
     } else if (captures.open) {
         captures.busy = true;
         pthread_mutex_unlock(&captures.lock);
+        weft__store(&captures.holder, pthread_self());
         me.c = capture_run(self, ucontext);
+        weft__store(&captures.holder, 0);
         pthread_mutex_lock(&captures.lock);
         captures.busy = false;
         hand_out(me.c);
@@ -646,6 +677,12 @@ static void capture_release(struct capture *c)
         capture_free(c);
 }
 
+/* A capture needs the caller, who is about to die, to end. */
+static bool is_amid(const weft__worker *w)
+{
+    return weft__load(&captures.holder) == pthread_self() || (w && w->recording);
+}
+
 /* Dumps ---------------------------------------------------------------------------------------- */
 
 struct dump {
@@ -653,6 +690,7 @@ struct dump {
     enum weft_dump_form form;
     weft__task *self;
     const void *ucontext; /* where a signal found self, or NULL */
+    bool alone;           /* show self alone */
     int rc;
 };
 
@@ -675,7 +713,7 @@ static int render(const struct weft__snapshot *s, int fd, enum weft_dump_form fo
 static void dump(void *arg)
 {
     struct dump *d = arg;
-    struct capture *c = capture_shared(d->self, d->ucontext);
+    struct capture *c = (d->alone ? capture_alone : capture_shared)(d->self, d->ucontext);
     struct weft__snapshot view;
 
     if (!c) {
@@ -691,7 +729,7 @@ static void dump(void *arg)
 /* In user code from here on: capture and rendering take long, and keep no processor. */
 int weft_dump(int fd, const weft_dump_options *options)
 {
-    struct dump d = {fd, options ? options->form : WEFT_DUMP_TASKS, NULL, NULL, 0};
+    struct dump d = {fd, options ? options->form : WEFT_DUMP_TASKS, NULL, NULL, false, 0};
     weft__worker *w;
 
     if ((unsigned)d.form > WEFT_DUMP_FULL || !(w = weft__enter_try("weft_dump")))
@@ -705,9 +743,13 @@ int weft_dump(int fd, const weft_dump_options *options)
 static void explain(int fd, const void *ucontext)
 {
     weft__worker *w = weft__self();
-    struct dump d = {fd, WEFT_DUMP_TASKS, w ? w->task : NULL, ucontext, 0};
+    struct dump d = {fd, WEFT_DUMP_TASKS, w ? w->task : NULL, ucontext, is_amid(w), 0};
+    static const char why[] = "weft: this came amid a snapshot: the other tasks are not shown\n\n";
     void *sp;
 
+    if (d.alone && write(fd, why, sizeof(why) - 1) < 0)
+        return;
+    weft__symbolizer_died();
     weft__ctx_call(d.self ? &d.self->ctx.sp : &sp, dump, &d);
 }
 
@@ -715,8 +757,12 @@ static void start(void)
 {
     const char *what = getenv("WEFT_BREAK");
 
-    broken.skip_copy_on_resume = what && strcmp(what, "skip_copy_on_resume") == 0;
-    broken.late_running = what && strcmp(what, "late_running") == 0;
+    if (!what)
+        what = "";
+    broken.skip_copy_on_resume = strcmp(what, "skip_copy_on_resume") == 0;
+    broken.late_running = strcmp(what, "late_running") == 0;
+    broken.crash_in_capture = strcmp(what, "crash_in_capture") == 0;
+    broken.crash_in_record = strcmp(what, "crash_in_record") == 0;
     weft__store(&captures.open, true);
 }
 

@@ -79,6 +79,7 @@ struct weft__worker {
     uint32_t wake; /* futex: 1 when p was given, or the end has come */
     int *errno_at;
     bool foreign;       /* a thread that is not ours: no processor, task is its stand-in */
+    bool recording;     /* this thread only: in weft__hooks.record or interrupted */
     uint32_t end;       /* atomic: enum weft__end; whoever comes second frees the worker */
     weft__task *pinned; /* atomic: the task tied to this thread, or NULL */
     weft__worker *next; /* spares; guarded by sched.lock. Foreign ones: by foreign.c */

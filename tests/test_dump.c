@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* test_dump.c - weft_dump as a program sees it. */
-#include "check.h"
+#include "support.h"
 
-#include <weft.h>
-
+#include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int dump_often(void *arg)
@@ -31,4 +35,84 @@ TEST(dumps_at_once_all_succeed)
 TEST_PLAIN(dump_outside_a_run_is_einval)
 {
     CHECK_EQ(weft_dump(STDERR_FILENO, NULL), WEFT_EINVAL);
+}
+
+/* ---- a crash amid a dump ---- */
+
+static int dump_for_ever(void *arg)
+{
+    (void)arg;
+    for (;;)
+        free(dump_text(WEFT_DUMP_TASKS));
+    return 0;
+}
+
+TEST_DIES_PLAIN(crash_amid_a_capture_is_reported, 2, "goroutine 1 [running]:\n")
+{
+    setenv("WEFT_BREAK", "crash_in_capture", 1);
+    weft_run(dump_for_ever, NULL);
+}
+
+static void yield_for_ever(void *arg)
+{
+    (void)arg;
+    for (;;)
+        weft_yield();
+}
+
+static int yield_beside_dumps(void *arg)
+{
+    go_many(4, yield_for_ever, NULL);
+    return dump_for_ever(arg);
+}
+
+TEST_DIES_PLAIN(crash_of_a_worker_that_records_is_reported, 2, "the other tasks are not shown")
+{
+    weft_run_options two = {.procs = 2};
+
+    setenv("WEFT_BREAK", "crash_in_record", 1);
+    weft_run_with(&two, yield_beside_dumps, NULL);
+}
+
+static int thread_named(const char *name)
+{
+    char path[300], line[64];
+    DIR *tasks = opendir("/proc/self/task");
+    const struct dirent *entry;
+    int tid = 0;
+
+    while ((entry = readdir(tasks)) != NULL && tid == 0) {
+        int fd;
+        ssize_t n;
+
+        snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        n = read(fd, line, sizeof(line) - 1);
+        close(fd);
+        line[n > 0 ? n - 1 : 0] = 0;
+        if (strcmp(line, name) == 0)
+            tid = atoi(entry->d_name);
+    }
+    closedir(tasks);
+    return tid;
+}
+
+static void recv_never(void *arg)
+{
+    weft_chan_recv(NULL, arg);
+}
+
+TEST_DIES(crash_of_the_symbolizer_is_reported, 2, "[chan receive (nil chan)]:\n")
+{
+    int tid;
+
+    if (under_tsan())
+        SKIP("a fault that comes by tgkill is no fault to TSan");
+    weft_go(recv_never, NULL);
+    wait_for_dump("chan receive (nil chan)");
+    tid = thread_named("weft-symbols");
+    CHECK(tid > 0);
+    CHECK_EQ(syscall(SYS_tgkill, getpid(), tid, SIGSEGV), 0);
+    for (;;)
+        weft_yield();
 }
