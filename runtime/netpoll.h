@@ -19,6 +19,8 @@ void weft__loop_poll(weft__loop *l, int64_t timeout_ns);
 /* Ends a wait in weft__loop_poll, now or the next one. Any thread. */
 void weft__loop_wake(weft__loop *l);
 bool weft__loop_busy(const weft__loop *l); /* has anything but its own handles */
+/* Text of a code that is no errno. */
+const char *weft__loop_error(int code);
 
 /* A descriptor that a loop watches. All calls, and fn, are the loop's owner's. */
 typedef struct weft__pollfd weft__pollfd;

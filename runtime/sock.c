@@ -395,7 +395,7 @@ static int doze(weft__sock *s, enum weft__direction d, weft__task *t, const weft
     wt.index = event;
     side->io = &wt;
     weft__add(&weft__sched.outside, 1);
-    rc = weft__park(t, WEFT__WAIT_IO, s, after, s, *deadline);
+    rc = weft__park(t, event ? WEFT__WAIT_IO : WEFT__WAIT_IO_RETRY, s, after, s, *deadline);
     weft__sub(&weft__sched.outside, 1);
     if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED) {
         weft__lock(&s->lock);

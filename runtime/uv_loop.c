@@ -92,3 +92,16 @@ bool weft__loop_busy(const weft__loop *l)
 {
     return l->users > 0;
 }
+
+const char *weft__loop_error(int code)
+{
+    switch (code) {
+#define XX(name, text)                                                                             \
+    case UV_##name:                                                                                \
+        return text;
+        UV_ERRNO_MAP(XX)
+#undef XX
+    default:
+        return "unknown error";
+    }
+}
