@@ -162,12 +162,12 @@ int weft__resolve(const char *text, enum weft__purpose purpose, int type, weft_t
                   weft__addrs *out)
 {
     struct parts p;
-    const char *path = type == SOCK_STREAM ? unix_path(text) : NULL;
+    const char *path = unix_path(text);
     int rc;
 
     out->n = 1;
     if (path)
-        return unix_addr(path, &out->at[0]);
+        return type == SOCK_STREAM ? unix_addr(path, &out->at[0]) : WEFT_EINVAL;
     rc = split(text, &p);
     if (rc < 0 || numeric(&p, &out->at[0]))
         return rc;
