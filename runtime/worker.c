@@ -556,13 +556,14 @@ static weft__task *spin(weft__worker *w, weft__proc *p)
     if (n == 1 || 2 * weft__load(&weft__sched.nspinning) >= n - weft__load(&weft__sched.nidle))
         return NULL;
     weft__add(&weft__sched.nspinning, 1);
-    for (int i = 0; i < SPIN_ROUNDS && !t && !weft__load(&weft__sched.stopping); i++) {
+    for (uint32_t i = 0; i < p->patience && !t && !weft__load(&weft__sched.stopping); i++) {
         t = weft__global_pop(&p->runq, weft__sched.nprocs);
         if (!t)
             t = steal(w, p);
         for (int j = 0; j < SPIN_PAUSES && !t; j++)
             weft__pause();
     }
+    p->patience = t ? SPIN_ROUNDS : p->patience / 2 + 1;
     if (weft__sub(&weft__sched.nspinning, 1) == 1 && t)
         weft__wake_one();
     return t;
