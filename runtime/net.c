@@ -292,6 +292,12 @@ ssize_t weft_conn_read(weft_conn *c, void *buf, size_t n)
     return got;
 }
 
+/* The result of a write that failed; we may have shut it down under the system call. */
+static int write_error(weft__sock *s, ssize_t rc)
+{
+    return rc == -EPIPE && weft__load(&s->side[WEFT__WRITE].shut) ? WEFT__SHUT : (int)rc;
+}
+
 static int write_wait(weft__sock *s, weft__task *t)
 {
     return weft__sock_wait(s, WEFT__WRITE, t, &s->side[WEFT__WRITE].deadline);
@@ -306,7 +312,7 @@ static int write_all(weft__sock *s, weft__task *t, const char *buf, size_t n, in
     while (rc == 0 && n > 0) {
         put = weft__sys_send(s->fd, buf, n, flags);
         if (put < 0 && put != -EAGAIN)
-            return (int)put;
+            return write_error(s, put);
         if (put > 0) {
             buf += put;
             n -= (size_t)put;
@@ -334,7 +340,7 @@ static int writev_all(weft__sock *s, weft__task *t, const struct iovec *iov, int
             continue;
         }
         if (put < 0)
-            return (int)put;
+            return write_error(s, put);
         for (; n > 0 && (size_t)put >= iov->iov_len; n--, iov++)
             put -= (ssize_t)iov->iov_len;
         if (put > 0) {
@@ -408,11 +414,11 @@ int weft_conn_shutdown(weft_conn *c, int how)
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
         return WEFT_EINVAL;
     t = weft__sock_enter("weft_conn_shutdown");
-    shutdown(c->sock.fd, how); /* fails if the peer is gone: no less shut for that */
     if (how != SHUT_WR)
         weft__sock_shut(&c->sock, WEFT__READ);
     if (how != SHUT_RD)
         weft__sock_shut(&c->sock, WEFT__WRITE);
+    shutdown(c->sock.fd, how); /* fails if the peer is gone: no less shut for that */
     weft__exit_as(t);
     return 0;
 }

@@ -429,7 +429,7 @@ void weft__sock_set_deadline(weft__sock *s, enum weft__direction d, weft_time wh
 
     weft__lock(&s->lock);
     before = side->deadline;
-    side->deadline = when;
+    weft__store(&side->deadline, when);
     if (when < before)
         wake_all(side, RETRY);
     weft__unlock(&s->lock);
@@ -438,7 +438,7 @@ void weft__sock_set_deadline(weft__sock *s, enum weft__direction d, weft_time wh
 void weft__sock_shut(weft__sock *s, enum weft__direction d)
 {
     weft__lock(&s->lock);
-    s->side[d].shut = true;
+    weft__store(&s->side[d].shut, true);
     wake_all(&s->side[d], WEFT__SHUT);
     weft__unlock(&s->lock);
 }

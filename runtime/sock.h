@@ -29,11 +29,11 @@ enum { WEFT__SHUT = 1 }; /* result of begin and wait: this direction was shut do
 typedef struct weft__side {
     weft__waiter *io;   /* who has the turn and waits, or NULL; index != 0: for the descriptor */
     weft__waitq turns;  /* who waits for the turn */
-    weft_time deadline; /* of connections and UDP */
+    weft_time deadline; /* of connections and UDP; read without the lock, too */
     bool busy;          /* somebody has the turn */
-    bool shut;
-    bool drained; /* whoever has the turn: the last read got less than it asked for */
-    uint8_t vain; /* events in a row that found nobody waiting */
+    bool shut;          /* before the system is told; read without the lock, too */
+    bool drained;       /* whoever has the turn: the last read got less than it asked for */
+    uint8_t vain;       /* events in a row that found nobody waiting */
 } weft__side;
 
 typedef struct weft__sock weft__sock;
