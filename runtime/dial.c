@@ -16,31 +16,46 @@
 #define LEAST_SHARE    (2 * WEFT_SECOND)
 enum { RETRY_MIN = 1000000, RETRY_MAX = 50000000 /* ns */ };
 
-/* Connecting again tells how it went. A unix listener whose queue is full cannot be waited for,
- * only tried again. */
+/* How a connect that was under way has ended; -EINPROGRESS if it has not. */
+static WEFT__NOINLINE int outcome(int fd)
+{
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof(peer), error_len = sizeof(int);
+    int error = 0;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_len) != 0 || error != 0)
+        return error ? -error : -errno;
+    return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 ? 0 : -EINPROGRESS;
+}
+
+/* The queue of a unix listener is full, which cannot be waited for. */
+static int pause_until(weft__sock *s, weft__task *t, weft_duration *pause, weft_time deadline)
+{
+    weft_time now = weft__nanos(), until = now + *pause;
+
+    if (deadline <= now)
+        return WEFT_ETIMEDOUT;
+    *pause = *pause * 2 < RETRY_MAX ? *pause * 2 : RETRY_MAX;
+    return weft__sock_pause(s, WEFT__WRITE, t, until < deadline ? until : deadline);
+}
+
 static int connect_until(weft__sock *s, weft__task *t, const weft_addr *a, weft_time deadline)
 {
+    bool is_unix = weft__addr_family(a) == AF_UNIX;
     weft_duration pause = RETRY_MIN;
-    weft_time until;
-    int rc = 0, said;
+    int rc = weft__sys_connect(s->fd, weft__addr_raw(a), a->_len), waited = 0;
 
-    while (rc == 0) {
-        said = weft__sys_connect(s->fd, weft__addr_raw(a), a->_len);
-        if (said == 0 || said == -EISCONN)
-            return 0;
-        if (said == -EINPROGRESS || said == -EALREADY) {
-            rc = weft__sock_wait(s, WEFT__WRITE, t, &deadline);
-        } else if (said == -EAGAIN && weft__addr_family(a) == AF_UNIX) {
-            until = weft__nanos() + pause;
-            pause = pause * 2 < RETRY_MAX ? pause * 2 : RETRY_MAX;
-            if (deadline <= weft__nanos())
-                return WEFT_ETIMEDOUT;
-            rc = weft__sock_pause(s, WEFT__WRITE, t, until < deadline ? until : deadline);
-        } else {
-            return said;
-        }
+    while (waited == 0 && is_unix && rc == -EAGAIN) {
+        waited = pause_until(s, t, &pause, deadline);
+        if (waited == 0)
+            rc = weft__sys_connect(s->fd, weft__addr_raw(a), a->_len);
     }
-    return rc;
+    while (waited == 0 && rc == -EINPROGRESS) {
+        waited = weft__sock_wait(s, WEFT__WRITE, t, &deadline);
+        if (waited == 0)
+            rc = outcome(s->fd);
+    }
+    return waited ? waited : rc;
 }
 
 /* A port that nobody listens on may be given to the very socket that dials it. */
