@@ -18,14 +18,8 @@
 #include <string.h>
 
 enum { NAP = 100000 /* ns */ };
-enum {
-    FULL_TURN = 64,
-    GLOBAL_FIRST = 4,
-    SPIN_ROUNDS = 40,
-    SPIN_PAUSES = 30,
-    POLL_TICKS = 200000,
-    POLL_SHARE = 8
-};
+enum { FULL_TURN = 64, GLOBAL_FIRST = 4, SPIN_ROUNDS = 40, SPIN_PAUSES = 30 };
+enum { POLL_TICKS = 200000, POLL_SHARE = 8, POLL_MOST = 5000000 /* ticks */ };
 
 struct weft__sched weft__sched;
 
@@ -569,11 +563,16 @@ static weft__task *spin(weft__worker *w, weft__proc *p)
     return t;
 }
 
+/* While there is other work, polls get a share of the time at most: with thousands of sockets ready
+ * whose tasks are still in the queue, each finds them all again. */
 static void poll_now(weft__proc *p)
 {
+    int64_t took;
+
     p->polled = weft__ticks();
     weft__loop_poll(p->loop, 0);
-    p->poll_took = weft__ticks() - p->polled;
+    took = weft__ticks() - p->polled;
+    p->poll_after = took < POLL_MOST / POLL_SHARE ? POLL_TICKS + POLL_SHARE * took : POLL_MOST;
 }
 
 /* Work for w, which has a processor; NULL after a sleep or at the end. */
@@ -585,7 +584,7 @@ static weft__task *find_work(weft__worker *w)
     weft__store(&p->turn, p->tick + FULL_TURN);
     deliver_mail(p);
     weft__timers_run(p);
-    if (weft__ticks() - p->polled > POLL_TICKS + POLL_SHARE * p->poll_took)
+    if (weft__ticks() - p->polled > p->poll_after)
         poll_now(p);
     if (p->turns++ % GLOBAL_FIRST == 0)
         t = weft__global_pop(&p->runq, weft__sched.nprocs);
