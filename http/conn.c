@@ -24,29 +24,11 @@
  * it looks at a state after it has set `stopping`, the task looks at that after it has set IDLE. */
 #include "conn.h"
 
-#include "../runtime/sock.h"
+#include <sys/socket.h>
 
-enum { LINGER_TIME = 2000000000 /* ns */, LINGER_BYTES = 256 * 1024 };
+enum { LINGER_TIME = 1000000000 /* ns */, LINGER_BYTES = 256 * 1024 };
 
 enum next { NEXT, LINGER, GONE };
-
-/* Waits until there is something to read, or its end. 0, perhaps in vain; < 0 as weft_conn_read.
- * It does not try first: that would be in vain nearly always, and a wait misses nothing. */
-static int wait_readable(weft_conn *net)
-{
-    weft__task *t = weft__sock_enter("weft_http_server_serve");
-    weft__sock *s = &net->sock;
-    weft__side *side = &s->side[WEFT__READ];
-    int rc = weft__sock_begin(s, WEFT__READ, t, &side->deadline);
-
-    if (rc == 0) {
-        rc = weft__sock_wait(s, WEFT__READ, t, &side->deadline);
-        side->drained = false;
-        weft__sock_end(s, WEFT__READ);
-    }
-    weft__exit_as(t);
-    return rc == WEFT__SHUT ? WEFT_ECLOSED : rc;
-}
 
 /* WAIT. True: a request is coming. */
 static bool await_request(weft__http_conn *c)
@@ -54,11 +36,10 @@ static bool await_request(weft__http_conn *c)
     uint32_t idle = WEFT__CONN_IDLE;
     int rc;
 
-    weft_conn_set_read_deadline(c->net, weft_after(c->server->options.idle_time));
     weft__store_seq(&c->state, WEFT__CONN_IDLE);
     if (weft__http_stops(c->server))
         return false;
-    rc = wait_readable(c->net);
+    rc = weft__http_wait(c->net, c->server->options.idle_time);
     return weft__cas(&c->state, &idle, WEFT__CONN_BUSY) && rc == 0;
 }
 
@@ -66,7 +47,7 @@ static bool await_request(weft__http_conn *c)
 static bool read_head(weft__exchange *x)
 {
     weft_http_request *r = &x->r;
-    bool timed = false;
+    int64_t budget = x->conn->server->options.head_time;
     ssize_t rc;
     size_t room;
 
@@ -75,16 +56,12 @@ static bool read_head(weft__exchange *x)
             rc = weft__parse_head(&r->parse, r->in + r->start, r->filled - r->start);
             if (rc != 0)
                 break;
-            if (!timed)
-                weft_conn_set_read_deadline(x->conn->net,
-                                            weft_after(x->conn->server->options.head_time));
-            timed = true;
         }
         room = weft__request_room(x);
         if (room == 0)
             return false;
-        rc = weft_conn_read(x->conn->net, r->in + r->filled, room);
-        if (rc == WEFT_ETIMEDOUT && timed) {
+        rc = weft__http_recv(x->conn->net, r->in + r->filled, room, &budget);
+        if (rc == WEFT_ETIMEDOUT && r->filled > r->start) {
             rc = weft__parse_refuse(&r->parse, 408, "the request does not come");
             break;
         }
@@ -122,12 +99,12 @@ static enum next serve_one(weft__exchange *x)
 static void linger(weft__exchange *x)
 {
     weft_conn *net = x->conn->net;
+    int64_t budget = LINGER_TIME;
     size_t dropped = 0;
     ssize_t n;
 
     weft_conn_shutdown(net, SHUT_WR);
-    weft_conn_set_read_deadline(net, weft_after(LINGER_TIME));
-    while (dropped < LINGER_BYTES && (n = weft_conn_read(net, x->in, sizeof(x->in))) > 0)
+    while (dropped < LINGER_BYTES && (n = weft__http_recv(net, x->in, sizeof(x->in), &budget)) > 0)
         dropped += (size_t)n;
 }
 

@@ -143,22 +143,16 @@ static inline bool weft__http_stops(const weft_http_server *s)
 /* conn.c: the connection's task. */
 int weft__http_conn_main(void *conn);
 
-/* Peers that keep us waiting have a budget of time, and each byte that passes adds to it. */
-enum { WEFT__BYTE_TIME = 1000000000 / 1024 };
+/* io.c. As weft_conn_read and _writev, but waiting spends the budget, and an end of it is
+ * WEFT_ETIMEDOUT. Sending refills it up to `most`, and changes iov. */
+int weft__http_wait(weft_conn *net, int64_t budget); /* for bytes or the end: 0, perhaps in vain */
+ssize_t weft__http_recv(weft_conn *net, void *buf, size_t n, int64_t *budget);
+int weft__http_send(weft_conn *net, struct iovec *iov, int n, int64_t *budget, int64_t most);
 
-/* The latest instant for n bytes to pass. */
-static inline weft_time weft__budget_deadline(int64_t budget, size_t n, weft_time now)
+/* n bytes passed: a second for a KiB. */
+static inline void weft__budget_refill(int64_t *budget, int64_t most, size_t n)
 {
-    int64_t bytes = n < INT64_MAX / WEFT__BYTE_TIME / 2 ? (int64_t)n * WEFT__BYTE_TIME : 0;
-    weft_time most = WEFT_FOREVER - 1 - now;
-
-    return bytes > most - budget ? WEFT_FOREVER : now + budget + bytes;
-}
-
-/* n bytes passed in that time. */
-static inline void weft__budget_spend(int64_t *budget, int64_t most, size_t n, weft_duration took)
-{
-    int64_t left = *budget - took + (int64_t)n * WEFT__BYTE_TIME;
+    int64_t left = *budget + (n < 1u << 30 ? (int64_t)n : 1 << 30) * (WEFT_SECOND / 1024);
 
     *budget = left < most ? left : most;
 }

@@ -127,14 +127,10 @@ static int fail(weft_http_request *r, int error, int refused)
 static ssize_t receive(weft__exchange *x, void *buf, size_t n)
 {
     weft_http_request *r = &x->r;
-    weft_time from = weft_now();
-    ssize_t got;
+    ssize_t got = weft__http_recv(x->conn->net, buf, n, &r->budget);
 
-    weft_conn_set_read_deadline(x->conn->net, weft__budget_deadline(r->budget, 0, from));
-    got = weft_conn_read(x->conn->net, buf, n);
     if (got > 0) {
-        weft__budget_spend(&r->budget, x->conn->server->options.read_time, (size_t)got,
-                           weft_now() - from);
+        weft__budget_refill(&r->budget, x->conn->server->options.read_time, (size_t)got);
         return got;
     }
     if (got == 0) {
@@ -149,15 +145,15 @@ static ssize_t receive(weft__exchange *x, void *buf, size_t n)
 /* The peer may wait for our word before it sends the body. */
 static int invite(weft__exchange *x)
 {
-    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    static char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    struct iovec iov = {text, sizeof(text) - 1};
     weft_http_request *r = &x->r;
     int rc;
 
     r->continued = true;
     if (!r->parse.expects_continue || r->rest < r->filled || x->w.stage >= WEFT__SENT)
         return 0;
-    weft_conn_set_write_deadline(x->conn->net, weft__budget_deadline(x->w.budget, 0, weft_now()));
-    rc = weft_conn_write(x->conn->net, text, sizeof(text) - 1);
+    rc = weft__http_send(x->conn->net, &iov, 1, &x->w.budget, x->conn->server->options.write_time);
     return rc < 0 ? fail(r, rc, 0) : 0;
 }
 
@@ -251,6 +247,7 @@ bool weft__request_drain(weft__exchange *x)
 int weft_http_wait_until(weft_http_request *r, weft_time deadline)
 {
     weft__exchange *x = weft__exchange_of_request(r);
+    int64_t budget = deadline == WEFT_FOREVER ? deadline : deadline - weft_now();
     ssize_t got = 1;
 
     while (got > 0 && !r->eof) {
@@ -259,8 +256,7 @@ int weft_http_wait_until(weft_http_request *r, weft_time deadline)
 
             return rc < 0 ? rc : 0;
         }
-        weft_conn_set_read_deadline(x->conn->net, deadline);
-        got = weft_conn_read(x->conn->net, r->in + r->filled, r->size - r->filled);
+        got = weft__http_recv(x->conn->net, r->in + r->filled, r->size - r->filled, &budget);
         r->filled += got > 0 ? (uint32_t)got : 0;
     }
     if (got == WEFT_ETIMEDOUT)

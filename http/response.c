@@ -198,21 +198,14 @@ static WEFT__NOINLINE void log_cut(weft__exchange *x)
 }
 
 /* Everything goes out here. */
-static int send_all(weft__exchange *x, const struct iovec *iov, int n)
+static int send_all(weft__exchange *x, struct iovec *iov, int n)
 {
-    const weft_http_server *s = x->conn->server;
     weft_http_response *w = &x->w;
-    weft_time from = weft_now();
-    size_t total = 0;
 
-    for (int i = 0; i < n; i++)
-        total += iov[i].iov_len;
-    weft_conn_set_write_deadline(x->conn->net, weft__budget_deadline(w->budget, total, from));
-    w->error = weft_conn_writev(x->conn->net, iov, n);
+    w->error =
+        weft__http_send(x->conn->net, iov, n, &w->budget, x->conn->server->options.write_time);
     if (w->error == WEFT_ETIMEDOUT)
         log_cut(x);
-    if (w->stage == WEFT__SENT)
-        weft__budget_spend(&w->budget, s->options.write_time, total, weft_now() - from);
     return w->error;
 }
 
