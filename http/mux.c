@@ -122,7 +122,7 @@ static void parse_segment(weft__pattern *p, const char *s, size_t n, bool last)
 static weft__pattern *parse_pattern(const char *text)
 {
     weft__pattern *p = weft__alloc(1, sizeof(*p));
-    const char *path = strpbrk(text, " \t");
+    const char *path = *text == '/' ? NULL : strpbrk(text, " \t");
     uint32_t slashes = 0;
 
     p->text = copy(text, strlen(text));
@@ -370,28 +370,31 @@ static const weft__pattern *find(const weft_http_mux *m, unsigned method, const 
     return NULL;
 }
 
-/* The match is not only because some shorter pattern takes all that is below it. */
-static bool is_exact(const weft__pattern *p, const char *path, uint32_t more)
+static bool takes_rest(const weft__pattern *p)
 {
-    if (!p)
+    return p->segments[p->nsegments - 1].kind == WEFT__REST;
+}
+
+/* A pattern that does not take path, or only as part of what is below it, may be one slash away
+ * from another that was meant. */
+static bool lacks_slash(const weft_http_mux *m, unsigned method, const char *path,
+                        const weft__pattern *p)
+{
+    weft__match longer;
+    uint32_t slashes = 1;
+
+    if (path[strlen(path) - 1] == '/' || (p && !takes_rest(p)))
         return false;
-    if (p->segments[p->nsegments - 1].kind != WEFT__REST)
-        return true;
+    p = find(m, method, path, true, &longer);
     for (; *path; path++)
-        more += *path == '/';
-    return p->nsegments == more;
+        slashes += *path == '/';
+    return p && (!takes_rest(p) || p->nsegments == slashes);
 }
 
 void weft__mux_match(const weft_http_mux *m, unsigned method, const char *path, weft__match *out)
 {
-    size_t n = strlen(path);
-    weft__match longer;
-
-    out->add_slash = false;
     out->pattern = find(m, method, path, false, out);
-    if (path[n - 1] == '/' || is_exact(out->pattern, path, 0))
-        return;
-    out->add_slash = is_exact(find(m, method, path, true, &longer), path, 1);
+    out->add_slash = lacks_slash(m, method, path, out->pattern);
 }
 
 uint64_t weft__mux_methods(const weft_http_mux *m, const char *path)

@@ -87,6 +87,11 @@ static size_t up_to(client *c, const char *text)
     return (size_t)(found - (c->buf + c->at)) + strlen(text);
 }
 
+bool client_sees(client *c, const char *text)
+{
+    return up_to(c, text) > 0;
+}
+
 static void append(answer *a, const char *bytes, size_t n)
 {
     a->body = realloc(a->body, a->body_len + n + 1);
@@ -131,7 +136,7 @@ bool client_answer(client *c, answer *a, bool head_only)
     size_t head = up_to(c, "\r\n\r\n");
     const char *length;
 
-    memset(a, 0, sizeof(*a));
+    a->body_len = 0;
     append(a, "", 0);
     if (head == 0)
         return false;
@@ -153,19 +158,14 @@ bool client_answer(client *c, answer *a, bool head_only)
     return true;
 }
 
-void answer_free(answer *a)
-{
-    free(a->body);
-}
-
 void client_expect(client *c, const char *request, int status, const char *body)
 {
-    answer a;
+    answer a = {0};
 
     client_send(c, request);
     CHECK(client_answer(c, &a, strncmp(request, "HEAD", 4) == 0));
     CHECK_EQ(a.status, status);
     if (body)
         CHECK_STR(a.body, body);
-    answer_free(&a);
+    free(a.body);
 }

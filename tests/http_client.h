@@ -26,7 +26,7 @@ typedef struct client {
 typedef struct answer {
     int status;
     char head[4096]; /* status line and fields */
-    char *body;      /* with a NUL behind it; owned by the answer */
+    char *body;      /* with a NUL behind it; reused by the next answer put here */
     size_t body_len;
 } answer;
 
@@ -34,12 +34,13 @@ void client_open(client *c, const site *s);
 void client_send(client *c, const char *text);
 void client_send_bytes(client *c, const void *bytes,
                        size_t n); /* a peer that hung up is no error */
-/* The next answer, interim ones (100) included; false: the connection ended before it. */
+/* The next answer, interim ones (100) included; false: the connection ended before it. *a is an
+ * earlier answer or all zero. */
 bool client_answer(client *c, answer *a, bool head_only);
-bool client_is_at_end(client *c); /* waits for bytes (false) or the end */
+bool client_is_at_end(client *c);              /* waits for bytes (false) or the end */
+bool client_sees(client *c, const char *text); /* waits for that text or the end (false) */
 void client_close(client *c);
 
-void answer_free(answer *a);
 /* Sends and checks the answer's status and body. */
 void client_expect(client *c, const char *request, int status, const char *body);
 

@@ -59,8 +59,8 @@ static void check_case(const http_case *k, const char *how)
            client_answer(&c, &a, strncmp(k->raw, "HEAD", 4) == 0)) {
         size_t n = strlen(says);
 
-        snprintf(says + n, sizeof(says) - n, "%s%d", n > 0 ? " " : "", a.status);
-        answer_free(&a);
+        if (a.status >= 200)
+            snprintf(says + n, sizeof(says) - n, "%s%d", n > 0 ? " " : "", a.status);
     }
     if (strcmp(says, expected) != 0)
         FAIL("case \"%s\", %s: \"%s\", expected \"%s\"", k->name, how, says, expected);
@@ -121,7 +121,6 @@ TEST(a_small_answer_has_its_length_and_date)
     CHECK(date && strlen(date) > 37 && memcmp(date + 34, "GMT\r\n", 5) == 0);
     memmove(a.head + (date - a.head), date + 37, strlen(date + 37) + 1);
     CHECK_STR(a.head, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/plain\r\n\r\n");
-    answer_free(&a);
     client_close(&c);
     site_end(&s);
 }
@@ -133,7 +132,6 @@ TEST(head_has_the_header_and_no_body)
     client_send(&c, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
     CHECK(client_answer(&c, &a, true));
     CHECK_CONTAINS(a.head, "\r\nContent-Length: 5\r\n");
-    answer_free(&a);
     client_expect(&c, GET("/"), 200, "hello");
     client_close(&c);
     site_end(&s);
@@ -161,7 +159,7 @@ static void answer_as_asked(weft_http_response *w, weft_http_request *r, void *a
         CHECK_EQ(weft_http_status_set(w, 500), WEFT_EINVAL);
         memset(big, 'b', sizeof(big));
         CHECK_EQ(weft_http_write(w, big, sizeof(big)), 0);
-        CHECK_EQ(weft_http_printf(w, "%s.", big + 90 * 1000), 0);
+        CHECK_EQ(weft_http_printf(w, "%.10000s.", big), 0);
     } else if (strcmp(path, "/length") == 0) {
         CHECK_EQ(weft_http_header_set(w, "Content-Length", "50000"), 0);
         memset(big, 'l', sizeof(big));
@@ -186,7 +184,6 @@ static void answering(void)
 
 static void done(void)
 {
-    answer_free(&a);
     client_close(&c);
     site_end(&s);
 }
@@ -211,16 +208,12 @@ TEST(a_large_answer_of_unknown_length_is_chunked)
     CHECK_CONTAINS(a.head, "\r\nTransfer-Encoding: chunked\r\n");
     CHECK_EQ(a.body_len, 3890 + 100000 + 10001);
     CHECK(memcmp(a.body, "0,1,2,", 6) == 0 && memcmp(a.body + 3890 - 4, "999,bbb", 7) == 0);
-    answer_free(&a);
     client_send(&c, GET("/flush"));
     check_answer(200);
     CHECK_STR(a.body, "");
-    answer_free(&a);
     client_send(&c, "HEAD /chunks HTTP/1.1\r\nHost: a\r\n\r\n");
     CHECK(client_answer(&c, &a, true));
-    answer_free(&a);
     client_expect(&c, GET("/304"), 304, "");
-    a.body = NULL;
     done();
 }
 
@@ -242,7 +235,6 @@ TEST(a_length_that_was_set_is_kept)
     check_answer(200);
     CHECK_CONTAINS(a.head, "\r\nContent-Length: 50000\r\n");
     CHECK_EQ(a.body_len, 50000);
-    answer_free(&a);
     client_send(&c, GET("/short"));
     CHECK(!client_answer(&c, &a, false));
     done();
@@ -343,7 +335,6 @@ TEST(a_body_goes_both_ways)
     send_zeros(50000);
     check_answer(200);
     CHECK_EQ(a.body_len, 50000);
-    answer_free(&a);
     client_send(&c, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     for (int i = 0; i < 3; i++) {
         client_send(&c, "4e20\r\n");
@@ -353,7 +344,6 @@ TEST(a_body_goes_both_ways)
     client_send(&c, "0\r\nTrailer: x\r\n\r\n" GET("/"));
     check_answer(200);
     CHECK_EQ(a.body_len, 60000);
-    answer_free(&a);
     check_answer(200);
     done();
 }
@@ -366,7 +356,6 @@ TEST(what_is_left_of_a_body_is_passed_over)
     send_zeros(65536);
     check_answer(200);
     CHECK_STR(a.body, "ignored");
-    answer_free(&a);
     client_expect(&c, GET("/"), 200, "ignored");
     client_send(&c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 65537\r\n\r\n");
     send_zeros(65537);
@@ -385,7 +374,6 @@ TEST(a_body_is_asked_for_when_the_handler_wants_it)
     client_open(&c, &s);
     client_send(&c, expect);
     check_answer(100);
-    answer_free(&a);
     client_send(&c, "hello");
     check_answer(200);
     CHECK_STR(a.body, "hello");
@@ -469,7 +457,6 @@ TEST(a_route_can_have_its_own_limit)
         for (int k = 0; k < tries[i].n; k++)
             client_send_bytes(&c, "x", 1);
         check_answer(tries[i].status);
-        answer_free(&a);
         client_close(&c);
     }
     site_end(&s);
@@ -504,7 +491,6 @@ TEST(a_head_may_be_larger_than_the_buffer)
     client_expect(&c, request, 200, "5 (null) a");
     check_answer(200);
     CHECK_CONTAINS(a.body, " word abc");
-    answer_free(&a);
     check_answer(200);
     CHECK_STR(a.body, "5 (null) a");
     done();
@@ -542,7 +528,6 @@ TEST(a_head_that_drips_is_cut_off)
         weft_conn_set_read_deadline(c.conn, weft_after(10 * WEFT_MILLISECOND));
         if (client_answer(&c, &a, false))
             status = a.status;
-        answer_free(&a);
         CHECK(weft_now() - begun < 20 * WEFT_SECOND);
     }
     CHECK_EQ(status, 408);
@@ -616,8 +601,7 @@ TEST(a_handler_can_wait_for_its_peer_to_go)
     start("/", wait_for_peer, NULL);
     client_open(&c, &s);
     client_send(&c, GET("/") GET("/"));
-    while (c.filled < 10 || !memmem(c.buf, c.filled, "\r\n1\r\n0\r\n", 8))
-        CHECK(!(c.at = 0, c.filled > 60000) && weft_conn_read(c.conn, c.buf + c.filled++, 1) == 1);
+    CHECK(client_sees(&c, "\r\n1\r\n0\r\n"));
     client_close(&c);
     wait_for(&peers_gone, 1);
     site_end(&s);
@@ -656,7 +640,6 @@ TEST(stopping_lets_running_requests_finish_and_closes_idle_ones)
     wait_for(&entered, 1);
     CHECK_EQ(weft_chan_send(release, "x"), 0);
     CHECK(client_answer(&idle, &a, false));
-    answer_free(&a);
     client_open(&c, &s);
     client_send(&c, GET("/"));
     wait_for(&entered, 2);
@@ -673,7 +656,6 @@ TEST(stopping_lets_running_requests_finish_and_closes_idle_ones)
     CHECK_EQ(weft_group_join(&g), 0);
     client_close(&idle);
     client_close(&fresh);
-    answer_free(&a);
     site_end(&s);
     weft_chan_free(release);
 }
