@@ -101,12 +101,13 @@ static int check_trailers(weft__parse *p, const char *in, size_t n)
 /* Trailers go to llhttp line by line, or as much of one as there is. */
 static ssize_t take_trailers(weft__parse *p, const char *in, size_t n)
 {
-    const char *lf = memchr(in, '\n', n);
-    size_t len = lf ? (size_t)(lf + 1 - in) : n;
+    size_t most = p->limits->head + 2 - p->trailer_bytes, len = n < most ? n : most;
+    const char *lf = memchr(in, '\n', len);
     ssize_t used;
     int rc;
 
-    if (len > p->limits->head + 2 - p->trailer_bytes)
+    len = lf ? (size_t)(lf + 1 - in) : len;
+    if (len == 0)
         return weft__parse_refuse(p, 431, "trailers too large");
     if ((rc = check_trailers(p, in, len)) < 0)
         return rc;
