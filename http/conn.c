@@ -86,8 +86,11 @@ static enum next serve_one(weft__exchange *x)
     weft__response_begin(x);
     if (!r->refused)
         weft__dispatch(x);
-    if (r->refused && w->stage == WEFT__OPEN && w->status == 0)
+    if ((r->refused || r->error) && w->stage == WEFT__OPEN && w->status == 0) {
+        if (!r->refused)
+            return GONE;
         weft__response_refuse(x, r->refused, r->parse.why);
+    }
     if (weft__response_end(x))
         return weft__request_drain(x) ? NEXT : LINGER;
     if (w->error)

@@ -105,12 +105,13 @@ size_t weft__request_room(weft__exchange *x)
         r->rest = r->filled = r->body;
         return r->size - r->filled;
     }
-    if (r->size - WEFT__IN_SLACK == r->filled && r->start > 0) {
+    /* What came behind a body may reach into the slack. */
+    if (r->filled + WEFT__IN_SLACK >= r->size && r->start > 0) {
         memmove(r->in, r->in + r->start, r->filled - r->start);
         r->filled -= r->start;
         r->start = 0;
     }
-    if (r->size - WEFT__IN_SLACK == r->filled && !grow(x))
+    if (r->filled + WEFT__IN_SLACK >= r->size && !grow(x))
         return 0;
     return r->size - WEFT__IN_SLACK - r->filled;
 }

@@ -412,6 +412,12 @@ int weft_http_printf(weft_http_response *w, const char *format, ...)
     return rc;
 }
 
+void weft_http_abort(weft_http_response *w)
+{
+    if (!w->error)
+        w->error = WEFT_ECANCELED;
+}
+
 /* Ready-made answers --------------------------------------------------------------------------- */
 
 int weft_http_error(weft_http_response *w, int status, const char *text)

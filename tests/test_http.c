@@ -429,6 +429,58 @@ TEST(a_body_that_ends_early_is_a_bad_request)
     done();
 }
 
+static void read_in_sips(weft_http_response *w, weft_http_request *r, void *arg)
+{
+    char buf[100];
+    size_t got = 0;
+    ssize_t n;
+
+    (void)arg;
+    while ((n = weft_http_read(r, buf, sizeof(buf))) > 0)
+        got += (size_t)n;
+    weft_http_printf(w, "%zu", got);
+}
+
+/* What comes behind a body is read into more of the buffer than a head may take. */
+TEST(requests_behind_a_body_may_fill_the_buffer)
+{
+    static char text[40 * 1024];
+    size_t n = (size_t)sprintf(
+        text, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n%05000d", 0);
+    int more = 0;
+
+    while (n < sizeof(text) - 100 && ++more)
+        n += (size_t)sprintf(text + n, "GET /%d HTTP/1.1\r\nHost: a\r\n\r\n", more);
+    start("/", read_in_sips, NULL);
+    client_open(&c, &s);
+    client_expect(&c, text, 200, "5000");
+    for (; more > 0; more--) {
+        check_answer(200);
+        CHECK_STR(a.body, "0");
+    }
+    done();
+}
+
+static void fail_half_way(weft_http_response *w, weft_http_request *r, void *arg)
+{
+    (void)r;
+    (void)arg;
+    CHECK_EQ(weft_http_write(w, "half", 4), 0);
+    CHECK_EQ(weft_http_flush(w), 0);
+    weft_http_abort(w);
+    CHECK_EQ(weft_http_write(w, "half", 4), WEFT_ECANCELED);
+}
+
+TEST(an_answer_can_be_cut_off)
+{
+    start("/", fail_half_way, NULL);
+    client_open(&c, &s);
+    client_send(&c, GET("/"));
+    CHECK(!client_answer(&c, &a, false));
+    CHECK_STR(a.body, "half");
+    done();
+}
+
 static void route_limits(weft_http_mux *mux)
 {
     weft_http_mux_add(mux, "/server", read_all, NULL);

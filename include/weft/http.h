@@ -137,8 +137,9 @@ WEFT_API int64_t weft_http_length(const weft_http_request *r); /* of the body; -
 /* Waits for the next bytes of the body: their number (> 0); 0 at its end; WEFT_EINVAL: malformed;
  * -EMSGSIZE: too long; WEFT_ETIMEDOUT; WEFT_ECANCELED; WEFT_ECLOSED: the peer went before its end;
  * other codes of weft_conn_read. After an error the connection will be closed, and a handler that
- * has written nothing by its end leaves the answer (400, 413, 408) to the server. Trailers are
- * checked and dropped. The first call asks for the body, if the peer expects that. */
+ * has set no status and written nothing by its end leaves the answer to the server (400, 413, 408,
+ * or none if the connection is of no use). Trailers are checked and dropped. The first call asks
+ * for the body, if the peer expects that. */
 WEFT_API ssize_t weft_http_read(weft_http_request *r, void *buf, size_t n);
 /* Reads all that is left of the body: 0, and it is at *data, *n bytes and a NUL; WEFT_ENOMEM; as
  * weft_http_read. */
@@ -168,12 +169,16 @@ WEFT_API bool weft_http_wants_body(const weft_http_response *w); /* false for HE
 
 /* Writes part of the body; buffered, but for what does not fit, which goes out from where it is. 0;
  * WEFT_EINVAL: more than the Content-Length that was set; WEFT_ETIMEDOUT: a peer that does not
- * read; WEFT_ECANCELED; other codes of weft_conn_write. After an error all further calls return it
- * and the connection will be closed. */
+ * read; WEFT_ECANCELED; other codes of weft_conn_write. After one of the last three all further
+ * calls return it and the connection will be closed. */
 WEFT_API int weft_http_write(weft_http_response *w, const void *data, size_t n);
 WEFT_API int weft_http_printf(weft_http_response *w, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 WEFT_API int weft_http_flush(weft_http_response *w); /* sends what is buffered, the head first */
+
+/* The answer ends here and is not complete: what is not sent is dropped and the connection cut. For
+ * a handler that fails when it is too late for another status. */
+WEFT_API void weft_http_abort(weft_http_response *w);
 
 /* Answers with a line of plain text, or with a redirect to location. Codes as of header_set and
  * write. */
