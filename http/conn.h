@@ -152,9 +152,9 @@ int weft__http_send(weft_conn *net, struct iovec *iov, int n, int64_t *budget, i
 /* n bytes passed: a second for a KiB. */
 static inline void weft__budget_refill(int64_t *budget, int64_t most, size_t n)
 {
-    int64_t left = *budget + (n < 1u << 30 ? (int64_t)n : 1 << 30) * (WEFT_SECOND / 1024);
+    int64_t more = (n < 1u << 30 ? (int64_t)n : 1 << 30) * (WEFT_SECOND / 1024);
 
-    *budget = left < most ? left : most;
+    *budget = more < most - *budget ? *budget + more : most;
 }
 
 /* request.c */

@@ -49,7 +49,9 @@ ssize_t weft__http_recv(weft_conn *net, void *buf, size_t n, int64_t *budget)
 
     if (rc == 0) {
         do {
-            got = side->drained ? -EAGAIN : weft__sys_recv(s->fd, buf, n);
+            /* After a read that took all there was a try is in vain, but for those who do not wait.
+             */
+            got = side->drained && *budget > 0 ? -EAGAIN : weft__sys_recv(s->fd, buf, n);
             side->drained = got > 0 && (size_t)got < n;
             if (got != -EAGAIN)
                 break;

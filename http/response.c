@@ -132,21 +132,28 @@ static int set_length(weft_http_response *w, const char *value)
 }
 
 /* Fields that are the server's. 1: it is none of them. */
-static int set_own_field(weft_http_response *w, const char *name, const char *value)
+static int set_own_field(weft_http_response *w, const char *name, size_t n, const char *value)
 {
-    if (strcasecmp(name, "content-length") == 0)
-        return set_length(w, value);
-    if (strcasecmp(name, "connection") == 0) {
+    switch (n) {
+    case 4:
+        w->has_date = w->has_date || strcasecmp(name, "date") == 0;
+        return 1;
+    case 7:
+        return strcasecmp(name, "trailer") == 0 ? WEFT_EINVAL : 1;
+    case 10:
+        if (strcasecmp(name, "connection") != 0)
+            return 1;
         if (strcasecmp(value, "close") != 0)
             return WEFT_EINVAL;
         w->closes = true;
         return 0;
+    case 14:
+        return strcasecmp(name, "content-length") == 0 ? set_length(w, value) : 1;
+    case 17:
+        return strcasecmp(name, "transfer-encoding") == 0 ? WEFT_EINVAL : 1;
+    default:
+        return 1;
     }
-    if (strcasecmp(name, "transfer-encoding") == 0 || strcasecmp(name, "trailer") == 0)
-        return WEFT_EINVAL;
-    if (strcasecmp(name, "date") == 0)
-        w->has_date = true;
-    return 1;
 }
 
 static int put_field(weft_http_response *w, const char *name, const char *value, bool replace)
@@ -157,7 +164,7 @@ static int put_field(weft_http_response *w, const char *name, const char *value,
 
     if (w->stage != WEFT__OPEN || !is_name(name) || !is_value(value))
         return WEFT_EINVAL;
-    rc = set_own_field(w, name, value);
+    rc = set_own_field(w, name, n, value);
     if (rc <= 0)
         return rc;
     rc = make_room(weft__exchange_of_response(w), n + m + sizeof(": \r\n\r\n") - 1);
@@ -190,7 +197,7 @@ static WEFT__NOINLINE void log_cut(weft__exchange *x)
 {
     char peer[WEFT_ADDR_TEXT];
     weft_addr addr = weft_conn_peer(x->conn->net);
-    const char *path = weft_http_path(&x->r);
+    const char *path = x->r.parse.path; /* as sent: no control characters */
 
     weft_addr_name(&addr, peer, sizeof(peer));
     weft__http_log(x->conn->server, "http: %s does not read the answer for %s: cut off", peer,

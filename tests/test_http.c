@@ -659,6 +659,30 @@ TEST(a_handler_can_wait_for_its_peer_to_go)
     site_end(&s);
 }
 
+static void look_for_peer(weft_http_response *w, weft_http_request *r, void *arg)
+{
+    int rc;
+
+    (void)arg;
+    CHECK_EQ(weft_http_wait_until(r, WEFT_NOW), 0);
+    CHECK_EQ(weft_http_flush(w), 0);
+    while ((rc = weft_http_wait_until(r, WEFT_NOW)) == 0)
+        weft_yield();
+    CHECK_EQ(rc, WEFT_ECLOSED);
+    CHECK_EQ(weft_http_printf(w, "bye"), 0);
+}
+
+TEST(a_handler_can_look_whether_its_peer_has_gone)
+{
+    start("/", look_for_peer, NULL);
+    client_open(&c, &s);
+    client_send(&c, GET("/"));
+    CHECK(client_sees(&c, "\r\n\r\n"));
+    weft_conn_shutdown(c.conn, SHUT_WR);
+    CHECK(client_sees(&c, "3\r\nbye\r\n0\r\n\r\n"));
+    done();
+}
+
 /* Stopping ------------------------------------------------------------------------------------- */
 
 static atomic_int entered;
