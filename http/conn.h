@@ -24,10 +24,9 @@ enum {
     WEFT__OUT_SIZE = 4096, /* and answers */
     WEFT__IN_SLACK = 512,  /* of the input, never part of a head: room for what follows */
     WEFT__ARENA_SIZE = 512,
-    WEFT__FRONT_SIZE = 160, /* of the output: the head's lines that only its end decides */
-    WEFT__DRAIN_MAX =
-        65536,            /* bytes of body nobody read that are passed over for the next request */
-    WEFT__DATE_SIZE = 37, /* of "Date: ...\r\n" */
+    WEFT__FRONT_SIZE = 160,  /* of the output: the head's lines that only its end decides */
+    WEFT__DATE_SIZE = 37,    /* of "Date: ...\r\n" */
+    WEFT__DRAIN_MAX = 65536, /* bytes of a body that nobody read and that are passed over */
 };
 
 struct weft_http_server {
@@ -46,7 +45,6 @@ struct weft_http_server {
     weft_cond changed;       /* servings got fewer */
     weft__serving *servings; /* one for each call of serve */
     weft__http_conn *list;   /* all connections */
-    bool begun;              /* conns hangs below the group it is to hang below */
     uint32_t stopping;       /* atomic; written under mutex */
 };
 
@@ -161,7 +159,7 @@ static inline void weft__budget_refill(int64_t *budget, int64_t most, size_t n)
 void weft__request_begin(weft__exchange *x);
 /* Frees what the request took; bytes behind it stay. */
 void weft__request_end(weft__exchange *x);
-void *weft__request_alloc(weft_http_request *r, size_t n); /* NULL: out of memory */
+char *weft__request_alloc(weft_http_request *r, size_t n); /* for text; NULL: out of memory */
 /* Makes room behind filled for more of the head, or, when nothing of it is left, of the body. The
  * number of bytes; 0: out of memory. */
 size_t weft__request_room(weft__exchange *x);

@@ -74,11 +74,6 @@ void weft__parse_init(weft__parse *p, const weft__limits *limits, weft__field *f
  * in it were overwritten with NULs; 0: there is more to come; below 0: refused. */
 ssize_t weft__parse_head(weft__parse *p, char *buf, size_t n);
 const char *weft__parse_method(const weft__parse *p);
-/* Any byte of a request has come. */
-static inline bool weft__parse_begun(const weft__parse *p)
-{
-    return p->seen > 0;
-}
 
 /* framing.c. Takes what it can of in[0..n), at most cap bytes of body go to out, which may be in.
  * The number of these, or a refusal; *used bytes of in were taken. With cap > 0 it takes all, but

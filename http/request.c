@@ -27,6 +27,7 @@ void weft__request_begin(weft__exchange *x)
     r->arena = (weft__arena){x->arena, sizeof(x->arena), NULL};
     r->error = r->refused = 0;
     r->body = 0;
+    r->rest = r->start;
     r->continued = false;
     r->budget = x->conn->server->options.read_time;
 }
@@ -59,12 +60,11 @@ void weft__request_end(weft__exchange *x)
 
 /* Memory --------------------------------------------------------------------------------------- */
 
-void *weft__request_alloc(weft_http_request *r, size_t n)
+char *weft__request_alloc(weft_http_request *r, size_t n)
 {
     weft__arena *a = &r->arena;
     struct weft__arena_block *b;
 
-    n = (n + 15) & ~(size_t)15;
     if (n > a->left) {
         size_t size = n > ARENA_BLOCK ? n : ARENA_BLOCK;
 
@@ -109,7 +109,7 @@ size_t weft__request_room(weft__exchange *x)
     if (r->filled + WEFT__IN_SLACK >= r->size && r->start > 0) {
         memmove(r->in, r->in + r->start, r->filled - r->start);
         r->filled -= r->start;
-        r->start = 0;
+        r->start = r->rest = 0;
     }
     if (r->filled + WEFT__IN_SLACK >= r->size && !grow(x))
         return 0;
@@ -206,25 +206,32 @@ ssize_t weft_http_read(weft_http_request *r, void *buf, size_t n)
     }
 }
 
+/* More room for a body of unknown length; what there is of it moves. */
+static char *enlarge(weft_http_request *r, char *all, size_t have, size_t size)
+{
+    char *more = weft__request_alloc(r, size + 1);
+
+    return more && have > 0 ? memcpy(more, all, have) : more;
+}
+
 int weft_http_read_all(weft_http_request *r, const char **data, size_t *n)
 {
     size_t size = r->parse.body == WEFT__BODY_CHUNKED ? ALL_MIN : (size_t)r->parse.left, have = 0;
-    char *all = weft__request_alloc(r, size + 1), *more;
+    char *all = enlarge(r, NULL, 0, size);
     ssize_t got = 1;
 
     while (all && got > 0) {
-        if (have == size && !r->parse.done) {
-            more = weft__request_alloc(r, size * 2 + 1);
-            if (!more)
-                return WEFT_ENOMEM;
-            all = memcpy(more, all, have);
-            size *= 2;
-        }
-        got = weft_http_read(r, all + have, size - have);
+        if (have == size && !r->parse.done)
+            all = enlarge(r, all, have, size *= 2);
+        got = all ? weft_http_read(r, all + have, size - have) : 0;
         have += got > 0 ? (size_t)got : 0;
     }
-    if (!all || got < 0)
-        return all ? (int)got : WEFT_ENOMEM;
+    if (got < 0)
+        return (int)got;
+    if (!all) {
+        r->parse.why = "out of memory";
+        return fail(r, WEFT_ENOMEM, 503);
+    }
     all[have] = 0;
     *data = all;
     *n = have;

@@ -475,6 +475,7 @@ void weft__response_refuse(weft__exchange *x, int status, const char *why)
     if (w->stage == WEFT__SENT || w->error)
         return;
     w->stage = WEFT__OPEN;
+    w->has_date = false;
     w->length = -1;
     w->written = 0;
     w->body = w->filled = WEFT__FRONT_SIZE;

@@ -559,6 +559,12 @@ TEST(a_connection_without_a_request_is_closed)
     client_open(&c, &s);
     CHECK(client_is_at_end(&c));
     client_close(&c);
+    site_end(&s);
+}
+
+TEST(a_connection_without_another_request_is_closed)
+{
+    start("/", hello, &(weft_http_options){.idle_time = 20 * SHORT});
     client_open(&c, &s);
     client_expect(&c, GET("/"), 200, "hello");
     CHECK(client_is_at_end(&c));
@@ -566,26 +572,34 @@ TEST(a_connection_without_a_request_is_closed)
     site_end(&s);
 }
 
-TEST(a_head_that_drips_is_cut_off)
+/* A byte now and then, until the answer comes. */
+static void check_drip(const char *begin, char more, int status)
 {
-    static const char head[] = GET("/");
-    weft_time begun;
-    int status = 0;
+    weft_time begun = weft_now();
 
-    start("/", hello, &(weft_http_options){.head_time = SHORT});
     client_open(&c, &s);
-    begun = weft_now();
-    for (size_t i = 0; status == 0; i++) {
-        client_send_bytes(&c, head + (i < 10 ? i : 10), 1);
+    client_send(&c, begin);
+    a.status = 0;
+    while (a.status == 0) {
+        client_send_bytes(&c, &more, 1);
         weft_conn_set_read_deadline(c.conn, weft_after(10 * WEFT_MILLISECOND));
-        if (client_answer(&c, &a, false))
-            status = a.status;
+        client_answer(&c, &a, false);
         CHECK(weft_now() - begun < 20 * WEFT_SECOND);
     }
-    CHECK_EQ(status, 408);
+    CHECK_EQ(a.status, status);
     weft_conn_set_read_deadline(c.conn, WEFT_FOREVER);
     CHECK(client_is_at_end(&c));
     client_close(&c);
+}
+
+TEST(what_drips_is_cut_off)
+{
+    start("/", read_all, &(weft_http_options){.head_time = SHORT, .read_time = SHORT});
+    check_drip("\r\n", 'G', 408);
+    check_drip("G", 'E', 408);
+    check_drip("GET / HTTP/1.1\r\nHost", 't', 408);
+    check_drip("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", 'x', 408);
+    check_drip("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;", 'x', 408);
     site_end(&s);
 }
 
@@ -749,6 +763,29 @@ TEST(stopping_cancels_at_its_deadline)
     client_close(&c);
     site_end(&s);
     weft_chan_free(release);
+}
+
+static int serve_for_ever(void *mux)
+{
+    return weft_http_serve("unix:@weft-test-http", mux);
+}
+
+TEST(a_server_ends_with_its_group)
+{
+    weft_http_mux *mux = weft_http_mux_new();
+    weft_group g = WEFT_GROUP_INIT;
+
+    weft_http_mux_add(mux, "/", hello, NULL);
+    weft_group_go(&g, serve_for_ever, mux);
+    strcpy(s.addr, "unix:@weft-test-http");
+    while (weft_dial(s.addr, &c.conn) < 0)
+        weft_yield();
+    client_expect(&c, GET("/"), 200, "hello");
+    weft_group_cancel(&g);
+    CHECK_EQ(weft_group_join(&g), WEFT_ECANCELED);
+    CHECK(client_is_at_end(&c));
+    client_close(&c);
+    weft_http_mux_free(mux);
 }
 
 TEST(connections_beyond_the_cap_wait)

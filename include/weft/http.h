@@ -141,8 +141,8 @@ WEFT_API int64_t weft_http_length(const weft_http_request *r); /* of the body; -
  * or none if the connection is of no use). Trailers are checked and dropped. The first call asks
  * for the body, if the peer expects that. */
 WEFT_API ssize_t weft_http_read(weft_http_request *r, void *buf, size_t n);
-/* Reads all that is left of the body: 0, and it is at *data, *n bytes and a NUL; WEFT_ENOMEM; as
- * weft_http_read. */
+/* Reads all that is left of the body: 0, and it is at *data, *n bytes and a NUL; WEFT_ENOMEM (503);
+ * as weft_http_read. */
 WEFT_API int weft_http_read_all(weft_http_request *r, const char **data, size_t *n);
 /* Waits for nothing but the peer: 0 at the deadline; WEFT_ECLOSED: the peer has closed the
  * connection or its side of it; WEFT_ECANCELED; other codes of weft_conn_read. */
