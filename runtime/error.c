@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* error.c - texts of result codes. */
+#include "netpoll.h"
+
 #include <weft/error.h>
 
 #include <string.h>
@@ -15,6 +17,6 @@ const char *weft_strerror(int code)
     case 0:
         return "ok";
     default:
-        return strerrordesc_np(-code) ? strerrordesc_np(-code) : "unknown error";
+        return strerrordesc_np(-code) ? strerrordesc_np(-code) : weft__loop_error(code);
     }
 }

@@ -35,7 +35,10 @@ struct weft__proc {
     weft__task *free; /* finished tasks with their stacks, hot first */
     uint32_t nfree;
     uint32_t index;
+    uint32_t nsocks;     /* atomic: sockets bound to loop */
     int64_t polled;      /* ticks when the loop was last polled */
+    uint32_t patience;   /* rounds of looking around before the next sleep */
+    int64_t poll_after;  /* ticks after which it is polled though there is work */
     int64_t slept;       /* ns that the last sleep was to take at most */
     weft__worker *owner; /* atomic: NULL while it is being handed over */
     uint32_t tick;       /* atomic: goes up with every pick; written by the owner */

@@ -78,6 +78,7 @@ void weft__loop_poll(weft__loop *l, int64_t timeout_ns)
 {
     if (timeout_ns > 0)
         set_timer(l, timeout_ns);
+    l->at_leisure = timeout_ns != 0;
     uv_run(&l->uv, timeout_ns == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
 }
 
@@ -90,4 +91,17 @@ void weft__loop_wake(weft__loop *l)
 bool weft__loop_busy(const weft__loop *l)
 {
     return l->users > 0;
+}
+
+const char *weft__loop_error(int code)
+{
+    switch (code) {
+#define XX(name, text)                                                                             \
+    case UV_##name:                                                                                \
+        return text;
+        UV_ERRNO_MAP(XX)
+#undef XX
+    default:
+        return "unknown error";
+    }
 }

@@ -18,7 +18,8 @@
 #include <string.h>
 
 enum { NAP = 100000 /* ns */ };
-enum { FULL_TURN = 64, GLOBAL_FIRST = 4, SPIN_ROUNDS = 40, SPIN_PAUSES = 30, POLL_TICKS = 200000 };
+enum { FULL_TURN = 64, GLOBAL_FIRST = 4, SPIN_ROUNDS = 40, SPIN_PAUSES = 30 };
+enum { POLL_TICKS = 200000, POLL_SHARE = 8, POLL_MOST = 5000000 /* ticks */ };
 
 struct weft__sched weft__sched;
 
@@ -549,22 +550,29 @@ static weft__task *spin(weft__worker *w, weft__proc *p)
     if (n == 1 || 2 * weft__load(&weft__sched.nspinning) >= n - weft__load(&weft__sched.nidle))
         return NULL;
     weft__add(&weft__sched.nspinning, 1);
-    for (int i = 0; i < SPIN_ROUNDS && !t && !weft__load(&weft__sched.stopping); i++) {
+    for (uint32_t i = 0; i < p->patience && !t && !weft__load(&weft__sched.stopping); i++) {
         t = weft__global_pop(&p->runq, weft__sched.nprocs);
         if (!t)
             t = steal(w, p);
         for (int j = 0; j < SPIN_PAUSES && !t; j++)
             weft__pause();
     }
+    p->patience = t ? SPIN_ROUNDS : p->patience / 2 + 1;
     if (weft__sub(&weft__sched.nspinning, 1) == 1 && t)
         weft__wake_one();
     return t;
 }
 
+/* While there is other work, polls get a share of the time at most: with thousands of sockets ready
+ * whose tasks are still in the queue, each finds them all again. */
 static void poll_now(weft__proc *p)
 {
+    int64_t took;
+
     p->polled = weft__ticks();
     weft__loop_poll(p->loop, 0);
+    took = weft__ticks() - p->polled;
+    p->poll_after = took < POLL_MOST / POLL_SHARE ? POLL_TICKS + POLL_SHARE * took : POLL_MOST;
 }
 
 /* Work for w, which has a processor; NULL after a sleep or at the end. */
@@ -576,7 +584,7 @@ static weft__task *find_work(weft__worker *w)
     weft__store(&p->turn, p->tick + FULL_TURN);
     deliver_mail(p);
     weft__timers_run(p);
-    if (weft__ticks() - p->polled > POLL_TICKS)
+    if (weft__ticks() - p->polled > p->poll_after)
         poll_now(p);
     if (p->turns++ % GLOBAL_FIRST == 0)
         t = weft__global_pop(&p->runq, weft__sched.nprocs);

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# abi.sh LIBWEFT.SO - what the shared library shows to the world: weft_* and nothing else, and no
-# libunwind, whose _Unwind_* would take C++ programs' exceptions over.
+# abi.sh LIBWEFT.SO LIBWEFT.A - what the library shows to the world: weft_* and nothing else, no
+# libunwind, whose _Unwind_* would take C++ programs' exceptions over, and no llhttp.
 set -euo pipefail
-lib=$1
+lib=$1 archive=$2
 failed=0
 
 check() {
@@ -17,5 +17,7 @@ check() {
 check "only weft_* is exported" "$(nm -D --defined-only "$lib" | awk '$3 !~ /^weft_[a-z]/ {print $3}')"
 check "no internal name is exported" "$(nm -D --defined-only "$lib" | awk '$3 ~ /^weft__/ {print $3}')"
 check "libunwind is not needed" "$(ldd "$lib" | grep -o 'libunwind[^ ]*' || true)"
+check "no llhttp is shown to programs that have their own" \
+    "$(nm -g --defined-only "$archive" | awk '$3 ~ /^llhttp_/ {print $3}')"
 check "the stack is not executable" "$(readelf -lW "$lib" | awk '/GNU_STACK/ && /RWE/')"
 exit $failed

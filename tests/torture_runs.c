@@ -2,12 +2,13 @@
 /* torture_runs.c - weft_run again and again, each ending with everything under way.
  *
  * At the end of a run tasks wait, run, hog, block, are pinned, sit in the thread pool, in
- * descriptors and children; now and then one sits in a C call for longer than the end waits, and
- * comes back in a later run, which must not notice. */
+ * descriptors, sockets, lookups and children; now and then one sits in a C call for longer than the
+ * end waits, and comes back in a later run, which must not notice. */
 #include "torture.h"
 
 #include <weft/chan.h>
 #include <weft/fd.h>
+#include <weft/net.h>
 #include <weft/task.h>
 #include <weft/time.h>
 
@@ -85,6 +86,52 @@ static void polls(void *arg)
     }
 }
 
+static void echoes(void *conn)
+{
+    char buf[100];
+    ssize_t n;
+
+    while ((n = weft_conn_read(conn, buf, sizeof(buf))) > 0 &&
+           weft_conn_write(conn, buf, (size_t)n) == 0)
+        ;
+    weft_conn_close(conn);
+}
+
+static void dials(void *address)
+{
+    weft_conn *c;
+    char byte = 'x';
+
+    EXPECT(weft_dial(address, &c) == 0);
+    while (weft_conn_write(c, &byte, 1) == 0 && weft_conn_read(c, &byte, 1) == 1)
+        ;
+}
+
+static void serves(void *arg)
+{
+    char address[WEFT_ADDR_TEXT];
+    weft_listener *ln;
+    weft_addr a;
+    weft_conn *c;
+
+    (void)arg;
+    EXPECT(weft_listen("127.0.0.1:0", &ln) == 0);
+    a = weft_listener_addr(ln);
+    weft_addr_name(&a, address, sizeof(address));
+    for (int i = 0; i < 3; i++)
+        weft_go(dials, address);
+    while (weft_accept(ln, &c) == 0)
+        weft_go(echoes, c);
+}
+
+static void looks_up(void *arg)
+{
+    weft_conn *c;
+
+    for (;;)
+        weft_dial_until("localhost:1", weft_after((weft_duration)(uintptr_t)arg * 10), &c);
+}
+
 static void has_children(void *arg)
 {
     static const char *const argv[] = {"/bin/true", NULL};
@@ -100,8 +147,9 @@ static void waits(void *arg)
     weft_chan_recv(NULL, NULL);
 }
 
-static weft_task_fn *const all[] = {sleeps, hogs,  blocks, declares,     ends_pinned, stays_pinned,
-                                    works,  polls, waits,  has_children, declares};
+static weft_task_fn *const all[] = {sleeps,       hogs,   blocks, declares, ends_pinned,
+                                    stays_pinned, works,  polls,  waits,    has_children,
+                                    declares,     serves, serves, looks_up};
 
 static int play(void *arg)
 {
