@@ -54,8 +54,8 @@ typedef struct weft_run_options {
 WEFT_API int weft_run(weft_main_fn *fn, void *arg);
 WEFT_API int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg);
 
-/* Starts fn(arg) as a task. Any thread of the process may call it while weft_run runs. May let other
- * tasks run first. */
+/* Starts fn(arg) as a task. Any thread of the process may call it while weft_run runs. May let
+ * other tasks run first. */
 WEFT_API void weft_go(weft_task_fn *fn, void *arg);
 
 typedef struct weft_go_options {
