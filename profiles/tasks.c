@@ -647,26 +647,25 @@ static void capture_release(struct capture *c)
 /* Dumps ---------------------------------------------------------------------------------------- */
 
 struct dump {
-    int fd;
+    const struct weft__sink *to;
     enum weft_dump_form form;
     weft__task *self;
     const void *ucontext; /* where a signal found self, or NULL */
     int rc;
 };
 
-static int render(const struct weft__snapshot *s, int fd, enum weft_dump_form form)
+static int render(const struct weft__snapshot *s, const struct weft__sink *to,
+                  enum weft_dump_form form)
 {
-    struct weft__sink sink = weft__sink_fd(fd);
-
     switch (form) {
     case WEFT_DUMP_MERGED:
-        return weft__tasks_text(s, 1, &sink);
+        return weft__tasks_text(s, 1, to);
     case WEFT_DUMP_PPROF:
-        return weft__tasks_pprof(s, &sink);
+        return weft__tasks_pprof(s, to);
     case WEFT_DUMP_FULL:
-        return weft__tasks_text(s, 3, &sink);
+        return weft__tasks_text(s, 3, to);
     default:
-        return weft__tasks_text(s, 2, &sink);
+        return weft__tasks_text(s, 2, to);
     }
 }
 
@@ -682,31 +681,36 @@ static void dump(void *arg)
     }
     view = c->s;
     view.first = d->self ? d->self->id : 0;
-    d->rc = render(&view, d->fd, d->form);
+    d->rc = render(&view, d->to, d->form);
     capture_release(c);
 }
 
 /* In user code from here on: capture and rendering take long, and keep no processor. */
-int weft_dump(int fd, const weft_dump_options *options)
+int weft__tasks_dump(const struct weft__sink *to, enum weft_dump_form form)
 {
-    struct dump d = {fd, options ? options->form : WEFT_DUMP_TASKS, NULL, NULL, 0};
-    weft__worker *w;
+    struct dump d = {to, form, NULL, NULL, 0};
 
-    if (!weft__load_acq(&weft__sched.running))
-        return WEFT_EINVAL;
-    if ((unsigned)d.form > WEFT_DUMP_FULL)
-        return WEFT_EINVAL;
-    w = weft__enter("weft_dump");
-    d.self = w->task;
+    d.self = weft__enter("weft_dump")->task;
     weft__exit();
     weft__ctx_call(&d.self->ctx.sp, dump, &d);
     return d.rc;
 }
 
+int weft_dump(int fd, const weft_dump_options *options)
+{
+    enum weft_dump_form form = options ? options->form : WEFT_DUMP_TASKS;
+    struct weft__sink sink = weft__sink_fd(fd);
+
+    if (!weft__load_acq(&weft__sched.running) || (unsigned)form > WEFT_DUMP_FULL)
+        return WEFT_EINVAL;
+    return weft__tasks_dump(&sink, form);
+}
+
 static void explain(int fd, const void *ucontext)
 {
     weft__worker *w = weft__self();
-    struct dump d = {fd, WEFT_DUMP_TASKS, w ? w->task : NULL, ucontext, 0};
+    struct weft__sink sink = weft__sink_fd(fd);
+    struct dump d = {&sink, WEFT_DUMP_TASKS, w ? w->task : NULL, ucontext, 0};
     void *sp;
 
     weft__ctx_call(d.self ? &d.self->ctx.sp : &sp, dump, &d);

@@ -5,6 +5,11 @@
 
 #include "snapshot.h"
 
+#include <weft/dump.h>
+
+/* weft_dump to any sink, which may wait. While weft_run runs. */
+int weft__tasks_dump(const struct weft__sink *to, enum weft_dump_form form);
+
 /* A snapshot of one's own; NULL without memory. One caller at a time. */
 const struct weft__snapshot *weft__snapshot_take(void);
 void weft__snapshot_free(const struct weft__snapshot *s);
