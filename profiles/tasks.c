@@ -646,54 +646,64 @@ static void capture_release(struct capture *c)
 
 /* Dumps ---------------------------------------------------------------------------------------- */
 
-struct dump {
-    const struct weft__sink *to;
-    enum weft_dump_form form;
+/* What a caller asks for, with the place where it stands saved in self. */
+struct asking {
     weft__task *self;
     const void *ucontext; /* where a signal found self, or NULL */
-    int rc;
+    struct capture *c;    /* the answer; NULL: no memory */
 };
 
-static int render(const struct weft__snapshot *s, const struct weft__sink *to,
+static void capture_for(void *arg)
+{
+    struct asking *a = arg;
+
+    a->c = capture_shared(a->self, a->ucontext);
+}
+
+/* In user code from then on: capture and rendering take long, and keep no processor. */
+const struct weft__snapshot *weft__snapshot_get(void)
+{
+    struct asking a = {.self = weft__enter("weft_dump")->task};
+
+    weft__exit();
+    weft__ctx_call(&a.self->ctx.sp, capture_for, &a);
+    return a.c ? &a.c->s : NULL;
+}
+
+void weft__snapshot_put(const struct weft__snapshot *s)
+{
+    if (s)
+        capture_release(weft__container_of((void *)(uintptr_t)s, struct capture, s));
+}
+
+static int render(const struct weft__snapshot *s, uint64_t first, const struct weft__sink *to,
                   enum weft_dump_form form)
 {
-    switch (form) {
-    case WEFT_DUMP_MERGED:
-        return weft__tasks_text(s, 1, to);
-    case WEFT_DUMP_PPROF:
-        return weft__tasks_pprof(s, to);
-    case WEFT_DUMP_FULL:
-        return weft__tasks_text(s, 3, to);
-    default:
-        return weft__tasks_text(s, 2, to);
-    }
-}
-
-static void dump(void *arg)
-{
-    struct dump *d = arg;
-    struct capture *c = capture_shared(d->self, d->ucontext);
     struct weft__snapshot view;
 
-    if (!c) {
-        d->rc = WEFT_ENOMEM;
-        return;
+    if (!s)
+        return WEFT_ENOMEM;
+    view = *s;
+    view.first = first;
+    switch (form) {
+    case WEFT_DUMP_MERGED:
+        return weft__tasks_text(&view, 1, to);
+    case WEFT_DUMP_PPROF:
+        return weft__tasks_pprof(&view, to);
+    case WEFT_DUMP_FULL:
+        return weft__tasks_text(&view, 3, to);
+    default:
+        return weft__tasks_text(&view, 2, to);
     }
-    view = c->s;
-    view.first = d->self ? d->self->id : 0;
-    d->rc = render(&view, d->to, d->form);
-    capture_release(c);
 }
 
-/* In user code from here on: capture and rendering take long, and keep no processor. */
 int weft__tasks_dump(const struct weft__sink *to, enum weft_dump_form form)
 {
-    struct dump d = {to, form, NULL, NULL, 0};
+    const struct weft__snapshot *s = weft__snapshot_get();
+    int rc = render(s, weft_task_id(), to, form);
 
-    d.self = weft__enter("weft_dump")->task;
-    weft__exit();
-    weft__ctx_call(&d.self->ctx.sp, dump, &d);
-    return d.rc;
+    weft__snapshot_put(s);
+    return rc;
 }
 
 int weft_dump(int fd, const weft_dump_options *options)
@@ -709,11 +719,15 @@ int weft_dump(int fd, const weft_dump_options *options)
 static void explain(int fd, const void *ucontext)
 {
     weft__worker *w = weft__self();
+    struct asking a = {.self = w ? w->task : NULL, .ucontext = ucontext};
     struct weft__sink sink = weft__sink_fd(fd);
-    struct dump d = {&sink, WEFT_DUMP_TASKS, w ? w->task : NULL, ucontext, 0};
     void *sp;
 
-    weft__ctx_call(d.self ? &d.self->ctx.sp : &sp, dump, &d);
+    weft__ctx_call(a.self ? &a.self->ctx.sp : &sp, capture_for, &a);
+    if (!a.c)
+        return;
+    render(&a.c->s, a.self ? a.self->id : 0, &sink, WEFT_DUMP_TASKS);
+    capture_release(a.c);
 }
 
 static void start(void)
