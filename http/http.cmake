@@ -28,4 +28,5 @@ add_custom_command(
 set_source_files_properties(${WEFT_LLHTTP} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
 
 set(WEFT_HTTP_SOURCES
-  http/framing.c http/parse.c http/path.c)
+  http/conn.c http/dispatch.c http/framing.c http/head.c http/mux.c http/parse.c http/path.c
+  http/request.c http/response.c http/server.c)

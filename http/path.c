@@ -111,6 +111,23 @@ ssize_t weft__decode(char *out, const char *src, size_t n, bool form)
     return to - out;
 }
 
+bool weft__text_is(const char *at, size_t n, const char *text, bool form)
+{
+    for (size_t i = 0; i < n; i++, text++) {
+        int c = (unsigned char)at[i];
+
+        if (c == '%') {
+            c = i + 2 < n ? escaped(at + i) : -1;
+            i += 2;
+        } else if (c == '+' && form) {
+            c = ' ';
+        }
+        if (c <= 0 || (unsigned char)*text != c)
+            return false;
+    }
+    return *text == 0;
+}
+
 /* Dot segments --------------------------------------------------------------------------------- */
 
 /* 1: "." 2: ".." 0: another segment. */
@@ -171,24 +188,6 @@ void weft__path_clean(char *out, const char *path)
 
 /* Queries -------------------------------------------------------------------------------------- */
 
-/* key[0..n), decoded as a form's, is name. */
-static bool is_name(const char *key, size_t n, const char *name)
-{
-    for (size_t i = 0; i < n; i++, name++) {
-        int c = (unsigned char)key[i];
-
-        if (c == '%') {
-            c = i + 2 < n ? escaped(key + i) : -1;
-            i += 2;
-        } else if (c == '+') {
-            c = ' ';
-        }
-        if (c <= 0 || (unsigned char)*name != c)
-            return false;
-    }
-    return *name == 0;
-}
-
 bool weft__query_find(const char *query, const char *name, const char **value, size_t *n)
 {
     while (query && *query) {
@@ -196,7 +195,7 @@ bool weft__query_find(const char *query, const char *name, const char **value, s
         const char *eq = memchr(query, '=', pair);
 
         key = eq ? (size_t)(eq - query) : pair;
-        if (is_name(query, key, name)) {
+        if (weft__text_is(query, key, name, true)) {
             *value = eq ? eq + 1 : query + pair;
             *n = eq ? pair - key - 1 : 0;
             return pair > 0;

@@ -21,6 +21,8 @@ void weft__path_clean(char *out, const char *path);
 /* src[0..n) with its escapes resolved, and '+' as a blank if form; NUL-terminated, at most n + 1
  * bytes; out may be src. Its length, or -1: an escape is malformed or a NUL. */
 ssize_t weft__decode(char *out, const char *src, size_t n, bool form);
+/* at[0..n), so decoded, is text. */
+bool weft__text_is(const char *at, size_t n, const char *text, bool form);
 
 /* The first parameter of that name, undecoded: true, and where its value is. */
 bool weft__query_find(const char *query, const char *name, const char **value, size_t *n);

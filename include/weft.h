@@ -6,6 +6,7 @@
 #include <weft/dump.h>
 #include <weft/error.h>
 #include <weft/fd.h>
+#include <weft/http.h>
 #include <weft/net.h>
 #include <weft/select.h>
 #include <weft/signal.h>
