@@ -3,10 +3,13 @@
 #ifndef WEFT_H
 #define WEFT_H
 #include <weft/chan.h>
+#include <weft/debug.h>
 #include <weft/dump.h>
 #include <weft/error.h>
 #include <weft/expvar.h>
 #include <weft/fd.h>
+#include <weft/http.h>
+#include <weft/net.h>
 #include <weft/select.h>
 #include <weft/signal.h>
 #include <weft/sync.h>

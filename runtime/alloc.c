@@ -17,6 +17,11 @@ void *weft__alloc(size_t n, size_t size)
     return must(calloc(n, size), n, size);
 }
 
+void *weft__alloc_try(size_t n)
+{
+    return malloc(n);
+}
+
 void weft__free(void *p)
 {
     free(p);

@@ -9,6 +9,7 @@
 #include "observe.h"
 #include "park.h"
 #include "signals.h"
+#include "sock.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -234,6 +235,7 @@ static void tear_down(void)
     weft__signals_stop();
     workers_join();
     weft__lane_clear();
+    weft__socks_discard();
     idle = procs_free(until); /* the last events of the loops may make tasks ready */
     weft__global_clear();
     weft__tasks_discard(!idle);

@@ -35,6 +35,7 @@ struct weft__proc {
     weft__task *free; /* finished tasks with their stacks, hot first */
     uint32_t nfree;
     uint32_t index;
+    uint32_t nsocks;     /* atomic: sockets bound to loop */
     int64_t polled;      /* ticks when the loop was last polled */
     int64_t slept;       /* ns that the last sleep was to take at most */
     weft__worker *owner; /* atomic: NULL while it is being handed over */

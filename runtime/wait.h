@@ -30,6 +30,8 @@ enum {
     XX(SEMA, "semacquire", WEFT__WAIT_CANCELABLE)                                                  \
     XX(SLEEP, "sleep", WEFT__WAIT_CANCELABLE)                                                      \
     XX(IO, "IO wait", WEFT__WAIT_CANCELABLE | WEFT__WAIT_OUTSIDE)                                  \
+    XX(CLOSE, "IO close wait", WEFT__WAIT_OUTSIDE)                                                 \
+    XX(DNS, "DNS lookup", WEFT__WAIT_CANCELABLE | WEFT__WAIT_OUTSIDE)                              \
     XX(WORK, "uv work wait", WEFT__WAIT_OUTSIDE)                                                   \
     XX(PROCESS, "process wait", WEFT__WAIT_OUTSIDE)                                                \
     XX(HOG_LANE, "hog lane", WEFT__WAIT_SCHED)

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* conn.c - the life of a connection: the task that has it.
+ *
+ * | in        | what happens                                | next                              |
+ * |-----------|---------------------------------------------|-----------------------------------|
+ * | WAIT      | nothing is there of a request; no exchange  | HEAD when there is; GONE after    |
+ * |           |                                             | idle_time, at the end, if stopped |
+ * | HEAD      | bytes are read until the head is complete   | HANDLER; REFUSED; GONE at the end |
+ * | HANDLER   | it reads the body and writes the answer     | ANSWER; REFUSED if the body was,  |
+ * |           |                                             | and nothing is written            |
+ * | REFUSED   | the answer is a status, with Connection:    | ANSWER                            |
+ * |           | close                                       |                                   |
+ * | ANSWER    | what is left of it is written               | DRAIN; LINGER or GONE if it says  |
+ * |           |                                             | close; GONE if it cannot be       |
+ * | DRAIN     | body nobody read is passed over             | HEAD if bytes are left, else      |
+ * |           |                                             | WAIT; LINGER if it does not come  |
+ * | LINGER    | our side is shut down, what still comes is  | GONE                              |
+ * |           | dropped, so that no reset overtakes the     |                                   |
+ * |           | answer                                      |                                   |
+ * | GONE      | closed                                      |                                   |
+ *
+ * One request is in work at a time, so answers, errors among them, keep the order of requests.
+ * The connection's state word is BUSY but in WAIT. Stopping turns IDLE into LEFT and ends the wait;
+ * it looks at a state after it has set `stopping`, the task looks at that after it has set IDLE. */
+#include "conn.h"
+
+#include "../runtime/sock.h"
+
+enum { LINGER_TIME = 2000000000 /* ns */, LINGER_BYTES = 256 * 1024 };
+
+enum next { NEXT, LINGER, GONE };
+
+/* Waits until there is something to read, or its end. 0, perhaps in vain; < 0 as weft_conn_read.
+ * It does not try first: that would be in vain nearly always, and a wait misses nothing. */
+static int wait_readable(weft_conn *net)
+{
+    weft__task *t = weft__sock_enter("weft_http_server_serve");
+    weft__sock *s = &net->sock;
+    weft__side *side = &s->side[WEFT__READ];
+    int rc = weft__sock_begin(s, WEFT__READ, t, &side->deadline);
+
+    if (rc == 0) {
+        rc = weft__sock_wait(s, WEFT__READ, t, &side->deadline);
+        side->drained = false;
+        weft__sock_end(s, WEFT__READ);
+    }
+    weft__exit_as(t);
+    return rc == WEFT__SHUT ? WEFT_ECLOSED : rc;
+}
+
+/* WAIT. True: a request is coming. */
+static bool await_request(weft__http_conn *c)
+{
+    uint32_t idle = WEFT__CONN_IDLE;
+    int rc;
+
+    weft_conn_set_read_deadline(c->net, weft_after(c->server->options.idle_time));
+    weft__store_seq(&c->state, WEFT__CONN_IDLE);
+    if (weft__http_stops(c->server))
+        return false;
+    rc = wait_readable(c->net);
+    return weft__cas(&c->state, &idle, WEFT__CONN_BUSY) && rc == 0;
+}
+
+/* HEAD. True: it is complete, or refused. */
+static bool read_head(weft__exchange *x)
+{
+    weft_http_request *r = &x->r;
+    bool timed = false;
+    ssize_t rc;
+    size_t room;
+
+    for (;;) {
+        if (r->filled > r->start) {
+            rc = weft__parse_head(&r->parse, r->in + r->start, r->filled - r->start);
+            if (rc != 0)
+                break;
+            if (!timed)
+                weft_conn_set_read_deadline(x->conn->net,
+                                            weft_after(x->conn->server->options.head_time));
+            timed = true;
+        }
+        room = weft__request_room(x);
+        if (room == 0)
+            return false;
+        rc = weft_conn_read(x->conn->net, r->in + r->filled, room);
+        if (rc == WEFT_ETIMEDOUT && timed) {
+            rc = weft__parse_refuse(&r->parse, 408, "the request does not come");
+            break;
+        }
+        if (rc <= 0)
+            return false;
+        r->filled += (uint32_t)rc;
+    }
+    if (rc < 0)
+        r->refused = (int)-rc;
+    r->rest = r->body = r->start + (uint32_t)(rc > 0 ? rc : 0);
+    return true;
+}
+
+/* HEAD to DRAIN. */
+static enum next serve_one(weft__exchange *x)
+{
+    weft_http_request *r = &x->r;
+    weft_http_response *w = &x->w;
+
+    if (!read_head(x))
+        return GONE;
+    weft__response_begin(x);
+    if (!r->refused)
+        weft__dispatch(x);
+    if (r->refused && w->stage == WEFT__OPEN && w->status == 0)
+        weft__response_refuse(x, r->refused, r->parse.why);
+    if (weft__response_end(x))
+        return weft__request_drain(x) ? NEXT : LINGER;
+    if (w->error)
+        return GONE;
+    /* A peer that said it would send no more, and has not, needs no lingering. */
+    return !r->parse.keep_alive && r->parse.done && r->rest == r->filled ? GONE : LINGER;
+}
+
+static void linger(weft__exchange *x)
+{
+    weft_conn *net = x->conn->net;
+    size_t dropped = 0;
+    ssize_t n;
+
+    weft_conn_shutdown(net, SHUT_WR);
+    weft_conn_set_read_deadline(net, weft_after(LINGER_TIME));
+    while (dropped < LINGER_BYTES && (n = weft_conn_read(net, x->in, sizeof(x->in))) > 0)
+        dropped += (size_t)n;
+}
+
+/* From WAIT to WAIT: all requests that came together. True: there may be more. */
+static bool serve_some(weft__http_conn *c)
+{
+    weft__exchange *x = weft__exchange_get(c);
+    enum next next;
+
+    if (!x)
+        return false;
+    do {
+        weft__request_begin(x);
+        next = serve_one(x);
+        weft__request_end(x);
+    } while (next == NEXT && x->r.filled > x->r.start);
+    if (next == LINGER)
+        linger(x);
+    weft__exchange_put(x);
+    return next == NEXT;
+}
+
+int weft__http_conn_main(void *conn)
+{
+    weft__http_conn *c = conn;
+
+    while (await_request(c) && serve_some(c))
+        ;
+    weft__http_conn_end(c);
+    return 0;
+}

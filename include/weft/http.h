@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* weft/http.h - an HTTP/1.1 server: each connection is a task, handlers run on it.
+ *
+ *     static void hello(weft_http_response *w, weft_http_request *r, void *arg)
+ *     {
+ *         (void)arg;
+ *         weft_http_printf(w, "hello, %s\n", weft_http_param(r, "name"));
+ *     }
+ *
+ *     static int serve(void *addr)                           run by weft_run
+ *     {
+ *         weft_http_mux *mux = weft_http_mux_new();
+ *
+ *         weft_http_mux_add(mux, "GET /hello/{name}", hello, NULL);
+ *         return weft_http_serve(addr, mux);
+ *     }
+ *
+ * A handler may wait for whatever tasks wait for; nobody but its own peer notices. What a peer
+ * sends is bounded in bytes and time, and what is malformed is answered with one status, behind
+ * the answers already owed; http/README.md has the list.
+ *
+ * Calls are for tasks. Request and response belong to the server and end with the handler, and so
+ * do all texts had from them. */
+#ifndef WEFT_HTTP_H
+#define WEFT_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <weft/error.h>
+#include <weft/net.h>
+#include <weft/time.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct weft_http_mux weft_http_mux;
+typedef struct weft_http_server weft_http_server;
+typedef struct weft_http_request weft_http_request;
+typedef struct weft_http_response weft_http_response;
+
+typedef void weft_http_fn(weft_http_response *w, weft_http_request *r, void *arg);
+
+/* Routes --------------------------------------------------------------------------------------- */
+
+/* A pattern is a path, perhaps with a method and one blank before it. GET means HEAD, too; without
+ * a method it means all. Segments are matched one by one, with their escapes resolved:
+ *
+ *     /orders/{id}        {id} is one segment that is not empty
+ *     /static/            ends with a slash: whatever begins so
+ *     /static/{file...}   the same with a name for the rest
+ *     /orders/{$}         exactly "/orders/"
+ *
+ * Of two patterns that match, the narrower one wins. Without a match the answer is 404, or 405 with
+ * the methods there are. A path with empty or dot segments is redirected to its clean form, a path
+ * that lacks only the slash of a pattern to that: 301, or 308 if the method is not GET or HEAD. */
+WEFT_API weft_http_mux *weft_http_mux_new(void);
+/* Panics while a server serves it. NULL does nothing. */
+WEFT_API void weft_http_mux_free(weft_http_mux *m);
+/* Panics if the pattern is malformed, or if there is another such that neither is narrower, or if a
+ * server was made for the mux. The text is copied. */
+WEFT_API void weft_http_mux_add(weft_http_mux *m, const char *pattern, weft_http_fn *fn, void *arg);
+
+typedef struct weft_http_route {
+    int64_t max_body; /* bytes of a request's body; 0: as the server; < 0: any number */
+} weft_http_route;
+WEFT_API void weft_http_mux_add_with(weft_http_mux *m, const char *pattern,
+                                     const weft_http_route *route, weft_http_fn *fn, void *arg);
+
+/* Servers -------------------------------------------------------------------------------------- */
+
+/* All zero is the default. */
+typedef struct weft_http_options {
+    uint32_t max_line;       /* bytes of a request line; 0: 8 KiB; beyond: 414 */
+    uint32_t max_head;       /* bytes of all header fields; 0: 32 KiB; beyond: 431 */
+    uint32_t max_fields;     /* header fields; 0: 100; beyond: 431 */
+    uint32_t max_conns;      /* connections at once; 0: any number; the rest waits to be accepted */
+    int64_t max_body;        /* bytes of a body; 0: 1 MiB; < 0: any number; beyond: 413 */
+    weft_duration idle_time; /* wait for a request; 0: 75 s; then it is closed */
+    weft_duration head_time; /* from a request's first byte to the end of its head; 0: 10 s; 408 */
+    /* Waiting for a body, and for a peer that does not read: 0: 60 s. Each KiB that passes gives a
+     * second back, so it is also how long a peer may stay below 1 KiB/s. */
+    weft_duration read_time;  /* then 408 */
+    weft_duration write_time; /* then the connection is cut, and that is logged */
+    /* A line of text without its end; NULL: to stderr. May be called by many tasks at once. */
+    void (*log)(void *arg, const char *text);
+    void *log_arg;
+} weft_http_options;
+
+/* Listens on addr and serves the mux there until that fails: a negative code of weft_listen or
+ * weft_accept, or WEFT_ECANCELED. */
+WEFT_API int weft_http_serve(const char *addr, weft_http_mux *mux);
+
+/* A server that can be stopped. The mux stays the caller's and must outlive it; options may be
+ * NULL. */
+WEFT_API weft_http_server *weft_http_server_new(weft_http_mux *mux,
+                                                const weft_http_options *options);
+/* Only after stop, and after every serve returned; panics otherwise. NULL does nothing. */
+WEFT_API void weft_http_server_free(weft_http_server *s);
+/* Accepts from ln, which it takes over and closes, until s is stopped: 0; or until that fails: a
+ * negative code of weft_accept; WEFT_ECANCELED. Several tasks may serve one server, each its own
+ * listener. */
+WEFT_API int weft_http_server_serve(weft_http_server *s, weft_listener *ln);
+/* Stops for good: listeners and idle connections are closed at once; requests under way are
+ * finished, each with "Connection: close". At the deadline, or if the caller is canceled, every
+ * wait of handlers that still run returns WEFT_ECANCELED. Returns when the last one is gone: 0;
+ * WEFT_ETIMEDOUT or WEFT_ECANCELED: it had to cancel. */
+WEFT_API int weft_http_server_stop_until(weft_http_server *s, weft_time deadline);
+static inline int weft_http_server_stop(weft_http_server *s)
+{
+    return weft_http_server_stop_until(s, WEFT_FOREVER);
+}
+
+/* Requests ------------------------------------------------------------------------------------- */
+
+WEFT_API const char *weft_http_method(const weft_http_request *r);
+/* With its escapes resolved; NULL: out of memory. */
+WEFT_API const char *weft_http_path(weft_http_request *r);
+/* What stands behind the '?', as it was sent; "" for nothing. */
+WEFT_API const char *weft_http_query(const weft_http_request *r);
+/* The first parameter of that name in the query: 0, and *value is its text, decoded, or NULL if
+ * there is none; WEFT_EINVAL: an escape in it is malformed; WEFT_ENOMEM. */
+WEFT_API int weft_http_query_value(weft_http_request *r, const char *name, const char **value);
+/* What a wildcard of the pattern matched, decoded, so it may contain slashes. NULL: the pattern has
+ * none of that name, or out of memory. */
+WEFT_API const char *weft_http_param(weft_http_request *r, const char *name);
+/* The first header field of that name, in whatever case; NULL: none. */
+WEFT_API const char *weft_http_header(const weft_http_request *r, const char *name);
+/* Field number *i, counted from 0, and goes on to the next; false: there is none. */
+WEFT_API bool weft_http_header_each(const weft_http_request *r, size_t *i, const char **name,
+                                    const char **value);
+WEFT_API const char *weft_http_host(const weft_http_request *r); /* "" in HTTP/1.0 without Host */
+WEFT_API weft_addr weft_http_peer(const weft_http_request *r);
+WEFT_API int64_t weft_http_length(const weft_http_request *r); /* of the body; -1: chunked */
+
+/* Waits for the next bytes of the body: their number (> 0); 0 at its end; WEFT_EINVAL: malformed;
+ * -EMSGSIZE: too long; WEFT_ETIMEDOUT; WEFT_ECANCELED; WEFT_ECLOSED: the peer went before its end;
+ * other codes of weft_conn_read. After an error the connection will be closed, and a handler that
+ * has written nothing by its end leaves the answer (400, 413, 408) to the server. Trailers are
+ * checked and dropped. The first call asks for the body, if the peer expects that. */
+WEFT_API ssize_t weft_http_read(weft_http_request *r, void *buf, size_t n);
+/* Reads all that is left of the body: 0, and it is at *data, *n bytes and a NUL; WEFT_ENOMEM; as
+ * weft_http_read. */
+WEFT_API int weft_http_read_all(weft_http_request *r, const char **data, size_t *n);
+/* Waits for nothing but the peer: 0 at the deadline; WEFT_ECLOSED: the peer has closed the
+ * connection or its side of it; WEFT_ECANCELED; other codes of weft_conn_read. */
+WEFT_API int weft_http_wait_until(weft_http_request *r, weft_time deadline);
+
+/* Responses ------------------------------------------------------------------------------------ */
+
+/* Status and header may be set until the first byte of the body is written; later it is
+ * WEFT_EINVAL. The server adds Date; Connection; and Content-Length if the handler's end comes
+ * before the buffer (some 4 KB) is full. Else, and if the handler set no Content-Length, the body
+ * goes out in chunks (to HTTP/1.0: until the connection's end).
+ *
+ * HEAD runs the handler; what it writes is counted and dropped. One whose body is dear asks
+ * weft_http_wants_body and sets the header alone. */
+
+/* 200 to 599; else WEFT_EINVAL. 204 and 304 have no body. */
+WEFT_API int weft_http_status_set(weft_http_response *w, int status);
+/* In place of the fields of that name, or beside them. WEFT_EINVAL if name is no token, if value
+ * has control characters (so no text can begin another field), for Transfer-Encoding and Trailer,
+ * for a Content-Length that is no number, for a Connection that is not "close"; WEFT_ENOMEM. */
+WEFT_API int weft_http_header_set(weft_http_response *w, const char *name, const char *value);
+WEFT_API int weft_http_header_add(weft_http_response *w, const char *name, const char *value);
+WEFT_API bool weft_http_wants_body(const weft_http_response *w); /* false for HEAD, 204, 304 */
+
+/* Writes part of the body; buffered, but for what does not fit, which goes out from where it is. 0;
+ * WEFT_EINVAL: more than the Content-Length that was set; WEFT_ETIMEDOUT: a peer that does not
+ * read; WEFT_ECANCELED; other codes of weft_conn_write. After an error all further calls return it
+ * and the connection will be closed. */
+WEFT_API int weft_http_write(weft_http_response *w, const void *data, size_t n);
+WEFT_API int weft_http_printf(weft_http_response *w, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+WEFT_API int weft_http_flush(weft_http_response *w); /* sends what is buffered, the head first */
+
+/* Answers with a line of plain text, or with a redirect to location. Codes as of header_set and
+ * write. */
+WEFT_API int weft_http_error(weft_http_response *w, int status, const char *text);
+WEFT_API int weft_http_redirect(weft_http_response *w, int status, const char *location);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

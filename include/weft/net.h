@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* weft/net.h - TCP, unix and UDP sockets that look blocking.
+ *
+ *     weft_listener *ln;
+ *     weft_conn *c;
+ *
+ *     if (weft_listen("127.0.0.1:7000", &ln) == 0) {
+ *         while (weft_accept(ln, &c) == 0)
+ *             weft_go(serve, c);           serve reads, writes, and closes c
+ *         weft_listener_close(ln);
+ *     }
+ *
+ * An address is "host:port", "[v6 address]:port", ":port" or, save for UDP, "unix:/path"
+ * ("unix:@name": Linux's names without a file). The host is a name or an address, the port a
+ * number or a service's name. A name is looked up on libuv's thread pool. To listen on ":port" is
+ * to listen on every address of both families; to dial it is to dial this machine.
+ *
+ * Calls are for tasks, and panic on other threads. Any number of tasks may use one socket at once:
+ * those that want to read take turns in the order in which they came, so do those that want to
+ * write. Waits are cancelable. One task owns the socket and closes it once; closing wakes the
+ * others with WEFT_ECLOSED, and none may begin another call. What is open when weft_run returns is
+ * closed and freed by it.
+ *
+ * Beside the codes listed below every call passes on what the system says, as -ECONNRESET. No
+ * call raises SIGPIPE. */
+#ifndef WEFT_NET_H
+#define WEFT_NET_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <weft/error.h>
+#include <weft/time.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct iovec;
+typedef struct weft_listener weft_listener;
+typedef struct weft_conn weft_conn;
+typedef struct weft_udp weft_udp;
+
+/* Addresses ------------------------------------------------------------------------------------ */
+
+/* The address of one end: a value, to be copied at will; all zero is none. */
+typedef struct weft_addr {
+    uint32_t _len;
+    unsigned char _bytes[112]; /* a struct sockaddr */
+} weft_addr;
+
+enum { WEFT_ADDR_TEXT = 136 }; /* bytes that any address fits in as text, its end included */
+
+/* From text as above with numbers for host and port: nothing is looked up. 0 or WEFT_EINVAL. */
+WEFT_API int weft_addr_init(weft_addr *a, const char *text);
+/* Writes the address as it would be dialed; "" for none. The length of the text, which is cut at
+ * size - 1. */
+WEFT_API int weft_addr_name(const weft_addr *a, char *text, size_t size);
+
+/* Listening ------------------------------------------------------------------------------------ */
+
+/* Port 0 is any free one. A unix socket's file whose owner has died (a connect is refused) is
+ * replaced; that two programs do so at the same instant is for the caller to prevent. 0, and *out
+ * is the caller's; WEFT_EINVAL for a malformed address; a UV_EAI_* for a name; WEFT_ECANCELED while
+ * a name is looked up. */
+WEFT_API int weft_listen(const char *addr, weft_listener **out);
+/* Waits for a connection. While the process or the system is out of descriptors it waits for some,
+ * looking ever more rarely, at least once a second. 0, and *out is the caller's; WEFT_ETIMEDOUT;
+ * WEFT_ECANCELED; WEFT_ECLOSED. */
+WEFT_API int weft_accept_until(weft_listener *ln, weft_time deadline, weft_conn **out);
+static inline int weft_accept(weft_listener *ln, weft_conn **out)
+{
+    return weft_accept_until(ln, WEFT_FOREVER, out);
+}
+/* Pending and later accepts return WEFT_ECLOSED, and whoever dials is refused. By any task, any
+ * number of times; so a server is stopped whose own task then closes ln. */
+WEFT_API void weft_listener_shutdown(weft_listener *ln);
+/* When it returns the address is free, and a unix socket's file is gone. Panics if ln is closed
+ * already; NULL does nothing. Not cancelable. */
+WEFT_API void weft_listener_close(weft_listener *ln);
+WEFT_API weft_addr weft_listener_addr(weft_listener *ln);
+
+/* Connections ---------------------------------------------------------------------------------- */
+
+/* Connects. A name's addresses are tried in turn, sharing out the time that is left; if there are
+ * some of both families, those of the second are tried beside those of the first after 300 ms. 0,
+ * and *out is the caller's; WEFT_ETIMEDOUT; WEFT_ECANCELED; WEFT_EINVAL for a malformed address; a
+ * UV_EAI_* for a name; else what the first address said. */
+WEFT_API int weft_dial_until(const char *addr, weft_time deadline, weft_conn **out);
+static inline int weft_dial(const char *addr, weft_conn **out)
+{
+    return weft_dial_until(addr, WEFT_FOREVER, out);
+}
+
+/* Waits for data. The number of bytes (> 0); 0 at the end of the stream, after the own side was
+ * shut down, or if n is 0; WEFT_ETIMEDOUT; WEFT_ECANCELED; WEFT_ECLOSED. */
+WEFT_API ssize_t weft_conn_read(weft_conn *c, void *buf, size_t n);
+/* Writes all of it, with nothing of other tasks' writes in between. 0, or any code of read's, and
+ * an unknown part of it was written; WEFT_ECLOSED also after the own side was shut down. */
+WEFT_API int weft_conn_write(weft_conn *c, const void *buf, size_t n);
+WEFT_API int weft_conn_writev(weft_conn *c, const struct iovec *iov, int n);
+
+/* At that instant what waits returns WEFT_ETIMEDOUT, and from then on all does so at once. May be
+ * moved at any time, also under tasks that wait. WEFT_NOW is special: what need not wait is done.
+ */
+WEFT_API void weft_conn_set_deadline(weft_conn *c, weft_time when);
+WEFT_API void weft_conn_set_read_deadline(weft_conn *c, weft_time when);
+WEFT_API void weft_conn_set_write_deadline(weft_conn *c, weft_time when);
+
+/* Ends one direction or both: how is SHUT_RD, SHUT_WR or SHUT_RDWR of <sys/socket.h>. By any task,
+ * any number of times; tasks that wait in that direction return. 0 or WEFT_EINVAL. */
+WEFT_API int weft_conn_shutdown(weft_conn *c, int how);
+/* Closes and frees c. Panics if it is closed already and not yet freed; NULL does nothing. Does not
+ * wait. */
+WEFT_API void weft_conn_close(weft_conn *c);
+WEFT_API weft_addr weft_conn_local(weft_conn *c);
+WEFT_API weft_addr weft_conn_peer(weft_conn *c);
+
+/* UDP ------------------------------------------------------------------------------------------ */
+
+/* A socket that takes datagrams from anyone; codes as of weft_listen. */
+WEFT_API int weft_udp_listen(const char *addr, weft_udp **out);
+/* A socket for datagrams to and from one address, of a name the first that can be had; codes as of
+ * weft_dial_until. That nobody listens there is told to a later call, as -ECONNREFUSED. */
+WEFT_API int weft_udp_dial_until(const char *addr, weft_time deadline, weft_udp **out);
+static inline int weft_udp_dial(const char *addr, weft_udp **out)
+{
+    return weft_udp_dial_until(addr, WEFT_FOREVER, out);
+}
+/* Waits for a datagram. Its length, which may be 0, and is more than n if the rest was cut off;
+ * WEFT_ETIMEDOUT; WEFT_ECANCELED; WEFT_ECLOSED. from may be NULL. */
+WEFT_API ssize_t weft_udp_recv(weft_udp *u, void *buf, size_t n, weft_addr *from);
+/* Sends one; to is NULL for a socket that was dialed. 0 or the codes of recv; -EMSGSIZE. */
+WEFT_API int weft_udp_send(weft_udp *u, const void *buf, size_t n, const weft_addr *to);
+WEFT_API void weft_udp_set_deadline(weft_udp *u, weft_time when); /* as a connection's */
+WEFT_API weft_addr weft_udp_local(weft_udp *u);
+WEFT_API void weft_udp_close(weft_udp *u); /* as a listener's */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+/* net.c - stream sockets: listeners and connections.
+ *
+ * What may wait tries first and waits on EAGAIN, with one exception: after a read that got less
+ * than it asked for, the next one waits at once. So a request costs one read and one write. */
+#include "sock.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { KEEPALIVE_SECONDS = 15 };
+enum { BACKOFF_MIN = 5 * 1000000, BACKOFF_MAX = 1000 * 1000000 }; /* ns */
+
+struct weft_listener {
+    weft__sock sock;
+    /* Constant: the file of a unix socket, or NULL, and which file it is. */
+    char *path;
+    dev_t dev;
+    ino_t ino;
+};
+
+/* Listening ------------------------------------------------------------------------------------ */
+
+static void set_option(int fd, int level, int option, int value)
+{
+    setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+void weft__tcp_options(int fd)
+{
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_SECONDS);
+}
+
+/* Nobody accepts on the socket whose file this is. */
+static bool is_stale(const weft_addr *a)
+{
+    int fd = weft__sys_socket(AF_UNIX, SOCK_STREAM), rc;
+
+    if (fd < 0)
+        return false;
+    rc = weft__sys_connect(fd, weft__addr_raw(a), a->_len);
+    close(fd);
+    return rc == -ECONNREFUSED;
+}
+
+static const char *file_of(const weft_addr *a)
+{
+    const char *path = (const char *)a->_bytes + offsetof(struct sockaddr_un, sun_path);
+
+    return weft__addr_family(a) == AF_UNIX && path[0] ? path : NULL;
+}
+
+static int bind_stream(int fd, const weft_addr *a)
+{
+    int rc = weft__sys_bind(fd, weft__addr_raw(a), a->_len);
+    struct stat st;
+
+    if (rc != -EADDRINUSE || !file_of(a) || stat(file_of(a), &st) != 0 || !S_ISSOCK(st.st_mode) ||
+        !is_stale(a))
+        return rc;
+    unlink(file_of(a));
+    return weft__sys_bind(fd, weft__addr_raw(a), a->_len);
+}
+
+static bool is_any(const weft_addr *a)
+{
+    const struct sockaddr_in6 *in = (const void *)weft__addr_raw(a);
+
+    return IN6_IS_ADDR_UNSPECIFIED(&in->sin6_addr);
+}
+
+static int bind_one(const weft_addr *a, int type)
+{
+    int family = weft__addr_family(a), fd = weft__sys_socket(family, type), rc;
+
+    if (fd < 0)
+        return fd;
+    if (family == AF_INET6)
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !is_any(a));
+    if (type == SOCK_STREAM && family != AF_UNIX) {
+        set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        weft__tcp_options(fd); /* accepted sockets inherit them */
+    }
+    rc = bind_stream(fd, a);
+    if (rc == 0 && type == SOCK_STREAM)
+        rc = weft__sys_listen(fd);
+    if (rc < 0)
+        close(fd);
+    return rc < 0 ? rc : fd;
+}
+
+int weft__bound(const weft__addrs *addrs, int type)
+{
+    int rc = WEFT_EINVAL, first = 0;
+
+    for (int i = 0; i < addrs->n; i++) {
+        rc = bind_one(&addrs->at[i], type);
+        if (rc >= 0)
+            return rc;
+        if (i == 0)
+            first = rc;
+    }
+    return first < 0 ? first : rc;
+}
+
+/* Nobody may have put another there meanwhile. */
+static void unlink_path(weft__sock *s)
+{
+    weft_listener *ln = (weft_listener *)s;
+    struct stat st;
+
+    if (stat(ln->path, &st) == 0 && st.st_dev == ln->dev && st.st_ino == ln->ino)
+        unlink(ln->path);
+    free(ln->path);
+}
+
+int weft_listen(const char *addr, weft_listener **out)
+{
+    weft__addrs addrs;
+    weft_listener *ln;
+    struct stat st;
+    weft__task *t;
+    int rc = weft__resolve(addr, WEFT__TO_LISTEN, SOCK_STREAM, WEFT_FOREVER, &addrs);
+
+    if (rc < 0)
+        return rc;
+    t = weft__sock_enter("weft_listen");
+    rc = weft__bound(&addrs, SOCK_STREAM);
+    if (rc >= 0) {
+        ln = weft__sock_new(sizeof(*ln), rc);
+        if (file_of(&addrs.at[0]) && stat(file_of(&addrs.at[0]), &st) == 0) {
+            ln->path = strdup(file_of(&addrs.at[0]));
+            ln->dev = st.st_dev;
+            ln->ino = st.st_ino;
+            ln->sock.gone = unlink_path;
+        }
+        *out = ln;
+        rc = 0;
+    }
+    weft__exit_as(t);
+    return rc;
+}
+
+void weft_listener_shutdown(weft_listener *ln)
+{
+    weft__task *t = weft__sock_enter("weft_listener_shutdown");
+
+    weft__sock_shut(&ln->sock, WEFT__READ);
+    shutdown(ln->sock.fd, SHUT_RDWR);
+    weft__exit_as(t);
+}
+
+void weft_listener_close(weft_listener *ln)
+{
+    weft__task *t;
+
+    if (!ln)
+        return;
+    t = weft__sock_enter("weft_listener_close");
+    weft__sock_close(&ln->sock, t, "listener", true);
+    weft__exit_as(t);
+}
+
+weft_addr weft_listener_addr(weft_listener *ln)
+{
+    return weft__addr_local(ln->sock.fd);
+}
+
+/* Accepting ------------------------------------------------------------------------------------ */
+
+/* The connection was reset before we came, or told of a network's trouble: take the next. */
+static bool is_lost(int rc)
+{
+    switch (-rc) {
+    case ECONNABORTED:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_exhausted(int rc)
+{
+    return rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS || rc == -ENOMEM;
+}
+
+weft_conn *weft__conn_new(int fd, const struct sockaddr *peer)
+{
+    weft_conn *c = weft__sock_new(sizeof(*c), fd);
+
+    memcpy(&c->peer, peer, peer->sa_family == AF_UNIX ? sizeof(peer->sa_family) : sizeof(c->peer));
+    return c;
+}
+
+/* With the turn. */
+static int accept_one(weft__sock *s, weft__task *t, weft_time deadline, weft_conn **out)
+{
+    weft_duration backoff = BACKOFF_MIN;
+    struct sockaddr_storage peer;
+    int fd, rc = 0;
+
+    while (rc == 0) {
+        socklen_t len = sizeof(peer);
+
+        fd = weft__sys_accept(s->fd, (struct sockaddr *)&peer, &len);
+        if (fd >= 0) {
+            *out = weft__conn_new(fd, (struct sockaddr *)&peer);
+            return 0;
+        }
+        if (is_exhausted(fd)) {
+            weft_time until = weft__nanos() + backoff;
+
+            if (deadline <= weft__nanos())
+                return WEFT_ETIMEDOUT;
+            rc = weft__sock_pause(s, WEFT__READ, t, until < deadline ? until : deadline);
+            backoff = backoff * 2 < BACKOFF_MAX ? backoff * 2 : BACKOFF_MAX;
+        } else if (fd == -EAGAIN || fd == -EINVAL /* shut down since we looked */) {
+            rc = weft__sock_wait(s, WEFT__READ, t, &deadline);
+        } else if (!is_lost(fd)) {
+            rc = fd;
+        }
+    }
+    return rc;
+}
+
+int weft_accept_until(weft_listener *ln, weft_time deadline, weft_conn **out)
+{
+    weft__task *t = weft__sock_enter("weft_accept");
+    weft__sock *s = &ln->sock;
+    int rc = weft__sock_begin(s, WEFT__READ, t, &deadline);
+
+    if (rc == 0) {
+        rc = accept_one(s, t, deadline, out);
+        weft__sock_end(s, WEFT__READ);
+    }
+    weft__exit_as(t);
+    return rc == WEFT__SHUT ? WEFT_ECLOSED : rc;
+}
+
+/* Reading and writing -------------------------------------------------------------------------- */
+
+static ssize_t read_some(weft__sock *s, weft__task *t, void *buf, size_t n)
+{
+    weft__side *side = &s->side[WEFT__READ];
+    ssize_t got;
+    int rc;
+
+    for (;;) {
+        if (!side->drained || weft__load(&side->deadline) == WEFT_NOW) {
+            got = weft__sys_recv(s->fd, buf, n);
+            if (got != -EAGAIN) {
+                side->drained = got > 0 && (size_t)got < n;
+                return got;
+            }
+        }
+        rc = weft__sock_wait(s, WEFT__READ, t, &side->deadline);
+        if (rc != 0)
+            return rc == WEFT__SHUT ? 0 : rc;
+        side->drained = false;
+    }
+}
+
+ssize_t weft_conn_read(weft_conn *c, void *buf, size_t n)
+{
+    weft__task *t = weft__sock_enter("weft_conn_read");
+    weft__sock *s = &c->sock;
+    int rc = weft__sock_begin(s, WEFT__READ, t, &s->side[WEFT__READ].deadline);
+    ssize_t got = rc == WEFT__SHUT ? 0 : rc;
+
+    if (rc == 0) {
+        if (n > 0)
+            got = read_some(s, t, buf, n);
+        weft__sock_end(s, WEFT__READ);
+    }
+    weft__exit_as(t);
+    return got;
+}
+
+static int write_wait(weft__sock *s, weft__task *t)
+{
+    return weft__sock_wait(s, WEFT__WRITE, t, &s->side[WEFT__WRITE].deadline);
+}
+
+/* With the turn. After a short write there is no room, so the next try comes after a wait. */
+static int write_all(weft__sock *s, weft__task *t, const char *buf, size_t n, int flags)
+{
+    ssize_t put;
+    int rc = 0;
+
+    while (rc == 0 && n > 0) {
+        put = weft__sys_send(s->fd, buf, n, flags);
+        if (put < 0 && put != -EAGAIN)
+            return (int)put;
+        if (put > 0) {
+            buf += put;
+            n -= (size_t)put;
+        }
+        if (n > 0)
+            rc = write_wait(s, t);
+    }
+    return rc;
+}
+
+/* Goes through iov without changing it: what is left of a vector that was cut is written alone. */
+static int writev_all(weft__sock *s, weft__task *t, const struct iovec *iov, int n)
+{
+    enum { BATCH = 1024 };
+    struct msghdr msg = {0};
+    ssize_t put;
+    int rc = 0;
+
+    while (rc == 0 && n > 0) {
+        msg.msg_iov = (struct iovec *)(uintptr_t)iov;
+        msg.msg_iovlen = n < BATCH ? (size_t)n : BATCH;
+        put = weft__sys_sendmsg(s->fd, &msg);
+        if (put == -EAGAIN) {
+            rc = write_wait(s, t);
+            continue;
+        }
+        if (put < 0)
+            return (int)put;
+        for (; n > 0 && (size_t)put >= iov->iov_len; n--, iov++)
+            put -= (ssize_t)iov->iov_len;
+        if (put > 0) {
+            rc = write_all(s, t, (const char *)iov->iov_base + put, iov->iov_len - (size_t)put,
+                           n > 1 ? MSG_MORE : 0);
+            n--;
+            iov++;
+        }
+    }
+    return rc;
+}
+
+static int write_as(weft_conn *c, const char *call, const struct iovec *iov, int n)
+{
+    weft__task *t = weft__sock_enter(call);
+    weft__sock *s = &c->sock;
+    int rc = weft__sock_begin(s, WEFT__WRITE, t, &s->side[WEFT__WRITE].deadline);
+
+    if (rc == 0) {
+        rc = n == 1 ? write_all(s, t, iov->iov_base, iov->iov_len, 0) : writev_all(s, t, iov, n);
+        weft__sock_end(s, WEFT__WRITE);
+    }
+    weft__exit_as(t);
+    return rc == WEFT__SHUT ? WEFT_ECLOSED : rc;
+}
+
+int weft_conn_write(weft_conn *c, const void *buf, size_t n)
+{
+    struct iovec all = {(void *)(uintptr_t)buf, n};
+
+    return write_as(c, "weft_conn_write", &all, 1);
+}
+
+int weft_conn_writev(weft_conn *c, const struct iovec *iov, int n)
+{
+    return write_as(c, "weft_conn_writev", iov, n);
+}
+
+/* What any task may do meanwhile --------------------------------------------------------------- */
+
+static void set_deadlines(weft_conn *c, weft_time when, bool read, bool write)
+{
+    weft__task *t = weft__sock_enter("weft_conn_set_deadline");
+
+    if (read)
+        weft__sock_set_deadline(&c->sock, WEFT__READ, when);
+    if (write)
+        weft__sock_set_deadline(&c->sock, WEFT__WRITE, when);
+    weft__exit_as(t);
+}
+
+void weft_conn_set_deadline(weft_conn *c, weft_time when)
+{
+    set_deadlines(c, when, true, true);
+}
+
+void weft_conn_set_read_deadline(weft_conn *c, weft_time when)
+{
+    set_deadlines(c, when, true, false);
+}
+
+void weft_conn_set_write_deadline(weft_conn *c, weft_time when)
+{
+    set_deadlines(c, when, false, true);
+}
+
+int weft_conn_shutdown(weft_conn *c, int how)
+{
+    weft__task *t;
+
+    if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+        return WEFT_EINVAL;
+    t = weft__sock_enter("weft_conn_shutdown");
+    shutdown(c->sock.fd, how); /* fails if the peer is gone: no less shut for that */
+    if (how != SHUT_WR)
+        weft__sock_shut(&c->sock, WEFT__READ);
+    if (how != SHUT_RD)
+        weft__sock_shut(&c->sock, WEFT__WRITE);
+    weft__exit_as(t);
+    return 0;
+}
+
+void weft_conn_close(weft_conn *c)
+{
+    weft__task *t;
+
+    if (!c)
+        return;
+    t = weft__sock_enter("weft_conn_close");
+    weft__sock_close(&c->sock, t, "connection", false);
+    weft__exit_as(t);
+}
+
+weft_addr weft_conn_local(weft_conn *c)
+{
+    return weft__addr_local(c->sock.fd);
+}
+
+/* A reset socket would not tell its peer, hence the copy; a unix one is asked. */
+weft_addr weft_conn_peer(weft_conn *c)
+{
+    struct sockaddr_storage raw;
+    socklen_t len = sizeof(raw);
+
+    if (c->peer.sin6_family == AF_INET)
+        return weft__addr_from(&c->peer, sizeof(struct sockaddr_in));
+    if (c->peer.sin6_family == AF_INET6)
+        return weft__addr_from(&c->peer, sizeof(c->peer));
+    if (getpeername(c->sock.fd, (struct sockaddr *)&raw, &len) != 0)
+        return (weft_addr){0};
+    return weft__addr_from(&raw, len);
+}

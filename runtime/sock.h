@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* sock.h - a non-blocking socket of ours, its two directions, and waiting for them.
+ *
+ * A call on a socket is: enter, begin a turn, system calls with waits in between, end the turn.
+ *
+ *     t = weft__sock_enter("weft_conn_read");
+ *     rc = weft__sock_begin(s, WEFT__READ, t, deadline);
+ *     if (rc == 0) {
+ *         while (rc == 0 && (n = weft__sys_recv(...)) == -EAGAIN)
+ *             rc = weft__sock_wait(s, WEFT__READ, t, deadline);
+ *         weft__sock_end(s, WEFT__READ);
+ *     }
+ *     weft__exit_as(t);
+ */
+#ifndef WEFT_SOCK_H
+#define WEFT_SOCK_H
+
+#include "park.h"
+
+#include <weft/net.h>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+enum weft__direction { WEFT__READ, WEFT__WRITE };
+enum { WEFT__SHUT = 1 }; /* result of begin and wait: this direction was shut down by our side */
+
+/* One direction. One task at a time has the turn; only that one waits for the descriptor. */
+typedef struct weft__side {
+    weft__waiter *io;   /* who has the turn and waits, or NULL; index != 0: for the descriptor */
+    weft__waitq turns;  /* who waits for the turn */
+    weft_time deadline; /* of connections and UDP */
+    bool busy;          /* somebody has the turn */
+    bool shut;
+    bool drained; /* whoever has the turn: the last read got less than it asked for */
+    uint8_t vain; /* events in a row that found nobody waiting */
+} weft__side;
+
+typedef struct weft__sock weft__sock;
+
+struct weft__sock {
+    uint32_t lock;  /* rank OBJECT; guards what follows unless it says otherwise */
+    int fd;         /* constant */
+    uint32_t users; /* calls under way; the last one out of a closed socket ends it */
+    uint8_t armed;  /* events that poll watches; written by home's owner */
+    bool closed;
+    bool posted;        /* mail is on its way to home */
+    weft__proc *home;   /* whose loop watches; set once, by the first wait */
+    weft__pollfd *poll; /* written by home's owner */
+    weft__mail mail;
+    weft__waiter *closer; /* waits for the end, or NULL */
+    weft__side side[2];
+    void (*gone)(weft__sock *s); /* constant: before the descriptor is closed; or NULL */
+    weft__sock *next, *prev;     /* all sockets; guarded by the registry's lock */
+};
+
+struct weft_conn {
+    weft__sock sock;
+    struct sockaddr_in6 peer; /* or a sockaddr_in, or the family alone; constant */
+};
+
+/* sock.c */
+weft__task *weft__sock_enter(const char *call); /* panics on a thread that is no task */
+/* Makes the first member of an object of this size; fd is its own from here on. */
+void *weft__sock_new(size_t size, int fd);
+/* Takes the turn. 0; WEFT__SHUT; WEFT_ETIMEDOUT; WEFT_ECANCELED; WEFT_ECLOSED. *deadline is read
+ * under the lock. That of the side itself, once past, fails at once, unless it is WEFT_NOW. */
+int weft__sock_begin(weft__sock *s, enum weft__direction d, weft__task *t,
+                     const weft_time *deadline);
+/* Waits for the descriptor, or in vain, so try again: 0; else as begin; or a UV_E*. */
+int weft__sock_wait(weft__sock *s, enum weft__direction d, weft__task *t,
+                    const weft_time *deadline);
+/* Sleeps, with the turn; 0 or as begin. */
+int weft__sock_pause(weft__sock *s, enum weft__direction d, weft__task *t, weft_time until);
+void weft__sock_end(weft__sock *s, enum weft__direction d); /* only after a begin that gave 0 */
+void weft__sock_set_deadline(weft__sock *s, enum weft__direction d, weft_time when);
+void weft__sock_shut(weft__sock *s, enum weft__direction d);
+/* Wakes all and frees s once they have left. waits: returns when the descriptor is closed. */
+void weft__sock_close(weft__sock *s, weft__task *t, const char *what, bool waits);
+void weft__socks_discard(void); /* at the end of a run, when no worker is left */
+
+/* System calls: a count >= 0 or the negative errno; interruptions are not seen. sys.c */
+ssize_t weft__sys_recv(int fd, void *buf, size_t n);
+ssize_t weft__sys_recvfrom(int fd, void *buf, size_t n, struct sockaddr *from, socklen_t *len);
+ssize_t weft__sys_send(int fd, const void *buf, size_t n, int flags);
+ssize_t weft__sys_sendto(int fd, const void *buf, size_t n, const struct sockaddr *to,
+                         socklen_t len);
+ssize_t weft__sys_sendmsg(int fd, const struct msghdr *msg);
+int weft__sys_accept(int fd, struct sockaddr *from, socklen_t *len);
+int weft__sys_connect(int fd, const struct sockaddr *to, socklen_t len);
+int weft__sys_socket(int family, int type);
+int weft__sys_bind(int fd, const struct sockaddr *at, socklen_t len);
+int weft__sys_listen(int fd);
+
+/* addr.c: addresses -----------------------------------------------------------------------------
+ */
+
+enum { WEFT__ADDRS_MAX = 16 };
+
+typedef struct weft__addrs {
+    int n;
+    weft_addr at[WEFT__ADDRS_MAX];
+} weft__addrs;
+
+enum weft__purpose { WEFT__TO_LISTEN, WEFT__TO_DIAL };
+
+static inline struct sockaddr *weft__addr_raw(const weft_addr *a)
+{
+    return (struct sockaddr *)(uintptr_t)a->_bytes;
+}
+
+int weft__addr_family(const weft_addr *a);
+/* IPv4 in IPv6 becomes IPv4. */
+weft_addr weft__addr_from(const void *raw, socklen_t len);
+weft_addr weft__addr_local(int fd);
+/* All addresses that text stands for; type: SOCK_STREAM or SOCK_DGRAM. 0; WEFT_EINVAL; a UV_EAI_*;
+ * WEFT_ETIMEDOUT; WEFT_ECANCELED. May park; the caller is a task, not in the runtime. */
+int weft__resolve(const char *text, enum weft__purpose purpose, int type, weft_time deadline,
+                  weft__addrs *out);
+
+/* uv_dns.c: host and service may each be NULL. As weft__resolve. */
+int weft__dns(const char *host, const char *service, enum weft__purpose purpose, int type,
+              weft_time deadline, weft__addrs *out);
+
+/* net.c */
+weft_conn *weft__conn_new(int fd, const struct sockaddr *peer);
+void weft__tcp_options(int fd); /* what every connection has */
+/* Binds a new socket to the first address that can be had; the descriptor. */
+int weft__bound(const weft__addrs *addrs, int type);
+
+#endif
