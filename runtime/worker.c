@@ -100,6 +100,7 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
 {
     weft__task *cur = w->task, *next = NULL;
     weft__proc *p = w->p;
+    weft__ctx *to;
     int saved = *w->errno_at;
 
     if (weft__unlikely(cur->flags & WEFT__LANE))
@@ -128,13 +129,15 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
         return;
     }
     if (weft__likely(next && direct(w, cur, next))) {
-        weft__ctx_switch(&cur->ctx, &next->ctx, how == WEFT__LEAVE_EXIT);
+        to = &next->ctx;
     } else {
+        to = &w->ctx;
         w->picked = next;
         if (!w->begun)
             weft__store(&w->task, NULL);
-        weft__ctx_switch(&cur->ctx, &w->ctx, how == WEFT__LEAVE_EXIT);
     }
+    /* The only place where a task leaves, so that stacks of one wait are equal. */
+    weft__ctx_switch(&cur->ctx, to, how == WEFT__LEAVE_EXIT);
     w = cur->worker; /* perhaps another thread's */
     arrive(w);
     *w->errno_at = saved;
