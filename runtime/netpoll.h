@@ -22,10 +22,11 @@ bool weft__loop_busy(const weft__loop *l); /* has anything but its own handles *
 
 /* A descriptor that a loop watches. All calls, and fn, are the loop's owner's. */
 typedef struct weft__pollfd weft__pollfd;
-enum { WEFT__READABLE = 1, WEFT__WRITABLE = 2 };
+enum { WEFT__READABLE = 1, WEFT__WRITABLE = 2, WEFT__AT_LEISURE = 4 };
 
-/* events: those that are, of those watched; < 0: an error, which the next system call on the
- * descriptor tells, and nothing is watched from here on. */
+/* events: those that are, of those watched, and AT_LEISURE if the processor had nothing else to do;
+ * < 0: an error, which the next system call on the descriptor tells, and nothing is watched from
+ * here on. */
 typedef void weft__pollfd_fn(void *arg, int events);
 
 /* Watches nothing yet. 0 or a UV_E*. */

@@ -37,6 +37,7 @@ struct weft__proc {
     uint32_t index;
     uint32_t nsocks;     /* atomic: sockets bound to loop */
     int64_t polled;      /* ticks when the loop was last polled */
+    int64_t poll_took;   /* ticks; while there is work polls get a share of the time at most */
     int64_t slept;       /* ns that the last sleep was to take at most */
     weft__worker *owner; /* atomic: NULL while it is being handed over */
     uint32_t tick;       /* atomic: goes up with every pick; written by the owner */

@@ -11,9 +11,10 @@
  *
  * Watching. The loop of home, the processor where a task first waited, watches the descriptor, and
  * goes on watching when the wait is over: in steady traffic a request costs no epoll_ctl. Readiness
- * is a level, so an event that nobody waited for would come again at once; it ends the watching,
- * for writing at once, since a socket is nearly always writable, for reading after some such
- * events in a row: the task may have been woken and just not have come to read yet. For the same
+ * is a level, so an event that nobody waited for would come again at once. It ends the watching:
+ * for writing at once, since a socket is nearly always writable; for reading after some such
+ * events in a row, as the task may have been woken and just not have come to read yet. Some are
+ * many while the processor has other work, and few when it would sleep but for them. For the same
  * reason a wait that begins without a try misses nothing. Only home's owner touches the loop; a
  * task elsewhere posts mail, and wakes up there.
  *
@@ -25,7 +26,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { VAIN_MAX = 4, RETRY = 2 };
+enum { RETRY = 2 };
+enum { VAIN_MAX = 64, VAIN_AT_LEISURE = 16 };
 
 static struct {
     uint32_t lock;
@@ -169,6 +171,18 @@ static int watch(weft__sock *s, int events)
     return rc;
 }
 
+/* An event that nobody waits for. True if it is to come no more. */
+static bool in_vain(weft__sock *s, int d, int events)
+{
+    weft__side *side = &s->side[d];
+
+    side->vain = (uint8_t)(side->vain + (events & WEFT__AT_LEISURE ? VAIN_AT_LEISURE : 1));
+    if (d == WEFT__READ && side->vain <= VAIN_MAX)
+        return false;
+    side->vain = 0;
+    return true;
+}
+
 static void on_event(void *arg, int events)
 {
     weft__sock *s = arg;
@@ -189,8 +203,7 @@ static void on_event(void *arg, int events)
         if (wants(side)) {
             side->vain = 0;
             woken[d] = claim_io(side, 0);
-        } else if (d == WEFT__WRITE || ++side->vain > VAIN_MAX) {
-            side->vain = 0;
+        } else if (in_vain(s, d, events)) {
             keep &= ~(1 << d);
         }
     }

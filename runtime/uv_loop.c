@@ -78,6 +78,7 @@ void weft__loop_poll(weft__loop *l, int64_t timeout_ns)
 {
     if (timeout_ns > 0)
         set_timer(l, timeout_ns);
+    l->at_leisure = timeout_ns != 0;
     uv_run(&l->uv, timeout_ns == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
 }
 

@@ -13,8 +13,9 @@ struct weft__loop {
     uv_async_t async;
     uv_poll_t timer_poll; /* on timer_fd: uv_timer_t knows milliseconds only */
     int timer_fd;
-    int64_t armed;  /* what timer_fd is set to; 0: nothing */
-    uint32_t users; /* handles and requests of tasks */
+    int64_t armed;   /* what timer_fd is set to; 0: nothing */
+    uint32_t users;  /* handles and requests of tasks */
+    bool at_leisure; /* the poll under way may wait */
 };
 
 #endif

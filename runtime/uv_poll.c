@@ -26,7 +26,7 @@ static void on_event(uv_poll_t *uv, int status, int events)
 
     if (status < 0)
         set_events(h, 0); /* libuv has stopped it */
-    h->fn(h->arg, status < 0 ? status : events);
+    h->fn(h->arg, status < 0 ? status : events | (h->loop->at_leisure ? WEFT__AT_LEISURE : 0));
 }
 
 int weft__pollfd_open(weft__loop *l, int fd, weft__pollfd_fn *fn, void *arg, weft__pollfd **out)

@@ -18,7 +18,14 @@
 #include <string.h>
 
 enum { NAP = 100000 /* ns */ };
-enum { FULL_TURN = 64, GLOBAL_FIRST = 4, SPIN_ROUNDS = 40, SPIN_PAUSES = 30, POLL_TICKS = 200000 };
+enum {
+    FULL_TURN = 64,
+    GLOBAL_FIRST = 4,
+    SPIN_ROUNDS = 40,
+    SPIN_PAUSES = 30,
+    POLL_TICKS = 200000,
+    POLL_SHARE = 8
+};
 
 struct weft__sched weft__sched;
 
@@ -565,6 +572,7 @@ static void poll_now(weft__proc *p)
 {
     p->polled = weft__ticks();
     weft__loop_poll(p->loop, 0);
+    p->poll_took = weft__ticks() - p->polled;
 }
 
 /* Work for w, which has a processor; NULL after a sleep or at the end. */
@@ -576,7 +584,7 @@ static weft__task *find_work(weft__worker *w)
     weft__store(&p->turn, p->tick + FULL_TURN);
     deliver_mail(p);
     weft__timers_run(p);
-    if (weft__ticks() - p->polled > POLL_TICKS)
+    if (weft__ticks() - p->polled > POLL_TICKS + POLL_SHARE * p->poll_took)
         poll_now(p);
     if (p->turns++ % GLOBAL_FIRST == 0)
         t = weft__global_pop(&p->runq, weft__sched.nprocs);
