@@ -127,8 +127,9 @@ static bool has_token(const weft_http_request *r, const char *token)
 static bool let_in(const weft_debug_options *o, weft_http_response *w, const weft_http_request *r)
 {
     if (!o->any_host && !from_unix_socket(r) && !host_is_ours(r)) {
-        weft__debug_error(w, 403, "the debug endpoints answer requests for this machine only: use "
-                                  "localhost or 127.0.0.1 as the host");
+        weft__debug_error(w, 403,
+                          "the debug endpoints answer requests for this machine only: use "
+                          "localhost or 127.0.0.1 as the host");
         return false;
     }
     if (!o->any_host && site_is_foreign(r)) {
@@ -204,8 +205,7 @@ static bool is_loopback(const weft_listener *ln)
     char text[WEFT_ADDR_TEXT], host[WEFT_ADDR_TEXT];
 
     weft_addr_name(&a, text, sizeof(text));
-    return strncmp(text, "unix:", 5) == 0 ||
-           is_this_machine(host_only(host, sizeof(host), text));
+    return strncmp(text, "unix:", 5) == 0 || is_this_machine(host_only(host, sizeof(host), text));
 }
 
 int weft_debug_serve_with(const char *addr, const weft_debug_options *options)

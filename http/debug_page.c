@@ -66,10 +66,11 @@ static void put_program(weft_http_response *w)
     path[n > 0 ? n : 0] = 0;
     weft_http_printf(w, "<h1>");
     put_text(w, strrchr(path, '/') ? strrchr(path, '/') + 1 : "weft");
-    weft_http_printf(w,
-                     "</h1>\n<p class=\"dim\">process %d, %d processors, %u threads; "
-                     "<a href=\"cmdline\">command line</a>, <a href=\"../vars\">variables</a></p>\n",
-                     (int)getpid(), weft__sched.nprocs, weft__load(&weft__sched.nthreads));
+    weft_http_printf(
+        w,
+        "</h1>\n<p class=\"dim\">process %d, %d processors, %u threads; "
+        "<a href=\"cmdline\">command line</a>, <a href=\"../vars\">variables</a></p>\n",
+        (int)getpid(), weft__sched.nprocs, weft__load(&weft__sched.nthreads));
 }
 
 static void put_state(weft_http_response *w, const char *name, const char *what, uint32_t n,
@@ -110,8 +111,7 @@ static void put_profiles(weft_http_response *w)
                         "<thead><tr><th class=\"n\">Count</th><th>Profile</th><th></th></tr>"
                         "</thead>\n");
     for (const struct weft__debug_profile *p = weft__debug_profiles; p->name; p++) {
-        weft_http_printf(w,
-                         "<tr><td class=\"n\">%d</td><td><a href='%s?debug=1'>%s</a></td><td>",
+        weft_http_printf(w, "<tr><td class=\"n\">%d</td><td><a href='%s?debug=1'>%s</a></td><td>",
                          p->count ? p->count() : 0, p->name, p->name);
         put_text(w, p->about);
         weft_http_printf(w, "</td></tr>\n");

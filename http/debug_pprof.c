@@ -159,7 +159,8 @@ static int goroutine_count(void)
 const struct weft__debug_profile weft__debug_profiles[] = {
     {"cmdline", "The command line of the program.", NULL, weft__debug_cmdline},
     {"goroutine",
-     "Every task, its state and its stack. debug=1 merges equal stacks, debug=2 is the text of a Go "
+     "Every task, its state and its stack. debug=1 merges equal stacks, debug=2 is the text of a "
+     "Go "
      "panic, debug=3 adds names, lock owners and exact times.",
      goroutine_count, goroutine},
     {"symbol", "Names for addresses: the ones in the query, or in the body of a POST.", NULL,

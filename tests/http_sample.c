@@ -40,7 +40,8 @@ static void bytes(weft_http_response *w, weft_http_request *r, void *arg)
     memset(data, 'x', piece);
     if (n == piece)
         weft_http_header_set(w, "Content-Length", weft_http_param(r, "n"));
-    for (; n > 0 && weft_http_write(w, data, piece < n ? piece : n) == 0; n -= piece < n ? piece : n)
+    for (; n > 0 && weft_http_write(w, data, piece < n ? piece : n) == 0;
+         n -= piece < n ? piece : n)
         ;
     free(data);
 }

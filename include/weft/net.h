@@ -58,7 +58,8 @@ WEFT_API int weft_addr_name(const weft_addr *a, char *text, size_t size);
 
 /* Listening ------------------------------------------------------------------------------------ */
 
-/* Port 0 is any free one. A unix socket's file whose owner has died (a connect is refused) is
+/* Port 0 is any free one. A unix socket's file is its owner's alone (mode 0600) until that is
+ * changed; one whose owner has died (a connect is refused) is
  * replaced; that two programs do so at the same instant is for the caller to prevent. 0, and *out
  * is the caller's; WEFT_EINVAL for a malformed address; a UV_EAI_* for a name; WEFT_ECANCELED while
  * a name is looked up. */
