@@ -141,26 +141,27 @@ static void lane_run(weft__task *t)
     weft__wake_one();
 }
 
+/* A worker may be given up meanwhile: then the slot is gone, or weft__lane_clear, and with it the
+ * end of the run, waits until the next one is in the queue that ends with the run. */
 void weft__lane_leave(weft__task *t)
 {
-    weft__task *next;
-
     weft__flag_clear(t, WEFT__LANE);
-    if (weft__load_acq(&t->worker->end) != WEFT__ALIVE)
-        return; /* the slot was an earlier run's */
     weft__lock(&lane.lock);
-    lane.used--;
-    lane.turned++;
-    next = lane_next();
+    if (weft__load_acq(&t->worker->end) == WEFT__ALIVE) {
+        lane.used--;
+        lane.turned++;
+        lane_run(lane_next());
+    }
     weft__unlock(&lane.lock);
-    lane_run(next);
 }
 
 void weft__lane_clear(void)
 {
+    weft__lock(&lane.lock);
     lane.head = lane.tail = NULL;
     lane.used = 0;
     lane.slots = 2 * (uint32_t)weft__sched.nprocs;
+    weft__unlock(&lane.lock);
 }
 
 static void sites_fade(void)

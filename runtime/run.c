@@ -287,11 +287,30 @@ static void begin(const weft_run_options *o)
     weft__signals_start();
 }
 
+/* Or for a signal. TSan blocks all signals while it runs a handler that it had put off, and keeps
+ * the mask to go back to in one place: a signal that comes in just before that makes it do so
+ * twice, and the thread hears of none any more, not of a child's end either. So look there. */
+static void wait_done(const sigset_t *mask)
+{
+#ifdef WEFT__TSAN
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 1;
+    sem_timedwait(&done, &until);
+    pthread_sigmask(SIG_SETMASK, mask, NULL);
+#else
+    (void)mask;
+    sem_wait(&done);
+#endif
+}
+
 int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
 {
     static const weft_run_options defaults;
     struct start start = {fn, arg};
     weft__task *t;
+    sigset_t mask;
 
     begin(options ? options : &defaults);
     t = weft__task_new(NULL, NULL, main_task, &start);
@@ -302,8 +321,9 @@ int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
     for (int i = 0; i < weft__sched.nprocs; i++)
         weft__proc_give(&weft__sched.procs[i], weft__worker_new());
     weft__monitor_start();
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
     while (!weft__load_acq(&weft__sched.stopping)) {
-        sem_wait(&done); /* or a signal */
+        wait_done(&mask);
         weft__signals_handle();
     }
     tear_down();
