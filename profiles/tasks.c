@@ -82,6 +82,7 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t done;
     bool busy;
+    bool open; /* atomic: a run is under way */
     struct asker *askers;
 } captures = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 
@@ -611,17 +612,18 @@ static void hand_out(struct capture *c)
     pthread_cond_broadcast(&captures.done);
 }
 
+/* NULL if no run is under way, or memory ran out. */
 static struct capture *capture_shared(weft__task *self, const void *ucontext)
 {
     struct asker me = {NULL, NULL, false};
 
     pthread_mutex_lock(&captures.lock);
-    if (captures.busy) {
+    if (captures.open && captures.busy) {
         me.next = captures.askers;
         captures.askers = &me;
         while (!me.done)
             pthread_cond_wait(&captures.done, &captures.lock);
-    } else {
+    } else if (captures.open) {
         captures.busy = true;
         pthread_mutex_unlock(&captures.lock);
         me.c = capture_run(self, ucontext);
@@ -650,7 +652,7 @@ static void capture_release(struct capture *c)
 struct asking {
     weft__task *self;
     const void *ucontext; /* where a signal found self, or NULL */
-    struct capture *c;    /* the answer; NULL: no memory */
+    struct capture *c;    /* the answer; NULL: no run is under way, or memory ran out */
 };
 
 static void capture_for(void *arg)
@@ -663,8 +665,11 @@ static void capture_for(void *arg)
 /* In user code from then on: capture and rendering take long, and keep no processor. */
 const struct weft__snapshot *weft__snapshot_get(void)
 {
-    struct asking a = {.self = weft__enter("weft_dump")->task};
+    weft__worker *w = weft__enter_try("weft_dump");
+    struct asking a = {.self = w ? w->task : NULL};
 
+    if (!w)
+        return NULL;
     weft__exit();
     weft__ctx_call(&a.self->ctx.sp, capture_for, &a);
     return a.c ? &a.c->s : NULL;
@@ -679,11 +684,8 @@ void weft__snapshot_put(const struct weft__snapshot *s)
 static int render(const struct weft__snapshot *s, uint64_t first, const struct weft__sink *to,
                   enum weft_dump_form form)
 {
-    struct weft__snapshot view;
+    struct weft__snapshot view = *s;
 
-    if (!s)
-        return WEFT_ENOMEM;
-    view = *s;
     view.first = first;
     switch (form) {
     case WEFT_DUMP_MERGED:
@@ -700,8 +702,11 @@ static int render(const struct weft__snapshot *s, uint64_t first, const struct w
 int weft__tasks_dump(const struct weft__sink *to, enum weft_dump_form form)
 {
     const struct weft__snapshot *s = weft__snapshot_get();
-    int rc = render(s, weft_task_id(), to, form);
+    int rc;
 
+    if (!s)
+        return weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
+    rc = render(s, weft_task_id(), to, form);
     weft__snapshot_put(s);
     return rc;
 }
@@ -711,9 +716,7 @@ int weft_dump(int fd, const weft_dump_options *options)
     enum weft_dump_form form = options ? options->form : WEFT_DUMP_TASKS;
     struct weft__sink sink = weft__sink_fd(fd);
 
-    if (!weft__load_acq(&weft__sched.running) || (unsigned)form > WEFT_DUMP_FULL)
-        return WEFT_EINVAL;
-    return weft__tasks_dump(&sink, form);
+    return (unsigned)form > WEFT_DUMP_FULL ? WEFT_EINVAL : weft__tasks_dump(&sink, form);
 }
 
 static void explain(int fd, const void *ucontext)
@@ -736,10 +739,16 @@ static void start(void)
 
     broken.skip_copy_on_resume = what && strcmp(what, "skip_copy_on_resume") == 0;
     broken.late_running = what && strcmp(what, "late_running") == 0;
+    weft__store(&captures.open, true);
 }
 
 static void stop(void)
 {
+    pthread_mutex_lock(&captures.lock);
+    weft__store(&captures.open, false);
+    while (captures.busy)
+        pthread_cond_wait(&captures.done, &captures.lock);
+    pthread_mutex_unlock(&captures.lock);
     weft__symbolizer_stop();
 }
 

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* foreign.c - threads of the program that are not ours. The first call that needs it gives such a
  * thread a record of its own; it waits on a futex, and shows in dumps as locked to its thread.
- * The record goes back when the thread ends. While one is registered nothing is a deadlock. */
+ * The record goes back when the thread ends. While one is registered nothing is a deadlock.
+ *
+ * A run is open to them from when it is ready until it stops. Whoever is in a call then, or ends,
+ * is waited for (weft__foreign_stop), so that nothing they do reaches the next run; who calls later
+ * is outside a run. */
 #include "local.h"
 #include "observe.h"
 #include "park.h"
@@ -18,38 +22,68 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static bool forked;          /* in a child that has only the forking thread */
 static uint32_t lock;        /* rank GROUP */
+static bool open;            /* atomic; written under lock: threads may join the run */
 static weft__worker *listed; /* the threads known to this run, by next; guarded by lock */
 
-/* False if w is known to an earlier run only. Under the lock. */
-static bool unlist(const weft__worker *w)
+/* Where w is linked; the end of the list if it is known to an earlier run only. Under the lock. */
+static weft__worker **place_of(const weft__worker *w)
 {
-    for (weft__worker **at = &listed; *at; at = &(*at)->next) {
-        if (*at == w) {
-            *at = w->next;
-            return true;
-        }
-    }
-    return false;
+    weft__worker **at = &listed;
+
+    while (*at && *at != w)
+        at = &(*at)->next;
+    return at;
 }
 
-/* The thread ends, or calls in a later run than the one it is known to. */
+/* w is of the run that is under way, from now on if need be; false if there is none. */
+static bool enlist(weft__worker *w)
+{
+    bool known;
+
+    weft__lock(&lock);
+    known = *place_of(w) == w;
+    if (!known && open) {
+        weft__add(&weft__sched.outside, 1);
+        w->next = listed;
+        listed = w;
+        known = true;
+    }
+    if (known)
+        weft__store(&w->take, 0);
+    weft__unlock(&lock);
+    return known;
+}
+
+static void unlist(weft__worker *w)
+{
+    weft__worker **at;
+
+    weft__lock(&lock); /* the run that lists w does not end meanwhile */
+    at = place_of(w);
+    if (*at) {
+        *at = w->next;
+        weft__sub(&weft__sched.outside, 1);
+        weft__wake_one(); /* who sleeps may be all that is left: a deadlock */
+    }
+    weft__unlock(&lock);
+}
+
+/* The thread ends, or calls in a later run than the one it is known to. Its values' ends may call
+ * in, too. */
 static void detach(void *arg)
 {
     weft__worker *w = arg;
 
     if (forked)
         return;
-    if (weft__load_acq(&weft__sched.running))
-        weft__store(&w->take, 0); /* a destroy function that calls in shall not come here again */
+    weft__lock(&lock); /* the end of the run either waits for w or has let it go */
+    weft__store(&w->end, WEFT__GONE);
+    weft__unlock(&lock);
+    weft__store_rel(&w->in_rt, 0);
     if (w->task->locals)
         weft__locals_end(w->task);
     weft__task_foreign_free(w->task);
-    weft__lock(&lock); /* the run that lists w does not end meanwhile */
-    if (unlist(w)) {
-        weft__sub(&weft__sched.outside, 1);
-        weft__wake_one(); /* who sleeps may be all that is left: a deadlock */
-    }
-    weft__unlock(&lock);
+    unlist(w);
     weft__self_set(NULL);
     weft__free(w);
 }
@@ -82,30 +116,60 @@ void weft__foreign_leave(void)
     detach(w);
 }
 
-/* The run is over. What threads that are left wait for is canceled if it can be; they find out at
- * their next call, by take. */
-void weft__foreign_stop(void)
+void weft__foreign_open(void)
 {
-    weft__worker *w;
-
     weft__lock(&lock);
-    for (w = listed; w; w = w->next)
-        weft__store(&w->task->canceled, 1);
-    weft__fence_heavy(); /* as in group.c: the mark, or the open wait, is seen */
-    while ((w = listed) != NULL) {
-        listed = w->next;
-        weft__store_rel(&w->take, 1);
-        weft__cancel(w->task);
-    }
+    weft__store_rel(&open, true);
     weft__unlock(&lock);
 }
 
-/* The thread's first call after the end of the run that knew it. */
-weft__worker *weft__foreign_again(weft__worker *w, const char *call)
+/* In the runtime, and about to leave it: a wait that nothing ends any more does not count. */
+static bool is_inside(weft__worker *w)
 {
-    pthread_setspecific(key, NULL);
-    detach(w);
-    return weft__attach(call);
+    weft__task *t = w->task;
+    bool waits = weft__load_acq(&t->ticket) & 1;
+
+    return weft__load_acq(&w->in_rt) &&
+           !(waits && !(weft__wait_flags(weft__load(&t->reason)) & WEFT__WAIT_CANCELABLE));
+}
+
+/* Under the lock. is_late: who ends has had its time; what it does is the program's. */
+static bool anybody_left(bool is_late)
+{
+    for (weft__worker *w = listed; w; w = w->next) {
+        if (is_inside(w) || (!is_late && weft__load_acq(&w->end) != WEFT__ALIVE))
+            return true;
+    }
+    return false;
+}
+
+static void stop_all(void)
+{
+    for (weft__worker *w = listed; w; w = w->next)
+        weft__store_rel(&w->take, 1);
+}
+
+/* The run is over: what threads wait for is canceled if it can be. They find out at their next
+ * call, by take. */
+void weft__foreign_stop(int64_t until)
+{
+    weft__lock(&lock);
+    weft__store(&open, false);
+    for (weft__worker *w = listed; w; w = w->next)
+        weft__store(&w->task->canceled, 1);
+    stop_all();
+    weft__fence_heavy(); /* the mark, or the open wait, is seen (group.c); take, or in_rt */
+    for (weft__worker *w = listed; w; w = w->next)
+        weft__cancel(w->task);
+    while (anybody_left(weft__mono() > until)) {
+        weft__unlock(&lock);
+        weft__death_wait();
+        usleep(100);
+        weft__lock(&lock);
+    }
+    stop_all();
+    listed = NULL;
+    weft__unlock(&lock);
 }
 
 static void stack_bounds(weft__task *t)
@@ -122,14 +186,15 @@ static void stack_bounds(weft__task *t)
     t->ctx.hi = (uintptr_t)lo + size;
 }
 
-weft__worker *weft__attach(const char *call)
+/* NULL if no run is open. */
+static weft__worker *join_run(const char *call)
 {
     weft__worker *w;
 
     if (forked)
         weft__panic("weft: %s called in a forked child: only the forking thread lives there", call);
-    if (!weft__load_acq(&weft__sched.running))
-        weft__panic("weft: %s called outside weft_run", call);
+    if (!weft__load_acq(&open))
+        return NULL;
     w = weft__alloc(1, sizeof(*w));
     w->foreign = true;
     w->in_rt = 1;
@@ -139,14 +204,65 @@ weft__worker *weft__attach(const char *call)
     w->task = weft__task_foreign();
     stack_bounds(w->task);
     w->task->worker = w;
-    weft__lock(&lock);
-    weft__add(&weft__sched.outside, 1);
-    w->next = listed;
-    listed = w;
-    weft__unlock(&lock);
+    if (!enlist(w)) {
+        weft__task_foreign_free(w->task);
+        weft__free(w);
+        return NULL;
+    }
     pthread_setspecific(key, w);
     weft__self_set(w);
     return w;
+}
+
+/* The thread's first call after the end of the run that knew it, or one by the end of a value of
+ * its. NULL if no run is open. */
+static weft__worker *join_again(weft__worker *w, const char *call)
+{
+    if (!enlist(w))
+        return NULL;
+    if (weft__load(&w->end) != WEFT__ALIVE)
+        return w;
+    pthread_setspecific(key, NULL);
+    detach(w);
+    return join_run(call);
+}
+
+static weft__worker *or_panic(weft__worker *w, const char *call)
+{
+    if (!w)
+        weft__panic("weft: %s called outside weft_run", call);
+    return w;
+}
+
+weft__worker *weft__attach(const char *call)
+{
+    return or_panic(join_run(call), call);
+}
+
+weft__worker *weft__foreign_again(weft__worker *w, const char *call)
+{
+    return or_panic(join_again(w, call), call);
+}
+
+weft__worker *weft__enter_try(const char *call)
+{
+    weft__worker *w = weft__self();
+
+    if (!w)
+        return join_run(call);
+    if (!w->foreign)
+        return weft__enter(call);
+    weft__store(&w->in_rt, 1);
+    weft__fence_light();
+    return weft__load_acq(&w->take) ? join_again(w, call) : w;
+}
+
+weft__task *weft__caller_new(const char *call)
+{
+    weft__worker *w = weft__attach(call);
+
+    weft__store_rel(&w->in_rt, 0);
+    return w->task;
 }
 
 /* As the scheduler does for its tasks: the new state first, then the epoch (observe.h). */

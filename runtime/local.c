@@ -31,11 +31,9 @@ int weft_local_new(weft_local *key, void (*destroy)(void *value))
 
 static weft__task *caller(weft_local key, const char *call)
 {
-    weft__worker *w = weft__self();
-
     if (key._key >= weft__load_acq(&keys.n))
         weft__panic("weft: %s of a key that weft_local_new did not make", call);
-    return (w ? w : weft__attach(call))->task;
+    return weft__caller(call);
 }
 
 void weft_local_set(weft_local key, void *value)

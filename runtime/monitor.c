@@ -103,9 +103,9 @@ bool weft__lane_admit(weft__task *t)
         lane.used++;
         weft__flag_set(t, WEFT__LANE);
     } else {
-        t->next = NULL;
+        weft__store(&t->next, NULL);
         if (lane.tail)
-            lane.tail->next = t;
+            weft__store(&lane.tail->next, t);
         else
             lane.head = t;
         lane.tail = t;

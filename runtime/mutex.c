@@ -103,19 +103,12 @@ static WEFT__NOINLINE void lock_contended(weft_mutex *m, void *site)
     weft__exit();
 }
 
-static uint64_t caller_id(const char *call)
-{
-    weft__worker *w = weft__self();
-
-    return (weft__likely(w != NULL) ? w : weft__attach(call))->task->id;
-}
-
 void weft_mutex_lock(weft_mutex *m)
 {
     uint32_t free = 0;
 
     if (weft__likely(weft__cas(&m->_word, &free, LOCKED)))
-        owned(m, caller_id("weft_mutex_lock"), __builtin_return_address(0));
+        owned(m, weft__caller("weft_mutex_lock")->id, __builtin_return_address(0));
     else
         lock_contended(m, __builtin_return_address(0));
 }
@@ -124,7 +117,7 @@ bool weft_mutex_trylock(weft_mutex *m)
 {
     if (!grab(m))
         return false;
-    owned(m, caller_id("weft_mutex_trylock"), __builtin_return_address(0));
+    owned(m, weft__caller("weft_mutex_trylock")->id, __builtin_return_address(0));
     return true;
 }
 
@@ -192,6 +185,6 @@ void weft_mutex_unlock(weft_mutex *m)
 void weft_mutex_assert_held(const weft_mutex *m)
 {
     if (!(weft__load(&m->_word) & LOCKED) ||
-        weft__load(&m->_owner) != caller_id("weft_mutex_assert_held"))
+        weft__load(&m->_owner) != weft__caller("weft_mutex_assert_held")->id)
         weft__panic("weft: mutex %p is not held by the caller", (const void *)m);
 }

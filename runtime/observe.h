@@ -20,7 +20,7 @@ struct weft__hooks {
      * signal found the caller's task, or NULL. */
     void (*explain)(int fd, const void *ucontext);
     void (*start)(void); /* weft_run begins */
-    void (*stop)(void);  /* weft_run ends; no worker is left */
+    void (*stop)(void);  /* weft_run ends: nobody looks at workers and tasks after it */
     /* Directed capture: in a signal handler on the thread that runs t. */
     void (*interrupted)(weft__task *t, void *ucontext);
 };

@@ -231,7 +231,8 @@ static void tear_down(void)
         usleep(100);
     }
     weft__foreign_leave();
-    weft__foreign_stop();
+    weft__foreign_stop(until);
+    weft__hooks.stop();
     weft__signals_stop();
     workers_join();
     weft__lane_clear();
@@ -239,7 +240,6 @@ static void tear_down(void)
     idle = procs_free(until); /* the last events of the loops may make tasks ready */
     weft__global_clear();
     weft__tasks_discard(!idle);
-    weft__hooks.stop();
     weft__store_rel(&weft__sched.running, false);
 }
 
@@ -285,6 +285,7 @@ static void begin(const weft_run_options *o)
     weft__sched.max_threads = weft__sched.nprocs + (o->max_threads > 0 ? o->max_threads : 512);
     weft__hooks.start();
     weft__signals_start();
+    weft__foreign_open();
 }
 
 /* Or for a signal. TSan blocks all signals while it runs a handler that it had put off, and keeps

@@ -143,9 +143,14 @@ uint64_t weft__random(weft__worker *w);
 
 /* foreign.c */
 weft__worker *weft__attach(const char *call);
+weft__task *weft__caller_new(const char *call);
+weft__worker *weft__enter_try(const char *call); /* weft__enter; NULL where that would panic */
 void weft__foreign_init(void);
+void weft__foreign_open(void); /* the run is ready for other threads' calls */
 void weft__foreign_leave(void);
-void weft__foreign_stop(void);
+/* After this no thread is in the runtime, and none comes. until: how long those that end are
+ * waited for. */
+void weft__foreign_stop(int64_t until);
 weft__worker *weft__foreign_again(weft__worker *w, const char *call);
 void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline);
 void weft__foreign_wake(weft__task *t);
@@ -181,6 +186,14 @@ static inline weft__worker *weft__enter(const char *call)
     if (weft__unlikely(weft__load_acq(&w->take))) /* 0 again: what the monitor did before */
         return weft__enter_slow(call);
     return w;
+}
+
+/* The task that calls, for what needs to know no more. */
+static inline weft__task *weft__caller(const char *call)
+{
+    weft__worker *w = weft__self();
+
+    return weft__likely(w != NULL) ? w->task : weft__caller_new(call);
 }
 
 /* Leaves it: queue and loop may be taken from here on. */

@@ -77,7 +77,7 @@ static bool has_canary(const weft__task *t)
 
 static void pool_push(weft__task *t)
 {
-    t->next = registry.pool;
+    weft__store(&t->next, registry.pool); /* shares its place with what dumps read */
     registry.pool = t;
     registry.npool++;
 }
@@ -119,7 +119,7 @@ static weft__task *pool_take(weft__proc *p, unsigned flags)
     for (int i = 1; p && i < SLAB && (more = registry.pool); i++) {
         registry.pool = more->next;
         registry.npool--;
-        more->next = p->free;
+        weft__store(&more->next, p->free);
         p->free = more;
         p->nfree++;
     }
@@ -234,7 +234,7 @@ void weft__task_free(weft__proc *p, weft__task *t)
     weft__store(&t->flags, WEFT__TOUCHED);
     weft__store_rel(&t->state, WEFT__IDLE);
     weft__store_rel(&t->on_cpu, 0);
-    t->next = p->free;
+    weft__store(&t->next, p->free);
     p->free = t;
     if (weft__unlikely(++p->nfree > CACHE))
         pool_give(p, CACHE / 2);
@@ -451,14 +451,10 @@ void weft_go_with(const weft_go_options *options, weft_task_fn *fn, void *arg)
 
 uint64_t weft_task_id(void)
 {
-    weft__worker *w = weft__self();
-
-    return (w ? w : weft__attach("weft_task_id"))->task->id;
+    return weft__caller("weft_task_id")->id;
 }
 
 void weft_task_name(const char *name)
 {
-    weft__worker *w = weft__self();
-
-    weft__task_set_name((w ? w : weft__attach("weft_task_name"))->task, name);
+    weft__task_set_name(weft__caller("weft_task_name"), name);
 }

@@ -49,8 +49,9 @@ typedef struct weft_run_options {
  * parked or runnable then are discarded, as in Go's main; calls into C that are under way are
  * waited for, for a second, then left to their threads. May be called again afterwards, never
  * while it runs (panics). Other threads of the process may call the library while it runs; their
- * cancelable waits end with it. A thread counts as one that could wake tasks from its first call
- * on: tasks that all wait for a thread that has not called yet are reported as a deadlock. */
+ * cancelable waits end with it, calls under way are waited for, later ones panic. A thread counts
+ * as one that could wake tasks from its first call on: tasks that all wait for a thread that has
+ * not called yet are reported as a deadlock. */
 WEFT_API int weft_run(weft_main_fn *fn, void *arg);
 WEFT_API int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg);
 
