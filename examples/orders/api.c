@@ -113,10 +113,12 @@ static void show_order(weft_http_response *w, weft_http_request *r, void *arg)
         if (found > 0)
             cache_put(&o);
     }
-    if (found > 0)
+    if (found > 0) {
+        shop_look(o.item);
         answer(w, 200, to_json(&o));
-    else
-        refuse(w, found < 0 ? 503 : 404, found < 0 ? "no answer from the store" : "no such order");
+        return;
+    }
+    refuse(w, found < 0 ? 503 : 404, found < 0 ? "no answer from the store" : "no such order");
 }
 
 static void list_orders(weft_http_response *w, weft_http_request *r, void *arg)

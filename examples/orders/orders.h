@@ -34,6 +34,7 @@ void shop_open(void);
 /* Takes the order, and returns when it is in the database: 0; WEFT_ECANCELED, and it may be there
  * or not; another code: it is not. */
 int shop_take(order *o);
+void shop_look(const char *item); /* counts that somebody looked at an order of it */
 void shop_close(void); /* when nobody is in shop_take any more; returns when all is stored */
 /* What was sold: item number i, counted from 0; false: there is none. */
 bool shop_sold(int i, char item[32], int64_t *n, int64_t *cents);
