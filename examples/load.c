@@ -6,8 +6,8 @@
  *
  * Progress goes to stderr, a digest to stdout. Ends with status 1 if an answer was not what it
  * should be. The service may go away at any time: what it has acknowledged until then is told. */
-#include <ctype.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +22,8 @@ static struct {
     weft_time end;
     weft_mutex mutex; /* guards what follows */
     int64_t requests, wrong, lost, stored;
-    int64_t latest; /* an order's id */
     int32_t *micros;
+    atomic_llong latest; /* an order's id; needs no lock */
 } load = {.mutex = WEFT_MUTEX_INIT};
 
 static uint64_t next_random(uint64_t *state)
@@ -65,7 +65,7 @@ static void note(int64_t micros, bool wrong, int64_t id)
     load.wrong += wrong;
     if (id > 0) {
         load.stored++;
-        load.latest = id;
+        atomic_store(&load.latest, id);
     }
     weft_mutex_unlock(&load.mutex);
 }
@@ -76,7 +76,7 @@ static bool ask(weft_conn *c, int number, uint64_t *random)
     static const char *const items[] = {"tea", "coffee", "bread", "butter", "jam"};
     char request[512], answer[ANSWER], body[128];
     int kind = (int)(next_random(random) % KINDS), status;
-    int64_t latest = load.latest, id = 0;
+    int64_t latest = atomic_load(&load.latest), id = 0;
     weft_time start = weft_now();
     bool stores = kind == 0 || latest == 0;
     char *at;

@@ -154,7 +154,7 @@ weft_expvar *weft_expvar_new(const char *name, enum weft_expvar_kind kind)
 {
     if ((unsigned)kind > WEFT_EXPVAR_JSON)
         weft__panic("weft: weft_expvar_new of kind %d, which there is not", (int)kind);
-    return name ? publish(name, make(kind)) : make(kind);
+    return name ? publish(name, make((int)kind)) : make((int)kind);
 }
 
 void weft_expvar_new_int_func(const char *name, weft_expvar_int_fn *fn, void *arg)

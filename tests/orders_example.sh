@@ -9,13 +9,13 @@ trap 'kill $service 2>/dev/null || true; rm -rf "$dir"' EXIT
 service=$!
 curl -s -o "$dir/vars" --retry 20 --retry-delay 1 --retry-all-errors --unix-socket "$dir/debug" \
     http://localhost/debug/vars
-"$2" "unix:$dir/api" 32 4 >"$dir/result" 2>/dev/null &
+"$2" "unix:$dir/api" 32 4 >"$dir/result" 2>"$dir/load.log" &
 load=$!
 sleep 2
 curl -sf -o "$dir/dump" --unix-socket "$dir/debug" 'http://localhost/debug/pprof/goroutine?debug=2'
 kill -TERM $service
 wait $service || { cat "$dir/log"; exit 1; }
-wait $load || { cat "$dir/result"; exit 1; }
+wait $load || { cat "$dir/load.log" "$dir/result"; exit 1; }
 grep -q '^created by' "$dir/dump"
 grep -q '(clerk|bookkeeper|keep_books)' -E "$dir/dump"
 stored=$(sed -n 's/.* \([0-9]*\) orders stored.*/\1/p' "$dir/result")

@@ -156,7 +156,8 @@ TEST(all_of_it_is_json_with_gos_memstats)
     CHECK_EQ(json_object_size(memstats), 32);
     CHECK(json_is_integer(json_object_get(memstats, "PauseTotalNs")));
     CHECK_EQ(json_array_size(json_object_get(memstats, "BySize")), 61);
-    CHECK(json_integer_value(json_object_get(memstats, "HeapAlloc")) > 0);
+    CHECK(under_asan() || under_tsan() || /* their own malloc */
+          json_integer_value(json_object_get(memstats, "HeapAlloc")) > 0);
     json_decref(all);
     free(text);
 }
