@@ -3,8 +3,10 @@
 #ifndef WEFT_H
 #define WEFT_H
 #include <weft/chan.h>
+#include <weft/debug.h>
 #include <weft/dump.h>
 #include <weft/error.h>
+#include <weft/expvar.h>
 #include <weft/fd.h>
 #include <weft/http.h>
 #include <weft/net.h>

@@ -67,21 +67,29 @@ static int compare_as_text(uintptr_t a, uintptr_t b)
     return digits_a - digits_b;
 }
 
-/* Most tasks first; then by the text of the data line. */
-static int compare_groups(const void *va, const void *vb)
+/* By the text of the data line. */
+static int compare_stacks(const void *va, const void *vb)
 {
     const struct group *a = va, *b = vb;
     uint32_t n_a = a->stack ? a->stack->kept : 0;
     uint32_t n_b = b->stack ? b->stack->kept : 0;
 
-    if (a->count != b->count)
-        return a->count > b->count ? -1 : 1;
     for (uint32_t i = 0; i < n_a && i < n_b; i++) {
         int c = compare_as_text(a->stack->pcs[i] + a->shift, b->stack->pcs[i] + b->shift);
         if (c)
             return c;
     }
     return n_a < n_b ? -1 : n_a > n_b;
+}
+
+/* Most tasks first. */
+static int compare_groups(const void *va, const void *vb)
+{
+    const struct group *a = va, *b = vb;
+
+    if (a->count != b->count)
+        return a->count > b->count ? -1 : 1;
+    return compare_stacks(va, vb);
 }
 
 static void put_group(struct weft__out *o, const struct group *g)
@@ -119,29 +127,85 @@ int weft__tasks_merged(const struct weft__snapshot *s, const struct weft__sink *
     return rc;
 }
 
+static const struct weft__pprof_type type = {"goroutine", "count"};
+
+static weft__pprof *begin(const struct weft__snapshot *s, int64_t duration,
+                          const struct weft__sink *to)
+{
+    const struct weft__pprof_head head = {
+        .types = &type,
+        .n_types = 1,
+        .period_type = type,
+        .period = 1,
+        .time = s->wall,
+        .duration = duration,
+    };
+
+    return weft__pprof_begin(&head, to);
+}
+
+static int add(weft__pprof *p, const struct group *g, int64_t value)
+{
+    return weft__pprof_add(p, &(struct weft__pprof_sample){
+                                  .pcs = g->stack ? g->stack->pcs : NULL,
+                                  .n = g->stack ? g->stack->kept : 0,
+                                  .leaf_exact = g->shift,
+                                  .values = &value,
+                              });
+}
+
 int weft__tasks_pprof(const struct weft__snapshot *s, const struct weft__sink *to)
 {
-    static const struct weft__pprof_type count = {"goroutine", "count"};
-    const struct weft__pprof_head head = {
-        .types = &count, .n_types = 1, .period_type = count, .period = 1, .time = s->wall};
-    weft__pprof *p = weft__pprof_begin(&head, to);
+    weft__pprof *p = begin(s, 0, to);
     struct groups groups;
     int rc;
 
     if (!p)
         return -ENOMEM;
     rc = merge(s, &groups);
-    for (size_t i = 0; i < groups.n && rc == 0; i++) {
-        const struct group *g = &groups.list[i];
-        const int64_t value = g->count;
-
-        rc = weft__pprof_add(p, &(struct weft__pprof_sample){
-                                    .pcs = g->stack ? g->stack->pcs : NULL,
-                                    .n = g->stack ? g->stack->kept : 0,
-                                    .leaf_exact = g->shift,
-                                    .values = &value,
-                                });
-    }
+    for (size_t i = 0; i < groups.n && rc == 0; i++)
+        rc = add(p, &groups.list[i], groups.list[i].count);
     free(groups.list);
+    return weft__pprof_end(p, rc);
+}
+
+/* Both in the order of their stacks. */
+static int add_differences(weft__pprof *p, const struct groups *was, const struct groups *is)
+{
+    size_t i = 0, j = 0;
+    int rc = 0;
+
+    while (rc == 0 && (i < was->n || j < is->n)) {
+        const struct group *old = &was->list[i], *new = &is->list[j];
+        int c = i == was->n ? 1 : j == is->n ? -1 : compare_stacks(old, new);
+        int64_t change = (c >= 0 ? (int64_t) new->count : 0) - (c <= 0 ? (int64_t)old->count : 0);
+
+        if (change != 0)
+            rc = add(p, c < 0 ? old : new, change);
+        i += c <= 0;
+        j += c >= 0;
+    }
+    return rc;
+}
+
+int weft__tasks_pprof_delta(const struct weft__snapshot *from, const struct weft__snapshot *until,
+                            const struct weft__sink *to)
+{
+    weft__pprof *p = begin(until, until->wall - from->wall, to);
+    struct groups was, is = {0};
+    int rc;
+
+    if (!p)
+        return -ENOMEM;
+    rc = merge(from, &was);
+    if (rc == 0)
+        rc = merge(until, &is);
+    if (rc == 0) {
+        qsort(was.list, was.n, sizeof *was.list, compare_stacks);
+        qsort(is.list, is.n, sizeof *is.list, compare_stacks);
+        rc = add_differences(p, &was, &is);
+    }
+    free(was.list);
+    free(is.list);
     return weft__pprof_end(p, rc);
 }

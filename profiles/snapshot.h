@@ -74,5 +74,8 @@ struct weft__sink {
 int weft__tasks_text(const struct weft__snapshot *s, int debug, const struct weft__sink *to);
 /* gzip'ed profile.proto of type goroutine/count. merged.c */
 int weft__tasks_pprof(const struct weft__snapshot *s, const struct weft__sink *to);
+/* The same of what changed between two: until minus from, stacks with the same count left out. */
+int weft__tasks_pprof_delta(const struct weft__snapshot *from, const struct weft__snapshot *until,
+                            const struct weft__sink *to);
 
 #endif

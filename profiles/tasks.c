@@ -685,59 +685,77 @@ static bool is_amid(const weft__worker *w)
 
 /* Dumps ---------------------------------------------------------------------------------------- */
 
-struct dump {
-    int fd;
-    enum weft_dump_form form;
+/* What a caller asks for, with the place where it stands saved in self. */
+struct asking {
     weft__task *self;
     const void *ucontext; /* where a signal found self, or NULL */
     bool alone;           /* show self alone */
     int rc;
 };
 
-static int render(const struct weft__snapshot *s, int fd, enum weft_dump_form form)
+static void capture_for(void *arg)
 {
-    struct weft__sink sink = weft__sink_fd(fd);
+    struct asking *a = arg;
 
+    a->c = capture_shared(a->self, a->ucontext);
+}
+
+/* In user code from then on: capture and rendering take long, and keep no processor. */
+const struct weft__snapshot *weft__snapshot_get(void)
+{
+    weft__worker *w = weft__enter_try("weft_dump");
+    struct asking a = {.self = w ? w->task : NULL};
+
+    if (!w)
+        return NULL;
+    weft__exit();
+    weft__ctx_call(&a.self->ctx.sp, capture_for, &a);
+    return a.c ? &a.c->s : NULL;
+}
+
+void weft__snapshot_put(const struct weft__snapshot *s)
+{
+    if (s)
+        capture_release(weft__container_of((void *)(uintptr_t)s, struct capture, s));
+}
+
+static int render(const struct weft__snapshot *s, uint64_t first, const struct weft__sink *to,
+                  enum weft_dump_form form)
+{
+    struct weft__snapshot view = *s;
+
+    view.first = first;
     switch (form) {
     case WEFT_DUMP_MERGED:
-        return weft__tasks_text(s, 1, &sink);
+        return weft__tasks_text(&view, 1, to);
     case WEFT_DUMP_PPROF:
-        return weft__tasks_pprof(s, &sink);
+        return weft__tasks_pprof(&view, to);
     case WEFT_DUMP_FULL:
-        return weft__tasks_text(s, 3, &sink);
+        return weft__tasks_text(&view, 3, to);
     default:
-        return weft__tasks_text(s, 2, &sink);
+        return weft__tasks_text(&view, 2, to);
     }
 }
 
-static void dump(void *arg)
+int weft__tasks_dump(const struct weft__sink *to, enum weft_dump_form form)
 {
     struct dump *d = arg;
     struct capture *c = (d->alone ? capture_alone : capture_shared)(d->self, d->ucontext);
     struct weft__snapshot view;
 
-    if (!c) {
-        d->rc = weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
-        return;
-    }
-    view = c->s;
-    view.first = d->self ? d->self->id : 0;
-    d->rc = render(&view, d->fd, d->form);
-    capture_release(c);
+    if (!s)
+        return weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
+    rc = render(s, weft_task_id(), to, form);
+    weft__snapshot_put(s);
+    return rc;
 }
 
-/* In user code from here on: capture and rendering take long, and keep no processor. */
 int weft_dump(int fd, const weft_dump_options *options)
 {
     struct dump d = {fd, options ? options->form : WEFT_DUMP_TASKS, NULL, NULL, false, 0};
     weft__worker *w;
 
-    if ((unsigned)d.form > WEFT_DUMP_FULL || !(w = weft__enter_try("weft_dump")))
-        return WEFT_EINVAL;
-    d.self = w->task;
-    weft__exit();
-    weft__ctx_call(&d.self->ctx.sp, dump, &d);
-    return d.rc;
+    return (unsigned)form > WEFT_DUMP_FULL ? WEFT_EINVAL : weft__tasks_dump(&sink, form);
 }
 
 static void explain(int fd, const void *ucontext)

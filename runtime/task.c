@@ -330,6 +330,32 @@ void weft__tasks_discard(bool keep_work)
     weft__unlock(&registry.lock);
 }
 
+static size_t stack_used(const weft__task *t)
+{
+    uintptr_t hi = weft__load(&t->ctx.hi), sp = (uintptr_t)weft__load(&t->ctx.sp);
+
+    return sp >= weft__load(&t->ctx.lo) && sp < hi ? ((hi - sp) + 4095) & ~(size_t)4095 : 4096;
+}
+
+void weft__tasks_count(struct weft__census *c)
+{
+    uint32_t n = weft__tasks_slots();
+
+    *c = (struct weft__census){.created = weft__load(&registry.next_id) - 1,
+                               .records = n * sizeof(weft__task)};
+    for (uint32_t i = 0; i < n; i++) {
+        const weft__task *t = weft__tasks_at(i);
+        uint32_t state = weft__load(&t->state);
+
+        c->states[state]++;
+        c->hog_lane += state != WEFT__IDLE && weft__load(&t->reason) == WEFT__WAIT_HOG_LANE;
+        if (state != WEFT__IDLE)
+            c->stacks += weft__load(&t->flags) & WEFT__FOREIGN ? 0 : stack_used(t);
+        else if (weft__load(&t->flags) & WEFT__TOUCHED)
+            c->idle_stacks += 4096;
+    }
+}
+
 /* Idle records deep in the pool keep their stacks' addresses, not the pages. */
 size_t weft__tasks_trim(void)
 {

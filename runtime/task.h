@@ -124,6 +124,17 @@ void weft__task_flush(weft__proc *p); /* p's free list goes back to the pool */
 void weft__tasks_discard(bool keep_work);
 uint32_t weft__tasks_slots(void); /* slots ever made: 0..n-1 */
 weft__task *weft__tasks_at(uint32_t slot);
+/* How many there are in each state (the hog lane apart), and what their stacks occupy. A count, no
+ * snapshot: tasks go on meanwhile. */
+struct weft__census {
+    uint32_t states[WEFT__DEAD + 1];
+    uint32_t hog_lane; /* of those that are parked or runnable */
+    uint64_t created;
+    size_t stacks;      /* bytes from the saved stack pointers up, in pages */
+    size_t idle_stacks; /* bytes that finished tasks may have left in memory, in pages */
+    size_t records;     /* bytes */
+};
+void weft__tasks_count(struct weft__census *c);
 size_t weft__tasks_trim(void); /* gives idle stacks back to the kernel; monitor only */
 
 /* worker.c: the first call on a fresh stack; returns the task that begins. */

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* weft/debug.h - /debug/pprof/ and /debug/vars, served by the program's own tasks and loops.
+ *
+ *     weft_debug_serve("127.0.0.1:6060");
+ *
+ * Then: a page at http://127.0.0.1:6060/debug/pprof/, `curl .../debug/pprof/goroutine?debug=2` for
+ * every task's stack, `go tool pprof http://127.0.0.1:6060/debug/pprof/goroutine`, and
+ * /debug/vars for weft/expvar.h's values and memstats as JSON. Paths, parameters, headers and
+ * errors are Go's (net/http/pprof and expvar), so what reads those reads these.
+ *
+ * Dumps tell a lot about a program. So only loopback addresses and unix sockets are served unless
+ * options say otherwise, and a browser cannot be led here by a foreign page: requests for another
+ * host than this machine, or from another site, are refused with 403. */
+#ifndef WEFT_DEBUG_H
+#define WEFT_DEBUG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <weft/error.h>
+#include <weft/http.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* All zero is the default. Texts are copied. */
+typedef struct weft_debug_options {
+    const char *token;     /* asked for as "Authorization: Bearer TOKEN"; NULL: none; else 401 */
+    bool any_address;      /* serve addresses that are not loopback */
+    bool any_host;         /* serve requests for any host and from any site */
+    uint32_t max_requests; /* at once, 0: 16; beyond: 503 */
+    uint32_t max_seconds;  /* of a profile over time, 0: 300; beyond: 400 */
+} weft_debug_options;
+
+/* Listens on addr ("host:port", "unix:/path"; ":port" is 127.0.0.1:port) and serves the endpoints
+ * until weft_run returns, in tasks of its own. options may be NULL. 0 when it listens; -EACCES for
+ * an address that is not loopback; codes of weft_listen. A unix socket is its owner's alone (mode
+ * 0600). */
+WEFT_API int weft_debug_serve_with(const char *addr, const weft_debug_options *options);
+static inline int weft_debug_serve(const char *addr)
+{
+    return weft_debug_serve_with(addr, NULL);
+}
+
+/* Adds the endpoints, all below /debug/, to a mux of the program's. options may be NULL; they are
+ * for these endpoints, and any_address means nothing here. */
+WEFT_API void weft_debug_mount_with(weft_http_mux *mux, const weft_debug_options *options);
+static inline void weft_debug_mount(weft_http_mux *mux)
+{
+    weft_debug_mount_with(mux, NULL);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* weft/expvar.h - named values of the program, published as JSON: Go's expvar.
+ *
+ *     static weft_expvar *orders;
+ *
+ *     orders = weft_expvar_new("orders", WEFT_EXPVAR_INT);
+ *     weft_expvar_add(orders, 1);
+ *
+ * /debug/vars shows all of them sorted by name, and beside them cmdline, memstats and weft, the
+ * runtime's own numbers. They live as long as the process. Every function may be called on any
+ * thread, also before weft_run; none waits. A name that is taken panics with Go's words, and so
+ * does a call that does not fit the kind. */
+#ifndef WEFT_EXPVAR_H
+#define WEFT_EXPVAR_H
+
+#include <stdint.h>
+#include <weft/error.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum weft_expvar_kind {
+    WEFT_EXPVAR_INT,    /* 0 at first */
+    WEFT_EXPVAR_FLOAT,  /* 0 at first; what JSON cannot say, as infinity, is shown as null */
+    WEFT_EXPVAR_STRING, /* "" at first; shown as UTF-8, with U+FFFD for what is none */
+    WEFT_EXPVAR_MAP,    /* of names to values; empty at first */
+    WEFT_EXPVAR_JSON,   /* any JSON value; null at first */
+};
+
+typedef struct weft_expvar weft_expvar;
+
+/* A new value; published if it has a name. One without (NULL) is for weft_expvar_map_set. */
+WEFT_API weft_expvar *weft_expvar_new(const char *name, enum weft_expvar_kind kind);
+
+/* INT */
+WEFT_API void weft_expvar_add(weft_expvar *v, int64_t n);
+WEFT_API void weft_expvar_set(weft_expvar *v, int64_t n);
+WEFT_API int64_t weft_expvar_value(weft_expvar *v);
+
+/* FLOAT */
+WEFT_API void weft_expvar_add_float(weft_expvar *v, double x);
+WEFT_API void weft_expvar_set_float(weft_expvar *v, double x);
+
+/* STRING: copies it. */
+WEFT_API void weft_expvar_set_string(weft_expvar *v, const char *s);
+
+/* JSON: copies it. 0, or WEFT_EINVAL if text is no JSON, and v keeps its value. */
+WEFT_API int weft_expvar_set_json(weft_expvar *v, const char *text);
+
+/* MAP: adds n to the INT of that name, which comes into being with the first call. */
+WEFT_API void weft_expvar_map_add(weft_expvar *v, const char *name, int64_t n);
+/* MAP: shows value, which was made without a name, under this one. NULL: shows nothing there any
+ * more. A value that was there before lives on. */
+WEFT_API void weft_expvar_map_set(weft_expvar *v, const char *name, weft_expvar *value);
+
+/* Values that are asked for at each request, by functions that may wait. The second kind returns
+ * JSON from malloc; NULL or what is no JSON is shown as null. */
+typedef int64_t weft_expvar_int_fn(void *arg);
+typedef char *weft_expvar_json_fn(void *arg);
+WEFT_API void weft_expvar_new_int_func(const char *name, weft_expvar_int_fn *fn, void *arg);
+WEFT_API void weft_expvar_new_json_func(const char *name, weft_expvar_json_fn *fn, void *arg);
+
+/* Writes what /debug/vars shows to fd. 0, or the negative errno of a failed write. */
+WEFT_API int weft_expvar_write(int fd);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/* test_debug.c - the debug endpoints as a client sees them: Go's paths, headers, errors; who is let
+ * in. What go tool pprof and panicparse make of them: debug_http.sh. */
+#include "support.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char address[WEFT_ADDR_TEXT];
+
+/* Serves the endpoints with these options at address. */
+static void serve(void *listener)
+{
+    weft_http_mux *mux = weft_http_mux_new();
+
+    weft_debug_mount(mux);
+    weft_http_server_serve(weft_http_server_new(mux, NULL), listener);
+}
+
+static void serve_guarded(void *listener)
+{
+    static const weft_debug_options options = {
+        .token = "s3cret", .any_host = true, .max_requests = 1, .max_seconds = 5};
+    weft_http_mux *mux = weft_http_mux_new();
+
+    weft_debug_mount_with(mux, &options);
+    weft_http_server_serve(weft_http_server_new(mux, NULL), listener);
+}
+
+static void start(weft_task_fn *server)
+{
+    weft_listener *ln;
+    weft_addr at;
+
+    CHECK_EQ(weft_listen("127.0.0.1:0", &ln), 0);
+    at = weft_listener_addr(ln);
+    weft_addr_name(&at, address, sizeof(address));
+    weft_go(server, ln);
+}
+
+/* What is answered to the request, head and body, from malloc. The request closes the connection.
+ */
+static char *exchange(const char *request)
+{
+    size_t cap = 1 << 20, n = 0;
+    char *text = malloc(cap + 1);
+    weft_conn *c;
+    ssize_t got;
+
+    CHECK_EQ(weft_dial(address, &c), 0);
+    CHECK_EQ(weft_conn_write(c, request, strlen(request)), 0);
+    while ((got = weft_conn_read(c, text + n, cap - n)) > 0)
+        n += (size_t)got;
+    CHECK_EQ(got, 0);
+    for (size_t i = 0; i < n; i++)
+        text[i] = text[i] ? text[i] : '!'; /* a string for the checks */
+    text[n] = 0;
+    weft_conn_close(c);
+    return text;
+}
+
+/* A request with the fields that all have. fields: more, each with its CR LF. */
+static char *ask(const char *method, const char *target, const char *fields, const char *body)
+{
+    char request[1024];
+
+    snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\n%sConnection: close\r\n%s\r\n%s", method,
+             target, strncmp(fields, "Host:", 5) ? "Host: localhost:6060\r\n" : "", fields, body);
+    return exchange(request);
+}
+
+static char *get(const char *target)
+{
+    return ask("GET", target, "", "");
+}
+
+static void check_answer(const char *method, const char *target, const char *fields,
+                         const char *status, const char *contains)
+{
+    char *text = ask(method, target, fields, "");
+
+    CHECK_CONTAINS(text, status);
+    CHECK_CONTAINS(text, contains);
+    free(text);
+}
+
+static void wait_here(void *c)
+{
+    weft_chan_recv(c, NULL);
+}
+
+/* ---- what is answered ---- */
+
+TEST(goroutine_answers_in_every_form)
+{
+    weft_chan *c = weft_chan_new(0, 0);
+    char *text;
+
+    start(serve);
+    go_many(300, wait_here, c);
+    wait_for_dump("[chan receive]");
+    text = get("/debug/pprof/goroutine?debug=2");
+    CHECK_CONTAINS(text, "HTTP/1.1 200 OK\r\n");
+    CHECK_CONTAINS(text, "Content-Type: text/plain; charset=utf-8\r\n");
+    CHECK_CONTAINS(text, "X-Content-Type-Options: nosniff\r\n");
+    CHECK_CONTAINS(text, "[running]:\n");
+    CHECK_CONTAINS(text, "wait_here(...)\n");
+    CHECK(strstr(text, "Content-Disposition") == NULL);
+    free(text);
+    text = get("/debug/pprof/goroutine?debug=1");
+    CHECK_CONTAINS(text, "goroutine profile: total 30");
+    CHECK_CONTAINS(text, "\n300 @ 0x"); /* equal waits are one record */
+    free(text);
+    text = get("/debug/pprof/goroutine?debug=3");
+    CHECK_CONTAINS(text, "wait_here");
+    free(text);
+    for (int i = 0; i < 4; i++) {
+        static const char *const targets[] = {
+            "/debug/pprof/goroutine", "/debug/pprof/goroutine?debug=0",
+            "/debug/pprof/goroutine?debug=junk", "/debug/pprof/goroutines?debug=-1&unknown=1"};
+
+        text = get(targets[i]);
+        CHECK_CONTAINS(text, "Content-Type: application/octet-stream\r\n");
+        CHECK_CONTAINS(text, "Content-Disposition: attachment; filename=\"goroutine\"\r\n");
+        CHECK_CONTAINS(text, "\x1f\x8b"); /* gzip */
+        free(text);
+    }
+    weft_chan_close(c);
+}
+
+TEST(head_is_answered_without_a_body)
+{
+    char *text;
+
+    start(serve);
+    text = ask("HEAD", "/debug/pprof/goroutine?debug=2", "", "");
+    CHECK_CONTAINS(text, "200 OK");
+    CHECK_CONTAINS(text, "Content-Type: text/plain");
+    CHECK_STR(strstr(text, "\r\n\r\n"), "\r\n\r\n");
+    free(text);
+}
+
+TEST(errors_are_gos)
+{
+    static const struct {
+        const char *method, *target, *status, *text;
+    } cases[] = {
+        {"GET", "/debug/pprof/nope", "404", "\r\n\r\nUnknown profile\n"},
+        {"GET", "/debug/pprof/goroutine/x", "404", "\r\n\r\nUnknown profile\n"},
+        {"GET", "/debug/pprof/goroutine?seconds=0", "400",
+         "\r\n\r\ninvalid value for \"seconds\" - must be a positive integer\n"},
+        {"GET", "/debug/pprof/goroutine?seconds=-1", "400", "must be a positive integer"},
+        {"GET", "/debug/pprof/goroutine?seconds=0.5", "400", "must be a positive integer"},
+        {"GET", "/debug/pprof/goroutine?seconds=x", "400", "must be a positive integer"},
+        {"GET", "/debug/pprof/goroutine?seconds=1&debug=1", "400",
+         "\r\n\r\nseconds and debug params are incompatible\n"},
+        {"GET", "/debug/pprof/goroutine?seconds=301", "400",
+         "\r\n\r\ninvalid value for \"seconds\" - must be at most 300\n"},
+        {"GET", "/debug/pprof/goroutine?debug=%zz", "400",
+         "\r\n\r\nmalformed escape in parameter \"debug\"\n"},
+        {"GET", "/debug/pprof/goroutine?seconds=&debug=1", "200", "goroutine profile: total "},
+        {"POST", "/debug/pprof/goroutine", "405", "Allow: GET, HEAD\r\n"},
+        {"DELETE", "/debug/vars", "405", "\r\n\r\nMethod Not Allowed\n"},
+        {"GET", "/debug/pprof", "301", "Location: /debug/pprof/\r\n"},
+        {"GET", "/debug/vars/", "404", "\r\n\r\n404 page not found\n"},
+        {"GET", "/", "404", "\r\n\r\n404 page not found\n"},
+    };
+
+    start(serve);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        check_answer(cases[i].method, cases[i].target, "", cases[i].status, cases[i].text);
+    check_answer("GET", "/debug/pprof/nope", "", "404", "X-Go-Pprof: 1\r\n");
+    check_answer("GET", "/debug/pprof/nope", "", "404", "text/plain; charset=utf-8\r\n");
+}
+
+TEST(what_changes_in_a_second_is_a_delta_profile)
+{
+    start(serve);
+    check_answer("GET", "/debug/pprof/goroutine?seconds=1", "", "200",
+                 "attachment; filename=\"goroutine-delta\"\r\n");
+}
+
+TEST(cmdline_has_a_nul_between_arguments_and_none_at_the_end)
+{
+    char *text, *body;
+
+    start(serve);
+    text = get("/debug/pprof/cmdline");
+    body = strstr(text, "\r\n\r\n") + 4;
+    CHECK(strlen(body) > 0 && body[strlen(body) - 1] != '!');
+    free(text);
+}
+
+TEST(symbol_names_addresses)
+{
+    char target[128], body[256], fields[64], *text;
+
+    start(serve);
+    snprintf(target, sizeof(target), "/debug/pprof/symbol?0x%jx+0+junk+12",
+             (uintmax_t)(uintptr_t)wait_here + 4);
+    text = get(target);
+    CHECK_CONTAINS(text, "\r\n\r\nnum_symbols: 1\n0x");
+    CHECK_CONTAINS(text, " wait_here\n");
+    free(text);
+    snprintf(body, sizeof(body), "0x%jx+%ju", (uintmax_t)(uintptr_t)wait_here + 4,
+             (uintmax_t)(uintptr_t)serve + 4);
+    snprintf(fields, sizeof(fields), "Content-Length: %zu\r\n", strlen(body));
+    text = ask("POST", "/debug/pprof/symbol", fields, body);
+    CHECK_CONTAINS(text, " wait_here\n");
+    CHECK_CONTAINS(text, " serve\n");
+    free(text);
+    check_answer("POST", "/debug/pprof/symbol", "Content-Length: 65537\r\n", "413", "");
+}
+
+TEST(vars_are_json)
+{
+    char *text;
+    json_t *all;
+
+    start(serve);
+    weft_expvar_add(weft_expvar_new("orders", WEFT_EXPVAR_INT), 3);
+    text = get("/debug/vars");
+    CHECK_CONTAINS(text, "Content-Type: application/json; charset=utf-8\r\n");
+    CHECK(strstr(text, "nosniff") == NULL);
+    CHECK_CONTAINS(text, "\"orders\": 3,\n");
+    free(text);
+    text = exchange("GET /debug/vars HTTP/1.0\r\n\r\n");
+    CHECK_CONTAINS(text, "403");
+    free(text);
+    text = exchange("GET /debug/vars HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    all = json_loads(strstr(text, "\r\n\r\n") + 4, 0, NULL);
+    CHECK(json_is_object(json_object_get(all, "memstats")));
+    json_decref(all);
+    free(text);
+}
+
+TEST(page_has_counts_and_links)
+{
+    char *text;
+
+    start(serve);
+    text = get("/debug/pprof/");
+    CHECK_CONTAINS(text, "Content-Type: text/html; charset=utf-8\r\n");
+    CHECK_CONTAINS(text, "<title>/debug/pprof/</title>");
+    CHECK_CONTAINS(text, "Types of profiles available");
+    CHECK_CONTAINS(text, "<a href='goroutine?debug=1'>goroutine</a>");
+    CHECK_CONTAINS(text, "<a href=\"goroutine?debug=2\">full goroutine stack dump</a>");
+    CHECK_CONTAINS(text, "<td>waiting</td>");
+    free(text);
+}
+
+/* ---- who is let in ---- */
+
+TEST(foreign_hosts_and_sites_are_refused)
+{
+    static const struct {
+        const char *fields, *status;
+    } cases[] = {
+        {"Host: localhost\r\n", "200"},
+        {"Host: LOCALHOST:1\r\n", "200"},
+        {"Host: 127.0.0.1:6060\r\n", "200"},
+        {"Host: 127.1.2.3\r\n", "200"},
+        {"Host: [::1]:6060\r\n", "200"},
+        {"Host: app.localhost\r\n", "200"},
+        {"Host: evil.example\r\n", "403"},
+        {"Host: 127.0.0.1.evil.example\r\n", "403"},
+        {"Host: localhost.evil.example\r\n", "403"},
+        {"Host: 10.0.0.1\r\n", "403"},
+        {"Host: notlocalhost\r\n", "403"},
+        {"Sec-Fetch-Site: cross-site\r\n", "403"},
+        {"Sec-Fetch-Site: same-origin\r\n", "200"},
+        {"Sec-Fetch-Site: none\r\n", "200"},
+        {"Origin: http://evil.example\r\n", "403"},
+        {"Origin: null\r\n", "403"},
+        {"Origin: http://localhost:6060\r\n", "200"},
+    };
+
+    start(serve);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        check_answer("GET", "/debug/pprof/cmdline", cases[i].fields, cases[i].status, "");
+}
+
+TEST(token_is_asked_for)
+{
+    start(serve_guarded);
+    check_answer("GET", "/debug/pprof/", "", "401", "WWW-Authenticate: Bearer\r\n");
+    check_answer("GET", "/debug/vars", "Authorization: Bearer s3cre\r\n", "401", "token");
+    check_answer("GET", "/debug/vars", "Authorization: Bearer s3creT\r\n", "401", "token");
+    check_answer("GET", "/debug/vars", "Authorization: Bearer s3cret\r\n", "200", "memstats");
+    check_answer("GET", "/debug/pprof/goroutine?seconds=6", "Authorization: Bearer s3cret\r\n",
+                 "400", "must be at most 5");
+}
+
+static void ask_for_a_second(void *done)
+{
+    check_answer("GET", "/debug/pprof/goroutine?seconds=1", "Authorization: Bearer s3cret\r\n",
+                 "200", "gorout");
+    atomic_fetch_add((atomic_int *)done, 1);
+}
+
+TEST(one_request_too_many_is_told_so)
+{
+    atomic_int done = 0;
+
+    start(serve_guarded);
+    weft_go(ask_for_a_second, &done);
+    wait_for_dump("weft_http_wait_until");
+    check_answer("GET", "/debug/vars", "Authorization: Bearer s3cret\r\n", "503",
+                 "there are 1 debug requests under way, the most at once");
+    wait_for(&done, 1);
+    check_answer("GET", "/debug/vars", "Authorization: Bearer s3cret\r\n", "200", "memstats");
+}
+
+TEST(unix_socket_is_its_owners_and_asks_for_no_host)
+{
+    char path[64];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "/tmp/weft-debug-%d", (int)getpid());
+    snprintf(address, sizeof(address), "unix:%s", path);
+    CHECK_EQ(weft_debug_serve(address), 0);
+    CHECK_EQ(stat(path, &st), 0);
+    CHECK_EQ(st.st_mode & 0777, 0600);
+    check_answer("GET", "/debug/pprof/cmdline", "Host: whatever\r\n", "200", "");
+    unlink(path);
+}
+
+TEST(only_loopback_is_served_unless_asked_otherwise)
+{
+    static const weft_debug_options public = {.any_address = true};
+
+    CHECK_EQ(weft_debug_serve("0.0.0.0:0"), -EACCES);
+    CHECK_EQ(weft_debug_serve("[::]:0"), -EACCES);
+    CHECK_EQ(weft_debug_serve("127.0.0.1:0"), 0);
+    CHECK_EQ(weft_debug_serve(":0"), 0);
+    CHECK_EQ(weft_debug_serve_with("0.0.0.0:0", &public), 0);
+    CHECK_EQ(weft_debug_serve("nonsense"), WEFT_EINVAL);
+}
