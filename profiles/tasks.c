@@ -690,14 +690,14 @@ struct asking {
     weft__task *self;
     const void *ucontext; /* where a signal found self, or NULL */
     bool alone;           /* show self alone */
-    int rc;
+    struct capture *c;    /* the answer; NULL: no run is under way, or memory ran out */
 };
 
 static void capture_for(void *arg)
 {
     struct asking *a = arg;
 
-    a->c = capture_shared(a->self, a->ucontext);
+    a->c = (a->alone ? capture_alone : capture_shared)(a->self, a->ucontext);
 }
 
 /* In user code from then on: capture and rendering take long, and keep no processor. */
@@ -739,9 +739,8 @@ static int render(const struct weft__snapshot *s, uint64_t first, const struct w
 
 int weft__tasks_dump(const struct weft__sink *to, enum weft_dump_form form)
 {
-    struct dump *d = arg;
-    struct capture *c = (d->alone ? capture_alone : capture_shared)(d->self, d->ucontext);
-    struct weft__snapshot view;
+    const struct weft__snapshot *s = weft__snapshot_get();
+    int rc;
 
     if (!s)
         return weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
@@ -752,8 +751,8 @@ int weft__tasks_dump(const struct weft__sink *to, enum weft_dump_form form)
 
 int weft_dump(int fd, const weft_dump_options *options)
 {
-    struct dump d = {fd, options ? options->form : WEFT_DUMP_TASKS, NULL, NULL, false, 0};
-    weft__worker *w;
+    enum weft_dump_form form = options ? options->form : WEFT_DUMP_TASKS;
+    struct weft__sink sink = weft__sink_fd(fd);
 
     return (unsigned)form > WEFT_DUMP_FULL ? WEFT_EINVAL : weft__tasks_dump(&sink, form);
 }
@@ -761,14 +760,19 @@ int weft_dump(int fd, const weft_dump_options *options)
 static void explain(int fd, const void *ucontext)
 {
     weft__worker *w = weft__self();
-    struct dump d = {fd, WEFT_DUMP_TASKS, w ? w->task : NULL, ucontext, is_amid(w), 0};
+    struct asking a = {.self = w ? w->task : NULL, .ucontext = ucontext, .alone = is_amid(w)};
+    struct weft__sink sink = weft__sink_fd(fd);
     static const char why[] = "weft: this came amid a snapshot: the other tasks are not shown\n\n";
     void *sp;
 
-    if (d.alone && write(fd, why, sizeof(why) - 1) < 0)
+    if (a.alone && write(fd, why, sizeof(why) - 1) < 0)
         return;
     weft__symbolizer_died();
-    weft__ctx_call(d.self ? &d.self->ctx.sp : &sp, dump, &d);
+    weft__ctx_call(a.self ? &a.self->ctx.sp : &sp, capture_for, &a);
+    if (!a.c)
+        return;
+    render(&a.c->s, a.self ? a.self->id : 0, &sink, WEFT_DUMP_TASKS);
+    capture_release(a.c);
 }
 
 static void start(void)

@@ -61,9 +61,12 @@ static const char *file_of(const weft_addr *a)
 
 static int bind_stream(int fd, const weft_addr *a)
 {
-    int rc = weft__sys_bind(fd, weft__addr_raw(a), a->_len);
     struct stat st;
+    int rc;
 
+    if (file_of(a))
+        fchmod(fd, S_IRUSR | S_IWUSR); /* the file comes into being with the socket's mode */
+    rc = weft__sys_bind(fd, weft__addr_raw(a), a->_len);
     if (rc != -EADDRINUSE || !file_of(a) || stat(file_of(a), &st) != 0 || !S_ISSOCK(st.st_mode) ||
         !is_stale(a))
         return rc;

@@ -38,20 +38,4 @@ int weft__pollfd_watch(weft__pollfd *h, int events);
 /* fn is called no more, and the descriptor may be closed. */
 void weft__pollfd_close(weft__pollfd *h);
 
-/* A descriptor that a loop watches. All calls, and fn, are the loop's owner's. */
-typedef struct weft__pollfd weft__pollfd;
-enum { WEFT__READABLE = 1, WEFT__WRITABLE = 2, WEFT__AT_LEISURE = 4 };
-
-/* events: those that are, of those watched, and AT_LEISURE if the processor had nothing else to do;
- * < 0: an error, which the next system call on the descriptor tells, and nothing is watched from
- * here on. */
-typedef void weft__pollfd_fn(void *arg, int events);
-
-/* Watches nothing yet. 0 or a UV_E*. */
-int weft__pollfd_open(weft__loop *l, int fd, weft__pollfd_fn *fn, void *arg, weft__pollfd **out);
-/* From now on these events, as long as they last; 0: none. A change costs two system calls. */
-int weft__pollfd_watch(weft__pollfd *h, int events);
-/* fn is called no more, and the descriptor may be closed. */
-void weft__pollfd_close(weft__pollfd *h);
-
 #endif

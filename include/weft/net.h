@@ -58,10 +58,10 @@ WEFT_API int weft_addr_name(const weft_addr *a, char *text, size_t size);
 
 /* Listening ------------------------------------------------------------------------------------ */
 
-/* Port 0 is any free one. A unix socket's file whose owner has died (a connect is refused) is
- * replaced; that two programs do so at the same instant is for the caller to prevent. 0, and *out
- * is the caller's; WEFT_EINVAL for a malformed address; a UV_EAI_* for a name; WEFT_ECANCELED while
- * a name is looked up. */
+/* Port 0 is any free one. A unix socket's file is its owner's alone (mode 0600) until that is
+ * changed; one whose owner has died (a connect is refused) is replaced; that two programs do so at
+ * the same instant is for the caller to prevent. 0, and *out is the caller's; WEFT_EINVAL for a
+ * malformed address; a UV_EAI_* for a name; WEFT_ECANCELED while a name is looked up. */
 WEFT_API int weft_listen(const char *addr, weft_listener **out);
 /* Waits for a connection. While the process or the system is out of descriptors it waits for some,
  * looking ever more rarely, at least once a second. 0, and *out is the caller's; WEFT_ETIMEDOUT;
