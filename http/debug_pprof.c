@@ -107,14 +107,13 @@ static int to_response(void *w, const void *data, size_t n)
 /* What changes from now on; nothing if the peer goes meanwhile. */
 static void goroutine_delta(int seconds, weft_http_response *w, weft_http_request *r)
 {
-    const struct weft__snapshot *from = weft__snapshot_get(), *until = NULL;
+    const struct weft__snapshot *from = NULL, *until = NULL;
     const struct weft__sink sink = {to_response, w};
+    int rc = weft__snapshot_get(&from);
 
-    if (from && weft_http_wait_until(r, weft_after(seconds * WEFT_SECOND)) < 0)
+    if (rc == 0 && weft_http_wait_until(r, weft_after(seconds * WEFT_SECOND)) < 0)
         goto end;
-    if (from)
-        until = weft__snapshot_get();
-    if (until)
+    if (rc == 0 && weft__snapshot_get(&until) == 0)
         weft__tasks_pprof_delta(from, until, &sink);
     else
         weft__debug_error(w, 500, "failed to collect profile");

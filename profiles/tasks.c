@@ -16,9 +16,7 @@
  * one that saw E carries E in ready_epoch, and is recorded as still waiting.
  * Whoever moved snap writes records[slot], its state last; the dumper waits for those it lost.
  *
- * A task that stays in user code is captured there: by a signal to its thread if that disturbs no
- * call (the handler walks without learning and keeps a copy of the stack), else from the PC and SP
- * in /proc/self/task/TID/syscall.
+ * A task that stays in user code is captured there (running.c).
  *
  * WEFT_BREAK=skip_copy_on_resume or late_running leaves out one of the workers' duties, to show
  * that tests/torture_cut notices; crash_in_capture and crash_in_record are what tests/test_dump.c
@@ -27,9 +25,9 @@
 
 #include "../runtime/observe.h"
 #include "../runtime/scheduler.h"
-#include "../runtime/signals.h"
 #include "merged.h"
 #include "out.h"
+#include "running.h"
 #include "symbolize.h"
 #include "tasks.h"
 #include "unwind.h"
@@ -37,11 +35,8 @@
 #include <weft/dump.h>
 #include <weft/sync.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -49,7 +44,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SPARE_SLOTS = 4096, COPY = 4096, LOOK = 100000 /* ns */ };
+enum { SPARE_SLOTS = 4096 };
 
 #define DIRECTED_AFTER INT64_C(300000) /* ns that a running task has to come by itself */
 #define GIVE_UP_AFTER  INT64_C(200000000)
@@ -114,23 +109,6 @@ static WEFT__NO_SANITIZE void regs_saved(struct weft__regs *r, const void *sp)
     r->known = true;
 }
 
-/* Every task's stack ends in weft__task_main and weft__ctx_entry; that says nothing. */
-static void drop_entry(struct weft__walk *walk)
-{
-    if (walk->kept > 2 && walk->pcs[walk->kept - 1] - (uintptr_t)weft__ctx_entry < 32) {
-        walk->kept -= 2;
-        walk->depth -= 2;
-    }
-}
-
-/* The bounds of t's stack; false if they change just now, since t ended and its record goes on. */
-static bool bounds(const weft__task *t, uintptr_t *lo, uintptr_t *hi)
-{
-    *lo = weft__load_acq(&t->ctx.lo);
-    *hi = weft__load_acq(&t->ctx.hi);
-    return *lo < *hi && weft__load(&t->ctx.lo) == *lo;
-}
-
 /* Of a context that is saved. It may be resumed meanwhile: then the result is thrown away. */
 static void walk_saved(struct weft__walk *walk, const weft__task *t)
 {
@@ -139,12 +117,12 @@ static void walk_saved(struct weft__walk *walk, const weft__task *t)
     uintptr_t lo, hi, at = (uintptr_t)sp;
 
     walk->kept = walk->depth = 0;
-    if (!bounds(t, &lo, &hi) || at < lo || at + WEFT__CTX_WORDS * sizeof(void *) > hi ||
+    if (!weft__stack_bounds(t, &lo, &hi) || at < lo || at + WEFT__CTX_WORDS * sizeof(void *) > hi ||
         at % sizeof(void *) != 0)
         return;
     regs_saved(&regs, sp);
     weft__walk(walk, &regs, lo, hi, (const void *)lo, true);
-    drop_entry(walk);
+    weft__drop_entry(walk);
 }
 
 /* Who holds the lock that is waited for. The object may be gone if the task was resumed. */
@@ -289,134 +267,11 @@ static void record(weft__task *t, bool running)
     w->recording = false;
 }
 
-/* Tasks in user code --------------------------------------------------------------------------- */
-
-/* What a signal handler leaves for the dumper, the only one who asks. */
-static struct {
-    weft__task *wanted; /* atomic: whoever clears it decides: the handler answers, or is too late */
-    uint32_t done;      /* atomic */
-    struct weft__walk walk;
-    uintptr_t lo, hi;
-    unsigned char copy[COPY];
-} directed;
-
-/* async-signal-safe: on the thread that runs t, which is in user code. */
-static WEFT__NO_SANITIZE void interrupted(weft__task *t, void *context)
-{
-    struct weft__regs r = weft__regs_of(context);
-    uintptr_t lo = t->ctx.lo, hi = t->ctx.hi;
-    weft__task *wanted = t;
-
-    if (r.sp < lo || r.sp >= hi || !weft__cas(&directed.wanted, &wanted, NULL))
-        return;
-    t->worker->recording = true;
-    weft__walk(&directed.walk, &r, lo, hi, (const void *)lo, false);
-    directed.lo = directed.walk.at.sp & ~(uintptr_t)7;
-    directed.hi = hi - directed.lo > COPY ? directed.lo + COPY : hi;
-    if (directed.walk.missed && directed.lo >= lo && directed.lo < hi) {
-        for (uintptr_t i = 0; i < directed.hi - directed.lo; i++)
-            directed.copy[i] = *(unsigned char *)(directed.lo + i);
-    }
-    t->worker->recording = false;
-    weft__store_rel(&directed.done, 1);
-}
-
-/* Asks the thread for its stack; false if it did not answer. */
-static bool ask_thread(struct weft__walk *walk, weft__task *t, int tid)
-{
-    weft__task *wanted = t;
-
-    weft__store(&directed.done, 0);
-    weft__store_rel(&directed.wanted, t);
-    if (weft__signals_interrupt(tid) == 0) {
-        for (int i = 0; i < 200 && !weft__load_acq(&directed.done); i++)
-            nanosleep(&(struct timespec){0, 50000}, NULL);
-    }
-    if (weft__cas(&directed.wanted, &wanted, NULL))
-        return false;
-    while (!weft__load_acq(&directed.done)) /* it is at it, in a handler */
-        sched_yield();
-    *walk = directed.walk;
-    if (walk->missed)
-        weft__walk_resume(walk, directed.lo, directed.hi, directed.copy);
-    drop_entry(walk);
-    return true;
-}
-
-/* System calls that a signal with SA_RESTART does not disturb: read, write, accept, flock,
- * wait4, waitid, futex without timeout cannot be told apart, so it is not among them. */
-static bool restarts(long nr)
-{
-    static const long calls[] = {0, 1, 17, 18, 19, 20, 43, 61, 73, 74, 75, 247, 288};
-
-    for (unsigned i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
-        if (calls[i] == nr)
-            return true;
-    }
-    return false;
-}
-
-/* The kernel says "running" of a thread that enters or leaves a call, too. Only one that burns CPU
- * is in user code for sure, and a signal cuts no call of its short. */
-static bool burns(int tid)
-{
-    int clock = (int)(~(unsigned)tid << 3 | 6); /* the clock of that thread's CPU time */
-    int64_t before = weft__cpu_nanos(clock);
-
-    nanosleep(&(struct timespec){0, LOOK}, NULL);
-    return weft__cpu_nanos(clock) - before > LOOK / 2;
-}
-
-static void look_at_thread(struct weft__record *r, struct weft__walk *walk, weft__task *t, int tid)
-{
-    char path[64], text[256];
-    unsigned long long sp = 0, pc = 0;
-    uintptr_t lo, hi;
-    long nr = -1;
-    ssize_t n;
-    int fd;
-
-    snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (fd >= 0)
-        close(fd);
-    walk->kept = walk->depth = 0;
-    r->state = WEFT__REC_RUNNING;
-    if (n > 0) {
-        text[n] = 0;
-        if (sscanf(text, "%ld %*x %*x %*x %*x %*x %*x %llx %llx", &nr, &sp, &pc) == 3)
-            r->state = WEFT__REC_SYSCALL;
-    }
-    if ((r->state == WEFT__REC_RUNNING ? burns(tid) : restarts(nr)) && ask_thread(walk, t, tid))
-        return;
-    if (r->state == WEFT__REC_SYSCALL && bounds(t, &lo, &hi) && sp >= lo && sp < hi) {
-        struct weft__regs regs = {.pc = pc, .sp = sp, .known = false};
-
-        weft__walk(walk, &regs, lo, hi, (const void *)lo, true);
-        drop_entry(walk);
-    }
-}
-
-/* The thread that runs t now, 0 if none does. Worker records live as long as the run. */
-static int thread_of(const weft__task *t)
-{
-    int tid = 0;
-
-    weft__lock(&weft__sched.lock);
-    for (weft__worker *w = weft__sched.all; w && tid == 0; w = w->all) {
-        if (weft__load(&w->task) == t)
-            tid = weft__load(&w->tid);
-    }
-    weft__unlock(&weft__sched.lock);
-    return tid;
-}
-
 /* Whoever runs for long comes to no worker: look at its thread. Without a stack look again later,
  * unless this is the last time: then the task is shown without. */
 static void record_running(struct capture *c, weft__task *t, uint32_t old, bool last)
 {
-    int tid = weft__load(&t->flags) & WEFT__FOREIGN ? 0 : thread_of(t);
+    int tid = weft__thread_of(t);
     struct weft__record r;
     struct weft__walk walk;
 
@@ -424,7 +279,7 @@ static void record_running(struct capture *c, weft__task *t, uint32_t old, bool 
     r.state = WEFT__REC_RUNNING;
     walk.kept = walk.depth = 0;
     if (tid)
-        look_at_thread(&r, &walk, t, tid);
+        weft__look_at_thread(&r, &walk, t, tid);
     if (walk.kept == 0 && r.state == WEFT__REC_RUNNING && tid && !last)
         return;
     r.name = name_of(c, t);
@@ -494,7 +349,7 @@ static void walk_fault(struct weft__walk *walk, const weft__task *t, const void 
     uintptr_t lo = regs.sp < t->ctx.lo ? t->ctx.lo - weft__stack_guard : t->ctx.lo;
 
     weft__walk(walk, &regs, lo, t->ctx.hi, (const void *)lo, true);
-    drop_entry(walk);
+    weft__drop_entry(walk);
 }
 
 /* ucontext: where a signal found the caller, or NULL: its context is saved. */
@@ -701,16 +556,19 @@ static void capture_for(void *arg)
 }
 
 /* In user code from then on: capture and rendering take long, and keep no processor. */
-const struct weft__snapshot *weft__snapshot_get(void)
+int weft__snapshot_get(const struct weft__snapshot **out)
 {
     weft__worker *w = weft__enter_try("weft_dump");
     struct asking a = {.self = w ? w->task : NULL};
 
     if (!w)
-        return NULL;
+        return WEFT_EINVAL;
     weft__exit();
     weft__ctx_call(&a.self->ctx.sp, capture_for, &a);
-    return a.c ? &a.c->s : NULL;
+    if (!a.c)
+        return weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
+    *out = &a.c->s;
+    return 0;
 }
 
 void weft__snapshot_put(const struct weft__snapshot *s)
@@ -739,11 +597,11 @@ static int render(const struct weft__snapshot *s, uint64_t first, const struct w
 
 int weft__tasks_dump(const struct weft__sink *to, enum weft_dump_form form)
 {
-    const struct weft__snapshot *s = weft__snapshot_get();
-    int rc;
+    const struct weft__snapshot *s;
+    int rc = weft__snapshot_get(&s);
 
-    if (!s)
-        return weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
+    if (rc < 0)
+        return rc;
     rc = render(s, weft_task_id(), to, form);
     weft__snapshot_put(s);
     return rc;
@@ -798,7 +656,7 @@ static void stop(void)
     weft__symbolizer_stop();
 }
 
-const struct weft__hooks weft__hooks = {record, explain, start, stop, interrupted};
+const struct weft__hooks weft__hooks = {record, explain, start, stop, weft__interrupted};
 
 /* For tests: a snapshot of its own, and its end. */
 const struct weft__snapshot *weft__snapshot_take(void)

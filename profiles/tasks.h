@@ -10,8 +10,9 @@
 /* weft_dump to any sink, which may wait. While weft_run runs. */
 int weft__tasks_dump(const struct weft__sink *to, enum weft_dump_form form);
 
-/* A snapshot that others who ask at the same time share; put gives it back. NULL without memory. */
-const struct weft__snapshot *weft__snapshot_get(void);
+/* A snapshot that others who ask at the same time share; put gives it back, NULL does nothing. 0;
+ * WEFT_ENOMEM; WEFT_EINVAL: no run is under way. */
+int weft__snapshot_get(const struct weft__snapshot **out);
 void weft__snapshot_put(const struct weft__snapshot *s);
 
 /* A snapshot of one's own; NULL without memory. One caller at a time. */

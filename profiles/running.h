@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* running.h - what tasks.c needs of tasks that run, and of stacks. */
+#ifndef WEFT_RUNNING_H
+#define WEFT_RUNNING_H
+
+#include "../runtime/task.h"
+#include "snapshot.h"
+#include "unwind.h"
+
+/* Every task's stack ends in weft__task_main and weft__ctx_entry; that says nothing. */
+void weft__drop_entry(struct weft__walk *walk);
+/* The bounds of t's stack; false if they change just now, since t ended and its record goes on. */
+bool weft__stack_bounds(const weft__task *t, uintptr_t *lo, uintptr_t *hi);
+
+/* The hook: in a signal handler on the thread that runs t, in user code. async-signal-safe. */
+void weft__interrupted(weft__task *t, void *context);
+int weft__thread_of(const weft__task *t); /* that runs t now; 0: none of the workers' does */
+/* The state of t, which thread tid runs, and its stack if it can be had. */
+void weft__look_at_thread(struct weft__record *r, struct weft__walk *walk, weft__task *t, int tid);
+
+#endif
