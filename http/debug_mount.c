@@ -185,18 +185,21 @@ void weft_debug_mount_with(weft_http_mux *mux, const weft_debug_options *options
     }
 }
 
+/* Lives as long as the process, as the run may end while it is in use. */
 struct service {
+    struct service *next; /* in services; constant */
     weft_http_mux *mux;
     weft_http_server *server;
     weft_listener *listener;
 };
+
+static struct service *services; /* atomic: all of them */
 
 static void serve(void *arg)
 {
     struct service *s = arg;
 
     weft_http_server_serve(s->server, s->listener);
-    free(s);
 }
 
 static bool is_loopback(const weft_listener *ln)
@@ -232,6 +235,9 @@ int weft_debug_serve_with(const char *addr, const weft_debug_options *options)
     weft_debug_mount_with(s->mux, options);
     s->server = weft_http_server_new(s->mux, NULL);
     s->listener = ln;
+    s->next = weft__load(&services);
+    while (!weft__cas(&services, &s->next, s))
+        ;
     weft_go_with(&named, serve, s);
     return 0;
 }

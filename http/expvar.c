@@ -33,6 +33,7 @@ struct list {
 };
 
 struct weft_expvar {
+    weft_expvar *next; /* in all; constant */
     int kind;
     int64_t number;   /* INT; atomic */
     uint64_t bits;    /* FLOAT: those of a double; atomic */
@@ -48,6 +49,7 @@ struct weft_expvar {
 };
 
 static uint32_t lock;
+static weft_expvar *all; /* atomic: every one ever made, so that leak checkers know of it */
 
 static void put_cmdline(FILE *out);
 
@@ -132,6 +134,9 @@ static weft_expvar *make(int kind)
     weft_expvar *v = weft__alloc(1, sizeof(*v));
 
     v->kind = kind;
+    v->next = weft__load(&all);
+    while (!weft__cas(&all, &v->next, v))
+        ;
     return v;
 }
 

@@ -13,26 +13,31 @@
 
 static char address[WEFT_ADDR_TEXT];
 
+/* Those of the test, which go with the process; volatile, so that leak checkers find them. */
+static weft_http_mux *volatile mux;
+static weft_http_server *volatile server;
+
 /* Serves the endpoints with these options at address. */
 static void serve(void *listener)
 {
-    weft_http_mux *mux = weft_http_mux_new();
-
+    mux = weft_http_mux_new();
     weft_debug_mount(mux);
-    weft_http_server_serve(weft_http_server_new(mux, NULL), listener);
+    server = weft_http_server_new(mux, NULL);
+    weft_http_server_serve(server, listener);
 }
 
 static void serve_guarded(void *listener)
 {
     static const weft_debug_options options = {
         .token = "s3cret", .any_host = true, .max_requests = 1, .max_seconds = 5};
-    weft_http_mux *mux = weft_http_mux_new();
 
+    mux = weft_http_mux_new();
     weft_debug_mount_with(mux, &options);
-    weft_http_server_serve(weft_http_server_new(mux, NULL), listener);
+    server = weft_http_server_new(mux, NULL);
+    weft_http_server_serve(server, listener);
 }
 
-static void start(weft_task_fn *server)
+static void start(weft_task_fn *service)
 {
     weft_listener *ln;
     weft_addr at;
@@ -40,7 +45,7 @@ static void start(weft_task_fn *server)
     CHECK_EQ(weft_listen("127.0.0.1:0", &ln), 0);
     at = weft_listener_addr(ln);
     weft_addr_name(&at, address, sizeof(address));
-    weft_go(server, ln);
+    weft_go(service, ln);
 }
 
 /* What is answered to the request, head and body, from malloc. The request closes the connection.
@@ -215,6 +220,7 @@ TEST(symbol_names_addresses)
     CHECK_CONTAINS(text, " serve\n");
     free(text);
     check_answer("POST", "/debug/pprof/symbol", "Content-Length: 65537\r\n", "413", "");
+    CHECK_EQ(weft_http_server_stop(server), 0); /* which drops the body that does not come */
 }
 
 TEST(vars_are_json)

@@ -79,6 +79,11 @@ static int orders(void *arg)
     store_close();
     weft_group_cancel(&beside);
     weft_group_wait(&beside);
+    weft_http_server_free(api.server);
+    weft_http_mux_free(mux);
+    weft_signal_stop(stop, SIGTERM);
+    weft_signal_stop(stop, SIGINT);
+    weft_chan_free(stop);
     return 0;
 }
 
