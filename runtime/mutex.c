@@ -127,8 +127,8 @@ static uint64_t flags_left(weft_mutex *m)
     return queue(m)->head ? WAITERS : 0;
 }
 
-/* Somebody waits. Whoever is woken may free the mutex, so all is done before weft__ready. */
-static WEFT__NOINLINE void unlock_slow(weft_mutex *m)
+/* Whoever is woken may free the mutex, so all is done before weft__ready. */
+void weft__mutex_unlock_in(weft_mutex *m)
 {
     weft__waiter *wt;
     weft__task *t;
@@ -157,31 +157,25 @@ static WEFT__NOINLINE void unlock_slow(weft_mutex *m)
     weft__ready(t);
 }
 
-/* False if somebody waits, or it is not locked. */
-static inline bool unlock_alone(weft_mutex *m)
+/* False if somebody waits, or id does not hold it. The state is not read: that would wait for the
+ * locked instruction that took the mutex. */
+static inline bool unlock_alone(weft_mutex *m, uint64_t id)
 {
-    uint64_t state = weft__load(&m->_state);
+    uint64_t state = id << HOLDER;
 
-    return weft__likely(state != 0 && !(state & (WAITERS | STARVING)) &&
-                        weft__cas(&m->_state, &state, 0));
-}
-
-void weft__mutex_unlock_in(weft_mutex *m)
-{
-    if (!unlock_alone(m))
-        unlock_slow(m);
+    return weft__likely(weft__cas(&m->_state, &state, 0));
 }
 
 static WEFT__NOINLINE void unlock_contended(weft_mutex *m)
 {
     weft__enter("weft_mutex_unlock");
-    unlock_slow(m);
+    weft__mutex_unlock_in(m);
     weft__exit();
 }
 
 void weft_mutex_unlock(weft_mutex *m)
 {
-    if (weft__unlikely(weft__forked || !unlock_alone(m)))
+    if (!unlock_alone(m, weft__caller("weft_mutex_unlock")->id))
         unlock_contended(m);
 }
 
