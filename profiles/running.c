@@ -15,7 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { COPY = 4096, LOOK = 100000 /* ns */ };
+enum { COPY = 4096 };
+enum { LOOK = 100000 /* ns */, PATIENCE = 200, LOOKS = 100 * PATIENCE /* half looks */ };
 
 void weft__drop_entry(struct weft__walk *walk)
 {
@@ -62,6 +63,49 @@ WEFT__NO_SANITIZE void weft__interrupted(weft__task *t, void *context)
     weft__store_rel(&directed.done, 1);
 }
 
+/* The system call that a thread sits in, by the kernel; none is -1: it runs, or waits for a CPU. */
+struct call {
+    long nr;
+    unsigned long long sp, pc;
+};
+
+static struct call call_of(int tid)
+{
+    struct call c = {.nr = -1};
+    char path[64], text[256];
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = 0;
+    if (sscanf(text, "%ld %*x %*x %*x %*x %*x %*x %llx %llx", &c.nr, &c.sp, &c.pc) != 3)
+        c.nr = -1;
+    return c;
+}
+
+static int cpu_clock_of(int tid)
+{
+    return (int)(~(unsigned)tid << 3 | 6);
+}
+
+/* Waits for the answer of a thread. One that keeps the signal back shows it: it stays in its call,
+ * or gets the CPU and does not answer; while it waits for a CPU, so do we. */
+static void wait_for_answer(int tid)
+{
+    int64_t cpu = weft__cpu_nanos(cpu_clock_of(tid));
+
+    for (int i = 0; i < LOOKS && !weft__load_acq(&directed.done); i++) {
+        nanosleep(&(struct timespec){0, LOOK / 2}, NULL);
+        if (i >= PATIENCE && i % PATIENCE == 0 &&
+            (call_of(tid).nr >= 0 || weft__cpu_nanos(cpu_clock_of(tid)) - cpu > PATIENCE * LOOK))
+            return;
+    }
+}
+
 /* Asks the thread for its stack; false if it did not answer. */
 static bool ask_thread(struct weft__walk *walk, weft__task *t, int tid)
 {
@@ -69,10 +113,8 @@ static bool ask_thread(struct weft__walk *walk, weft__task *t, int tid)
 
     weft__store(&directed.done, 0);
     weft__store_rel(&directed.wanted, t);
-    if (weft__signals_interrupt(tid) == 0) {
-        for (int i = 0; i < 200 && !weft__load_acq(&directed.done); i++)
-            nanosleep(&(struct timespec){0, 50000}, NULL);
-    }
+    if (weft__signals_interrupt(tid) == 0)
+        wait_for_answer(tid);
     if (weft__cas(&directed.wanted, &wanted, NULL))
         return false;
     while (!weft__load_acq(&directed.done)) /* it is at it, in a handler */
@@ -101,38 +143,23 @@ static bool restarts(long nr)
  * is in user code for sure, and a signal cuts no call of its short. */
 static bool burns(int tid)
 {
-    int clock = (int)(~(unsigned)tid << 3 | 6); /* the clock of that thread's CPU time */
-    int64_t before = weft__cpu_nanos(clock);
+    int64_t before = weft__cpu_nanos(cpu_clock_of(tid));
 
     nanosleep(&(struct timespec){0, LOOK}, NULL);
-    return weft__cpu_nanos(clock) - before > LOOK / 2;
+    return weft__cpu_nanos(cpu_clock_of(tid)) - before > LOOK / 2;
 }
 
 void weft__look_at_thread(struct weft__record *r, struct weft__walk *walk, weft__task *t, int tid)
 {
-    char path[64], text[256];
-    unsigned long long sp = 0, pc = 0;
+    struct call c = call_of(tid);
     uintptr_t lo, hi;
-    long nr = -1;
-    ssize_t n;
-    int fd;
 
-    snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (fd >= 0)
-        close(fd);
     walk->kept = walk->depth = 0;
-    r->state = WEFT__REC_RUNNING;
-    if (n > 0) {
-        text[n] = 0;
-        if (sscanf(text, "%ld %*x %*x %*x %*x %*x %*x %llx %llx", &nr, &sp, &pc) == 3)
-            r->state = WEFT__REC_SYSCALL;
-    }
-    if ((r->state == WEFT__REC_RUNNING ? burns(tid) : restarts(nr)) && ask_thread(walk, t, tid))
+    r->state = c.nr < 0 ? WEFT__REC_RUNNING : WEFT__REC_SYSCALL;
+    if ((c.nr < 0 ? burns(tid) : restarts(c.nr)) && ask_thread(walk, t, tid))
         return;
-    if (r->state == WEFT__REC_SYSCALL && weft__stack_bounds(t, &lo, &hi) && sp >= lo && sp < hi) {
-        struct weft__regs regs = {.pc = pc, .sp = sp, .known = false};
+    if (c.nr >= 0 && weft__stack_bounds(t, &lo, &hi) && c.sp >= lo && c.sp < hi) {
+        struct weft__regs regs = {.pc = c.pc, .sp = c.sp, .known = false};
 
         weft__walk(walk, &regs, lo, hi, (const void *)lo, true);
         weft__drop_entry(walk);

@@ -23,6 +23,7 @@
  * needs. */
 #include "snapshot.h"
 
+#include "../runtime/mutex.h"
 #include "../runtime/observe.h"
 #include "../runtime/scheduler.h"
 #include "merged.h"
@@ -128,16 +129,17 @@ static void walk_saved(struct weft__walk *walk, const weft__task *t)
 /* Who holds the lock that is waited for. The object may be gone if the task was resumed. */
 static uint64_t owner_of(unsigned reason, const void *object)
 {
+    bool mutex = reason == WEFT__WAIT_MUTEX;
     uint64_t owner = 0;
-    size_t at =
-        reason == WEFT__WAIT_MUTEX ? offsetof(weft_mutex, _owner) : offsetof(weft_rwmutex, _owner);
+    size_t at = mutex ? offsetof(weft_mutex, _state) : offsetof(weft_rwmutex, _owner);
     struct iovec to = {&owner, sizeof(owner)};
     struct iovec from = {(char *)(uintptr_t)object + at, sizeof(owner)};
 
-    if (reason != WEFT__WAIT_MUTEX && reason != WEFT__WAIT_RWMUTEX_WRITE &&
-        reason != WEFT__WAIT_RWMUTEX_READ)
+    if (!mutex && reason != WEFT__WAIT_RWMUTEX_WRITE && reason != WEFT__WAIT_RWMUTEX_READ)
         return 0;
-    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == sizeof(owner) ? owner : 0;
+    if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) != sizeof(owner))
+        return 0;
+    return mutex ? owner >> WEFT__MUTEX_HOLDER : owner;
 }
 
 /* What is true of t whatever it does. */

@@ -410,7 +410,6 @@ static void *monitor_main(void *arg)
 
     (void)arg;
     prctl(PR_SET_NAME, "weft-monitor");
-    weft__signals_block(); /* they belong on weft_run's thread */
     prctl(PR_SET_TIMERSLACK, 1000UL);
     while (!weft__load_acq(&monitor.stop)) {
         int64_t now = weft__mono();
@@ -434,7 +433,7 @@ void weft__monitor_start(void)
     monitor.stop = false;
     monitor.backoff = 10 * MS;
     monitor.last_blocked = 0;
-    if (pthread_create(&monitor.thread, NULL, monitor_main, NULL) != 0)
+    if (weft__thread_start(&monitor.thread, 0, monitor_main, NULL) != 0)
         weft__fatal("cannot start the monitor thread");
 }
 

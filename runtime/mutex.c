@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* mutex.c - mutexes: barging, fair after a millisecond, with an owner.
  *
- * word: LOCKED; WAITERS: the queue is not empty, so unlock must look at it; STARVING: the mutex is
- * handed to the waiter in front, and nobody barges. m->_lock (rank OBJECT) guards the queue, and
- * WAITERS and STARVING are set and cleared under it. _owner and _site are written by the holder
- * and read by dumps.
+ * state: the holder's id << HOLDER, 0 while it is free; WAITERS: the queue is not empty, so unlock
+ * must look at it; STARVING: the mutex is handed to the waiter in front, and nobody barges.
+ * m->_lock (rank OBJECT) guards the queue, and the two flags are set and cleared under it. Holder
+ * and lock are one word: no dump sees a mutex held by nobody, or by one who has let go.
  *
- * Not starving, unlock frees the word and wakes the waiter in front, which competes with whoever
+ * Not starving, unlock frees the mutex and wakes the waiter in front, which competes with whoever
  * runs: that one has the mutex in its cache and needs no switch. A waiter that lost for a
- * millisecond turns on STARVING; then unlock passes LOCKED on. It ends with the last waiter or one
- * that waited less. */
+ * millisecond turns on STARVING; then unlock passes the mutex on. It ends with the last waiter or
+ * one that waited less. */
 #include "mutex.h"
 
 #include <weft/sync.h>
 
 _Static_assert(sizeof(weft_mutex) == 40, "part of the ABI");
 
-enum { LOCKED = 1, WAITERS = 2, STARVING = 4 };
+enum { WAITERS = 1, STARVING = 2, HOLDER = WEFT__MUTEX_HOLDER };
+enum { COMPETE, HANDED_OVER }; /* what a waiter is told */
 
 #define STARVED INT64_C(1000000) /* ns */
 
@@ -25,19 +26,18 @@ static inline weft__waitq *queue(weft_mutex *m)
     return (weft__waitq *)m->_waiters;
 }
 
-static inline void owned(weft_mutex *m, uint64_t id, void *site)
+static inline bool may_take(uint64_t state)
 {
-    weft__store(&m->_owner, id);
-    weft__store(&m->_site, site);
+    return !(state >> HOLDER) && !(state & STARVING);
 }
 
-/* Tries to take the mutex from whatever state allows it. */
-static bool grab(weft_mutex *m)
+/* Tries to take the mutex for a task from whatever state allows it. */
+static bool grab(weft_mutex *m, uint64_t id)
 {
-    uint32_t word = weft__load(&m->_word);
+    uint64_t state = weft__load(&m->_state);
 
-    while (!(word & (LOCKED | STARVING))) {
-        if (weft__cas(&m->_word, &word, word | LOCKED))
+    while (may_take(state)) {
+        if (weft__cas(&m->_state, &state, state | id << HOLDER))
             return true;
     }
     return false;
@@ -46,14 +46,13 @@ static bool grab(weft_mutex *m)
 /* Under m->_lock: promises that unlock will look at the queue; false if the mutex came free. */
 static bool announce(weft_mutex *m)
 {
-    uint32_t word = weft__load(&m->_word);
+    uint64_t state = weft__load(&m->_state);
 
-    for (;;) {
-        if (!(word & (LOCKED | STARVING)))
-            return false;
-        if ((word & WAITERS) || weft__cas(&m->_word, &word, word | WAITERS))
+    while (!may_take(state)) {
+        if ((state & WAITERS) || weft__cas(&m->_state, &state, state | WAITERS))
             return true;
     }
+    return false;
 }
 
 static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
@@ -65,14 +64,14 @@ static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
         weft__lock(&m->_lock);
         if (!announce(m)) {
             weft__unlock(&m->_lock);
-            if (grab(m))
+            if (grab(m, t->id))
                 return;
             continue;
         }
         weft__waiter_init(&wt, t);
         wt.index = since != 0 && weft__nanos() - since > STARVED; /* it starves */
         if (wt.index)
-            weft__or(&m->_word, STARVING);
+            weft__or(&m->_state, STARVING);
         if (since == 0) {
             since = weft__nanos();
             weft__waitq_push(queue(m), &wt);
@@ -80,9 +79,9 @@ static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
             weft__waitq_push_front(queue(m), &wt);
         }
         wt.n = since;
-        if (weft__park_unlock(t, WEFT__WAIT_MUTEX, m, &m->_lock, WEFT_FOREVER) == LOCKED)
-            return; /* handed over */
-        if (grab(m))
+        if (weft__park_unlock(t, WEFT__WAIT_MUTEX, m, &m->_lock, WEFT_FOREVER) == HANDED_OVER)
+            return;
+        if (grab(m, t->id))
             return;
     }
 }
@@ -91,9 +90,9 @@ void weft__mutex_lock_at(weft_mutex *m, void *site)
 {
     weft__task *t = weft__self()->task;
 
-    if (!grab(m))
+    if (!grab(m, t->id))
         lock_slow(m, t);
-    owned(m, t->id, site);
+    weft__store(&m->_site, site);
 }
 
 static WEFT__NOINLINE void lock_contended(weft_mutex *m, void *site)
@@ -103,92 +102,85 @@ static WEFT__NOINLINE void lock_contended(weft_mutex *m, void *site)
     weft__exit();
 }
 
+/* The id first: what is read after a locked instruction waits for it. */
 void weft_mutex_lock(weft_mutex *m)
 {
-    uint32_t free = 0;
+    uint64_t free = 0, id = weft__caller("weft_mutex_lock")->id;
 
-    if (weft__likely(weft__cas(&m->_word, &free, LOCKED)))
-        owned(m, weft__caller("weft_mutex_lock")->id, __builtin_return_address(0));
+    if (weft__likely(weft__cas(&m->_state, &free, id << HOLDER)))
+        weft__store(&m->_site, __builtin_return_address(0));
     else
         lock_contended(m, __builtin_return_address(0));
 }
 
 bool weft_mutex_trylock(weft_mutex *m)
 {
-    uint64_t id = weft__caller("weft_mutex_trylock")->id;
-
-    if (!grab(m))
+    if (!grab(m, weft__caller("weft_mutex_trylock")->id))
         return false;
-    owned(m, id, __builtin_return_address(0));
+    weft__store(&m->_site, __builtin_return_address(0));
     return true;
 }
 
 /* Under m->_lock. The flags for a queue whose front is about to be woken. */
-static uint32_t flags_left(weft_mutex *m)
+static uint64_t flags_left(weft_mutex *m)
 {
     return queue(m)->head ? WAITERS : 0;
 }
 
-/* Somebody waits. Whoever is woken may free the mutex, so all is done before weft__ready. */
-static WEFT__NOINLINE void unlock_slow(weft_mutex *m)
+/* Whoever is woken may free the mutex, so all is done before weft__ready. */
+void weft__mutex_unlock_in(weft_mutex *m)
 {
     weft__waiter *wt;
     weft__task *t;
 
-    if (!(weft__load(&m->_word) & LOCKED))
+    if (!(weft__load(&m->_state) >> HOLDER))
         weft__fatal("sync: unlock of unlocked mutex (%p)", (void *)m);
     weft__lock(&m->_lock);
     wt = weft__waitq_pop(queue(m));
-    if (!wt || !weft__claim(wt->task, wt->ticket,
-                            wt->index || (weft__load(&m->_word) & STARVING) ? LOCKED : 0)) {
+    if (!wt ||
+        !weft__claim(wt->task, wt->ticket,
+                     wt->index || (weft__load(&m->_state) & STARVING) ? HANDED_OVER : COMPETE)) {
         weft__assert(!wt); /* nothing but unlock ends a wait for a mutex */
-        weft__store_rel(&m->_word, 0);
+        weft__store_rel(&m->_state, 0);
         weft__unlock(&m->_lock);
         return;
     }
     t = wt->task;
-    if (t->result == LOCKED) {
+    if (t->result == HANDED_OVER) {
         bool starving = queue(m)->head && weft__nanos() - wt->n > STARVED;
 
-        weft__store_rel(&m->_word, LOCKED | flags_left(m) | (starving ? STARVING : 0u));
+        weft__store_rel(&m->_state, t->id << HOLDER | flags_left(m) | (starving ? STARVING : 0u));
     } else {
-        weft__store_rel(&m->_word, flags_left(m));
+        weft__store_rel(&m->_state, flags_left(m));
     }
     weft__unlock(&m->_lock);
     weft__ready(t);
 }
 
-/* False if somebody waits, or it is not locked. */
-static inline bool unlock_alone(weft_mutex *m)
+/* False if somebody waits, or id does not hold it. The state is not read: that would wait for the
+ * locked instruction that took the mutex. */
+static inline bool unlock_alone(weft_mutex *m, uint64_t id)
 {
-    uint32_t word = LOCKED;
+    uint64_t state = id << HOLDER;
 
-    weft__store(&m->_owner, 0);
-    return weft__likely(weft__cas(&m->_word, &word, 0));
-}
-
-void weft__mutex_unlock_in(weft_mutex *m)
-{
-    if (!unlock_alone(m))
-        unlock_slow(m);
+    return weft__likely(weft__cas(&m->_state, &state, 0));
 }
 
 static WEFT__NOINLINE void unlock_contended(weft_mutex *m)
 {
     weft__enter("weft_mutex_unlock");
-    unlock_slow(m);
+    weft__mutex_unlock_in(m);
     weft__exit();
 }
 
 void weft_mutex_unlock(weft_mutex *m)
 {
-    if (weft__unlikely(weft__forked || !unlock_alone(m)))
+    if (!unlock_alone(m, weft__caller("weft_mutex_unlock")->id))
         unlock_contended(m);
 }
 
 void weft_mutex_assert_held(const weft_mutex *m)
 {
-    if (!(weft__load(&m->_word) & LOCKED) ||
-        weft__load(&m->_owner) != weft__caller("weft_mutex_assert_held")->id)
+    if (weft__load(&m->_state) >> HOLDER != weft__caller("weft_mutex_assert_held")->id)
         weft__panic("weft: mutex %p is not held by the caller", (const void *)m);
 }

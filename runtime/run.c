@@ -100,7 +100,6 @@ void weft__worker_setup(weft__worker *w)
     snprintf(name, sizeof(name), "weft-%u", w->id);
     prctl(PR_SET_NAME, name);
     prctl(PR_SET_TIMERSLACK, 1000UL);
-    weft__signals_block();
     w->altstack = mmap(NULL, ALTSTACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     alt.ss_sp = w->altstack;
     if (w->altstack != MAP_FAILED)
@@ -259,6 +258,15 @@ static void main_task(void *arg)
     weft__done_kick();
 }
 
+/* TSan makes what it notes a thread's signals in at the thread's first blocking call, and loses the
+ * signal that comes in the midst of that. */
+static void signals_can_come(void)
+{
+#ifdef WEFT__TSAN
+    usleep(1);
+#endif
+}
+
 static void begin(const weft_run_options *o)
 {
     static uint32_t guard;
@@ -285,6 +293,7 @@ static void begin(const weft_run_options *o)
     weft__lane_clear(); /* before a worker: what hogged in an earlier run goes there at once */
     weft__sched.max_threads = weft__sched.nprocs + (o->max_threads > 0 ? o->max_threads : 512);
     weft__hooks.start();
+    signals_can_come();
     weft__signals_start();
     weft__foreign_open();
 }

@@ -82,6 +82,8 @@ weft__task *weft__global_pop(weft__runq *q, int procs)
     for (uint32_t i = 0; i < share; i++) {
         weft__task *t = global.ring[global.head++ & (global.cap - 1)];
 
+        if (i < 8) /* pop_head fetches those that follow */
+            __builtin_prefetch(t, 1);
         if (i == 0) {
             first = t;
             continue;

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* self.c - the only thread-locals. Compilers keep addresses of thread-locals over calls; after a
  * switch they would be another thread's. So every access is a call that cannot be inlined or
- * merged with an earlier one. */
+ * merged with an earlier one, or (weft__self) one statement of assembly. */
 #include "scheduler.h"
 
 #include <errno.h>
 
-static _Thread_local weft__worker *self;
+_Thread_local weft__worker *weft__self_tls __attribute__((visibility("hidden"), used));
 
-WEFT__NOINLINE weft__worker *weft__self(void)
+WEFT__NOINLINE weft__worker *weft__self_called(void)
 {
     __asm__ volatile("");
-    return self;
+    return weft__self_tls;
 }
 
 WEFT__NOINLINE void weft__self_set(weft__worker *w)
 {
     __asm__ volatile("");
-    self = w;
+    weft__self_tls = w;
 }
 
 WEFT__NOINLINE int *weft__errno_at(void)

@@ -163,10 +163,15 @@ void weft__signals_stop(void)
     weft__unlock(&sig.lock);
 }
 
-void weft__signals_block(void)
+int weft__thread_start(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg)
 {
-    sigset_t set;
+    pthread_attr_t attr;
+    sigset_t set, old;
+    int rc;
 
+    pthread_attr_init(&attr);
+    if (stack > 0)
+        pthread_attr_setstacksize(&attr, stack);
     sigfillset(&set);
     sigdelset(&set, SIGSEGV);
     sigdelset(&set, SIGBUS);
@@ -177,7 +182,11 @@ void weft__signals_block(void)
     sigdelset(&set, SIGSYS);
     sigdelset(&set, SIGURG);
     sigdelset(&set, SIGPROF);
-    pthread_sigmask(SIG_SETMASK, &set, NULL);
+    pthread_sigmask(SIG_SETMASK, &set, &old);
+    rc = pthread_create(thread, &attr, fn, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    return rc;
 }
 
 /* Channels ------------------------------------------------------------------------------------- */

@@ -3,11 +3,16 @@
 #ifndef WEFT_SIGNALS_H
 #define WEFT_SIGNALS_H
 
+#include <pthread.h>
+
 void weft__signals_start(void);  /* handlers of the runtime, where the disposition is SIG_DFL */
 void weft__signals_stop(void);   /* as they were before */
-void weft__signals_block(void);  /* all that can wait, for the calling worker */
 void weft__signals_handle(void); /* on weft_run's thread: what handlers left to do */
 /* Directed capture: runs weft__hooks.interrupted for the task on that thread, in a handler. */
 int weft__signals_interrupt(int tid);
+
+/* Starts a thread that signals to the process never land on, not even before its first instruction;
+ * stack 0: the default. Like pthread_create. */
+int weft__thread_start(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg);
 
 #endif

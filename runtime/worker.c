@@ -11,6 +11,7 @@
 #include "observe.h"
 #include "park.h"
 #include "scheduler.h"
+#include "signals.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -688,7 +689,6 @@ static void *worker_main(void *arg)
 weft__worker *weft__worker_new(void)
 {
     weft__worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
-    pthread_attr_t attr;
 
     if (!w)
         weft__fatal("out of memory (worker)");
@@ -703,10 +703,7 @@ weft__worker *weft__worker_new(void)
     w->all = weft__sched.all;
     weft__sched.all = w;
     weft__unlock(&weft__sched.lock);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 1 << 20);
-    if (pthread_create(&w->thread, &attr, worker_main, w) != 0)
+    if (weft__thread_start(&w->thread, 1 << 20, worker_main, w) != 0)
         weft__fatal("cannot start a thread (%u run)", weft__sched.nthreads);
-    pthread_attr_destroy(&attr);
     return w;
 }

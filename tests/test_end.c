@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-enum { PATIENCE = 200 /* ms */ };
+enum { PATIENCE = 200, AN_END = 3000 /* ms: an end waits one second for calls into C */ };
 
 static atomic_int held, let_go, late; /* callers */
 static atomic_bool armed, reached;
@@ -25,10 +25,11 @@ static bool is_reached(weft__worker *w)
     return atomic_load(&reached);
 }
 
+/* The end may not get there: it joins the monitor, which may want a lock that w holds. */
 static void hold_up(weft__worker *w)
 {
     atomic_fetch_add(&held, 1);
-    while (!is_reached(w))
+    for (int i = 0; i < AN_END && !is_reached(w); i++)
         usleep(1000);
     for (int i = 0; i < PATIENCE && weft__load_acq(&weft__sched.running); i++)
         usleep(1000);

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,6 +207,51 @@ TEST(undeclared_read_is_a_syscall)
 TEST(declared_read_is_a_syscall)
 {
     reader_stays_shown(reads_declared_here, "\nreads_declared_here(");
+}
+
+/* Binds the calling thread to the first CPU that the process may use. */
+static void stay_on_one_cpu(void)
+{
+    cpu_set_t all, one;
+    size_t cpu = 0;
+
+    CHECK_EQ(sched_getaffinity(getpid(), sizeof(all), &all), 0);
+    while (!CPU_ISSET(cpu, &all))
+        cpu++;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    CHECK_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+}
+
+static void *keeps_the_cpu(void *arg)
+{
+    stay_on_one_cpu();
+    while (!atomic_load(&stop))
+        ;
+    return arg;
+}
+
+NOINLINE void reads_starved_here(void *arg);
+
+/* On the CPU of another thread, behind which it has to wait for long whenever it wakes. */
+NOINLINE void reads_starved_here(void *arg)
+{
+    static const struct sched_param none;
+
+    stay_on_one_cpu();
+    CHECK_EQ(sched_setscheduler(0, SCHED_IDLE, &none), 0);
+    read_one(arg);
+    __asm__ volatile("");
+}
+
+TEST(read_of_a_thread_that_gets_little_cpu_is_shown)
+{
+    pthread_t hog;
+
+    CHECK_EQ(pthread_create(&hog, NULL, keeps_the_cpu, NULL), 0);
+    reader_stays_shown(reads_starved_here, "\nreads_starved_here(");
+    atomic_store(&stop, 1);
+    CHECK_EQ(pthread_join(hog, NULL), 0);
 }
 
 /* Dumps while it sits in its call, not about its ends: there the kernel calls the thread running,

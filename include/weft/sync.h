@@ -23,15 +23,14 @@ extern "C" {
 /* A mutex. A running task may take it ahead of those that wait; one that waited 1 ms is served
  * first, in order, until none has waited so long. It knows who holds it and where it was taken. */
 typedef struct weft_mutex {
-    uint32_t _word;
-    uint32_t _lock;
-    void *_waiters[2];
-    uint64_t _owner; /* id of the holding task: dumps and deadlock reports name it */
+    uint64_t _state; /* has the id of the holding task: dumps and deadlock reports name it */
     void *_site;     /* where it was taken */
+    void *_waiters[2];
+    uint32_t _lock;
 } weft_mutex;
 #define WEFT_MUTEX_INIT                                                                            \
     {                                                                                              \
-        0, 0, {0, 0}, 0, 0                                                                         \
+        0, 0, {0, 0}, 0                                                                            \
     }
 
 WEFT_API void weft_mutex_lock(weft_mutex *m);
