@@ -91,8 +91,9 @@ def spread(v):
     return f"{statistics.median(v):.4g} [{min(v):.4g}..{max(v):.4g}]" if v else "failed"
 
 
-def ratio(side, weft):
-    if side and weft and statistics.median(weft) > 0:
+def ratio(line, side, weft):
+    """Nothing for a difference: it may be near zero, or below."""
+    if side and weft and not line.minus and statistics.median(weft) > 0:
         return f"{statistics.median(side) / statistics.median(weft):.2f}"
     return ""
 
@@ -108,7 +109,7 @@ def table(lines, samples):
         name = line.row if line.metric == line.case else f"{line.row} ({line.metric})"
         yield (name, str(line.procs), unit(line, samples),
                *(spread(v[side]) if side in line.sides else "-" for side in sides),
-               *(ratio(v[side], v["weft"]) for side in peers),
+               *(ratio(line, v[side], v["weft"]) for side in peers),
                line.target(), "ok" if over <= 1 else f"miss x{over:.2f}")
 
 
