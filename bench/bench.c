@@ -26,6 +26,8 @@ static const struct {
     {"dump10k", bench_dump10k},
     {"dump100k", bench_dump100k},
     {"walk1m", bench_walk1m},
+    {"serve_hello", bench_serve_hello},
+    {"serve_parked100k", bench_serve_parked100k},
 };
 
 void bench_result(const char *name, const char *suffix, double value, const char *unit)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* bench.h - the weft side of the bench: the same work as peers/peer.go, case by case.
  *
- *     bench CASE    runs the case as the main task and prints "name value unit" lines
+ *     bench CASE    runs the case as the main task and prints "name value unit" lines; those of
+ *                   serve.c print where they listen, and serve until they are killed
  *
- * The number of processors is WEFT_PROCS; run.py calls both sides in turn and compares. */
+ * The number of processors is WEFT_PROCS; run.py calls the sides in turn and compares. */
 #ifndef WEFT_BENCH_H
 #define WEFT_BENCH_H
 
@@ -19,6 +20,10 @@ void bench_ns(const char *name, weft_time start, int64_t ops);
 void bench_lateness(const char *name, int64_t *late, size_t n);
 /* Ends the bench with a message if a call of the library failed. */
 void bench_check(int rc, const char *call);
+
+/* gap.c: starts two 1 ms tickers; stops them: the longest gap that each has seen. */
+void bench_gap_start(void);
+void bench_gap_stop(weft_duration *task, weft_duration *bare);
 
 /* switch.c */
 void bench_yield2(void);
@@ -39,9 +44,13 @@ void bench_timers1m(void);
 void bench_ticker_hogs(void);
 void bench_ticker_hogs1000(void);
 /* dump.c */
+void bench_park_frames(int tasks); /* for good, each with 8 frames */
 void bench_dump10k(void);
 void bench_dump100k(void);
 /* walk.c */
 void bench_walk1m(void);
+/* serve.c */
+void bench_serve_hello(void);
+void bench_serve_parked100k(void);
 
 #endif

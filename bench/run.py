@@ -1,96 +1,44 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""run.py - runs weft and its Go peers in turn and holds the results against the targets.
+"""run.py - runs weft and its peers in turn and holds the results against the targets of rows.py.
 
-The two sides of a case alternate, so a slow minute of the machine hits both; medians with
-min..max. Writes out/bench.txt and out/bench.md. Fails when more rows miss than may, one misses
-by more than MISS_AT_MOST, or a row misses that must not.
+The sides of a case alternate, so a slow minute of the machine hits all; medians with min..max.
+Writes out/bench.txt and out/bench.md. Fails when in one group more rows miss than may, one misses
+by more than it may, or a row misses that must not.
 """
 import argparse
 import math
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
-from dataclasses import dataclass
 
-ROWS_MAY_MISS = 3
-MISS_AT_MOST = 1.5
+import serve
+from rows import HTTP, RUNTIME, Group
+
 PATIENCE = 300  # seconds for one run
+NAMES = {"go": "Go", "nginx": "nginx", "weft": "weft"}
 
 
-@dataclass
-class Line:
-    """One measure at one number of processors. It is met when weft is at most `of_go` times
-    Go's figure, or at most `limit`. `minus` is subtracted from weft's figure, run by run."""
-    row: str
-    case: str
-    metric: str
-    procs: int
-    of_go: float = 0
-    limit: float = 0
-    minus: str = ""
-    must: bool = False
-
-    @property
-    def has_peer(self):
-        return self.case != "walk1m"
-
-    def target(self):
-        if self.limit:
-            return f"at most {self.limit:g}" + (f" over {self.minus}" if self.minus else "")
-        if self.of_go < 1:
-            return f"{1 / self.of_go:.3g}x faster"
-        return f"at most {self.of_go:g} of Go"
-
-
-def faster(row, case, times, procs=(1, 2)):
-    return [Line(row, case, case, p, of_go=1 / times) for p in procs]
-
-
-def late(row, case, p99, worst):
-    return [Line(row, case, case + suffix, p, limit=limit)
-            for p in (1, 2) for suffix, limit in (("_p99", p99), ("_worst", worst))]
-
-
-LINES = [
-    *faster("yield, 2 tasks", "yield2", 4, [1]),
-    *faster("yield, 100,000 tasks", "yield100k", 4, [1]),
-    *faster("spawn + finish, batch of 1000", "spawn_batch1000", 3),
-    *faster("unbuffered round trip", "unbuffered_roundtrip", 3),
-    *faster("buffered(128) per item", "buffered128", 1.5),
-    *faster("select of 4", "select4", 2.5),
-    Line("lock+unlock uncontended", "lock_uncontended", "lock_uncontended", 1, of_go=1.1),
-    *faster("lock held over a yield, 1000 tasks", "lock_over_yield1000", 2),
-    Line("1M parked: bytes each", "park1m", "park1m_bytes", 1, limit=4600, must=True),
-    Line("1M parked: create / release", "park1m", "park1m_create", 1, of_go=1),
-    Line("1M parked: create / release", "park1m", "park1m_release", 1, of_go=1),
-    Line("1M timers of 1-2 s", "timers1m", "timers1m_cpu", 1, of_go=0.8),
-    Line("1M timers of 1-2 s", "timers1m", "timers1m_late_p50", 1, of_go=1),
-    *late("1 ms ticker beside endless hogs", "ticker_hogs", 6, 30),
-    *late("1 ms ticker beside 1000 hogs of 20 ms", "ticker_hogs1000", 12, 40),
-    Line("dump to a file: wall", "dump10k", "dump10k_wall", 2, of_go=0.1),
-    Line("dump to a file: wall", "dump100k", "dump100k_wall", 2, of_go=0.1),
-    Line("dump: longest gap of a 1 ms ticker", "dump10k", "dump10k_gap", 2, limit=2,
-         minus="dump10k_bare", must=True),
-    Line("dump: longest gap of a 1 ms ticker", "dump100k", "dump100k_gap", 2, limit=2,
-         minus="dump100k_bare", must=True),
-    Line("walk, 1M distinct stacks", "walk1m", "walk1m", 1, limit=0.3),
-]
-
-
-def run(program, case, procs):
-    """The results of one run: {name: (value, unit)}; {} if it failed."""
+def run_program(program, case, procs):
     env = dict(os.environ, GOMAXPROCS=str(procs), WEFT_PROCS=str(procs))
-    try:
-        done = subprocess.run([program, case], env=env, timeout=PATIENCE, text=True,
-                              stdout=subprocess.PIPE, check=True)
-    except (subprocess.SubprocessError, OSError) as e:
-        print(f"bench: {e}", file=sys.stderr)
-        return {}
+    done = subprocess.run([program, case], env=env, timeout=PATIENCE, text=True,
+                          stdout=subprocess.PIPE, check=True)
     words = (line.split() for line in done.stdout.splitlines())
     return {name: (float(value), unit) for name, value, unit in words}
+
+
+def run(side, program, case, procs):
+    """The results of one run: {name: (value, unit)}; {} if it failed."""
+    try:
+        if case in serve.CASES:
+            return serve.run(side, program, case, procs)
+        return run_program(program, case, procs)
+    except (subprocess.SubprocessError, OSError) as e:
+        print(f"bench: {side} {case}: {e}", file=sys.stderr)
+        return {}
 
 
 def progress(text):
@@ -98,17 +46,16 @@ def progress(text):
         print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
 
 
-def measure(lines, sides, rounds):
+def measure(lines, programs, rounds):
     """{(side, case, procs): [results of each round]}, the sides taking turns."""
     samples = {}
-    for case, procs in dict.fromkeys((line.case, line.procs) for line in lines):
+    for case, procs, sides in dict.fromkeys((x.case, x.procs, x.sides) for x in lines):
         for n in range(rounds):
-            order = list(sides.items())
-            for side, program in order if n % 2 == 0 else reversed(order):
-                if side == "go" and case == "walk1m":
-                    continue
+            first = n % len(sides)
+            for side in sides[first:] + sides[:first]:
                 progress(f"{case} P={procs} round {n + 1}/{rounds} {side}")
-                samples.setdefault((side, case, procs), []).append(run(program, case, procs))
+                result = run(side, programs[side], case, procs)
+                samples.setdefault((side, case, procs), []).append(result)
     progress("")
     return samples
 
@@ -123,7 +70,7 @@ def values(line, samples, side):
 
 
 def unit(line, samples):
-    for side in ("weft", "go"):
+    for side in line.sides:
         for r in samples.get((side, line.case, line.procs), []):
             if line.metric in r:
                 return r[line.metric][1]
@@ -132,28 +79,38 @@ def unit(line, samples):
 
 def excess(line, samples):
     """How many times over its target the median is; infinite when there is no figure."""
-    weft, go = values(line, samples, "weft"), values(line, samples, "go")
-    if not weft or (line.of_go and not go):
+    weft = values(line, samples, "weft")
+    peers = [(values(line, samples, side), times) for side, times in line.bounds()]
+    if not weft or not all(v for v, _ in peers):
         return math.inf
-    bound = line.limit or line.of_go * statistics.median(go)
-    return statistics.median(weft) / bound
+    bounds = [times * statistics.median(v) for v, times in peers]
+    return statistics.median(weft) / min(bounds + [line.limit] * (line.limit > 0))
 
 
 def spread(v):
     return f"{statistics.median(v):.4g} [{min(v):.4g}..{max(v):.4g}]" if v else "failed"
 
 
+def ratio(line, side, weft):
+    """Nothing for a difference: it may be near zero, or below."""
+    if side and weft and not line.minus and statistics.median(weft) > 0:
+        return f"{statistics.median(side) / statistics.median(weft):.2f}"
+    return ""
+
+
 def table(lines, samples):
-    yield ("work", "P", "unit", "Go", "weft", "Go / weft", "to reach", "verdict")
+    sides = [side for side in NAMES if any(side in line.sides for line in lines)]
+    peers = [side for side in sides if side != "weft"]
+    yield ("work", "P", "unit", *(NAMES[side] for side in sides),
+           *(f"{NAMES[side]} / weft" for side in peers), "to reach", "verdict")
     for line in lines:
-        weft, go = values(line, samples, "weft"), values(line, samples, "go")
+        v = {side: values(line, samples, side) for side in sides}
         over = excess(line, samples)
         name = line.row if line.metric == line.case else f"{line.row} ({line.metric})"
-        ratio = ""
-        if weft and go and statistics.median(weft) > 0:
-            ratio = f"{statistics.median(go) / statistics.median(weft):.2f}"
-        yield (name, str(line.procs), unit(line, samples), spread(go) if line.has_peer else "-",
-               spread(weft), ratio, line.target(), "ok" if over <= 1 else f"miss x{over:.2f}")
+        yield (name, str(line.procs), unit(line, samples),
+               *(spread(v[side]) if side in line.sides else "-" for side in sides),
+               *(ratio(line, v[side], v["weft"]) for side in peers),
+               line.target(), "ok" if over <= 1 else f"miss x{over:.2f}")
 
 
 def as_text(cells):
@@ -167,52 +124,72 @@ def as_markdown(cells):
     return rows[0] + "|---" * len(cells[0]) + "|\n" + "".join(rows[1:])
 
 
-def judge(lines, samples):
-    """The closing line, and whether the targets as a whole are met."""
+def judge(group, samples):
+    """The closing line, and whether the group's targets as a whole are met."""
     rows = {}
-    for line in lines:
+    for line in group.lines:
         rows[line.row] = max(rows.get(line.row, 0), excess(line, samples))
     missed = {row: over for row, over in rows.items() if over > 1}
-    musts = {line.row for line in lines if line.must}
-    good = (len(missed) <= ROWS_MAY_MISS and not musts & missed.keys()
-            and all(over <= MISS_AT_MOST for over in missed.values()))
-    return f"{len(rows) - len(missed)} rows reached, {len(missed)} missed", good
+    musts = {line.row for line in group.lines if line.must}
+    good = (len(missed) <= group.may_miss and not musts & missed.keys()
+            and all(over <= group.miss_at_most for over in missed.values()))
+    return f"{group.title}: {len(rows) - len(missed)} rows reached, {len(missed)} missed", good
 
 
-def machine(go_version):
+def machine(versions):
     model = "unknown processor"
     with open("/proc/cpuinfo") as info:
         for line in info:
             if line.startswith("model name"):
                 model = line.split(":", 1)[1].strip()
     return (f"{model}, {len(os.sched_getaffinity(0))} processors, "
-            f"{platform.system()} {platform.release()}; {go_version}")
+            f"{platform.system()} {platform.release()}; {versions}")
+
+
+def chosen(group, parts):
+    """The group with the lines whose row or case has one of these parts in its name."""
+    lines = [line for line in group.lines
+             if not parts or any(part in line.row or part in line.case for part in parts)]
+    return Group(group.title, lines, group.may_miss, group.miss_at_most)
+
+
+def report(head, groups, samples):
+    """Prints and writes the tables. Whether all groups are good."""
+    text, markdown, all_good = head + "\n", head + "\n", True
+    for group in groups:
+        cells = list(table(group.lines, samples))
+        closing, good = judge(group, samples)
+        text += f"\n{as_text(cells)}\n{closing}\n"
+        markdown += f"\n{as_markdown(cells)}\n{closing}\n"
+        all_good = all_good and good
+    os.makedirs("out", exist_ok=True)
+    for name, content in (("txt", text), ("md", markdown)):
+        with open(f"out/bench.{name}", "w") as file:
+            file.write(content)
+    print(text, end="")
+    return all_good
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weft", required=True, help="the program of bench/*.c")
     parser.add_argument("--go", required=True, help="the program of bench/peers")
-    parser.add_argument("--go-version", default="", help="printed in the head")
+    parser.add_argument("--nginx", required=True)
+    parser.add_argument("--versions", default="", help="of the peers, for the head")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("row", nargs="*", help="part of a row's or a case's name; default: all")
     args = parser.parse_args()
-    lines = [line for line in LINES if not args.row or
-             any(part in line.row or part in line.case for part in args.row)]
-    if not lines:
-        parser.error("no such row; there are: " + ", ".join(dict.fromkeys(x.case for x in LINES)))
+    groups = [group for group in (chosen(g, args.row) for g in (RUNTIME, HTTP)) if group.lines]
+    if not groups:
+        cases = dict.fromkeys(x.case for g in (RUNTIME, HTTP) for x in g.lines)
+        parser.error("no such row; there are: " + ", ".join(cases))
 
-    samples = measure(lines, {"go": args.go, "weft": args.weft}, args.rounds)
-    cells = list(table(lines, samples))
-    closing, good = judge(lines, samples)
-    head = f"{machine(args.go_version)}; {args.rounds} rounds, median [min..max]"
-    os.makedirs("out", exist_ok=True)
-    with open("out/bench.txt", "w") as text:
-        text.write(f"{head}\n\n{as_text(cells)}\n{closing}\n")
-    with open("out/bench.md", "w") as markdown:
-        markdown.write(f"{head}\n\n{as_markdown(cells)}\n{closing}\n")
-    print(f"{head}\n\n{as_text(cells)}\n{closing}")
-    return 0 if good else 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the children on the way out
+    programs = {"weft": args.weft, "go": args.go, "nginx": args.nginx}
+    lines = [line for group in groups for line in group.lines]
+    samples = measure(lines, programs, args.rounds)
+    head = f"{machine(args.versions)}; {args.rounds} rounds, median [min..max]"
+    return 0 if report(head, groups, samples) else 1
 
 
 if __name__ == "__main__":

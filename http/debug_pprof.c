@@ -97,8 +97,10 @@ static void begin(weft_http_response *w, const char *name, bool binary, bool del
     weft_http_header_set(w, "Content-Disposition", text);
 }
 
+/* A reader that is quick never makes us wait: others get their turn, and timers, between pieces. */
 static int to_response(void *w, const void *data, size_t n)
 {
+    weft_yield();
     return weft_http_write(w, data, n);
 }
 

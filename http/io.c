@@ -12,11 +12,15 @@
 
 static const weft_time forever = WEFT_FOREVER;
 
+static weft_time end_of(int64_t budget, weft_time from)
+{
+    return budget < WEFT_FOREVER - from ? from + budget : WEFT_FOREVER;
+}
+
 /* With the turn. 0, perhaps in vain; else as weft__sock_begin. */
 static int wait_for(weft__sock *s, enum weft__direction d, weft__task *t, int64_t *budget)
 {
-    weft_time from = weft__nanos();
-    weft_time until = *budget < WEFT_FOREVER - from ? from + *budget : WEFT_FOREVER;
+    weft_time from = weft__nanos(), until = end_of(*budget, from);
     int rc = weft__sock_wait(s, d, t, &until);
 
     if (until != WEFT_FOREVER)
@@ -31,7 +35,9 @@ int weft__http_wait(weft_conn *net, int64_t budget)
     int rc = weft__sock_begin(s, WEFT__READ, t, &forever);
 
     if (rc == 0) {
-        rc = wait_for(s, WEFT__READ, t, &budget);
+        weft_time until = end_of(budget, weft__nanos());
+
+        rc = weft__sock_wait(s, WEFT__READ, t, &until);
         s->side[WEFT__READ].drained = false;
         weft__sock_end(s, WEFT__READ);
     }

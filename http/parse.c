@@ -230,6 +230,11 @@ static int judge_target(weft__parse *p, char *at, size_t n)
 
 /* Lines ---------------------------------------------------------------------------------------- */
 
+static bool is_plain(unsigned char c)
+{
+    return c >= ' ' && c <= '~';
+}
+
 /* Looks at the bytes of the request line as they come. Above 0: it ends there. */
 static ssize_t find_line(weft__parse *p, const char *buf, size_t n)
 {
@@ -239,6 +244,8 @@ static ssize_t find_line(weft__parse *p, const char *buf, size_t n)
         unsigned char c = (unsigned char)buf[i];
         bool after_cr = i > p->line && buf[i - 1] == '\r';
 
+        if (!after_cr && is_plain(c) && i < end)
+            continue;
         if (c == '\n' && after_cr) {
             if (i == p->line + 1 && p->line == 0) {
                 p->line = 2;
@@ -250,7 +257,7 @@ static ssize_t find_line(weft__parse *p, const char *buf, size_t n)
         }
         if (i > end || (i == end && c != '\r'))
             return weft__parse_refuse(p, 414, "request line too long");
-        if (after_cr || (c != '\r' && (c < ' ' || c > '~')))
+        if (after_cr || (c != '\r' && !is_plain(c)))
             return weft__parse_refuse(p, 400, "malformed request line");
     }
     p->seen = i;

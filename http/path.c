@@ -4,14 +4,26 @@
 
 #include <string.h>
 
+#define BIT(c)  (UINT64_C(1) << ((c) % 64))
+#define DIGITS  (UINT64_C(0x3ff) << '0')
+#define LETTERS ((UINT64_C(0x3ffffff) << ('A' - 64)) | (UINT64_C(0x3ffffff) << ('a' - 64)))
+
+const uint64_t weft__tokens[4] = {
+    DIGITS | BIT('!') | BIT('#') | BIT('$') | BIT('%') | BIT('&') | BIT('\'') | BIT('*') |
+        BIT('+') | BIT('-') | BIT('.'),
+    LETTERS | BIT('^') | BIT('_') | BIT('`') | BIT('|') | BIT('~'),
+};
+
+/* Of names, escapes apart: unreserved and sub-delims of RFC 3986. */
+static const uint64_t hosts[4] = {
+    DIGITS | BIT('-') | BIT('.') | BIT('!') | BIT('$') | BIT('&') | BIT('\'') | BIT('(') |
+        BIT(')') | BIT('*') | BIT('+') | BIT(',') | BIT(';') | BIT('='),
+    LETTERS | BIT('_') | BIT('~'),
+};
+
 static bool is_digit(unsigned char c)
 {
     return c >= '0' && c <= '9';
-}
-
-static bool is_alnum(unsigned char c)
-{
-    return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
 }
 
 static int hex(unsigned char c)
@@ -28,11 +40,6 @@ static int escaped(const char *s)
     int hi = hex((unsigned char)s[1]), lo = hi < 0 ? -1 : hex((unsigned char)s[2]);
 
     return lo < 0 ? -1 : hi * 16 + lo;
-}
-
-bool weft__is_token(unsigned char c)
-{
-    return is_alnum(c) || (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
 /* Hosts ---------------------------------------------------------------------------------------- */
@@ -59,12 +66,11 @@ static size_t host_name(const char *host, size_t n)
         return i > 2 && i < n && host[i] == ']' ? i + 1 : 0;
     }
     for (; i < n && host[i] != ':'; i++) {
-        unsigned char c = (unsigned char)host[i];
-
-        if (c == '%' && i + 2 < n && escaped(host + i) > 0)
-            i += 2;
-        else if (!is_alnum(c) && (c == 0 || !strchr("-._~!$&'()*+,;=", c)))
+        if (weft__is_in(hosts, (unsigned char)host[i]))
+            continue;
+        if (host[i] != '%' || i + 2 >= n || escaped(host + i) <= 0)
             return 0;
+        i += 2;
     }
     return i;
 }

@@ -6,9 +6,21 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
-bool weft__is_token(unsigned char c);                 /* tchar of RFC 9110 */
+/* Sets of bytes: a bit for each. */
+static inline bool weft__is_in(const uint64_t set[4], unsigned char c)
+{
+    return set[c / 64] >> (c % 64) & 1;
+}
+
+extern const uint64_t weft__tokens[4];
+static inline bool weft__is_token(unsigned char c) /* tchar of RFC 9110 */
+{
+    return weft__is_in(weft__tokens, c);
+}
+
 bool weft__host_is_valid(const char *host, size_t n); /* a name or address, perhaps with port */
 
 /* Each escape is two hexadecimal digits, none of them a NUL. */

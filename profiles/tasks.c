@@ -46,6 +46,7 @@
 #include <unistd.h>
 
 enum { SPARE_SLOTS = 4096 };
+enum { MANY = 1000 }; /* tasks: looking at them takes longer than to hand a processor over */
 
 #define DIRECTED_AFTER INT64_C(300000) /* ns that a running task has to come by itself */
 #define GIVE_UP_AFTER  INT64_C(200000000)
@@ -557,7 +558,15 @@ static void capture_for(void *arg)
     a->c = (a->alone ? capture_alone : capture_shared)(a->self, a->ucontext);
 }
 
-/* In user code from then on: capture and rendering take long, and keep no processor. */
+/* Capture and rendering take long and keep no processor. It would be taken from them after a time
+ * slice, but until then its timers would wait, so with many tasks it is given away at once; the
+ * next call into the runtime, a sink's perhaps, gets another. */
+static void stand_aside(size_t tasks)
+{
+    if (tasks > MANY)
+        weft_blocking_begin();
+}
+
 int weft__snapshot_get(const struct weft__snapshot **out)
 {
     weft__worker *w = weft__enter_try("weft_dump");
@@ -566,7 +575,9 @@ int weft__snapshot_get(const struct weft__snapshot **out)
     if (!w)
         return WEFT_EINVAL;
     weft__exit();
+    stand_aside(weft__tasks_slots());
     weft__ctx_call(&a.self->ctx.sp, capture_for, &a);
+    weft_blocking_end();
     if (!a.c)
         return weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
     *out = &a.c->s;
@@ -601,10 +612,14 @@ int weft__tasks_dump(const struct weft__sink *to, enum weft_dump_form form)
 {
     const struct weft__snapshot *s;
     int rc = weft__snapshot_get(&s);
+    uint64_t self;
 
     if (rc < 0)
         return rc;
-    rc = render(s, weft_task_id(), to, form);
+    self = weft_task_id();
+    stand_aside(s->n);
+    rc = render(s, self, to, form);
+    weft_blocking_end();
     weft__snapshot_put(s);
     return rc;
 }

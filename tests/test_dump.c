@@ -32,6 +32,32 @@ TEST(dumps_at_once_all_succeed)
     close(fd);
 }
 
+static void recv_never(void *arg)
+{
+    weft_chan_recv(NULL, arg);
+}
+
+/* So many that the dump gives its processor away. */
+TEST(dump_of_many_tasks_has_the_caller_first_and_all_others)
+{
+    enum { TASKS = 3000 };
+    weft_group g = WEFT_GROUP_INIT;
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC), seen = 0;
+    char *text;
+
+    go_many(TASKS, recv_never, NULL);
+    text = dump_text(WEFT_DUMP_TASKS);
+    CHECK_EQ(strncmp(text, "goroutine 1 [running]:\n", 23), 0);
+    for (const char *at = text; at; at = strstr(at + 1, "\n\ngoroutine "))
+        seen++;
+    CHECK_EQ(seen, TASKS + 1);
+    free(text);
+    for (int i = 0; i < 4; i++)
+        weft_group_go(&g, dump_often, &fd);
+    CHECK_EQ(weft_group_wait(&g), 0);
+    close(fd);
+}
+
 TEST_PLAIN(dump_outside_a_run_is_einval)
 {
     CHECK_EQ(weft_dump(STDERR_FILENO, NULL), WEFT_EINVAL);
@@ -95,11 +121,6 @@ static int thread_named(const char *name)
     }
     closedir(tasks);
     return tid;
-}
-
-static void recv_never(void *arg)
-{
-    weft_chan_recv(NULL, arg);
 }
 
 TEST_DIES(crash_of_the_symbolizer_is_reported, 2, "[chan receive (nil chan)]:\n")

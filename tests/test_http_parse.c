@@ -4,6 +4,8 @@
 #include "http_cases.h"
 #include "http_peer.h"
 
+#include "../http/path.h"
+
 static void check_case(const http_case *c, const struct peer *s, const char *how)
 {
     if (strcmp(s->says, c->answers) != 0 || s->ended == c->lives)
@@ -74,4 +76,18 @@ TEST_PLAIN(chunk_lines_without_end_are_refused)
     check_endless(CHUNKED "1;", 'a');
     check_endless(CHUNKED "1;a=", 'a');
     check_endless(CHUNKED "1;a=\"", ' ');
+}
+
+TEST_PLAIN(bytes_of_tokens_and_hosts_are_those_of_the_rfcs)
+{
+    static const char alnum[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+    for (int c = 0; c < 256; c++) {
+        bool plain = c != 0 && strchr(alnum, c), token = c != 0 && strchr("!#$%&'*+-.^_`|~", c);
+        bool host = c != 0 && strchr("-._~!$&'()*+,;=:", c); /* a port may be empty */
+        const char name[] = {'a', (char)c};
+
+        CHECK_EQ(weft__is_token((unsigned char)c), plain || token);
+        CHECK_EQ(weft__host_is_valid(name, sizeof(name)), plain || host);
+    }
 }

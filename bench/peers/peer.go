@@ -2,7 +2,8 @@
 
 // peer.go - the Go side of the bench: the same work as bench/*.c, case by case.
 //
-//	peer CASE    runs the case at GOMAXPROCS and prints "name value unit" lines
+//	peer CASE    runs the case at GOMAXPROCS and prints "name value unit" lines; those of
+//	             serve.go print where they listen, and serve until they are killed
 package main
 
 import (
@@ -343,21 +344,27 @@ func right(p *parking, path, depth int) int {
 	return turn[path&1](p, path>>1, depth-1) + 2
 }
 
-// dump writes the stacks of n parked goroutines to a file, a 1 ms ticker running beside.
-func dump(name string, n int) {
+// park leaves n goroutines parked for good.
+func park(n int) {
 	p := &parking{gate: make(chan int)}
 	p.parked.Add(n)
 	for i := 0; i < n; i++ {
 		go func(i int) { sink += int64(turn[i&1](p, i>>1, 7)) }(i)
 	}
 	p.parked.Wait()
-	runtime.GC() // what the spawning left behind is not the dump's cost
+}
 
-	var stop int32
-	gap := make(chan time.Duration)
+// A gapTicker sleeps 1 ms again and again and keeps the longest time between two ticks.
+type gapTicker struct {
+	stopped int32
+	worst   chan time.Duration
+}
+
+func startGap() *gapTicker {
+	t := &gapTicker{worst: make(chan time.Duration)}
 	go func() {
 		worst, last := time.Duration(0), time.Now()
-		for atomic.LoadInt32(&stop) == 0 {
+		for atomic.LoadInt32(&t.stopped) == 0 {
 			time.Sleep(time.Millisecond)
 			now := time.Now()
 			if now.Sub(last) > worst {
@@ -365,9 +372,21 @@ func dump(name string, n int) {
 			}
 			last = now
 		}
-		gap <- worst
+		t.worst <- worst
 	}()
+	return t
+}
 
+func (t *gapTicker) stop() time.Duration {
+	atomic.StoreInt32(&t.stopped, 1)
+	return <-t.worst
+}
+
+// dump writes the stacks of n parked goroutines to a file, a 1 ms ticker running beside.
+func dump(name string, n int) {
+	park(n)
+	runtime.GC() // what the spawning left behind is not the dump's cost
+	ticker := startGap()
 	file, err := os.CreateTemp("", "peer-dump")
 	if err != nil {
 		panic(err)
@@ -378,8 +397,7 @@ func dump(name string, n int) {
 		panic(err)
 	}
 	result(name+"_wall", time.Since(start).Seconds(), "s")
-	atomic.StoreInt32(&stop, 1)
-	result(name+"_gap", float64(<-gap)/1e6, "ms")
+	result(name+"_gap", float64(ticker.stop())/1e6, "ms")
 	info, _ := file.Stat()
 	result(name+"_bytes", float64(info.Size()), "B")
 }
@@ -399,6 +417,8 @@ var cases = map[string]func(){
 	"ticker_hogs1000":      tickerHogs1000,
 	"dump10k":              func() { dump("dump10k", 10000) },
 	"dump100k":             func() { dump("dump100k", 100000) },
+	"serve_hello":          serveHello,
+	"serve_parked100k":     serveParked100k,
 }
 
 func main() {

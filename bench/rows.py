@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""rows.py - what is measured and what it must reach: groups of lines, each judged by itself."""
+from dataclasses import dataclass
+
+ALL_SIDES = ("go", "nginx", "weft")
+
+
+@dataclass
+class Line:
+    """One measure at one number of processors. It is met when weft's figure is at most `of_go`
+    times Go's, at most `of_nginx` times nginx's, and at most `limit`, as far as these are given.
+    `minus` is subtracted from weft's figure, run by run."""
+    row: str
+    case: str
+    metric: str
+    procs: int
+    of_go: float = 0
+    of_nginx: float = 0
+    limit: float = 0
+    minus: str = ""
+    must: bool = False
+    sides: tuple = ("go", "weft")
+
+    def bounds(self):
+        """(side, how many times its figure) for each of the peers that weft is held against."""
+        of = {"go": self.of_go, "nginx": self.of_nginx}
+        return [(side, times) for side, times in of.items() if times]
+
+    def target(self):
+        if self.limit:
+            return f"at most {self.limit:g}" + (f" over {self.minus}" if self.minus else "")
+        if self.of_go < 1 and not self.of_nginx:
+            return f"{1 / self.of_go:.3g}x faster"
+        names = {"go": "Go", "nginx": "nginx"}
+        return "at most " + ", ".join(f"{times:g} of {names[side]}"
+                                      for side, times in self.bounds())
+
+
+@dataclass
+class Group:
+    """Rows that are judged together: so many may miss, and by so much."""
+    title: str
+    lines: list
+    may_miss: int
+    miss_at_most: float
+
+
+def faster(row, case, times, procs=(1, 2)):
+    return [Line(row, case, case, p, of_go=1 / times) for p in procs]
+
+
+def late(row, case, p99, worst):
+    return [Line(row, case, case + suffix, p, limit=limit)
+            for p in (1, 2) for suffix, limit in (("_p99", p99), ("_worst", worst))]
+
+
+RUNTIME = Group("runtime", [
+    *faster("yield, 2 tasks", "yield2", 4, [1]),
+    *faster("yield, 100,000 tasks", "yield100k", 4, [1]),
+    *faster("spawn + finish, batch of 1000", "spawn_batch1000", 3),
+    *faster("unbuffered round trip", "unbuffered_roundtrip", 3),
+    *faster("buffered(128) per item", "buffered128", 1.5),
+    *faster("select of 4", "select4", 2.5),
+    Line("lock+unlock uncontended", "lock_uncontended", "lock_uncontended", 1, of_go=1.1),
+    *faster("lock held over a yield, 1000 tasks", "lock_over_yield1000", 2),
+    Line("1M parked: bytes each", "park1m", "park1m_bytes", 1, limit=4600, must=True),
+    Line("1M parked: create / release", "park1m", "park1m_create", 1, of_go=1),
+    Line("1M parked: create / release", "park1m", "park1m_release", 1, of_go=1),
+    Line("1M timers of 1-2 s", "timers1m", "timers1m_cpu", 1, of_go=0.8),
+    Line("1M timers of 1-2 s", "timers1m", "timers1m_late_p50", 1, of_go=1),
+    *late("1 ms ticker beside endless hogs", "ticker_hogs", 6, 30),
+    *late("1 ms ticker beside 1000 hogs of 20 ms", "ticker_hogs1000", 12, 40),
+    Line("dump to a file: wall", "dump10k", "dump10k_wall", 2, of_go=0.1),
+    Line("dump to a file: wall", "dump100k", "dump100k_wall", 2, of_go=0.1),
+    Line("dump: longest gap of a 1 ms ticker", "dump10k", "dump10k_gap", 2, limit=2,
+         minus="dump10k_bare", must=True),
+    Line("dump: longest gap of a 1 ms ticker", "dump100k", "dump100k_gap", 2, limit=2,
+         minus="dump100k_bare", must=True),
+    Line("walk, 1M distinct stacks", "walk1m", "walk1m", 1, limit=0.3, sides=("weft",)),
+], may_miss=3, miss_at_most=1.5)
+
+HTTP = Group("http", [
+    *[Line("hello, keep-alive, wrk -c64: server CPU of 100k", "hello", "hello_cpu", p,
+           of_go=0.55, of_nginx=1.05, sides=ALL_SIDES) for p in (1, 2)],
+    *[Line("the same: p99 latency", "hello", "hello_p99", p, of_go=1, sides=ALL_SIDES)
+      for p in (1, 2)],
+    Line("9000 idle connections: bytes each", "idle", "idle_bytes", 2, limit=9216),
+    Line("debug=2 over HTTP, 100,000 tasks", "debug2", "debug2_wall", 2, of_go=0.1),
+    Line("debug=2 over HTTP, 100,000 tasks", "debug2", "debug2_gap", 2, limit=2,
+         minus="debug2_bare"),
+], may_miss=1, miss_at_most=1.2)

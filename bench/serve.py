@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""serve.py - the cases that need a server: starts it on loopback, asks, measures, ends it.
+
+Servers run in process groups of their own: /proc tells what a group used, nginx's workers
+included, and what does not end when told is killed as a group."""
+import contextlib
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+CONNECTIONS, WARM_SECONDS, SECONDS = 64, 1, 3
+IDLE = 9000
+PARKED = 100000
+PATIENCE = 60  # seconds for one request or one start
+
+NGINX_CONF = """\
+daemon off;
+user {user};
+worker_processes {workers};
+pid nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    client_body_temp_path temp;
+    proxy_temp_path temp;
+    fastcgi_temp_path temp;
+    uwsgi_temp_path temp;
+    scgi_temp_path temp;
+    default_type "text/plain; charset=utf-8";
+    server {{
+        listen {address};
+        location /hello {{ return 200 "hello, world\\n"; }}
+    }}
+}}
+"""
+
+
+# ---- servers ----
+
+@contextlib.contextmanager
+def process(command, **options):
+    child = subprocess.Popen(command, start_new_session=True, **options)
+    try:
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+@contextlib.contextmanager
+def program(path, case, procs):
+    """A server of bench or peer: its process and address."""
+    env = dict(os.environ, GOMAXPROCS=str(procs), WEFT_PROCS=str(procs))
+    with process([path, case], env=env, stdout=subprocess.PIPE, text=True) as child:
+        address = child.stdout.readline().strip()
+        if not address:
+            raise OSError(f"{path} {case} does not listen")
+        yield child, address
+
+
+def unused_address():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return "%s:%d" % s.getsockname()
+
+
+def await_listener(address, child):
+    end = time.monotonic() + PATIENCE
+    while child.poll() is None and time.monotonic() < end:
+        with contextlib.suppress(ConnectionRefusedError):
+            connect(address).close()
+            return
+        time.sleep(0.01)
+    raise OSError("nginx does not listen")
+
+
+@contextlib.contextmanager
+def nginx(path, procs):
+    with tempfile.TemporaryDirectory() as folder:
+        address, user = unused_address(), subprocess.getoutput("id -un")
+        with open(f"{folder}/nginx.conf", "w") as conf:
+            conf.write(NGINX_CONF.format(user=user, workers=procs, address=address))
+        with process([path, "-p", folder, "-c", "nginx.conf", "-e", "stderr"]) as child:
+            await_listener(address, child)
+            yield child, address
+
+
+def server(side, path, case, procs):
+    return nginx(path, procs) if side == "nginx" else program(path, case, procs)
+
+
+# ---- what a server used ----
+
+def cpu_seconds(group):
+    """User and system time of a process group."""
+    ticks = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()  # from the state on
+            if int(fields[2]) == group:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def memory(pid):
+    """Bytes resident and of page tables."""
+    with open(f"/proc/{pid}/status") as status:
+        return sum(int(line.split()[1]) * 1024 for line in status
+                   if line.startswith(("VmRSS:", "VmPTE:")))
+
+
+# ---- clients ----
+
+def connect(address):
+    host, port = address.rsplit(":", 1)
+    return socket.create_connection((host, int(port)), PATIENCE)
+
+
+def ask(address, sock):
+    """One request on a connection that stays open."""
+    sock.sendall(f"GET /hello HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
+    answer = b""
+    while not answer.endswith(b"hello, world\n"):
+        more = sock.recv(4096)
+        if not more:
+            raise OSError(f"no hello but {answer!r}")
+        answer += more
+
+
+def curl(address, path, *options):
+    command = ["curl", "-sSf", "--max-time", str(PATIENCE), *options, f"http://{address}{path}"]
+    return subprocess.run(command, text=True, stdout=subprocess.PIPE, check=True).stdout
+
+
+def wrk(address, seconds):
+    """Requests answered, and their latencies' 99th percentile in ms."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency",
+               f"http://{address}/hello"]
+    text = subprocess.run(command, text=True, stdout=subprocess.PIPE, check=True,
+                          timeout=PATIENCE).stdout
+    requests = re.search(r"(\d+) requests in", text)
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)\b", text)
+    if not requests or not p99 or "Non-2xx" in text or "Socket errors" in text:
+        raise OSError(f"wrk: {text}")
+    return int(requests[1]), float(p99[1]) * {"us": 1e-3, "ms": 1, "s": 1e3}[p99[2]]
+
+
+# ---- cases ----
+
+def hello(side, path, procs):
+    with server(side, path, "serve_hello", procs) as (child, address):
+        wrk(address, WARM_SECONDS)
+        before = cpu_seconds(child.pid)
+        requests, p99 = wrk(address, SECONDS)
+        used = cpu_seconds(child.pid) - before
+    return {"hello_cpu": (used / requests * 1e5, "s"), "hello_p99": (p99, "ms"),
+            "hello_rate": (requests / SECONDS, "/s")}
+
+
+def idle(side, path, procs):
+    with server(side, path, "serve_hello", procs) as (child, address), \
+            contextlib.ExitStack() as sockets:
+        ask(address, sockets.enter_context(connect(address)))
+        before = memory(child.pid)
+        for _ in range(IDLE):
+            ask(address, sockets.enter_context(connect(address)))
+        grown = memory(child.pid) - before
+    return {"idle_bytes": (grown / IDLE, "B")}
+
+
+def debug2(side, path, procs):
+    with server(side, path, "serve_parked100k", procs) as (_, address), \
+            tempfile.NamedTemporaryFile() as dump:
+        curl(address, "/gap/start")
+        wall = curl(address, "/debug/pprof/goroutine?debug=2", "-o", dump.name, "-w",
+                    "%{time_total}")
+        gaps = (line.split() for line in curl(address, "/gap/stop").splitlines())
+        told = dump.read().count(b"\n\ngoroutine ")
+        if side == "weft" and told < PARKED:
+            raise OSError(f"the dump has {told} tasks")
+    return {"debug2_wall": (float(wall), "s"), "debug2_told": (told, "tasks"),
+            **{name: (float(value), unit) for name, value, unit in gaps}}
+
+
+CASES = {"hello": hello, "idle": idle, "debug2": debug2}
+
+
+def run(side, path, case, procs):
+    """The results of one run: {name: (value, unit)}. OSError or SubprocessError if it fails."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return CASES[case](side, path, procs)
