@@ -18,6 +18,20 @@ struct weft__arena_block {
     char bytes[];
 };
 
+/* What is left of the buffer begins with the next request. */
+static void to_front(weft_http_request *r)
+{
+    memmove(r->in, r->in + r->start, r->filled - r->start);
+    r->filled -= r->start;
+    r->start = r->rest = 0;
+}
+
+/* What came behind a body may reach into the slack. */
+static bool in_slack(const weft_http_request *r)
+{
+    return r->filled + WEFT__IN_SLACK >= r->size;
+}
+
 void weft__request_begin(weft__exchange *x)
 {
     weft_http_request *r = &x->r;
@@ -49,8 +63,8 @@ void weft__request_end(weft__exchange *x)
         r->size = sizeof(x->in);
         r->filled -= r->start;
         r->start = 0;
-    } else if (r->start == r->filled) {
-        r->start = r->filled = 0;
+    } else if (r->start == r->filled || in_slack(r)) {
+        to_front(r); /* so that behind the next head there is room for its body */
     }
     if (x->w.out != x->out) {
         weft__free(x->w.out);
@@ -105,13 +119,9 @@ size_t weft__request_room(weft__exchange *x)
         r->rest = r->filled = r->body;
         return r->size - r->filled;
     }
-    /* What came behind a body may reach into the slack. */
-    if (r->filled + WEFT__IN_SLACK >= r->size && r->start > 0) {
-        memmove(r->in, r->in + r->start, r->filled - r->start);
-        r->filled -= r->start;
-        r->start = r->rest = 0;
-    }
-    if (r->filled + WEFT__IN_SLACK >= r->size && !grow(x))
+    if (in_slack(r) && r->start > 0)
+        to_front(r);
+    if (in_slack(r) && !grow(x))
         return 0;
     return r->size - WEFT__IN_SLACK - r->filled;
 }

@@ -461,6 +461,29 @@ TEST(requests_behind_a_body_may_fill_the_buffer)
     done();
 }
 
+/* Wherever in the buffer the second head ends, at its very end too, its body comes. */
+TEST(a_head_may_end_where_the_buffer_does)
+{
+    static char text[12 * 1024];
+
+    start("/", read_in_sips, NULL);
+    for (int first = 8000; first < 9000; first++) {
+        char want[8];
+
+        sprintf(text,
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%0*d"
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+                first, first, 0);
+        sprintf(want, "%d", first);
+        client_open(&c, &s);
+        client_expect(&c, text, 200, want);
+        check_answer(200);
+        CHECK_STR(a.body, "5");
+        client_close(&c);
+    }
+    site_end(&s);
+}
+
 static void fail_half_way(weft_http_response *w, weft_http_request *r, void *arg)
 {
     (void)r;
