@@ -10,6 +10,7 @@
 #include <weft/fd.h>
 #include <weft/http.h>
 #include <weft/net.h>
+#include <weft/profile.h>
 #include <weft/select.h>
 #include <weft/signal.h>
 #include <weft/sync.h>
