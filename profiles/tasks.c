@@ -528,26 +528,29 @@ static void capture_for(void *arg)
     a->c = (a->alone ? capture_alone : capture_shared)(a->self, a->ucontext);
 }
 
-/* Capture and rendering take long and keep no processor. It would be taken from them after a time
- * slice, but until then its timers would wait, so with many tasks it is given away at once; the
- * next call into the runtime, a sink's perhaps, gets another. */
-static void stand_aside(size_t tasks)
+bool weft__stand_aside(size_t tasks)
 {
-    if (tasks > MANY)
-        weft_blocking_begin();
+    const weft__worker *w = weft__self();
+
+    if (tasks <= MANY || !w || w->foreign)
+        return false;
+    weft_blocking_begin();
+    return true;
 }
 
 int weft__snapshot_get(const struct weft__snapshot **out)
 {
     weft__worker *w = weft__enter_try("weft_dump");
     struct asking a = {.self = w ? w->task : NULL};
+    bool aside;
 
     if (!w)
         return WEFT_EINVAL;
     weft__exit();
-    stand_aside(weft__tasks_slots());
+    aside = weft__stand_aside(weft__tasks_slots());
     weft__ctx_call(&a.self->ctx.sp, capture_for, &a);
-    weft_blocking_end();
+    if (aside)
+        weft_blocking_end();
     if (!a.c)
         return weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
     *out = &a.c->s;
@@ -583,13 +586,15 @@ int weft__tasks_dump(const struct weft__sink *to, enum weft_dump_form form)
     const struct weft__snapshot *s;
     int rc = weft__snapshot_get(&s);
     uint64_t self;
+    bool aside;
 
     if (rc < 0)
         return rc;
     self = weft_task_id();
-    stand_aside(s->n);
+    aside = weft__stand_aside(s->n);
     rc = render(s, self, to, form);
-    weft_blocking_end();
+    if (aside)
+        weft_blocking_end();
     weft__snapshot_put(s);
     return rc;
 }

@@ -15,6 +15,11 @@ int weft__tasks_dump(const struct weft__sink *to, enum weft_dump_form form);
 int weft__snapshot_get(const struct weft__snapshot **out);
 void weft__snapshot_put(const struct weft__snapshot *s);
 
+/* What takes long and looks at so many tasks keeps no processor. It would be taken after a time
+ * slice, but until then its timers would wait, so with many tasks it is given away at once; then,
+ * if true, weft_blocking_end gets another, as does any call. */
+bool weft__stand_aside(size_t tasks);
+
 /* A snapshot of one's own; NULL without memory. One caller at a time. */
 const struct weft__snapshot *weft__snapshot_take(void);
 void weft__snapshot_free(const struct weft__snapshot *s);

@@ -131,25 +131,12 @@ struct weft__sched {
 extern struct weft__sched weft__sched;
 
 /* self.c: the only thread-locals. Never keep the result over anything that can switch. */
-weft__worker *weft__self_called(void);
 void weft__self_set(weft__worker *w);
 int *weft__errno_at(void); /* of the calling thread */
 
-/* The thread pointer and what is read by it are one statement here, which no compiler takes apart,
- * merges with an earlier one or moves over a call. */
 static inline weft__worker *weft__self(void)
 {
-#ifdef __x86_64__
-    weft__worker *w;
-
-    __asm__ volatile("movq weft__self_tls@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0"
-                     : "=r"(w)
-                     :
-                     : "memory");
-    return w;
-#else
-    return weft__self_called();
-#endif
+    return weft__ctx_self();
 }
 
 /* worker.c */

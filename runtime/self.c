@@ -8,7 +8,7 @@
 
 _Thread_local weft__worker *weft__self_tls __attribute__((visibility("hidden"), used));
 
-WEFT__NOINLINE weft__worker *weft__self_called(void)
+WEFT__NOINLINE void *weft__self_called(void)
 {
     __asm__ volatile("");
     return weft__self_tls;
