@@ -22,8 +22,6 @@
 #include <time.h>
 #include <weft/task.h>
 
-enum { MANY = 1000 }; /* tasks: going through them takes longer than to hand a processor over */
-
 /* Stacks --------------------------------------------------------------------------------------- */
 
 static void to_walk(struct weft__walk *walk, const uintptr_t *pcs, size_t n, size_t skip)
@@ -200,10 +198,11 @@ static bool make(struct maker *m)
     if (m->w->which == WEFT__CONTENTION_BLOCK && m->w->with_io)
         add_recorded(m, WEFT__CONTENTION_IO);
     if (m->w->live && weft__snapshot_get(&m->s) == 0) {
-        if (m->s->n > MANY)
-            weft_blocking_begin();
+        bool aside = weft__stand_aside(m->s->n);
+
         good = add_all_live(m);
-        weft_blocking_end();
+        if (aside)
+            weft_blocking_end();
         weft__snapshot_put(m->s);
     }
     weft__idmap_free(&m->ids);
