@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* singles.c - the task profile with one sample a task, for readers that select by label:
  *
- *     go tool pprof -tagfocus=state=waiting -tagfocus=wait=1s: -tags ...
+ *     go tool pprof -tagfocus='reason=chan receive' -top ...
+ *     go tool pprof -tagfocus=wait=1s: -traces ...
  *
  * A sample has the labels goid (num), name (if the task has one), state, reason (of what it waits
  * for) and wait (num, nanoseconds), and the task's own but those with one of these keys: readers
