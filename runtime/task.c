@@ -16,7 +16,12 @@
 
 enum { SLAB = 64, SLABS_MAX = 1 << 20, CACHE = 256, COLORS = 8, COLOR = 128 };
 enum { SPAWNS_TURN = 64 };
-enum { FEW = 64 /* slabs */, HUGE_PAGE = 2 << 20 };
+enum { HUGE_PAGE = 2 << 20 };
+#ifdef WEFT__ASAN
+enum { FEW = SLABS_MAX }; /* checkers of leaks look for pointers in what malloc gave */
+#else
+enum { FEW = 64 /* slabs */ };
+#endif
 
 uint32_t weft__epoch;
 
@@ -101,14 +106,13 @@ static char *huge_page(void)
 }
 
 /* Zeroed. Of many tasks, each wake is at a record elsewhere: in small pages their number would cost
- * a miss of the TLB more. Checkers of leaks look for pointers in what malloc gave. */
+ * a miss of the TLB more. */
 static struct slab *slab_memory(void)
 {
     static char *next, *end;
     size_t size = (sizeof(struct slab) + 63) & ~(size_t)63;
     struct slab *s;
 
-#ifndef WEFT__ASAN
     if (registry.nslots >= FEW * SLAB) {
         if ((size_t)(end - next) < size) {
             next = huge_page();
@@ -118,7 +122,6 @@ static struct slab *slab_memory(void)
         next += s ? size : 0;
         return s;
     }
-#endif
     s = aligned_alloc(64, size);
     if (s)
         memset(s, 0, size);
