@@ -6,6 +6,7 @@
  */
 #include "tags.h"
 
+#include "park.h"
 #include "scheduler.h"
 #include "utf8.h"
 
@@ -58,9 +59,10 @@ weft__tags *weft__tags_of(const weft__task *t)
 {
     weft__tags *tags;
 
-    do
+    do {
         tags = weft__load_acq(&t->tags);
-    while (tags && !is_had(tags));
+        weft__chaos();
+    } while (tags && !is_had(tags));
     return tags;
 }
 

@@ -91,6 +91,13 @@ static void start_child(void)
         torture_add(&alive, -1u);
 }
 
+/* For so long in the task's own code that snapshots come to look at it there. */
+static void change_often(uint64_t *r)
+{
+    for (int i = torture_random(r, 50) == 0 ? 3000 : 3; i > 0; i--)
+        set_random(r, weft_labels_set);
+}
+
 static void act(uint64_t *r)
 {
     switch (torture_random(r, 7)) {
@@ -110,7 +117,7 @@ static void act(uint64_t *r)
         weft_yield();
         break;
     case 5:
-        set_random(r, weft_labels_set);
+        change_often(r);
         break;
     default:
         start_child();
