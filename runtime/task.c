@@ -237,9 +237,9 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
     weft__store(&t->canceled, 0);
     weft__store(&t->ready_epoch, 0);
     weft__store(&t->since, 0);
+    weft__store_rel(&t->snap, 2 * epoch + 1);
     if (weft__unlikely(creator && creator->tags))
         weft__tags_inherit(t, creator);
-    weft__store_rel(&t->snap, 2 * epoch + 1);
 }
 
 /* The record becomes visible; see observe.h for the order. A task that saw the epoch it was born
