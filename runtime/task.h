@@ -147,8 +147,8 @@ uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary);
 /* The top pages of n such stacks (64 at most) get memory, in one go. */
 void weft__stacks_populate(uintptr_t lo, size_t n, size_t size);
 void weft__stack_unmap(uintptr_t lo, size_t size, bool canary);
-/* Between the two no stack is unmapped that a task not DEAD had at the caller's next heavy fence.
- */
+/* Between the two no stack is unmapped, and no tags are freed, that a task not DEAD had at the
+ * caller's next heavy fence (keep.h). */
 void weft__stacks_hold(void);
 void weft__stacks_release(void);
 bool weft__stack_intact(const weft__ctx *ctx); /* of one with a canary: it is untouched */
