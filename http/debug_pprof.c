@@ -2,8 +2,8 @@
 /* debug_pprof.c - /debug/pprof/NAME: profiles, cmdline and symbol, as Go's net/http/pprof answers.
  *
  * debug: 0 is the binary form, from 1 on text; what is no number is 0. seconds asks for what
- * changes in that time, and is checked in Go's order. Parameters that are not known are passed
- * over. */
+ * changes in that time, and is checked in Go's order. per_task=1, which is ours, asks for a binary
+ * form of one sample a task. Parameters that are not known are passed over. */
 #include "debug.h"
 
 #include "expvar.h"
@@ -21,7 +21,8 @@
 
 struct asked {
     int debug;
-    int seconds; /* 0: not asked for, < 0: malformed */
+    int seconds;  /* 0: not asked for, < 0: malformed */
+    int per_task; /* < 0: malformed */
 };
 
 /* A decimal number as Go's Atoi takes it, or otherwise. */
@@ -53,14 +54,16 @@ static bool parameter(weft_http_response *w, weft_http_request *r, const char *n
 
 static bool parameters(struct asked *a, weft_http_response *w, weft_http_request *r)
 {
-    const char *debug, *seconds;
+    const char *debug, *seconds, *per_task;
 
-    if (!parameter(w, r, "debug", &debug) || !parameter(w, r, "seconds", &seconds))
+    if (!parameter(w, r, "debug", &debug) || !parameter(w, r, "seconds", &seconds) ||
+        !parameter(w, r, "per_task", &per_task))
         return false;
     a->debug = number(debug, 0);
     a->seconds = *seconds ? number(seconds, -1) : 0;
     if (*seconds && a->seconds <= 0)
         a->seconds = -1;
+    a->per_task = *per_task ? number(per_task, -1) : 0;
     return true;
 }
 
@@ -81,6 +84,20 @@ static bool seconds_are_good(const struct weft__debug *d, const struct asked *a,
     } else {
         return true;
     }
+    return false;
+}
+
+/* Answers itself if there can be no sample a task. */
+static bool per_task_is_good(const struct asked *a, weft_http_response *w)
+{
+    if (a->per_task != 0 && a->per_task != 1)
+        weft__debug_error(w, 400, "invalid value for \"per_task\" - must be 0 or 1");
+    else if (a->per_task && a->debug > 0)
+        weft__debug_error(w, 400, "per_task and debug params are incompatible");
+    else if (a->per_task && a->seconds != 0)
+        weft__debug_error(w, 400, "per_task and seconds params are incompatible");
+    else
+        return true;
     return false;
 }
 
@@ -131,7 +148,7 @@ static void goroutine(struct weft__debug *d, weft_http_response *w, weft_http_re
     const struct weft__sink sink = {to_response, w};
     struct asked a;
 
-    if (!parameters(&a, w, r) || !seconds_are_good(d, &a, w))
+    if (!parameters(&a, w, r) || !seconds_are_good(d, &a, w) || !per_task_is_good(&a, w))
         return;
     if (a.debug < 0)
         a.debug = 0;
@@ -143,7 +160,7 @@ static void goroutine(struct weft__debug *d, weft_http_response *w, weft_http_re
     if (a.seconds > 0)
         goroutine_delta(a.seconds, w, r);
     else
-        weft__tasks_dump(&sink, forms[a.debug]);
+        weft__tasks_dump(&sink, a.per_task ? WEFT_DUMP_PPROF_EACH : forms[a.debug]);
 }
 
 static int goroutine_count(void)
@@ -160,9 +177,10 @@ static int goroutine_count(void)
 const struct weft__debug_profile weft__debug_profiles[] = {
     {"cmdline", "The command line of the program.", NULL, weft__debug_cmdline},
     {"goroutine",
-     "Every task, its state and its stack. debug=1 merges equal stacks, debug=2 is the text of a "
-     "Go "
-     "panic, debug=3 adds names, lock owners and exact times.",
+     "Every task, its state and its stack. debug=1 merges equal stacks with equal labels, debug=2 "
+     "is "
+     "the text of a Go panic, debug=3 adds names, labels, lock owners and exact times. per_task=1: "
+     "the binary form with one sample a task, and its id, state and wait as labels of it.",
      goroutine_count, goroutine},
     {"symbol", "Names for addresses: the ones in the query, or in the body of a POST.", NULL,
      weft__debug_symbol},
