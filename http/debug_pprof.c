@@ -2,8 +2,8 @@
 /* debug_pprof.c - /debug/pprof/NAME: profiles, cmdline and symbol, as Go's net/http/pprof answers.
  *
  * debug: 0 is the binary form, from 1 on text; what is no number is 0. seconds asks for what
- * changes in that time, and is checked in Go's order. Parameters that are not known are passed
- * over. */
+ * changes in that time, and is checked in Go's order. per_task=1, which is ours, asks for a binary
+ * form of one sample a task. Parameters that are not known are passed over. */
 #include "debug.h"
 
 #include "expvar.h"
@@ -102,6 +102,19 @@ bool weft__debug_flag(bool *flag, bool otherwise, const char *name, weft_http_re
     return false;
 }
 
+/* Answers itself if there can be no sample a task. */
+static bool per_task_is_good(const struct weft__debug_asked *a, bool per_task,
+                             weft_http_response *w)
+{
+    if (per_task && a->debug > 0)
+        weft__debug_error(w, 400, "per_task and debug params are incompatible");
+    else if (per_task && a->seconds != 0)
+        weft__debug_error(w, 400, "per_task and seconds params are incompatible");
+    else
+        return true;
+    return false;
+}
+
 void weft__debug_begin(weft_http_response *w, const char *name, bool binary, bool delta)
 {
     char text[64];
@@ -148,8 +161,10 @@ static void goroutine(struct weft__debug *d, weft_http_response *w, weft_http_re
                                                 WEFT_DUMP_FULL};
     const struct weft__sink sink = {weft__debug_write, w};
     struct weft__debug_asked a;
+    bool per_task;
 
-    if (!weft__debug_parameters(&a, d, w, r))
+    if (!weft__debug_parameters(&a, d, w, r) ||
+        !weft__debug_flag(&per_task, false, "per_task", w, r) || !per_task_is_good(&a, per_task, w))
         return;
     if (a.debug < 0)
         a.debug = 0;
@@ -161,7 +176,7 @@ static void goroutine(struct weft__debug *d, weft_http_response *w, weft_http_re
     if (a.seconds > 0)
         goroutine_delta(a.seconds, w, r);
     else
-        weft__tasks_dump(&sink, forms[a.debug]);
+        weft__tasks_dump(&sink, per_task ? WEFT_DUMP_PPROF_EACH : forms[a.debug]);
 }
 
 static int goroutine_count(void)
@@ -185,9 +200,10 @@ const struct weft__debug_profile weft__debug_profiles[] = {
      "The same waits for locks with both sides: who waited, and who let go of the lock.",
      weft__debug_contention_count, weft__debug_contention},
     {"goroutine",
-     "Every task, its state and its stack. debug=1 merges equal stacks, debug=2 is the text of a "
-     "Go "
-     "panic, debug=3 adds names, lock owners and exact times.",
+     "Every task, its state and its stack. debug=1 merges equal stacks with equal labels, debug=2 "
+     "is "
+     "the text of a Go panic, debug=3 adds names, labels, lock owners and exact times. per_task=1: "
+     "the binary form with one sample a task, and its id, state and wait as labels of it.",
      goroutine_count, goroutine},
     {"mutex",
      "Where mutexes and rwmutexes were unlocked for which others waited, and how long all did.",

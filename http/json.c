@@ -2,27 +2,11 @@
 /* json.c - see json.h. */
 #include "json.h"
 
+#include "../runtime/utf8.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The length of the character of UTF-8 that s begins with; 0 if that is none (RFC 3629: no
- * overlong forms, no surrogates, nothing above U+10FFFF). */
-static size_t utf8_length(const unsigned char *s)
-{
-    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-
-    if (s[0] > 0xf4)
-        return 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return n;
-}
 
 json_t *weft__json_string(const char *s)
 {
@@ -32,7 +16,7 @@ json_t *weft__json_string(const char *s)
     if (value || !(clean = malloc(3 * strlen(s) + 1)))
         return value;
     for (to = clean; *s;) {
-        size_t n = utf8_length((const unsigned char *)s);
+        size_t n = weft__utf8_length(s);
 
         if (n) {
             memcpy(to, s, n);

@@ -9,6 +9,7 @@
 #include <weft/expvar.h>
 #include <weft/fd.h>
 #include <weft/http.h>
+#include <weft/label.h>
 #include <weft/net.h>
 #include <weft/profile.h>
 #include <weft/select.h>

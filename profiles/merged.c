@@ -1,38 +1,123 @@
 /* SPDX-License-Identifier: MIT */
 /* merged.c - the renderings of a snapshot that merge tasks by their stack: debug=1 and pprof.
  *
- * Tasks without a stack, and tasks not yet started, are merged among themselves. Needs 16 bytes for
- * each distinct stack. */
+ * Tasks are merged that have equal stacks and equal labels; those without a stack, and those not
+ * yet started, are so among themselves. Needs 24 bytes for each distinct stack, and as much again
+ * with two slots of a table for each that is had with labels. */
 #include "merged.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "idmap.h"
 #include "listing.h"
 #include "out.h"
 #include "pprof.h"
 
-/* All tasks with one stack. */
+/* All tasks with one stack and the same labels. */
 struct group {
     const struct weft__stack_entry *stack; /* NULL: none */
+    const weft__tags *set;                 /* the labels, of one of the tasks; NULL: none */
     uint32_t count;
     uint32_t shift; /* to add to the PCs for return addresses */
 };
 
+/* While it is filled, the first groups are those without labels by the id of their stack, and the
+ * others follow as they come. */
 struct groups {
     struct group *list;
-    size_t n;
-    uint64_t total; /* tasks */
+    size_t n, room;
+    uint64_t total;             /* tasks */
+    struct weft__idmap labeled; /* index of a group with labels */
 };
 
-/* groups->list is the caller's to free, also after an error. */
+/* By their keys and values in order; none is the least. */
+static int compare_labels(const weft__tags *a, const weft__tags *b)
+{
+    uint32_t n_a = a ? a->n : 0, n_b = b ? b->n : 0;
+
+    for (uint32_t i = 0; a != b && i < n_a && i < n_b; i++) {
+        int c = strcmp(a->labels[i].key, b->labels[i].key);
+
+        if (c == 0)
+            c = strcmp(a->labels[i].value, b->labels[i].value);
+        if (c)
+            return c;
+    }
+    return n_a < n_b ? -1 : n_a > n_b;
+}
+
+static struct group *group_add(struct groups *g)
+{
+    if (g->n == g->room) {
+        size_t room = g->room * 2;
+        struct group *bigger = realloc(g->list, room * sizeof *bigger);
+
+        if (!bigger)
+            return NULL;
+        g->list = bigger;
+        g->room = room;
+    }
+    g->list[g->n] = (struct group){.count = 0};
+    return &g->list[g->n++];
+}
+
+/* NULL if memory ran out. */
+static struct group *group_labeled(struct groups *g, const struct weft__stack_entry *e,
+                                   const weft__tags *set)
+{
+    uint64_t hash = weft__idmap_mix(set->hash ^ (uintptr_t)e);
+    uint32_t id, at = weft__idmap_first(&g->labeled, hash);
+    struct group *new;
+
+    while ((id = weft__idmap_next(&g->labeled, hash, &at))) {
+        struct group *have = &g->list[id];
+
+        if (have->stack == e && have->set->hash == set->hash && compare_labels(have->set, set) == 0)
+            return have;
+    }
+    new = group_add(g);
+    if (!new || !weft__idmap_add(&g->labeled, hash, (uint32_t)(new - g->list)))
+        return NULL;
+    new->set = set;
+    return new;
+}
+
+/* The index of a group with labels is never 0: that one has neither stack nor labels. */
+static struct group *group_of(struct groups *g, const struct weft__record *r,
+                              const struct weft__stack_entry *e)
+{
+    const weft__tags *set = weft__tags_set(r->tags);
+
+    return set ? group_labeled(g, e, set) : &g->list[e ? r->stack : 0];
+}
+
+static void groups_free(struct groups *g)
+{
+    weft__idmap_free(&g->labeled);
+    free(g->list);
+}
+
+/* Leaves out those that have no task. */
+static void squeeze(struct groups *g)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < g->n; i++) {
+        if (g->list[i].count)
+            g->list[n++] = g->list[i];
+    }
+    g->n = n;
+}
+
+/* groups are the caller's to free, also after an error. */
 static int merge(const struct weft__snapshot *s, struct groups *groups)
 {
     size_t room = (s->stacks ? weft__stacktab_count(s->stacks) : 0) + (size_t)1;
-    struct group *list = calloc(room, sizeof *list);
 
-    *groups = (struct groups){.list = list};
-    if (!list)
+    *groups = (struct groups){.list = calloc(room, sizeof(struct group)), .room = room, .n = room};
+    if (!groups->list)
         return -ENOMEM;
     for (size_t i = 0; i < s->n; i++) {
         const struct weft__record *r = &s->records[i];
@@ -42,15 +127,15 @@ static int merge(const struct weft__snapshot *s, struct groups *groups)
         if (!weft__record_is_shown(r))
             continue;
         e = weft__record_stack(s, r);
-        g = &list[e ? r->stack : 0];
+        g = group_of(groups, r, e);
+        if (!g)
+            return -ENOMEM;
         g->stack = e;
         g->shift = (uint32_t)weft__record_shift(r);
         g->count++;
         groups->total++;
     }
-    for (size_t i = 0; i < room; i++)
-        if (list[i].count)
-            list[groups->n++] = list[i];
+    squeeze(groups);
     return 0;
 }
 
@@ -68,9 +153,8 @@ static int compare_as_text(uintptr_t a, uintptr_t b)
 }
 
 /* By the text of the data line. */
-static int compare_stacks(const void *va, const void *vb)
+static int compare_stacks(const struct group *a, const struct group *b)
 {
-    const struct group *a = va, *b = vb;
     uint32_t n_a = a->stack ? a->stack->kept : 0;
     uint32_t n_b = b->stack ? b->stack->kept : 0;
 
@@ -82,6 +166,15 @@ static int compare_stacks(const void *va, const void *vb)
     return n_a < n_b ? -1 : n_a > n_b;
 }
 
+/* By what the tasks of a group have in common. */
+static int compare_kinds(const void *va, const void *vb)
+{
+    const struct group *a = va, *b = vb;
+    int c = compare_stacks(a, b);
+
+    return c ? c : compare_labels(a->set, b->set);
+}
+
 /* Most tasks first. */
 static int compare_groups(const void *va, const void *vb)
 {
@@ -89,7 +182,20 @@ static int compare_groups(const void *va, const void *vb)
 
     if (a->count != b->count)
         return a->count > b->count ? -1 : 1;
-    return compare_stacks(va, vb);
+    return compare_kinds(va, vb);
+}
+
+static void put_labels(struct weft__out *o, const weft__tags *set)
+{
+    if (!set)
+        return;
+    for (uint32_t i = 0; i < set->n; i++) {
+        weft__out_str(o, i ? ", " : "# labels: {");
+        weft__out_quoted(o, set->labels[i].key);
+        weft__out_char(o, ':');
+        weft__out_quoted(o, set->labels[i].value);
+    }
+    weft__out_str(o, "}\n");
 }
 
 static void put_group(struct weft__out *o, const struct group *g)
@@ -97,11 +203,14 @@ static void put_group(struct weft__out *o, const struct group *g)
     weft__out_dec(o, g->count);
     /* Readers refuse a data line without an address. */
     if (!g->stack) {
-        weft__out_str(o, " @ 0x0\n#\t0x0\n\n");
+        weft__out_str(o, " @ 0x0\n");
+        put_labels(o, g->set);
+        weft__out_str(o, "#\t0x0\n\n");
         return;
     }
     weft__out_str(o, " @");
     weft__listing_addresses(o, g->stack->pcs, g->stack->kept, g->shift);
+    put_labels(o, g->set);
     weft__listing_frames(o, g->stack->pcs, g->stack->kept, g->shift);
     weft__out_char(o, '\n');
 }
@@ -123,14 +232,14 @@ int weft__tasks_merged(const struct weft__snapshot *s, const struct weft__sink *
     for (size_t i = 0; i < groups.n && o->rc == 0; i++)
         put_group(o, &groups.list[i]);
     rc = weft__out_end(o);
-    free(groups.list);
+    groups_free(&groups);
     return rc;
 }
 
 static const struct weft__pprof_type type = {"goroutine", "count"};
 
-static weft__pprof *begin(const struct weft__snapshot *s, int64_t duration,
-                          const struct weft__sink *to)
+weft__pprof *weft__tasks_pprof_begin(const struct weft__snapshot *s, int64_t duration,
+                                     const struct weft__sink *to)
 {
     const struct weft__pprof_head head = {
         .types = &type,
@@ -146,17 +255,25 @@ static weft__pprof *begin(const struct weft__snapshot *s, int64_t duration,
 
 static int add(weft__pprof *p, const struct group *g, int64_t value)
 {
+    struct weft__pprof_label labels[WEFT_LABELS_MAX];
+    size_t n = g->set ? g->set->n : 0;
+
+    for (size_t i = 0; i < n; i++)
+        labels[i] = (struct weft__pprof_label){.key = g->set->labels[i].key,
+                                               .str = g->set->labels[i].value};
     return weft__pprof_add(p, &(struct weft__pprof_sample){
                                   .pcs = g->stack ? g->stack->pcs : NULL,
                                   .n = g->stack ? g->stack->kept : 0,
                                   .leaf_exact = g->shift,
                                   .values = &value,
+                                  .labels = labels,
+                                  .n_labels = n,
                               });
 }
 
 int weft__tasks_pprof(const struct weft__snapshot *s, const struct weft__sink *to)
 {
-    weft__pprof *p = begin(s, 0, to);
+    weft__pprof *p = weft__tasks_pprof_begin(s, 0, to);
     struct groups groups;
     int rc;
 
@@ -165,11 +282,11 @@ int weft__tasks_pprof(const struct weft__snapshot *s, const struct weft__sink *t
     rc = merge(s, &groups);
     for (size_t i = 0; i < groups.n && rc == 0; i++)
         rc = add(p, &groups.list[i], groups.list[i].count);
-    free(groups.list);
+    groups_free(&groups);
     return weft__pprof_end(p, rc);
 }
 
-/* Both in the order of their stacks. */
+/* Both in the order of their kinds. */
 static int add_differences(weft__pprof *p, const struct groups *was, const struct groups *is)
 {
     size_t i = 0, j = 0;
@@ -177,7 +294,7 @@ static int add_differences(weft__pprof *p, const struct groups *was, const struc
 
     while (rc == 0 && (i < was->n || j < is->n)) {
         const struct group *old = &was->list[i], *new = &is->list[j];
-        int c = i == was->n ? 1 : j == is->n ? -1 : compare_stacks(old, new);
+        int c = i == was->n ? 1 : j == is->n ? -1 : compare_kinds(old, new);
         int64_t change = (c >= 0 ? (int64_t) new->count : 0) - (c <= 0 ? (int64_t)old->count : 0);
 
         if (change != 0)
@@ -191,7 +308,7 @@ static int add_differences(weft__pprof *p, const struct groups *was, const struc
 int weft__tasks_pprof_delta(const struct weft__snapshot *from, const struct weft__snapshot *until,
                             const struct weft__sink *to)
 {
-    weft__pprof *p = begin(until, until->wall - from->wall, to);
+    weft__pprof *p = weft__tasks_pprof_begin(until, until->wall - from->wall, to);
     struct groups was, is = {0};
     int rc;
 
@@ -201,11 +318,11 @@ int weft__tasks_pprof_delta(const struct weft__snapshot *from, const struct weft
     if (rc == 0)
         rc = merge(until, &is);
     if (rc == 0) {
-        qsort(was.list, was.n, sizeof *was.list, compare_stacks);
-        qsort(is.list, is.n, sizeof *is.list, compare_stacks);
+        qsort(was.list, was.n, sizeof *was.list, compare_kinds);
+        qsort(is.list, is.n, sizeof *is.list, compare_kinds);
         rc = add_differences(p, &was, &is);
     }
-    free(was.list);
-    free(is.list);
+    groups_free(&was);
+    groups_free(&is);
     return weft__pprof_end(p, rc);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* merged.h - what the renderers ask of a record, and the rendering that merges records. */
+/* merged.h - what the renderers ask of a record, and the renderings that merge records. */
 #ifndef WEFT_MERGED_H
 #define WEFT_MERGED_H
 
@@ -31,6 +31,19 @@ static inline uintptr_t weft__record_shift(const struct weft__record *r)
 {
     return r->flags & WEFT__REC_UNSTARTED ? 1 : 0;
 }
+
+/* How long the task has waited or sat in its call, in ns; -1 if it does neither. */
+static inline int64_t weft__record_waited(const struct weft__snapshot *s,
+                                          const struct weft__record *r)
+{
+    if (r->since == 0 || (r->state != WEFT__REC_WAITING && r->state != WEFT__REC_SYSCALL))
+        return -1;
+    return s->now > r->since ? s->now - r->since : 0;
+}
+
+/* The head of a profile of tasks at s. duration: ns, 0 if it has none. NULL if memory ran out. */
+struct weft__pprof *weft__tasks_pprof_begin(const struct weft__snapshot *s, int64_t duration,
+                                            const struct weft__sink *to);
 
 /* debug=1; merged.c */
 int weft__tasks_merged(const struct weft__snapshot *s, const struct weft__sink *to);

@@ -2,6 +2,8 @@
 /* out.c - a buffer before a sink, and the sink of a descriptor (see out.h). */
 #include "out.h"
 
+#include "../runtime/utf8.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -54,6 +56,68 @@ void weft__out_clean(struct weft__out *o, const char *s, size_t n)
 {
     for (; n && *s; s++, n--)
         weft__out_char(o, (unsigned char)*s < ' ' || *s == 127 ? '?' : *s);
+}
+
+/* Spaces that are none of ASCII's, and what cannot be seen or turns the direction of writing. */
+static bool is_hidden(uint32_t c)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {{0x80, 0xa0},     {0xad, 0xad},     {0x1680, 0x1680}, {0x2000, 0x200f},
+                  {0x2028, 0x202f}, {0x205f, 0x206f}, {0x3000, 0x3000}, {0xfeff, 0xfeff}};
+
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        if (c >= ranges[i].first && c <= ranges[i].last)
+            return true;
+    }
+    return false;
+}
+
+static void put_escaped(struct weft__out *o, char kind, uint32_t c, int digits)
+{
+    weft__out_char(o, '\\');
+    weft__out_char(o, kind);
+    while (digits-- > 0)
+        weft__out_char(o, "0123456789abcdef"[c >> 4 * digits & 15]);
+}
+
+static void put_ascii(struct weft__out *o, char c)
+{
+    if (c >= 7 && c <= 13) {
+        weft__out_char(o, '\\');
+        weft__out_char(o, "abtnvfr"[c - 7]);
+    } else if (c < ' ' || c == 127) {
+        put_escaped(o, 'x', (unsigned char)c, 2);
+    } else {
+        if (c == '"' || c == '\\')
+            weft__out_char(o, '\\');
+        weft__out_char(o, c);
+    }
+}
+
+void weft__out_quoted(struct weft__out *o, const char *s)
+{
+    size_t n;
+
+    weft__out_char(o, '"');
+    for (; *s; s += n) {
+        uint32_t c = (unsigned char)*s;
+
+        n = weft__utf8_length(s);
+        for (size_t i = 1; i < n; i++)
+            c = (i == 1 ? c & 0x7fu >> n : c) << 6 | ((unsigned char)s[i] & 63u);
+        if (n == 0) {
+            put_escaped(o, 'x', c, 2);
+            n = 1;
+        } else if (n == 1) {
+            put_ascii(o, *s);
+        } else if (is_hidden(c)) {
+            put_escaped(o, 'u', c, 4);
+        } else {
+            weft__out_put(o, s, n);
+        }
+    }
+    weft__out_char(o, '"');
 }
 
 void weft__out_dec(struct weft__out *o, uint64_t v)

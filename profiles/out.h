@@ -54,6 +54,8 @@ static inline void weft__out_char(struct weft__out *o, char c)
 
 /* At most n characters of s, each control character as "?", so that it stays on its line. */
 void weft__out_clean(struct weft__out *o, const char *s, size_t n);
+/* As Go's %q quotes text in UTF-8. */
+void weft__out_quoted(struct weft__out *o, const char *s);
 void weft__out_dec(struct weft__out *o, uint64_t v);
 /* With 0x, lower-case. */
 void weft__out_hex(struct weft__out *o, uint64_t v);

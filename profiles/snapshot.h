@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../runtime/tags.h"
 #include "stacktab.h"
 
 enum weft__record_state {
@@ -35,7 +36,7 @@ struct weft__record {
     int64_t since;  /* monotonic ns the wait or call began, 0 if it does not wait */
     const void *object; /* waited for, or NULL */
     uintptr_t owner;    /* id of the task that holds the lock waited for, 0 if none known */
-    const char *name;   /* as long as the snapshot, or NULL */
+    weft__tags *tags;   /* its name and labels: a reference, or NULL */
     uint32_t stack;     /* in the snapshot's table, 0: none */
     uint8_t state, reason, flags, _pad;
 };
@@ -74,7 +75,9 @@ struct weft__sink {
 int weft__tasks_text(const struct weft__snapshot *s, int debug, const struct weft__sink *to);
 /* gzip'ed profile.proto of type goroutine/count. merged.c */
 int weft__tasks_pprof(const struct weft__snapshot *s, const struct weft__sink *to);
-/* The same of what changed between two: until minus from, stacks with the same count left out. */
+/* The same with one sample a task, which tells its id, state and wait. singles.c */
+int weft__tasks_pprof_each(const struct weft__snapshot *s, const struct weft__sink *to);
+/* The same of what changed between two: until minus from, what has the same count left out. */
 int weft__tasks_pprof_delta(const struct weft__snapshot *from, const struct weft__snapshot *until,
                             const struct weft__sink *to);
 

@@ -57,12 +57,7 @@ struct capture {
     size_t cap; /* slots in s.records */
     uint32_t epoch;
     uint32_t refs;
-    struct name *names; /* atomic */
-};
-
-struct name {
-    struct name *next;
-    char text[WEFT__NAME_MAX + 1];
+    bool tagged; /* atomic: some record has tags */
 };
 
 static struct capture *active; /* atomic: where records of the current epoch go */
@@ -165,28 +160,18 @@ static bool move_snap(weft__task *t, uint32_t old, uint32_t epoch)
     return old < 2 * epoch && weft__cas(&t->snap, &old, 2 * epoch);
 }
 
-/* A copy that lives as long as the capture; most tasks have no name. */
-static const char *name_of(struct capture *c, weft__task *t)
-{
-    struct name *n;
-
-    if (weft__likely(!weft__load(&t->name)) || !(n = malloc(sizeof(*n))))
-        return NULL;
-    weft__task_get_name(t, n->text);
-    n->next = weft__load(&c->names);
-    while (!weft__cas(&c->names, &n->next, n))
-        ;
-    return n->text[0] ? n->text : NULL;
-}
-
-/* By whoever moved snap. */
+/* By whoever moved snap. The reference to r's tags is the capture's from here on. */
 static void publish(struct capture *c, uint32_t slot, struct weft__record *r,
                     const struct weft__walk *walk)
 {
     struct weft__record *to;
 
-    if (slot >= c->cap)
+    if (slot >= c->cap) {
+        weft__tags_drop(r->tags);
         return;
+    }
+    if (weft__unlikely(r->tags != NULL))
+        weft__store(&c->tagged, true);
     to = &c->s.records[slot];
     if (walk->kept > 0)
         r->stack = weft__stacktab_intern(c->s.stacks, walk);
@@ -223,7 +208,7 @@ static void record_in(struct capture *c, weft__task *t, bool running)
         describe_resting(&r, t, WEFT__RUNNABLE, epoch);
         walk_resting(&walk, &r, t);
     }
-    r.name = name_of(c, t);
+    r.tags = weft__tags_of(t);
     publish(c, t->slot, &r, &walk);
 }
 
@@ -255,9 +240,11 @@ static void record_running(struct capture *c, weft__task *t, uint32_t old, bool 
         weft__look_at_thread(&r, &walk, t, tid);
     if (walk.kept == 0 && r.state == WEFT__REC_RUNNING && tid && !last)
         return;
-    r.name = name_of(c, t);
+    r.tags = weft__tags_of(t);
     if (move_snap(t, old, c->epoch))
         publish(c, t->slot, &r, &walk);
+    else
+        weft__tags_drop(r.tags);
 }
 
 /* Capture -------------------------------------------------------------------------------------- */
@@ -278,9 +265,11 @@ static bool capture_slot(struct capture *c, uint32_t slot)
         return false;
     describe_resting(&r, t, state, c->epoch);
     walk_resting(&walk, &r, t);
-    r.name = name_of(c, t);
-    if (!move_snap(t, snap, c->epoch))
+    r.tags = weft__tags_of(t);
+    if (!move_snap(t, snap, c->epoch)) {
+        weft__tags_drop(r.tags);
         return false;
+    }
     publish(c, slot, &r, &walk);
     return true;
 }
@@ -337,7 +326,7 @@ static void publish_caller(struct capture *c, weft__task *self, const void *ucon
         walk_fault(&walk, self, ucontext);
     else
         weft__walk_saved(&walk, self);
-    r.name = name_of(c, self);
+    r.tags = weft__tags_of(self);
     publish(c, self->slot, &r, &walk);
 }
 
@@ -366,14 +355,15 @@ static size_t records_bytes(const struct capture *c)
     return c->cap * sizeof(struct weft__record);
 }
 
+static void drop_tags(struct capture *c, size_t from, size_t end)
+{
+    for (size_t i = from; c->tagged && i < end && i < c->cap; i++)
+        weft__tags_drop(c->s.records[i].tags);
+}
+
 static void capture_free(struct capture *c)
 {
-    struct name *n, *next;
-
-    for (n = c->names; n; n = next) {
-        next = n->next;
-        free(n);
-    }
+    drop_tags(c, 0, c->s.n);
     if (c->s.records)
         munmap(c->s.records, records_bytes(c));
     if (c->s.stacks)
@@ -451,6 +441,7 @@ static struct capture *capture_run(weft__task *self, const void *ucontext)
     while (weft__load_acq(&recorders) > 0)
         sched_yield();
     weft__stacks_release();
+    drop_tags(c, n, weft__tasks_slots()); /* of tasks that workers recorded though born after it */
     for (uint32_t slot = 0; slot < n; slot++)
         c->s.alive += c->s.records[slot].state != WEFT__REC_NONE;
     return c;
@@ -576,6 +567,8 @@ static int render(const struct weft__snapshot *s, uint64_t first, const struct w
         return weft__tasks_pprof(&view, to);
     case WEFT_DUMP_FULL:
         return weft__tasks_text(&view, 3, to);
+    case WEFT_DUMP_PPROF_EACH:
+        return weft__tasks_pprof_each(&view, to);
     default:
         return weft__tasks_text(&view, 2, to);
     }
@@ -604,7 +597,7 @@ int weft_dump(int fd, const weft_dump_options *options)
     enum weft_dump_form form = options ? options->form : WEFT_DUMP_TASKS;
     struct weft__sink sink = weft__sink_fd(fd);
 
-    return (unsigned)form > WEFT_DUMP_FULL ? WEFT_EINVAL : weft__tasks_dump(&sink, form);
+    return (unsigned)form > WEFT_DUMP_PPROF_EACH ? WEFT_EINVAL : weft__tasks_dump(&sink, form);
 }
 
 static void explain(int fd, const void *ucontext)

@@ -8,11 +8,10 @@
  *   created by main in goroutine 1
  *           /src/app.c:77 +0x5a
  * with one empty line between blocks, at least one frame in each, and nothing besides.
- * debug=3 adds the task's name behind the bracket, lines that begin with "# ", the true file names,
- * and the runtime's own frames at the inner end, which debug=2 hides as Go does. It begins with
- *   # tasks: 1234 (12 running, 3 in calls, 7 runnable, 1212 waiting)
- *   # processors: 2, threads: 5 (1 spare, 2 without a processor, at most 514)
- *   # at the cap: no task is shed */
+ * debug=3 adds the task's name and labels behind the bracket, lines that begin with "# ", the true
+ * file names, and the runtime's own frames at the inner end, which debug=2 hides as Go does. It
+ * begins with # tasks: 1234 (12 running, 3 in calls, 7 runnable, 1212 waiting) # processors: 2,
+ * threads: 5 (1 spare, 2 without a processor, at most 514) # at the cap: no task is shed */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -48,47 +47,46 @@ static const char *state_text(const struct weft__record *r)
     }
 }
 
-/* How long the task has waited or sat in its call; -1 if it does neither. */
-static int64_t waited(const struct dump *d, const struct weft__record *r)
-{
-    if (r->since == 0 || (r->state != WEFT__REC_WAITING && r->state != WEFT__REC_SYSCALL))
-        return -1;
-    return d->s->now > r->since ? d->s->now - r->since : 0;
-}
-
 static bool is_bare_label(const char *s)
 {
     return *s &&
            s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./")] == 0;
 }
 
-/* As Go writes a label's value: quoted only where needed. */
+/* As Go writes a label there: quoted only where needed. */
 static void put_label(struct weft__out *o, const char *s)
 {
-    if (is_bare_label(s)) {
+    if (is_bare_label(s))
         weft__out_str(o, s);
-        return;
-    }
-    weft__out_char(o, '"');
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
+    else
+        weft__out_quoted(o, s);
+}
 
-        if (c == '"' || c == '\\')
-            weft__out_char(o, '\\');
-        if (c >= ' ' && c != 127) {
-            weft__out_char(o, *s);
-        } else {
-            weft__out_str(o, "\\x");
-            weft__out_char(o, "0123456789abcdef"[c >> 4]);
-            weft__out_char(o, "0123456789abcdef"[c & 15]);
-        }
+/* As Go 1.27 does for labels; the name comes first. */
+static void put_tags(struct weft__out *o, const weft__tags *tags)
+{
+    const char *name = weft__tags_name(tags), *before = " {";
+    const weft__tags *set = weft__tags_set(tags);
+
+    if (name) {
+        weft__out_str(o, " {name: ");
+        put_label(o, name);
+        before = ", ";
     }
-    weft__out_char(o, '"');
+    for (uint32_t i = 0; set && i < set->n; i++) {
+        weft__out_str(o, before);
+        put_label(o, set->labels[i].key);
+        weft__out_str(o, ": ");
+        put_label(o, set->labels[i].value);
+        before = ", ";
+    }
+    if (name || set)
+        weft__out_char(o, '}');
 }
 
 static void put_header(struct dump *d, const struct weft__record *r)
 {
-    int64_t minutes = waited(d, r) / (60 * SECOND);
+    int64_t minutes = weft__record_waited(d->s, r) / (60 * SECOND);
     struct weft__out *o = d->o;
 
     weft__out_str(o, "goroutine ");
@@ -103,11 +101,8 @@ static void put_header(struct dump *d, const struct weft__record *r)
     if (r->flags & WEFT__REC_LOCKED)
         weft__out_str(o, ", locked to thread");
     weft__out_char(o, ']');
-    if (d->full && r->name) {
-        weft__out_str(o, " {name: ");
-        put_label(o, r->name);
-        weft__out_char(o, '}');
-    }
+    if (d->full && r->tags)
+        put_tags(o, r->tags);
     weft__out_str(o, ":\n");
 }
 
@@ -149,7 +144,7 @@ static void put_duration(struct weft__out *o, int64_t ns)
 
 static void put_remarks(struct dump *d, const struct weft__record *r)
 {
-    int64_t ns = waited(d, r);
+    int64_t ns = weft__record_waited(d->s, r);
 
     if (ns >= 0) {
         weft__out_str(d->o, "# waited: ");

@@ -145,9 +145,10 @@ static void die_at(const void *ucontext, const char *prefix, const char *format,
 
 void weft__report_overflow(weft__task *t, uintptr_t address, void *ucontext)
 {
-    char name[WEFT__NAME_MAX + 1];
+    const char *name = weft__tags_name(t->tags);
 
-    weft__task_get_name(t, name);
+    if (!name)
+        name = "";
     fprintf(stderr,
             "weft: stack of task %llu%s%s%s exceeds its %zu bytes (WEFT stack_size); entry %p\n"
             "weft: address=%#llx stack=[%#llx, %#llx]\n",

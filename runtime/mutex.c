@@ -143,28 +143,30 @@ static void pass_to(weft_mutex *m, const weft__waiter *wt, int64_t now)
                     wt->task->id << HOLDER | flags_left(m) | (starving ? STARVING : 0u));
 }
 
-/* Whoever is woken may free the mutex, so all is done before weft__ready. */
+/* Whoever gets the mutex may free it: so it is let go by one instruction, or else all is done
+ * before the one that waits is made ready. */
 void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
 {
     struct weft__charge c = {.self = self, .site = site};
+    uint64_t held = weft__load(&m->_state) >> HOLDER;
     weft__waiter *wt;
+    bool claimed;
     int64_t now;
 
-    if (!(weft__load(&m->_state) >> HOLDER))
+    if (!held)
         weft__fatal("sync: unlock of unlocked mutex (%p)", (void *)m);
+    held <<= HOLDER;
+    if (weft__cas(&m->_state, &held, 0))
+        return;
     weft__lock(&m->_lock);
-    now = queue(m)->head ? weft__ticks() : 0;
+    now = weft__ticks();
     c.now = now;
     c.waited = weft__charge_take(queue(m), now);
     wt = weft__charge_pop(queue(m), now);
-    if (!wt ||
-        !weft__claim(wt->task, wt->ticket,
-                     wt->index || (weft__load(&m->_state) & STARVING) ? HANDED_OVER : COMPETE)) {
-        weft__assert(!wt); /* nothing but unlock ends a wait for a mutex */
-        weft__store_rel(&m->_state, 0);
-        weft__unlock(&m->_lock);
-        return;
-    }
+    claimed =
+        wt && weft__claim(wt->task, wt->ticket,
+                          wt->index || (weft__load(&m->_state) & STARVING) ? HANDED_OVER : COMPETE);
+    weft__assert(claimed); /* the state tells of waiters, and nothing but unlock ends their waits */
     pass_to(m, wt, now);
     c.first = wt->task;
     c.first_waited = now - wt->n;

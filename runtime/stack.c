@@ -8,6 +8,7 @@
  *
  * Valgrind takes a far jump of the stack pointer for a large frame unless it knows both stacks, so
  * each is registered, and those that are unmapped before the end taken back. */
+#include "keep.h"
 #include "lock.h"
 #include "task.h"
 
@@ -184,18 +185,6 @@ void weft__stacks_populate(uintptr_t lo, size_t n, size_t size)
     madvise_each(lo + size - 4096, n, size + weft__stack_guard, 4096, MADV_POPULATE_WRITE);
 }
 
-/* Dumpers walk stacks without any claim. Whoever unmaps one has left its task DEAD before it reads
- * walkers; a dumper adds itself and fences heavily before it looks for tasks to walk. So either it
- * sees that there is nothing to walk, or the stack is kept until no dumper is left. */
-static struct {
-    uint32_t walkers; /* atomic */
-    uint32_t lock;    /* rank TASKS */
-    struct kept {
-        struct kept *next;
-        size_t size;
-    } * head; /* atomic; each at its own stack's lowest address */
-} kept;
-
 static void unmap(uintptr_t lo, size_t size)
 {
     if (RUNNING_ON_VALGRIND)
@@ -203,55 +192,44 @@ static void unmap(uintptr_t lo, size_t size)
     munmap((void *)(lo - weft__stack_guard), size + weft__stack_guard);
 }
 
-/* Under the lock nothing is added, so what is taken was there when no dumper was left. */
-static void unmap_kept(void)
-{
-    struct kept *k = NULL, *next;
+/* A stack that dumpers may be walking; at its lowest address. */
+struct walked {
+    weft__kept kept;
+    size_t size;
+};
 
-    weft__lock(&kept.lock);
-    if (weft__load_seq(&kept.walkers) == 0) {
-        k = kept.head;
-        weft__store(&kept.head, NULL);
-    }
-    weft__unlock(&kept.lock);
-    for (; k; k = next) {
-        next = k->next;
-        unmap((uintptr_t)k, k->size);
-    }
+static void unmap_walked(weft__kept *kept)
+{
+    struct walked *stack = weft__container_of(kept, struct walked, kept);
+
+    unmap((uintptr_t)stack, stack->size);
 }
 
+/* The task has been left DEAD. */
 void weft__stack_unmap(uintptr_t lo, size_t size, bool canary)
 {
-    struct kept *k = (struct kept *)lo;
+    struct walked *stack = (struct walked *)lo;
 
     if (!canary)
         weft__sub(&protected, 1);
-    weft__fence_light();
-    if (weft__likely(weft__load_acq(&kept.walkers) == 0)) {
+    if (!weft__keeps()) {
         unmap(lo, size);
         return;
     }
-    k->size = size;
-    weft__lock(&kept.lock);
-    k->next = kept.head;
-    weft__store(&kept.head, k);
-    weft__unlock(&kept.lock);
-    weft__fence_full();
-    unmap_kept();
+    stack->size = size;
+    stack->kept.end = unmap_walked;
+    weft__keep(&stack->kept);
 }
 
 void weft__stacks_hold(void)
 {
     VALGRIND_DISABLE_ERROR_REPORTING; /* a stack walked may run on, below what it was */
-    weft__add_seq(&kept.walkers, 1);
+    weft__keep_hold();
 }
 
 void weft__stacks_release(void)
 {
-    weft__sub(&kept.walkers, 1);
-    weft__fence_full();
-    if (weft__load(&kept.head))
-        unmap_kept();
+    weft__keep_release();
     VALGRIND_ENABLE_ERROR_REPORTING;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* task.c - see task.h: records, their registry and reuse, and weft_go.
  *
- * Lock: registry.lock (rank TASKS) guards the pool, growth and names. Slabs are only ever added;
+ * Lock: registry.lock (rank TASKS) guards the pool and growth. Slabs are only ever added;
  * the directory is a fixed reservation of address space, so slots are found without the lock. */
 #include "task.h"
 
@@ -16,7 +16,12 @@
 
 enum { SLAB = 64, SLABS_MAX = 1 << 20, CACHE = 256, COLORS = 8, COLOR = 128 };
 enum { SPAWNS_TURN = 64 };
-enum { FEW = 64 /* slabs */, HUGE_PAGE = 2 << 20 };
+enum { HUGE_PAGE = 2 << 20 };
+#ifdef WEFT__ASAN
+enum { FEW = SLABS_MAX }; /* checkers of leaks look for pointers in what malloc gave */
+#else
+enum { FEW = 64 /* slabs */ };
+#endif
 
 uint32_t weft__epoch;
 
@@ -101,14 +106,13 @@ static char *huge_page(void)
 }
 
 /* Zeroed. Of many tasks, each wake is at a record elsewhere: in small pages their number would cost
- * a miss of the TLB more. Checkers of leaks look for pointers in what malloc gave. */
+ * a miss of the TLB more. */
 static struct slab *slab_memory(void)
 {
     static char *next, *end;
     size_t size = (sizeof(struct slab) + 63) & ~(size_t)63;
     struct slab *s;
 
-#ifndef WEFT__ASAN
     if (registry.nslots >= FEW * SLAB) {
         if ((size_t)(end - next) < size) {
             next = huge_page();
@@ -118,7 +122,6 @@ static struct slab *slab_memory(void)
         next += s ? size : 0;
         return s;
     }
-#endif
     s = aligned_alloc(64, size);
     if (s)
         memset(s, 0, size);
@@ -218,12 +221,13 @@ static void stack_big(weft__task *t, size_t size)
 static void born(weft__task *t, weft_task_fn *fn, void *arg)
 {
     weft__worker *w = weft__self();
+    const weft__task *creator = w ? w->task : NULL;
     uint32_t epoch = weft__load_acq(&weft__epoch);
 
     weft__store(&t->id, weft__add(&registry.next_id, 1));
     weft__store(&t->fn, fn);
     t->arg = arg;
-    weft__store(&t->creator, w && w->task ? w->task->id : 0);
+    weft__store(&t->creator, creator ? creator->id : 0);
     weft__store(&t->flags, (uint8_t)((t->flags & (WEFT__BIG | WEFT__FOREIGN | WEFT__CANARY)) |
                                      (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0)));
     weft__store(&t->pins, 0);
@@ -234,6 +238,8 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
     weft__store(&t->ready_epoch, 0);
     weft__store(&t->since, 0);
     weft__store_rel(&t->snap, 2 * epoch + 1);
+    if (weft__unlikely(creator && creator->tags))
+        weft__tags_inherit(t, creator);
 }
 
 /* The record becomes visible; see observe.h for the order. A task that saw the epoch it was born
@@ -259,15 +265,15 @@ weft__task *weft__task_new(weft__proc *p, const weft_go_options *options, weft_t
         stack_big(t, options->stack_size);
     born(t, fn, arg);
     if (weft__unlikely(options != NULL && options->name))
-        weft__task_set_name(t, options->name);
+        weft__tags_rename(t, options->name);
     weft__ctx_make(&t->ctx, t->ctx.lo, t->ctx.hi, (t->slot % COLORS) * COLOR);
     return t;
 }
 
 void weft__task_free(weft__proc *p, weft__task *t)
 {
-    if (weft__unlikely(t->name != NULL))
-        weft__task_set_name(t, NULL);
+    if (weft__unlikely(t->tags != NULL))
+        weft__tags_clear(t);
     weft__ctx_drop(&t->ctx);
     if (weft__unlikely(t->flags & WEFT__BIG)) {
         weft__stack_unmap(t->ctx.lo, t->ctx.hi - t->ctx.lo, t->flags & WEFT__CANARY);
@@ -280,24 +286,6 @@ void weft__task_free(weft__proc *p, weft__task *t)
     p->free = t;
     if (weft__unlikely(++p->nfree > CACHE))
         pool_give(p, CACHE / 2);
-}
-
-void weft__task_set_name(weft__task *t, const char *name)
-{
-    char *copy = name ? strndup(name, WEFT__NAME_MAX) : NULL, *old;
-
-    weft__lock(&registry.lock);
-    old = t->name;
-    weft__store(&t->name, copy);
-    weft__unlock(&registry.lock);
-    free(old);
-}
-
-void weft__task_get_name(weft__task *t, char out[WEFT__NAME_MAX + 1])
-{
-    weft__lock(&registry.lock);
-    strcpy(out, t->name ? t->name : "");
-    weft__unlock(&registry.lock);
 }
 
 /* Threads that are no tasks of ours have a record too: it is what waits and what dumps show. */
@@ -314,7 +302,7 @@ weft__task *weft__task_foreign(void)
 
 void weft__task_foreign_free(weft__task *t)
 {
-    weft__task_set_name(t, NULL);
+    weft__tags_clear(t);
     weft__store(&t->ctx.sp, NULL);
     stack_home(t);
     weft__store_rel(&t->state, WEFT__IDLE);
@@ -358,8 +346,7 @@ void weft__tasks_discard(bool keep_work)
         }
         if (t->flags & WEFT__BIG)
             weft__stack_unmap(t->ctx.lo, t->ctx.hi - t->ctx.lo, t->flags & WEFT__CANARY);
-        free(t->name);
-        t->name = NULL;
+        weft__tags_clear(t);
         t->flags = state == WEFT__IDLE ? t->flags & WEFT__TOUCHED : WEFT__TOUCHED;
         t->group = NULL;
         t->state = WEFT__IDLE;
@@ -498,5 +485,5 @@ uint64_t weft_task_id(void)
 
 void weft_task_name(const char *name)
 {
-    weft__task_set_name(weft__caller("weft_task_name"), name);
+    weft__tags_rename(weft__caller("weft_task_name"), name);
 }

@@ -18,6 +18,7 @@
 #define WEFT_TASK_INTERNAL_H
 
 #include "ctx.h"
+#include "tags.h"
 #include "timer.h"
 #include "wait.h"
 
@@ -82,8 +83,8 @@ struct weft__task {
     weft_group *group;
     weft__task *group_next, *group_prev;
 
-    char *name;    /* NULL or malloc'ed; guarded by the registry's lock */
-    void **locals; /* running owner only */
+    weft__tags *tags; /* atomic: a reference, or NULL; written by the running owner */
+    void **locals;    /* running owner only */
 };
 
 /* Flags are written by one at a time, and read by dumps. */
@@ -105,8 +106,6 @@ _Static_assert(offsetof(struct weft__task, object) == 64, "a switch touches one 
 _Static_assert(sizeof(struct weft__task) == 192, "a million of them are to be had");
 #endif
 
-enum { WEFT__NAME_MAX = 31 };
-
 /* task.c */
 void weft__tasks_init(size_t stack_size);
 weft__task *weft__task_new(weft__proc *p, const weft_go_options *options, weft_task_fn *fn,
@@ -115,8 +114,6 @@ void weft__visible(weft__task *t); /* from here on snapshots see it */
 void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site);
 void weft__task_free(weft__proc *p, weft__task *t); /* by the worker, after its last switch */
 void weft__task_ends(weft__task *t, int result);    /* by the task: locals, group */
-void weft__task_set_name(weft__task *t, const char *name);
-void weft__task_get_name(weft__task *t, char out[WEFT__NAME_MAX + 1]);
 weft__task *weft__task_foreign(void);
 void weft__task_foreign_free(weft__task *t);
 void weft__task_flush(weft__proc *p); /* p's free list goes back to the pool */
@@ -150,8 +147,8 @@ uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary);
 /* The top pages of n such stacks (64 at most) get memory, in one go. */
 void weft__stacks_populate(uintptr_t lo, size_t n, size_t size);
 void weft__stack_unmap(uintptr_t lo, size_t size, bool canary);
-/* Between the two no stack is unmapped that a task not DEAD had at the caller's next heavy fence.
- */
+/* Between the two no stack is unmapped, and no tags are freed, that a task not DEAD had at the
+ * caller's next heavy fence (keep.h). */
 void weft__stacks_hold(void);
 void weft__stacks_release(void);
 bool weft__stack_intact(const weft__ctx *ctx); /* of one with a canary: it is untouched */

@@ -47,6 +47,9 @@ if have go; then
     expect "go tool pprof -top" grep -q 'keep_books' "$dir/top"
     go tool pprof -traces "http://$debug/debug/pprof/goroutine?seconds=1" >"$dir/traces" 2>"$dir/err"
     expect "go tool pprof of a delta" grep -q 'Type: goroutine' "$dir/traces"
+    go tool pprof -tags "http://$debug/debug/pprof/goroutine?per_task=1" >"$dir/tags" 2>"$dir/err"
+    expect "go tool pprof -tags, a sample a task" sh -c \
+        "grep -q ': waiting' '$dir/tags' && grep -q 'goid: Total' '$dir/tags' && grep -q ': IO wait' '$dir/tags'"
     expect "go tool pprof prints our errors" sh -c \
         "! go tool pprof -top 'http://$debug/debug/pprof/goroutine?seconds=0' 2>&1 | grep -q 'Showing nodes' &&
          go tool pprof -top 'http://$debug/debug/pprof/nope' 2>&1 | grep -q 'Unknown profile'"

@@ -4,7 +4,8 @@
  *
  *     live_sample mixed           channels, sleep, groups, a stack of its own size, each dump
  *     live_sample deep [FRAMES [full]]  the dump of a task that waits so deep (700), to stdout
- *     live_sample pprof           a profile of tasks that wait in functions of their own, to stdout
+ *     live_sample pprof [each]    a profile of tasks that wait in functions of their own, half of
+ *                                 those in the lake with labels, to stdout; each: one sample a task
  *     live_sample idle            everyone waits for what does not come; says so on stdout */
 #include <weft.h>
 
@@ -77,7 +78,7 @@ static void deep_and_done(void *arg)
 static int mixed(void *arg)
 {
     static const enum weft_dump_form forms[] = {WEFT_DUMP_TASKS, WEFT_DUMP_MERGED, WEFT_DUMP_PPROF,
-                                                WEFT_DUMP_FULL};
+                                                WEFT_DUMP_FULL, WEFT_DUMP_PPROF_EACH};
     weft_chan *c = weft_chan_new(sizeof(int), 4), *done = weft_chan_new(0, 0);
     weft_group senders = WEFT_GROUP_INIT, receivers = WEFT_GROUP_INIT;
     int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -87,7 +88,7 @@ static int mixed(void *arg)
     weft_group_go(&receivers, consume, c);
     for (int i = 0; i < N; i++)
         weft_group_go(&senders, produce, c);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         weft_go_with(&(weft_go_options){.stack_size = 200 << 10}, deep_and_done, done);
         dump_to(fd, forms[i]);
         weft_chan_recv(done, NULL);
@@ -175,14 +176,27 @@ NOINLINE void sample_pond(void *arg)
     __asm__ volatile("");
 }
 
+static enum weft_dump_form pprof_form = WEFT_DUMP_PPROF;
+
+static void go_ten(void *fn)
+{
+    for (int i = 0; i < 10; i++)
+        weft_go(*(weft_task_fn **)fn, NULL);
+}
+
 static int pprof(void *arg)
 {
+    static const weft_label depth[] = {{"depth", "deep \"as\" grün"}, {"boat", "none"}};
+    weft_task_fn *lake = sample_lake, *pond = sample_pond;
+
     (void)arg;
-    for (int i = 0; i < 30; i++)
-        weft_go(i < 20 ? sample_lake : sample_pond, NULL);
+    if (weft_labels_do(depth, 2, go_ten, &lake) != 0)
+        return 1;
+    go_ten(&lake);
+    go_ten(&pond);
     while (waiting("[chan receive (nil chan)]:") < 20 || waiting("[sleep]:") < 10)
         weft_yield();
-    dump_to(STDOUT_FILENO, WEFT_DUMP_PPROF);
+    dump_to(STDOUT_FILENO, pprof_form);
     return 0;
 }
 
@@ -206,7 +220,9 @@ int main(int argc, char **argv)
         weft_main_fn *fn;
     } modes[] = {{"mixed", mixed}, {"deep", deep}, {"pprof", pprof}, {"idle", idle}};
 
-    if (argc > 2)
+    if (argc > 2 && strcmp(argv[2], "each") == 0)
+        pprof_form = WEFT_DUMP_PPROF_EACH;
+    else if (argc > 2)
         frames = atoi(argv[2]);
     if (argc > 3)
         deep_form = WEFT_DUMP_FULL;

@@ -124,10 +124,13 @@ TEST(goroutine_answers_in_every_form)
     text = get("/debug/pprof/goroutine?debug=3");
     CHECK_CONTAINS(text, "wait_here");
     free(text);
-    for (int i = 0; i < 4; i++) {
-        static const char *const targets[] = {
-            "/debug/pprof/goroutine", "/debug/pprof/goroutine?debug=0",
-            "/debug/pprof/goroutine?debug=junk", "/debug/pprof/goroutines?debug=-1&unknown=1"};
+    for (int i = 0; i < 6; i++) {
+        static const char *const targets[] = {"/debug/pprof/goroutine",
+                                              "/debug/pprof/goroutine?debug=0",
+                                              "/debug/pprof/goroutine?debug=junk",
+                                              "/debug/pprof/goroutines?debug=-1&unknown=1",
+                                              "/debug/pprof/goroutine?per_task=1",
+                                              "/debug/pprof/goroutine?per_task=1&debug=0"};
 
         text = get(targets[i]);
         CHECK_CONTAINS(text, "Content-Type: application/octet-stream\r\n");
@@ -135,6 +138,27 @@ TEST(goroutine_answers_in_every_form)
         CHECK_CONTAINS(text, "\x1f\x8b"); /* gzip */
         free(text);
     }
+    weft_chan_close(c);
+}
+
+static void wait_with_labels(void *c)
+{
+    weft_label labels[] = {{"route", "/a"}, {"tenant", "\"x\""}};
+
+    weft_labels_do(labels, 2, wait_here, c);
+}
+
+TEST(goroutine_tells_labels)
+{
+    weft_chan *c = weft_chan_new(0, 0);
+
+    start(serve);
+    go_many(3, wait_with_labels, c);
+    wait_for_dump("[chan receive] {route: /a, ");
+    check_answer("GET", "/debug/pprof/goroutine?debug=1", "", "200",
+                 "\n# labels: {\"route\":\"/a\", \"tenant\":\"\\\"x\\\"\"}\n");
+    check_answer("GET", "/debug/pprof/goroutine?debug=3", "", "200",
+                 " [chan receive] {route: /a, tenant: \"\\\"x\\\"\"}:\n");
     weft_chan_close(c);
 }
 
@@ -169,6 +193,18 @@ TEST(errors_are_gos)
         {"GET", "/debug/pprof/goroutine?debug=%zz", "400",
          "\r\n\r\nmalformed escape in parameter \"debug\"\n"},
         {"GET", "/debug/pprof/goroutine?seconds=&debug=1", "200", "goroutine profile: total "},
+        {"GET", "/debug/pprof/goroutine?per_task=2", "400",
+         "\r\n\r\ninvalid value for \"per_task\" - must be 0 or 1\n"},
+        {"GET", "/debug/pprof/goroutine?per_task=yes", "400", "must be 0 or 1"},
+        {"GET", "/debug/pprof/goroutine?per_task=-1", "400", "must be 0 or 1"},
+        {"GET", "/debug/pprof/goroutine?per_task=%1", "400",
+         "\r\n\r\nmalformed escape in parameter \"per_task\"\n"},
+        {"GET", "/debug/pprof/goroutine?per_task=1&debug=1", "400",
+         "\r\n\r\nper_task and debug params are incompatible\n"},
+        {"GET", "/debug/pprof/goroutine?per_task=1&seconds=1", "400",
+         "\r\n\r\nper_task and seconds params are incompatible\n"},
+        {"GET", "/debug/pprof/goroutine?per_task=0&debug=1", "200", "goroutine profile: total "},
+        {"GET", "/debug/pprof/goroutine?per_task=&debug=1", "200", "goroutine profile: total "},
         {"POST", "/debug/pprof/goroutine", "405", "Allow: GET, HEAD\r\n"},
         {"DELETE", "/debug/vars", "405", "\r\n\r\nMethod Not Allowed\n"},
         {"GET", "/debug/pprof", "301", "Location: /debug/pprof/\r\n"},

@@ -114,6 +114,10 @@ static bool call_runtime(int n)
     CALL(weft_sleep(1));
     CALL(weft_task_id());
     CALL(weft_task_name("x"));
+    CALL(weft_labels_set(NULL, 0));
+    CALL(weft_labels_add(NULL, 0));
+    CALL(weft_labels_do(NULL, 0, nothing, NULL));
+    CALL(weft_label_get("x"));
     CALL(weft_pin());
     CALL(weft_unpin());
     CALL(weft_blocking(nothing, NULL));

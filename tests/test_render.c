@@ -144,6 +144,34 @@ static void add_states(struct weft__snapshot *s)
     add(s, WEFT__REC_RUNNABLE, STACK(s, FAKE_PC(FAKE_PARK)));
 }
 
+/* A name over so many labels, which it keeps; for good. All sets have one hash: what they say is
+ * compared. */
+static weft__tags *tags_new(const char *name, uint32_t n, const weft_label *labels)
+{
+    enum { MOST = 4 };
+    static _Alignas(weft__tags) char all[64][sizeof(weft__tags) + MOST * sizeof(weft_label)];
+    static unsigned used;
+    weft__tags *own = (weft__tags *)(void *)all[used++ % 64], *set = NULL;
+
+    memset(own, 0, sizeof(*own));
+    if (n > 0) {
+        set = name ? (weft__tags *)(void *)all[used++ % 64] : own;
+        CHECK(n <= MOST);
+        set->n = n;
+        set->set = set;
+        memcpy(set->labels, labels, n * sizeof(*labels));
+    }
+    own->name = name;
+    own->set = set;
+    return own;
+}
+
+#define LABELS(...)                                                                                \
+    sizeof((weft_label[]){__VA_ARGS__}) / sizeof(weft_label), (weft_label[])                       \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
+
 static void add_names(struct weft__snapshot *s)
 {
     static const struct {
@@ -159,7 +187,7 @@ static void add_names(struct weft__snapshot *s)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct weft__record *r = add_waiting(s, WEFT__WAIT_MUTEX, names[i].waited, id);
 
-        r->name = names[i].name;
+        r->tags = tags_new(names[i].name, 0, NULL);
         r->object = i == 3 ? NULL : (void *)(uintptr_t)(0xabc0 + i);
         r->owner = i % 2 ? 3 : 0;
     }
@@ -194,6 +222,35 @@ static struct weft__snapshot full_snapshot(void)
     s.first = 4;
     s.counts = (struct weft__counts){
         .procs = 2, .threads = 514, .spares = 1, .lost = 511, .max_threads = 514, .capped = true};
+    return s;
+}
+
+/* Equal sets in two objects, sets that differ in one value, in their number, and none; all over one
+ * stack, and over no stack. */
+static struct weft__snapshot labeled_snapshot(void)
+{
+    struct weft__snapshot s = snapshot_new();
+    uint32_t recv = STACK(&s, FAKE_PC(FAKE_PARK), FAKE_PC(FAKE_RECV), FAKE_PC(FAKE_WORKER));
+    weft__tags *route = tags_new(NULL, LABELS({"route", "/a"}, {"tenant", "x"}));
+
+    add_waiting(&s, WEFT__WAIT_CHAN_RECV, 5, recv);
+    add_waiting(&s, WEFT__WAIT_CHAN_RECV, 1234567, recv)->tags = route;
+    add_waiting(&s, WEFT__WAIT_SELECT, -1, recv)->tags = route;
+    add(&s, WEFT__REC_RUNNABLE, recv)->tags =
+        tags_new("clerk 7", LABELS({"route", "/a"}, {"tenant", "x"}));
+    add_waiting(&s, WEFT__WAIT_CHAN_RECV, 0, recv)->tags =
+        tags_new(NULL, LABELS({"route", "/a"}, {"tenant", "y"}));
+    add_waiting(&s, WEFT__WAIT_CHAN_RECV, 0, recv)->tags = tags_new("bare", 0, NULL);
+    add(&s, WEFT__REC_SYSCALL, recv)->tags = tags_new(NULL, LABELS({"route", "/a"}));
+    records[s.n - 1].since = NOW - 2 * MINUTE;
+    add(&s, WEFT__REC_RUNNING, 0)->tags = route;
+    add(&s, WEFT__REC_RUNNING, 0);
+    add(&s, WEFT__REC_RUNNABLE, recv)->tags = tags_new(
+        NULL, LABELS({"a b", ""}, {"q\"\\\x01\x7f\t", "gr\xc3\xbc\xc3\x9f, "
+                                                      "\xe2\x80\xae\xc2\x85\xf0\x9f\x98\x80"}));
+    /* Keys that the form of one sample a task has, too. */
+    add(&s, WEFT__REC_RUNNABLE, recv)->tags = tags_new(
+        NULL, LABELS({"goid", "mine"}, {"name", "kept"}, {"state", "?"}, {"wait", "kept"}));
     return s;
 }
 
@@ -270,6 +327,25 @@ static void test_text_equals_golden_files(void)
 
         CHECK(weft__tasks_text(&s, debug, &sink) == 0);
         compare_golden(names[debug], &m);
+        free(m.data);
+    }
+    weft__stacktab_free(s.stacks);
+}
+
+static void test_labels_equal_golden_files(void)
+{
+    static const struct {
+        const char *name;
+        int debug;
+    } texts[] = {{"labeled1.txt", 1}, {"labeled3.txt", 3}};
+    struct weft__snapshot s = labeled_snapshot();
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct memory m = {0};
+        struct weft__sink sink = memory_sink(&m);
+
+        CHECK(weft__tasks_text(&s, texts[i].debug, &sink) == 0);
+        compare_golden(texts[i].name, &m);
         free(m.data);
     }
     weft__stacktab_free(s.stacks);
@@ -403,6 +479,43 @@ static void test_pprof_equals_golden_file(void)
     weft__stacktab_free(s.stacks);
 }
 
+typedef int renderer(const struct weft__snapshot *s, const struct weft__sink *to);
+
+static void compare_profile(const struct weft__snapshot *s, renderer *r, const char *name)
+{
+    struct memory m = {0}, listed;
+    struct weft__sink sink = memory_sink(&m);
+    char golden[64], file[64];
+
+    CHECK(r(s, &sink) == 0);
+    snprintf(file, sizeof file, "%s.pb.gz", name);
+    snprintf(golden, sizeof golden, "%s.pprof.txt", name);
+    if (out_dir)
+        write_file(out_dir, file, &m);
+    listed = list_profile(&m);
+    compare_golden(golden, &listed);
+    free(listed.data);
+    free(m.data);
+}
+
+static int render_delta(const struct weft__snapshot *until, const struct weft__sink *to)
+{
+    struct weft__snapshot from = *until;
+
+    from.n = 2; /* one without labels, one of those that have a route and a tenant */
+    return weft__tasks_pprof_delta(&from, until, to);
+}
+
+static void test_labels_in_profiles_equal_golden_files(void)
+{
+    struct weft__snapshot s = labeled_snapshot();
+
+    compare_profile(&s, weft__tasks_pprof, "labeled");
+    compare_profile(&s, weft__tasks_pprof_each, "each");
+    compare_profile(&s, render_delta, "labeled-delta");
+    weft__stacktab_free(s.stacks);
+}
+
 static void test_pprof_takes_several_values_and_labels(void)
 {
     static const struct weft__pprof_type types[] = {{"samples", "count"}, {"cpu", "nanoseconds"}};
@@ -429,18 +542,31 @@ static void test_pprof_takes_several_values_and_labels(void)
 
 /* ---- Sinks ---- */
 
+enum { EACH = -1 }; /* the form of one sample a task */
+
+static int render(const struct weft__snapshot *s, int debug, const struct weft__sink *to)
+{
+    switch (debug) {
+    case EACH:
+        return weft__tasks_pprof_each(s, to);
+    case 0:
+        return weft__tasks_pprof(s, to);
+    default:
+        return weft__tasks_text(s, debug, to);
+    }
+}
+
 static void test_failing_sink_ends_each_rendering_with_its_code(void)
 {
     struct weft__snapshot s = many_snapshot(3000);
     size_t limits[] = {1, WEFT__OUT_SIZE, 3 * WEFT__OUT_SIZE};
 
     for (size_t i = 0; i < 3; i++) {
-        for (int debug = 0; debug <= 3; debug++) {
-            struct memory m = {.limit = debug ? limits[i] : 1};
+        for (int debug = EACH; debug <= 3; debug++) {
+            struct memory m = {.limit = debug > 0 ? limits[i] : 1};
             struct weft__sink sink = memory_sink(&m);
 
-            CHECK((debug ? weft__tasks_text(&s, debug, &sink) : weft__tasks_pprof(&s, &sink)) ==
-                  -EPIPE);
+            CHECK(render(&s, debug, &sink) == -EPIPE);
             CHECK(m.calls_after_failure == 0);
             CHECK(m.n % WEFT__OUT_SIZE == 0);
             free(m.data);
@@ -557,33 +683,29 @@ static int null_write(void *arg, const void *data, size_t n)
     return 0;
 }
 
-static int render(const struct weft__snapshot *s, int debug)
-{
-    const struct weft__sink sink = {null_write, NULL};
-
-    return debug ? weft__tasks_text(s, debug, &sink) : weft__tasks_pprof(s, &sink);
-}
-
 /* Only the list of mappings may go missing without harm. */
 static void test_each_failed_allocation_ends_the_rendering(void)
 {
+    const struct weft__sink sink = {null_write, NULL};
     struct weft__snapshot s = many_snapshot(300);
 
-    for (int debug = 0; debug <= 3; debug++) {
+    for (size_t i = 0; i < 300; i += 3)
+        s.records[i].tags = tags_new(NULL, LABELS({"route", "/a"}, {"tenant", "x"}));
+    for (int debug = EACH; debug <= 3; debug++) {
         bool failed_one = true;
         unsigned whole = 0;
 
-        CHECK(render(&s, debug) == 0); /* fills the symbolizer's cache */
+        CHECK(render(&s, debug, &sink) == 0); /* fills the symbolizer's cache */
         for (long nth = 0; failed_one; nth++) {
             int rc;
 
             left = nth;
-            rc = render(&s, debug);
+            rc = render(&s, debug, &sink);
             failed_one = left < 0;
             left = -1;
             whole += rc != -ENOMEM;
         }
-        CHECK(whole == (debug ? 1 : 2));
+        CHECK(whole == (debug > 0 ? 1 : 2));
     }
     free(s.records);
     weft__stacktab_free(s.stacks);
@@ -719,8 +841,10 @@ int main(int argc, char **argv)
         mkdir(out_dir, 0777);
     }
     RUN(test_text_equals_golden_files);
+    RUN(test_labels_equal_golden_files);
     RUN(test_empty_snapshot_renders);
     RUN(test_pprof_equals_golden_file);
+    RUN(test_labels_in_profiles_equal_golden_files);
     RUN(test_pprof_takes_several_values_and_labels);
     RUN(test_failing_sink_ends_each_rendering_with_its_code);
     RUN(test_descriptor_sink_survives_partial_writes);

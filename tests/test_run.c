@@ -369,6 +369,10 @@ static weft_group group = WEFT_GROUP_INIT;
     XX(weft_yield, weft_yield())                                                                   \
     XX(weft_task_id, weft_task_id())                                                               \
     XX(weft_task_name, weft_task_name("x"))                                                        \
+    XX(weft_labels_set, weft_labels_set(NULL, 0))                                                  \
+    XX(weft_labels_add, weft_labels_add(NULL, 0))                                                  \
+    XX(weft_labels_do, weft_labels_do(NULL, 0, count, NULL))                                       \
+    XX(weft_label_get, weft_label_get("x"))                                                        \
     XX(weft_pin, weft_pin())                                                                       \
     XX(weft_unpin, weft_unpin())                                                                   \
     XX(weft_blocking_begin, weft_blocking_begin())                                                 \

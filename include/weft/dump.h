@@ -14,9 +14,14 @@ extern "C" {
 
 enum weft_dump_form {
     WEFT_DUMP_TASKS,  /* a block a task: Go's goroutine?debug=2, read by panicparse */
-    WEFT_DUMP_MERGED, /* equal stacks once with their count: debug=1 */
+    WEFT_DUMP_MERGED, /* equal stacks with equal labels once, with their count: debug=1 */
     WEFT_DUMP_PPROF,  /* gzip'ed profile.proto for go tool pprof: debug=0 */
-    WEFT_DUMP_FULL,   /* as TASKS, with names, lock owners and exact times: debug=3 */
+    WEFT_DUMP_FULL,   /* as TASKS, with names, labels, lock owners and exact times: debug=3 */
+    /* As PPROF, with one sample a task (per_task=1). Besides its own labels a sample has goid (a
+     * number), name if the task has one, state (running, runnable, syscall or waiting) and, of
+     * those that wait, reason; of those that wait or sit in a call, wait (nanoseconds). A label of
+     * the task's own with such a key gives way. */
+    WEFT_DUMP_PPROF_EACH,
 };
 
 typedef struct weft_dump_options {

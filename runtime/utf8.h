@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* utf8.h - what is a character of UTF-8. */
+#ifndef WEFT_UTF8_H
+#define WEFT_UTF8_H
+
+#include <stddef.h>
+
+/* The length of the character that s begins with; 0 if that is none (RFC 3629: no overlong forms,
+ * no surrogates, nothing above U+10FFFF). At the end of the string 1. */
+static inline size_t weft__utf8_length(const char *text)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+
+    if (s[0] > 0xf4)
+        return 0;
+    for (size_t i = 1; i < n; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+#endif
