@@ -19,12 +19,6 @@
 
 /* Parameters ----------------------------------------------------------------------------------- */
 
-struct asked {
-    int debug;
-    int seconds;  /* 0: not asked for, < 0: malformed */
-    int per_task; /* < 0: malformed */
-};
-
 /* A decimal number as Go's Atoi takes it, or otherwise. */
 static int number(const char *text, int otherwise)
 {
@@ -52,23 +46,22 @@ static bool parameter(weft_http_response *w, weft_http_request *r, const char *n
     return true;
 }
 
-static bool parameters(struct asked *a, weft_http_response *w, weft_http_request *r)
+static bool read_parameters(struct weft__debug_asked *a, weft_http_response *w,
+                            weft_http_request *r)
 {
-    const char *debug, *seconds, *per_task;
+    const char *debug, *seconds;
 
-    if (!parameter(w, r, "debug", &debug) || !parameter(w, r, "seconds", &seconds) ||
-        !parameter(w, r, "per_task", &per_task))
+    if (!parameter(w, r, "debug", &debug) || !parameter(w, r, "seconds", &seconds))
         return false;
     a->debug = number(debug, 0);
     a->seconds = *seconds ? number(seconds, -1) : 0;
     if (*seconds && a->seconds <= 0)
         a->seconds = -1;
-    a->per_task = *per_task ? number(per_task, -1) : 0;
     return true;
 }
 
 /* Answers itself if a profile cannot be had over that time. */
-static bool seconds_are_good(const struct weft__debug *d, const struct asked *a,
+static bool seconds_are_good(const struct weft__debug *d, const struct weft__debug_asked *a,
                              weft_http_response *w)
 {
     char text[80];
@@ -87,21 +80,42 @@ static bool seconds_are_good(const struct weft__debug *d, const struct asked *a,
     return false;
 }
 
-/* Answers itself if there can be no sample a task. */
-static bool per_task_is_good(const struct asked *a, weft_http_response *w)
+bool weft__debug_parameters(struct weft__debug_asked *a, const struct weft__debug *d,
+                            weft_http_response *w, weft_http_request *r)
 {
-    if (a->per_task != 0 && a->per_task != 1)
-        weft__debug_error(w, 400, "invalid value for \"per_task\" - must be 0 or 1");
-    else if (a->per_task && a->debug > 0)
+    return read_parameters(a, w, r) && seconds_are_good(d, a, w);
+}
+
+bool weft__debug_flag(bool *flag, bool otherwise, const char *name, weft_http_response *w,
+                      weft_http_request *r)
+{
+    const char *text;
+    char message[80];
+
+    if (!parameter(w, r, name, &text))
+        return false;
+    *flag = *text ? *text == '1' : otherwise;
+    if (!*text || strcmp(text, "0") == 0 || strcmp(text, "1") == 0)
+        return true;
+    snprintf(message, sizeof(message), "invalid value for \"%s\" - must be 0 or 1", name);
+    weft__debug_error(w, 400, message);
+    return false;
+}
+
+/* Answers itself if there can be no sample a task. */
+static bool per_task_is_good(const struct weft__debug_asked *a, bool per_task,
+                             weft_http_response *w)
+{
+    if (per_task && a->debug > 0)
         weft__debug_error(w, 400, "per_task and debug params are incompatible");
-    else if (a->per_task && a->seconds != 0)
+    else if (per_task && a->seconds != 0)
         weft__debug_error(w, 400, "per_task and seconds params are incompatible");
     else
         return true;
     return false;
 }
 
-static void begin(weft_http_response *w, const char *name, bool binary, bool delta)
+void weft__debug_begin(weft_http_response *w, const char *name, bool binary, bool delta)
 {
     char text[64];
 
@@ -115,7 +129,7 @@ static void begin(weft_http_response *w, const char *name, bool binary, bool del
 }
 
 /* A reader that is quick never makes us wait: others get their turn, and timers, between pieces. */
-static int to_response(void *w, const void *data, size_t n)
+int weft__debug_write(void *w, const void *data, size_t n)
 {
     weft_yield();
     return weft_http_write(w, data, n);
@@ -127,7 +141,7 @@ static int to_response(void *w, const void *data, size_t n)
 static void goroutine_delta(int seconds, weft_http_response *w, weft_http_request *r)
 {
     const struct weft__snapshot *from = NULL, *until = NULL;
-    const struct weft__sink sink = {to_response, w};
+    const struct weft__sink sink = {weft__debug_write, w};
     int rc = weft__snapshot_get(&from);
 
     if (rc == 0 && weft_http_wait_until(r, weft_after(seconds * WEFT_SECOND)) < 0)
@@ -145,22 +159,24 @@ static void goroutine(struct weft__debug *d, weft_http_response *w, weft_http_re
 {
     static const enum weft_dump_form forms[] = {WEFT_DUMP_PPROF, WEFT_DUMP_MERGED, WEFT_DUMP_TASKS,
                                                 WEFT_DUMP_FULL};
-    const struct weft__sink sink = {to_response, w};
-    struct asked a;
+    const struct weft__sink sink = {weft__debug_write, w};
+    struct weft__debug_asked a;
+    bool per_task;
 
-    if (!parameters(&a, w, r) || !seconds_are_good(d, &a, w) || !per_task_is_good(&a, w))
+    if (!weft__debug_parameters(&a, d, w, r) ||
+        !weft__debug_flag(&per_task, false, "per_task", w, r) || !per_task_is_good(&a, per_task, w))
         return;
     if (a.debug < 0)
         a.debug = 0;
     if (a.debug > 3)
         a.debug = 3;
-    begin(w, "goroutine", a.debug == 0, a.seconds > 0);
+    weft__debug_begin(w, "goroutine", a.debug == 0, a.seconds > 0);
     if (!weft_http_wants_body(w))
         return;
     if (a.seconds > 0)
         goroutine_delta(a.seconds, w, r);
     else
-        weft__tasks_dump(&sink, a.per_task ? WEFT_DUMP_PPROF_EACH : forms[a.debug]);
+        weft__tasks_dump(&sink, per_task ? WEFT_DUMP_PPROF_EACH : forms[a.debug]);
 }
 
 static int goroutine_count(void)
@@ -175,13 +191,23 @@ static int goroutine_count(void)
 /* Names ---------------------------------------------------------------------------------------- */
 
 const struct weft__debug_profile weft__debug_profiles[] = {
+    {"block",
+     "Where tasks waited for others, and how long: channels, select, locks, groups. live=0 leaves "
+     "out what is not over, io=1 adds I/O and sleeps.",
+     weft__debug_block_count, weft__debug_block},
     {"cmdline", "The command line of the program.", NULL, weft__debug_cmdline},
+    {"contention",
+     "The same waits for locks with both sides: who waited, and who let go of the lock.",
+     weft__debug_contention_count, weft__debug_contention},
     {"goroutine",
      "Every task, its state and its stack. debug=1 merges equal stacks with equal labels, debug=2 "
      "is "
      "the text of a Go panic, debug=3 adds names, labels, lock owners and exact times. per_task=1: "
      "the binary form with one sample a task, and its id, state and wait as labels of it.",
      goroutine_count, goroutine},
+    {"mutex",
+     "Where mutexes and rwmutexes were unlocked for which others waited, and how long all did.",
+     weft__debug_mutex_count, weft__debug_mutex},
     {"symbol", "Names for addresses: the ones in the query, or in the body of a POST.", NULL,
      weft__debug_symbol},
     {NULL, NULL, NULL, NULL},
@@ -211,7 +237,7 @@ void weft__debug_cmdline(struct weft__debug *d, weft_http_response *w, weft_http
 
     (void)d;
     (void)r;
-    begin(w, "cmdline", false, false);
+    weft__debug_begin(w, "cmdline", false, false);
     if (n > 0)
         weft_http_write(w, text, n - 1); /* without the last NUL */
     free(text);
@@ -243,7 +269,7 @@ void weft__debug_symbol(struct weft__debug *d, weft_http_response *w, weft_http_
     (void)d;
     if (strcmp(weft_http_method(r), "POST") == 0 && weft_http_read_all(r, &words, &n) < 0)
         return; /* the server says why */
-    begin(w, "symbol", false, false);
+    weft__debug_begin(w, "symbol", false, false);
     weft_http_printf(w, "num_symbols: 1\n");
     put_symbols(w, words);
 }

@@ -11,6 +11,7 @@
 #include <weft/http.h>
 #include <weft/label.h>
 #include <weft/net.h>
+#include <weft/profile.h>
 #include <weft/select.h>
 #include <weft/signal.h>
 #include <weft/sync.h>

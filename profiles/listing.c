@@ -135,6 +135,21 @@ static size_t first_shown(const struct stack *s)
     return i < s->n ? i : 0;
 }
 
+size_t weft__listing_first(const uintptr_t *rets, size_t n, uintptr_t shift)
+{
+    return first_shown(&(struct stack){rets, n, shift});
+}
+
+size_t weft__listing_caller(const uintptr_t *rets, size_t n)
+{
+    const struct stack s = {rets, n, 0};
+    size_t first = first_shown(&s), i = first;
+
+    while (i < n && weft__lines_is_call(function_of(&s, i)))
+        i++;
+    return i < n ? i : first;
+}
+
 void weft__listing_frames(struct weft__out *o, const uintptr_t *rets, size_t n, uintptr_t shift)
 {
     const struct stack s = {rets, n, shift};

@@ -14,4 +14,9 @@ void weft__listing_addresses(struct weft__out *o, const uintptr_t *rets, size_t 
  * over unless there are no others. */
 void weft__listing_frames(struct weft__out *o, const uintptr_t *rets, size_t n, uintptr_t shift);
 
+/* The first of them that says where it is, not how the library works: its call, or the caller. */
+size_t weft__listing_first(const uintptr_t *rets, size_t n, uintptr_t shift);
+/* The first that is not the library's at all, if there is one; else as first. */
+size_t weft__listing_caller(const uintptr_t *rets, size_t n);
+
 #endif

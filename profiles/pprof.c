@@ -202,11 +202,26 @@ static uint64_t mapping_id(weft__pprof *p, uintptr_t addr, bool named)
     return 0;
 }
 
+/* The frames of an address, their number in n: 0 if they have no names. */
+static const struct weft__frame *frames_at(uintptr_t addr, uint32_t *n)
+{
+    static const struct weft__frame held_by = {.function = WEFT__HELD_BY};
+    const struct weft__symbol *s;
+
+    if (addr == WEFT__PPROF_HELD_BY - 1) {
+        *n = 1;
+        return &held_by;
+    }
+    s = weft__symbolize(addr);
+    *n = s->found ? s->n : 0;
+    return s->frames;
+}
+
 /* An address without a name has no lines: then readers show the mapping's name. */
 static void emit_location(weft__pprof *p, uint64_t id, uintptr_t addr)
 {
-    const struct weft__symbol *s = weft__symbolize(addr);
-    uint32_t n = s->found ? s->n : 0;
+    uint32_t n;
+    const struct weft__frame *frames = frames_at(addr, &n);
     Weft__Pprof__Line *lines = calloc(n + 1u, sizeof *lines);
     Weft__Pprof__Line **refs = calloc(n + 1u, sizeof(Weft__Pprof__Line *));
     Weft__Pprof__Location wire = WEFT__PPROF__LOCATION__INIT;
@@ -218,13 +233,13 @@ static void emit_location(weft__pprof *p, uint64_t id, uintptr_t addr)
     }
     for (uint32_t i = 0; i < n; i++) {
         lines[i] = (Weft__Pprof__Line)WEFT__PPROF__LINE__INIT;
-        lines[i].function_id = function_id(p, &s->frames[i]);
-        lines[i].line = s->frames[i].line;
+        lines[i].function_id = function_id(p, &frames[i]);
+        lines[i].line = frames[i].line;
         refs[i] = &lines[i];
     }
     wire.id = id;
     wire.address = addr;
-    wire.mapping_id = mapping_id(p, addr, s->found);
+    wire.mapping_id = mapping_id(p, addr, n > 0);
     wire.n_line = n;
     wire.line = refs;
     m.n_location = 1;

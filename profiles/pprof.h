@@ -40,6 +40,10 @@ struct weft__pprof_label {
     const char *unit; /* of num, or NULL */
 };
 
+/* In place of a return address: a frame of this name, which is no code. */
+#define WEFT__PPROF_HELD_BY ((uintptr_t)2)
+#define WEFT__HELD_BY       "-- held by --"
+
 struct weft__pprof_sample {
     const uintptr_t *pcs; /* return addresses, leaf first */
     size_t n;

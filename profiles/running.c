@@ -33,6 +33,36 @@ bool weft__stack_bounds(const weft__task *t, uintptr_t *lo, uintptr_t *hi)
     return *lo < *hi && weft__load(&t->ctx.lo) == *lo;
 }
 
+static WEFT__NO_SANITIZE void regs_saved(struct weft__regs *r, const void *sp)
+{
+    void *const *words = sp;
+
+    r->r15 = (uintptr_t)words[WEFT__CTX_R15];
+    r->r14 = (uintptr_t)words[WEFT__CTX_R14];
+    r->r13 = (uintptr_t)words[WEFT__CTX_R13];
+    r->r12 = (uintptr_t)words[WEFT__CTX_R12];
+    r->bx = (uintptr_t)words[WEFT__CTX_BX];
+    r->bp = (uintptr_t)words[WEFT__CTX_BP];
+    r->pc = (uintptr_t)words[WEFT__CTX_PC];
+    r->sp = (uintptr_t)(words + WEFT__CTX_WORDS);
+    r->known = true;
+}
+
+void weft__walk_saved(struct weft__walk *walk, const weft__task *t)
+{
+    const void *sp = weft__load(&t->ctx.sp);
+    struct weft__regs regs;
+    uintptr_t lo, hi, at = (uintptr_t)sp;
+
+    walk->kept = walk->depth = 0;
+    if (!weft__stack_bounds(t, &lo, &hi) || at < lo || at + WEFT__CTX_WORDS * sizeof(void *) > hi ||
+        at % sizeof(void *) != 0)
+        return;
+    regs_saved(&regs, sp);
+    weft__walk(walk, &regs, lo, hi, (const void *)lo, true);
+    weft__drop_entry(walk);
+}
+
 /* What a signal handler leaves for the dumper, the only one who asks. */
 static struct {
     weft__task *wanted; /* atomic: whoever clears it decides: the handler answers, or is too late */

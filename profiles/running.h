@@ -12,6 +12,9 @@ void weft__drop_entry(struct weft__walk *walk);
 /* The bounds of t's stack; false if they change just now, since t ended and its record goes on. */
 bool weft__stack_bounds(const weft__task *t, uintptr_t *lo, uintptr_t *hi);
 
+/* Of a context that is saved. It may be resumed meanwhile: then the result is thrown away. */
+void weft__walk_saved(struct weft__walk *walk, const weft__task *t);
+
 /* The hook: in a signal handler on the thread that runs t, in user code. async-signal-safe. */
 void weft__interrupted(weft__task *t, void *context);
 int weft__thread_of(const weft__task *t); /* that runs t now; 0: none of the workers' does */

@@ -26,6 +26,7 @@
 #include "../runtime/mutex.h"
 #include "../runtime/observe.h"
 #include "../runtime/scheduler.h"
+#include "contention.h"
 #include "merged.h"
 #include "out.h"
 #include "running.h"
@@ -91,37 +92,6 @@ static void crash(void)
 
 /* Records -------------------------------------------------------------------------------------- */
 
-static WEFT__NO_SANITIZE void regs_saved(struct weft__regs *r, const void *sp)
-{
-    void *const *words = sp;
-
-    r->r15 = (uintptr_t)words[WEFT__CTX_R15];
-    r->r14 = (uintptr_t)words[WEFT__CTX_R14];
-    r->r13 = (uintptr_t)words[WEFT__CTX_R13];
-    r->r12 = (uintptr_t)words[WEFT__CTX_R12];
-    r->bx = (uintptr_t)words[WEFT__CTX_BX];
-    r->bp = (uintptr_t)words[WEFT__CTX_BP];
-    r->pc = (uintptr_t)words[WEFT__CTX_PC];
-    r->sp = (uintptr_t)(words + WEFT__CTX_WORDS);
-    r->known = true;
-}
-
-/* Of a context that is saved. It may be resumed meanwhile: then the result is thrown away. */
-static void walk_saved(struct weft__walk *walk, const weft__task *t)
-{
-    const void *sp = weft__load(&t->ctx.sp);
-    struct weft__regs regs;
-    uintptr_t lo, hi, at = (uintptr_t)sp;
-
-    walk->kept = walk->depth = 0;
-    if (!weft__stack_bounds(t, &lo, &hi) || at < lo || at + WEFT__CTX_WORDS * sizeof(void *) > hi ||
-        at % sizeof(void *) != 0)
-        return;
-    regs_saved(&regs, sp);
-    weft__walk(walk, &regs, lo, hi, (const void *)lo, true);
-    weft__drop_entry(walk);
-}
-
 /* Who holds the lock that is waited for. The object may be gone if the task was resumed. */
 static uint64_t owner_of(unsigned reason, const void *object)
 {
@@ -181,7 +151,7 @@ static void walk_resting(struct weft__walk *walk, const struct weft__record *r, 
         walk->kept = walk->depth = 1;
         walk->pcs[0] = (uintptr_t)weft__load(&t->fn);
     } else {
-        walk_saved(walk, t);
+        weft__walk_saved(walk, t);
     }
 }
 
@@ -233,7 +203,7 @@ static void record_in(struct capture *c, weft__task *t, bool running)
     if (running) {
         describe(&r, t);
         r.state = WEFT__REC_RUNNING;
-        walk_saved(&walk, t);
+        weft__walk_saved(&walk, t);
     } else {
         describe_resting(&r, t, WEFT__RUNNABLE, epoch);
         walk_resting(&walk, &r, t);
@@ -355,7 +325,7 @@ static void publish_caller(struct capture *c, weft__task *self, const void *ucon
     if (ucontext)
         walk_fault(&walk, self, ucontext);
     else
-        walk_saved(&walk, self);
+        weft__walk_saved(&walk, self);
     r.tags = weft__tags_of(self);
     publish(c, self->slot, &r, &walk);
 }
@@ -654,6 +624,7 @@ static void start(void)
 
     if (!what)
         what = "";
+    weft__contention_start();
     broken.skip_copy_on_resume = strcmp(what, "skip_copy_on_resume") == 0;
     broken.late_running = strcmp(what, "late_running") == 0;
     broken.crash_in_capture = strcmp(what, "crash_in_capture") == 0;
@@ -671,7 +642,8 @@ static void stop(void)
     weft__symbolizer_stop();
 }
 
-const struct weft__hooks weft__hooks = {record, explain, start, stop, weft__interrupted};
+const struct weft__hooks weft__hooks = {record,        explain,          start, stop, weft__waited,
+                                        weft__held_up, weft__interrupted};
 
 /* For tests: a snapshot of its own, and its end. */
 const struct weft__snapshot *weft__snapshot_take(void)

@@ -12,6 +12,7 @@
 
 bool weft__clock_tsc, weft__clock_virtual;
 int64_t weft__clock_vnow;
+int64_t weft__clock_ms;
 static int64_t base_ticks, base_nanos;
 
 int64_t weft__mono(void)
@@ -62,6 +63,29 @@ int64_t weft__ticks_to_nanos(int64_t ticks)
         return now_nanos;
     return now_nanos - (int64_t)((double)(now_ticks - ticks) * (double)(now_nanos - base_nanos) /
                                  (double)(now_ticks - base_ticks));
+}
+
+/* Ticks in a nanosecond. */
+static double ticks_rate(void)
+{
+    int64_t nanos = weft__nanos() - base_nanos, ticks = weft__ticks() - base_ticks;
+
+    return weft__clock_tsc && nanos > 0 && ticks > 0 ? (double)ticks / (double)nanos : 1;
+}
+
+int64_t weft__ticks_lasted(int64_t ticks)
+{
+    return (int64_t)((double)ticks / ticks_rate());
+}
+
+int64_t weft__ticks_in(int64_t nanos)
+{
+    return (int64_t)((double)nanos * ticks_rate());
+}
+
+void weft__clock_measure(void)
+{
+    weft__clock_ms = weft__ticks_in(1000000);
 }
 
 void weft__clock_advance(int64_t to)

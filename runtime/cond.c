@@ -17,6 +17,7 @@ static inline weft__waitq *queue(weft_cond *c)
 struct both {
     uint32_t *lock;
     weft_mutex *mutex;
+    const void *site;
 };
 
 /* The mutex last: whoever gets it may signal, and we may be gone. */
@@ -25,13 +26,13 @@ static void release(void *arg)
     struct both b = *(struct both *)arg;
 
     weft__unlock(b.lock);
-    weft__mutex_unlock_in(b.mutex);
+    weft__mutex_unlock_in(b.mutex, NULL, b.site);
 }
 
 int weft_cond_wait_until(weft_cond *c, weft_mutex *m, weft_time deadline)
 {
     weft__worker *w = weft__enter("weft_cond_wait");
-    struct both held = {&c->_lock, m};
+    struct both held = {&c->_lock, m, __builtin_return_address(0)};
     weft__waiter wt;
     int rc;
 

@@ -12,14 +12,15 @@
  * one that waited less. */
 #include "mutex.h"
 
+#include "charge.h"
+#include "observe.h"
+
 #include <weft/sync.h>
 
 _Static_assert(sizeof(weft_mutex) == 40, "part of the ABI");
 
 enum { WAITERS = 1, STARVING = 2, HOLDER = WEFT__MUTEX_HOLDER };
 enum { COMPETE, HANDED_OVER }; /* what a waiter is told */
-
-#define STARVED INT64_C(1000000) /* ns */
 
 static inline weft__waitq *queue(weft_mutex *m)
 {
@@ -57,7 +58,7 @@ static bool announce(weft_mutex *m)
 
 static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
 {
-    int64_t since = 0;
+    int64_t since = 0, now;
     weft__waiter wt;
 
     for (;;) {
@@ -69,14 +70,15 @@ static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
             continue;
         }
         weft__waiter_init(&wt, t);
-        wt.index = since != 0 && weft__nanos() - since > STARVED; /* it starves */
+        now = weft__ticks();
+        wt.index = since != 0 && now - since > weft__clock_ms; /* it starves */
         if (wt.index)
             weft__or(&m->_state, STARVING);
         if (since == 0) {
-            since = weft__nanos();
-            weft__waitq_push(queue(m), &wt);
+            since = now;
+            weft__charge_push(queue(m), &wt, now);
         } else {
-            weft__waitq_push_front(queue(m), &wt);
+            weft__charge_push_front(queue(m), &wt, now);
         }
         wt.n = since;
         if (weft__park_unlock(t, WEFT__WAIT_MUTEX, m, &m->_lock, WEFT_FOREVER) == HANDED_OVER)
@@ -127,34 +129,50 @@ static uint64_t flags_left(weft_mutex *m)
     return queue(m)->head ? WAITERS : 0;
 }
 
-/* Whoever is woken may free the mutex, so all is done before weft__ready. */
-void weft__mutex_unlock_in(weft_mutex *m)
+/* Under m->_lock: frees it for wt, which was claimed and left the queue, or hands it over. */
+static void pass_to(weft_mutex *m, const weft__waiter *wt, int64_t now)
 {
-    weft__waiter *wt;
-    weft__task *t;
+    bool starving;
 
-    if (!(weft__load(&m->_state) >> HOLDER))
-        weft__fatal("sync: unlock of unlocked mutex (%p)", (void *)m);
-    weft__lock(&m->_lock);
-    wt = weft__waitq_pop(queue(m));
-    if (!wt ||
-        !weft__claim(wt->task, wt->ticket,
-                     wt->index || (weft__load(&m->_state) & STARVING) ? HANDED_OVER : COMPETE)) {
-        weft__assert(!wt); /* nothing but unlock ends a wait for a mutex */
-        weft__store_rel(&m->_state, 0);
-        weft__unlock(&m->_lock);
+    if (wt->task->result != HANDED_OVER) {
+        weft__store_rel(&m->_state, flags_left(m));
         return;
     }
-    t = wt->task;
-    if (t->result == HANDED_OVER) {
-        bool starving = queue(m)->head && weft__nanos() - wt->n > STARVED;
+    starving = queue(m)->head && now - wt->n > weft__clock_ms;
+    weft__store_rel(&m->_state,
+                    wt->task->id << HOLDER | flags_left(m) | (starving ? STARVING : 0u));
+}
 
-        weft__store_rel(&m->_state, t->id << HOLDER | flags_left(m) | (starving ? STARVING : 0u));
-    } else {
-        weft__store_rel(&m->_state, flags_left(m));
-    }
+/* Whoever gets the mutex may free it: so it is let go by one instruction, or else all is done
+ * before the one that waits is made ready. */
+void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
+{
+    struct weft__charge c = {.self = self, .site = site};
+    uint64_t held = weft__load(&m->_state) >> HOLDER;
+    weft__waiter *wt;
+    bool claimed;
+    int64_t now;
+
+    if (!held)
+        weft__fatal("sync: unlock of unlocked mutex (%p)", (void *)m);
+    held <<= HOLDER;
+    if (weft__cas(&m->_state, &held, 0))
+        return;
+    weft__lock(&m->_lock);
+    now = weft__ticks();
+    c.now = now;
+    c.waited = weft__charge_take(queue(m), now);
+    wt = weft__charge_pop(queue(m), now);
+    claimed =
+        wt && weft__claim(wt->task, wt->ticket,
+                          wt->index || (weft__load(&m->_state) & STARVING) ? HANDED_OVER : COMPETE);
+    weft__assert(claimed); /* the state tells of waiters, and nothing but unlock ends their waits */
+    pass_to(m, wt, now);
+    c.first = wt->task;
+    c.first_waited = now - wt->n;
     weft__unlock(&m->_lock);
-    weft__ready(t);
+    weft__charge(&c);
+    weft__ready(c.first);
 }
 
 /* False if somebody waits, or id does not hold it. The state is not read: that would wait for the
@@ -168,8 +186,7 @@ static inline bool unlock_alone(weft_mutex *m, uint64_t id)
 
 static WEFT__NOINLINE void unlock_contended(weft_mutex *m)
 {
-    weft__enter("weft_mutex_unlock");
-    weft__mutex_unlock_in(m);
+    weft__mutex_unlock_in(m, weft__enter("weft_mutex_unlock")->task, NULL);
     weft__exit();
 }
 

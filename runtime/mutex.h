@@ -11,6 +11,7 @@ enum { WEFT__MUTEX_HOLDER = 2 }; /* _state >> this: the holder's id, 0 if it is 
 
 /* The caller is in the runtime; site is where the lock was asked for. */
 void weft__mutex_lock_at(weft_mutex *m, void *site);
-void weft__mutex_unlock_in(weft_mutex *m);
+/* self: the caller's task, or NULL if its stack was left; then site is where it is. */
+void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site);
 
 #endif

@@ -10,7 +10,23 @@
 #ifndef WEFT_OBSERVE_H
 #define WEFT_OBSERVE_H
 
+#include "scheduler.h"
 #include "task.h"
+#include "wait.h"
+
+struct weft__charge {
+    weft__task *self;
+    const void *site;
+    int64_t now;    /* ticks */
+    int64_t waited; /* by all */
+    weft__task *first;
+    int64_t first_waited;
+};
+
+/* How much waiting is sampled once, in ticks; 0: no wait is, and none is timed. Each worker counts
+ * down in w->waits.left what its tasks have waited, and a wait that reaches 0 is told of; so one of
+ * length d is with probability d / period, and for sure if it is longer than the period. */
+extern int64_t weft__wait_period, weft__charge_period; /* atomic; park.c */
 
 struct weft__hooks {
     /* t is at a safe point: its context is saved, and nobody else can run it. running: it runs at
@@ -21,11 +37,32 @@ struct weft__hooks {
     void (*explain)(int fd, const void *ucontext);
     void (*start)(void); /* weft_run begins */
     void (*stop)(void);  /* weft_run ends: nobody looks at workers and tasks after it */
+    /* A wait of t, the caller's task, is over, and w->waits.left used up by it: the ticks that it
+     * lasted. Its stack is as it was while it waited. */
+    void (*waited)(weft__task *t, enum weft__reason why, int64_t ticks);
+    /* A charge used up w->charges.left: self lets go of a lock, for which others have waited so
+     * many ticks that were not yet charged to anybody. first, which waited that long, is claimed
+     * and not yet ready. self is NULL if its stack is not to be had; then it is at site. No lock is
+     * held. */
+    void (*held_up)(const struct weft__charge *c);
     /* Directed capture: in a signal handler on the thread that runs t. */
     void (*interrupted)(weft__task *t, void *ucontext);
 };
 
 extern const struct weft__hooks weft__hooks;
+
+/* With a phase by chance, so that the first wait is not the one that is sampled. */
+static inline void weft__sampler_begin(struct weft__sampler *s, int64_t period, uint64_t random)
+{
+    weft__store(&s->period, period);
+    weft__store(&s->left, period > 0 ? (int64_t)(random % (uint64_t)period) : 0);
+}
+
+static inline void weft__samplers_begin(weft__worker *w)
+{
+    weft__sampler_begin(&w->waits, weft__load(&weft__wait_period), w->random);
+    weft__sampler_begin(&w->charges, weft__load(&weft__charge_period), w->random);
+}
 
 static inline bool weft__unrecorded(const weft__task *t, uint32_t epoch)
 {

@@ -77,14 +77,35 @@ void weft__cancel(weft__task *t)
         weft__ready(t);
 }
 
+int64_t weft__wait_period, weft__charge_period;
+
+/* Whoever ran before on this worker has told when it went to wait, and that was when t came. */
+static inline void waited(weft__task *t, enum weft__reason why)
+{
+    weft__worker *w = t->worker;
+    int64_t ticks, left;
+
+    if (weft__load(&weft__wait_period) == 0)
+        return;
+    if (w->now == 0)
+        w->now = weft__ticks();
+    ticks = w->now - t->since;
+    left = weft__load(&w->waits.left) - ticks;
+    weft__store(&w->waits.left, left);
+    if (weft__unlikely(left < 0))
+        weft__hooks.waited(t, why, ticks);
+}
+
 /* Writes the wait and opens its ticket. */
 static uint64_t wait_open(weft__task *t, enum weft__reason why, const void *object)
 {
     uint64_t ticket = weft__load(&t->ticket) + 1;
+    int64_t now = weft__ticks();
 
     weft__store(&t->reason, (uint8_t)why);
     weft__store(&t->object, object);
-    weft__store(&t->since, weft__ticks());
+    weft__store(&t->since, now);
+    t->worker->now = now;
     weft__store(&t->state, WEFT__PARKED);
     weft__store_rel(&t->ticket, ticket);
     weft__fence_light();
@@ -121,6 +142,7 @@ int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__a
         if (after)
             after(arg);
         weft__foreign_wait(t, ticket, deadline);
+        w->now = 0;
     } else {
         w->after = after;
         w->after_arg = arg;
@@ -128,6 +150,7 @@ int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__a
         if (deadline != WEFT_FOREVER)
             weft__timer_disarm(&t->timer);
     }
+    waited(t, why);
     return t->result;
 }
 

@@ -292,6 +292,7 @@ static void begin(const weft_run_options *o)
     procs_make(o->procs > 0 ? o->procs : procs_allowed());
     weft__lane_clear(); /* before a worker: what hogged in an earlier run goes there at once */
     weft__sched.max_threads = weft__sched.nprocs + (o->max_threads > 0 ? o->max_threads : 512);
+    weft__clock_measure();
     weft__hooks.start();
     signals_can_come();
     weft__signals_start();

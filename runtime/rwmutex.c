@@ -5,7 +5,8 @@
  * Always: a writer that waits keeps new readers out; an unlocking writer lets all readers that
  * wait in first, an unlocking last reader lets the writer in front in. So neither kind starves.
  * The lock is handed over: who is woken holds it. */
-#include "park.h"
+#include "charge.h"
+#include "observe.h"
 
 #include <weft/sync.h>
 
@@ -33,7 +34,8 @@ static void wait_turn(weft_rwmutex *m, weft__task *t, weft__waitq *q, enum weft_
     weft__waiter wt;
 
     weft__waiter_init(&wt, t);
-    weft__waitq_push(q, &wt);
+    wt.n = weft__ticks();
+    weft__charge_push(q, &wt, wt.n);
     weft__park_unlock(t, why, m, &m->_lock, WEFT_FOREVER);
 }
 
@@ -102,10 +104,34 @@ bool weft_rwmutex_read_trylock(weft_rwmutex *m)
     return got;
 }
 
-/* Hands the lock to the writer in front; the task to make ready. Nobody holds it. */
-static weft__task *hand_to_writer(weft_rwmutex *m)
+/* Under the lock, which nobody holds: c is charged with what all that wait have waited. The time.
+ */
+static int64_t charge(weft_rwmutex *m, struct weft__charge *c)
 {
-    weft__waiter *wt = weft__waitq_claim(writeq(m), 0);
+    int64_t now = readq(m)->head || writeq(m)->head ? weft__ticks() : 0;
+
+    c->now = now;
+    c->waited = weft__charge_take(readq(m), now) + weft__charge_take(writeq(m), now);
+    return now;
+}
+
+/* wt is woken. */
+static weft__waiter *let_in(weft__waiter *wt, struct weft__charge *c, int64_t now)
+{
+    bool claimed = !wt || weft__claim(wt->task, wt->ticket, 0);
+
+    weft__assert(claimed); /* nothing but unlock ends a wait */
+    if (wt && !c->first) {
+        c->first = wt->task;
+        c->first_waited = now - wt->n;
+    }
+    return wt;
+}
+
+/* Hands the lock to the writer in front; the task to make ready. Nobody holds it. */
+static weft__task *hand_to_writer(weft_rwmutex *m, struct weft__charge *c, int64_t now)
+{
+    weft__waiter *wt = let_in(weft__charge_pop(writeq(m), now), c, now);
 
     m->_readers = wt ? -1 : 0;
     return wt ? wt->task : NULL;
@@ -113,15 +139,16 @@ static weft__task *hand_to_writer(weft_rwmutex *m)
 
 void weft_rwmutex_read_unlock(weft_rwmutex *m)
 {
+    struct weft__charge c = {.self = weft__enter("weft_rwmutex_read_unlock")->task};
     weft__task *woken = NULL;
 
-    weft__enter("weft_rwmutex_read_unlock");
     weft__lock(&m->_lock);
     if (m->_readers <= 0)
         weft__fatal("sync: RUnlock of unlocked RWMutex (%p)", (void *)m);
     if (--m->_readers == 0)
-        woken = hand_to_writer(m);
+        woken = hand_to_writer(m, &c, charge(m, &c));
     weft__unlock(&m->_lock);
+    weft__charge(&c);
     if (woken)
         weft__ready(woken);
     weft__exit();
@@ -129,23 +156,26 @@ void weft_rwmutex_read_unlock(weft_rwmutex *m)
 
 void weft_rwmutex_unlock(weft_rwmutex *m)
 {
+    struct weft__charge c = {.self = weft__enter("weft_rwmutex_unlock")->task};
     weft__waitq readers = {NULL, NULL};
     weft__task *woken = NULL;
     weft__waiter *wt;
+    int64_t now;
 
-    weft__enter("weft_rwmutex_unlock");
     weft__lock(&m->_lock);
     if (m->_readers != -1)
         weft__fatal("sync: Unlock of unlocked RWMutex (%p)", (void *)m);
     weft__store(&m->_owner, 0);
     m->_readers = 0;
-    while ((wt = weft__waitq_claim(readq(m), 0)) != NULL) {
+    now = charge(m, &c);
+    while ((wt = let_in(weft__waitq_pop(readq(m)), &c, now)) != NULL) {
         m->_readers++;
         weft__waitq_push(&readers, wt);
     }
     if (m->_readers == 0)
-        woken = hand_to_writer(m);
+        woken = hand_to_writer(m, &c, now);
     weft__unlock(&m->_lock);
+    weft__charge(&c);
     if (woken)
         weft__ready(woken);
     while ((wt = weft__waitq_pop(&readers)) != NULL)

@@ -74,6 +74,14 @@ struct weft__worker {
     weft__task *picked; /* to be run next by the worker's own context */
     bool begun;         /* picked is already marked running */
     uint64_t random;
+    int64_t now; /* ticks when task began to run, 0: not known */
+    struct weft__sampler {
+        int64_t left;   /* atomic: ticks of waiting until the next sample */
+        int64_t period; /* atomic: from one to the next; the owner makes it longer than was asked
+                         * for while it would sample too often */
+        int64_t since;  /* when kept was 0 */
+        uint32_t kept;
+    } waits, charges; /* observe.h */
 
     weft__ctx ctx; /* the thread's own stack */
 

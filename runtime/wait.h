@@ -10,24 +10,25 @@ enum {
     WEFT__WAIT_CANCELABLE = 1, /* a canceled group ends it */
     WEFT__WAIT_OUTSIDE = 2, /* something outside the tasks can end it: no deadlock while it lasts */
     WEFT__WAIT_SCHED = 4,   /* waits for a processor, not for an event */
+    WEFT__WAIT_BLOCK = 8,   /* for other tasks: the block profile has it; others if asked for */
 };
 
 #define WEFT__WAIT_MAP(XX)                                                                         \
     XX(NONE, "unknown wait reason", 0)                                                             \
-    XX(CHAN_RECV, "chan receive", WEFT__WAIT_CANCELABLE)                                           \
-    XX(CHAN_SEND, "chan send", WEFT__WAIT_CANCELABLE)                                              \
-    XX(CHAN_RECV_NIL, "chan receive (nil chan)", WEFT__WAIT_CANCELABLE)                            \
-    XX(CHAN_SEND_NIL, "chan send (nil chan)", WEFT__WAIT_CANCELABLE)                               \
-    XX(SELECT, "select", WEFT__WAIT_CANCELABLE)                                                    \
-    XX(SELECT_NONE, "select (no cases)", WEFT__WAIT_CANCELABLE)                                    \
-    XX(MUTEX, "sync.Mutex.Lock", 0)                                                                \
-    XX(RWMUTEX_READ, "sync.RWMutex.RLock", 0)                                                      \
-    XX(RWMUTEX_WRITE, "sync.RWMutex.Lock", 0)                                                      \
-    XX(COND, "sync.Cond.Wait", WEFT__WAIT_CANCELABLE)                                              \
-    XX(ONCE, "sync.Once.Do", 0)                                                                    \
-    XX(GROUP, "sync.WaitGroup.Wait", WEFT__WAIT_CANCELABLE)                                        \
-    XX(JOIN, "sync.WaitGroup.Wait", 0)                                                             \
-    XX(SEMA, "semacquire", WEFT__WAIT_CANCELABLE)                                                  \
+    XX(CHAN_RECV, "chan receive", WEFT__WAIT_CANCELABLE | WEFT__WAIT_BLOCK)                        \
+    XX(CHAN_SEND, "chan send", WEFT__WAIT_CANCELABLE | WEFT__WAIT_BLOCK)                           \
+    XX(CHAN_RECV_NIL, "chan receive (nil chan)", WEFT__WAIT_CANCELABLE | WEFT__WAIT_BLOCK)         \
+    XX(CHAN_SEND_NIL, "chan send (nil chan)", WEFT__WAIT_CANCELABLE | WEFT__WAIT_BLOCK)            \
+    XX(SELECT, "select", WEFT__WAIT_CANCELABLE | WEFT__WAIT_BLOCK)                                 \
+    XX(SELECT_NONE, "select (no cases)", WEFT__WAIT_CANCELABLE | WEFT__WAIT_BLOCK)                 \
+    XX(MUTEX, "sync.Mutex.Lock", WEFT__WAIT_BLOCK)                                                 \
+    XX(RWMUTEX_READ, "sync.RWMutex.RLock", WEFT__WAIT_BLOCK)                                       \
+    XX(RWMUTEX_WRITE, "sync.RWMutex.Lock", WEFT__WAIT_BLOCK)                                       \
+    XX(COND, "sync.Cond.Wait", WEFT__WAIT_CANCELABLE | WEFT__WAIT_BLOCK)                           \
+    XX(ONCE, "sync.Once.Do", WEFT__WAIT_BLOCK)                                                     \
+    XX(GROUP, "sync.WaitGroup.Wait", WEFT__WAIT_CANCELABLE | WEFT__WAIT_BLOCK)                     \
+    XX(JOIN, "sync.WaitGroup.Wait", WEFT__WAIT_BLOCK)                                              \
+    XX(SEMA, "semacquire", WEFT__WAIT_CANCELABLE | WEFT__WAIT_BLOCK)                               \
     XX(SLEEP, "sleep", WEFT__WAIT_CANCELABLE)                                                      \
     XX(IO, "IO wait", WEFT__WAIT_CANCELABLE | WEFT__WAIT_OUTSIDE)                                  \
     XX(IO_RETRY, "IO retry wait", WEFT__WAIT_CANCELABLE | WEFT__WAIT_OUTSIDE)                      \

@@ -108,9 +108,11 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
     if (weft__unlikely(cur->flags & WEFT__LANE))
         weft__lane_leave(cur);
     if (how == WEFT__LEAVE_YIELD) {
+        w->now = 0;
         weft__store_rel(&cur->state, WEFT__RUNNABLE);
         weft__runq_push(&p->runq, cur, false);
     } else if (how == WEFT__LEAVE_EXIT) {
+        w->now = 0;
         weft__store(&cur->state, WEFT__DEAD);
         weft__store(&p->ends, p->ends + 1);
         if (weft__unlikely(cur->pins)) {
@@ -616,6 +618,7 @@ static void run(weft__worker *w, weft__task *t)
     if (!w->begun)
         begin(w, t);
     w->begun = false;
+    w->now = 0;
     weft__store(&w->p->tick, w->p->tick + 1);
     weft__fence_light();
     epoch = weft__load_acq(&weft__epoch);
@@ -700,6 +703,7 @@ weft__worker *weft__worker_new(void)
     weft__store(&weft__sched.nthreads, w->id);
     w->random = (weft__sched.chaos ? weft__sched.chaos : (uint64_t)weft__ticks()) * 2654435761u +
                 w->id * UINT64_C(0x9e3779b97f4a7c15);
+    weft__samplers_begin(w);
     w->all = weft__sched.all;
     weft__sched.all = w;
     weft__unlock(&weft__sched.lock);

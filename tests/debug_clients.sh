@@ -50,6 +50,13 @@ if have go; then
     go tool pprof -tags "http://$debug/debug/pprof/goroutine?per_task=1" >"$dir/tags" 2>"$dir/err"
     expect "go tool pprof -tags, a sample a task" sh -c \
         "grep -q ': waiting' '$dir/tags' && grep -q 'goid: Total' '$dir/tags' && grep -q ': IO wait' '$dir/tags'"
+    for name in block mutex contention; do
+        go tool pprof -top "http://$debug/debug/pprof/$name" >"$dir/top" 2>"$dir/err"
+        expect "go tool pprof of $name names the hot mutex" grep -q 'shop_look' "$dir/top"
+        expect "$name is measured in delay" grep -q 'Type: delay' "$dir/top"
+    done
+    go tool pprof -peek 'held by' "http://$debug/debug/pprof/contention" >"$dir/peek" 2>"$dir/err"
+    expect "who waits, and for whom" grep -q 'shop_look' "$dir/peek"
     expect "go tool pprof prints our errors" sh -c \
         "! go tool pprof -top 'http://$debug/debug/pprof/goroutine?seconds=0' 2>&1 | grep -q 'Showing nodes' &&
          go tool pprof -top 'http://$debug/debug/pprof/nope' 2>&1 | grep -q 'Unknown profile'"

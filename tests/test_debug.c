@@ -141,6 +141,53 @@ TEST(goroutine_answers_in_every_form)
     weft_chan_close(c);
 }
 
+static weft_mutex held = WEFT_MUTEX_INIT;
+
+static void want_it(void *arg)
+{
+    weft_mutex_lock(&held);
+    weft_mutex_unlock(&held);
+    weft_chan_recv(NULL, arg);
+}
+
+TEST(waits_for_others_answer_in_every_form)
+{
+    static const char *const names[] = {"block", "mutex", "contention"};
+    static const char *const contains[] = {"want_it", "waits_for_others_answer_in_every_form",
+                                           "\n# -- held by --\n"};
+    char target[80], *text;
+
+    start(serve);
+    weft_profile_set_block_rate(1);
+    weft_profile_set_mutex_rate(1);
+    weft_mutex_lock(&held);
+    weft_go(want_it, NULL);
+    wait_for_dump("[sync.Mutex.Lock]");
+    weft_mutex_unlock(&held);
+    wait_for_dump("[chan receive (nil chan)]");
+    for (int i = 0; i < 3; i++) {
+        snprintf(target, sizeof(target), "/debug/pprof/%s?debug=1", names[i]);
+        text = get(target);
+        CHECK_CONTAINS(text, i == 1
+                                 ? "\r\n--- mutex:\ncycles/second=1000000000\nsampling period=1\n"
+                                 : "\r\n--- contention:\ncycles/second=1000000000\n");
+        CHECK_CONTAINS(text, contains[i]);
+        free(text);
+        snprintf(target, sizeof(target), "/debug/pprof/%s?live=0", names[i]);
+        text = get(target);
+        CHECK_CONTAINS(text, "Content-Type: application/octet-stream\r\n");
+        CHECK_CONTAINS(text, "\x1f\x8b");
+        free(text);
+        snprintf(target, sizeof(target), "/debug/pprof/%s?seconds=1", names[i]);
+        text = get(target);
+        CHECK_CONTAINS(text, "-delta\"\r\n");
+        free(text);
+        snprintf(target, sizeof(target), "/debug/pprof/%s?live=yes", names[i]);
+        check_answer("GET", target, "", "HTTP/1.1 400 ",
+                     "invalid value for \"live\" - must be 0 or 1");
+    }
+}
+
 static void wait_with_labels(void *c)
 {
     weft_label labels[] = {{"route", "/a"}, {"tenant", "\"x\""}};

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* weft/profile.h - where tasks wait for each other, and for whom; profiles without HTTP.
+ *
+ *     weft_profile_write(fd, "mutex", NULL);    then: go tool pprof -top FILE
+ *
+ *   block       channels, select, locks, conditions, semaphores, groups: the stacks that waited
+ *   mutex       mutexes and rwmutexes: the stacks that let others wait, charged as they unlock
+ *   contention  the same waits with both sides: who waited, "-- held by --", who let go at last
+ *
+ * They are always on. Waits are sampled by their length: one of d is kept with probability
+ * min(1, d / rate), and a kept one that is shorter than the rate stands for its like. So long waits
+ * are never missed, and sums are right on average. Unless a rate was set, it is 100 us, and more on
+ * a processor where that would keep more than some 5,000 waits a second. What is not over yet
+ * counts up to now. Formats are those of Go's runtime/pprof. */
+#ifndef WEFT_PROFILE_H
+#define WEFT_PROFILE_H
+
+#include <stdbool.h>
+#include <weft/error.h>
+#include <weft/time.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Sets a rate; 0: off, 1 (ns): all waits are kept. Any thread, at any time. */
+WEFT_API void weft_profile_set_block_rate(weft_duration rate); /* block */
+WEFT_API void weft_profile_set_mutex_rate(weft_duration rate); /* mutex and contention */
+
+/* All zero is the default. */
+typedef struct weft_profile_options {
+    bool text;    /* debug=1, not gzip'ed profile.proto */
+    bool no_live; /* without the waits that are not over */
+    bool
+        with_io; /* block: also I/O, sleeps and other waits for the world; sampled 100 times less */
+} weft_profile_options;
+
+/* Writes the profile of that name, or "goroutine", to fd; options may be NULL. Any thread, while
+ * weft_run runs. 0; WEFT_EINVAL: no such profile, or no run; WEFT_ENOMEM; the negative errno of a
+ * failed write. Not cancelable; a slow reader of fd blocks the caller's thread, not its
+ * processor. */
+WEFT_API int weft_profile_write(int fd, const char *name, const weft_profile_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

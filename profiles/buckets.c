@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* buckets.c - see buckets.h.
+ *
+ * Owns: a table of stacks, and for the ids it gives out, two numbers each. Segment k of the numbers
+ * holds 2^k * FIRST of them, is made by whoever needs it first, and never moves, so nothing is
+ * locked. An event adds to the two one after the other: a reader may see it half. */
+#include "buckets.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "unwind.h"
+
+enum { FIRST = 1024, SEGMENTS = 22, ONE = 1 << 20 /* of a count, which may be a fraction */ };
+
+struct cell {
+    _Atomic int64_t count, delay;
+};
+
+struct weft__buckets {
+    weft__stacktab *stacks;
+    _Atomic(struct cell *) segments[SEGMENTS];
+};
+
+weft__buckets *weft__buckets_new(void)
+{
+    weft__buckets *b = calloc(1, sizeof *b);
+
+    if (b && !(b->stacks = weft__stacktab_new())) {
+        free(b);
+        return NULL;
+    }
+    return b;
+}
+
+void weft__buckets_free(weft__buckets *b)
+{
+    if (!b)
+        return;
+    for (int i = 0; i < SEGMENTS; i++)
+        free((void *)atomic_load(&b->segments[i]));
+    weft__stacktab_free(b->stacks);
+    free(b);
+}
+
+/* Which segment an id is in, and where: segment k begins at (2^k - 1) * FIRST. */
+static unsigned locate(uint32_t id, size_t *at)
+{
+    uint64_t n = (uint64_t)id - 1 + FIRST;
+    unsigned k = 63u - (unsigned)__builtin_clzll(n / FIRST);
+
+    *at = n - ((uint64_t)FIRST << k);
+    return k;
+}
+
+static struct cell *segment(weft__buckets *b, unsigned k)
+{
+    struct cell *have = atomic_load_explicit(&b->segments[k], memory_order_acquire), *made;
+
+    if (have)
+        return have;
+    made = calloc((size_t)FIRST << k, sizeof *made);
+    if (made && !atomic_compare_exchange_strong(&b->segments[k], &have, made)) {
+        free(made);
+        return have;
+    }
+    return made;
+}
+
+void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, double count, int64_t delay)
+{
+    uint32_t id = weft__stacktab_intern(b->stacks, w);
+    struct cell *cells;
+    size_t at;
+
+    if (!id || !(cells = segment(b, locate(id, &at))))
+        return;
+    atomic_fetch_add_explicit(&cells[at].count, (int64_t)(count * ONE + (count < 0 ? -0.5 : 0.5)),
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&cells[at].delay, delay, memory_order_relaxed);
+}
+
+uint32_t weft__buckets_count(const weft__buckets *b)
+{
+    return weft__stacktab_count(b->stacks);
+}
+
+struct weft__bucket *weft__buckets_read(const weft__buckets *b, size_t *n)
+{
+    uint32_t count = weft__stacktab_count(b->stacks);
+    struct weft__bucket *all = calloc(count + 1u, sizeof *all);
+
+    *n = 0;
+    for (uint32_t id = 1; all && id <= count; id++) {
+        size_t at;
+        unsigned k = locate(id, &at);
+        struct cell *cells = atomic_load_explicit(&b->segments[k], memory_order_acquire);
+        int64_t times = cells ? atomic_load_explicit(&cells[at].count, memory_order_relaxed) : 0;
+
+        if (times != 0)
+            all[(*n)++] =
+                (struct weft__bucket){weft__stacktab_get(b->stacks, id), (double)times / ONE,
+                                      atomic_load_explicit(&cells[at].delay, memory_order_relaxed)};
+    }
+    return all;
+}

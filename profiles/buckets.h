@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* buckets.h - what happened at each distinct stack: how often, and how long it took. */
+#ifndef WEFT_BUCKETS_H
+#define WEFT_BUCKETS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stacktab.h"
+
+struct weft__walk;
+typedef struct weft__buckets weft__buckets;
+
+/* A bucket as it stood when it was read. */
+struct weft__bucket {
+    const struct weft__stack_entry *stack; /* as long as the table */
+    double count;
+    int64_t delay; /* ns */
+};
+
+weft__buckets *weft__buckets_new(void); /* NULL without memory */
+void weft__buckets_free(weft__buckets *b);
+
+/* count may be a fraction: an event that stands for others counts as many as it stands for; or
+ * below 0, to take away. What finds no memory is dropped. Any thread, concurrently. */
+void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, double count, int64_t delay);
+
+/* All buckets so far that count something, in the order of their first event, for free(); NULL
+ * without memory. */
+struct weft__bucket *weft__buckets_read(const weft__buckets *b, size_t *n);
+
+uint32_t weft__buckets_count(const weft__buckets *b); /* stacks */
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* waits.h - the block, mutex and contention profiles as they stand, and their renderings. */
+#ifndef WEFT_WAITS_H
+#define WEFT_WAITS_H
+
+#include "buckets.h"
+#include "contention.h"
+#include "snapshot.h"
+
+struct weft__waits {
+    enum weft__contention which; /* BLOCK, MUTEX or PAIRS */
+    bool with_io;                /* BLOCK only */
+    bool live;                   /* with the waits that are not over */
+};
+
+/* What was waited so far, for weft__buckets_free; NULL without memory. While weft_run runs. */
+weft__buckets *weft__waits_take(const struct weft__waits *w);
+/* What until has and from has not stays in until. */
+void weft__waits_subtract(weft__buckets *until, const weft__buckets *from);
+/* 0, the sink's negative code, or -ENOMEM. duration: ns, 0 if it is no difference. */
+int weft__waits_pprof(const struct weft__waits *w, const weft__buckets *b, int64_t duration,
+                      const struct weft__sink *to);
+int weft__waits_text(const struct weft__waits *w, const weft__buckets *b,
+                     const struct weft__sink *to);
+
+#endif
