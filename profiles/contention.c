@@ -76,23 +76,26 @@ static void set_periods(void)
     weft__unlock(&weft__sched.lock);
 }
 
-static void set_rate(int64_t *which, int64_t rate)
+/* In a run, whose end waits for us. */
+static void set_rate(const char *call, int64_t *which, int64_t rate)
 {
     weft__store(which, rate > 0 ? rate : 0);
-    if (weft__load_acq(&weft__sched.running))
+    if (weft__enter_try(call)) {
         set_periods();
+        weft__exit();
+    }
 }
 
 void weft_profile_set_block_rate(weft_duration rate)
 {
     weft__store(&rates.block_adapts, false);
-    set_rate(&rates.block, rate);
+    set_rate("weft_profile_set_block_rate", &rates.block, rate);
 }
 
 void weft_profile_set_mutex_rate(weft_duration rate)
 {
     weft__store(&rates.mutex_adapts, false);
-    set_rate(&rates.mutex, rate);
+    set_rate("weft_profile_set_mutex_rate", &rates.mutex, rate);
 }
 
 int64_t weft__contention_rate(enum weft__contention which)
@@ -129,14 +132,14 @@ struct weight {
  * whatever the period. */
 static void adapt(struct weft__sampler *s, int64_t asked, int64_t now)
 {
-    int64_t lasted = now - s->since;
+    int64_t lasted = now - s->since, period = weft__load(&s->period);
 
     if (++s->kept < KEPT)
         return;
-    if (lasted < KEPT * TOO_SOON * asked && s->period < asked << LONGEST)
-        weft__store(&s->period, s->period * 2);
-    else if (lasted > KEPT * TOO_SOON * 4 * asked && s->period > asked)
-        weft__store(&s->period, s->period / 2);
+    if (lasted < KEPT * TOO_SOON * asked && period < asked << LONGEST)
+        weft__store(&s->period, period * 2);
+    else if (lasted > KEPT * TOO_SOON * 4 * asked && period > asked)
+        weft__store(&s->period, period / 2);
     s->kept = 0;
     s->since = now;
 }
@@ -144,7 +147,7 @@ static void adapt(struct weft__sampler *s, int64_t asked, int64_t now)
 /* Of a wait that reached the next sample. */
 static struct weight weigh(struct weft__sampler *s, int64_t ticks)
 {
-    int64_t period = s->period, left = weft__load(&s->left);
+    int64_t period = weft__load(&s->period), left = weft__load(&s->left);
 
     if (ticks >= period) {
         weft__store(&s->left, left + ticks);

@@ -32,8 +32,9 @@ int weft_profile_write(int fd, const char *name, const weft_profile_options *opt
     const weft_profile_options o = options ? *options : (weft_profile_options){0};
     const struct weft__sink to = weft__sink_fd(fd);
 
-    if (!weft__load_acq(&weft__sched.running))
+    if (!weft__enter_try("weft_profile_write"))
         return WEFT_EINVAL;
+    weft__exit();
     if (strcmp(name, "goroutine") == 0)
         return weft__tasks_dump(&to, o.text ? WEFT_DUMP_MERGED : WEFT_DUMP_PPROF);
     for (unsigned i = 0; i < sizeof(waits) / sizeof(*waits); i++) {

@@ -325,8 +325,8 @@ TEST(deadlock_shows_both_sides_though_no_wait_has_ended)
 {
     struct total one, other;
 
-    go_many(1000, waits_for_ever_here, NULL);
     never = weft_chan_new(1, 0);
+    go_many(1000, waits_for_ever_here, NULL);
     weft_go(a_then_b, NULL);
     weft_go(b_then_a, NULL);
     weft_sleep(WEFT_SECOND + WEFT_MILLISECOND);
