@@ -2,8 +2,8 @@
 /* buckets.c - see buckets.h.
  *
  * Owns: a table of stacks, and for the ids it gives out, two numbers each. Segment k of the numbers
- * holds 2^k * FIRST of them, is made by whoever needs it first, and never moves, so nothing is
- * locked. An event adds to the two one after the other: a reader may see it half. */
+ * holds 2^k * WEFT__SEGMENT_FIRST of them, is made by whoever needs it first, and never moves, so
+ * nothing is locked. An event adds to the two one after the other: a reader may see it half. */
 #include "buckets.h"
 
 #include <stdatomic.h>
@@ -12,7 +12,7 @@
 
 #include "unwind.h"
 
-enum { FIRST = 1024, SEGMENTS = 22, ONE = 1 << 20 /* of a count, which may be a fraction */ };
+enum { ONE = 1 << 20 /* of a count, which may be a fraction */ };
 
 struct cell {
     _Atomic int64_t count, delay;
@@ -20,7 +20,7 @@ struct cell {
 
 struct weft__buckets {
     weft__stacktab *stacks;
-    _Atomic(struct cell *) segments[SEGMENTS];
+    _Atomic(struct cell *) segments[WEFT__SEGMENTS];
 };
 
 weft__buckets *weft__buckets_new(void)
@@ -38,20 +38,10 @@ void weft__buckets_free(weft__buckets *b)
 {
     if (!b)
         return;
-    for (int i = 0; i < SEGMENTS; i++)
+    for (int i = 0; i < WEFT__SEGMENTS; i++)
         free((void *)atomic_load(&b->segments[i]));
     weft__stacktab_free(b->stacks);
     free(b);
-}
-
-/* Which segment an id is in, and where: segment k begins at (2^k - 1) * FIRST. */
-static unsigned locate(uint32_t id, size_t *at)
-{
-    uint64_t n = (uint64_t)id - 1 + FIRST;
-    unsigned k = 63u - (unsigned)__builtin_clzll(n / FIRST);
-
-    *at = n - ((uint64_t)FIRST << k);
-    return k;
 }
 
 static struct cell *segment(weft__buckets *b, unsigned k)
@@ -60,7 +50,7 @@ static struct cell *segment(weft__buckets *b, unsigned k)
 
     if (have)
         return have;
-    made = calloc((size_t)FIRST << k, sizeof *made);
+    made = calloc((size_t)WEFT__SEGMENT_FIRST << k, sizeof *made);
     if (made && !atomic_compare_exchange_strong(&b->segments[k], &have, made)) {
         free(made);
         return have;
@@ -72,9 +62,9 @@ void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, double coun
 {
     uint32_t id = weft__stacktab_intern(b->stacks, w);
     struct cell *cells;
-    size_t at;
+    uint32_t at;
 
-    if (!id || !(cells = segment(b, locate(id, &at))))
+    if (!id || !(cells = segment(b, weft__segment_of(id, &at))))
         return;
     atomic_fetch_add_explicit(&cells[at].count, (int64_t)(count * ONE + (count < 0 ? -0.5 : 0.5)),
                               memory_order_relaxed);
@@ -93,8 +83,8 @@ struct weft__bucket *weft__buckets_read(const weft__buckets *b, size_t *n)
 
     *n = 0;
     for (uint32_t id = 1; all && id <= count; id++) {
-        size_t at;
-        unsigned k = locate(id, &at);
+        uint32_t at;
+        unsigned k = weft__segment_of(id, &at);
         struct cell *cells = atomic_load_explicit(&b->segments[k], memory_order_acquire);
         int64_t times = cells ? atomic_load_explicit(&cells[at].count, memory_order_relaxed) : 0;
 

@@ -9,7 +9,8 @@
  *   an entry never changes once its id is given out
  *   the ids 1..count all have an entry; count grows after the pointer to the entry is stored
  *   an id in a shard's map is <= count
- * Readers take no lock: directory segments never move, segment k holds 2^k * FIRST pointers. */
+ * Readers take no lock: directory segments never move, segment k holds 2^k * WEFT__SEGMENT_FIRST
+ * pointers. */
 #include "stacktab.h"
 
 #include <sched.h>
@@ -24,8 +25,6 @@
 enum {
     SHARD_BITS = 4,
     SHARDS = 1 << SHARD_BITS,
-    FIRST = 1024,            /* ids in segment 0 */
-    SEGMENTS = 22,           /* enough for any 32-bit id */
     CHUNK_FIRST = 16 * 1024, /* bytes; every further chunk of a shard doubles, up to */
     CHUNK_LAST = 1024 * 1024,
     SPINS = 64, /* tries before the processor is given away */
@@ -58,7 +57,7 @@ struct weft__stacktab {
     struct shard shards[SHARDS];
     struct spin id_lock;
     atomic_uint count;
-    _Atomic(entry_ref *) segments[SEGMENTS]; /* NULL until needed; written under id_lock */
+    _Atomic(entry_ref *) segments[WEFT__SEGMENTS]; /* NULL until needed; written under id_lock */
 };
 
 /* A pthread mutex costs more than what these locks guard. */
@@ -101,7 +100,7 @@ void weft__stacktab_free(weft__stacktab *s)
         }
         weft__idmap_free(&s->shards[i].ids);
     }
-    for (int i = 0; i < SEGMENTS; i++)
+    for (int i = 0; i < WEFT__SEGMENTS; i++)
         free((void *)atomic_load_explicit(&s->segments[i], memory_order_relaxed));
     free(s);
 }
@@ -121,16 +120,6 @@ static bool same(const struct weft__stack_entry *e, uint64_t hash, const struct 
 {
     return e->hash == hash && e->depth == w->depth && e->kept == w->kept &&
            memcmp(e->pcs, w->pcs, w->kept * sizeof e->pcs[0]) == 0;
-}
-
-/* Which segment an id is in, and where: segment k begins at (2^k - 1) * FIRST. */
-static unsigned locate(uint32_t id, uint32_t *at)
-{
-    uint64_t n = (uint64_t)id - 1 + FIRST;
-    unsigned k = 63u - (unsigned)__builtin_clzll(n / FIRST);
-
-    *at = (uint32_t)(n - ((uint64_t)FIRST << k));
-    return k;
 }
 
 static struct weft__stack_entry *shard_alloc(struct shard *sh, size_t size)
@@ -161,10 +150,10 @@ static uint32_t publish(weft__stacktab *s, struct weft__stack_entry *e)
 
     spin_lock(&s->id_lock);
     id = atomic_load_explicit(&s->count, memory_order_relaxed) + 1;
-    k = locate(id, &at);
+    k = weft__segment_of(id, &at);
     segment = atomic_load_explicit(&s->segments[k], memory_order_relaxed);
     if (!segment) {
-        segment = calloc((size_t)FIRST << k, sizeof *segment);
+        segment = calloc((size_t)WEFT__SEGMENT_FIRST << k, sizeof *segment);
         if (!segment) {
             spin_unlock(&s->id_lock);
             return 0;
@@ -221,7 +210,7 @@ uint32_t weft__stacktab_intern(weft__stacktab *s, const struct weft__walk *w)
 const struct weft__stack_entry *weft__stacktab_get(const weft__stacktab *s, uint32_t id)
 {
     uint32_t at;
-    unsigned k = locate(id, &at);
+    unsigned k = weft__segment_of(id, &at);
     entry_ref *segment = atomic_load_explicit(&s->segments[k], memory_order_relaxed);
 
     return atomic_load_explicit(&segment[at], memory_order_relaxed);

@@ -17,6 +17,19 @@ struct weft__stack_entry {
     uintptr_t pcs[];
 };
 
+/* Tables by id grow by segments, which never move: segment k begins at id (2^k - 1) * FIRST + 1. */
+enum { WEFT__SEGMENT_FIRST = 1024, WEFT__SEGMENTS = 22 /* enough for any 32-bit id */ };
+
+/* Which segment an id is in, and where. */
+static inline unsigned weft__segment_of(uint32_t id, uint32_t *at)
+{
+    uint64_t n = (uint64_t)id - 1 + WEFT__SEGMENT_FIRST;
+    unsigned k = 63u - (unsigned)__builtin_clzll(n / WEFT__SEGMENT_FIRST);
+
+    *at = (uint32_t)(n - ((uint64_t)WEFT__SEGMENT_FIRST << k));
+    return k;
+}
+
 weft__stacktab *weft__stacktab_new(void);
 void weft__stacktab_free(weft__stacktab *s);
 
