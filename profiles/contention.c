@@ -67,12 +67,8 @@ static void set_periods(void)
     weft__store(&weft__wait_period, period_of(weft__load(&rates.block)));
     weft__store(&weft__charge_period, period_of(weft__load(&rates.mutex)));
     weft__lock(&weft__sched.lock);
-    for (weft__worker *w = weft__sched.all; w; w = w->all) {
-        uint64_t random = (uint64_t)weft__ticks() * 2654435761u;
-
-        weft__sampler_begin(&w->waits, weft__load(&weft__wait_period), random);
-        weft__sampler_begin(&w->charges, weft__load(&weft__charge_period), random);
-    }
+    for (weft__worker *w = weft__sched.all; w; w = w->all)
+        weft__samplers_begin(w, (uint64_t)weft__ticks() * 2654435761u);
     weft__unlock(&weft__sched.lock);
 }
 

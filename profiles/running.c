@@ -117,6 +117,7 @@ static struct call call_of(int tid)
     return c;
 }
 
+/* The clock of that thread's CPU time. */
 static int cpu_clock_of(int tid)
 {
     return (int)(~(unsigned)tid << 3 | 6);

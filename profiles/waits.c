@@ -248,7 +248,6 @@ static int64_t whole(double count)
     return count < 1 ? 1 : (int64_t)(count + 0.5);
 }
 
-/* The longest first; n is how many have any delay. NULL without memory. */
 static int compare_delays(const void *va, const void *vb)
 {
     const struct weft__bucket *a = va, *b = vb;
@@ -256,6 +255,7 @@ static int compare_delays(const void *va, const void *vb)
     return a->delay > b->delay ? -1 : a->delay < b->delay;
 }
 
+/* The longest first; n is how many have any delay. NULL without memory. */
 static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
 {
     struct weft__bucket *all = weft__buckets_read(b, n);

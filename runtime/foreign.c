@@ -205,7 +205,7 @@ static weft__worker *join_run(const char *call)
     w->fd_syscall = -1;
     w->tid = (int)syscall(SYS_gettid);
     w->random = (uint64_t)w->tid * UINT64_C(0x9e3779b97f4a7c15);
-    weft__samplers_begin(w);
+    weft__samplers_begin(w, w->random);
     w->task = weft__task_foreign();
     stack_bounds(w->task);
     w->task->worker = w;

@@ -58,10 +58,10 @@ static inline void weft__sampler_begin(struct weft__sampler *s, int64_t period, 
     weft__store(&s->left, period > 0 ? (int64_t)(random % (uint64_t)period) : 0);
 }
 
-static inline void weft__samplers_begin(weft__worker *w)
+static inline void weft__samplers_begin(weft__worker *w, uint64_t random)
 {
-    weft__sampler_begin(&w->waits, weft__load(&weft__wait_period), w->random);
-    weft__sampler_begin(&w->charges, weft__load(&weft__charge_period), w->random);
+    weft__sampler_begin(&w->waits, weft__load(&weft__wait_period), random);
+    weft__sampler_begin(&w->charges, weft__load(&weft__charge_period), random);
 }
 
 static inline bool weft__unrecorded(const weft__task *t, uint32_t epoch)

@@ -703,7 +703,7 @@ weft__worker *weft__worker_new(void)
     weft__store(&weft__sched.nthreads, w->id);
     w->random = (weft__sched.chaos ? weft__sched.chaos : (uint64_t)weft__ticks()) * 2654435761u +
                 w->id * UINT64_C(0x9e3779b97f4a7c15);
-    weft__samplers_begin(w);
+    weft__samplers_begin(w, w->random);
     w->all = weft__sched.all;
     weft__sched.all = w;
     weft__unlock(&weft__sched.lock);
