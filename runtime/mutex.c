@@ -163,10 +163,11 @@ void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
     c.now = now;
     c.waited = weft__charge_take(queue(m), now);
     wt = weft__charge_pop(queue(m), now);
-    claimed =
-        wt && weft__claim(wt->task, wt->ticket,
+    if (!wt) /* the state told of waiters: another unlock was quicker */
+        weft__fatal("sync: unlock of unlocked mutex (%p)", (void *)m);
+    claimed = weft__claim(wt->task, wt->ticket,
                           wt->index || (weft__load(&m->_state) & STARVING) ? HANDED_OVER : COMPETE);
-    weft__assert(claimed); /* the state tells of waiters, and nothing but unlock ends their waits */
+    weft__assert(claimed); /* nothing but unlock ends a wait for a mutex */
     pass_to(m, wt, now);
     c.first = wt->task;
     c.first_waited = now - wt->n;
