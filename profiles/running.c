@@ -3,7 +3,7 @@
  *
  * A thread that burns CPU, or sits in a call that a signal does not disturb, is asked: the handler
  * walks without learning and keeps a copy of the stack. Of other calls /proc/self/task/TID/syscall
- * tells PC and SP. One asks at a time, the dumper. */
+ * tells PC and SP. One asks at a time. */
 #include "running.h"
 
 #include "../runtime/scheduler.h"
@@ -63,24 +63,39 @@ void weft__walk_saved(struct weft__walk *walk, const weft__task *t)
     weft__drop_entry(walk);
 }
 
-/* What a signal handler leaves for the dumper, the only one who asks. */
+/* What a signal handler leaves for the one who asks. */
 static struct {
+    bool taken;         /* atomic: somebody asks */
     weft__task *wanted; /* atomic: whoever clears it decides: the handler answers, or is too late */
-    uint32_t done;      /* atomic */
+    uint32_t done;      /* atomic: enum answer */
     struct weft__walk walk;
     uintptr_t lo, hi;
     unsigned char copy[COPY];
 } directed;
 
+enum answer { NONE, STACK, ELSEWHERE };
+
+/* The thread does not run the task (any more). It may have been asked for another, before: then
+ * whoever asks now asks once more. async-signal-safe */
+static void answer_elsewhere(void)
+{
+    weft__task *wanted = weft__load(&directed.wanted);
+
+    if (wanted && weft__cas(&directed.wanted, &wanted, NULL))
+        weft__store_rel(&directed.done, ELSEWHERE);
+}
+
 /* async-signal-safe */
 WEFT__NO_SANITIZE void weft__interrupted(weft__task *t, void *context)
 {
     struct weft__regs r = weft__regs_of(context);
-    uintptr_t lo = t->ctx.lo, hi = t->ctx.hi;
+    uintptr_t lo = t ? t->ctx.lo : 0, hi = t ? t->ctx.hi : 0;
     weft__task *wanted = t;
 
-    if (r.sp < lo || r.sp >= hi || !weft__cas(&directed.wanted, &wanted, NULL))
+    if (r.sp < lo || r.sp >= hi || !weft__cas(&directed.wanted, &wanted, NULL)) {
+        answer_elsewhere();
         return;
+    }
     t->worker->recording = true;
     weft__walk(&directed.walk, &r, lo, hi, (const void *)lo, false);
     directed.lo = directed.walk.at.sp & ~(uintptr_t)7;
@@ -90,7 +105,7 @@ WEFT__NO_SANITIZE void weft__interrupted(weft__task *t, void *context)
             directed.copy[i] = *(unsigned char *)(directed.lo + i);
     }
     t->worker->recording = false;
-    weft__store_rel(&directed.done, 1);
+    weft__store_rel(&directed.done, STACK);
 }
 
 /* The system call that a thread sits in, by the kernel; none is -1: it runs, or waits for a CPU. */
@@ -137,24 +152,37 @@ static void wait_for_answer(int tid)
     }
 }
 
-/* Asks the thread for its stack; false if it did not answer. */
-static bool ask_thread(struct weft__walk *walk, weft__task *t, int tid)
+static enum answer ask(weft__task *t, int tid)
 {
     weft__task *wanted = t;
 
-    weft__store(&directed.done, 0);
+    weft__store(&directed.done, NONE);
     weft__store_rel(&directed.wanted, t);
     if (weft__signals_interrupt(tid) == 0)
         wait_for_answer(tid);
     if (weft__cas(&directed.wanted, &wanted, NULL))
-        return false;
+        return NONE;
     while (!weft__load_acq(&directed.done)) /* it is at it, in a handler */
         sched_yield();
-    *walk = directed.walk;
-    if (walk->missed)
+    return weft__load_acq(&directed.done);
+}
+
+/* Asks the thread for its stack; false if it did not show it, or somebody else asks just now. */
+static bool ask_thread(struct weft__walk *walk, weft__task *t, int tid)
+{
+    bool shown;
+
+    if (weft__xchg(&directed.taken, true))
+        return false;
+    shown = ask(t, tid) == STACK;
+    if (shown)
+        *walk = directed.walk;
+    if (shown && walk->missed)
         weft__walk_resume(walk, directed.lo, directed.hi, directed.copy);
-    weft__drop_entry(walk);
-    return true;
+    weft__store_rel(&directed.taken, false);
+    if (shown)
+        weft__drop_entry(walk);
+    return shown;
 }
 
 /* System calls that a signal with SA_RESTART does not disturb: read, write, accept, flock,

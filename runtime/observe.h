@@ -45,7 +45,8 @@ struct weft__hooks {
      * and not yet ready. self is NULL if its stack is not to be had; then it is at site. No lock is
      * held. */
     void (*held_up)(const struct weft__charge *c);
-    /* Directed capture: in a signal handler on the thread that runs t. */
+    /* Directed capture: in a signal handler on the thread that runs t; NULL: it is in the runtime,
+     * or runs none. */
     void (*interrupted)(weft__task *t, void *ucontext);
 };
 

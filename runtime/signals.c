@@ -86,8 +86,7 @@ static void on_interrupt(int signo, siginfo_t *info, void *uc)
 
     (void)signo;
     (void)info;
-    if (w && w->task && !weft__load(&w->in_rt))
-        weft__hooks.interrupted(w->task, uc);
+    weft__hooks.interrupted(w && !weft__load(&w->in_rt) ? w->task : NULL, uc);
     errno = saved;
 }
 
