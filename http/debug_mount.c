@@ -29,6 +29,7 @@ static const struct endpoint {
     {"GET /debug/pprof/cmdline", weft__debug_cmdline},
     {"GET /debug/pprof/symbol", weft__debug_symbol},
     {"POST /debug/pprof/symbol", weft__debug_symbol},
+    {"GET /debug/fgprof", weft__debug_fgprof},
     {"GET /debug/vars", weft__debug_vars},
 };
 enum { ENDPOINTS = sizeof(endpoints) / sizeof(endpoints[0]) };

@@ -5,6 +5,7 @@
  * nothing from elsewhere; links are relative, so that the page works below any prefix. */
 #include "debug.h"
 
+#include "../profiles/profile.h"
 #include "../runtime/scheduler.h"
 
 #include <stdio.h>
@@ -105,17 +106,30 @@ static void put_states(weft_http_response *w)
                         "<a href=\"goroutine\">for go tool pprof</a></p>\n");
 }
 
+/* Go lists these, too. */
+static const struct weft__profile others[] = {
+    {.name = "cmdline", .about = "The command line of the program."},
+    {.name = "symbol",
+     .about = "Names for addresses: the ones in the query, or in the body of a POST."},
+};
+
+static void put_profile(weft_http_response *w, const struct weft__profile *p)
+{
+    weft_http_printf(w, "<tr><td class=\"n\">%d</td><td><a href='%s?debug=1'>%s</a></td><td>",
+                     p->count ? p->count(p) : 0, p->name, p->name);
+    put_text(w, p->about);
+    weft_http_printf(w, "</td></tr>\n");
+}
+
 static void put_profiles(weft_http_response *w)
 {
     weft_http_printf(w, "<h2>Types of profiles available:</h2>\n<table>\n"
                         "<thead><tr><th class=\"n\">Count</th><th>Profile</th><th></th></tr>"
                         "</thead>\n");
-    for (const struct weft__debug_profile *p = weft__debug_profiles; p->name; p++) {
-        weft_http_printf(w, "<tr><td class=\"n\">%d</td><td><a href='%s?debug=1'>%s</a></td><td>",
-                         p->count ? p->count() : 0, p->name, p->name);
-        put_text(w, p->about);
-        weft_http_printf(w, "</td></tr>\n");
-    }
+    for (const struct weft__profile *p = weft__profiles; p->name; p++)
+        put_profile(w, p);
+    for (unsigned i = 0; i < sizeof(others) / sizeof(*others); i++)
+        put_profile(w, &others[i]);
     weft_http_printf(w, "</table>\n");
 }
 

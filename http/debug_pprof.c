@@ -2,16 +2,17 @@
 /* debug_pprof.c - /debug/pprof/NAME: profiles, cmdline and symbol, as Go's net/http/pprof answers.
  *
  * debug: 0 is the binary form, from 1 on text; what is no number is 0. seconds asks for what
- * changes in that time, and is checked in Go's order. per_task=1, which is ours, asks for a binary
- * form of one sample a task. Parameters that are not known are passed over. */
+ * changes in that time, or how long to sample, and is checked in Go's order. Ours are per_task=1, a
+ * binary form of one sample a task, live=0, without waits that are not over, and io=1, with those
+ * for the world. Parameters that are not known are passed over. */
 #include "debug.h"
 
 #include "expvar.h"
 
+#include "../profiles/profile.h"
 #include "../profiles/symbolize.h"
-#include "../profiles/tasks.h"
-#include "../runtime/task.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,55 +47,16 @@ static bool parameter(weft_http_response *w, weft_http_request *r, const char *n
     return true;
 }
 
-static bool read_parameters(struct weft__debug_asked *a, weft_http_response *w,
-                            weft_http_request *r)
-{
-    const char *debug, *seconds;
-
-    if (!parameter(w, r, "debug", &debug) || !parameter(w, r, "seconds", &seconds))
-        return false;
-    a->debug = number(debug, 0);
-    a->seconds = *seconds ? number(seconds, -1) : 0;
-    if (*seconds && a->seconds <= 0)
-        a->seconds = -1;
-    return true;
-}
-
-/* Answers itself if a profile cannot be had over that time. */
-static bool seconds_are_good(const struct weft__debug *d, const struct weft__debug_asked *a,
-                             weft_http_response *w)
-{
-    char text[80];
-
-    if (a->seconds < 0) {
-        weft__debug_error(w, 400, "invalid value for \"seconds\" - must be a positive integer");
-    } else if ((uint32_t)a->seconds > d->options.max_seconds) {
-        snprintf(text, sizeof(text), "invalid value for \"seconds\" - must be at most %u",
-                 d->options.max_seconds);
-        weft__debug_error(w, 400, text);
-    } else if (a->seconds > 0 && a->debug != 0) {
-        weft__debug_error(w, 400, "seconds and debug params are incompatible");
-    } else {
-        return true;
-    }
-    return false;
-}
-
-bool weft__debug_parameters(struct weft__debug_asked *a, const struct weft__debug *d,
-                            weft_http_response *w, weft_http_request *r)
-{
-    return read_parameters(a, w, r) && seconds_are_good(d, a, w);
-}
-
-bool weft__debug_flag(bool *flag, bool otherwise, const char *name, weft_http_response *w,
-                      weft_http_request *r)
+/* "0" or "1"; otherwise if it is not there. False: it was answered. */
+static bool flag(weft_http_response *w, weft_http_request *r, const char *name, bool otherwise,
+                 bool *value)
 {
     const char *text;
     char message[80];
 
     if (!parameter(w, r, name, &text))
         return false;
-    *flag = *text ? *text == '1' : otherwise;
+    *value = *text ? *text == '1' : otherwise;
     if (!*text || strcmp(text, "0") == 0 || strcmp(text, "1") == 0)
         return true;
     snprintf(message, sizeof(message), "invalid value for \"%s\" - must be 0 or 1", name);
@@ -102,130 +64,139 @@ bool weft__debug_flag(bool *flag, bool otherwise, const char *name, weft_http_re
     return false;
 }
 
-/* Answers itself if there can be no sample a task. */
-static bool per_task_is_good(const struct weft__debug_asked *a, bool per_task,
-                             weft_http_response *w)
+/* As the goroutine profile's forms go. */
+static int form(const char *debug)
 {
-    if (per_task && a->debug > 0)
-        weft__debug_error(w, 400, "per_task and debug params are incompatible");
-    else if (per_task && a->seconds != 0)
-        weft__debug_error(w, 400, "per_task and seconds params are incompatible");
-    else
+    int n = number(debug, 0);
+
+    return n < 0 ? 0 : n > 3 ? 3 : n;
+}
+
+/* What is wrong with a request for what N seconds add, in Go's order; NULL: nothing. */
+static const char *wrong_with_change(const struct weft__asked *a, int seconds)
+{
+    if (seconds <= 0)
+        return "invalid value for \"seconds\" - must be a positive integer";
+    if (a->profile.kind == WEFT__PROFILE_STANDING)
+        return "\"seconds\" parameter is not supported for this profile type";
+    if (a->debug)
+        return "seconds and debug params are incompatible";
+    if (a->per_task)
+        return "per_task and seconds params are incompatible";
+    return NULL;
+}
+
+/* Answers itself if the time cannot be had. */
+static bool read_seconds(struct weft__asked *a, const struct weft__debug *d, const char *text,
+                         weft_http_response *w)
+{
+    bool sampled = a->profile.kind == WEFT__PROFILE_SAMPLED;
+    int seconds = number(text, -1);
+    const char *wrong = *text && !sampled ? wrong_with_change(a, seconds) : NULL;
+    char message[80];
+
+    if (sampled && seconds <= 0) /* as Go's CPU profile has it */
+        seconds = WEFT__PROFILE_SECONDS;
+    if (!wrong && seconds > 0 && (uint32_t)seconds > d->options.max_seconds) {
+        snprintf(message, sizeof(message), "invalid value for \"seconds\" - must be at most %u",
+                 d->options.max_seconds);
+        wrong = message;
+    }
+    if (wrong)
+        weft__debug_error(w, 400, wrong);
+    a->over = seconds > 0 ? seconds * WEFT_SECOND : 0;
+    return !wrong;
+}
+
+static bool read_parameters(struct weft__asked *a, const struct weft__debug *d,
+                            weft_http_response *w, weft_http_request *r)
+{
+    const char *debug, *seconds;
+    bool live;
+
+    if (!parameter(w, r, "debug", &debug) || !parameter(w, r, "seconds", &seconds) ||
+        !flag(w, r, "per_task", false, &a->per_task) || !flag(w, r, "live", true, &live) ||
+        !flag(w, r, "io", false, &a->with_io))
+        return false;
+    a->debug = form(debug);
+    a->no_live = !live;
+    if (!read_seconds(a, d, seconds, w))
+        return false;
+    if (!a->per_task || !a->debug)
         return true;
+    weft__debug_error(w, 400, "per_task and debug params are incompatible");
     return false;
 }
 
-void weft__debug_begin(weft_http_response *w, const char *name, bool binary, bool delta)
+/* Profiles ------------------------------------------------------------------------------------- */
+
+static void begin(weft_http_response *w, const char *filename)
 {
-    char text[64];
+    char text[WEFT__PROFILE_NAME_MAX + 60];
 
     weft_http_header_set(w, "X-Content-Type-Options", "nosniff");
     weft_http_header_set(w, "Content-Type",
-                         binary ? "application/octet-stream" : "text/plain; charset=utf-8");
-    if (!binary)
+                         filename ? "application/octet-stream" : "text/plain; charset=utf-8");
+    if (!filename)
         return;
-    snprintf(text, sizeof(text), "attachment; filename=\"%s%s\"", name, delta ? "-delta" : "");
+    snprintf(text, sizeof(text), "attachment; filename=\"%s\"", filename);
     weft_http_header_set(w, "Content-Disposition", text);
 }
 
+/* The file that a client keeps: Go's NAME or NAME-delta; of what came since it was last asked for,
+ * as Pyroscope's godeltaprof calls it. */
+static const char *filename(char *to, size_t size, const struct weft__asked *a)
+{
+    const char *name = a->profile.name;
+
+    if (strncmp(name, "delta_", 6) == 0)
+        snprintf(to, size, "%s.pprof.gz", name + 6);
+    else
+        snprintf(to, size, "%s%s", name,
+                 a->over && a->profile.kind == WEFT__PROFILE_CHANGING ? "-delta" : "");
+    return to;
+}
+
 /* A reader that is quick never makes us wait: others get their turn, and timers, between pieces. */
-int weft__debug_write(void *w, const void *data, size_t n)
+static int write_piece(void *w, const void *data, size_t n)
 {
     weft_yield();
     return weft_http_write(w, data, n);
 }
 
-/* goroutine ------------------------------------------------------------------------------------ */
-
-/* What changes from now on; nothing if the peer goes meanwhile. */
-static void goroutine_delta(int seconds, weft_http_response *w, weft_http_request *r)
+static bool wait_for_peer(void *r, weft_time until)
 {
-    const struct weft__snapshot *from = NULL, *until = NULL;
-    const struct weft__sink sink = {weft__debug_write, w};
-    int rc = weft__snapshot_get(&from);
+    return weft_http_wait_until(r, until) == 0;
+}
 
-    if (rc == 0 && weft_http_wait_until(r, weft_after(seconds * WEFT_SECOND)) < 0)
-        goto end;
-    if (rc == 0 && weft__snapshot_get(&until) == 0)
-        weft__tasks_pprof_delta(from, until, &sink);
-    else
+static void serve(struct weft__debug *d, const char *name, weft_http_response *w,
+                  weft_http_request *r)
+{
+    const struct weft__sink to = {write_piece, w};
+    char file[WEFT__PROFILE_NAME_MAX + 20];
+    struct weft__asked asked = {.debug = 0};
+
+    if (!weft__profile_find(&asked.profile, name)) {
+        weft__debug_error(w, 404, "Unknown profile");
+        return;
+    }
+    if (!read_parameters(&asked, d, w, r))
+        return;
+    begin(w, asked.debug ? NULL : filename(file, sizeof(file), &asked));
+    if (weft_http_wants_body(w) && weft__profile_serve(&asked, wait_for_peer, r, &to) == -ENOMEM)
         weft__debug_error(w, 500, "failed to collect profile");
-end:
-    weft__snapshot_put(from);
-    weft__snapshot_put(until);
 }
-
-static void goroutine(struct weft__debug *d, weft_http_response *w, weft_http_request *r)
-{
-    static const enum weft_dump_form forms[] = {WEFT_DUMP_PPROF, WEFT_DUMP_MERGED, WEFT_DUMP_TASKS,
-                                                WEFT_DUMP_FULL};
-    const struct weft__sink sink = {weft__debug_write, w};
-    struct weft__debug_asked a;
-    bool per_task;
-
-    if (!weft__debug_parameters(&a, d, w, r) ||
-        !weft__debug_flag(&per_task, false, "per_task", w, r) || !per_task_is_good(&a, per_task, w))
-        return;
-    if (a.debug < 0)
-        a.debug = 0;
-    if (a.debug > 3)
-        a.debug = 3;
-    weft__debug_begin(w, "goroutine", a.debug == 0, a.seconds > 0);
-    if (!weft_http_wants_body(w))
-        return;
-    if (a.seconds > 0)
-        goroutine_delta(a.seconds, w, r);
-    else
-        weft__tasks_dump(&sink, per_task ? WEFT_DUMP_PPROF_EACH : forms[a.debug]);
-}
-
-static int goroutine_count(void)
-{
-    struct weft__census c;
-
-    weft__tasks_count(&c);
-    return (int)(c.states[WEFT__RUNNABLE] + c.states[WEFT__RUNNING] + c.states[WEFT__PARKED] +
-                 c.states[WEFT__LOST]);
-}
-
-/* Names ---------------------------------------------------------------------------------------- */
-
-const struct weft__debug_profile weft__debug_profiles[] = {
-    {"block",
-     "Where tasks waited for others, and how long: channels, select, locks, groups. live=0 leaves "
-     "out what is not over, io=1 adds I/O and sleeps.",
-     weft__debug_block_count, weft__debug_block},
-    {"cmdline", "The command line of the program.", NULL, weft__debug_cmdline},
-    {"contention",
-     "The same waits for locks with both sides: who waited, and who let go of the lock.",
-     weft__debug_contention_count, weft__debug_contention},
-    {"goroutine",
-     "Every task, its state and its stack. debug=1 merges equal stacks with equal labels, debug=2 "
-     "is "
-     "the text of a Go panic, debug=3 adds names, labels, lock owners and exact times. per_task=1: "
-     "the binary form with one sample a task, and its id, state and wait as labels of it.",
-     goroutine_count, goroutine},
-    {"mutex",
-     "Where mutexes and rwmutexes were unlocked for which others waited, and how long all did.",
-     weft__debug_mutex_count, weft__debug_mutex},
-    {"symbol", "Names for addresses: the ones in the query, or in the body of a POST.", NULL,
-     weft__debug_symbol},
-    {NULL, NULL, NULL, NULL},
-};
 
 void weft__debug_profile(struct weft__debug *d, weft_http_response *w, weft_http_request *r)
 {
     const char *name = weft_http_param(r, "name");
 
-    if (name && strcmp(name, "goroutines") == 0)
-        name = "goroutine";
-    for (const struct weft__debug_profile *p = weft__debug_profiles; name && p->name; p++) {
-        if (strcmp(name, p->name) == 0) {
-            p->serve(d, w, r);
-            return;
-        }
-    }
-    weft__debug_error(w, 404, "Unknown profile");
+    serve(d, strcmp(name, "goroutines") == 0 ? "goroutine" : name, w, r);
+}
+
+void weft__debug_fgprof(struct weft__debug *d, weft_http_response *w, weft_http_request *r)
+{
+    serve(d, "fgprof", w, r);
 }
 
 /* cmdline and symbol --------------------------------------------------------------------------- */
@@ -237,7 +208,7 @@ void weft__debug_cmdline(struct weft__debug *d, weft_http_response *w, weft_http
 
     (void)d;
     (void)r;
-    weft__debug_begin(w, "cmdline", false, false);
+    begin(w, NULL);
     if (n > 0)
         weft_http_write(w, text, n - 1); /* without the last NUL */
     free(text);
@@ -269,7 +240,7 @@ void weft__debug_symbol(struct weft__debug *d, weft_http_response *w, weft_http_
     (void)d;
     if (strcmp(weft_http_method(r), "POST") == 0 && weft_http_read_all(r, &words, &n) < 0)
         return; /* the server says why */
-    weft__debug_begin(w, "symbol", false, false);
+    begin(w, NULL);
     weft_http_printf(w, "num_symbols: 1\n");
     put_symbols(w, words);
 }

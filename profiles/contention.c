@@ -6,12 +6,13 @@
 #include "contention.h"
 
 #include "../runtime/scheduler.h"
+#include "labelset.h"
 #include "running.h"
+#include "sample.h"
 
 #include <weft/profile.h>
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { DEFAULT_RATE = 100000 /* ns */, IO_RARER = 100, SPARES = 16 };
 enum { KEPT = 16, TOO_SOON = 2, LONGEST = 10 }; /* of adapt */
@@ -25,7 +26,7 @@ static weft__buckets *tables[WEFT__CONTENTIONS];
 
 /* Stacks of tasks are small, walks are not. */
 struct scratch {
-    struct weft__walk waiter, holder, pair;
+    struct weft__walk waiter, holder, joined;
 };
 
 static struct scratch *spares[SPARES]; /* atomic */
@@ -177,14 +178,30 @@ static void walk_self(struct weft__walk *walk, weft__task *self)
     weft__ctx_call(&self->ctx.sp, walk_in, walk);
 }
 
+/* Adds to a table; joins what is to be told of in the scratch. */
+static void add(enum weft__contention which, struct scratch *s, const struct weft__sample *one,
+                struct weight w)
+{
+    weft__sample_join(&s->joined, one);
+    weft__buckets_add(tables[which], &s->joined, w.count, w.delay);
+}
+
+static uint32_t labels_of(const weft__task *t)
+{
+    return weft__labelset_keep(weft__tags_set(weft__load(&t->tags)));
+}
+
 static void record_self(enum weft__contention which, weft__task *self, struct weight w)
 {
     struct scratch *s = scratch_get();
 
     if (!s)
         return;
-    walk_self(&s->holder, self);
-    weft__buckets_add(tables[which], &s->holder, w.count, w.delay);
+    walk_self(&s->waiter, self);
+    add(which, s,
+        &(struct weft__sample){
+            .pcs = s->waiter.pcs, .n = s->waiter.kept, .labels = labels_of(self)},
+        w);
     scratch_put(s);
 }
 
@@ -207,30 +224,23 @@ void weft__waited(weft__task *t, enum weft__reason why, int64_t ticks)
         record_self(WEFT__CONTENTION_IO, t, w);
 }
 
-void weft__pair_join(struct weft__walk *to, unsigned reason, const void *object,
-                     const struct weft__walk *waiter, const struct weft__walk *holder)
-{
-    uint32_t n = waiter->kept < WEFT__PAIR_EACH ? waiter->kept : WEFT__PAIR_EACH;
-    uint32_t m = holder->kept < WEFT__PAIR_EACH ? holder->kept : WEFT__PAIR_EACH;
-
-    to->pcs[WEFT__PAIR_REASON] = reason;
-    to->pcs[WEFT__PAIR_OBJECT] = (uintptr_t)object;
-    to->pcs[WEFT__PAIR_WAITER] = n;
-    memcpy(to->pcs + WEFT__PAIR_STACKS, waiter->pcs, n * sizeof(to->pcs[0]));
-    memcpy(to->pcs + WEFT__PAIR_STACKS + n, holder->pcs, m * sizeof(to->pcs[0]));
-    to->kept = to->depth = WEFT__PAIR_STACKS + n + m;
-}
-
 /* The wait of the one that is let in, kept if the charge is. */
 static void record_pair(struct scratch *s, const struct weft__charge *c, double count)
 {
     weft__task *t = c->first;
+    int64_t delay = (int64_t)(count * (double)weft__ticks_lasted(c->first_waited));
 
     weft__walk_saved(&s->waiter, t);
-    weft__pair_join(&s->pair, weft__load(&t->reason), weft__load(&t->object), &s->waiter,
-                    &s->holder);
-    weft__buckets_add(tables[WEFT__CONTENTION_PAIRS], &s->pair, count,
-                      (int64_t)(count * (double)weft__ticks_lasted(c->first_waited)));
+    add(WEFT__CONTENTION_PAIRS, s,
+        &(struct weft__sample){.pcs = s->waiter.pcs,
+                               .n = s->waiter.kept,
+                               .labels = labels_of(t),
+                               .is_pair = true,
+                               .reason = weft__load(&t->reason),
+                               .object = weft__load(&t->object),
+                               .holder = s->holder.pcs,
+                               .n_holder = s->holder.kept},
+        (struct weight){count, delay});
 }
 
 void weft__held_up(const struct weft__charge *c)
@@ -250,7 +260,10 @@ void weft__held_up(const struct weft__charge *c)
         s->holder.kept = s->holder.depth = 1;
         s->holder.pcs[0] = (uintptr_t)c->site;
     }
-    weft__buckets_add(tables[WEFT__CONTENTION_MUTEX], &s->holder, w.count, w.delay);
+    add(WEFT__CONTENTION_MUTEX, s,
+        &(struct weft__sample){
+            .pcs = s->holder.pcs, .n = s->holder.kept, .labels = c->self ? labels_of(c->self) : 0},
+        w);
     record_pair(s, c, w.count);
     scratch_put(s);
 }

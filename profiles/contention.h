@@ -13,23 +13,16 @@ enum weft__contention {
     WEFT__CONTENTION_BLOCK, /* stacks that waited for tasks */
     WEFT__CONTENTION_IO,    /* and for the world */
     WEFT__CONTENTION_MUTEX, /* stacks that unlocked */
-    WEFT__CONTENTION_PAIRS, /* both; a bucket's stack is as struct weft__pair says */
+    WEFT__CONTENTION_PAIRS, /* both */
     WEFT__CONTENTIONS
 };
-
-/* How a pair is laid out as a stack: these, the waiter's, the holder's. */
-enum { WEFT__PAIR_REASON, WEFT__PAIR_OBJECT, WEFT__PAIR_WAITER, WEFT__PAIR_STACKS };
-enum { WEFT__PAIR_EACH = (WEFT__WALK_KEEP - WEFT__PAIR_STACKS) / 2 };
-/* Joins a waiter's and a holder's stack. */
-void weft__pair_join(struct weft__walk *to, unsigned reason, const void *object,
-                     const struct weft__walk *waiter, const struct weft__walk *holder);
 
 /* The hooks. */
 void weft__contention_start(void);
 void weft__waited(weft__task *t, enum weft__reason why, int64_t ticks);
 void weft__held_up(const struct weft__charge *c);
 
-/* What was recorded so far; never NULL during a run. */
+/* What was recorded so far, as samples (sample.h); never NULL during a run. */
 const weft__buckets *weft__contention_recorded(enum weft__contention which);
 int64_t weft__contention_rate(enum weft__contention which); /* ns, 0: off */
 

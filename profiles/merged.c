@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "idmap.h"
+#include "labels.h"
 #include "listing.h"
 #include "out.h"
 #include "pprof.h"
@@ -31,22 +32,6 @@ struct groups {
     uint64_t total;             /* tasks */
     struct weft__idmap labeled; /* index of a group with labels */
 };
-
-/* By their keys and values in order; none is the least. */
-static int compare_labels(const weft__tags *a, const weft__tags *b)
-{
-    uint32_t n_a = a ? a->n : 0, n_b = b ? b->n : 0;
-
-    for (uint32_t i = 0; a != b && i < n_a && i < n_b; i++) {
-        int c = strcmp(a->labels[i].key, b->labels[i].key);
-
-        if (c == 0)
-            c = strcmp(a->labels[i].value, b->labels[i].value);
-        if (c)
-            return c;
-    }
-    return n_a < n_b ? -1 : n_a > n_b;
-}
 
 static struct group *group_add(struct groups *g)
 {
@@ -74,7 +59,8 @@ static struct group *group_labeled(struct groups *g, const struct weft__stack_en
     while ((id = weft__idmap_next(&g->labeled, hash, &at))) {
         struct group *have = &g->list[id];
 
-        if (have->stack == e && have->set->hash == set->hash && compare_labels(have->set, set) == 0)
+        if (have->stack == e && have->set->hash == set->hash &&
+            weft__labels_compare(have->set, set) == 0)
             return have;
     }
     new = group_add(g);
@@ -172,7 +158,7 @@ static int compare_kinds(const void *va, const void *vb)
     const struct group *a = va, *b = vb;
     int c = compare_stacks(a, b);
 
-    return c ? c : compare_labels(a->set, b->set);
+    return c ? c : weft__labels_compare(a->set, b->set);
 }
 
 /* Most tasks first. */
@@ -185,32 +171,19 @@ static int compare_groups(const void *va, const void *vb)
     return compare_kinds(va, vb);
 }
 
-static void put_labels(struct weft__out *o, const weft__tags *set)
-{
-    if (!set)
-        return;
-    for (uint32_t i = 0; i < set->n; i++) {
-        weft__out_str(o, i ? ", " : "# labels: {");
-        weft__out_quoted(o, set->labels[i].key);
-        weft__out_char(o, ':');
-        weft__out_quoted(o, set->labels[i].value);
-    }
-    weft__out_str(o, "}\n");
-}
-
 static void put_group(struct weft__out *o, const struct group *g)
 {
     weft__out_dec(o, g->count);
     /* Readers refuse a data line without an address. */
     if (!g->stack) {
         weft__out_str(o, " @ 0x0\n");
-        put_labels(o, g->set);
+        weft__labels_put(o, g->set);
         weft__out_str(o, "#\t0x0\n\n");
         return;
     }
     weft__out_str(o, " @");
     weft__listing_addresses(o, g->stack->pcs, g->stack->kept, g->shift);
-    put_labels(o, g->set);
+    weft__labels_put(o, g->set);
     weft__listing_frames(o, g->stack->pcs, g->stack->kept, g->shift);
     weft__out_char(o, '\n');
 }
@@ -256,18 +229,14 @@ weft__pprof *weft__tasks_pprof_begin(const struct weft__snapshot *s, int64_t dur
 static int add(weft__pprof *p, const struct group *g, int64_t value)
 {
     struct weft__pprof_label labels[WEFT_LABELS_MAX];
-    size_t n = g->set ? g->set->n : 0;
 
-    for (size_t i = 0; i < n; i++)
-        labels[i] = (struct weft__pprof_label){.key = g->set->labels[i].key,
-                                               .str = g->set->labels[i].value};
     return weft__pprof_add(p, &(struct weft__pprof_sample){
                                   .pcs = g->stack ? g->stack->pcs : NULL,
                                   .n = g->stack ? g->stack->kept : 0,
                                   .leaf_exact = g->shift,
                                   .values = &value,
                                   .labels = labels,
-                                  .n_labels = n,
+                                  .n_labels = weft__labels_add(labels, 0, g->set),
                               });
 }
 

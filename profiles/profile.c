@@ -1,47 +1,245 @@
 /* SPDX-License-Identifier: MIT */
-/* profile.c - profiles by name, to a descriptor. */
-#include <weft/profile.h>
+/* profile.c - see profile.h; and weft_profile_write. */
+#include "profile.h"
 
 #include "../runtime/scheduler.h"
+#include "merged.h"
 #include "out.h"
+#include "sample.h"
 #include "tasks.h"
 #include "waits.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
-static int write_waits(const struct weft__waits *w, const struct weft__sink *to, bool text)
+/* Tasks ---------------------------------------------------------------------------------------- */
+
+static void *tasks_take(const struct weft__asked *asked)
 {
-    weft__buckets *b = weft__waits_take(w);
+    const struct weft__snapshot *s;
+
+    (void)asked;
+    return weft__snapshot_get(&s) == 0 ? (void *)(uintptr_t)s : NULL;
+}
+
+static int tasks_write(const struct weft__asked *asked, const void *from, void *view,
+                       int64_t duration, const struct weft__sink *to)
+{
+    static const enum weft_dump_form forms[] = {WEFT_DUMP_PPROF, WEFT_DUMP_MERGED, WEFT_DUMP_TASKS,
+                                                WEFT_DUMP_FULL};
+
+    (void)duration; /* the views know their times */
+    if (from)
+        return weft__tasks_pprof_delta(from, view, to);
+    return weft__tasks_write(view, asked->per_task ? WEFT_DUMP_PPROF_EACH : forms[asked->debug],
+                             to);
+}
+
+static void tasks_drop(void *view)
+{
+    weft__snapshot_put(view);
+}
+
+static int tasks_count(const struct weft__profile *p)
+{
+    struct weft__census c;
+
+    (void)p;
+    weft__tasks_count(&c);
+    return (int)(c.states[WEFT__RUNNABLE] + c.states[WEFT__RUNNING] + c.states[WEFT__PARKED] +
+                 c.states[WEFT__LOST]);
+}
+
+/* Waits ---------------------------------------------------------------------------------------- */
+
+static void buckets_drop(void *view)
+{
+    weft__buckets_free(view);
+}
+
+static enum weft__contention which(const struct weft__asked *asked)
+{
+    return (enum weft__contention)asked->profile.which;
+}
+
+static void *waits_take(const struct weft__asked *asked)
+{
+    const struct weft__waits w = {which(asked), asked->with_io, !asked->no_live};
+
+    return weft__waits_take(&w);
+}
+
+static int waits_write(const struct weft__asked *asked, const void *from, void *view,
+                       int64_t duration, const struct weft__sink *to)
+{
+    if (from)
+        weft__samples_add(view, from, -1);
+    return asked->debug ? weft__waits_text(which(asked), view, to)
+                        : weft__waits_pprof(view, duration, to);
+}
+
+static int waits_count(const struct weft__profile *p)
+{
+    return (int)weft__buckets_count(weft__contention_recorded((enum weft__contention)p->which));
+}
+
+/* What was shown so far of the waits that are over; only then do they have their place for good.
+ * Under the lock nothing waits for a task, so a mutex of threads does. */
+static struct {
+    pthread_mutex_t lock;
+    weft__buckets *shown[WEFT__CONTENTIONS];
+} since = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* What came since this was last asked for. */
+static void *since_take(const struct weft__asked *asked)
+{
+    weft__buckets **shown = &since.shown[asked->profile.which];
+    weft__buckets *now, *added = weft__buckets_new();
+
+    pthread_mutex_lock(&since.lock);
+    now = added ? weft__waits_take(&(struct weft__waits){.which = which(asked)}) : NULL;
+    if (now) {
+        weft__samples_add(added, now, 1);
+        if (*shown)
+            weft__samples_add(added, *shown, -1);
+        weft__buckets_free(*shown);
+        *shown = now;
+    }
+    pthread_mutex_unlock(&since.lock);
+    if (now)
+        return added;
+    weft__buckets_free(added);
+    return NULL;
+}
+
+/* Time ----------------------------------------------------------------------------------------- */
+
+static int wall_write(const struct weft__asked *asked, const void *from, void *view,
+                      int64_t duration, const struct weft__sink *to)
+{
+    (void)from;
+    return asked->debug ? weft__wall_text(view, to) : weft__wall_pprof(view, duration, to);
+}
+
+/* All ------------------------------------------------------------------------------------------ */
+
+#define TASKS .count = tasks_count, .take = tasks_take, .write = tasks_write, .drop = tasks_drop
+#define WAITS(of)                                                                                  \
+    .which = of, .count = waits_count, .take = waits_take, .write = waits_write,                   \
+    .drop = buckets_drop
+#define SINCE(of) .which = of, .take = since_take, .write = waits_write, .drop = buckets_drop
+
+const struct weft__profile weft__profiles[] = {
+    {"block",
+     "Where tasks waited for others, and how long: channels, select, locks, groups. live=0 leaves "
+     "out what is not over, io=1 adds I/O and sleeps.",
+     WEFT__PROFILE_CHANGING, WAITS(WEFT__CONTENTION_BLOCK)},
+    {"contention",
+     "The same waits for locks with both sides: who waited, and who let go of the lock.",
+     WEFT__PROFILE_CHANGING, WAITS(WEFT__CONTENTION_PAIRS)},
+    {"delta_block", "What block has had since this was last asked for, of what is over.",
+     WEFT__PROFILE_STANDING, SINCE(WEFT__CONTENTION_BLOCK)},
+    {"delta_mutex", "What mutex has had since this was last asked for, of what is over.",
+     WEFT__PROFILE_STANDING, SINCE(WEFT__CONTENTION_MUTEX)},
+    {"fgprof",
+     "Where tasks spend their time, whether they run or wait, by looking at some of them every 10 "
+     "ms for seconds=N.",
+     WEFT__PROFILE_SAMPLED, .write = wall_write, .drop = buckets_drop},
+    {"goroutine",
+     "Every task, its state and its stack. debug=1 merges equal stacks with equal labels, debug=2 "
+     "is the text of a Go panic, debug=3 adds names, labels, lock owners and exact times. "
+     "per_task=1: the binary form with one sample a task, and its id, state and wait as labels of "
+     "it.",
+     WEFT__PROFILE_CHANGING, TASKS},
+    {"mutex",
+     "Where mutexes and rwmutexes were unlocked for which others waited, and how long all did.",
+     WEFT__PROFILE_CHANGING, WAITS(WEFT__CONTENTION_MUTEX)},
+    {.name = NULL},
+};
+
+bool weft__profile_find(struct weft__profile *out, const char *name)
+{
+    for (const struct weft__profile *p = weft__profiles; p->name; p++) {
+        if (strcmp(name, p->name) == 0) {
+            *out = *p;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int serve_sampled(const struct weft__asked *asked, weft__wall_wait *wait, void *arg,
+                         const struct weft__sink *to)
+{
+    weft_time start = weft_now();
+    int rc;
+    weft__buckets *view = weft__wall_sample(asked->over, wait, arg, &rc);
+
+    if (view)
+        rc = asked->profile.write(asked, NULL, view, weft_now() - start, to);
+    asked->profile.drop(view);
+    return rc;
+}
+
+static int serve_change(const struct weft__asked *asked, weft__wall_wait *wait, void *arg,
+                        const struct weft__sink *to)
+{
+    const struct weft__profile *p = &asked->profile;
+    weft_time start = weft_now();
+    void *from = p->take(asked), *view = NULL;
+    int rc = -ENOMEM;
+
+    if (from && !wait(arg, start + asked->over))
+        rc = -ECANCELED;
+    else if (from && (view = p->take(asked)) != NULL)
+        rc = p->write(asked, from, view, weft_now() - start, to);
+    p->drop(from);
+    p->drop(view);
+    return rc;
+}
+
+int weft__profile_serve(const struct weft__asked *asked, weft__wall_wait *wait, void *arg,
+                        const struct weft__sink *to)
+{
+    const struct weft__profile *p = &asked->profile;
+    void *view;
     int rc;
 
-    if (!b)
-        return WEFT_ENOMEM;
-    rc = text ? weft__waits_text(w, b, to) : weft__waits_pprof(w, b, 0, to);
-    weft__buckets_free(b);
+    if (p->kind == WEFT__PROFILE_SAMPLED)
+        return serve_sampled(asked, wait, arg, to);
+    if (asked->over > 0)
+        return serve_change(asked, wait, arg, to);
+    view = p->take(asked);
+    rc = view ? p->write(asked, NULL, view, 0, to) : -ENOMEM;
+    p->drop(view);
     return rc;
+}
+
+/* weft_profile_write --------------------------------------------------------------------------- */
+
+static bool wait_here(void *arg, weft_time until)
+{
+    (void)arg;
+    return weft_sleep_until(until) == 0;
 }
 
 int weft_profile_write(int fd, const char *name, const weft_profile_options *options)
 {
-    static const struct {
-        const char *name;
-        enum weft__contention which;
-    } waits[] = {{"block", WEFT__CONTENTION_BLOCK},
-                 {"mutex", WEFT__CONTENTION_MUTEX},
-                 {"contention", WEFT__CONTENTION_PAIRS}};
     const weft_profile_options o = options ? *options : (weft_profile_options){0};
     const struct weft__sink to = weft__sink_fd(fd);
+    struct weft__asked asked = {
+        .debug = o.text, .no_live = o.no_live, .with_io = o.with_io, .over = o.over};
+    int rc;
 
-    if (!weft__enter_try("weft_profile_write"))
+    if (!weft__profile_find(&asked.profile, name) || !weft__enter_try("weft_profile_write"))
         return WEFT_EINVAL;
     weft__exit();
-    if (strcmp(name, "goroutine") == 0)
-        return weft__tasks_dump(&to, o.text ? WEFT_DUMP_MERGED : WEFT_DUMP_PPROF);
-    for (unsigned i = 0; i < sizeof(waits) / sizeof(*waits); i++) {
-        const struct weft__waits w = {waits[i].which, o.with_io, !o.no_live};
-
-        if (strcmp(name, waits[i].name) == 0)
-            return write_waits(&w, &to, o.text);
-    }
-    return WEFT_EINVAL;
+    if (asked.profile.kind == WEFT__PROFILE_SAMPLED && o.over <= 0)
+        asked.over = WEFT__PROFILE_SECONDS * WEFT_SECOND;
+    if (o.over < 0 || (o.over > 0 && (asked.profile.kind == WEFT__PROFILE_STANDING ||
+                                      (o.text && asked.profile.kind == WEFT__PROFILE_CHANGING))))
+        return WEFT_EINVAL;
+    rc = weft__profile_serve(&asked, wait_here, NULL, &to);
+    return rc == -ENOMEM ? WEFT_ENOMEM : rc == -ECANCELED ? WEFT_ECANCELED : rc;
 }

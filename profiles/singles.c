@@ -10,8 +10,8 @@
 #include "merged.h"
 
 #include <errno.h>
-#include <string.h>
 
+#include "labels.h"
 #include "pprof.h"
 
 enum { OF_OURS = 5 };
@@ -42,21 +42,10 @@ static void add_number(struct labels *l, const char *key, int64_t value, const c
     l->list[l->n++] = (struct weft__pprof_label){.key = key, .num = value, .unit = unit};
 }
 
-static bool is_taken(const struct labels *l, size_t n, const char *key)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(l->list[i].key, key) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void labels_of(const struct weft__snapshot *s, const struct weft__record *r,
                       struct labels *l)
 {
-    const weft__tags *set = weft__tags_set(r->tags);
     int64_t wait = weft__record_waited(s, r);
-    size_t ours;
 
     l->n = 0;
     add_number(l, "goid", (int64_t)r->id, NULL);
@@ -67,11 +56,7 @@ static void labels_of(const struct weft__snapshot *s, const struct weft__record 
         add_text(l, "reason", weft__wait_text(r->reason));
     if (wait >= 0)
         add_number(l, "wait", wait, "nanoseconds");
-    ours = l->n;
-    for (uint32_t i = 0; set && i < set->n; i++) {
-        if (!is_taken(l, ours, set->labels[i].key))
-            add_text(l, set->labels[i].key, set->labels[i].value);
-    }
+    l->n = weft__labels_add(l->list, l->n, weft__tags_set(r->tags));
 }
 
 static int add(weft__pprof *p, const struct weft__snapshot *s, const struct weft__record *r)

@@ -574,21 +574,15 @@ static int render(const struct weft__snapshot *s, uint64_t first, const struct w
     }
 }
 
-int weft__tasks_dump(const struct weft__sink *to, enum weft_dump_form form)
+int weft__tasks_write(const struct weft__snapshot *s, enum weft_dump_form form,
+                      const struct weft__sink *to)
 {
-    const struct weft__snapshot *s;
-    int rc = weft__snapshot_get(&s);
-    uint64_t self;
-    bool aside;
+    uint64_t self = weft_task_id();
+    bool aside = weft__stand_aside(s->n);
+    int rc = render(s, self, to, form);
 
-    if (rc < 0)
-        return rc;
-    self = weft_task_id();
-    aside = weft__stand_aside(s->n);
-    rc = render(s, self, to, form);
     if (aside)
         weft_blocking_end();
-    weft__snapshot_put(s);
     return rc;
 }
 
@@ -596,8 +590,14 @@ int weft_dump(int fd, const weft_dump_options *options)
 {
     enum weft_dump_form form = options ? options->form : WEFT_DUMP_TASKS;
     struct weft__sink sink = weft__sink_fd(fd);
+    const struct weft__snapshot *s;
+    int rc = (unsigned)form > WEFT_DUMP_PPROF_EACH ? WEFT_EINVAL : weft__snapshot_get(&s);
 
-    return (unsigned)form > WEFT_DUMP_PPROF_EACH ? WEFT_EINVAL : weft__tasks_dump(&sink, form);
+    if (rc < 0)
+        return rc;
+    rc = weft__tasks_write(s, form, &sink);
+    weft__snapshot_put(s);
+    return rc;
 }
 
 static void explain(int fd, const void *ucontext)

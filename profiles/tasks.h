@@ -7,13 +7,14 @@
 
 #include <weft/dump.h>
 
-/* weft_dump to any sink, which may wait. While weft_run runs. */
-int weft__tasks_dump(const struct weft__sink *to, enum weft_dump_form form);
-
 /* A snapshot that others who ask at the same time share; put gives it back, NULL does nothing. 0;
  * WEFT_ENOMEM; WEFT_EINVAL: no run is under way. */
 int weft__snapshot_get(const struct weft__snapshot **out);
 void weft__snapshot_put(const struct weft__snapshot *s);
+
+/* Writes one in a form; the sink may wait. The caller's task comes first. */
+int weft__tasks_write(const struct weft__snapshot *s, enum weft_dump_form form,
+                      const struct weft__sink *to);
 
 /* What takes long and looks at so many tasks keeps no processor. It would be taken after a time
  * slice, but until then its timers would wait, so with many tasks it is given away at once; then,

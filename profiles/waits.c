@@ -4,53 +4,19 @@
  * bucket whether its waits are over or not. */
 #include "waits.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../runtime/wait.h"
 #include "idmap.h"
+#include "labelset.h"
 #include "listing.h"
 #include "merged.h"
-#include "out.h"
-#include "pprof.h"
+#include "sample.h"
 #include "tasks.h"
-#include "unwind.h"
 
 #include <time.h>
 #include <weft/task.h>
-
-/* Stacks --------------------------------------------------------------------------------------- */
-
-static void to_walk(struct weft__walk *walk, const uintptr_t *pcs, size_t n, size_t skip)
-{
-    walk->kept = walk->depth = (uint32_t)(n - skip);
-    memcpy(walk->pcs, pcs + skip, walk->kept * sizeof(*pcs));
-}
-
-/* From the library's call on. */
-static void from_call(struct weft__walk *walk, const struct weft__stack_entry *e)
-{
-    to_walk(walk, e->pcs, e->kept, weft__listing_first(e->pcs, e->kept, 0));
-}
-
-/* The two stacks of a pair. */
-struct sides {
-    const uintptr_t *waiter, *holder;
-    size_t n_waiter, n_holder;
-};
-
-static struct sides sides_of(const struct weft__stack_entry *e)
-{
-    size_t n = e->pcs[WEFT__PAIR_WAITER];
-
-    return (struct sides){.waiter = e->pcs + WEFT__PAIR_STACKS,
-                          .holder = e->pcs + WEFT__PAIR_STACKS + n,
-                          .n_waiter = n,
-                          .n_holder = e->kept - WEFT__PAIR_STACKS - n};
-}
 
 /* Taking --------------------------------------------------------------------------------------- */
 
@@ -65,30 +31,34 @@ struct maker {
         const struct weft__record *record; /* NULL: it is gone */
     } * holders;
     uint32_t n_holders;
-    struct weft__walk waiter, holder, pair;
+    struct weft__walk walk;
 };
+
+/* Leaves out how the library works; and in a pair its call, too, so that the two sides meet. */
+static void cut(const uintptr_t **pcs, size_t *n, bool is_pair)
+{
+    size_t first = is_pair ? weft__listing_caller(*pcs, *n) : weft__listing_first(*pcs, *n, 0);
+
+    *pcs += first;
+    *n -= first;
+}
+
+static void add(struct maker *m, struct weft__sample s, double count, int64_t delay)
+{
+    cut(&s.pcs, &s.n, s.is_pair);
+    if (s.is_pair)
+        cut(&s.holder, &s.n_holder, true);
+    weft__sample_join(&m->walk, &s);
+    weft__buckets_add(m->b, &m->walk, count, delay);
+}
 
 static void add_recorded(struct maker *m, enum weft__contention which)
 {
     size_t n;
     struct weft__bucket *all = weft__buckets_read(weft__contention_recorded(which), &n);
 
-    for (size_t i = 0; all && i < n; i++) {
-        const struct weft__stack_entry *e = all[i].stack;
-
-        if (which == WEFT__CONTENTION_PAIRS) {
-            struct sides s = sides_of(e);
-
-            to_walk(&m->waiter, s.waiter, s.n_waiter, weft__listing_caller(s.waiter, s.n_waiter));
-            to_walk(&m->holder, s.holder, s.n_holder, weft__listing_caller(s.holder, s.n_holder));
-            weft__pair_join(&m->pair, (unsigned)e->pcs[WEFT__PAIR_REASON],
-                            (const void *)e->pcs[WEFT__PAIR_OBJECT], &m->waiter, &m->holder);
-            weft__buckets_add(m->b, &m->pair, all[i].count, all[i].delay);
-        } else {
-            from_call(&m->waiter, e);
-            weft__buckets_add(m->b, &m->waiter, all[i].count, all[i].delay);
-        }
-    }
+    for (size_t i = 0; all && i < n; i++)
+        add(m, weft__sample_of(all[i].stack), all[i].count, all[i].delay);
     free(all);
 }
 
@@ -148,35 +118,34 @@ static bool find_holders(struct maker *m)
     return true;
 }
 
-static void walk_of(const struct maker *m, const struct weft__record *r, struct weft__walk *walk,
-                    bool caller)
+static uint32_t labels_of(const struct weft__record *r)
 {
-    const struct weft__stack_entry *e = r ? weft__record_stack(m->s, r) : NULL;
-
-    walk->kept = walk->depth = 0;
-    if (e && caller)
-        to_walk(walk, e->pcs, e->kept, weft__listing_caller(e->pcs, e->kept));
-    else if (e)
-        from_call(walk, e);
+    return weft__labelset_keep(weft__tags_set(r->tags));
 }
 
 static void add_live(struct maker *m, const struct weft__record *r)
 {
     int64_t waits = m->s->now - r->since;
-    bool pair = m->w->which == WEFT__CONTENTION_PAIRS;
-    struct weft__walk *walk = &m->waiter;
+    bool is_block = m->w->which == WEFT__CONTENTION_BLOCK;
+    bool is_pair = m->w->which == WEFT__CONTENTION_PAIRS;
+    const struct weft__record *holder = is_block ? NULL : holder_of(m, r->owner)->record;
+    const struct weft__record *who = m->w->which == WEFT__CONTENTION_MUTEX ? holder : r;
+    const struct weft__stack_entry *stack = who ? weft__record_stack(m->s, who) : NULL;
+    const struct weft__stack_entry *held_at = holder ? weft__record_stack(m->s, holder) : NULL;
+    struct weft__sample s = {.is_pair = is_pair, .reason = r->reason, .object = r->object};
 
-    walk_of(m, r, &m->waiter, pair);
-    if (m->w->which != WEFT__CONTENTION_BLOCK) {
-        walk_of(m, holder_of(m, r->owner)->record, &m->holder, pair);
-        walk = &m->holder;
+    if (!stack && !is_pair)
+        return;
+    if (stack) {
+        s.pcs = stack->pcs;
+        s.n = stack->kept;
+        s.labels = labels_of(who);
     }
-    if (pair) {
-        weft__pair_join(&m->pair, r->reason, r->object, &m->waiter, &m->holder);
-        walk = &m->pair;
+    if (is_pair && held_at) {
+        s.holder = held_at->pcs;
+        s.n_holder = held_at->kept;
     }
-    if (walk->kept > 0)
-        weft__buckets_add(m->b, walk, 1, waits);
+    add(m, s, 1, waits);
 }
 
 static bool add_all_live(struct maker *m)
@@ -227,169 +196,28 @@ weft__buckets *weft__waits_take(const struct weft__waits *w)
     return b;
 }
 
-void weft__waits_subtract(weft__buckets *until, const weft__buckets *from)
-{
-    struct weft__walk *walk = malloc(sizeof(*walk));
-    size_t n;
-    struct weft__bucket *all = weft__buckets_read(from, &n);
-
-    for (size_t i = 0; walk && all && i < n; i++) {
-        to_walk(walk, all[i].stack->pcs, all[i].stack->kept, 0);
-        weft__buckets_add(until, walk, -all[i].count, -all[i].delay);
-    }
-    free(all);
-    free(walk);
-}
-
 /* Writing -------------------------------------------------------------------------------------- */
 
-static int64_t whole(double count)
-{
-    return count < 1 ? 1 : (int64_t)(count + 0.5);
-}
-
-static int compare_delays(const void *va, const void *vb)
-{
-    const struct weft__bucket *a = va, *b = vb;
-
-    return a->delay > b->delay ? -1 : a->delay < b->delay;
-}
-
-/* The longest first; n is how many have any delay. NULL without memory. */
-static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
-{
-    struct weft__bucket *all = weft__buckets_read(b, n);
-
-    if (!all)
-        return NULL;
-    qsort(all, *n, sizeof(*all), compare_delays);
-    while (*n > 0 && all[*n - 1].delay <= 0)
-        --*n;
-    return all;
-}
-
-/* Root to leaf: the waiter, "-- held by --", the holder; so the two that meet are neighbours. */
-static size_t pair_stack(const struct sides *s, uintptr_t *to)
-{
-    size_t n = 0;
-
-    for (size_t i = s->n_holder; i > 0; i--)
-        to[n++] = s->holder[i - 1];
-    to[n++] = WEFT__PPROF_HELD_BY;
-    for (size_t i = 0; i < s->n_waiter; i++)
-        to[n++] = s->waiter[i];
-    return n;
-}
-
-static int add_pair(weft__pprof *p, const struct weft__bucket *b, const int64_t values[2],
-                    uintptr_t *pcs)
-{
-    const struct sides s = sides_of(b->stack);
-    char object[24];
-    const struct weft__pprof_label labels[] = {
-        {.key = "object", .str = object},
-        {.key = "reason", .str = weft__wait_text((unsigned)b->stack->pcs[WEFT__PAIR_REASON])}};
-
-    snprintf(object, sizeof(object), "0x%" PRIxPTR, b->stack->pcs[WEFT__PAIR_OBJECT]);
-    return weft__pprof_add(p, &(struct weft__pprof_sample){.pcs = pcs,
-                                                           .n = pair_stack(&s, pcs),
-                                                           .values = values,
-                                                           .labels = labels,
-                                                           .n_labels = 2});
-}
-
-static int add(weft__pprof *p, bool pair, const struct weft__bucket *b, uintptr_t *pcs)
-{
-    const int64_t values[] = {whole(b->count), b->delay};
-
-    if (pair)
-        return add_pair(p, b, values, pcs);
-    return weft__pprof_add(p, &(struct weft__pprof_sample){
-                                  .pcs = b->stack->pcs, .n = b->stack->kept, .values = values});
-}
-
-int weft__waits_pprof(const struct weft__waits *w, const weft__buckets *b, int64_t duration,
-                      const struct weft__sink *to)
+int weft__waits_pprof(const weft__buckets *b, int64_t duration, const struct weft__sink *to)
 {
     static const struct weft__pprof_type types[] = {{"contentions", "count"},
                                                     {"delay", "nanoseconds"}};
     struct weft__pprof_head head = {
         .types = types, .n_types = 2, .period_type = types[0], .period = 1, .duration = duration};
-    uintptr_t *pcs = malloc(WEFT__WALK_KEEP * sizeof(*pcs));
     struct timespec now;
-    struct weft__bucket *all;
-    weft__pprof *p;
-    size_t n;
-    int rc = 0;
 
     clock_gettime(CLOCK_REALTIME, &now);
     head.time = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-    all = sorted(b, &n);
-    p = pcs && all ? weft__pprof_begin(&head, to) : NULL;
-    for (size_t i = 0; p && i < n && rc == 0; i++)
-        rc = add(p, w->which == WEFT__CONTENTION_PAIRS, &all[i], pcs);
-    free(pcs);
-    free(all);
-    return p ? weft__pprof_end(p, rc) : -ENOMEM;
+    return weft__samples_pprof(&head, b, to);
 }
 
-static void put_frames(struct weft__out *o, const uintptr_t *pcs, size_t n)
-{
-    if (n > 0)
-        weft__listing_frames(o, pcs, n, 0);
-    else
-        weft__out_str(o, "#\t0x0\n");
-}
-
-static void put_stack(struct weft__out *o, bool pair, const struct weft__stack_entry *e,
-                      uintptr_t *pcs)
-{
-    struct sides s;
-
-    if (!pair) {
-        weft__listing_addresses(o, e->pcs, e->kept, 0);
-        put_frames(o, e->pcs, e->kept);
-        return;
-    }
-    s = sides_of(e);
-    weft__listing_addresses(o, pcs, pair_stack(&s, pcs), 0);
-    weft__out_str(o, "# ");
-    weft__out_str(o, weft__wait_text((unsigned)e->pcs[WEFT__PAIR_REASON]));
-    weft__out_str(o, " ");
-    weft__out_hex(o, e->pcs[WEFT__PAIR_OBJECT]);
-    weft__out_str(o, "\n");
-    put_frames(o, s.waiter, s.n_waiter);
-    weft__out_str(o, "# " WEFT__HELD_BY "\n");
-    put_frames(o, s.holder, s.n_holder);
-}
-
-int weft__waits_text(const struct weft__waits *w, const weft__buckets *b,
+int weft__waits_text(enum weft__contention which, const weft__buckets *b,
                      const struct weft__sink *to)
 {
-    struct weft__out *o = weft__out_new(to);
-    uintptr_t *pcs = malloc(WEFT__WALK_KEEP * sizeof(*pcs));
-    size_t n = 0;
-    struct weft__bucket *all = sorted(b, &n);
+    static const char *const heads[] = {
+        [WEFT__CONTENTION_BLOCK] = "--- contention:\ncycles/second=1000000000\n",
+        [WEFT__CONTENTION_MUTEX] = "--- mutex:\ncycles/second=1000000000\nsampling period=1\n",
+        [WEFT__CONTENTION_PAIRS] = "--- contention:\ncycles/second=1000000000\n"};
 
-    if (!o || !pcs || !all) {
-        free(o);
-        free(pcs);
-        free(all);
-        return -ENOMEM;
-    }
-    weft__out_str(o, w->which == WEFT__CONTENTION_MUTEX ? "--- mutex:\n" : "--- contention:\n");
-    weft__out_str(o, "cycles/second=1000000000\n");
-    if (w->which == WEFT__CONTENTION_MUTEX)
-        weft__out_str(o, "sampling period=1\n");
-    for (size_t i = 0; i < n && o->rc == 0; i++) {
-        weft__out_dec(o, (uint64_t)all[i].delay);
-        weft__out_char(o, ' ');
-        weft__out_dec(o, (uint64_t)whole(all[i].count));
-        weft__out_str(o, " @");
-        put_stack(o, w->which == WEFT__CONTENTION_PAIRS, all[i].stack, pcs);
-        weft__out_char(o, '\n');
-    }
-    free(pcs);
-    free(all);
-    return weft__out_end(o);
+    return weft__samples_text(heads[which], b, to);
 }

@@ -15,12 +15,9 @@ struct weft__waits {
 
 /* What was waited so far, for weft__buckets_free; NULL without memory. While weft_run runs. */
 weft__buckets *weft__waits_take(const struct weft__waits *w);
-/* What until has and from has not stays in until. */
-void weft__waits_subtract(weft__buckets *until, const weft__buckets *from);
 /* 0, the sink's negative code, or -ENOMEM. duration: ns, 0 if it is no difference. */
-int weft__waits_pprof(const struct weft__waits *w, const weft__buckets *b, int64_t duration,
-                      const struct weft__sink *to);
-int weft__waits_text(const struct weft__waits *w, const weft__buckets *b,
+int weft__waits_pprof(const weft__buckets *b, int64_t duration, const struct weft__sink *to);
+int weft__waits_text(enum weft__contention which, const weft__buckets *b,
                      const struct weft__sink *to);
 
 #endif

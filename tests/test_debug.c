@@ -252,6 +252,12 @@ TEST(errors_are_gos)
          "\r\n\r\nper_task and seconds params are incompatible\n"},
         {"GET", "/debug/pprof/goroutine?per_task=0&debug=1", "200", "goroutine profile: total "},
         {"GET", "/debug/pprof/goroutine?per_task=&debug=1", "200", "goroutine profile: total "},
+        {"GET", "/debug/pprof/delta_block?seconds=1", "400",
+         "\r\n\r\n\"seconds\" parameter is not supported for this profile type\n"},
+        {"GET", "/debug/pprof/delta_block?seconds=0", "400", "must be a positive integer"},
+        {"GET", "/debug/fgprof?seconds=301", "400", "must be at most 300"},
+        {"GET", "/debug/pprof/block?io=2", "400", "\"io\" - must be 0 or 1"},
+        {"POST", "/debug/fgprof?seconds=1", "405", "Allow: GET, HEAD\r\n"},
         {"POST", "/debug/pprof/goroutine", "405", "Allow: GET, HEAD\r\n"},
         {"DELETE", "/debug/vars", "405", "\r\n\r\nMethod Not Allowed\n"},
         {"GET", "/debug/pprof", "301", "Location: /debug/pprof/\r\n"},
@@ -271,6 +277,61 @@ TEST(what_changes_in_a_second_is_a_delta_profile)
     start(serve);
     check_answer("GET", "/debug/pprof/goroutine?seconds=1", "", "200",
                  "attachment; filename=\"goroutine-delta\"\r\n");
+}
+
+TEST(what_came_since_the_last_time_is_named_as_scrapers_know_it)
+{
+    start(serve);
+    check_answer("GET", "/debug/pprof/delta_block", "", "200",
+                 "attachment; filename=\"block.pprof.gz\"\r\n");
+    check_answer("GET", "/debug/pprof/delta_mutex?debug=1", "", "200", "--- mutex:\n");
+}
+
+TEST(time_is_sampled_for_as_long_as_asked)
+{
+    weft_time begun = weft_now();
+
+    start(serve);
+    check_answer("GET", "/debug/fgprof?seconds=1", "", "200",
+                 "attachment; filename=\"fgprof\"\r\n");
+    CHECK(weft_now() - begun >= WEFT_SECOND);
+    check_answer("GET", "/debug/fgprof?seconds=1&debug=1", "", "200", "--- wall:\n");
+}
+
+/* A server that cuts off slow readers after a moment. */
+static void serve_impatiently(void *listener)
+{
+    mux = weft_http_mux_new();
+    weft_debug_mount(mux);
+    server = weft_http_server_new(mux, &(weft_http_options){.write_time = 100 * WEFT_MILLISECOND});
+    weft_http_server_serve(server, listener);
+}
+
+TEST(profile_over_a_time_is_not_cut_by_the_servers_own)
+{
+    start(serve_impatiently);
+    check_answer("GET", "/debug/pprof/block?seconds=1", "", "200", "filename=\"block-delta\"");
+    check_answer("GET", "/debug/fgprof?seconds=1", "", "200", "\x1f\x8b");
+}
+
+TEST(work_for_a_client_that_went_away_ends)
+{
+    static const char request[] =
+        "GET /debug/fgprof?seconds=300 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    weft_conn *c;
+
+    start(serve);
+    CHECK_EQ(weft_dial(address, &c), 0);
+    CHECK_EQ(weft_conn_write(c, request, sizeof(request) - 1), 0);
+    wait_for_dump("weft__wall_sample");
+    weft_conn_close(c);
+    for (bool there = true; there;) {
+        char *dump = dump_text(WEFT_DUMP_FULL);
+
+        there = strstr(dump, "weft__wall_sample") != NULL;
+        free(dump);
+        weft_yield();
+    }
 }
 
 TEST(cmdline_has_a_nul_between_arguments_and_none_at_the_end)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -306,6 +307,59 @@ TEST(no_task_is_lost_from_dumps_of_a_mixed_crowd)
     atomic_store(&stop, 1);
     CHECK_EQ(write(hole[1], "xxxxxx", 6), 6);
     wait_for(&ended, 9);
+}
+
+/* ---- where time goes ---- */
+
+static char *time_text(void)
+{
+    weft_profile_options o = {.text = true, .over = 300 * WEFT_MILLISECOND};
+    int fd = memfd_create("time", MFD_CLOEXEC);
+    char *text;
+    off_t n;
+
+    CHECK(fd >= 0);
+    CHECK_EQ(weft_profile_write(fd, "fgprof", &o), 0);
+    n = lseek(fd, 0, SEEK_END);
+    text = calloc((size_t)n + 1, 1);
+    CHECK_EQ(pread(fd, text, (size_t)n, 0), n);
+    close(fd);
+    return text;
+}
+
+/* Of all records with this frame. */
+static long long time_in(const char *text, const char *frame)
+{
+    char *copy = strdup(text), *save, *line;
+    long long sum = 0, of_record = 0;
+
+    for (line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        if (strstr(line, " @ "))
+            of_record = atoll(line);
+        else if (strstr(line, frame))
+            sum += of_record;
+    }
+    free(copy);
+    return sum;
+}
+
+TEST(time_in_loops_and_calls_is_told)
+{
+    char *text;
+
+    CHECK_EQ(pipe(hole), 0);
+    weft_go(spins_here, NULL);
+    weft_go(reads_here, NULL);
+    weft_go(reads_declared_here, NULL);
+    wait_for(&begun, 3);
+    text = time_text();
+    CHECK(time_in(text, "\tspins_here+") >= 300 * MS);
+    CHECK_EQ(time_in(text, "\treads_here+"), time_in(text, "\tspins_here+"));
+    CHECK_EQ(time_in(text, "\treads_declared_here+"), time_in(text, "\tspins_here+"));
+    free(text);
+    atomic_store(&stop, 1);
+    CHECK_EQ(write(hole[1], "xx", 2), 2);
+    wait_for(&ended, 3);
 }
 
 /* ---- counts ---- */

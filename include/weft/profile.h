@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* weft/profile.h - where tasks wait for each other, and for whom; profiles without HTTP.
+/* weft/profile.h - where tasks are, and what they wait for, and for whom; profiles without HTTP.
  *
  *     weft_profile_write(fd, "mutex", NULL);    then: go tool pprof -top FILE
  *
- *   block       channels, select, locks, conditions, semaphores, groups: the stacks that waited
- *   mutex       mutexes and rwmutexes: the stacks that let others wait, charged as they unlock
- *   contention  the same waits with both sides: who waited, "-- held by --", who let go at last
+ *   goroutine    every task
+ *   block        channels, select, locks, conditions, semaphores, groups: the stacks that waited
+ *   mutex        mutexes and rwmutexes: the stacks that let others wait, charged as they unlock
+ *   contention   the same waits with both sides: who waited, "-- held by --", who let go at last
+ *   delta_block, delta_mutex   what these had since they were last written, of waits that are over
+ *   fgprof       where tasks spend a time, whether they run or wait, by looking at some 50 of them
+ *                every 10 ms, each for as many as it stands for
  *
- * They are always on. Waits are sampled by their length: one of d is kept with probability
+ * Samples have the labels of their task (weft/label.h): of block who waited, of mutex who unlocked,
+ * of contention who waited. The first 1,024 distinct sets of labels are kept apart.
+ *
+ * Waits are always recorded, sampled by their length: one of d is kept with probability
  * min(1, d / rate), and a kept one that is shorter than the rate stands for its like. So long waits
  * are never missed, and sums are right on average. Unless a rate was set, it is 100 us, and more on
  * a processor where that would keep more than some 5,000 waits a second. What is not over yet
@@ -29,15 +36,18 @@ WEFT_API void weft_profile_set_mutex_rate(weft_duration rate); /* mutex and cont
 /* All zero is the default. */
 typedef struct weft_profile_options {
     bool text;    /* debug=1, not gzip'ed profile.proto */
-    bool no_live; /* without the waits that are not over */
+    bool no_live; /* block, mutex, contention: without the waits that are not over */
     bool
-        with_io; /* block: also I/O, sleeps and other waits for the world; sampled 100 times less */
+        with_io; /* block: also I/O, sleeps and other waits for the world, sampled 100 times less */
+    /* What this time adds: the caller waits meanwhile, and the difference is written, not as text.
+     * Not of delta_block and delta_mutex. fgprof: how long to sample; 0: 30 seconds. */
+    weft_duration over;
 } weft_profile_options;
 
-/* Writes the profile of that name, or "goroutine", to fd; options may be NULL. Any thread, while
- * weft_run runs. 0; WEFT_EINVAL: no such profile, or no run; WEFT_ENOMEM; the negative errno of a
- * failed write. Not cancelable; a slow reader of fd blocks the caller's thread, not its
- * processor. */
+/* Writes the profile of that name to fd; options may be NULL. Any thread, while weft_run runs. 0;
+ * WEFT_EINVAL: no such profile, options that it does not have, or no run; WEFT_ENOMEM;
+ * WEFT_ECANCELED amid the time of over; the negative errno of a failed write. A slow reader of fd
+ * blocks the caller's thread, not its processor. */
 WEFT_API int weft_profile_write(int fd, const char *name, const weft_profile_options *options);
 
 #ifdef __cplusplus

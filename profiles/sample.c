@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* sample.c - see sample.h. */
+#include "sample.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../runtime/wait.h"
+#include "labels.h"
+#include "labelset.h"
+#include "listing.h"
+#include "out.h"
+
+/* The words of a sample: these, its stack, the holder's. */
+enum { LABELS, KIND, OBJECT, LENGTH, STACKS };
+enum { ROOM = WEFT__WALK_KEEP - STACKS, NO_PAIR = WEFT__WAIT_COUNT /* else the reason */ };
+
+void weft__sample_join(struct weft__walk *to, const struct weft__sample *s)
+{
+    size_t most = s->is_pair ? ROOM / 2 : ROOM;
+    size_t n = s->n < most ? s->n : most;
+    size_t m = s->n_holder < most ? s->n_holder : most; /* 0 if it is no pair */
+
+    to->pcs[LABELS] = s->labels;
+    to->pcs[KIND] = s->is_pair ? s->reason : NO_PAIR;
+    to->pcs[OBJECT] = (uintptr_t)s->object;
+    to->pcs[LENGTH] = n;
+    for (size_t i = 0; i < n; i++)
+        to->pcs[STACKS + i] = s->pcs[i];
+    for (size_t i = 0; i < m; i++)
+        to->pcs[STACKS + n + i] = s->holder[i];
+    to->kept = to->depth = (uint32_t)(STACKS + n + m);
+}
+
+struct weft__sample weft__sample_of(const struct weft__stack_entry *e)
+{
+    size_t n = e->pcs[LENGTH];
+
+    return (struct weft__sample){
+        .pcs = e->pcs + STACKS,
+        .n = n,
+        .labels = (uint32_t)e->pcs[LABELS],
+        .is_pair = e->pcs[KIND] != NO_PAIR,
+        .reason = (unsigned)e->pcs[KIND],
+        .object = (const void *)e->pcs[OBJECT],
+        .holder = e->pcs + STACKS + n,
+        .n_holder = e->kept - STACKS - n,
+    };
+}
+
+/* Root to leaf: the waiter, "-- held by --", the holder, so that the two that meet are neighbours;
+ * or the only one. */
+static size_t joined(const struct weft__sample *s, uintptr_t *to)
+{
+    size_t n = 0;
+
+    for (size_t i = s->n_holder; i > 0; i--)
+        to[n++] = s->holder[i - 1];
+    if (s->is_pair)
+        to[n++] = WEFT__PPROF_HELD_BY;
+    for (size_t i = 0; i < s->n; i++)
+        to[n++] = s->pcs[i];
+    return n;
+}
+
+void weft__samples_add(weft__buckets *to, const weft__buckets *from, int times)
+{
+    struct weft__walk *walk = malloc(sizeof(*walk));
+    size_t n;
+    struct weft__bucket *all = weft__buckets_read(from, &n);
+
+    for (size_t i = 0; walk && all && i < n; i++) {
+        const struct weft__stack_entry *e = all[i].stack;
+
+        walk->kept = walk->depth = e->kept;
+        memcpy(walk->pcs, e->pcs, e->kept * sizeof(*e->pcs));
+        weft__buckets_add(to, walk, times * all[i].count, times * all[i].delay);
+    }
+    free(all);
+    free(walk);
+}
+
+static int compare_delays(const void *va, const void *vb)
+{
+    const struct weft__bucket *a = va, *b = vb;
+
+    return a->delay > b->delay ? -1 : a->delay < b->delay;
+}
+
+/* The longest first; n is how many took any time. NULL without memory. */
+static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
+{
+    struct weft__bucket *all = weft__buckets_read(b, n);
+
+    if (!all)
+        return NULL;
+    qsort(all, *n, sizeof(*all), compare_delays);
+    while (*n > 0 && all[*n - 1].delay <= 0)
+        --*n;
+    return all;
+}
+
+static int64_t whole(double count)
+{
+    return count < 1 ? 1 : (int64_t)(count + 0.5);
+}
+
+/* What is encoded with one sample; too large for a task's stack. */
+struct scratch {
+    uintptr_t pcs[WEFT__WALK_KEEP];
+    struct weft__pprof_label labels[2 + WEFT_LABELS_MAX];
+    char object[24];
+};
+
+static size_t labels_of(const struct weft__sample *s, struct scratch *x)
+{
+    size_t n = 0;
+
+    if (s->is_pair) {
+        snprintf(x->object, sizeof(x->object), "0x%" PRIxPTR, (uintptr_t)s->object);
+        x->labels[n++] = (struct weft__pprof_label){.key = "object", .str = x->object};
+        x->labels[n++] =
+            (struct weft__pprof_label){.key = "reason", .str = weft__wait_text(s->reason)};
+    }
+    return weft__labels_add(x->labels, n, weft__labelset_of(s->labels));
+}
+
+static int add(weft__pprof *p, const struct weft__bucket *b, bool counted, struct scratch *x)
+{
+    const struct weft__sample s = weft__sample_of(b->stack);
+    const int64_t values[] = {whole(b->count), b->delay};
+
+    return weft__pprof_add(p, &(struct weft__pprof_sample){.pcs = x->pcs,
+                                                           .n = joined(&s, x->pcs),
+                                                           .values = counted ? values : values + 1,
+                                                           .labels = x->labels,
+                                                           .n_labels = labels_of(&s, x)});
+}
+
+int weft__samples_pprof(const struct weft__pprof_head *head, const weft__buckets *b,
+                        const struct weft__sink *to)
+{
+    struct scratch *x = malloc(sizeof(*x));
+    size_t n;
+    struct weft__bucket *all = sorted(b, &n);
+    weft__pprof *p = x && all ? weft__pprof_begin(head, to) : NULL;
+    int rc = 0;
+
+    for (size_t i = 0; p && i < n && rc == 0; i++)
+        rc = add(p, &all[i], head->n_types == 2, x);
+    free(x);
+    free(all);
+    return p ? weft__pprof_end(p, rc) : -ENOMEM;
+}
+
+static void put_frames(struct weft__out *o, const uintptr_t *pcs, size_t n)
+{
+    if (n > 0)
+        weft__listing_frames(o, pcs, n, 0);
+    else
+        weft__out_str(o, "#\t0x0\n");
+}
+
+/* pcs: scratch. */
+static void put(struct weft__out *o, const struct weft__bucket *b, uintptr_t *pcs)
+{
+    const struct weft__sample s = weft__sample_of(b->stack);
+
+    weft__out_dec(o, (uint64_t)b->delay);
+    weft__out_char(o, ' ');
+    weft__out_dec(o, (uint64_t)whole(b->count));
+    weft__out_str(o, " @");
+    weft__listing_addresses(o, pcs, joined(&s, pcs), 0);
+    weft__labels_put(o, weft__labelset_of(s.labels));
+    if (s.is_pair) {
+        weft__out_str(o, "# ");
+        weft__out_str(o, weft__wait_text(s.reason));
+        weft__out_str(o, " ");
+        weft__out_hex(o, (uintptr_t)s.object);
+        weft__out_str(o, "\n");
+    }
+    put_frames(o, s.pcs, s.n);
+    if (s.is_pair) {
+        weft__out_str(o, "# " WEFT__HELD_BY "\n");
+        put_frames(o, s.holder, s.n_holder);
+    }
+    weft__out_char(o, '\n');
+}
+
+int weft__samples_text(const char *head, const weft__buckets *b, const struct weft__sink *to)
+{
+    struct weft__out *o = weft__out_new(to);
+    uintptr_t *pcs = malloc(WEFT__WALK_KEEP * sizeof(*pcs));
+    size_t n = 0;
+    struct weft__bucket *all = sorted(b, &n);
+    int rc = -ENOMEM;
+
+    if (o && pcs && all) {
+        weft__out_str(o, head);
+        for (size_t i = 0; i < n && o->rc == 0; i++)
+            put(o, &all[i], pcs);
+        rc = weft__out_end(o);
+        o = NULL;
+    }
+    free(o);
+    free(pcs);
+    free(all);
+    return rc;
+}
