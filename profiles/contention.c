@@ -16,6 +16,7 @@
 
 enum { DEFAULT_RATE = 100000 /* ns */, IO_RARER = 100, SPARES = 16 };
 enum { KEPT = 16, TOO_SOON = 2, LONGEST = 10 }; /* of adapt */
+enum { PLACES_WITH_OBJECTS = 8192 };
 
 static struct {
     int64_t block, mutex;            /* ns, atomic */
@@ -224,6 +225,14 @@ void weft__waited(weft__task *t, enum weft__reason why, int64_t ticks)
         record_self(WEFT__CONTENTION_IO, t, w);
 }
 
+/* Locks come and go, and each is a place of its own: when there are that many, no more are. */
+static const void *object_of(const weft__task *t)
+{
+    bool many = weft__buckets_count(tables[WEFT__CONTENTION_PAIRS]) >= PLACES_WITH_OBJECTS;
+
+    return many ? NULL : weft__load(&t->object);
+}
+
 /* The wait of the one that is let in, kept if the charge is. */
 static void record_pair(struct scratch *s, const struct weft__charge *c, double count)
 {
@@ -237,7 +246,7 @@ static void record_pair(struct scratch *s, const struct weft__charge *c, double 
                                .labels = labels_of(t),
                                .is_pair = true,
                                .reason = weft__load(&t->reason),
-                               .object = weft__load(&t->object),
+                               .object = object_of(t),
                                .holder = s->holder.pcs,
                                .n_holder = s->holder.kept},
         (struct weight){count, delay});

@@ -120,7 +120,8 @@ static size_t labels_of(const struct weft__sample *s, struct scratch *x)
     size_t n = 0;
 
     if (s->is_pair) {
-        snprintf(x->object, sizeof(x->object), "0x%" PRIxPTR, (uintptr_t)s->object);
+        snprintf(x->object, sizeof(x->object), s->object ? "0x%" PRIxPTR : "many",
+                 (uintptr_t)s->object);
         x->labels[n++] = (struct weft__pprof_label){.key = "object", .str = x->object};
         x->labels[n++] =
             (struct weft__pprof_label){.key = "reason", .str = weft__wait_text(s->reason)};
@@ -179,8 +180,11 @@ static void put(struct weft__out *o, const struct weft__bucket *b, uintptr_t *pc
         weft__out_str(o, "# ");
         weft__out_str(o, weft__wait_text(s.reason));
         weft__out_str(o, " ");
-        weft__out_hex(o, (uintptr_t)s.object);
-        weft__out_str(o, "\n");
+        if (s.object)
+            weft__out_hex(o, (uintptr_t)s.object);
+        else
+            weft__out_str(o, "many");
+        weft__out_char(o, '\n');
     }
     put_frames(o, s.pcs, s.n);
     if (s.is_pair) {

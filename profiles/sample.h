@@ -14,8 +14,8 @@ struct weft__sample {
     uint32_t labels; /* labels.h; of the task whose stack that is */
     /* Of a wait for a lock with both sides; the stack above is the waiter's. */
     bool is_pair;
-    unsigned reason; /* enum weft__reason */
-    const void *object;
+    unsigned reason;    /* enum weft__reason */
+    const void *object; /* the lock; NULL: one of many */
     const uintptr_t *holder;
     size_t n_holder;
 };

@@ -267,6 +267,35 @@ TEST(both_sides_are_joined)
     CHECK_EQ(t.count, 1);
 }
 
+NOINLINE void wants_its_own_here(void *m);
+NOINLINE void wants_its_own_here(void *m)
+{
+    weft_mutex_lock(m);
+    weft_mutex_unlock(m);
+    __asm__ volatile("");
+}
+
+TEST(locks_beyond_eight_thousand_are_told_as_one)
+{
+    enum { LOCKS = 8200 };
+    weft_mutex *all = calloc(LOCKS, sizeof(*all));
+
+    if (under_tsan())
+        SKIP("TSan has at most some 8,000 tasks");
+    weft_profile_set_mutex_rate(1);
+    for (int i = 0; i < LOCKS; i++) {
+        weft_mutex_lock(&all[i]);
+        weft_go(wants_its_own_here, &all[i]);
+    }
+    settle();
+    for (int i = 0; i < LOCKS; i++)
+        weft_mutex_unlock(&all[i]);
+    settle();
+    CHECK_EQ(total_over("contention", "wants_its_own_here", "").count, LOCKS);
+    CHECK_EQ(total_over("contention", "wants_its_own_here", "# sync.Mutex.Lock many\n").count, 8);
+    free(all);
+}
+
 static weft_rwmutex rw = WEFT_RWMUTEX_INIT;
 
 NOINLINE void reads_it_here(void *arg);

@@ -66,7 +66,7 @@ NOINLINE void sleeps_here(void *arg);
 NOINLINE void sleeps_here(void *arg)
 {
     (void)arg;
-    while (weft_sleep(WEFT_MILLISECOND) == 0)
+    while (weft_sleep(100 * WEFT_MILLISECOND) == 0)
         __asm__ volatile("");
 }
 
