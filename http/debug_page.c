@@ -8,6 +8,7 @@
 #include "../profiles/profile.h"
 #include "../runtime/scheduler.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,6 +60,19 @@ static void put_text(weft_http_response *w, const char *s)
     }
 }
 
+/* A path as a link in single quotes has it. */
+static void put_path(weft_http_response *w, const char *s)
+{
+    static const char plain[] = "-._~/"; /* and letters and digits */
+
+    for (; *s; s++) {
+        if (isalnum((unsigned char)*s) || strchr(plain, *s))
+            weft_http_write(w, s, 1);
+        else
+            weft_http_printf(w, "%%%02X", (unsigned char)*s);
+    }
+}
+
 static void put_program(weft_http_response *w)
 {
     char path[512];
@@ -106,30 +120,31 @@ static void put_states(weft_http_response *w)
                         "<a href=\"goroutine\">for go tool pprof</a></p>\n");
 }
 
-/* Go lists these, too. */
-static const struct weft__profile others[] = {
-    {.name = "cmdline", .about = "The command line of the program."},
-    {.name = "symbol",
-     .about = "Names for addresses: the ones in the query, or in the body of a POST."},
-};
-
-static void put_profile(weft_http_response *w, const struct weft__profile *p)
+static void put_profile(const struct weft__profile *p, void *w)
 {
-    weft_http_printf(w, "<tr><td class=\"n\">%d</td><td><a href='%s?debug=1'>%s</a></td><td>",
-                     p->count ? p->count(p) : 0, p->name, p->name);
+    weft_http_printf(w, "<tr><td class=\"n\">%d</td><td><a href='", p->count ? p->count(p) : 0);
+    put_path(w, p->name);
+    weft_http_printf(w, "?debug=1'>");
+    put_text(w, p->name);
+    weft_http_printf(w, "</a></td><td>");
     put_text(w, p->about);
     weft_http_printf(w, "</td></tr>\n");
 }
 
 static void put_profiles(weft_http_response *w)
 {
+    static const struct weft__profile others[] = {
+        {.name = "cmdline", .about = "The command line of the program."},
+        {.name = "symbol",
+         .about = "Names for addresses: the ones in the query, or in the body of a POST."},
+    };
+
     weft_http_printf(w, "<h2>Types of profiles available:</h2>\n<table>\n"
                         "<thead><tr><th class=\"n\">Count</th><th>Profile</th><th></th></tr>"
                         "</thead>\n");
-    for (const struct weft__profile *p = weft__profiles; p->name; p++)
-        put_profile(w, p);
+    weft__profile_each(put_profile, w);
     for (unsigned i = 0; i < sizeof(others) / sizeof(*others); i++)
-        put_profile(w, &others[i]);
+        put_profile(&others[i], w);
     weft_http_printf(w, "</table>\n");
 }
 

@@ -7,12 +7,13 @@
  *
  * The data line has return addresses, the others the address of the call. Columns are as wide as
  * their longest cell and one more, rounded up to a multiple of 8, and filled with tabs; an address
- * without a name stands alone on its line and ends such a run of columns. */
+ * without a name stands alone on its line and ends such a run of columns, as a mark does. */
 #include "listing.h"
 
 #include <stdbool.h>
 
 #include "lines.h"
+#include "marks.h"
 #include "symbolize.h"
 
 enum { TAB = 8 };
@@ -34,7 +35,31 @@ void weft__listing_addresses(struct weft__out *o, const uintptr_t *rets, size_t 
         weft__out_char(o, ' ');
         weft__out_hex(o, rets[i] + shift);
     }
-    weft__out_char(o, '\n');
+    weft__out_str(o, n > 0 ? "\n" : " 0x0\n");
+}
+
+/* Orders two addresses as their hex digits without leading zeros compare as text. */
+static int compare_as_text(uintptr_t a, uintptr_t b)
+{
+    int digits_a = a ? (67 - __builtin_clzll(a)) / 4 : 1;
+    int digits_b = b ? (67 - __builtin_clzll(b)) / 4 : 1;
+    uint64_t left_a = (uint64_t)a << (64 - 4 * digits_a);
+    uint64_t left_b = (uint64_t)b << (64 - 4 * digits_b);
+
+    if (left_a != left_b)
+        return left_a < left_b ? -1 : 1;
+    return digits_a - digits_b;
+}
+
+int weft__listing_compare(const uintptr_t *a, size_t n_a, uintptr_t shift_a, const uintptr_t *b,
+                          size_t n_b, uintptr_t shift_b)
+{
+    for (size_t i = 0; i < n_a && i < n_b; i++) {
+        int c = compare_as_text(a[i] + shift_a, b[i] + shift_b);
+        if (c)
+            return c;
+    }
+    return n_a < n_b ? -1 : n_a > n_b;
 }
 
 static const struct weft__symbol *symbol_of(const struct stack *s, size_t i)
@@ -101,7 +126,7 @@ static size_t measure(const struct stack *s, size_t i, struct widths *width)
 {
     struct widths longest = {0, 0};
 
-    for (; i < s->n; i++) {
+    for (; i < s->n && !weft__mark_name(s->rets[i]); i++) {
         const struct weft__symbol *sym = symbol_of(s, i);
 
         if (!sym->found)
@@ -150,20 +175,31 @@ size_t weft__listing_caller(const uintptr_t *rets, size_t n)
     return i < n ? i : first;
 }
 
+static void put_alone(struct weft__out *o, uintptr_t ret, uintptr_t shift)
+{
+    const char *mark = weft__mark_name(ret);
+
+    weft__out_str(o, mark ? "# " : "#\t");
+    if (mark)
+        weft__out_str(o, mark);
+    else
+        weft__out_hex(o, ret + shift - 1);
+    weft__out_char(o, '\n');
+}
+
 void weft__listing_frames(struct weft__out *o, const uintptr_t *rets, size_t n, uintptr_t shift)
 {
     const struct stack s = {rets, n, shift};
     struct widths width;
 
+    if (n == 0)
+        weft__out_str(o, "#\t0x0\n");
     for (size_t i = first_shown(&s); i < n;) {
         size_t end = measure(&s, i, &width);
 
         for (; i < end; i++)
             put_symbol(o, symbol_of(&s, i), &width);
-        if (i < n) {
-            weft__out_str(o, "#\t");
-            weft__out_hex(o, rets[i++] + shift - 1);
-            weft__out_char(o, '\n');
-        }
+        if (i < n)
+            put_alone(o, rets[i++], shift);
     }
 }

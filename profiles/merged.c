@@ -125,38 +125,23 @@ static int merge(const struct weft__snapshot *s, struct groups *groups)
     return 0;
 }
 
-/* Orders two addresses as their hex digits without leading zeros compare as text. */
-static int compare_as_text(uintptr_t a, uintptr_t b)
+/* A stack's PCs, for the listing: none, too. */
+static const uintptr_t *pcs_of(const struct group *g)
 {
-    int digits_a = a ? (67 - __builtin_clzll(a)) / 4 : 1;
-    int digits_b = b ? (67 - __builtin_clzll(b)) / 4 : 1;
-    uint64_t left_a = (uint64_t)a << (64 - 4 * digits_a);
-    uint64_t left_b = (uint64_t)b << (64 - 4 * digits_b);
-
-    if (left_a != left_b)
-        return left_a < left_b ? -1 : 1;
-    return digits_a - digits_b;
+    return g->stack ? g->stack->pcs : NULL;
 }
 
-/* By the text of the data line. */
-static int compare_stacks(const struct group *a, const struct group *b)
+static uint32_t depth_of(const struct group *g)
 {
-    uint32_t n_a = a->stack ? a->stack->kept : 0;
-    uint32_t n_b = b->stack ? b->stack->kept : 0;
-
-    for (uint32_t i = 0; i < n_a && i < n_b; i++) {
-        int c = compare_as_text(a->stack->pcs[i] + a->shift, b->stack->pcs[i] + b->shift);
-        if (c)
-            return c;
-    }
-    return n_a < n_b ? -1 : n_a > n_b;
+    return g->stack ? g->stack->kept : 0;
 }
 
 /* By what the tasks of a group have in common. */
 static int compare_kinds(const void *va, const void *vb)
 {
     const struct group *a = va, *b = vb;
-    int c = compare_stacks(a, b);
+    int c =
+        weft__listing_compare(pcs_of(a), depth_of(a), a->shift, pcs_of(b), depth_of(b), b->shift);
 
     return c ? c : weft__labels_compare(a->set, b->set);
 }
@@ -174,17 +159,10 @@ static int compare_groups(const void *va, const void *vb)
 static void put_group(struct weft__out *o, const struct group *g)
 {
     weft__out_dec(o, g->count);
-    /* Readers refuse a data line without an address. */
-    if (!g->stack) {
-        weft__out_str(o, " @ 0x0\n");
-        weft__labels_put(o, g->set);
-        weft__out_str(o, "#\t0x0\n\n");
-        return;
-    }
     weft__out_str(o, " @");
-    weft__listing_addresses(o, g->stack->pcs, g->stack->kept, g->shift);
+    weft__listing_addresses(o, pcs_of(g), depth_of(g), g->shift);
     weft__labels_put(o, g->set);
-    weft__listing_frames(o, g->stack->pcs, g->stack->kept, g->shift);
+    weft__listing_frames(o, pcs_of(g), depth_of(g), g->shift);
     weft__out_char(o, '\n');
 }
 
@@ -231,8 +209,8 @@ static int add(weft__pprof *p, const struct group *g, int64_t value)
     struct weft__pprof_label labels[WEFT_LABELS_MAX];
 
     return weft__pprof_add(p, &(struct weft__pprof_sample){
-                                  .pcs = g->stack ? g->stack->pcs : NULL,
-                                  .n = g->stack ? g->stack->kept : 0,
+                                  .pcs = pcs_of(g),
+                                  .n = depth_of(g),
                                   .leaf_exact = g->shift,
                                   .values = &value,
                                   .labels = labels,

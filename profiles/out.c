@@ -58,8 +58,7 @@ void weft__out_clean(struct weft__out *o, const char *s, size_t n)
         weft__out_char(o, (unsigned char)*s < ' ' || *s == 127 ? '?' : *s);
 }
 
-/* Spaces that are none of ASCII's, and what cannot be seen or turns the direction of writing. */
-static bool is_hidden(uint32_t c)
+bool weft__is_hidden(uint32_t c)
 {
     static const struct {
         uint32_t first, last;
@@ -101,17 +100,16 @@ void weft__out_quoted(struct weft__out *o, const char *s)
 
     weft__out_char(o, '"');
     for (; *s; s += n) {
-        uint32_t c = (unsigned char)*s;
+        uint32_t c;
 
         n = weft__utf8_length(s);
-        for (size_t i = 1; i < n; i++)
-            c = (i == 1 ? c & 0x7fu >> n : c) << 6 | ((unsigned char)s[i] & 63u);
+        c = weft__utf8_char(s, n);
         if (n == 0) {
             put_escaped(o, 'x', c, 2);
             n = 1;
         } else if (n == 1) {
             put_ascii(o, *s);
-        } else if (is_hidden(c)) {
+        } else if (weft__is_hidden(c)) {
             put_escaped(o, 'u', c, 4);
         } else {
             weft__out_put(o, s, n);

@@ -8,6 +8,7 @@
 #ifndef WEFT_OUT_H
 #define WEFT_OUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -54,6 +55,8 @@ static inline void weft__out_char(struct weft__out *o, char c)
 
 /* At most n characters of s, each control character as "?", so that it stays on its line. */
 void weft__out_clean(struct weft__out *o, const char *s, size_t n);
+/* Spaces that are none of ASCII's, and what cannot be seen or turns the direction of writing. */
+bool weft__is_hidden(uint32_t c);
 /* As Go's %q quotes text in UTF-8. */
 void weft__out_quoted(struct weft__out *o, const char *s);
 void weft__out_dec(struct weft__out *o, uint64_t v);

@@ -202,15 +202,16 @@ static uint64_t mapping_id(weft__pprof *p, uintptr_t addr, bool named)
     return 0;
 }
 
-/* The frames of an address, their number in n: 0 if they have no names. */
-static const struct weft__frame *frames_at(uintptr_t addr, uint32_t *n)
+/* The frames of an address, their number in n: 0 if they have no names. mark is room for one. */
+static const struct weft__frame *frames_at(uintptr_t addr, uint32_t *n, struct weft__frame *mark)
 {
-    static const struct weft__frame held_by = {.function = WEFT__HELD_BY};
     const struct weft__symbol *s;
+    const char *name = weft__mark_name(addr + 1);
 
-    if (addr == WEFT__PPROF_HELD_BY - 1) {
+    if (name) {
         *n = 1;
-        return &held_by;
+        *mark = (struct weft__frame){.function = name};
+        return mark;
     }
     s = weft__symbolize(addr);
     *n = s->found ? s->n : 0;
@@ -221,7 +222,8 @@ static const struct weft__frame *frames_at(uintptr_t addr, uint32_t *n)
 static void emit_location(weft__pprof *p, uint64_t id, uintptr_t addr)
 {
     uint32_t n;
-    const struct weft__frame *frames = frames_at(addr, &n);
+    struct weft__frame mark;
+    const struct weft__frame *frames = frames_at(addr, &n, &mark);
     Weft__Pprof__Line *lines = calloc(n + 1u, sizeof *lines);
     Weft__Pprof__Line **refs = calloc(n + 1u, sizeof(Weft__Pprof__Line *));
     Weft__Pprof__Location wire = WEFT__PPROF__LOCATION__INIT;

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "marks.h"
 #include "snapshot.h"
 
 typedef struct weft__pprof weft__pprof;
@@ -40,12 +41,8 @@ struct weft__pprof_label {
     const char *unit; /* of num, or NULL */
 };
 
-/* In place of a return address: a frame of this name, which is no code. */
-#define WEFT__PPROF_HELD_BY ((uintptr_t)2)
-#define WEFT__HELD_BY       "-- held by --"
-
 struct weft__pprof_sample {
-    const uintptr_t *pcs; /* return addresses, leaf first */
+    const uintptr_t *pcs; /* return addresses or marks, leaf first */
     size_t n;
     bool leaf_exact; /* pcs[0] is no return address but the instruction itself */
     const int64_t *values;

@@ -3,10 +3,13 @@
 #include "profile.h"
 
 #include "../runtime/scheduler.h"
+#include "counts.h"
+#include "custom.h"
 #include "merged.h"
 #include "out.h"
 #include "sample.h"
 #include "tasks.h"
+#include "threads.h"
 #include "waits.h"
 
 #include <errno.h>
@@ -113,6 +116,51 @@ static void *since_take(const struct weft__asked *asked)
     return NULL;
 }
 
+/* What there is -------------------------------------------------------------------------------- */
+
+static int counts_write(const struct weft__asked *asked, const void *from, void *view,
+                        int64_t duration, const struct weft__sink *to)
+{
+    if (from)
+        weft__samples_add(view, from, -1);
+    return asked->debug ? weft__counts_text(asked->profile.name, view, to)
+                        : weft__counts_pprof(asked->profile.name, view, duration, to);
+}
+
+static void *threads_take(const struct weft__asked *asked)
+{
+    (void)asked;
+    return weft__threads_take();
+}
+
+static int threads_count(const struct weft__profile *p)
+{
+    (void)p;
+    return weft__threads_count();
+}
+
+static void *custom_take(const struct weft__asked *asked)
+{
+    return weft__custom_take(asked->profile.custom);
+}
+
+static int custom_count(const struct weft__profile *p)
+{
+    return weft__custom_count(p->custom);
+}
+
+static struct weft__profile of_custom(weft_profile *custom)
+{
+    return (struct weft__profile){.name = weft__custom_name(custom),
+                                  .about = "The program's own.",
+                                  .kind = WEFT__PROFILE_STANDING,
+                                  .count = custom_count,
+                                  .take = custom_take,
+                                  .write = counts_write,
+                                  .drop = buckets_drop,
+                                  .custom = custom};
+}
+
 /* Time ----------------------------------------------------------------------------------------- */
 
 static int wall_write(const struct weft__asked *asked, const void *from, void *view,
@@ -130,7 +178,8 @@ static int wall_write(const struct weft__asked *asked, const void *from, void *v
     .drop = buckets_drop
 #define SINCE(of) .which = of, .take = since_take, .write = waits_write, .drop = buckets_drop
 
-const struct weft__profile weft__profiles[] = {
+/* By name; the last has none. */
+static const struct weft__profile profiles[] = {
     {"block",
      "Where tasks waited for others, and how long: channels, select, locks, groups. live=0 leaves "
      "out what is not over, io=1 adds I/O and sleeps.",
@@ -155,18 +204,47 @@ const struct weft__profile weft__profiles[] = {
     {"mutex",
      "Where mutexes and rwmutexes were unlocked for which others waited, and how long all did.",
      WEFT__PROFILE_CHANGING, WAITS(WEFT__CONTENTION_MUTEX)},
+    {"threadcreate", "The threads of the library, and the stacks that made them.",
+     WEFT__PROFILE_CHANGING, .count = threads_count, .take = threads_take, .write = counts_write,
+     .drop = buckets_drop},
     {.name = NULL},
 };
 
 bool weft__profile_find(struct weft__profile *out, const char *name)
 {
-    for (const struct weft__profile *p = weft__profiles; p->name; p++) {
+    weft_profile *custom = weft__custom_find(name);
+
+    if (custom) {
+        *out = of_custom(custom);
+        return true;
+    }
+    for (const struct weft__profile *p = profiles; p->name; p++) {
         if (strcmp(name, p->name) == 0) {
             *out = *p;
             return true;
         }
     }
     return false;
+}
+
+struct each {
+    void (*fn)(const struct weft__profile *p, void *arg);
+    void *arg;
+};
+
+static void show_custom(weft_profile *custom, void *arg)
+{
+    const struct weft__profile p = of_custom(custom);
+    const struct each *each = arg;
+
+    each->fn(&p, each->arg);
+}
+
+void weft__profile_each(void (*fn)(const struct weft__profile *p, void *arg), void *arg)
+{
+    for (const struct weft__profile *p = profiles; p->name; p++)
+        fn(p, arg);
+    weft__custom_each(show_custom, &(struct each){fn, arg});
 }
 
 static int serve_sampled(const struct weft__asked *asked, weft__wall_wait *wait, void *arg,

@@ -24,9 +24,9 @@ struct weft__profile {
     /* from: an earlier view, and duration the ns since; or NULL. 0, the sink's code, -ENOMEM. */
     int (*write)(const struct weft__asked *asked, const void *from, void *view, int64_t duration,
                  const struct weft__sink *to);
-    void (*drop)(void *view);    /* NULL allowed */
-    int which;                   /* of those with these functions; theirs alone */
-    struct weft_profile *custom; /* the program's own */
+    void (*drop)(void *view); /* NULL allowed */
+    int which;                /* of those with these functions; theirs alone */
+    weft_profile *custom;     /* the program's own */
 };
 
 /* What is asked for. Forms and options that a profile does not have, it passes over. */
@@ -42,9 +42,9 @@ enum {
     WEFT__PROFILE_NAME_MAX = 127,
 };
 
-/* The library's, by name; the last has none. */
-extern const struct weft__profile weft__profiles[];
-/* One of these or of the program's own; false if there is none. */
+/* The library's by name, then the program's own. */
+void weft__profile_each(void (*fn)(const struct weft__profile *p, void *arg), void *arg);
+/* False if there is none of that name. */
 bool weft__profile_find(struct weft__profile *out, const char *name);
 
 /* Takes what is asked for and writes it; wait is called for the time that it takes. 0; the sink's

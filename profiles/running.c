@@ -8,6 +8,7 @@
 
 #include "../runtime/scheduler.h"
 #include "../runtime/signals.h"
+#include "held.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -15,7 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { COPY = 4096 };
 enum { LOOK = 100000 /* ns */, PATIENCE = 200, LOOKS = 100 * PATIENCE /* half looks */ };
 
 void weft__drop_entry(struct weft__walk *walk)
@@ -33,7 +33,7 @@ bool weft__stack_bounds(const weft__task *t, uintptr_t *lo, uintptr_t *hi)
     return *lo < *hi && weft__load(&t->ctx.lo) == *lo;
 }
 
-static WEFT__NO_SANITIZE void regs_saved(struct weft__regs *r, const void *sp)
+static WEFT__NO_SANITIZE void read_regs(struct weft__regs *r, const void *sp)
 {
     void *const *words = sp;
 
@@ -48,17 +48,25 @@ static WEFT__NO_SANITIZE void regs_saved(struct weft__regs *r, const void *sp)
     r->known = true;
 }
 
+bool weft__regs_saved(struct weft__regs *r, const void *sp, uintptr_t lo, uintptr_t hi)
+{
+    uintptr_t at = (uintptr_t)sp;
+
+    if (at < lo || at + WEFT__CTX_WORDS * sizeof(void *) > hi || at % sizeof(void *) != 0)
+        return false;
+    read_regs(r, sp);
+    return true;
+}
+
 void weft__walk_saved(struct weft__walk *walk, const weft__task *t)
 {
-    const void *sp = weft__load(&t->ctx.sp);
     struct weft__regs regs;
-    uintptr_t lo, hi, at = (uintptr_t)sp;
+    uintptr_t lo, hi;
 
     walk->kept = walk->depth = 0;
-    if (!weft__stack_bounds(t, &lo, &hi) || at < lo || at + WEFT__CTX_WORDS * sizeof(void *) > hi ||
-        at % sizeof(void *) != 0)
+    if (!weft__stack_bounds(t, &lo, &hi) ||
+        !weft__regs_saved(&regs, weft__load(&t->ctx.sp), lo, hi))
         return;
-    regs_saved(&regs, sp);
     weft__walk(walk, &regs, lo, hi, (const void *)lo, true);
     weft__drop_entry(walk);
 }
@@ -68,9 +76,7 @@ static struct {
     bool taken;         /* atomic: somebody asks */
     weft__task *wanted; /* atomic: whoever clears it decides: the handler answers, or is too late */
     uint32_t done;      /* atomic: enum answer */
-    struct weft__walk walk;
-    uintptr_t lo, hi;
-    unsigned char copy[COPY];
+    struct weft__held held;
 } directed;
 
 enum answer { NONE, STACK, ELSEWHERE };
@@ -97,13 +103,7 @@ WEFT__NO_SANITIZE void weft__interrupted(weft__task *t, void *context)
         return;
     }
     t->worker->recording = true;
-    weft__walk(&directed.walk, &r, lo, hi, (const void *)lo, false);
-    directed.lo = directed.walk.at.sp & ~(uintptr_t)7;
-    directed.hi = hi - directed.lo > COPY ? directed.lo + COPY : hi;
-    if (directed.walk.missed && directed.lo >= lo && directed.lo < hi) {
-        for (uintptr_t i = 0; i < directed.hi - directed.lo; i++)
-            directed.copy[i] = *(unsigned char *)(directed.lo + i);
-    }
+    weft__held_begin(&directed.held, &r, lo, hi);
     t->worker->recording = false;
     weft__store_rel(&directed.done, STACK);
 }
@@ -175,13 +175,12 @@ static bool ask_thread(struct weft__walk *walk, weft__task *t, int tid)
     if (weft__xchg(&directed.taken, true))
         return false;
     shown = ask(t, tid) == STACK;
-    if (shown)
-        *walk = directed.walk;
-    if (shown && walk->missed)
-        weft__walk_resume(walk, directed.lo, directed.hi, directed.copy);
-    weft__store_rel(&directed.taken, false);
-    if (shown)
+    if (shown) {
+        weft__held_finish(&directed.held);
+        *walk = directed.held.walk;
         weft__drop_entry(walk);
+    }
+    weft__store_rel(&directed.taken, false);
     return shown;
 }
 

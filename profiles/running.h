@@ -12,6 +12,8 @@ void weft__drop_entry(struct weft__walk *walk);
 /* The bounds of t's stack; false if they change just now, since t ended and its record goes on. */
 bool weft__stack_bounds(const weft__task *t, uintptr_t *lo, uintptr_t *hi);
 
+/* The registers of a context saved at sp; false if that is not in the stack [lo, hi). */
+bool weft__regs_saved(struct weft__regs *r, const void *sp, uintptr_t lo, uintptr_t hi);
 /* Of a context that is saved. It may be resumed meanwhile: then the result is thrown away. */
 void weft__walk_saved(struct weft__walk *walk, const weft__task *t);
 

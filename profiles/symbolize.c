@@ -150,6 +150,7 @@ static enum { IDLE, RUNNING, STOPPING, DEAD } state;       /* guarded by lock */
 static struct request *queue, **queue_end = &queue;        /* guarded by lock */
 static struct request *serving;                            /* by the thread; guarded by lock */
 static pthread_t thread;                                   /* valid while state is not IDLE */
+static void (*on_made)(void);                              /* or NULL; guarded by lock */
 
 static void *symbolizer(void *arg)
 {
@@ -196,6 +197,8 @@ static bool start(void)
         state = RUNNING;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (state == RUNNING && on_made != NULL)
+        on_made();
     return state == RUNNING;
 }
 
@@ -223,9 +226,21 @@ void weft__symbolizer_stop(void)
     pthread_mutex_unlock(&lock);
 }
 
+bool weft__symbolizer_watch(void (*made)(void))
+{
+    bool is_made;
+
+    pthread_mutex_lock(&lock);
+    on_made = made;
+    is_made = state == RUNNING;
+    pthread_mutex_unlock(&lock);
+    return is_made;
+}
+
 void weft__symbolizer_died(void)
 {
     pthread_mutex_lock(&lock);
+    on_made = NULL;
     if ((state == RUNNING || state == STOPPING) && pthread_equal(thread, pthread_self())) {
         state = DEAD;
         if (serving != NULL)

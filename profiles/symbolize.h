@@ -36,8 +36,11 @@ const struct weft__symbol *weft__symbolize(uintptr_t addr);
  * interned strings and symbols that renderers may still hold). */
 void weft__symbolizer_start(void);
 void weft__symbolizer_stop(void);
+/* made is called from now on by whoever makes the thread, and may not ask it anything; NULL: nobody
+ * wants to know. True if there is a thread already. */
+bool weft__symbolizer_watch(void (*made)(void));
 /* On a thread that is about to die: if that is the symbolizer, whoever asked it gets no answer, nor
- * does anybody who asks from now on. */
+ * does anybody who asks from now on. Nobody watches any more. */
 void weft__symbolizer_died(void);
 
 /* An executable mapping of this process, from /proc/self/maps, main binary first. */

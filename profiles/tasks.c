@@ -32,6 +32,7 @@
 #include "running.h"
 #include "symbolize.h"
 #include "tasks.h"
+#include "threads.h"
 #include "unwind.h"
 
 #include <weft/dump.h>
@@ -625,6 +626,7 @@ static void start(void)
     if (!what)
         what = "";
     weft__contention_start();
+    weft__threads_start();
     broken.skip_copy_on_resume = strcmp(what, "skip_copy_on_resume") == 0;
     broken.late_running = strcmp(what, "late_running") == 0;
     broken.crash_in_capture = strcmp(what, "crash_in_capture") == 0;
@@ -639,11 +641,20 @@ static void stop(void)
     while (captures.busy)
         pthread_cond_wait(&captures.done, &captures.lock);
     pthread_mutex_unlock(&captures.lock);
+    weft__threads_stop();
     weft__symbolizer_stop();
 }
 
-const struct weft__hooks weft__hooks = {record,        explain,          start, stop, weft__waited,
-                                        weft__held_up, weft__interrupted};
+const struct weft__hooks weft__hooks = {
+    .record = record,
+    .explain = explain,
+    .start = start,
+    .stop = stop,
+    .waited = weft__waited,
+    .held_up = weft__held_up,
+    .interrupted = weft__interrupted,
+    .thread_made = weft__thread_made,
+};
 
 /* For tests: a snapshot of its own, and its end. */
 const struct weft__snapshot *weft__snapshot_take(void)

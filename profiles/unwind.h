@@ -55,6 +55,14 @@ struct weft__walk {
     uintptr_t pcs[WEFT__WALK_KEEP];
 };
 
+/* A stack that is known. */
+static inline void weft__walk_set(struct weft__walk *w, const uintptr_t *pcs, size_t n)
+{
+    w->kept = w->depth = (uint32_t)n;
+    for (size_t i = 0; i < n; i++)
+        w->pcs[i] = pcs[i];
+}
+
 /* Walks from regs through the memory [lo, hi), which is the stack, or a copy of it that stands at
  * image (image == (void *)lo for the stack itself); lo and image are multiples of 8. Never reads
  * outside [lo, hi): garbage in ends the walk. The memory may change meanwhile (the caller then

@@ -223,10 +223,11 @@ static void give(weft__proc *p, weft__worker *w)
     weft__proc_give(p, w);
 }
 
-/* The other half of weft__enter; scheduler.h has the argument. */
-static bool take(weft__proc *p, weft__worker *w, bool burnt)
+/* The other half of weft__enter; scheduler.h has the argument. fn: the entry of the task that w is
+ * seen to run. */
+static bool take(weft__proc *p, weft__worker *w, weft_task_fn *fn, bool burnt)
 {
-    weft__worker *spare = weft__spare_get();
+    weft__worker *spare = weft__spare_get(fn);
     weft__task *t;
     bool taken = false;
 
@@ -355,6 +356,7 @@ static void look(weft__proc *p, int64_t now)
 {
     weft__worker *w = weft__load_acq(&p->owner);
     weft__task *t;
+    weft_task_fn *fn;
     uint32_t tick = weft__load(&p->tick);
     int64_t limit, cpu;
     bool burnt;
@@ -371,14 +373,15 @@ static void look(weft__proc *p, int64_t now)
     t = weft__load_acq(&w->task);
     if (!weft__sched.handoff || !t)
         return;
-    limit = is_hog(weft__load(&t->fn)) ? MS : 10 * MS;
+    fn = weft__load(&t->fn);
+    limit = is_hog(fn) ? MS : 10 * MS;
     if (now - p->seen < limit)
         return;
     cpu = weft__cpu_nanos(w->cpu_clock) - p->cpu0;
     burnt = cpu >= limit * 8 / 10;
     if (!burnt && !in_a_call(w) && now - p->seen < 4 * limit)
         return;
-    if (thread_allowed(now) && take(p, w, burnt))
+    if (thread_allowed(now) && take(p, w, fn, burnt))
         weft__store(&p->seen_owner, NULL);
 }
 
@@ -435,6 +438,7 @@ void weft__monitor_start(void)
     monitor.last_blocked = 0;
     if (weft__thread_start(&monitor.thread, 0, monitor_main, NULL) != 0)
         weft__fatal("cannot start the monitor thread");
+    weft__hooks.thread_made(NULL);
 }
 
 void weft__monitor_stop(void)

@@ -48,6 +48,10 @@ struct weft__hooks {
     /* Directed capture: in a signal handler on the thread that runs t; NULL: it is in the runtime,
      * or runs none. */
     void (*interrupted)(weft__task *t, void *ucontext);
+    /* The caller has just made a thread, on whatever stack. made_for: the entry of the task that
+     * lost its processor or waits tied to its thread, if that is why and the stack does not tell;
+     * else NULL. No lock is held. May not wait. */
+    void (*thread_made)(weft_task_fn *made_for);
 };
 
 extern const struct weft__hooks weft__hooks;

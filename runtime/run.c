@@ -317,21 +317,18 @@ static void wait_done(const sigset_t *mask)
 #endif
 }
 
-int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
+/* The run, with the context saved of who called for it. */
+static void run(void *start)
 {
-    static const weft_run_options defaults;
-    struct start start = {fn, arg};
-    weft__task *t;
+    weft__task *t = weft__task_new(NULL, NULL, main_task, start);
     sigset_t mask;
 
-    begin(options ? options : &defaults);
-    t = weft__task_new(NULL, NULL, main_task, &start);
     t->creator_pc = 0;
     weft__flag_clear(t, WEFT__FOREIGN_CREATOR);
     weft__visible(t);
     weft__global_push(t);
     for (int i = 0; i < weft__sched.nprocs; i++)
-        weft__proc_give(&weft__sched.procs[i], weft__worker_new());
+        weft__proc_give(&weft__sched.procs[i], weft__worker_new(NULL));
     weft__monitor_start();
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
     while (!weft__load_acq(&weft__sched.stopping)) {
@@ -339,6 +336,15 @@ int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
         weft__signals_handle();
     }
     tear_down();
+}
+
+int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
+{
+    static const weft_run_options defaults;
+    struct start start = {fn, arg};
+
+    begin(options ? options : &defaults);
+    weft__ctx_call(&weft__sched.runner, run, &start);
     return weft__sched.result;
 }
 

@@ -125,6 +125,7 @@ struct weft__sched {
     uint32_t monitor_asleep; /* atomic, futex */
     bool capped;             /* atomic: the thread cap was hit; said once */
     int result;
+    void *runner;   /* weft_run's context, which stands while the run lasts */
     uint64_t chaos; /* seed; 0: off */
 };
 
@@ -147,11 +148,12 @@ void weft__wake_one(void);       /* someone idle, if nobody is looking for work 
 bool weft__all_idle(void);       /* every processor sleeps, or is about to */
 void weft__proc_wake(weft__proc *p);
 void weft__proc_post(weft__proc *p, weft__mail *m);
-weft__worker *weft__spare_get(void); /* NULL at the cap */
-void weft__say_capped(void);         /* once a run */
+/* NULL at the cap. made_for: see observe.h; so below. */
+weft__worker *weft__spare_get(weft_task_fn *made_for);
+void weft__say_capped(void); /* once a run */
 void weft__spare_put(weft__worker *w);
 void weft__proc_give(weft__proc *p, weft__worker *w);
-weft__worker *weft__worker_new(void);
+weft__worker *weft__worker_new(weft_task_fn *made_for);
 void weft__blocking_detach(weft__worker *w);
 uint64_t weft__random(weft__worker *w);
 

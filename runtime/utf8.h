@@ -4,6 +4,7 @@
 #define WEFT_UTF8_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* The length of the character that s begins with; 0 if that is none (RFC 3629: no overlong forms,
  * no surrogates, nothing above U+10FFFF). At the end of the string 1. */
@@ -22,6 +23,17 @@ static inline size_t weft__utf8_length(const char *text)
         (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
         return 0;
     return n;
+}
+
+/* The character of that length that s begins with; of length 0: the byte. */
+static inline uint32_t weft__utf8_char(const char *text, size_t n)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    uint32_t c = s[0];
+
+    for (size_t i = 1; i < n; i++)
+        c = (i == 1 ? c & 0x7fu >> n : c) << 6 | (s[i] & 63u);
+    return c;
 }
 
 #endif

@@ -216,7 +216,7 @@ void weft__say_capped(void)
 }
 
 /* A spare thread, made if need be; NULL at the cap or at the end. */
-weft__worker *weft__spare_get(void)
+weft__worker *weft__spare_get(weft_task_fn *made_for)
 {
     weft__worker *w;
 
@@ -230,7 +230,7 @@ weft__worker *weft__spare_get(void)
     if (w || weft__load(&weft__sched.stopping))
         return w;
     if (weft__load(&weft__sched.nthreads) < (uint32_t)weft__sched.max_threads)
-        return weft__worker_new();
+        return weft__worker_new(made_for);
     weft__say_capped();
     return NULL;
 }
@@ -247,7 +247,7 @@ void weft__spare_put(weft__worker *w)
 /* The task declared that it will block: its processor goes to a spare at once. In the runtime. */
 void weft__blocking_detach(weft__worker *w)
 {
-    weft__worker *spare = weft__spare_get();
+    weft__worker *spare = weft__spare_get(NULL);
     weft__proc *p = w->p;
 
     if (!spare)
@@ -319,10 +319,11 @@ static void give_to_pinned(weft__worker *w, weft__task *t)
 static void give_while_pinned(weft__worker *w)
 {
     weft__proc *p = w->p;
-    weft__worker *spare = weft__spare_get();
+    weft_task_fn *fn = weft__load(&w->pinned->fn);
+    weft__worker *spare = weft__spare_get(fn);
 
     if (!spare && !weft__load(&weft__sched.stopping))
-        spare = weft__worker_new();
+        spare = weft__worker_new(fn);
     if (!spare)
         return;
     weft__store_rel(&w->p, NULL);
@@ -689,7 +690,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-weft__worker *weft__worker_new(void)
+weft__worker *weft__worker_new(weft_task_fn *made_for)
 {
     weft__worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
 
@@ -709,5 +710,6 @@ weft__worker *weft__worker_new(void)
     weft__unlock(&weft__sched.lock);
     if (weft__thread_start(&w->thread, 1 << 20, worker_main, w) != 0)
         weft__fatal("cannot start a thread (%u run)", weft__sched.nthreads);
+    weft__hooks.thread_made(made_for);
     return w;
 }

@@ -18,7 +18,7 @@ import time
 
 EVERY = 5  # seconds
 PATHS = ["/debug/pprof/block", "/debug/pprof/goroutine", "/debug/pprof/mutex",
-         "/debug/pprof/contention", "/debug/pprof/delta_block",
+         "/debug/pprof/contention", "/debug/pprof/threadcreate", "/debug/pprof/delta_block",
          "/debug/pprof/delta_mutex", "/debug/pprof/block?seconds=2",
          "/debug/pprof/goroutine?seconds=2", "/debug/fgprof?seconds=4"]
 

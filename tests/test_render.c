@@ -16,6 +16,7 @@
 
 #include <zlib.h>
 
+#include "counts.h"
 #include "fake_symbols.h"
 #include "out.h"
 #include "pprof.h"
@@ -540,6 +541,80 @@ static void test_pprof_takes_several_values_and_labels(void)
     free(m.data);
 }
 
+/* ---- Counts ---- */
+
+#define COUNT(b, count, ...)                                                                       \
+    count_stack(b, count, sizeof((uintptr_t[]){__VA_ARGS__}) / sizeof(uintptr_t),                  \
+                (uintptr_t[]){__VA_ARGS__})
+
+static void count_stack(weft__buckets *b, double count, size_t n, const uintptr_t *pcs)
+{
+    struct weft__walk w;
+
+    weft__walk_set(&w, pcs, n);
+    weft__buckets_add(b, &w, count, 0);
+}
+
+/* The library's own frames, its call, inlined functions, an unknown address, a mark; equal counts,
+ * whose order is that of the text; one without frames. */
+static weft__buckets *counts_new(void)
+{
+    weft__buckets *b = weft__buckets_new();
+
+    COUNT(b, 1, FAKE_PC(FAKE_WORKER), WEFT__PPROF_MADE_FOR, FAKE_ENTRY(FAKE_DEEP) + 1);
+    COUNT(b, 2, FAKE_PC(FAKE_WORKER), FAKE_PC(FAKE_MAIN));
+    COUNT(b, 2, FAKE_UNKNOWN, FAKE_PC(FAKE_MAIN));
+    COUNT(b, 2, FAKE_PC(FAKE_MAIN));
+    COUNT(b, 40, FAKE_PC(FAKE_PARK), FAKE_PC(FAKE_RECV), FAKE_PC(FAKE_INLINES));
+    COUNT(b, 60, FAKE_PC(FAKE_PARK), FAKE_PC(FAKE_RECV), FAKE_PC(FAKE_INLINES));
+    count_stack(b, 2, 0, NULL);
+    COUNT(b, 7, FAKE_PC(FAKE_DEEP));
+    COUNT(b, -7, FAKE_PC(FAKE_DEEP));
+    return b;
+}
+
+static void test_counts_equal_golden_file(void)
+{
+    weft__buckets *b = counts_new(), *none = weft__buckets_new();
+    struct memory m = {0}, empty = {0};
+    struct weft__sink sink = memory_sink(&m), other = memory_sink(&empty);
+
+    CHECK(weft__counts_text("open files", b, &sink) == 0);
+    compare_golden("counts.txt", &m);
+    CHECK(weft__counts_text("threadcreate", none, &other) == 0);
+    CHECK(strcmp(empty.data, "threadcreate profile: total 0\n") == 0);
+    free(m.data);
+    free(empty.data);
+    weft__buckets_free(b);
+    weft__buckets_free(none);
+}
+
+static void test_counts_in_pprof(void)
+{
+    weft__buckets *b = counts_new();
+    struct memory m = {0};
+    struct weft__sink sink = memory_sink(&m);
+    Weft__Pprof__Profile *p;
+    int64_t sum = 0;
+
+    COUNT(b, -3, FAKE_PC(FAKE_SLASH));
+    CHECK(weft__counts_pprof("open files", b, 5000000000, &sink) == 0);
+    if (out_dir)
+        write_file(out_dir, "counts.pb.gz", &m);
+    p = unpack(&m);
+    CHECK(p->n_sample_type == 1 && p->n_sample == 7);
+    CHECK(strcmp(p->string_table[p->sample_type[0]->type], "open files") == 0);
+    CHECK(strcmp(p->string_table[p->sample_type[0]->unit], "count") == 0);
+    CHECK(strcmp(p->string_table[p->period_type->type], "open files") == 0);
+    CHECK(p->period == 1 && p->duration_nanos == 5000000000 && p->time_nanos > 0);
+    for (size_t i = 0; i < p->n_sample; i++)
+        sum += p->sample[i]->value[0];
+    CHECK(sum == 109 - 3 && p->sample[0]->value[0] == 100 && p->sample[6]->value[0] == -3);
+    weft__pprof__profile__free_unpacked(p, NULL);
+    free(m.data);
+    weft__buckets_free(b);
+}
+
 /* ---- Sinks ---- */
 
 enum { EACH = -1 }; /* the form of one sample a task */
@@ -711,6 +786,36 @@ static void test_each_failed_allocation_ends_the_rendering(void)
     weft__stacktab_free(s.stacks);
 }
 
+static int render_counts(const weft__buckets *b, bool text, const struct weft__sink *to)
+{
+    return text ? weft__counts_text("threadcreate", b, to)
+                : weft__counts_pprof("threadcreate", b, 0, to);
+}
+
+static void test_each_failed_allocation_ends_the_rendering_of_counts(void)
+{
+    const struct weft__sink sink = {null_write, NULL};
+    weft__buckets *b = counts_new();
+
+    for (int text = 0; text <= 1; text++) {
+        bool failed_one = true;
+        unsigned whole = 0;
+
+        CHECK(render_counts(b, text, &sink) == 0);
+        for (long nth = 0; failed_one; nth++) {
+            int rc;
+
+            left = nth;
+            rc = render_counts(b, text, &sink);
+            failed_one = left < 0;
+            left = -1;
+            whole += rc != -ENOMEM;
+        }
+        CHECK(whole == (text ? 1 : 2));
+    }
+    weft__buckets_free(b);
+}
+
 /* ---- Stack table ---- */
 
 enum { THREADS = 4, STACKS = 20000 };
@@ -846,9 +951,12 @@ int main(int argc, char **argv)
     RUN(test_pprof_equals_golden_file);
     RUN(test_labels_in_profiles_equal_golden_files);
     RUN(test_pprof_takes_several_values_and_labels);
+    RUN(test_counts_equal_golden_file);
+    RUN(test_counts_in_pprof);
     RUN(test_failing_sink_ends_each_rendering_with_its_code);
     RUN(test_descriptor_sink_survives_partial_writes);
     RUN(test_each_failed_allocation_ends_the_rendering);
+    RUN(test_each_failed_allocation_ends_the_rendering_of_counts);
     RUN(test_threads_interning_the_same_stacks_get_the_same_ids);
     RUN(test_stacks_that_differ_in_depth_only_are_two);
     RUN(test_failed_allocation_costs_one_stack_and_leaves_ids_dense);

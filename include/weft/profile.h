@@ -4,6 +4,7 @@
  *     weft_profile_write(fd, "mutex", NULL);    then: go tool pprof -top FILE
  *
  *   goroutine    every task
+ *   threadcreate the library's threads, by the stacks that made them
  *   block        channels, select, locks, conditions, semaphores, groups: the stacks that waited
  *   mutex        mutexes and rwmutexes: the stacks that let others wait, charged as they unlock
  *   contention   the same waits with both sides: who waited, "-- held by --", who let go at last
@@ -49,6 +50,31 @@ typedef struct weft_profile_options {
  * WEFT_ECANCELED amid the time of over; the negative errno of a failed write. A slow reader of fd
  * blocks the caller's thread, not its processor. */
 WEFT_API int weft_profile_write(int fd, const char *name, const weft_profile_options *options);
+
+/* Profiles of the program's own, as Go's pprof.NewProfile makes them: each lists where what is in
+ * it now was added. Served as /debug/pprof/NAME, and written by weft_profile_write.
+ *
+ *     open_files = weft_profile_new("open_files");
+ *     ...
+ *     f = fopen(path, "r");
+ *     weft_profile_add(open_files, f);
+ *     ...
+ *     weft_profile_remove(open_files, f);
+ *     fclose(f);
+ *
+ * One lives as long as the process, and what is in it longer than a run. */
+typedef struct weft_profile weft_profile;
+
+/* Makes an empty one. The name is UTF-8 without control characters, 1 to 127 bytes, does not begin
+ * or end in "/", and is neither another's nor that of a profile of the library: anything else
+ * panics. (Of names with blanks, go tool pprof reads the binary form only.) Any thread, also before
+ * weft_run. */
+WEFT_API weft_profile *weft_profile_new(const char *name);
+/* Adds a value, which is compared but never looked at, with the caller's stack; panics if it is in
+ * p already. Any thread, while weft_run runs. Not cancelable. */
+WEFT_API void weft_profile_add(weft_profile *p, const void *value);
+/* Removes it; no effect if it is not there. Any thread, at any time. Not cancelable. */
+WEFT_API void weft_profile_remove(weft_profile *p, const void *value);
 
 #ifdef __cplusplus
 }

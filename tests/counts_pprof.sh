@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# counts_pprof.sh COUNTS_SAMPLE - go tool pprof reads the profiles of threads and of a program's own
+# values, both forms. Status 77: no go.
+set -euo pipefail
+command -v go >/dev/null || {
+    echo "counts pprof: skipped, there is no go"
+    exit 77
+}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=0
+
+expect() { # WHAT COMMAND...
+    "${@:2}" || {
+        echo "counts pprof: not so: $1"
+        failed=1
+    }
+}
+
+pprof() {
+    (cd "$dir" && HOME=$dir PPROF_TMPDIR=$dir PPROF_BINARY_PATH=/nonexistent \
+        go tool pprof "$@" 2>"$dir/err") || cat "$dir/err"
+}
+
+# The cumulated count of a function is the number, or fits the comparison.
+has_cum() { # FILE FUNCTION COMPARISON
+    awk -v fn="$2" '$1 ~ /^[0-9]+$/ { name = $6; for (i = 7; i <= NF; i++) name = name " " $i
+        if (name == fn && $4 '"$3"') ok = 1 } END { exit !ok }' "$dir/$1"
+}
+
+has_total() { # FILE NUMBER
+    grep -qE "\\b$2 total\$" "$dir/$1"
+}
+
+is_of() { # FILE TYPE
+    grep -qx "Type: $2" "$dir/$1"
+}
+
+for what in threads custom; do
+    "$1" $what >"$dir/$what.pb.gz"
+    "$1" $what text >"$dir/$what.txt"
+    pprof -top -cum $what.pb.gz >"$dir/$what.top"
+    pprof -traces $what.pb.gz >"$dir/$what.traces"
+    pprof -symbolize=none -top $what.txt >"$dir/$what.text-top"
+done
+
+expect "type of threads" is_of threads.top threadcreate
+expect "threads of calls" has_cum threads.top sample_call "== 20"
+expect "they are made by the call" has_cum threads.top weft_blocking_begin "== 20"
+expect "threads of weft_run" has_cum threads.top weft_run_with ">= 2"
+expect "threads of the monitor" has_cum threads.top "-- made for --" ">= 1"
+expect "they are under the hog that they are for" has_cum threads.top sample_hog ">= 1"
+expect "the mark stands between the two in traces" \
+    grep -qPzo 'monitor_main\n(.*\n)*? *-- made for --\n *sample_hog\n' "$dir/threads.traces"
+expect "text of threads is read" has_total threads.text-top "[0-9]+"
+expect "type of custom" is_of custom.top example/boats
+expect "total of custom" has_total custom.top 40
+expect "the lake" has_cum custom.top sample_lake "== 30"
+expect "the pond" has_cum custom.top sample_pond "== 10"
+expect "the library is not shown" test -z "$(grep weft_profile_add "$dir/custom.top")"
+expect "text of custom is read" has_total custom.text-top 40
+[[ $failed -eq 0 ]] && echo "counts pprof: passed" || tail -n +1 "$dir"/*.t*
+exit $failed
