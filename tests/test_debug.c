@@ -279,6 +279,34 @@ TEST(what_changes_in_a_second_is_a_delta_profile)
                  "attachment; filename=\"goroutine-delta\"\r\n");
 }
 
+TEST(profiles_of_the_programs_own_are_served_and_listed)
+{
+    weft_profile *p = weft_profile_new("a/b's \"files\"");
+    const char *target = "/debug/pprof/a/b's%20%22files%22";
+    char query[80];
+
+    start(serve);
+    weft_profile_add(p, &query);
+    snprintf(query, sizeof(query), "%s?debug=1", target);
+    check_answer("GET", query, "", "200", "\r\n\r\na/b's \"files\" profile: total 1\n1 @ 0x");
+    check_answer("GET", target, "", "200", "\x1f\x8b");
+    snprintf(query, sizeof(query), "%s?seconds=1", target);
+    check_answer("GET", query, "", "400", "not supported for this profile type");
+    check_answer("GET", "/debug/pprof/", "", "200",
+                 "<a href='a/b%27s%20%22files%22?debug=1'>a/b's &quot;files&quot;</a>");
+    weft_profile_remove(p, &query);
+}
+
+TEST(threads_are_told_with_what_made_them)
+{
+    start(serve);
+    check_answer("GET", "/debug/pprof/threadcreate?debug=1", "", "200",
+                 "\r\n\r\nthreadcreate profile: total ");
+    check_answer("GET", "/debug/pprof/threadcreate?debug=1", "", "200", "weft_run");
+    check_answer("GET", "/debug/pprof/threadcreate?seconds=1", "", "200",
+                 "filename=\"threadcreate-delta\"\r\n");
+}
+
 TEST(what_came_since_the_last_time_is_named_as_scrapers_know_it)
 {
     start(serve);
