@@ -67,7 +67,7 @@ static int threads(void)
         weft_go(sample_call, &hole[0]);
     while (atomic_load(&begun) < CALLS)
         weft_yield();
-    for (int i = 0; i < weft_procs(); i++)
+    for (int i = 0; i < weft_procs() + 3; i++)
         weft_go(sample_hog, NULL);
     weft_sleep(200 * WEFT_MILLISECOND);
     return put("threadcreate", weft__threads_take());
