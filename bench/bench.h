@@ -30,10 +30,13 @@ void bench_yield2(void);
 void bench_yield100k(void);
 void bench_spawn_batch1000(void);
 /* chan.c */
+void bench_roundtrips(const char *name, int trips, int waits); /* ns of each wait */
+void bench_transfers(const char *name, int items);
 void bench_unbuffered_roundtrip(void);
 void bench_buffered128(void);
 void bench_select4(void);
 /* lock.c */
+void bench_locks_over_yield(const char *name, int each);
 void bench_lock_uncontended(void);
 void bench_lock_over_yield1000(void);
 /* park.c */
