@@ -4,7 +4,8 @@
  *     bench CASE    runs the case as the main task and prints "name value unit" lines; those of
  *                   serve.c print where they listen, and serve until they are killed
  *
- * The number of processors is WEFT_PROCS; run.py calls the sides in turn and compares. */
+ * The number of processors is WEFT_PROCS; the rates of the profiles are BENCH_BLOCK_RATE and
+ * BENCH_MUTEX_RATE, or else the defaults. run.py calls the sides in turn and compares. */
 #ifndef WEFT_BENCH_H
 #define WEFT_BENCH_H
 
@@ -46,6 +47,14 @@ void bench_timers1m(void);
 /* hogs.c */
 void bench_ticker_hogs(void);
 void bench_ticker_hogs1000(void);
+/* known.c: waits that are timed, and how much of that the profiles have: 1 is all. */
+double bench_held_chan(void);
+double bench_held_lock(double *charged); /* block, and mutex */
+/* waits.c */
+void bench_waits_roundtrip(void);
+void bench_waits_buffered128(void);
+void bench_waits_lock(void);
+void bench_waits_none(void);
 /* dump.c */
 void bench_park_frames(int tasks); /* for good, each with 8 frames */
 void bench_dump10k(void);

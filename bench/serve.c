@@ -27,11 +27,19 @@ static void hello(weft_http_response *w, weft_http_request *r, void *arg)
     weft_http_write(w, "hello, world\n", sizeof("hello, world\n") - 1);
 }
 
+static void held(weft_http_response *w, weft_http_request *r, void *arg)
+{
+    (void)r;
+    (void)arg;
+    weft_http_printf(w, "held %.6g x\n", bench_held_chan());
+}
+
 void bench_serve_hello(void)
 {
     weft_http_mux *mux = weft_http_mux_new();
 
     weft_http_mux_add(mux, "GET /hello", hello, NULL);
+    weft_http_mux_add(mux, "GET /held", held, NULL);
     serve(mux);
 }
 

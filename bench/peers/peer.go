@@ -4,6 +4,8 @@
 //
 //	peer CASE    runs the case at GOMAXPROCS and prints "name value unit" lines; those of
 //	             serve.go print where they listen, and serve until they are killed
+//
+// The rates of its profiles are BENCH_BLOCK_RATE and BENCH_MUTEX_RATE, or else off.
 package main
 
 import (
@@ -415,10 +417,19 @@ var cases = map[string]func(){
 	"timers1m":             timers1m,
 	"ticker_hogs":          tickerHogs,
 	"ticker_hogs1000":      tickerHogs1000,
+	"waits_roundtrip":      func() { roundtrips("waits_roundtrip", 1000000, 2000000) },
+	"waits_lock":           func() { locksOverYield("waits_lock", 1000) },
 	"dump10k":              func() { dump("dump10k", 10000) },
 	"dump100k":             func() { dump("dump100k", 100000) },
 	"serve_hello":          serveHello,
 	"serve_parked100k":     serveParked100k,
+}
+
+// setRate sets what the variable asks for, if it does.
+func setRate(variable string, set func(int)) {
+	if rate, err := strconv.Atoi(os.Getenv(variable)); err == nil {
+		set(rate)
+	}
 }
 
 func main() {
@@ -426,5 +437,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: peer CASE")
 		os.Exit(2)
 	}
+	setRate("BENCH_BLOCK_RATE", runtime.SetBlockProfileRate)
+	setRate("BENCH_MUTEX_RATE", func(rate int) { runtime.SetMutexProfileFraction(rate) })
 	cases[os.Args[1]]()
 }
