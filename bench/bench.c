@@ -27,6 +27,7 @@ static const struct {
     {"waits_buffered128", bench_waits_buffered128},
     {"waits_lock", bench_waits_lock},
     {"waits_none", bench_waits_none},
+    {"waits_resume", bench_waits_resume},
     {"dump10k", bench_dump10k},
     {"dump100k", bench_dump100k},
     {"walk1m", bench_walk1m},

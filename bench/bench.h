@@ -55,6 +55,7 @@ void bench_waits_roundtrip(void);
 void bench_waits_buffered128(void);
 void bench_waits_lock(void);
 void bench_waits_none(void);
+void bench_waits_resume(void);
 /* dump.c */
 void bench_park_frames(int tasks); /* for good, each with 8 frames */
 void bench_dump10k(void);

@@ -145,4 +145,6 @@ CONTENTION = Group("contention", [
     *adds("lock over a yield, each wait kept", "waits_lock", holds=BOTH),
     Pair("buffered(128) that never waits, an item", "waits_none", 1, "all", at_most=1.01,
          or_none=True, holds=()),
+    Line("instructions of the resume path, all off", "resume", "resume", 1, limit=3,
+         sides=("weft",)),
 ], may_miss=0, miss_at_most=1)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 
 import pairs
+import resume
 import serve
 from rows import CONTENTION, HTTP, RUNTIME, Group, Line, Pair, environment
 
@@ -36,6 +37,8 @@ def run(side, program, case, procs):
     try:
         if case in serve.CASES:
             return serve.run(side, program, case, procs)
+        if case == "resume":
+            return resume.run(program)
         return run_program(side, program, case, procs)
     except (subprocess.SubprocessError, OSError) as e:
         print(f"bench: {side} {case}: {e}", file=sys.stderr)
