@@ -28,6 +28,8 @@ static const struct {
     {"waits_lock", bench_waits_lock},
     {"waits_none", bench_waits_none},
     {"waits_resume", bench_waits_resume},
+    {"scrape10k", bench_scrape10k},
+    {"scrape10k_live", bench_scrape10k_live},
     {"dump10k", bench_dump10k},
     {"dump100k", bench_dump100k},
     {"walk1m", bench_walk1m},

@@ -56,8 +56,12 @@ void bench_waits_buffered128(void);
 void bench_waits_lock(void);
 void bench_waits_none(void);
 void bench_waits_resume(void);
+/* scrape.c */
+void bench_scrape10k(void);
+void bench_scrape10k_live(void);
 /* dump.c */
-void bench_park_frames(int tasks); /* for good, each with 8 frames */
+void bench_park_frames(int tasks, int depth); /* until released, by 2^depth paths */
+void bench_release_frames(void);
 void bench_dump10k(void);
 void bench_dump100k(void);
 /* walk.c */

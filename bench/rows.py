@@ -147,4 +147,10 @@ CONTENTION = Group("contention", [
          or_none=True, holds=()),
     Line("instructions of the resume path, all off", "resume", "resume", 1, limit=3,
          sides=("weft",)),
+    *[line for case, waits in (("scrape10k", "over"), ("scrape10k_live", "not over"))
+      for line in (
+          Line(f"scrape of 10,000 stacks, waits {waits}", case, case + "_wall", 2, limit=30,
+               sides=("weft",)),
+          Line(f"scrape of 10,000 stacks, waits {waits}", case, case + "_gap", 2, limit=2,
+               minus=case + "_bare", sides=("weft",)))],
 ], may_miss=0, miss_at_most=1)

@@ -66,7 +66,7 @@ void bench_serve_parked100k(void)
 {
     weft_http_mux *mux = weft_http_mux_new();
 
-    bench_park_frames(100000);
+    bench_park_frames(100000, 7);
     weft_debug_mount(mux);
     weft_http_mux_add(mux, "GET /gap/start", start_gap, NULL);
     weft_http_mux_add(mux, "GET /gap/stop", stop_gap, NULL);
