@@ -23,6 +23,13 @@ static const struct {
     {"timers1m", bench_timers1m},
     {"ticker_hogs", bench_ticker_hogs},
     {"ticker_hogs1000", bench_ticker_hogs1000},
+    {"waits_roundtrip", bench_waits_roundtrip},
+    {"waits_buffered128", bench_waits_buffered128},
+    {"waits_lock", bench_waits_lock},
+    {"waits_none", bench_waits_none},
+    {"waits_resume", bench_waits_resume},
+    {"scrape10k", bench_scrape10k},
+    {"scrape10k_live", bench_scrape10k_live},
     {"dump10k", bench_dump10k},
     {"dump100k", bench_dump100k},
     {"walk1m", bench_walk1m},
@@ -65,8 +72,18 @@ void bench_check(int rc, const char *call)
     _exit(1);
 }
 
+static void set_rate(const char *variable, void (*set)(weft_duration))
+{
+    const char *rate = getenv(variable);
+
+    if (rate)
+        set(strtoll(rate, NULL, 10));
+}
+
 static int main_task(void *fn)
 {
+    set_rate("BENCH_BLOCK_RATE", weft_profile_set_block_rate);
+    set_rate("BENCH_MUTEX_RATE", weft_profile_set_mutex_rate);
     (*(void (**)(void))fn)();
     fflush(stdout);
     /* Some cases leave tasks that never end; nothing of theirs is worth waiting for. */

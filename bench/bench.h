@@ -4,7 +4,8 @@
  *     bench CASE    runs the case as the main task and prints "name value unit" lines; those of
  *                   serve.c print where they listen, and serve until they are killed
  *
- * The number of processors is WEFT_PROCS; run.py calls the sides in turn and compares. */
+ * The number of processors is WEFT_PROCS; the rates of the profiles are BENCH_BLOCK_RATE and
+ * BENCH_MUTEX_RATE, or else the defaults. run.py calls the sides in turn and compares. */
 #ifndef WEFT_BENCH_H
 #define WEFT_BENCH_H
 
@@ -30,10 +31,13 @@ void bench_yield2(void);
 void bench_yield100k(void);
 void bench_spawn_batch1000(void);
 /* chan.c */
+void bench_roundtrips(const char *name, int trips, int waits); /* ns of each wait */
+void bench_transfers(const char *name, int items);
 void bench_unbuffered_roundtrip(void);
 void bench_buffered128(void);
 void bench_select4(void);
 /* lock.c */
+void bench_locks_over_yield(const char *name, int each);
 void bench_lock_uncontended(void);
 void bench_lock_over_yield1000(void);
 /* park.c */
@@ -43,8 +47,21 @@ void bench_timers1m(void);
 /* hogs.c */
 void bench_ticker_hogs(void);
 void bench_ticker_hogs1000(void);
+/* known.c: waits that are timed, and how much of that the profiles have: 1 is all. */
+double bench_held_chan(void);
+double bench_held_lock(double *charged); /* block, and mutex */
+/* waits.c */
+void bench_waits_roundtrip(void);
+void bench_waits_buffered128(void);
+void bench_waits_lock(void);
+void bench_waits_none(void);
+void bench_waits_resume(void);
+/* scrape.c */
+void bench_scrape10k(void);
+void bench_scrape10k_live(void);
 /* dump.c */
-void bench_park_frames(int tasks); /* for good, each with 8 frames */
+void bench_park_frames(int tasks, int depth); /* until released, by 2^depth paths */
+void bench_release_frames(void);
 void bench_dump10k(void);
 void bench_dump100k(void);
 /* walk.c */

@@ -17,9 +17,8 @@ static void echo(void *arg)
         ints_send(pair.pong, v);
 }
 
-void bench_unbuffered_roundtrip(void)
+void bench_roundtrips(const char *name, int trips, int waits)
 {
-    enum { TRIPS = 1000000 };
     weft_time start;
     int v;
 
@@ -27,33 +26,53 @@ void bench_unbuffered_roundtrip(void)
     pair.pong = ints_new(0);
     weft_go(echo, NULL);
     start = weft_now();
-    for (int i = 0; i < TRIPS; i++) {
+    for (int i = 0; i < trips; i++) {
         ints_send(pair.ping, i);
         ints_recv(pair.pong, &v);
     }
-    bench_ns("unbuffered_roundtrip", start, TRIPS);
+    bench_ns(name, start, waits);
 }
 
-enum { BUFFERED = 5000000, SELECTED = 1000000 };
-
-static void produce(void *c)
+void bench_unbuffered_roundtrip(void)
 {
-    for (int i = 0; i < BUFFERED; i++)
-        ints_send(c, i);
-    ints_close(c);
+    enum { TRIPS = 1000000 };
+
+    bench_roundtrips("unbuffered_roundtrip", TRIPS, TRIPS);
+}
+
+static struct {
+    ints *c;
+    int items;
+} buffer;
+
+static void produce(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < buffer.items; i++)
+        ints_send(buffer.c, i);
+    ints_close(buffer.c);
+}
+
+void bench_transfers(const char *name, int items)
+{
+    weft_time start;
+    int v;
+
+    buffer.c = ints_new(128);
+    buffer.items = items;
+    start = weft_now();
+    weft_go(produce, NULL);
+    while (ints_recv(buffer.c, &v) == 0)
+        continue;
+    bench_ns(name, start, items);
 }
 
 void bench_buffered128(void)
 {
-    ints *c = ints_new(128);
-    weft_time start = weft_now();
-    int v;
-
-    weft_go(produce, c);
-    while (ints_recv(c, &v) == 0)
-        continue;
-    bench_ns("buffered128", start, BUFFERED);
+    bench_transfers("buffered128", 5000000);
 }
+
+enum { SELECTED = 1000000 };
 
 static void send_quarter(void *c)
 {

@@ -7,11 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static weft_waitgroup parked;
+static weft_waitgroup parked, left_gate;
 static weft_chan *gate;
+static int depth_of_all;
 static int volatile sink; /* keeps the calls from being compiled away */
 
-/* A task of 8 frames, its entry and 7 of these, parks at the end of one of 128 paths. */
+/* A task of depth + 1 frames, its entry and these, parks at the end of one of 2^depth paths. */
 typedef int step_fn(intptr_t path, int depth);
 static step_fn left, right;
 static step_fn *const turn[] = {left, right};
@@ -38,16 +39,25 @@ static void entry(void *arg)
 {
     intptr_t path = (intptr_t)arg;
 
-    sink = turn[path & 1](path >> 1, 7);
+    sink = turn[path & 1](path >> 1, depth_of_all);
+    weft_waitgroup_done(&left_gate);
 }
 
-void bench_park_frames(int tasks)
+void bench_park_frames(int tasks, int depth)
 {
     gate = weft_chan_new(sizeof(int), 0);
+    depth_of_all = depth;
     weft_waitgroup_add(&parked, tasks);
+    weft_waitgroup_add(&left_gate, tasks);
     for (int i = 0; i < tasks; i++)
         weft_go(entry, (void *)(intptr_t)i);
     weft_waitgroup_wait(&parked);
+}
+
+void bench_release_frames(void)
+{
+    weft_chan_close(gate);
+    weft_waitgroup_wait(&left_gate);
 }
 
 static void dump(const char *name, int tasks)
@@ -60,7 +70,7 @@ static void dump(const char *name, int tasks)
 
     if (file == NULL)
         bench_check(-1, "tmpfile");
-    bench_park_frames(tasks);
+    bench_park_frames(tasks, 7);
     bench_gap_start();
     start = weft_now();
     bench_check(weft_dump(fileno(file), &options), "weft_dump");

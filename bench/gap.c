@@ -28,13 +28,13 @@ static weft_duration worst_gap(void (*sleep_1ms)(void))
     weft_duration worst = 0;
     int64_t last = monotonic(), now;
 
-    while (!atomic_load(&gap.stop)) {
+    do {
         sleep_1ms();
         now = monotonic();
         if (now - last > worst)
             worst = now - last;
         last = now;
-    }
+    } while (!atomic_load(&gap.stop));
     return worst;
 }
 

@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: MIT
 """rows.py - what is measured and what it must reach: groups of lines, each judged by itself."""
+import os
 from dataclasses import dataclass
 
 ALL_SIDES = ("go", "nginx", "weft")
+RATES = {"off": "0", "all": "1"}  # ns; no other word sets any
+
+
+def environment(side, procs):
+    """What a program is run with as a side, which is its name and the rates: "weft off"."""
+    rate = RATES.get(side.partition(" ")[2])
+    rates = {f"BENCH_{profile}_RATE": rate for profile in ("BLOCK", "MUTEX") if rate}
+    return dict(os.environ, GOMAXPROCS=str(procs), WEFT_PROCS=str(procs), **rates)
 
 
 @dataclass
@@ -34,6 +43,33 @@ class Line:
         names = {"go": "Go", "nginx": "nginx"}
         return "at most " + ", ".join(f"{times:g} of {names[side]}"
                                       for side, times in self.bounds())
+
+
+@dataclass
+class Pair:
+    """One measure at one number of processors, with profiles on beside off. It is met when the
+    median of on / off is at most `at_most`, or with `or_none` when their difference may be noise;
+    and with `of_go` when what they add is at most so many times what Go's add. Results in `holds`
+    are the shares that the profiles have of waits whose length is known."""
+    row: str
+    case: str
+    procs: int
+    rates: str
+    unit: str = "ns"
+    at_most: float = 0
+    or_none: bool = False
+    of_go: float = 0
+    holds: tuple = ("held",)
+
+    @property
+    def sides(self):
+        weft = ("weft off", "weft " + self.rates)
+        return weft + ("go off", "go " + self.rates) if self.of_go else weft[::-1]
+
+    def target(self):
+        if self.of_go:
+            return f"adds at most {self.of_go:g} of Go's"
+        return ("none, or " if self.or_none else "") + f"at most {self.at_most:g}"
 
 
 @dataclass
@@ -89,3 +125,32 @@ HTTP = Group("http", [
     Line("debug=2 over HTTP, 100,000 tasks", "debug2", "debug2_gap", 2, limit=2,
          minus="debug2_bare"),
 ], may_miss=1, miss_at_most=1.2)
+
+
+def costs(row, case, procs=(1, 2), **more):
+    return [Pair(row, case, p, "default", at_most=1.02, **more) for p in procs]
+
+
+def adds(row, case, procs=(1, 2), **more):
+    return [Pair(row, case, p, "all", of_go=0.5, **more) for p in procs]
+
+
+BOTH = ("held", "charged")
+CONTENTION = Group("contention", [
+    *costs("unbuffered channel, a wait", "waits_roundtrip"),
+    *costs("buffered(128), an item", "waits_buffered128"),
+    *costs("lock held over a yield, 1000 tasks", "waits_lock", holds=BOTH),
+    *costs("hello, wrk -c64: server CPU of one", "waits_hello", unit="us"),
+    *adds("unbuffered channel, each wait kept", "waits_roundtrip"),
+    *adds("lock over a yield, each wait kept", "waits_lock", holds=BOTH),
+    Pair("buffered(128) that never waits, an item", "waits_none", 1, "all", at_most=1.01,
+         or_none=True, holds=()),
+    Line("instructions of the resume path, all off", "resume", "resume", 1, limit=3,
+         sides=("weft",)),
+    *[line for case, waits in (("scrape10k", "over"), ("scrape10k_live", "not over"))
+      for line in (
+          Line(f"scrape of 10,000 stacks, waits {waits}", case, case + "_wall", 2, limit=30,
+               sides=("weft",)),
+          Line(f"scrape of 10,000 stacks, waits {waits}", case, case + "_gap", 2, limit=2,
+               minus=case + "_bare", sides=("weft",)))],
+], may_miss=0, miss_at_most=1)

@@ -15,19 +15,21 @@ import statistics
 import subprocess
 import sys
 
+import pairs
+import resume
 import serve
-from rows import HTTP, RUNTIME, Group
+from rows import CONTENTION, HTTP, RUNTIME, Group, Line, Pair, environment
+
+GROUPS = (RUNTIME, HTTP, CONTENTION)
 
 PATIENCE = 300  # seconds for one run
 NAMES = {"go": "Go", "nginx": "nginx", "weft": "weft"}
 
 
-def run_program(program, case, procs):
-    env = dict(os.environ, GOMAXPROCS=str(procs), WEFT_PROCS=str(procs))
-    done = subprocess.run([program, case], env=env, timeout=PATIENCE, text=True,
-                          stdout=subprocess.PIPE, check=True)
-    words = (line.split() for line in done.stdout.splitlines())
-    return {name: (float(value), unit) for name, value, unit in words}
+def run_program(side, program, case, procs):
+    done = subprocess.run([program, case], env=environment(side, procs), timeout=PATIENCE,
+                          text=True, stdout=subprocess.PIPE, check=True)
+    return serve.results(done.stdout)
 
 
 def run(side, program, case, procs):
@@ -35,7 +37,9 @@ def run(side, program, case, procs):
     try:
         if case in serve.CASES:
             return serve.run(side, program, case, procs)
-        return run_program(program, case, procs)
+        if case == "resume":
+            return resume.run(program)
+        return run_program(side, program, case, procs)
     except (subprocess.SubprocessError, OSError) as e:
         print(f"bench: {side} {case}: {e}", file=sys.stderr)
         return {}
@@ -46,15 +50,22 @@ def progress(text):
         print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
 
 
+def turn(sides, n):
+    """Three change who goes first, others go to and fro: what is compared stays together."""
+    first = n % len(sides)
+    return sides[first:] + sides[:first] if len(sides) == 3 else sides[::-1 if n % 2 else 1]
+
+
 def measure(lines, programs, rounds):
     """{(side, case, procs): [results of each round]}, the sides taking turns."""
-    samples = {}
-    for case, procs, sides in dict.fromkeys((x.case, x.procs, x.sides) for x in lines):
+    samples, plan = {}, {}
+    for line in lines:
+        plan.setdefault((line.case, line.procs), {}).update(dict.fromkeys(line.sides))
+    for (case, procs), sides in plan.items():
         for n in range(rounds):
-            first = n % len(sides)
-            for side in sides[first:] + sides[:first]:
+            for side in turn(list(sides), n):
                 progress(f"{case} P={procs} round {n + 1}/{rounds} {side}")
-                result = run(side, programs[side], case, procs)
+                result = run(side, programs[side.split()[0]], case, procs)
                 samples.setdefault((side, case, procs), []).append(result)
     progress("")
     return samples
@@ -79,6 +90,8 @@ def unit(line, samples):
 
 def excess(line, samples):
     """How many times over its target the median is; infinite when there is no figure."""
+    if isinstance(line, Pair):
+        return pairs.excess(line, samples)
     weft = values(line, samples, "weft")
     peers = [(values(line, samples, side), times) for side, times in line.bounds()]
     if not weft or not all(v for v, _ in peers):
@@ -130,7 +143,7 @@ def judge(group, samples):
     for line in group.lines:
         rows[line.row] = max(rows.get(line.row, 0), excess(line, samples))
     missed = {row: over for row, over in rows.items() if over > 1}
-    musts = {line.row for line in group.lines if line.must}
+    musts = {line.row for line in group.lines if isinstance(line, Line) and line.must}
     good = (len(missed) <= group.may_miss and not musts & missed.keys()
             and all(over <= group.miss_at_most for over in missed.values()))
     return f"{group.title}: {len(rows) - len(missed)} rows reached, {len(missed)} missed", good
@@ -147,9 +160,9 @@ def machine(versions):
 
 
 def chosen(group, parts):
-    """The group with the lines whose row or case has one of these parts in its name."""
-    lines = [line for line in group.lines
-             if not parts or any(part in line.row or part in line.case for part in parts)]
+    """The group with the lines whose row or case, or group, has one of these parts in its name."""
+    lines = [line for line in group.lines if not parts or any(
+        part in name for part in parts for name in (line.row, line.case, group.title))]
     return Group(group.title, lines, group.may_miss, group.miss_at_most)
 
 
@@ -157,10 +170,15 @@ def report(head, groups, samples):
     """Prints and writes the tables. Whether all groups are good."""
     text, markdown, all_good = head + "\n", head + "\n", True
     for group in groups:
-        cells = list(table(group.lines, samples))
+        for make, kind in ((table, Line), (pairs.table, Pair)):
+            of_kind = [line for line in group.lines if isinstance(line, kind)]
+            if of_kind:
+                cells = list(make(of_kind, samples))
+                text += "\n" + as_text(cells)
+                markdown += "\n" + as_markdown(cells)
         closing, good = judge(group, samples)
-        text += f"\n{as_text(cells)}\n{closing}\n"
-        markdown += f"\n{as_markdown(cells)}\n{closing}\n"
+        text += f"\n{closing}\n"
+        markdown += f"\n{closing}\n"
         all_good = all_good and good
     os.makedirs("out", exist_ok=True)
     for name, content in (("txt", text), ("md", markdown)):
@@ -177,18 +195,25 @@ def main():
     parser.add_argument("--nginx", required=True)
     parser.add_argument("--versions", default="", help="of the peers, for the head")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--pairs", type=int, default=30, help="rounds of on and off")
     parser.add_argument("row", nargs="*", help="part of a row's or a case's name; default: all")
     args = parser.parse_args()
-    groups = [group for group in (chosen(g, args.row) for g in (RUNTIME, HTTP)) if group.lines]
+    if args.pairs < pairs.FEWEST:
+        parser.error(f"{pairs.FEWEST} pairs at least")
+    groups = [group for group in (chosen(g, args.row) for g in GROUPS) if group.lines]
     if not groups:
-        cases = dict.fromkeys(x.case for g in (RUNTIME, HTTP) for x in g.lines)
+        cases = dict.fromkeys(x.case for g in GROUPS for x in g.lines)
         parser.error("no such row; there are: " + ", ".join(cases))
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the children on the way out
     programs = {"weft": args.weft, "go": args.go, "nginx": args.nginx}
     lines = [line for group in groups for line in group.lines]
-    samples = measure(lines, programs, args.rounds)
-    head = f"{machine(args.versions)}; {args.rounds} rounds, median [min..max]"
+    samples = {}
+    for kind, rounds in ((Line, args.rounds), (Pair, args.pairs)):
+        of_kind = [line for line in lines if isinstance(line, kind)]
+        samples.update(measure(of_kind, programs, rounds))
+    head = (f"{machine(args.versions)}; {args.rounds} rounds, median [min..max]; "
+            f"{args.pairs} pairs on and off, median [95 %]")
     return 0 if report(head, groups, samples) else 1
 
 

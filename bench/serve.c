@@ -27,11 +27,19 @@ static void hello(weft_http_response *w, weft_http_request *r, void *arg)
     weft_http_write(w, "hello, world\n", sizeof("hello, world\n") - 1);
 }
 
+static void held(weft_http_response *w, weft_http_request *r, void *arg)
+{
+    (void)r;
+    (void)arg;
+    weft_http_printf(w, "held %.6g x\n", bench_held_chan());
+}
+
 void bench_serve_hello(void)
 {
     weft_http_mux *mux = weft_http_mux_new();
 
     weft_http_mux_add(mux, "GET /hello", hello, NULL);
+    weft_http_mux_add(mux, "GET /held", held, NULL);
     serve(mux);
 }
 
@@ -58,7 +66,7 @@ void bench_serve_parked100k(void)
 {
     weft_http_mux *mux = weft_http_mux_new();
 
-    bench_park_frames(100000);
+    bench_park_frames(100000, 7);
     weft_debug_mount(mux);
     weft_http_mux_add(mux, "GET /gap/start", start_gap, NULL);
     weft_http_mux_add(mux, "GET /gap/stop", stop_gap, NULL);

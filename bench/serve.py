@@ -13,6 +13,8 @@ import subprocess
 import tempfile
 import time
 
+from rows import environment
+
 CONNECTIONS, WARM_SECONDS, SECONDS = 64, 1, 3
 IDLE = 9000
 PARKED = 100000
@@ -59,9 +61,9 @@ def process(command, **options):
 
 
 @contextlib.contextmanager
-def program(path, case, procs):
+def program(side, path, case, procs):
     """A server of bench or peer: its process and address."""
-    env = dict(os.environ, GOMAXPROCS=str(procs), WEFT_PROCS=str(procs))
+    env = environment(side, procs)
     with process([path, case], env=env, stdout=subprocess.PIPE, text=True) as child:
         address = child.stdout.readline().strip()
         if not address:
@@ -96,7 +98,7 @@ def nginx(path, procs):
 
 
 def server(side, path, case, procs):
-    return nginx(path, procs) if side == "nginx" else program(path, case, procs)
+    return nginx(path, procs) if side == "nginx" else program(side, path, case, procs)
 
 
 # ---- what a server used ----
@@ -157,6 +159,12 @@ def wrk(address, seconds):
 
 # ---- cases ----
 
+def results(text):
+    """{name: (value, unit)} of "name value unit" lines."""
+    return {name: (float(value), unit)
+            for name, value, unit in (line.split() for line in text.splitlines())}
+
+
 def hello(side, path, procs):
     with server(side, path, "serve_hello", procs) as (child, address):
         wrk(address, WARM_SECONDS)
@@ -165,6 +173,16 @@ def hello(side, path, procs):
         used = cpu_seconds(child.pid) - before
     return {"hello_cpu": (used / requests * 1e5, "s"), "hello_p99": (p99, "ms"),
             "hello_rate": (requests / SECONDS, "/s")}
+
+
+def waits_hello(side, path, procs):
+    """A second is enough: what its beginning costs is on both sides of a pair."""
+    with server(side, path, "serve_hello", procs) as (child, address):
+        requests, _ = wrk(address, 1)
+        result = {"waits_hello": (cpu_seconds(child.pid) / requests * 1e6, "us")}
+        if side != "weft off":
+            result.update(results(curl(address, "/held")))
+    return result
 
 
 def idle(side, path, procs):
@@ -184,15 +202,14 @@ def debug2(side, path, procs):
         curl(address, "/gap/start")
         wall = curl(address, "/debug/pprof/goroutine?debug=2", "-o", dump.name, "-w",
                     "%{time_total}")
-        gaps = (line.split() for line in curl(address, "/gap/stop").splitlines())
+        gaps = results(curl(address, "/gap/stop"))
         told = dump.read().count(b"\n\ngoroutine ")
         if side == "weft" and told < PARKED:
             raise OSError(f"the dump has {told} tasks")
-    return {"debug2_wall": (float(wall), "s"), "debug2_told": (told, "tasks"),
-            **{name: (float(value), unit) for name, value, unit in gaps}}
+    return {"debug2_wall": (float(wall), "s"), "debug2_told": (told, "tasks"), **gaps}
 
 
-CASES = {"hello": hello, "idle": idle, "debug2": debug2}
+CASES = {"hello": hello, "waits_hello": waits_hello, "idle": idle, "debug2": debug2}
 
 
 def run(side, path, case, procs):

@@ -4,6 +4,8 @@
 //
 //	peer CASE    runs the case at GOMAXPROCS and prints "name value unit" lines; those of
 //	             serve.go print where they listen, and serve until they are killed
+//
+// The rates of its profiles are BENCH_BLOCK_RATE and BENCH_MUTEX_RATE, or else off.
 package main
 
 import (
@@ -85,8 +87,8 @@ func spawnBatch1000() {
 
 // ---- channels ----
 
-func unbufferedRoundtrip() {
-	const rounds = 1000000
+// roundtrips prints what each of so many waits costs.
+func roundtrips(name string, rounds, waits int) {
 	ping, pong := make(chan int), make(chan int)
 	go func() {
 		for v := range ping {
@@ -99,7 +101,7 @@ func unbufferedRoundtrip() {
 		ping <- i
 		<-pong
 	}
-	nsEach("unbuffered_roundtrip", start, rounds)
+	nsEach(name, start, waits)
 	close(ping)
 	<-pong
 }
@@ -157,8 +159,8 @@ func lockUncontended() {
 	nsEach("lock_uncontended", start, ops)
 }
 
-func lockOverYield1000() {
-	const tasks, each = 1000, 1000
+func locksOverYield(name string, each int) {
+	const tasks = 1000
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	wg.Add(tasks)
@@ -174,7 +176,7 @@ func lockOverYield1000() {
 		}()
 	}
 	wg.Wait()
-	nsEach("lock_over_yield1000", start, tasks*each)
+	nsEach(name, start, tasks*each)
 }
 
 // ---- a million parked ----
@@ -406,19 +408,28 @@ var cases = map[string]func(){
 	"yield2":               func() { yielders("yield2", 2, 2000000) },
 	"yield100k":            func() { yielders("yield100k", 100000, 20) },
 	"spawn_batch1000":      spawnBatch1000,
-	"unbuffered_roundtrip": unbufferedRoundtrip,
+	"unbuffered_roundtrip": func() { roundtrips("unbuffered_roundtrip", 1000000, 1000000) },
 	"buffered128":          buffered128,
 	"select4":              select4,
 	"lock_uncontended":     lockUncontended,
-	"lock_over_yield1000":  lockOverYield1000,
+	"lock_over_yield1000":  func() { locksOverYield("lock_over_yield1000", 1000) },
 	"park1m":               park1m,
 	"timers1m":             timers1m,
 	"ticker_hogs":          tickerHogs,
 	"ticker_hogs1000":      tickerHogs1000,
+	"waits_roundtrip":      func() { roundtrips("waits_roundtrip", 1000000, 2000000) },
+	"waits_lock":           func() { locksOverYield("waits_lock", 1000) },
 	"dump10k":              func() { dump("dump10k", 10000) },
 	"dump100k":             func() { dump("dump100k", 100000) },
 	"serve_hello":          serveHello,
 	"serve_parked100k":     serveParked100k,
+}
+
+// setRate sets what the variable asks for, if it does.
+func setRate(variable string, set func(int)) {
+	if rate, err := strconv.Atoi(os.Getenv(variable)); err == nil {
+		set(rate)
+	}
 }
 
 func main() {
@@ -426,5 +437,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: peer CASE")
 		os.Exit(2)
 	}
+	setRate("BENCH_BLOCK_RATE", runtime.SetBlockProfileRate)
+	setRate("BENCH_MUTEX_RATE", func(rate int) { runtime.SetMutexProfileFraction(rate) })
 	cases[os.Args[1]]()
 }
