@@ -74,9 +74,14 @@ bool weft__rule_find(struct weft__rule *out, uintptr_t addr);
 void weft__rule_add(uintptr_t addr, const struct weft__rule *r);
 void weft__rule_drop(uintptr_t lo, uintptr_t hi);
 
-/* maps.c. The build-id of the file mapped at start, as lower-case hex; "" if it has none. */
+/* maps.c. The build-id of the file mapped at start, as lower-case hex; "" if it has none. Returns
+ * where it is, or NULL. */
 enum { WEFT__BUILD_ID_SIZE = 2 * 32 + 1 };
-void weft__build_id(char hex[WEFT__BUILD_ID_SIZE], const void *start);
+const void *weft__build_id(char hex[WEFT__BUILD_ID_SIZE], const void *start);
+/* Copies n bytes of this process; false if they are not all there. */
+bool weft__peek(void *to, const void *from, size_t n);
+/* Copies a string; to is empty if it is not all there or longer. */
+void weft__peek_string(char *to, const char *from, size_t size);
 void weft__hex(char *hex, const unsigned char *bytes, size_t n);
 
 #endif
