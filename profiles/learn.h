@@ -51,9 +51,10 @@ struct weft__rule {
 };
 _Static_assert(sizeof(struct weft__rule) == 24, "a rule and its key fill half a cache line");
 
-/* modules.c, symbolizer thread. The module that holds addr, reported to the Dwfl if it is new;
- * NULL if no loaded file does. */
+/* modules.c, symbolizer thread. at: the module that holds addr, reported to the Dwfl if it is new;
+ * NULL if no loaded file does. check: forgets what was learned of files that are gone. */
 Dwfl_Module *weft__module_at(uintptr_t addr);
+void weft__modules_check(void);
 void weft__modules_close(void);
 
 /* rules.c, symbolizer thread: the rule of the instruction at addr. */
@@ -68,6 +69,9 @@ void weft__symbolizer_learn(struct weft__rule *out, uintptr_t addr);
 void weft__symbolizer_forget(uintptr_t lo, uintptr_t hi);
 /* Symbolizer thread: forget rules and symbols in [lo, hi), whose module is gone. */
 void weft__learned_forget(uintptr_t lo, uintptr_t hi);
+/* Any thread, async-signal-safe: how often that was done. A walk during which it grew may have gone
+ * by rules that were wrong. */
+uint32_t weft__learned_age(void);
 
 /* unwind.c. find: any thread, async-signal-safe. add and drop: symbolizer thread. */
 bool weft__rule_find(struct weft__rule *out, uintptr_t addr);

@@ -16,6 +16,7 @@
 #include "merged.h"
 #include "out.h"
 #include "pprof.h"
+#include "symbolize.h"
 #include "tasks.h"
 #include "unwind.h"
 
@@ -194,6 +195,7 @@ static bool make(struct maker *m)
 {
     bool good = true;
 
+    weft__symbolizer_look();
     add_recorded(m, m->w->which);
     if (m->w->which == WEFT__CONTENTION_BLOCK && m->w->with_io)
         add_recorded(m, WEFT__CONTENTION_IO);
