@@ -51,9 +51,10 @@ struct weft__rule {
 };
 _Static_assert(sizeof(struct weft__rule) == 24, "a rule and its key fill half a cache line");
 
-/* modules.c, symbolizer thread. The module that holds addr, reported to the Dwfl if it is new;
- * NULL if no loaded file does. */
+/* modules.c, symbolizer thread. at: the module that holds addr, reported to the Dwfl if it is new;
+ * NULL if no loaded file does. check: forgets what was learned of files that are gone. */
 Dwfl_Module *weft__module_at(uintptr_t addr);
+void weft__modules_check(void);
 void weft__modules_close(void);
 
 /* rules.c, symbolizer thread: the rule of the instruction at addr. */
@@ -68,15 +69,23 @@ void weft__symbolizer_learn(struct weft__rule *out, uintptr_t addr);
 void weft__symbolizer_forget(uintptr_t lo, uintptr_t hi);
 /* Symbolizer thread: forget rules and symbols in [lo, hi), whose module is gone. */
 void weft__learned_forget(uintptr_t lo, uintptr_t hi);
+/* Any thread, async-signal-safe: how often that was done. A walk during which it grew may have gone
+ * by rules that were wrong. */
+uint32_t weft__learned_age(void);
 
 /* unwind.c. find: any thread, async-signal-safe. add and drop: symbolizer thread. */
 bool weft__rule_find(struct weft__rule *out, uintptr_t addr);
 void weft__rule_add(uintptr_t addr, const struct weft__rule *r);
 void weft__rule_drop(uintptr_t lo, uintptr_t hi);
 
-/* maps.c. The build-id of the file mapped at start, as lower-case hex; "" if it has none. */
+/* maps.c. The build-id of the file mapped at start, as lower-case hex; "" if it has none. Returns
+ * where it is, or NULL. */
 enum { WEFT__BUILD_ID_SIZE = 2 * 32 + 1 };
-void weft__build_id(char hex[WEFT__BUILD_ID_SIZE], const void *start);
+const void *weft__build_id(char hex[WEFT__BUILD_ID_SIZE], const void *start);
+/* Copies n bytes of this process; false if they are not all there. */
+bool weft__peek(void *to, const void *from, size_t n);
+/* Copies a string; to is empty if it is not all there or longer. */
+void weft__peek_string(char *to, const char *from, size_t size);
 void weft__hex(char *hex, const unsigned char *bytes, size_t n);
 
 #endif

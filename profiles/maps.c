@@ -2,19 +2,53 @@
 /* maps.c - the executable mappings of this process, and the build-ids of their files.
  *
  * Owns nothing; any thread may call in, with no lock held or taken. A build-id is read where the
- * kernel or the loader mapped it, so it is that of what runs, whatever became of the file.
+ * kernel or the loader mapped it, so it is that of what runs, whatever became of the file. What is
+ * loaded may be unloaded meanwhile, so it is read by a call that fails.
  */
 #include <dlfcn.h>
 #include <elf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "learn.h"
+
+enum { PAGE = 4096, HEADERS = 64, NOTES = 1024 };
+
+bool weft__peek(void *to, const void *from, size_t n)
+{
+    const struct iovec dst = {to, n}, src = {(void *)(uintptr_t)from, n};
+    ssize_t got = process_vm_readv(getpid(), &dst, 1, &src, 1, 0);
+
+    if (got < 0 && (errno == ENOSYS || errno == EPERM)) { /* a sandbox: then we take the risk */
+        memcpy(to, from, n);
+        return true;
+    }
+    return got == (ssize_t)n;
+}
+
+void weft__peek_string(char *to, const char *from, size_t size)
+{
+    size_t n = 0, left;
+
+    while (n < size) {
+        left = PAGE - (uintptr_t)(from + n) % PAGE; /* the next page may not be there */
+        if (left > size - n)
+            left = size - n;
+        if (!weft__peek(to + n, from + n, left))
+            break;
+        if (memchr(to + n, '\0', left) != NULL)
+            return;
+        n += left;
+    }
+    to[0] = '\0';
+}
 
 void weft__hex(char *hex, const unsigned char *bytes, size_t n)
 {
@@ -27,8 +61,8 @@ void weft__hex(char *hex, const unsigned char *bytes, size_t n)
     *hex = '\0';
 }
 
-/* Looks for the GNU build-id in a segment of notes. */
-static bool find_note(char *hex, const char *at, size_t size)
+/* Looks for the GNU build-id in a copy of a segment of notes; NULL if it is not there. */
+static const char *find_note(char *hex, const char *at, size_t size)
 {
     while (size >= sizeof(ElfW(Nhdr))) {
         const ElfW(Nhdr) *note = (const void *)at;
@@ -37,35 +71,53 @@ static bool find_note(char *hex, const char *at, size_t size)
         const char *owner = at + sizeof *note;
 
         if (whole > size)
-            return false;
+            return NULL;
         if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 &&
             memcmp(owner, "GNU", 4) == 0 && note->n_descsz <= (WEFT__BUILD_ID_SIZE - 1) / 2) {
             weft__hex(hex, (const unsigned char *)owner + name, note->n_descsz);
-            return true;
+            return owner + name;
         }
         at += whole;
         size -= whole;
     }
-    return false;
+    return NULL;
 }
 
-void weft__build_id(char hex[WEFT__BUILD_ID_SIZE], const void *start)
+/* In the segment of notes at; NULL as above. */
+static const char *find_build_id(char *hex, const char *at, size_t size)
 {
-    const ElfW(Ehdr) *elf = start;
-    const ElfW(Phdr) *ph = (const void *)((const char *)start + elf->e_phoff);
-    const char *bias = start;
+    _Alignas(ElfW(Nhdr)) char notes[NOTES];
+    const char *found = NULL;
+
+    if (size > sizeof notes)
+        size = sizeof notes;
+    if (weft__peek(notes, at, size))
+        found = find_note(hex, notes, size);
+    return found == NULL ? NULL : at + (found - notes);
+}
+
+const void *weft__build_id(char hex[WEFT__BUILD_ID_SIZE], const void *start)
+{
+    const char *bias = start, *found = NULL;
+    ElfW(Ehdr) elf;
+    ElfW(Phdr) ph[HEADERS];
+    size_t n;
 
     hex[0] = '\0';
-    if (memcmp(elf->e_ident, ELFMAG, SELFMAG) != 0)
-        return;
-    for (int i = 0; i < elf->e_phnum; i++) {
+    if (!weft__peek(&elf, start, sizeof elf) || memcmp(elf.e_ident, ELFMAG, SELFMAG) != 0)
+        return NULL;
+    n = elf.e_phnum < HEADERS ? elf.e_phnum : HEADERS;
+    if (!weft__peek(ph, (const char *)start + elf.e_phoff, n * sizeof ph[0]))
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
         if (ph[i].p_type == PT_LOAD && ph[i].p_offset == 0)
             bias = (const char *)start - ph[i].p_vaddr;
     }
-    for (int i = 0; i < elf->e_phnum; i++) {
-        if (ph[i].p_type == PT_NOTE && find_note(hex, bias + ph[i].p_vaddr, ph[i].p_memsz))
-            return;
+    for (size_t i = 0; i < n && found == NULL; i++) {
+        if (ph[i].p_type == PT_NOTE)
+            found = find_build_id(hex, bias + ph[i].p_vaddr, ph[i].p_memsz);
     }
+    return found;
 }
 
 /* The whole of a file whose size is not known beforehand; NULL if it cannot be had. */

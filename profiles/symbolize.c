@@ -15,6 +15,7 @@
 #include "symbolize.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -126,10 +127,19 @@ static void symbols_float(uintptr_t lo, uintptr_t hi)
     }
 }
 
+static _Atomic uint32_t age; /* its store pairs with the load in weft__learned_age */
+
 void weft__learned_forget(uintptr_t lo, uintptr_t hi)
 {
     weft__rule_drop(lo, hi);
     symbols_float(lo, hi);
+    atomic_fetch_add_explicit(&age, 1, memory_order_release);
+}
+
+/* async-signal-safe */
+uint32_t weft__learned_age(void)
+{
+    return atomic_load_explicit(&age, memory_order_acquire);
 }
 
 /* ---- requests ---- */
@@ -138,6 +148,7 @@ struct request {
     struct request *next;
     void (*serve)(struct request *);
     uintptr_t addr, limit;
+    uint64_t changes; /* the loader's counts, as read_counts has them */
     struct weft__rule *rule;
     const struct weft__symbol *symbol;
     bool done; /* guarded by lock; the rest is the symbolizer's until then */
@@ -268,10 +279,14 @@ static void ask(struct request *r)
 
 static void serve_learn(struct request *r)
 {
+    Dwfl_Module *mod;
+
     if (weft__rule_find(r->rule, r->addr))
         return; /* somebody else asked too */
-    weft__rule_learn(r->rule, weft__module_at(r->addr), r->addr);
-    weft__rule_add(r->addr, r->rule);
+    mod = weft__module_at(r->addr);
+    weft__rule_learn(r->rule, mod, r->addr);
+    if (mod != NULL) /* else it was unloaded just now, and nobody would ever forget the rule */
+        weft__rule_add(r->addr, r->rule);
 }
 
 void weft__symbolizer_learn(struct weft__rule *out, uintptr_t addr)
@@ -282,6 +297,15 @@ void weft__symbolizer_learn(struct weft__rule *out, uintptr_t addr)
     ask(&r);
 }
 
+/* What pc was last known as; NULL if it never was. */
+static const struct weft__symbol *last_of(uintptr_t pc)
+{
+    struct table *t = atomic_load_explicit(&symbols, memory_order_relaxed);
+
+    return t == NULL ? NULL
+                     : symbol_of(atomic_load_explicit(slot_for(t, pc), memory_order_relaxed));
+}
+
 static void serve_name(struct request *r)
 {
     Dwfl_Module *mod;
@@ -290,6 +314,8 @@ static void serve_name(struct request *r)
     if (r->symbol != NULL)
         return;
     mod = weft__module_at(r->addr);
+    if (mod == NULL && (r->symbol = last_of(r->addr)) != NULL)
+        return; /* its file was unloaded just now */
     r->symbol = weft__symbol_make(mod, r->addr);
     if (r->symbol != NULL)
         remember(r->symbol, mod == NULL);
@@ -307,6 +333,38 @@ const struct weft__symbol *weft__symbolize(uintptr_t addr)
         return s;
     ask(&r);
     return r.symbol != NULL ? r.symbol : &nothing;
+}
+
+/* ---- what changes ---- */
+
+static _Atomic uint64_t seen; /* the loader's counts at the last check; the symbolizer writes it */
+
+static int read_counts(struct dl_phdr_info *info, size_t size, void *counts)
+{
+    (void)size;
+    *(uint64_t *)counts = ((uint64_t)info->dlpi_adds << 32) + (uint32_t)info->dlpi_subs;
+    return 1; /* they are the same in all */
+}
+
+static void serve_check(struct request *r)
+{
+    if (r->changes == atomic_load_explicit(&seen, memory_order_relaxed))
+        return; /* somebody else asked too */
+    weft__modules_check();
+    atomic_store_explicit(&seen, r->changes, memory_order_release);
+}
+
+/* The lock of dl_iterate_phdr is held while dlclose unmaps and while others iterate, but not while
+ * constructors or destructors run. It is recursive, so it is taken here, by a caller that may hold
+ * it already, and not by the symbolizer, which that caller would wait for. */
+uint32_t weft__symbolizer_look(void)
+{
+    struct request r = {.serve = serve_check};
+
+    dl_iterate_phdr(read_counts, &r.changes);
+    if (r.changes != atomic_load_explicit(&seen, memory_order_acquire))
+        ask(&r);
+    return weft__learned_age();
 }
 
 static void serve_forget(struct request *r)

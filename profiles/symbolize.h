@@ -32,6 +32,12 @@ struct weft__symbol {
  * takes no lock. The runtime's own lock ranks must not be held. */
 const struct weft__symbol *weft__symbolize(uintptr_t addr);
 
+/* Has files been loaded or unloaded since the last look? Then rules and symbols of those that are
+ * gone, or have another in their place, are forgotten; a symbol stays until there is another to put
+ * there. Costs some 20 ns if nothing has changed. Not async-signal-safe. Returns how often
+ * something was forgotten so far. */
+uint32_t weft__symbolizer_look(void);
+
 /* Starts the thread; idempotent; called by weft_run. stop ends it and frees what it owns (not the
  * interned strings and symbols that renderers may still hold). */
 void weft__symbolizer_start(void);

@@ -417,6 +417,7 @@ static struct capture *capture_run(weft__task *self, const void *ucontext)
 
     if (!c)
         return NULL;
+    weft__symbolizer_look();
     c->epoch = weft__epoch + 1;
     weft__stacks_hold();
     weft__store_rel(&active, c);

@@ -8,7 +8,9 @@
  * ever forgotten.
  * Addresses outside every loaded file are not in the table: _dl_find_object, which is
  * async-signal-safe, tells them, so that walks over garbage leave nothing behind and dlopen needs
- * no notice.
+ * no notice. A file that took another's place is noticed by a look (weft__symbolizer_look), which a
+ * walk takes if it did not come to an outermost function; one that did, by rules of both, is not
+ * found out.
  * The walk: every word is read inside [lo, hi), and each CFA is above the last, so it ends. It
  * reads stacks that others may be writing to, hence no_sanitize and volatile.
  */
@@ -337,11 +339,13 @@ static void finish(struct weft__walk *out, const struct cursor *c)
     out->at_exact = c->exact;
 }
 
-/* Walks on from the cursor, whose own PC is already in out. */
-static void run(struct weft__walk *out, struct cursor *c, const struct memory *m, bool may_learn)
+/* Walks on from the cursor, whose own PC is already in out. True if it came to a function that has
+ * no caller; a PC of 0 ends a walk too, but may come of a rule that is not this code's. */
+static bool run(struct weft__walk *out, struct cursor *c, const struct memory *m, bool may_learn)
 {
     const struct table *t = atomic_load_explicit(&rules, memory_order_acquire);
     struct weft__rule learned;
+    bool outermost = false;
 
     out->whole = false;
     out->missed = false;
@@ -357,7 +361,7 @@ static void run(struct weft__walk *out, struct cursor *c, const struct memory *m
             t = atomic_load_explicit(&rules, memory_order_acquire);
         }
         if (__builtin_expect(r->flags & (WEFT__RULE_END | WEFT__RULE_NONE), 0)) {
-            out->whole = r->flags & WEFT__RULE_END;
+            out->whole = outermost = r->flags & WEFT__RULE_END;
             break;
         }
         if (!step(c, r, m))
@@ -369,6 +373,7 @@ static void run(struct weft__walk *out, struct cursor *c, const struct memory *m
         push(out, c->pc);
     }
     finish(out, c);
+    return outermost;
 }
 
 static struct cursor cursor_at(const struct weft__regs *regs, uint8_t known, bool exact)
@@ -387,16 +392,27 @@ static struct cursor cursor_at(const struct weft__regs *regs, uint8_t known, boo
     };
 }
 
+static bool walk_once(struct weft__walk *out, const struct weft__regs *regs, const struct memory *m,
+                      bool may_learn)
+{
+    struct cursor c = cursor_at(regs, regs->known ? KNOW_SP | KNOW_SAVED : KNOW_SP, true);
+
+    out->depth = 0;
+    push(out, regs->pc);
+    return run(out, &c, m, may_learn);
+}
+
 /* async-signal-safe unless may_learn */
 void weft__walk(struct weft__walk *out, const struct weft__regs *regs, uintptr_t lo, uintptr_t hi,
                 const void *image, bool may_learn)
 {
     struct memory m = {lo, hi, (uintptr_t)image - lo};
-    struct cursor c = cursor_at(regs, regs->known ? KNOW_SP | KNOW_SAVED : KNOW_SP, true);
+    uint32_t age = weft__learned_age();
 
-    out->depth = 0;
-    push(out, regs->pc);
-    run(out, &c, &m, may_learn);
+    if (walk_once(out, regs, &m, may_learn) || !may_learn)
+        return;
+    if (weft__symbolizer_look() != age) /* rules that it went by may have been another file's */
+        walk_once(out, regs, &m, true);
 }
 
 void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const void *image)
@@ -404,6 +420,7 @@ void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const
     struct memory m = {lo, hi, (uintptr_t)image - lo};
     struct cursor c = cursor_at(&out->at, out->at_known, out->at_exact);
 
+    weft__symbolizer_look();                          /* beforehand: where it began is not kept */
     turn(out, WEFT__WALK_KEEP - ring_at(out->depth)); /* back into a ring */
     run(out, &c, &m, true);
 }

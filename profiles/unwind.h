@@ -68,14 +68,15 @@ static inline void weft__walk_set(struct weft__walk *w, const uintptr_t *pcs, si
  * outside [lo, hi): garbage in ends the walk. The memory may change meanwhile (the caller then
  * throws the result away).
  * may_learn: on an unknown PC ask the symbolizer thread for its rule and wait; the calling thread
- * may hold no lock that the symbolizer needs. Without it async-signal-safe. */
+ * may hold no lock that the symbolizer needs. If the stack's end is not reached, look whether files
+ * were unloaded, and if rules were forgotten, walk once more. Without it async-signal-safe. */
 void weft__walk(struct weft__walk *out, const struct weft__regs *regs, uintptr_t lo, uintptr_t hi,
                 const void *image, bool may_learn);
 
 /* Goes on with a walk that missed, with learning allowed, over the same memory or a copy of it. */
 void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const void *image);
 
-/* Forgets every rule in [lo, hi): a module was unloaded. */
+/* Forgets every rule in [lo, hi). For tests: what is unloaded is noticed. */
 void weft__unwind_forget(uintptr_t lo, uintptr_t hi);
 
 #endif

@@ -13,6 +13,7 @@
 #include "listing.h"
 #include "merged.h"
 #include "sample.h"
+#include "symbolize.h"
 #include "tasks.h"
 
 #include <time.h>
@@ -163,6 +164,7 @@ static bool make(struct maker *m)
 {
     bool good = true;
 
+    weft__symbolizer_look();
     add_recorded(m, m->w->which);
     if (m->w->which == WEFT__CONTENTION_BLOCK && m->w->with_io)
         add_recorded(m, WEFT__CONTENTION_IO);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "../profiles/symbolize.h"
+#include "reload.h"
 #include "tap.h"
 
 static void *volatile leaf_pc;
@@ -129,6 +130,48 @@ TEST(library_opened_later_is_found)
     return true;
 }
 
+static bool is_named(uintptr_t pc, const char *name)
+{
+    return strcmp(weft__symbolize(pc)->frames[0].function, name) == 0;
+}
+
+TEST(name_of_an_unloaded_library_stays_until_another_is_there)
+{
+    struct reload lib;
+    uintptr_t last = 0;
+    unsigned same = 0;
+
+    for (int i = 0; i < 20; i++) {
+        CHECK(reload_open(&lib, i % 2));
+        if (lib.ret == last) {
+            same++;
+            weft__symbolizer_look();
+        }
+        last = lib.ret;
+        CHECK(is_named(last, reload_name(i % 2)));
+        dlclose(lib.handle);
+        CHECK(is_named(last, reload_name(i % 2)));
+        weft__symbolizer_look();
+        CHECK(is_named(last, reload_name(i % 2)));
+    }
+    CHECK(same > 0);
+    return true;
+}
+
+TEST(library_gone_before_it_was_named_is_a_number)
+{
+    struct reload lib;
+    char hex[32];
+
+    CHECK(reload_open(&lib, false));
+    dlclose(lib.handle);
+    lib.ret += 16; /* where no other test has asked */
+    snprintf(hex, sizeof hex, "%#lx", lib.ret);
+    CHECK(is_named(lib.ret, hex));
+    CHECK(!weft__symbolize(lib.ret)->found);
+    return true;
+}
+
 TEST(vdso_has_names)
 {
     uintptr_t start = 0;
@@ -178,6 +221,8 @@ int main(void)
     RUN(libc_has_names);
     RUN(unmapped_address_is_a_number);
     RUN(library_opened_later_is_found);
+    RUN(name_of_an_unloaded_library_stays_until_another_is_there);
+    RUN(library_gone_before_it_was_named_is_a_number);
     RUN(vdso_has_names);
     RUN(main_binary_is_the_first_mapping);
     weft__symbolizer_stop();

@@ -18,6 +18,7 @@
 
 #include "../profiles/symbolize.h"
 #include "../profiles/unwind.h"
+#include "reload.h"
 #include "tap.h"
 #include "unwind_shapes.h"
 
@@ -499,6 +500,57 @@ TEST(sp_and_pc_are_enough_without_frame_pointers)
     return true;
 }
 
+/* ---- libraries come and go ---- */
+
+static struct reload library;
+
+static void park_in_library(void *p)
+{
+    nofp_park(p);
+}
+
+__attribute__((noinline)) static void through_library(struct plan *p)
+{
+    library.call(park_in_library, p);
+    p->sink++;
+}
+
+/* The stack of a coroutine that is parked within the library. */
+static void walk_library(struct coroutine *co, struct weft__walk *w)
+{
+    co_start(co, through_library, 1, 0);
+    co_walk(co, w);
+    co_switch(co);
+}
+
+TEST(library_in_the_place_of_another_is_walked_by_its_own_rules)
+{
+    static struct weft__walk w;
+    struct coroutine co;
+    uintptr_t last = 0;
+    unsigned same = 0, depth = 0;
+
+    co_init(&co, 256 << 10);
+    for (unsigned i = 0; i < 20; i++) {
+        CHECK(reload_open(&library, i % 2));
+        walk_library(&co, &w);
+        same += library.ret == last;
+        last = library.ret;
+        depth = i == 0 ? w.depth : depth;
+        CHECK(w.whole && w.depth == depth);
+        for (unsigned k = 0; k < w.depth; k++) {
+            if (w.pcs[k] == last)
+                CHECK(strcmp(weft__symbolize(last - 1)->frames[0].function, reload_name(i % 2)) ==
+                      0);
+        }
+        dlclose(library.handle);
+    }
+    co_destroy(&co);
+    printf("# in the same place %u times\n", same);
+    CHECK(same > 0);
+    return true;
+}
+
 /* ---- all at once ---- */
 
 TEST(stop_and_start_again)
@@ -577,6 +629,7 @@ int main(void)
     RUN(garbage_is_walked_within_bounds);
     RUN(missed_walk_resumes_on_a_copy);
     RUN(sp_and_pc_are_enough_without_frame_pointers);
+    RUN(library_in_the_place_of_another_is_walked_by_its_own_rules);
     RUN(stop_and_start_again);
     RUN(four_threads_at_once);
     weft__symbolizer_stop();
