@@ -14,13 +14,13 @@
 
 enum { ONE = 1 << 20 /* of a count, which may be a fraction */ };
 
-struct cell {
+struct weft__cell {
     _Atomic int64_t count, delay;
 };
 
 struct weft__buckets {
     weft__stacktab *stacks;
-    _Atomic(struct cell *) segments[WEFT__SEGMENTS];
+    _Atomic(struct weft__cell *) segments[WEFT__SEGMENTS];
 };
 
 weft__buckets *weft__buckets_new(void)
@@ -44,9 +44,9 @@ void weft__buckets_free(weft__buckets *b)
     free(b);
 }
 
-static struct cell *segment(weft__buckets *b, unsigned k)
+static struct weft__cell *segment(weft__buckets *b, unsigned k)
 {
-    struct cell *have = atomic_load_explicit(&b->segments[k], memory_order_acquire), *made;
+    struct weft__cell *have = atomic_load_explicit(&b->segments[k], memory_order_acquire), *made;
 
     if (have)
         return have;
@@ -58,17 +58,27 @@ static struct cell *segment(weft__buckets *b, unsigned k)
     return made;
 }
 
+weft__cell *weft__buckets_cell(weft__buckets *b, const struct weft__walk *w)
+{
+    uint32_t id = weft__stacktab_intern(b->stacks, w), at;
+    weft__cell *cells = id ? segment(b, weft__segment_of(id, &at)) : NULL;
+
+    return cells ? &cells[at] : NULL;
+}
+
+void weft__cell_add(weft__cell *c, double count, int64_t delay)
+{
+    atomic_fetch_add_explicit(&c->count, (int64_t)(count * ONE + (count < 0 ? -0.5 : 0.5)),
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&c->delay, delay, memory_order_relaxed);
+}
+
 void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, double count, int64_t delay)
 {
-    uint32_t id = weft__stacktab_intern(b->stacks, w);
-    struct cell *cells;
-    uint32_t at;
+    weft__cell *c = weft__buckets_cell(b, w);
 
-    if (!id || !(cells = segment(b, weft__segment_of(id, &at))))
-        return;
-    atomic_fetch_add_explicit(&cells[at].count, (int64_t)(count * ONE + (count < 0 ? -0.5 : 0.5)),
-                              memory_order_relaxed);
-    atomic_fetch_add_explicit(&cells[at].delay, delay, memory_order_relaxed);
+    if (c)
+        weft__cell_add(c, count, delay);
 }
 
 uint32_t weft__buckets_count(const weft__buckets *b)
@@ -85,7 +95,7 @@ struct weft__bucket *weft__buckets_read(const weft__buckets *b, size_t *n)
     for (uint32_t id = 1; all && id <= count; id++) {
         uint32_t at;
         unsigned k = weft__segment_of(id, &at);
-        struct cell *cells = atomic_load_explicit(&b->segments[k], memory_order_acquire);
+        struct weft__cell *cells = atomic_load_explicit(&b->segments[k], memory_order_acquire);
         int64_t times = cells ? atomic_load_explicit(&cells[at].count, memory_order_relaxed) : 0;
 
         if (times != 0)

@@ -21,6 +21,11 @@ struct weft__bucket {
 weft__buckets *weft__buckets_new(void); /* NULL without memory */
 void weft__buckets_free(weft__buckets *b);
 
+/* What is counted for one stack, as long as the table; NULL without memory. Any thread. */
+typedef struct weft__cell weft__cell;
+weft__cell *weft__buckets_cell(weft__buckets *b, const struct weft__walk *w);
+void weft__cell_add(weft__cell *c, double count, int64_t delay);
+
 /* count may be a fraction: an event that stands for others counts as many as it stands for; or
  * below 0, to take away. What finds no memory is dropped. Any thread, concurrently. */
 void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, double count, int64_t delay);

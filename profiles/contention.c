@@ -7,6 +7,7 @@
 
 #include "../runtime/scheduler.h"
 #include "labelset.h"
+#include "places.h"
 #include "running.h"
 #include "sample.h"
 
@@ -122,7 +123,7 @@ const weft__buckets *weft__contention_recorded(enum weft__contention which)
 /* How many events one stands for that lasted so long, and how long those lasted together. */
 struct weight {
     double count;
-    int64_t delay; /* ns */
+    int64_t delay; /* ticks */
 };
 
 /* Makes the period longer while samples come faster than one in TOO_SOON times the period that was
@@ -149,11 +150,10 @@ static struct weight weigh(struct weft__sampler *s, int64_t ticks)
 
     if (ticks >= period) {
         weft__store(&s->left, left + ticks);
-        return (struct weight){1, weft__ticks_lasted(ticks)};
+        return (struct weight){1, ticks};
     }
     weft__store(&s->left, left + period);
-    return (struct weight){(double)period / (double)(ticks > 0 ? ticks : 1),
-                           weft__ticks_lasted(period)};
+    return (struct weight){(double)period / (double)(ticks > 0 ? ticks : 1), period};
 }
 
 /* One time in IO_RARER; for sure if it was that much longer. */
@@ -166,25 +166,66 @@ static struct weight rarer(weft__worker *w, struct weight one, int64_t rate)
     return (struct weight){one.count * (double)rate / (double)one.delay, rate};
 }
 
-static void walk_in(void *arg)
-{
-    struct weft__walk *walk = arg;
+/* Where a task is. */
+struct spot {
+    const weft__place *place; /* NULL: it is not one that is remembered */
+    const uintptr_t *pcs;
+    uint32_t n;
+};
 
-    weft__walk_saved(walk, weft__self()->task);
+/* What is recorded at one time. On the stack of the task that waited or unlocks, with its context
+ * saved, unless that is not to be had. */
+struct event {
+    weft__task *self;
+    struct weight w;
+    enum weft__contention which;       /* of a wait */
+    const struct weft__charge *charge; /* NULL: a wait */
+    struct scratch *s;                 /* NULL until it is needed: mostly it is not */
+};
+
+static bool has_scratch(struct event *e)
+{
+    return e->s || (e->s = scratch_get()) != NULL;
 }
 
-/* The caller's own stack. */
-static void walk_self(struct weft__walk *walk, weft__task *self)
+/* Of t, whose context is saved and stays so. Walks if need be. */
+static bool find_spot(struct event *e, struct spot *spot, const weft__task *t, bool holds)
 {
-    weft__ctx_call(&self->ctx.sp, walk_in, walk);
+    const weft__place *place = t->ctx.lo ? weft__place_find(t) : NULL;
+    struct weft__walk *walk;
+
+    if (place) {
+        *spot = (struct spot){place, place->pcs, place->n};
+        return true;
+    }
+    if (!has_scratch(e))
+        return false;
+    walk = holds ? &e->s->holder : &e->s->waiter;
+    weft__walk_saved(walk, t);
+    *spot = (struct spot){weft__place_add(t, walk), walk->pcs, walk->kept};
+    return true;
 }
 
-/* Adds to a table; joins what is to be told of in the scratch. */
-static void add(enum weft__contention which, struct scratch *s, const struct weft__sample *one,
-                struct weight w)
+/* Counts what is at one spot, or of both sides. */
+static void count(struct event *e, enum weft__contention which, const struct weft__sample *one,
+                  const struct spot *at, const struct spot *held, struct weight w)
 {
-    weft__sample_join(&s->joined, one);
-    weft__buckets_add(tables[which], &s->joined, w.count, w.delay);
+    const struct weft__tie tie = {tables[which], at->place, held ? held->place : NULL, one->object,
+                                  (uint64_t)one->labels << 32 | one->reason};
+    bool ties = at->place && (!held || held->place);
+    weft__cell *cell = ties ? weft__tie_find(&tie) : NULL;
+
+    if (!cell) {
+        if (!has_scratch(e))
+            return;
+        weft__sample_join(&e->s->joined, one);
+        cell = weft__buckets_cell(tables[which], &e->s->joined);
+        if (!cell)
+            return;
+        if (ties)
+            weft__tie_set(&tie, cell);
+    }
+    weft__cell_add(cell, w.count, w.delay);
 }
 
 static uint32_t labels_of(const weft__task *t)
@@ -192,37 +233,14 @@ static uint32_t labels_of(const weft__task *t)
     return weft__labelset_keep(weft__tags_set(weft__load(&t->tags)));
 }
 
-static void record_self(enum weft__contention which, weft__task *self, struct weight w)
+static void count_wait(struct event *e)
 {
-    struct scratch *s = scratch_get();
+    struct spot at;
 
-    if (!s)
-        return;
-    walk_self(&s->waiter, self);
-    add(which, s,
-        &(struct weft__sample){
-            .pcs = s->waiter.pcs, .n = s->waiter.kept, .labels = labels_of(self)},
-        w);
-    scratch_put(s);
-}
-
-void weft__waited(weft__task *t, enum weft__reason why, int64_t ticks)
-{
-    weft__worker *worker = t->worker;
-    int64_t asked = weft__load(&weft__wait_period);
-    struct weight w = weigh(&worker->waits, ticks);
-
-    if (asked == 0 || ticks <= 0)
-        return;
-    if (weft__load(&rates.block_adapts))
-        adapt(&worker->waits, asked, worker->now);
-    if (weft__wait_flags(why) & WEFT__WAIT_BLOCK) {
-        record_self(WEFT__CONTENTION_BLOCK, t, w);
-        return;
-    }
-    w = rarer(worker, w, weft__contention_rate(WEFT__CONTENTION_IO));
-    if (w.count > 0)
-        record_self(WEFT__CONTENTION_IO, t, w);
+    if (find_spot(e, &at, e->self, false))
+        count(e, e->which,
+              &(struct weft__sample){.pcs = at.pcs, .n = at.n, .labels = labels_of(e->self)}, &at,
+              NULL, e->w);
 }
 
 /* Locks come and go, and each is a place of its own: when there are that many, no more are. */
@@ -234,45 +252,87 @@ static const void *object_of(const weft__task *t)
 }
 
 /* The wait of the one that is let in, kept if the charge is. */
-static void record_pair(struct scratch *s, const struct weft__charge *c, double count)
+static void count_pair(struct event *e, const struct spot *held)
 {
-    weft__task *t = c->first;
-    int64_t delay = (int64_t)(count * (double)weft__ticks_lasted(c->first_waited));
+    const weft__task *t = e->charge->first;
+    struct spot at;
 
-    weft__walk_saved(&s->waiter, t);
-    add(WEFT__CONTENTION_PAIRS, s,
-        &(struct weft__sample){.pcs = s->waiter.pcs,
-                               .n = s->waiter.kept,
-                               .labels = labels_of(t),
-                               .is_pair = true,
-                               .reason = weft__load(&t->reason),
-                               .object = object_of(t),
-                               .holder = s->holder.pcs,
-                               .n_holder = s->holder.kept},
-        (struct weight){count, delay});
+    if (!find_spot(e, &at, t, false))
+        return;
+    count(e, WEFT__CONTENTION_PAIRS,
+          &(struct weft__sample){.pcs = at.pcs,
+                                 .n = at.n,
+                                 .labels = labels_of(t),
+                                 .is_pair = true,
+                                 .reason = weft__load(&t->reason),
+                                 .object = object_of(t),
+                                 .holder = held->pcs,
+                                 .n_holder = held->n},
+          &at, held,
+          (struct weight){e->w.count, (int64_t)(e->w.count * (double)e->charge->first_waited)});
+}
+
+static void count_charge(struct event *e)
+{
+    uintptr_t site = (uintptr_t)e->charge->site;
+    struct spot held = {.pcs = &site, .n = 1};
+
+    if (e->self && !find_spot(e, &held, e->self, true))
+        return;
+    count(e, WEFT__CONTENTION_MUTEX,
+          &(struct weft__sample){
+              .pcs = held.pcs, .n = held.n, .labels = e->self ? labels_of(e->self) : 0},
+          &held, NULL, e->w);
+    count_pair(e, &held);
+}
+
+static void record_in(void *event)
+{
+    struct event *e = event;
+
+    if (e->charge)
+        count_charge(e);
+    else
+        count_wait(e);
+    if (e->s)
+        scratch_put(e->s);
+}
+
+static void record(struct event *e)
+{
+    if (e->self)
+        weft__ctx_call(&e->self->ctx.sp, record_in, e);
+    else
+        record_in(e);
+}
+
+void weft__waited(weft__task *t, enum weft__reason why, int64_t ticks)
+{
+    weft__worker *worker = t->worker;
+    int64_t asked = weft__load(&weft__wait_period);
+    struct event e = {t, weigh(&worker->waits, ticks), WEFT__CONTENTION_BLOCK, NULL, NULL};
+
+    if (asked == 0 || ticks <= 0)
+        return;
+    if (weft__load(&rates.block_adapts))
+        adapt(&worker->waits, asked, worker->now);
+    if (!(weft__wait_flags(why) & WEFT__WAIT_BLOCK)) {
+        e.which = WEFT__CONTENTION_IO;
+        e.w = rarer(worker, e.w, asked * IO_RARER);
+    }
+    if (e.w.count > 0)
+        record(&e);
 }
 
 void weft__held_up(const struct weft__charge *c)
 {
     weft__worker *worker = weft__self();
     int64_t asked = weft__load(&weft__charge_period);
-    struct weight w = weigh(&worker->charges, c->waited);
-    struct scratch *s;
+    struct event e = {c->self, weigh(&worker->charges, c->waited), WEFT__CONTENTION_MUTEX, c, NULL};
 
-    if (asked == 0 || c->waited <= 0 || !(s = scratch_get()))
+    if (asked == 0 || c->waited <= 0)
         return;
     if (weft__load(&rates.mutex_adapts))
         adapt(&worker->charges, asked, c->now);
-    if (c->self) {
-        walk_self(&s->holder, c->self);
-    } else {
-        s->holder.kept = s->holder.depth = 1;
-        s->holder.pcs[0] = (uintptr_t)c->site;
-    }
-    add(WEFT__CONTENTION_MUTEX, s,
-        &(struct weft__sample){
-            .pcs = s->holder.pcs, .n = s->holder.kept, .labels = c->self ? labels_of(c->self) : 0},
-        w);
-    record_pair(s, c, w.count);
-    scratch_put(s);
+    record(&e);
 }

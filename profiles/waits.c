@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../runtime/clock.h"
 #include "../runtime/wait.h"
 #include "idmap.h"
 #include "labelset.h"
@@ -32,6 +33,7 @@ struct maker {
         const struct weft__record *record; /* NULL: it is gone */
     } * holders;
     uint32_t n_holders;
+    int64_t rate, io_rate; /* ns: live waits count that are as long; 0: none do */
     struct weft__walk walk;
 };
 
@@ -59,7 +61,7 @@ static void add_recorded(struct maker *m, enum weft__contention which)
     struct weft__bucket *all = weft__buckets_read(weft__contention_recorded(which), &n);
 
     for (size_t i = 0; all && i < n; i++)
-        add(m, weft__sample_of(all[i].stack), all[i].count, all[i].delay);
+        add(m, weft__sample_of(all[i].stack), all[i].count, weft__ticks_lasted(all[i].delay));
     free(all);
 }
 
@@ -78,19 +80,17 @@ static struct holder *holder_of(const struct maker *m, uint64_t id)
 /* Does it wait for other tasks, and long enough to be sampled for sure? */
 static bool counts(const struct maker *m, const struct weft__record *r)
 {
-    int64_t rate = weft__contention_rate(m->w->which), waits = m->s->now - r->since;
+    int64_t waits = m->s->now - r->since, least = m->rate;
     unsigned flags;
 
-    if (r->state != WEFT__REC_WAITING || !r->since || !rate)
+    if (r->state != WEFT__REC_WAITING || !r->since)
         return false;
     flags = weft__wait_flags(r->reason);
-    if (m->w->which != WEFT__CONTENTION_BLOCK)
-        return r->owner && waits >= rate;
-    if (!(flags & WEFT__WAIT_BLOCK) && m->w->with_io && !(flags & WEFT__WAIT_SCHED))
-        rate = weft__contention_rate(WEFT__CONTENTION_IO);
-    else if (!(flags & WEFT__WAIT_BLOCK))
+    if (m->w->which != WEFT__CONTENTION_BLOCK && !r->owner)
         return false;
-    return waits >= rate;
+    if (m->w->which == WEFT__CONTENTION_BLOCK && !(flags & WEFT__WAIT_BLOCK))
+        least = m->w->with_io && !(flags & WEFT__WAIT_SCHED) ? m->io_rate : 0;
+    return least && waits >= least;
 }
 
 /* False without memory. */
@@ -189,6 +189,8 @@ weft__buckets *weft__waits_take(const struct weft__waits *w)
     if (m && b) {
         m->w = w;
         m->b = b;
+        m->rate = weft__contention_rate(w->which); /* once: they may change meanwhile */
+        m->io_rate = weft__contention_rate(WEFT__CONTENTION_IO);
     }
     if (!m || !b || !make(m)) {
         weft__buckets_free(b);

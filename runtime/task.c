@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { SLAB = 64, SLABS_MAX = 1 << 20, CACHE = 256, COLORS = 8, COLOR = 128 };
+enum { SLAB = 64, SLABS_MAX = 1 << 20, CACHE = 256 };
 enum { SPAWNS_TURN = 64 };
 enum { HUGE_PAGE = 2 << 20 };
 #ifdef WEFT__ASAN
@@ -266,7 +266,7 @@ weft__task *weft__task_new(weft__proc *p, const weft_go_options *options, weft_t
     born(t, fn, arg);
     if (weft__unlikely(options != NULL && options->name))
         weft__tags_rename(t, options->name);
-    weft__ctx_make(&t->ctx, t->ctx.lo, t->ctx.hi, (t->slot % COLORS) * COLOR);
+    weft__ctx_make(&t->ctx, t->ctx.lo, t->ctx.hi, weft__task_color(t));
     return t;
 }
 

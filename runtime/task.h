@@ -98,6 +98,12 @@ static inline void weft__flag_clear(weft__task *t, unsigned flag)
     weft__store(&t->flags, (uint8_t)(t->flags & ~flag));
 }
 
+/* How far below its stack's end a task begins, so that tasks do not all use the same cache sets. */
+static inline size_t weft__task_color(const weft__task *t)
+{
+    return (t->slot % 8) * (size_t)128;
+}
+
 /* The epoch of the latest snapshot; 0: none was ever taken. */
 extern uint32_t weft__epoch;
 
