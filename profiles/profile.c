@@ -44,6 +44,11 @@ static void tasks_drop(void *view)
     weft__snapshot_put(view);
 }
 
+static size_t tasks_size(const void *view)
+{
+    return ((const struct weft__snapshot *)view)->alive;
+}
+
 static int tasks_count(const struct weft__profile *p)
 {
     struct weft__census c;
@@ -59,6 +64,11 @@ static int tasks_count(const struct weft__profile *p)
 static void buckets_drop(void *view)
 {
     weft__buckets_free(view);
+}
+
+static size_t buckets_size(const void *view)
+{
+    return weft__buckets_count(view);
 }
 
 static enum weft__contention which(const struct weft__asked *asked)
@@ -158,6 +168,7 @@ static struct weft__profile of_custom(weft_profile *custom)
                                   .take = custom_take,
                                   .write = counts_write,
                                   .drop = buckets_drop,
+                                  .size = buckets_size,
                                   .custom = custom};
 }
 
@@ -172,11 +183,15 @@ static int wall_write(const struct weft__asked *asked, const void *from, void *v
 
 /* All ------------------------------------------------------------------------------------------ */
 
-#define TASKS .count = tasks_count, .take = tasks_take, .write = tasks_write, .drop = tasks_drop
+#define TASKS                                                                                      \
+    .count = tasks_count, .take = tasks_take, .write = tasks_write, .drop = tasks_drop,            \
+    .size = tasks_size
 #define WAITS(of)                                                                                  \
     .which = of, .count = waits_count, .take = waits_take, .write = waits_write,                   \
-    .drop = buckets_drop
-#define SINCE(of) .which = of, .take = since_take, .write = waits_write, .drop = buckets_drop
+    .drop = buckets_drop, .size = buckets_size
+#define SINCE(of)                                                                                  \
+    .which = of, .take = since_take, .write = waits_write, .drop = buckets_drop,                   \
+    .size = buckets_size
 
 /* By name; the last has none. */
 static const struct weft__profile profiles[] = {
@@ -194,7 +209,7 @@ static const struct weft__profile profiles[] = {
     {"fgprof",
      "Where tasks spend their time, whether they run or wait, by looking at some of them every 10 "
      "ms for seconds=N.",
-     WEFT__PROFILE_SAMPLED, .write = wall_write, .drop = buckets_drop},
+     WEFT__PROFILE_SAMPLED, .write = wall_write, .drop = buckets_drop, .size = buckets_size},
     {"goroutine",
      "Every task, its state and its stack. debug=1 merges equal stacks with equal labels, debug=2 "
      "is the text of a Go panic, debug=3 adds names, labels, lock owners and exact times. "
@@ -206,7 +221,7 @@ static const struct weft__profile profiles[] = {
      WEFT__PROFILE_CHANGING, WAITS(WEFT__CONTENTION_MUTEX)},
     {"threadcreate", "The threads of the library, and the stacks that made them.",
      WEFT__PROFILE_CHANGING, .count = threads_count, .take = threads_take, .write = counts_write,
-     .drop = buckets_drop},
+     .drop = buckets_drop, .size = buckets_size},
     {.name = NULL},
 };
 
@@ -247,6 +262,36 @@ void weft__profile_each(void (*fn)(const struct weft__profile *p, void *arg), vo
     weft__custom_each(show_custom, &(struct each){fn, arg});
 }
 
+/* Encoding many stacks takes long, and nobody may wait for a processor because of it. */
+struct aside {
+    const struct weft__sink *to;
+    size_t n;
+};
+
+static int write_aside(void *arg, const void *data, size_t n)
+{
+    const struct aside *a = arg;
+    int rc = a->to->write(a->to->arg, data, n); /* with a processor, if it is any call of ours */
+
+    weft__stand_aside(a->n);
+    return rc;
+}
+
+static int write_view(const struct weft__asked *asked, const void *from, void *view,
+                      int64_t duration, const struct weft__sink *to)
+{
+    const struct weft__profile *p = &asked->profile;
+    struct aside a = {to, p->size(view)};
+    const struct weft__sink aside = {write_aside, &a};
+    int rc;
+
+    if (asked->debug || !weft__stand_aside(a.n))
+        return p->write(asked, from, view, duration, to);
+    rc = p->write(asked, from, view, duration, &aside);
+    weft_blocking_end();
+    return rc;
+}
+
 static int serve_sampled(const struct weft__asked *asked, weft__wall_wait *wait, void *arg,
                          const struct weft__sink *to)
 {
@@ -255,7 +300,7 @@ static int serve_sampled(const struct weft__asked *asked, weft__wall_wait *wait,
     weft__buckets *view = weft__wall_sample(asked->over, wait, arg, &rc);
 
     if (view)
-        rc = asked->profile.write(asked, NULL, view, weft_now() - start, to);
+        rc = write_view(asked, NULL, view, weft_now() - start, to);
     asked->profile.drop(view);
     return rc;
 }
@@ -271,7 +316,7 @@ static int serve_change(const struct weft__asked *asked, weft__wall_wait *wait, 
     if (from && !wait(arg, start + asked->over))
         rc = -ECANCELED;
     else if (from && (view = p->take(asked)) != NULL)
-        rc = p->write(asked, from, view, weft_now() - start, to);
+        rc = write_view(asked, from, view, weft_now() - start, to);
     p->drop(from);
     p->drop(view);
     return rc;
@@ -289,7 +334,7 @@ int weft__profile_serve(const struct weft__asked *asked, weft__wall_wait *wait, 
     if (asked->over > 0)
         return serve_change(asked, wait, arg, to);
     view = p->take(asked);
-    rc = view ? p->write(asked, NULL, view, 0, to) : -ENOMEM;
+    rc = view ? write_view(asked, NULL, view, 0, to) : -ENOMEM;
     p->drop(view);
     return rc;
 }

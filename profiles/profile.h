@@ -24,9 +24,10 @@ struct weft__profile {
     /* from: an earlier view, and duration the ns since; or NULL. 0, the sink's code, -ENOMEM. */
     int (*write)(const struct weft__asked *asked, const void *from, void *view, int64_t duration,
                  const struct weft__sink *to);
-    void (*drop)(void *view); /* NULL allowed */
-    int which;                /* of those with these functions; theirs alone */
-    weft_profile *custom;     /* the program's own */
+    void (*drop)(void *view);         /* NULL allowed */
+    size_t (*size)(const void *view); /* how many stacks it has */
+    int which;                        /* of those with these functions; theirs alone */
+    weft_profile *custom;             /* the program's own */
 };
 
 /* What is asked for. Forms and options that a profile does not have, it passes over. */

@@ -5,6 +5,7 @@
  * A stack belongs to the shard that the top bits of its hash name. Locks, in this order:
  *   shard->lock      guards the shard's map and its newest chunk
  *   table->id_lock   guards the giving out of ids, which is common to all shards
+ *   spare.lock       guards the chunks that no table has
  * Always:
  *   an entry never changes once its id is given out
  *   the ids 1..count all have an entry; count grows after the pointer to the entry is stored
@@ -27,6 +28,8 @@ enum {
     SHARDS = 1 << SHARD_BITS,
     CHUNK_FIRST = 16 * 1024, /* bytes; every further chunk of a shard doubles, up to */
     CHUNK_LAST = 1024 * 1024,
+    CHUNK_SIZES = 7, /* from the one to the other */
+    SPARE_MOST = 8 * 1024 * 1024,
     SPINS = 64, /* tries before the processor is given away */
 };
 
@@ -77,6 +80,52 @@ static void spin_unlock(struct spin *l)
     atomic_store_explicit(&l->held, 0, memory_order_release);
 }
 
+/* Chunks of tables that are gone, by size: whoever scrapes makes tables of the same size time and
+ * again, and the first touch of memory costs more than what is then done with it. */
+static struct {
+    struct spin lock;
+    size_t bytes; /* in all */
+    struct chunk *chunks[CHUNK_SIZES];
+} spare;
+
+static unsigned size_class(size_t size)
+{
+    return (unsigned)__builtin_ctzll(size / CHUNK_FIRST);
+}
+
+static struct chunk *chunk_get(size_t size)
+{
+    struct chunk *c, **list = &spare.chunks[size_class(size)];
+
+    spin_lock(&spare.lock);
+    c = *list;
+    if (c) {
+        *list = c->next;
+        spare.bytes -= size;
+    }
+    spin_unlock(&spare.lock);
+    if (!c && (c = malloc(sizeof *c + size)) != NULL)
+        c->size = size;
+    return c;
+}
+
+static void chunk_put(struct chunk *c)
+{
+    struct chunk **list = &spare.chunks[size_class(c->size)];
+    bool keep;
+
+    spin_lock(&spare.lock);
+    keep = spare.bytes + c->size <= SPARE_MOST;
+    if (keep) {
+        spare.bytes += c->size;
+        c->next = *list;
+        *list = c;
+    }
+    spin_unlock(&spare.lock);
+    if (!keep)
+        free(c);
+}
+
 weft__stacktab *weft__stacktab_new(void)
 {
     weft__stacktab *s = aligned_alloc(_Alignof(struct weft__stacktab), sizeof *s);
@@ -95,7 +144,7 @@ void weft__stacktab_free(weft__stacktab *s)
 
         while (c) {
             struct chunk *next = c->next;
-            free(c);
+            chunk_put(c);
             c = next;
         }
         weft__idmap_free(&s->shards[i].ids);
@@ -131,10 +180,11 @@ static struct weft__stack_entry *shard_alloc(struct shard *sh, size_t size)
 
         if (next > CHUNK_LAST)
             next = CHUNK_LAST;
-        c = malloc(sizeof *c + next);
+        c = chunk_get(next);
         if (!c)
             return NULL;
-        *c = (struct chunk){.next = sh->chunks, .size = next};
+        c->next = sh->chunks;
+        c->used = 0;
         sh->chunks = c;
     }
     c->used += size;

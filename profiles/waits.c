@@ -162,19 +162,21 @@ static bool add_all_live(struct maker *m)
 
 static bool make(struct maker *m)
 {
-    bool good = true;
+    bool good = true, aside;
 
     weft__symbolizer_look();
+    aside = weft__stand_aside(weft__buckets_count(weft__contention_recorded(m->w->which)));
     add_recorded(m, m->w->which);
     if (m->w->which == WEFT__CONTENTION_BLOCK && m->w->with_io)
         add_recorded(m, WEFT__CONTENTION_IO);
+    if (aside)
+        weft_blocking_end();
     if (m->w->live && weft__snapshot_get(&m->s) == 0) {
-        bool aside = weft__stand_aside(m->s->n);
-
+        aside = weft__stand_aside(m->s->n);
         good = add_all_live(m);
+        weft__snapshot_put(m->s);
         if (aside)
             weft_blocking_end();
-        weft__snapshot_put(m->s);
     }
     weft__idmap_free(&m->ids);
     free(m->holders);
