@@ -80,24 +80,26 @@ void weft__cancel(weft__task *t)
 int64_t weft__wait_period, weft__charge_period;
 
 /* Whoever ran before on this worker has told when it went to wait, and that was when t came. */
-static inline void waited(weft__task *t, enum weft__reason why)
+static inline void waited(weft__task *t)
 {
-    weft__worker *w = t->worker;
+    weft__worker *w;
     int64_t ticks, left;
 
     if (weft__load(&weft__wait_period) == 0)
         return;
+    w = t->worker;
     if (w->now == 0)
         w->now = weft__ticks();
     ticks = w->now - t->since;
     left = weft__load(&w->waits.left) - ticks;
     weft__store(&w->waits.left, left);
     if (weft__unlikely(left < 0))
-        weft__hooks.waited(t, why, ticks);
+        weft__hooks.waited(t, (enum weft__reason)weft__load(&t->reason), ticks);
 }
 
 /* Writes the wait and opens its ticket. */
-static uint64_t wait_open(weft__task *t, enum weft__reason why, const void *object)
+static inline uint64_t wait_open(weft__worker *w, weft__task *t, enum weft__reason why,
+                                 const void *object)
 {
     uint64_t ticket = weft__load(&t->ticket) + 1;
     int64_t now = weft__ticks();
@@ -105,7 +107,7 @@ static uint64_t wait_open(weft__task *t, enum weft__reason why, const void *obje
     weft__store(&t->reason, (uint8_t)why);
     weft__store(&t->object, object);
     weft__store(&t->since, now);
-    t->worker->now = now;
+    w->now = now;
     weft__store(&t->state, WEFT__PARKED);
     weft__store_rel(&t->ticket, ticket);
     weft__fence_light();
@@ -125,7 +127,7 @@ int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__a
                void *arg, weft_time deadline)
 {
     weft__worker *w = t->worker;
-    uint64_t ticket = wait_open(t, why, object);
+    uint64_t ticket = wait_open(w, t, why, object);
 
     weft__chaos();
     if (weft__unlikely(weft__load(&t->canceled)) &&
@@ -150,7 +152,7 @@ int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__a
         if (deadline != WEFT_FOREVER)
             weft__timer_disarm(&t->timer);
     }
-    waited(t, why);
+    waited(t);
     return t->result;
 }
 
