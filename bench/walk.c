@@ -41,8 +41,11 @@ static void walk_copies(uintptr_t hi)
     if (walk.depth < FRAMES)
         bench_check(-1, "the walk ended early");
     start = weft_now();
-    for (size_t i = 0; i < STACKS; i++)
+    for (size_t i = 0; i < STACKS; i++) {
+        if (i + WEFT__WALK_AHEAD < STACKS)
+            weft__walk_ahead(copies + (i + WEFT__WALK_AHEAD) * SPACING);
         weft__walk(&walk, &regs, lo, hi, copies + i * SPACING, false);
+    }
     bench_result("walk1m_frames", "", walk.depth, "frames");
     bench_result("walk1m", "", (double)(weft_now() - start) / 1e9, "s");
 }

@@ -275,6 +275,20 @@ static bool capture_slot(struct capture *c, uint32_t slot)
     return true;
 }
 
+/* What looking at the slots that follow waits for: their records, and the stacks these point to. */
+static inline void fetch_ahead(uint32_t slot, uint32_t n)
+{
+    if (n - slot > 2 * WEFT__WALK_AHEAD) {
+        const weft__task *t = weft__tasks_at(slot + 2 * WEFT__WALK_AHEAD);
+
+        __builtin_prefetch(t);
+        __builtin_prefetch((const char *)t + 64);
+        __builtin_prefetch((const char *)t + 128);
+    }
+    if (n - slot > WEFT__WALK_AHEAD)
+        weft__walk_ahead(weft__load(&weft__tasks_at(slot + WEFT__WALK_AHEAD)->ctx.sp));
+}
+
 /* The slots whose tasks ran, or were being recorded by others, in the first pass. */
 static void capture_pending(struct capture *c, uint32_t *slots, size_t n)
 {
@@ -433,6 +447,7 @@ static struct capture *capture_run(weft__task *self, const void *ucontext)
     if (self && move_snap(self, weft__load_acq(&self->snap), c->epoch))
         publish_caller(c, self, ucontext);
     for (uint32_t slot = 0; slot < n; slot++) {
+        fetch_ahead(slot, n);
         if (!capture_slot(c, slot) && pending)
             pending[npending++] = slot;
     }

@@ -168,6 +168,8 @@ static weft__task *pop_next(weft__runq *q)
     return t;
 }
 
+enum { SOON = 24 }; /* a few switches are over before memory has answered */
+
 /* With many tasks each switch misses the caches: at the record, and at the stack it points to. So
  * fetch the record of one that comes soon, and the stack of one that comes sooner. A slot that was
  * never used is NULL; one that was already used again costs a wasted fetch. */
@@ -175,10 +177,10 @@ static inline void prefetch(weft__runq *q, uint32_t head)
 {
     const weft__task *soon, *sooner;
 
-    if (q->tail - head < 8)
+    if (q->tail - head < SOON + 2)
         return;
-    soon = weft__load(&AT(q, head + 6));
-    sooner = weft__load(&AT(q, head + 3));
+    soon = weft__load(&AT(q, head + SOON));
+    sooner = weft__load(&AT(q, head + SOON / 2));
     __builtin_prefetch(soon, 1);
     __builtin_prefetch((const char *)soon + 64, 1);
     __builtin_prefetch(weft__load(&sooner->ctx.sp), 1);
