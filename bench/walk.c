@@ -43,7 +43,8 @@ static void walk_copies(uintptr_t hi)
     start = weft_now();
     for (size_t i = 0; i < STACKS; i++) {
         if (i + WEFT__WALK_AHEAD < STACKS)
-            weft__walk_ahead(copies + (i + WEFT__WALK_AHEAD) * SPACING);
+            weft__walk_ahead((uintptr_t)copies + (i + WEFT__WALK_AHEAD) * SPACING,
+                             (uintptr_t)copies + (i + WEFT__WALK_AHEAD) * SPACING + (hi - lo));
         weft__walk(&walk, &regs, lo, hi, copies + i * SPACING, false);
     }
     bench_result("walk1m_frames", "", walk.depth, "frames");

@@ -285,8 +285,11 @@ static inline void fetch_ahead(uint32_t slot, uint32_t n)
         __builtin_prefetch((const char *)t + 64);
         __builtin_prefetch((const char *)t + 128);
     }
-    if (n - slot > WEFT__WALK_AHEAD)
-        weft__walk_ahead(weft__load(&weft__tasks_at(slot + WEFT__WALK_AHEAD)->ctx.sp));
+    if (n - slot > WEFT__WALK_AHEAD) {
+        const weft__task *t = weft__tasks_at(slot + WEFT__WALK_AHEAD);
+
+        weft__walk_ahead((uintptr_t)weft__load(&t->ctx.sp), weft__load(&t->ctx.hi));
+    }
 }
 
 /* The slots whose tasks ran, or were being recorded by others, in the first pass. */

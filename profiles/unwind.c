@@ -185,10 +185,12 @@ static inline bool is_inside(const struct memory *m, uintptr_t addr)
 }
 
 /* A stack's frames lie one after another; a walk over a parked stack is a chain of cache misses
- * unless the lines come ahead of it. */
+ * unless the lines come ahead of it. Beyond the stack is a guard: looking for its page costs much
+ * more than a frame. */
 static inline void prefetch(const struct memory *m, uintptr_t addr)
 {
-    __builtin_prefetch((const void *)(addr + m->shift));
+    if (addr < m->hi)
+        __builtin_prefetch((const void *)(addr + m->shift));
 }
 
 static inline uintptr_t base_value(const struct cursor *c, const struct weft__rule *r)

@@ -76,13 +76,13 @@ void weft__walk(struct weft__walk *out, const struct weft__regs *regs, uintptr_t
 /* Goes on with a walk that missed, with learning allowed, over the same memory or a copy of it. */
 void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const void *image);
 
-/* Has the memory that a walk of the stack above sp reads first on its way to the caches. For those
- * who walk many stacks, WEFT__WALK_AHEAD walks before. */
+/* Has the memory of [sp, hi) that a walk reads first on its way to the caches. For those who walk
+ * many stacks, WEFT__WALK_AHEAD walks before. */
 enum { WEFT__WALK_AHEAD = 8 };
-static inline void weft__walk_ahead(const void *sp)
+static inline void weft__walk_ahead(uintptr_t sp, uintptr_t hi)
 {
-    for (int line = 0; line < 6; line++)
-        __builtin_prefetch((const char *)sp + (ptrdiff_t)64 * line);
+    for (int line = 0; line < 6 && sp < hi; line++, sp += 64)
+        __builtin_prefetch((const void *)sp);
 }
 
 /* Forgets every rule in [lo, hi). For tests: what is unloaded is noticed. */
