@@ -479,7 +479,7 @@ TEST(labels_beyond_a_thousand_sets_are_told_as_one)
 
 /* What a time adds ----------------------------------------------------------------------------- */
 
-/* Waits a second in receive_once for each name. */
+/* One wait of a second in receive_once. */
 static void wait_a_second(void)
 {
     weft_chan *c = weft_chan_new(1, 1);
@@ -490,6 +490,7 @@ static void wait_a_second(void)
     weft_sleep(WEFT_SECOND);
     weft_chan_send(c, &byte);
     settle();
+    weft_chan_free(c);
 }
 
 TEST(deltas_have_what_came_since_the_last)
