@@ -175,6 +175,7 @@ static void serve(struct weft__debug *d, const char *name, weft_http_response *w
     const struct weft__sink to = {write_piece, w};
     char file[WEFT__PROFILE_NAME_MAX + 20];
     struct weft__asked asked = {.debug = 0};
+    int rc;
 
     if (!weft__profile_find(&asked.profile, name)) {
         weft__debug_error(w, 404, "Unknown profile");
@@ -183,7 +184,12 @@ static void serve(struct weft__debug *d, const char *name, weft_http_response *w
     if (!read_parameters(&asked, d, w, r))
         return;
     begin(w, asked.debug ? NULL : filename(file, sizeof(file), &asked));
-    if (weft_http_wants_body(w) && weft__profile_serve(&asked, wait_for_peer, r, &to) == -ENOMEM)
+    if (!weft_http_wants_body(w))
+        return;
+    rc = weft__profile_serve(&asked, wait_for_peer, r, &to);
+    if (rc == -ENOMEM && weft_http_status_set(w, 500) < 0)
+        weft_http_abort(w); /* amid the answer: the client is to see that it is not all */
+    else if (rc == -ENOMEM)
         weft__debug_error(w, 500, "failed to collect profile");
 }
 

@@ -78,7 +78,8 @@ static enum weft__contention which(const struct weft__asked *asked)
 
 static void *waits_take(const struct weft__asked *asked)
 {
-    const struct weft__waits w = {which(asked), asked->with_io, !asked->no_live};
+    const struct weft__waits w = {
+        .which = which(asked), .with_io = asked->with_io, .live = !asked->no_live};
 
     return weft__waits_take(&w);
 }
@@ -98,7 +99,8 @@ static int waits_count(const struct weft__profile *p)
 }
 
 /* What was shown so far of the waits that are over; only then do they have their place for good.
- * Under the lock nothing waits for a task, so a mutex of threads does. */
+ * Under the lock nothing is called that may come back on another thread, so a thread's mutex does.
+ */
 static struct {
     pthread_mutex_t lock;
     weft__buckets *shown[WEFT__CONTENTIONS];
@@ -108,10 +110,12 @@ static struct {
 static void *since_take(const struct weft__asked *asked)
 {
     weft__buckets **shown = &since.shown[asked->profile.which];
+    const struct weft__waits over = {.which = which(asked), .stays = true};
     weft__buckets *now, *added = weft__buckets_new();
+    bool aside = weft__stand_aside((size_t)waits_count(&asked->profile));
 
     pthread_mutex_lock(&since.lock);
-    now = added ? weft__waits_take(&(struct weft__waits){.which = which(asked)}) : NULL;
+    now = added ? weft__waits_take(&over) : NULL;
     if (now) {
         weft__samples_add(added, now, 1);
         if (*shown)
@@ -120,6 +124,8 @@ static void *since_take(const struct weft__asked *asked)
         *shown = now;
     }
     pthread_mutex_unlock(&since.lock);
+    if (aside)
+        weft_blocking_end();
     if (now)
         return added;
     weft__buckets_free(added);

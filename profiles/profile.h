@@ -49,7 +49,7 @@ void weft__profile_each(void (*fn)(const struct weft__profile *p, void *arg), vo
 bool weft__profile_find(struct weft__profile *out, const char *name);
 
 /* Takes what is asked for and writes it; wait is called for the time that it takes. 0; the sink's
- * code; before anything is written: -ENOMEM, or -ECANCELED when wait said false. In a run. */
+ * code; -ENOMEM; -ECANCELED: wait said false, and nothing is written. In a run. */
 int weft__profile_serve(const struct weft__asked *asked, weft__wall_wait *wait, void *arg,
                         const struct weft__sink *to);
 

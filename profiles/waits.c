@@ -162,10 +162,11 @@ static bool add_all_live(struct maker *m)
 
 static bool make(struct maker *m)
 {
+    size_t n = weft__buckets_count(weft__contention_recorded(m->w->which));
     bool good = true, aside;
 
     weft__symbolizer_look();
-    aside = weft__stand_aside(weft__buckets_count(weft__contention_recorded(m->w->which)));
+    aside = !m->w->stays && weft__stand_aside(n);
     add_recorded(m, m->w->which);
     if (m->w->which == WEFT__CONTENTION_BLOCK && m->w->with_io)
         add_recorded(m, WEFT__CONTENTION_IO);

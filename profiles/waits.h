@@ -11,6 +11,7 @@ struct weft__waits {
     enum weft__contention which; /* BLOCK, MUTEX or PAIRS */
     bool with_io;                /* BLOCK only */
     bool live;                   /* with the waits that are not over */
+    bool stays;                  /* the caller keeps its thread, and is not live */
 };
 
 /* What was waited so far, for weft__buckets_free; NULL without memory. While weft_run runs. */

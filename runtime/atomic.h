@@ -39,6 +39,22 @@ static inline void weft__fence_full_(void)
 #endif
 }
 
+/* *p -= v by the only one who counts there; others may set it meanwhile. Is it below 0? */
+static inline bool weft__sub_own(int64_t *p, int64_t v)
+{
+#if defined(__x86_64__) && !defined(WEFT__TSAN)
+    bool below;
+
+    __asm__ volatile("subq %2, %0" : "+m"(*p), "=@ccs"(below) : "r"(v));
+    return below;
+#else
+    int64_t left = weft__load(p) - v;
+
+    weft__store(p, left);
+    return left < 0;
+#endif
+}
+
 extern bool weft__no_membarrier; /* constant while tasks run; lock.c */
 void weft__fence_heavy(void);
 void weft__fence_init(void);

@@ -61,15 +61,8 @@ static inline weft__waiter *weft__charge_pop(weft__waitq *q, int64_t now)
 /* Without locks, before first is made ready. */
 static inline void weft__charge(const struct weft__charge *c)
 {
-    struct weft__sampler *s;
-    int64_t left;
-
-    if (!c->first || weft__load(&weft__charge_period) == 0)
-        return;
-    s = &weft__self()->charges;
-    left = weft__load(&s->left) - c->waited;
-    weft__store(&s->left, left);
-    if (left < 0)
+    if (c->first && weft__load(&weft__charge_period) != 0 &&
+        weft__sub_own(&weft__self()->charges.left, c->waited))
         weft__hooks.held_up(c);
 }
 

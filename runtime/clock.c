@@ -65,25 +65,26 @@ int64_t weft__ticks_to_nanos(int64_t ticks)
                                  (double)(now_ticks - base_ticks));
 }
 
-/* Ticks in 2^24 ns; atomic. As exact as the time is long since init. */
-static int64_t rate = INT64_C(1) << 24;
+/* Ticks in a nanosecond. */
+static double ticks_rate(void)
+{
+    int64_t nanos = weft__nanos() - base_nanos, ticks = weft__ticks() - base_ticks;
+
+    return weft__clock_tsc && nanos > 0 && ticks > 0 ? (double)ticks / (double)nanos : 1;
+}
 
 int64_t weft__ticks_lasted(int64_t ticks)
 {
-    return (int64_t)((double)ticks * (1 << 24) / (double)weft__load(&rate));
+    return (int64_t)((double)ticks / ticks_rate());
 }
 
 int64_t weft__ticks_in(int64_t nanos)
 {
-    return (int64_t)((double)nanos * (double)weft__load(&rate) / (1 << 24));
+    return (int64_t)((double)nanos * ticks_rate());
 }
 
 void weft__clock_measure(void)
 {
-    int64_t nanos = weft__nanos() - base_nanos, ticks = weft__ticks() - base_ticks;
-
-    if (weft__clock_tsc && nanos > 0 && ticks > 0)
-        weft__store(&rate, (int64_t)((double)ticks * (1 << 24) / (double)nanos));
     weft__clock_ms = weft__ticks_in(1000000);
 }
 

@@ -70,8 +70,8 @@ static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
             continue;
         }
         weft__waiter_init(&wt, t);
-        now = since != 0 && t->worker->now != 0 ? t->worker->now : weft__ticks(); /* it just came */
-        wt.index = since != 0 && now - since > weft__clock_ms;                    /* it starves */
+        now = since != 0 && t->worker->now != WEFT__UNKNOWN ? t->worker->now : weft__ticks();
+        wt.index = since != 0 && now - since > weft__clock_ms; /* it starves */
         if (wt.index)
             weft__or(&m->_state, STARVING);
         if (since == 0) {

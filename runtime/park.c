@@ -79,22 +79,32 @@ void weft__cancel(weft__task *t)
 
 int64_t weft__wait_period, weft__charge_period;
 
+/* The wait that used up left, or the clock has to be read for: then left was not what it is. */
+static WEFT__NOINLINE void waited_slow(weft__task *t, weft__worker *w, int64_t ticks)
+{
+    int64_t left = weft__load(&w->waits.left) + ticks;
+
+    if (w->now == WEFT__UNKNOWN) {
+        w->now = weft__ticks();
+        ticks = w->now - t->since;
+    }
+    weft__store(&w->waits.left, left - ticks);
+    if (left - ticks < 0)
+        weft__hooks.waited(t, (enum weft__reason)weft__load(&t->reason), ticks);
+}
+
 /* Whoever ran before on this worker has told when it went to wait, and that was when t came. */
 static inline void waited(weft__task *t)
 {
     weft__worker *w;
-    int64_t ticks, left;
+    int64_t ticks;
 
     if (weft__load(&weft__wait_period) == 0)
         return;
     w = t->worker;
-    if (w->now == 0)
-        w->now = weft__ticks();
     ticks = w->now - t->since;
-    left = weft__load(&w->waits.left) - ticks;
-    weft__store(&w->waits.left, left);
-    if (weft__unlikely(left < 0))
-        weft__hooks.waited(t, (enum weft__reason)weft__load(&t->reason), ticks);
+    if (weft__unlikely(weft__sub_own(&w->waits.left, ticks)))
+        waited_slow(t, w, ticks);
 }
 
 /* Writes the wait and opens its ticket. */
@@ -144,7 +154,7 @@ int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__a
         if (after)
             after(arg);
         weft__foreign_wait(t, ticket, deadline);
-        w->now = 0;
+        w->now = WEFT__UNKNOWN;
     } else {
         w->after = after;
         w->after_arg = arg;

@@ -58,6 +58,10 @@ struct weft__proc {
 /* What becomes of the task that a context switch leaves. */
 enum weft__leave { WEFT__LEAVE_PARK, WEFT__LEAVE_YIELD, WEFT__LEAVE_EXIT, WEFT__LEAVE_LOST };
 
+#define WEFT__UNKNOWN                                                                              \
+    INT64_MAX /* later than any: whoever waited seems to have done so for ever                     \
+               */
+
 typedef void weft__after(void *arg);
 
 struct weft__worker {
@@ -74,7 +78,7 @@ struct weft__worker {
     weft__task *picked; /* to be run next by the worker's own context */
     bool begun;         /* picked is already marked running */
     uint64_t random;
-    int64_t now; /* ticks when task began to run, 0: not known */
+    int64_t now; /* ticks when task began to run, or WEFT__UNKNOWN */
     struct weft__sampler {
         int64_t left;   /* atomic: ticks of waiting until the next sample */
         int64_t period; /* atomic: from one to the next; the owner makes it longer than was asked

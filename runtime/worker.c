@@ -108,11 +108,11 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
     if (weft__unlikely(cur->flags & WEFT__LANE))
         weft__lane_leave(cur);
     if (how == WEFT__LEAVE_YIELD) {
-        w->now = 0;
+        w->now = WEFT__UNKNOWN;
         weft__store_rel(&cur->state, WEFT__RUNNABLE);
         weft__runq_push(&p->runq, cur, false);
     } else if (how == WEFT__LEAVE_EXIT) {
-        w->now = 0;
+        w->now = WEFT__UNKNOWN;
         weft__store(&cur->state, WEFT__DEAD);
         weft__store(&p->ends, p->ends + 1);
         if (weft__unlikely(cur->pins)) {
@@ -619,7 +619,7 @@ static void run(weft__worker *w, weft__task *t)
     if (!w->begun)
         begin(w, t);
     w->begun = false;
-    w->now = 0;
+    w->now = WEFT__UNKNOWN;
     weft__store(&w->p->tick, w->p->tick + 1);
     weft__fence_light();
     epoch = weft__load_acq(&weft__epoch);
@@ -698,6 +698,7 @@ weft__worker *weft__worker_new(weft_task_fn *made_for)
         weft__fatal("out of memory (worker)");
     memset(w, 0, sizeof(*w));
     w->fd_syscall = -1;
+    w->now = WEFT__UNKNOWN;
     w->in_rt = 1;
     weft__lock(&weft__sched.lock);
     w->id = weft__sched.nthreads + 1;
