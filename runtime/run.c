@@ -327,8 +327,13 @@ static void run(void *start)
     weft__flag_clear(t, WEFT__FOREIGN_CREATOR);
     weft__visible(t);
     weft__global_push(t);
-    for (int i = 0; i < weft__sched.nprocs; i++)
-        weft__proc_give(&weft__sched.procs[i], weft__worker_new(NULL));
+    for (int i = 0; i < weft__sched.nprocs; i++) {
+        weft__worker *w = weft__worker_new(NULL);
+
+        if (!w)
+            weft__fatal("cannot start a thread (%d run)", i);
+        weft__proc_give(&weft__sched.procs[i], w);
+    }
     weft__monitor_start();
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
     while (!weft__load_acq(&weft__sched.stopping)) {

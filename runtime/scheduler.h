@@ -157,7 +157,7 @@ weft__worker *weft__spare_get(weft_task_fn *made_for);
 void weft__say_capped(void); /* once a run */
 void weft__spare_put(weft__worker *w);
 void weft__proc_give(weft__proc *p, weft__worker *w);
-weft__worker *weft__worker_new(weft_task_fn *made_for);
+weft__worker *weft__worker_new(weft_task_fn *made_for); /* NULL: the kernel has no thread for it */
 void weft__blocking_detach(weft__worker *w);
 uint64_t weft__random(weft__worker *w);
 

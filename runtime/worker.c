@@ -229,10 +229,17 @@ weft__worker *weft__spare_get(weft_task_fn *made_for)
     weft__unlock(&weft__sched.lock);
     if (w || weft__load(&weft__sched.stopping))
         return w;
-    if (weft__load(&weft__sched.nthreads) < (uint32_t)weft__sched.max_threads)
-        return weft__worker_new(made_for);
-    weft__say_capped();
-    return NULL;
+    if (weft__load(&weft__sched.nthreads) >= (uint32_t)weft__sched.max_threads) {
+        weft__say_capped();
+        return NULL;
+    }
+    w = weft__worker_new(made_for);
+    if (!w && !weft__xchg(&weft__sched.capped, true))
+        fprintf(stderr,
+                "weft: cannot start a thread beside %u; tasks that block or hog keep their "
+                "processors until one is free\n",
+                weft__load(&weft__sched.nthreads));
+    return w;
 }
 
 void weft__spare_put(weft__worker *w)
@@ -690,6 +697,20 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
+/* No thread came of it: as if it had not been. */
+static void worker_undo(weft__worker *w)
+{
+    weft__worker **at = &weft__sched.all;
+
+    weft__lock(&weft__sched.lock);
+    while (*at != w)
+        at = &(*at)->all;
+    *at = w->all;
+    weft__store(&weft__sched.nthreads, weft__sched.nthreads - 1);
+    weft__unlock(&weft__sched.lock);
+    weft__free(w);
+}
+
 weft__worker *weft__worker_new(weft_task_fn *made_for)
 {
     weft__worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
@@ -709,8 +730,10 @@ weft__worker *weft__worker_new(weft_task_fn *made_for)
     w->all = weft__sched.all;
     weft__sched.all = w;
     weft__unlock(&weft__sched.lock);
-    if (weft__thread_start(&w->thread, 1 << 20, worker_main, w) != 0)
-        weft__fatal("cannot start a thread (%u run)", weft__sched.nthreads);
+    if (weft__thread_start(&w->thread, 1 << 20, worker_main, w) != 0) {
+        worker_undo(w);
+        return NULL;
+    }
     weft__hooks.thread_made(made_for);
     return w;
 }

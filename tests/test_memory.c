@@ -70,3 +70,26 @@ TEST_DIES(channel_beyond_all_memory_panics, 2, "panic: makechan: size out of ran
 {
     weft_chan_new((size_t)1 << 62, 1 << 30);
 }
+
+static atomic_int ended;
+
+static void sits_in_a_call(void *c)
+{
+    weft_chan_recv(c, NULL);
+    weft_blocking_begin();
+    usleep(20000);
+    weft_blocking_end();
+    atomic_fetch_add(&ended, 1);
+}
+
+/* There is room for what they need, but not for the stack of a thread. */
+TEST(calls_that_no_threads_are_to_be_had_for_keep_their_processors)
+{
+    weft_chan *c = weft_chan_new(0, 0);
+
+    go_many(8, sits_in_a_call, c);
+    wait_for_dump("sits_in_a_call");
+    limit_memory(768 << 10);
+    weft_chan_close(c);
+    wait_for(&ended, 8);
+}
