@@ -17,7 +17,7 @@
 
 enum { DEFAULT_RATE = 100000 /* ns */, IO_RARER = 100, SPARES = 16 };
 enum { KEPT = 16, TOO_SOON = 2, LONGEST = 10 }; /* of adapt */
-enum { PLACES_WITH_OBJECTS = 8192 };
+enum { PLACES_WITH_OBJECTS = 8192, REFRESH = 1024 /* events */ };
 
 static struct {
     int64_t block, mutex;            /* ns, atomic */
@@ -225,7 +225,7 @@ static void count(struct event *e, enum weft__contention which, const struct wef
         if (ties)
             weft__tie_set(&tie, cell);
     }
-    weft__cell_add(cell, w.count, w.delay);
+    weft__cell_add(cell, w.count, weft__ticks_about(w.delay));
 }
 
 static uint32_t labels_of(const weft__task *t)
@@ -300,6 +300,12 @@ static void record_in(void *event)
 
 static void record(struct event *e)
 {
+    static uint32_t events; /* atomic; about */
+    uint32_t n = weft__load(&events);
+
+    weft__store(&events, n + 1);
+    if (n % REFRESH == 0)
+        weft__clock_refresh();
     if (e->self)
         weft__ctx_call(&e->self->ctx.sp, record_in, e);
     else

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../runtime/clock.h"
 #include "../runtime/wait.h"
 #include "idmap.h"
 #include "labelset.h"
@@ -61,7 +60,7 @@ static void add_recorded(struct maker *m, enum weft__contention which)
     struct weft__bucket *all = weft__buckets_read(weft__contention_recorded(which), &n);
 
     for (size_t i = 0; all && i < n; i++)
-        add(m, weft__sample_of(all[i].stack), all[i].count, weft__ticks_lasted(all[i].delay));
+        add(m, weft__sample_of(all[i].stack), all[i].count, all[i].delay);
     free(all);
 }
 

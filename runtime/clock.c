@@ -39,6 +39,25 @@ static bool tsc_is_invariant(void)
 #endif
 }
 
+/* At one time: a thread that is held up in between tries again. */
+static void both(int64_t *nanos, int64_t *ticks)
+{
+    int64_t before, took, least = INT64_MAX;
+
+    for (int i = 0; i < 4; i++) {
+        int64_t now;
+
+        before = weft__ticks();
+        now = weft__nanos();
+        took = weft__ticks() - before;
+        if (took >= least)
+            continue;
+        least = took;
+        *nanos = now;
+        *ticks = before + took / 2;
+    }
+}
+
 void weft__clock_init(void)
 {
     const char *mode = getenv("WEFT_CLOCK");
@@ -47,8 +66,8 @@ void weft__clock_init(void)
     weft__clock_tsc = !weft__clock_virtual && tsc_is_invariant();
     if (weft__clock_virtual && weft__clock_vnow == 0)
         weft__clock_vnow = weft__mono();
-    base_nanos = weft__nanos();
-    base_ticks = weft__ticks();
+    both(&base_nanos, &base_ticks);
+    weft__clock_refresh();
 }
 
 int64_t weft__ticks_to_nanos(int64_t ticks)
@@ -68,8 +87,11 @@ int64_t weft__ticks_to_nanos(int64_t ticks)
 /* Ticks in a nanosecond. */
 static double ticks_rate(void)
 {
-    int64_t nanos = weft__nanos() - base_nanos, ticks = weft__ticks() - base_ticks;
+    int64_t nanos, ticks;
 
+    both(&nanos, &ticks);
+    nanos -= base_nanos;
+    ticks -= base_ticks;
     return weft__clock_tsc && nanos > 0 && ticks > 0 ? (double)ticks / (double)nanos : 1;
 }
 
@@ -81,6 +103,18 @@ int64_t weft__ticks_lasted(int64_t ticks)
 int64_t weft__ticks_in(int64_t nanos)
 {
     return (int64_t)((double)nanos * ticks_rate());
+}
+
+static int64_t rate = INT64_C(1) << 24; /* ns in 2^24 ticks; atomic */
+
+void weft__clock_refresh(void)
+{
+    weft__store(&rate, (int64_t)((1 << 24) / ticks_rate()));
+}
+
+int64_t weft__ticks_about(int64_t ticks)
+{
+    return (int64_t)((double)ticks * (double)weft__load(&rate) / (1 << 24));
 }
 
 void weft__clock_measure(void)

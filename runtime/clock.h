@@ -19,6 +19,8 @@ int64_t weft__nanos(void);                   /* monotonic nanoseconds of the clo
 int64_t weft__ticks_to_nanos(int64_t ticks); /* to the scale of weft__nanos */
 int64_t weft__ticks_lasted(int64_t ticks);   /* how long so many are, in nanoseconds */
 int64_t weft__ticks_in(int64_t nanos);       /* and how many so long is */
+int64_t weft__ticks_about(int64_t ticks);    /* as lasted, by the rate at the last refresh */
+void weft__clock_refresh(void);              /* the longer since init, the better */
 void weft__clock_measure(void);              /* some time after init, for the one below */
 extern int64_t weft__clock_ms;               /* ticks in a millisecond, about */
 void weft__clock_advance(int64_t to);        /* virtual clock only; never back */
