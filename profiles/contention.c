@@ -298,7 +298,8 @@ static void record_in(void *event)
         scratch_put(e->s);
 }
 
-static void record(struct event *e)
+/* Names with weft__ are not shown at the inner end of a stack. */
+static WEFT__FRAMELESS void record(struct event *e)
 {
     static uint32_t events; /* atomic; about */
     uint32_t n = weft__load(&events);

@@ -31,6 +31,8 @@
 #endif
 
 /* Functions that read foreign stacks or switch them. */
+/* No frame of its own: who looks at a stack from inside sees the caller. */
+#define WEFT__FRAMELESS   inline __attribute__((always_inline))
 #define WEFT__NO_SANITIZE __attribute__((no_sanitize("address", "thread", "undefined")))
 
 /* Misuse of the API: "panic: TEXT", the calling task's stack and all others, exit 2. fatal.c */

@@ -80,7 +80,7 @@ void weft__cancel(weft__task *t)
 int64_t weft__wait_period, weft__charge_period;
 
 /* The wait that used up left, or the clock has to be read for: then left was not what it is. */
-static WEFT__NOINLINE void waited_slow(weft__task *t, weft__worker *w, int64_t ticks)
+WEFT__NOINLINE void weft__waited_slow(weft__task *t, weft__worker *w, int64_t ticks)
 {
     int64_t left = weft__load(&w->waits.left) + ticks;
 
@@ -104,7 +104,7 @@ static inline void waited(weft__task *t)
     w = t->worker;
     ticks = w->now - t->since;
     if (weft__unlikely(weft__sub_own(&w->waits.left, ticks)))
-        waited_slow(t, w, ticks);
+        weft__waited_slow(t, w, ticks);
 }
 
 /* Writes the wait and opens its ticket. */

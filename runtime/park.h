@@ -109,6 +109,9 @@ void weft__ready_by(weft__worker *w, weft__task *t); /* w: the caller's own, or 
 /* Ends the open wait of t, if it is cancelable, with WEFT_ECANCELED. */
 void weft__cancel(weft__task *t);
 
+/* Of park, under a name that stacks do not show: a wait may have used up its worker's sampler. */
+void weft__waited_slow(weft__task *t, weft__worker *w, int64_t ticks);
+
 /* A random yield or delay, when schedule chaos is on. */
 void weft__chaos_slow(void);
 static inline void weft__chaos(void)

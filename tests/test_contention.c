@@ -393,6 +393,26 @@ TEST(deadlock_shows_both_sides_though_no_wait_has_ended)
     CHECK_EQ(other.delay, one.delay);
 }
 
+/* The library's call, then who called: not how the library works. */
+TEST(stacks_begin_with_the_librarys_call)
+{
+    static const char *const profiles[] = {"mutex", "block"};
+    static const char *const begins[] = {"weft_mutex_unlock+", "weft_mutex_lock+"};
+
+    hold_against(1);
+    for (int i = 0; i < 2; i++) {
+        char *text = profile_text(profiles[i], (weft_profile_options){0});
+        char *at = strstr(text, i == 0 ? "lets_go_here" : "wants_it_here");
+
+        CHECK(at != NULL);
+        while (strncmp(at, " @ ", 3) != 0)
+            at--; /* the record's first line */
+        at = strtok(strstr(at, "\n#\t"), "\n");
+        CHECK_CONTAINS(at, begins[i]);
+        free(text);
+    }
+}
+
 /* Labels --------------------------------------------------------------------------------------- */
 
 static void hold_a_second(void *arg)
