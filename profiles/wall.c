@@ -53,6 +53,14 @@ static uint32_t below(struct sampler *s, uint32_t n)
     return (uint32_t)((s->random >> 32) * n >> 32);
 }
 
+/* Until weft__stacks_release, with no call in between that may switch tasks: the end of a run may
+ * discard the one that holds. */
+static void hold(void)
+{
+    weft__stacks_hold();
+    weft__fence_heavy();
+}
+
 /* As if it had just been called: return addresses. */
 static void walk_entry(struct weft__walk *to, const weft__task *t)
 {
@@ -147,10 +155,12 @@ static void look_at_runner(struct sampler *s, const struct running *r)
 /* Their threads are waited for: others may have the processor meanwhile. */
 static void look_at_runners(struct sampler *s)
 {
-    bool aside = s->n_running > 0 && weft__stand_aside(SIZE_MAX);
+    bool aside = weft__stand_aside(SIZE_MAX);
 
+    hold();
     for (uint32_t i = 0; i < s->n_running; i++)
         look_at_runner(s, &s->running[i]);
+    weft__stacks_release();
     if (aside)
         weft_blocking_end();
     s->n_running = 0;
@@ -172,17 +182,17 @@ static void look_at_all(struct sampler *s)
         else if (now == RUNS)
             s->running[s->n_running++] = (struct running){t, weight};
     }
-    look_at_runners(s);
 }
 
 static void tick(struct sampler *s)
 {
     uint32_t found;
 
-    weft__stacks_hold();
-    weft__fence_heavy();
+    hold();
     look_at_all(s);
     weft__stacks_release();
+    if (s->n_running > 0)
+        look_at_runners(s);
     found = s->found ? s->found : 1;
     s->parts = s->parts * WANTED / found;
     if (s->parts < WANTED)
