@@ -331,6 +331,8 @@ static void give_while_pinned(weft__worker *w)
 
     if (!spare && !weft__load(&weft__sched.stopping))
         spare = weft__worker_new(fn);
+    if (!spare && !weft__load(&weft__sched.stopping)) /* nobody would run the processor */
+        weft__fatal("cannot start a thread (%u run)", weft__load(&weft__sched.nthreads));
     if (!spare)
         return;
     weft__store_rel(&w->p, NULL);
