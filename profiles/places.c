@@ -8,7 +8,6 @@
 #include "places.h"
 
 #include "learn.h"
-#include "running.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "../runtime/wait.h"
 #include "labels.h"
@@ -75,8 +74,7 @@ void weft__samples_add(weft__buckets *to, const weft__buckets *from, int times)
     for (size_t i = 0; walk && all && i < n; i++) {
         const struct weft__stack_entry *e = all[i].stack;
 
-        walk->kept = walk->depth = e->kept;
-        memcpy(walk->pcs, e->pcs, e->kept * sizeof(*e->pcs));
+        weft__walk_set(walk, e->pcs, e->kept);
         weft__buckets_add(to, walk, times * all[i].count, times * all[i].delay);
     }
     free(all);
@@ -157,14 +155,6 @@ int weft__samples_pprof(const struct weft__pprof_head *head, const weft__buckets
     return p ? weft__pprof_end(p, rc) : -ENOMEM;
 }
 
-static void put_frames(struct weft__out *o, const uintptr_t *pcs, size_t n)
-{
-    if (n > 0)
-        weft__listing_frames(o, pcs, n, 0);
-    else
-        weft__out_str(o, "#\t0x0\n");
-}
-
 /* pcs: scratch. */
 static void put(struct weft__out *o, const struct weft__bucket *b, uintptr_t *pcs)
 {
@@ -186,10 +176,10 @@ static void put(struct weft__out *o, const struct weft__bucket *b, uintptr_t *pc
             weft__out_str(o, "many");
         weft__out_char(o, '\n');
     }
-    put_frames(o, s.pcs, s.n);
+    weft__listing_frames(o, s.pcs, s.n, 0);
     if (s.is_pair) {
         weft__out_str(o, "# " WEFT__HELD_BY "\n");
-        put_frames(o, s.holder, s.n_holder);
+        weft__listing_frames(o, s.holder, s.n_holder, 0);
     }
     weft__out_char(o, '\n');
 }

@@ -11,8 +11,6 @@
 #include "../runtime/ctx.h"
 #include "learn.h"
 
-#include <string.h>
-
 /* As a walk goes; of each register, where it was read. */
 struct pace {
     struct weft__trail *trail;
@@ -23,7 +21,6 @@ struct pace {
     bool exact;
 };
 
-/* async-signal-unsafe only for want of need */
 WEFT__NO_SANITIZE static uintptr_t word_at(uintptr_t addr)
 {
     return *(const volatile uintptr_t *)addr;
