@@ -94,14 +94,12 @@ WEFT__NOINLINE void weft__waited_slow(weft__task *t, weft__worker *w, int64_t ti
 }
 
 /* Whoever ran before on this worker has told when it went to wait, and that was when t came. */
-static inline void waited(weft__task *t)
+static inline void waited(weft__task *t, weft__worker *w)
 {
-    weft__worker *w;
     int64_t ticks;
 
     if (weft__load(&weft__wait_period) == 0)
         return;
-    w = t->worker;
     ticks = w->now - t->since;
     if (weft__unlikely(weft__sub_own(&w->waits.left, ticks)))
         weft__waited_slow(t, w, ticks);
@@ -158,11 +156,11 @@ int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__a
     } else {
         w->after = after;
         w->after_arg = arg;
-        weft__switch_away(w, WEFT__LEAVE_PARK);
+        w = weft__switch_away(w, WEFT__LEAVE_PARK);
         if (deadline != WEFT_FOREVER)
             weft__timer_disarm(&t->timer);
     }
-    waited(t);
+    waited(t, w);
     return t->result;
 }
 

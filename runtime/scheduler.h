@@ -146,7 +146,8 @@ static inline weft__worker *weft__self(void)
 
 /* worker.c */
 weft__worker *weft__enter_slow(const char *call);
-void weft__switch_away(weft__worker *w, enum weft__leave how);
+/* Lets others run; returns the worker that w's task runs on after it. */
+weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how);
 void weft__yield(weft__task *t); /* the caller, in the runtime */
 void weft__wake_one(void);       /* someone idle, if nobody is looking for work already */
 bool weft__all_idle(void);       /* every processor sleeps, or is about to */

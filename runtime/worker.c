@@ -98,7 +98,7 @@ static bool direct(weft__worker *w, weft__task *cur, weft__task *next)
     return true;
 }
 
-void weft__switch_away(weft__worker *w, enum weft__leave how)
+weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how)
 {
     weft__task *cur = w->task, *next = NULL;
     weft__proc *p = w->p;
@@ -130,7 +130,7 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
     if (next == cur) {
         w->prev = NULL;
         weft__store(&cur->state, WEFT__RUNNING);
-        return;
+        return w;
     }
     if (weft__likely(next && direct(w, cur, next))) {
         to = &next->ctx;
@@ -145,6 +145,7 @@ void weft__switch_away(weft__worker *w, enum weft__leave how)
     w = cur->worker; /* perhaps another thread's */
     arrive(w);
     *w->errno_at = saved;
+    return w;
 }
 
 weft__task *weft__worker_arrived(void)
@@ -190,8 +191,7 @@ weft__worker *weft__enter_slow(const char *call)
         weft__store(&w->take, 0);
     weft__unlock(&w->lk);
     /* Not taken from, but asked: the time slice is used up. */
-    weft__switch_away(w, lost ? WEFT__LEAVE_LOST : WEFT__LEAVE_YIELD);
-    return weft__self();
+    return weft__switch_away(w, lost ? WEFT__LEAVE_LOST : WEFT__LEAVE_YIELD);
 }
 
 void weft__proc_give(weft__proc *p, weft__worker *w)
