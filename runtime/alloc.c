@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void *must(void *p, size_t n, size_t size)
 {
@@ -25,4 +26,31 @@ void *weft__alloc_try(size_t n)
 void weft__free(void *p)
 {
     free(p);
+}
+
+static char *map(size_t len)
+{
+    void *at = mmap(NULL, len, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return at == MAP_FAILED ? NULL : at;
+}
+
+/* The kernel puts one mapping below the other: if one fits, the next does. */
+void *weft__map_huge(size_t n)
+{
+    size_t len = n * WEFT__HUGE_PAGE, before;
+    char *at = map(len);
+
+    if (!at || (uintptr_t)at % WEFT__HUGE_PAGE == 0)
+        return at;
+    munmap(at, len);
+    at = map(len + WEFT__HUGE_PAGE);
+    if (!at)
+        return NULL;
+    before = WEFT__HUGE_PAGE - (uintptr_t)at % WEFT__HUGE_PAGE;
+    munmap(at, before);
+    if (before < WEFT__HUGE_PAGE)
+        munmap(at + before + len, WEFT__HUGE_PAGE - before);
+    return at + before;
 }

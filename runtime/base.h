@@ -60,4 +60,9 @@ void *
 weft__alloc_try(size_t n); /* of a size that a peer chooses: not zeroed; NULL: there is none */
 void weft__free(void *p);
 
+/* n huge pages' worth of memory where a huge page begins, so that it shares no page table with
+ * anything else; NULL: there is none. */
+enum { WEFT__HUGE_PAGE = 2 << 20 };
+void *weft__map_huge(size_t n);
+
 #endif

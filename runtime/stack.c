@@ -151,15 +151,34 @@ static bool within_budget(size_t n)
            (mode == MODE_MPROTECT && weft__load(&protected) + n <= MPROTECT_BUDGET);
 }
 
+/* Many come and go together, so they share no page table with others: a hypervisor that shadows
+ * page tables forgets all of one that is written often, and each stack in it faults anew. */
+static void *map(size_t n, size_t step)
+{
+    size_t len = n * step;
+    void *base;
+
+    if (n > 1) {
+        len = (len + WEFT__HUGE_PAGE - 1) / WEFT__HUGE_PAGE;
+        base = weft__map_huge(len);
+        len *= WEFT__HUGE_PAGE;
+    } else {
+        base = mmap(NULL, len, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        base = base == MAP_FAILED ? NULL : base;
+    }
+    if (base)
+        madvise(base, len, MADV_NOHUGEPAGE);
+    return base;
+}
+
 uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary)
 {
     size_t guarded = 0, step = size + weft__stack_guard;
-    void *base = mmap(NULL, n * step, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *base = map(n, step);
 
-    if (base == MAP_FAILED)
+    if (!base)
         weft__fatal("out of memory (%zu stacks of %zu bytes)", n, size);
-    madvise(base, n * step, MADV_NOHUGEPAGE);
     if (mode == MODE_MADVISE && n > 1 && n <= BATCH &&
         madvise_each((uintptr_t)base, n, step, weft__stack_guard, MADV_GUARD_INSTALL))
         guarded = n;

@@ -16,7 +16,6 @@
 
 enum { SLAB = 64, SLABS_MAX = 1 << 20, CACHE = 256 };
 enum { SPAWNS_TURN = 64 };
-enum { HUGE_PAGE = 2 << 20 };
 #ifdef WEFT__ASAN
 enum { FEW = SLABS_MAX }; /* checkers of leaks look for pointers in what malloc gave */
 #else
@@ -88,23 +87,6 @@ static void pool_push(weft__task *t)
     registry.npool++;
 }
 
-/* A huge page, if the kernel has one to give. */
-static char *huge_page(void)
-{
-    char *at =
-        mmap(NULL, 2 * HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    size_t over = (uintptr_t)at % HUGE_PAGE;
-
-    if (at == MAP_FAILED)
-        return NULL;
-    if (over > 0)
-        munmap(at, HUGE_PAGE - over);
-    at += over > 0 ? HUGE_PAGE - over : 0;
-    munmap(at + HUGE_PAGE, over > 0 ? over : HUGE_PAGE);
-    madvise(at, HUGE_PAGE, MADV_HUGEPAGE);
-    return at;
-}
-
 /* Zeroed. Of many tasks, each wake is at a record elsewhere: in small pages their number would cost
  * a miss of the TLB more. */
 static struct slab *slab_memory(void)
@@ -115,11 +97,14 @@ static struct slab *slab_memory(void)
 
     if (registry.nslots >= FEW * SLAB) {
         if ((size_t)(end - next) < size) {
-            next = huge_page();
-            end = next ? next + HUGE_PAGE : NULL;
+            next = weft__map_huge(1);
+            if (!next)
+                return NULL;
+            end = next + WEFT__HUGE_PAGE;
+            madvise(next, WEFT__HUGE_PAGE, MADV_HUGEPAGE);
         }
         s = (struct slab *)(void *)next;
-        next += s ? size : 0;
+        next += size;
         return s;
     }
     s = aligned_alloc(64, size);
