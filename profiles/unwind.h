@@ -81,7 +81,7 @@ void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const
 enum { WEFT__WALK_AHEAD = 8 };
 static inline void weft__walk_ahead(uintptr_t sp, uintptr_t hi)
 {
-    for (int line = 0; line < 6 && sp < hi; line++, sp += 64)
+    for (int line = 0; line < 12 && sp < hi; line++, sp += 64)
         __builtin_prefetch((const void *)sp);
 }
 
