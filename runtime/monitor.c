@@ -25,7 +25,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MS INT64_C(1000000)
+#define MS           INT64_C(1000000)
+#define WORKER_SLICE (MS / 10)
+#define HOG_SLICE    (6 * MS)
 
 enum { SITES = 256, HOG_TAKES = 4, IDLE_ROUNDS = 20 };
 enum { FINE = 500, FEW = 8 }; /* switches in a round of the monitor; tasks */
@@ -196,8 +198,10 @@ static void lane_grow(int64_t now)
 
 /* Taking --------------------------------------------------------------------------------------- */
 
-/* A thread without a processor should not keep those that have one from the CPU: a long slice
- * lets the kernel put it behind them at every wake-up (EEVDF, Linux 6.12; elsewhere ignored). */
+/* A thread without a processor should not keep those that have one from the CPU: a longer slice
+ * lets the kernel put it behind them at every wake-up (EEVDF, Linux 6.12; elsewhere ignored). No
+ * longer than HOG_SLICE, for it may overdraw its share by as much, and then, given a processor, it
+ * is the one who waits: with 100 ms a ticker beside hogs of 20 ms woke up to 74 ms late, not 14. */
 static void set_slice(weft__worker *w, int64_t ns)
 {
 #ifdef SYS_sched_setattr
@@ -219,7 +223,7 @@ static void set_slice(weft__worker *w, int64_t ns)
 /* Like the worker, for a processor it is given: short slices wake up sooner. */
 static void give(weft__proc *p, weft__worker *w)
 {
-    set_slice(w, MS / 10);
+    set_slice(w, WORKER_SLICE);
     weft__proc_give(p, w);
 }
 
@@ -258,7 +262,7 @@ static bool take(weft__proc *p, weft__worker *w, weft_task_fn *fn, bool burnt)
         weft__spare_put(spare);
         return false;
     }
-    set_slice(w, burnt ? 100 * MS : MS / 10);
+    set_slice(w, burnt ? HOG_SLICE : WORKER_SLICE);
     give(p, spare);
     return true;
 }
