@@ -29,7 +29,7 @@ void go_many(int n, weft_task_fn *fn, void *arg)
         weft_go(fn, arg);
 }
 
-static char *contents(int fd)
+char *contents(int fd)
 {
     off_t size = lseek(fd, 0, SEEK_END);
     char *text = malloc((size_t)size + 1);
@@ -37,6 +37,7 @@ static char *contents(int fd)
     CHECK(text != NULL);
     CHECK_EQ(pread(fd, text, (size_t)size, 0), size);
     text[size] = '\0';
+    close(fd);
     return text;
 }
 
@@ -44,13 +45,37 @@ char *dump_text(enum weft_dump_form form)
 {
     weft_dump_options options = {.form = form};
     int fd = memfd_create("dump", MFD_CLOEXEC);
-    char *text;
 
     CHECK(fd >= 0);
     CHECK_EQ(weft_dump(fd, &options), 0);
-    text = contents(fd);
-    close(fd);
-    return text;
+    return contents(fd);
+}
+
+char *profile_text(const char *name, weft_profile_options o)
+{
+    int fd = memfd_create("profile", MFD_CLOEXEC);
+
+    o.text = true;
+    CHECK(fd >= 0);
+    CHECK_EQ(weft_profile_write(fd, name, &o), 0);
+    return contents(fd);
+}
+
+long long time_in(const char *profile, const char *frame)
+{
+    char *copy = strdup(profile), *save, *line;
+    long long sum = 0, of_record = 0;
+
+    for (line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        if (strstr(line, " @ ")) {
+            of_record = atoll(line);
+        } else if (strstr(line, frame)) {
+            sum += of_record;
+            of_record = 0;
+        }
+    }
+    free(copy);
+    return sum;
 }
 
 void wait_for_dump(const char *text)
@@ -97,7 +122,6 @@ int in_child(void (*body)(void), char *err, size_t size)
     text = contents(fd);
     snprintf(err, size, "%s", text);
     free(text);
-    close(fd);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 

@@ -27,8 +27,13 @@ void support_setenv(const char *name, const char *value);
 /* Starts fn(arg) n times. */
 void go_many(int n, weft_task_fn *fn, void *arg);
 
-/* A dump of all tasks as a string; the caller frees it. */
+/* What was written to a memfd, which it closes, as a string; the caller frees it. */
+char *contents(int fd);
+/* The same of a dump of all tasks, and of a profile as text. */
 char *dump_text(enum weft_dump_form form);
+char *profile_text(const char *name, weft_profile_options o);
+/* The time of all records of a profile's text that have this frame. */
+long long time_in(const char *profile, const char *frame);
 /* Yields until a dump of all tasks contains the text. */
 void wait_for_dump(const char *text);
 /* Yields until *flag is at least so much. */

@@ -18,22 +18,6 @@ enum { SETTLED = 1 }; /* ns that go by when all settle */
 
 /* Reading -------------------------------------------------------------------------------------- */
 
-static char *profile_text(const char *name, weft_profile_options o)
-{
-    int fd = memfd_create("profile", MFD_CLOEXEC);
-    char *text;
-    off_t n;
-
-    o.text = true;
-    CHECK(fd >= 0);
-    CHECK_EQ(weft_profile_write(fd, name, &o), 0);
-    n = lseek(fd, 0, SEEK_END);
-    text = calloc((size_t)n + 1, 1);
-    CHECK_EQ(pread(fd, text, (size_t)n, 0), n);
-    close(fd);
-    return text;
-}
-
 struct total {
     long long delay, count;
 };

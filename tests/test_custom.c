@@ -24,17 +24,11 @@ static char *text_of(const weft_profile *p)
     int fd = memfd_create("profile", MFD_CLOEXEC);
     const struct weft__sink to = weft__sink_fd(fd);
     weft__buckets *b = weft__custom_take(p);
-    char *text;
-    off_t n;
 
     CHECK(b != NULL);
     CHECK_EQ(weft__counts_text(weft__custom_name(p), b, &to), 0);
     weft__buckets_free(b);
-    n = lseek(fd, 0, SEEK_END);
-    text = calloc((size_t)n + 1, 1);
-    CHECK_EQ(pread(fd, text, (size_t)n, 0), n);
-    close(fd);
-    return text;
+    return contents(fd);
 }
 
 static void check_text(const weft_profile *p, const char *contains)

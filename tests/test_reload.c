@@ -101,20 +101,14 @@ TEST(stack_through_the_second_library_is_its_own)
     CHECK(same > 0);
 }
 
-static char *profile_of(const char *name, bool text)
+/* In its binary form, where names are looked up, too. */
+static void check_binary(const char *name)
 {
-    weft_profile_options o = {.text = text};
     int fd = memfd_create("profile", MFD_CLOEXEC);
-    char *bytes;
-    off_t n;
 
-    CHECK_EQ(weft_profile_write(fd, name, &o), 0);
-    n = lseek(fd, 0, SEEK_END);
-    CHECK(n > 0);
-    bytes = calloc((size_t)n + 1, 1);
-    CHECK_EQ(pread(fd, bytes, (size_t)n, 0), n);
+    CHECK_EQ(weft_profile_write(fd, name, NULL), 0);
+    CHECK(lseek(fd, 0, SEEK_END) > 0);
     close(fd);
-    return bytes;
 }
 
 static void check_profiles(const char *contain)
@@ -122,11 +116,11 @@ static void check_profiles(const char *contain)
     static const char *const names[] = {"block", "mutex", "contention"};
 
     for (int i = 0; i < 3; i++) {
-        char *text = profile_of(names[i], true);
+        char *text = profile_text(names[i], (weft_profile_options){0});
 
         CHECK_CONTAINS(text, contain);
         free(text);
-        free(profile_of(names[i], false));
+        check_binary(names[i]);
     }
 }
 

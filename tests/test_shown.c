@@ -318,38 +318,6 @@ TEST(no_task_is_lost_from_dumps_of_a_mixed_crowd)
 
 /* ---- where time goes ---- */
 
-static char *time_text(void)
-{
-    weft_profile_options o = {.text = true, .over = 300 * WEFT_MILLISECOND};
-    int fd = memfd_create("time", MFD_CLOEXEC);
-    char *text;
-    off_t n;
-
-    CHECK(fd >= 0);
-    CHECK_EQ(weft_profile_write(fd, "fgprof", &o), 0);
-    n = lseek(fd, 0, SEEK_END);
-    text = calloc((size_t)n + 1, 1);
-    CHECK_EQ(pread(fd, text, (size_t)n, 0), n);
-    close(fd);
-    return text;
-}
-
-/* Of all records with this frame. */
-static long long time_in(const char *text, const char *frame)
-{
-    char *copy = strdup(text), *save, *line;
-    long long sum = 0, of_record = 0;
-
-    for (line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        if (strstr(line, " @ "))
-            of_record = atoll(line);
-        else if (strstr(line, frame))
-            sum += of_record;
-    }
-    free(copy);
-    return sum;
-}
-
 TEST(time_in_loops_and_calls_is_told)
 {
     char *text;
@@ -361,7 +329,7 @@ TEST(time_in_loops_and_calls_is_told)
     weft_go(reads_here, NULL);
     weft_go(reads_declared_here, NULL);
     wait_for(&begun, 3);
-    text = time_text();
+    text = profile_text("fgprof", (weft_profile_options){.over = 300 * WEFT_MILLISECOND});
     CHECK(time_in(text, "\tspins_here+") >= 300 * MS);
     CHECK_EQ(time_in(text, "\treads_here+"), time_in(text, "\tspins_here+"));
     CHECK_EQ(time_in(text, "\treads_declared_here+"), time_in(text, "\tspins_here+"));

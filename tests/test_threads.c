@@ -28,15 +28,9 @@ static char *text_of(const weft__buckets *b)
 {
     int fd = memfd_create("profile", MFD_CLOEXEC);
     const struct weft__sink to = weft__sink_fd(fd);
-    char *text;
-    off_t n;
 
     CHECK_EQ(weft__counts_text("threadcreate", b, &to), 0);
-    n = lseek(fd, 0, SEEK_END);
-    text = calloc((size_t)n + 1, 1);
-    CHECK_EQ(pread(fd, text, (size_t)n, 0), n);
-    close(fd);
-    return text;
+    return contents(fd);
 }
 
 static char *threads_text(void)

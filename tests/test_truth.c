@@ -18,27 +18,13 @@ enum { WAITERS = 20 };
 static weft_time end;
 static atomic_llong waited; /* ns, by the tasks' own clock */
 
-/* Of the records that have this function in their stack. */
 static long long delay_in(const char *profile, const char *function)
 {
-    weft_profile_options o = {.text = true};
-    int fd = memfd_create("profile", MFD_CLOEXEC);
-    long long sum = 0, of_record = 0;
-    char line[512];
-    FILE *f = fdopen(fd, "r");
+    char *text = profile_text(profile, (weft_profile_options){0});
+    long long delay = time_in(text, function);
 
-    CHECK_EQ(weft_profile_write(fd, profile, &o), 0);
-    rewind(f);
-    while (fgets(line, sizeof(line), f)) {
-        if (strstr(line, " @ ")) {
-            of_record = atoll(line);
-        } else if (strstr(line, function)) {
-            sum += of_record;
-            of_record = 0;
-        }
-    }
-    fclose(f);
-    return sum;
+    free(text);
+    return delay;
 }
 
 static void check_near(long long said, long long is)

@@ -18,20 +18,9 @@ struct total {
     long long delay, count;
 };
 
-static char *profile_text(weft_duration over)
+static char *wall_text(weft_duration over)
 {
-    weft_profile_options o = {.text = true, .over = over};
-    int fd = memfd_create("profile", MFD_CLOEXEC);
-    char *text;
-    off_t n;
-
-    CHECK(fd >= 0);
-    CHECK_EQ(weft_profile_write(fd, "fgprof", &o), 0);
-    n = lseek(fd, 0, SEEK_END);
-    text = calloc((size_t)n + 1, 1);
-    CHECK_EQ(pread(fd, text, (size_t)n, 0), n);
-    close(fd);
-    return text;
+    return profile_text("fgprof", (weft_profile_options){.over = over});
 }
 
 static struct total total_of(const char *text, const char *function)
@@ -77,12 +66,12 @@ TEST(few_tasks_are_all_looked_at)
     go_many(20, waits_here, NULL);
     go_many(10, sleeps_here, NULL);
     settle();
-    text = profile_text(WEFT_SECOND);
+    text = wall_text(WEFT_SECOND);
     CHECK_EQ(strncmp(text, "--- wall:\n", 10), 0);
     CHECK_EQ(total_of(text, "waits_here").delay, 20 * WEFT_SECOND);
     CHECK_EQ(total_of(text, "waits_here").count, 20 * 100);
     CHECK_EQ(total_of(text, "sleeps_here").delay, 10 * WEFT_SECOND);
-    CHECK_EQ(total_of(text, "profile_text").count, 0); /* who looks */
+    CHECK_EQ(total_of(text, "wall_text").count, 0); /* who looks */
     free(text);
 }
 
@@ -99,7 +88,7 @@ TEST(time_has_the_labels_of_its_task)
     weft_go(wait_with_label, NULL);
     go_many(2, waits_here, NULL);
     settle();
-    text = profile_text(WEFT_SECOND);
+    text = wall_text(WEFT_SECOND);
     CHECK_EQ(total_of(text, "# labels: {\"tenant\":\"x\"}").delay, WEFT_SECOND);
     CHECK_EQ(total_of(text, "waits_here").delay, 3 * WEFT_SECOND);
     free(text);
@@ -117,7 +106,7 @@ TEST(many_tasks_are_looked_at_on_average)
     go_many(TASKS * 3 / 4, waits_here, NULL);
     go_many(TASKS / 4, sleeps_here, NULL);
     settle();
-    text = profile_text(5 * WEFT_SECOND);
+    text = wall_text(5 * WEFT_SECOND);
     off = (double)total_of(text, "sleeps_here").delay - share * all;
     CHECK(off * off < 9 * variance); /* three times sigma */
     off = (double)total_of(text, "waits_here").delay - (1 - share) * all;
