@@ -105,3 +105,19 @@ struct weft__bucket *weft__buckets_read(const weft__buckets *b, size_t *n)
     }
     return all;
 }
+
+bool weft__buckets_add_all(weft__buckets *to, const weft__buckets *from, int times)
+{
+    struct weft__walk *walk = malloc(sizeof *walk);
+    size_t n;
+    struct weft__bucket *all = weft__buckets_read(from, &n);
+    bool good = walk && all;
+
+    for (size_t i = 0; good && i < n; i++) {
+        weft__walk_set(walk, all[i].stack->pcs, all[i].stack->kept);
+        weft__buckets_add(to, walk, times * all[i].count, times * all[i].delay);
+    }
+    free(all);
+    free(walk);
+    return good;
+}

@@ -3,6 +3,7 @@
 #ifndef WEFT_BUCKETS_H
 #define WEFT_BUCKETS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,9 @@ void weft__cell_add(weft__cell *c, double count, int64_t delay);
 /* count may be a fraction: an event that stands for others counts as many as it stands for; or
  * below 0, to take away. What finds no memory is dropped. Any thread, concurrently. */
 void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, double count, int64_t delay);
+
+/* Adds so many times what from has; -1 takes it away. False without memory. */
+bool weft__buckets_add_all(weft__buckets *to, const weft__buckets *from, int times);
 
 /* All buckets so far that count something, in the order of their first event, for free(); NULL
  * without memory. */

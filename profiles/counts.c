@@ -2,14 +2,13 @@
 /* counts.c - see counts.h. */
 #include "counts.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
+#include "../runtime/clock.h"
 #include "listing.h"
 #include "out.h"
 #include "pprof.h"
 
-#include <time.h>
+#include <errno.h>
+#include <stdlib.h>
 
 static int64_t whole(const struct weft__bucket *b)
 {
@@ -81,14 +80,6 @@ int weft__counts_text(const char *name, const weft__buckets *b, const struct wef
     return weft__out_end(o);
 }
 
-static int64_t wall_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 int weft__counts_pprof(const char *name, const weft__buckets *b, int64_t duration,
                        const struct weft__sink *to)
 {
@@ -97,7 +88,7 @@ int weft__counts_pprof(const char *name, const weft__buckets *b, int64_t duratio
                                           .n_types = 1,
                                           .period_type = type,
                                           .period = 1,
-                                          .time = wall_now(),
+                                          .time = weft__realtime(),
                                           .duration = duration};
     size_t n;
     struct weft__bucket *all = sorted(b, &n);

@@ -87,8 +87,8 @@ static void *waits_take(const struct weft__asked *asked)
 static int waits_write(const struct weft__asked *asked, const void *from, void *view,
                        int64_t duration, const struct weft__sink *to)
 {
-    if (from)
-        weft__samples_add(view, from, -1);
+    if (from && !weft__buckets_add_all(view, from, -1))
+        return -ENOMEM;
     return asked->debug ? weft__waits_text(which(asked), view, to)
                         : weft__waits_pprof(view, duration, to);
 }
@@ -111,22 +111,21 @@ static void *since_take(const struct weft__asked *asked)
 {
     weft__buckets **shown = &since.shown[asked->profile.which];
     const struct weft__waits over = {.which = which(asked), .stays = true};
-    weft__buckets *now, *added = weft__buckets_new();
-    bool aside = weft__stand_aside((size_t)waits_count(&asked->profile));
+    weft__buckets *now, *done, *added = weft__buckets_new();
+    bool good, aside = weft__stand_aside((size_t)waits_count(&asked->profile));
 
     pthread_mutex_lock(&since.lock);
     now = added ? weft__waits_take(&over) : NULL;
-    if (now) {
-        weft__samples_add(added, now, 1);
-        if (*shown)
-            weft__samples_add(added, *shown, -1);
-        weft__buckets_free(*shown);
+    good = now && weft__buckets_add_all(added, now, 1) &&
+           (!*shown || weft__buckets_add_all(added, *shown, -1));
+    done = good ? *shown : now;
+    if (good)
         *shown = now;
-    }
     pthread_mutex_unlock(&since.lock);
     if (aside)
         weft_blocking_end();
-    if (now)
+    weft__buckets_free(done);
+    if (good)
         return added;
     weft__buckets_free(added);
     return NULL;
@@ -137,8 +136,8 @@ static void *since_take(const struct weft__asked *asked)
 static int counts_write(const struct weft__asked *asked, const void *from, void *view,
                         int64_t duration, const struct weft__sink *to)
 {
-    if (from)
-        weft__samples_add(view, from, -1);
+    if (from && !weft__buckets_add_all(view, from, -1))
+        return -ENOMEM;
     return asked->debug ? weft__counts_text(asked->profile.name, view, to)
                         : weft__counts_pprof(asked->profile.name, view, duration, to);
 }

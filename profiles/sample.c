@@ -65,22 +65,6 @@ static size_t joined(const struct weft__sample *s, uintptr_t *to)
     return n;
 }
 
-void weft__samples_add(weft__buckets *to, const weft__buckets *from, int times)
-{
-    struct weft__walk *walk = malloc(sizeof(*walk));
-    size_t n;
-    struct weft__bucket *all = weft__buckets_read(from, &n);
-
-    for (size_t i = 0; walk && all && i < n; i++) {
-        const struct weft__stack_entry *e = all[i].stack;
-
-        weft__walk_set(walk, e->pcs, e->kept);
-        weft__buckets_add(to, walk, times * all[i].count, times * all[i].delay);
-    }
-    free(all);
-    free(walk);
-}
-
 static int compare_delays(const void *va, const void *vb)
 {
     const struct weft__bucket *a = va, *b = vb;

@@ -44,7 +44,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { SPARE_SLOTS = 4096 };
@@ -348,14 +347,6 @@ static void publish_caller(struct capture *c, weft__task *self, const void *ucon
     publish(c, self->slot, &r, &walk);
 }
 
-static int64_t wall_now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
-}
-
 static struct weft__counts count(void)
 {
     return (struct weft__counts){
@@ -407,7 +398,7 @@ static struct capture *capture_new(void)
         return NULL;
     }
     c->s.now = weft__nanos();
-    c->s.wall = wall_now();
+    c->s.wall = weft__realtime();
     c->s.counts = count();
     return c;
 }

@@ -217,20 +217,6 @@ static void finish_all(void)
     }
 }
 
-/* False without memory. */
-static bool copy_table(weft__buckets *to, struct weft__walk *walk)
-{
-    size_t n;
-    struct weft__bucket *all = weft__buckets_read(table, &n);
-
-    for (size_t i = 0; all && i < n; i++) {
-        weft__walk_set(walk, all[i].stack->pcs, all[i].stack->kept);
-        weft__buckets_add(to, walk, all[i].count, 0);
-    }
-    free(all);
-    return all != NULL;
-}
-
 weft__buckets *weft__threads_take(void)
 {
     struct weft__walk *walk = malloc(sizeof(*walk));
@@ -241,7 +227,7 @@ weft__buckets *weft__threads_take(void)
     if (good && table) {
         add_runners(walk);
         finish_all();
-        good = copy_table(b, walk);
+        good = weft__buckets_add_all(b, table, 1);
     }
     pthread_mutex_unlock(&taking);
     free(walk);

@@ -4,9 +4,7 @@
  * bucket whether its waits are over or not. */
 #include "waits.h"
 
-#include <stdlib.h>
-#include <string.h>
-
+#include "../runtime/clock.h"
 #include "../runtime/wait.h"
 #include "idmap.h"
 #include "labelset.h"
@@ -16,8 +14,10 @@
 #include "symbolize.h"
 #include "tasks.h"
 
-#include <time.h>
 #include <weft/task.h>
+
+#include <stdlib.h>
+#include <string.h>
 
 /* Taking --------------------------------------------------------------------------------------- */
 
@@ -208,12 +208,13 @@ int weft__waits_pprof(const weft__buckets *b, int64_t duration, const struct wef
 {
     static const struct weft__pprof_type types[] = {{"contentions", "count"},
                                                     {"delay", "nanoseconds"}};
-    struct weft__pprof_head head = {
-        .types = types, .n_types = 2, .period_type = types[0], .period = 1, .duration = duration};
-    struct timespec now;
+    const struct weft__pprof_head head = {.types = types,
+                                          .n_types = 2,
+                                          .period_type = types[0],
+                                          .period = 1,
+                                          .time = weft__realtime(),
+                                          .duration = duration};
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    head.time = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
     return weft__samples_pprof(&head, b, to);
 }
 

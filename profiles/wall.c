@@ -21,7 +21,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <weft/task.h>
 
@@ -241,12 +240,13 @@ weft__buckets *weft__wall_sample(weft_duration duration, weft__wall_wait *wait, 
 int weft__wall_pprof(const weft__buckets *b, int64_t duration, const struct weft__sink *to)
 {
     static const struct weft__pprof_type type = {"wall", "nanoseconds"};
-    struct weft__pprof_head head = {
-        .types = &type, .n_types = 1, .period_type = type, .period = PERIOD, .duration = duration};
-    struct timespec now;
+    const struct weft__pprof_head head = {.types = &type,
+                                          .n_types = 1,
+                                          .period_type = type,
+                                          .period = PERIOD,
+                                          .time = weft__realtime() - duration,
+                                          .duration = duration};
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    head.time = now.tv_sec * INT64_C(1000000000) + now.tv_nsec - duration;
     return weft__samples_pprof(&head, b, to);
 }
 

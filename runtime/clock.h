@@ -10,6 +10,8 @@
 
 #include "atomic.h"
 
+#include <time.h>
+
 extern bool weft__clock_tsc, weft__clock_virtual; /* constant after init */
 extern int64_t weft__clock_vnow;                  /* virtual monotonic time */
 
@@ -25,6 +27,14 @@ void weft__clock_measure(void);              /* some time after init, for the on
 extern int64_t weft__clock_ms;               /* ticks in a millisecond, about */
 void weft__clock_advance(int64_t to);        /* virtual clock only; never back */
 int64_t weft__cpu_nanos(int tid_clock);      /* CPU nanoseconds of the thread with that clockid */
+
+static inline int64_t weft__realtime(void) /* nanoseconds since 1970 */
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
 
 static inline int64_t weft__ticks(void)
 {
