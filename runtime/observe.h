@@ -23,9 +23,10 @@ struct weft__charge {
     int64_t first_waited;
 };
 
-/* How much waiting is sampled once, in ticks; 0: no wait is, and none is timed. Each worker counts
- * down in w->waits.left what its tasks have waited, and a wait that reaches 0 is told of; so one of
- * length d is with probability d / period, and for sure if it is longer than the period. */
+/* How much waiting is sampled once, in ticks; 0: none. Each worker counts down in w->waits.left
+ * what its tasks have waited, and a wait that reaches 0 is told of; so one of length d is with
+ * probability d / period, and for sure if it is longer than the period. If none is to be sampled it
+ * counts down from NEVER: to ask first would cost as much, each time, where it is on by default. */
 extern int64_t weft__wait_period, weft__charge_period; /* atomic; park.c */
 
 struct weft__hooks {
@@ -56,6 +57,8 @@ struct weft__hooks {
 
 extern const struct weft__hooks weft__hooks;
 
+#define WEFT__NEVER (INT64_MAX / 2) /* less UNKNOWN is not too little for an int64_t */
+
 /* With a phase by chance, so that the first wait is not the one that is sampled. */
 static inline void weft__sampler_begin(struct weft__sampler *s, int64_t period, uint64_t random)
 {
@@ -65,8 +68,21 @@ static inline void weft__sampler_begin(struct weft__sampler *s, int64_t period, 
 
 static inline void weft__samplers_begin(weft__worker *w, uint64_t random)
 {
-    weft__sampler_begin(&w->waits, weft__load(&weft__wait_period), random);
+    int64_t wait = weft__load(&weft__wait_period);
+
+    weft__sampler_begin(&w->waits, wait, random);
+    if (wait == 0)
+        weft__store(&w->waits.left, WEFT__NEVER);
     weft__sampler_begin(&w->charges, weft__load(&weft__charge_period), random);
+}
+
+/* The owner's: others who begin it may write left just when the owner does, and then it is as if
+ * they had not. */
+static inline void weft__samplers_check(weft__worker *w)
+{
+    if (weft__unlikely(weft__load(&w->waits.left) > WEFT__NEVER / 2 &&
+                       weft__load(&weft__wait_period) != 0))
+        weft__samplers_begin(w, weft__random(w));
 }
 
 static inline bool weft__unrecorded(const weft__task *t, uint32_t epoch)

@@ -84,6 +84,13 @@ WEFT__NOINLINE void weft__waited_slow(weft__task *t, weft__worker *w, int64_t ti
 {
     int64_t left = weft__load(&w->waits.left) + ticks;
 
+    if (weft__load(&weft__wait_period) == 0) {
+        weft__store(&w->waits.left, WEFT__NEVER);
+        return;
+    }
+    weft__store(&w->waits.left, left);
+    weft__samplers_check(w);
+    left = weft__load(&w->waits.left);
     if (w->now == WEFT__UNKNOWN) {
         w->now = weft__ticks();
         ticks = w->now - t->since;
@@ -96,11 +103,8 @@ WEFT__NOINLINE void weft__waited_slow(weft__task *t, weft__worker *w, int64_t ti
 /* Whoever ran before on this worker has told when it went to wait, and that was when t came. */
 static inline void waited(weft__task *t, weft__worker *w)
 {
-    int64_t ticks;
+    int64_t ticks = w->now - t->since;
 
-    if (weft__load(&weft__wait_period) == 0)
-        return;
-    ticks = w->now - t->since;
     if (weft__unlikely(weft__sub_own(&w->waits.left, ticks)))
         weft__waited_slow(t, w, ticks);
 }

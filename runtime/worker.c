@@ -319,6 +319,7 @@ static void give_to_pinned(weft__worker *w, weft__task *t)
     }
     weft__store_rel(&w->p, NULL);
     to->picked = t;
+    to->now = WEFT__UNKNOWN;
     weft__proc_give(p, to);
 }
 
@@ -578,13 +579,14 @@ static weft__task *spin(weft__worker *w, weft__proc *p)
 
 /* While there is other work, polls get a share of the time at most: with thousands of sockets ready
  * whose tasks are still in the queue, each finds them all again. */
-static void poll_now(weft__proc *p)
+static void poll_now(weft__worker *w, weft__proc *p)
 {
     int64_t took;
 
-    p->polled = weft__ticks();
+    p->polled = w->now;
     weft__loop_poll(p->loop, 0);
-    took = weft__ticks() - p->polled;
+    w->now = weft__ticks();
+    took = w->now - p->polled;
     p->poll_after = took < POLL_MOST / POLL_SHARE ? POLL_TICKS + POLL_SHARE * took : POLL_MOST;
 }
 
@@ -597,8 +599,10 @@ static weft__task *find_work(weft__worker *w)
     weft__store(&p->turn, p->tick + FULL_TURN);
     deliver_mail(p);
     weft__timers_run(p);
-    if (weft__ticks() - p->polled > p->poll_after)
-        poll_now(p);
+    weft__samplers_check(w);
+    w->now = weft__ticks();
+    if (w->now - p->polled > p->poll_after)
+        poll_now(w, p);
     if (p->turns++ % GLOBAL_FIRST == 0)
         t = weft__global_pop(&p->runq, weft__sched.nprocs);
     if (!t)
@@ -606,10 +610,11 @@ static weft__task *find_work(weft__worker *w)
     if (!t)
         t = weft__global_pop(&p->runq, weft__sched.nprocs);
     if (!t && weft__loop_busy(p->loop)) {
-        poll_now(p);
+        poll_now(w, p);
         t = weft__runq_pop(&p->runq);
     }
     if (!t && weft__sched.nprocs > 1) {
+        w->now = WEFT__UNKNOWN;
         t = steal(w, p);
         if (!t)
             t = spin(w, p);
@@ -628,7 +633,6 @@ static void run(weft__worker *w, weft__task *t)
     if (!w->begun)
         begin(w, t);
     w->begun = false;
-    w->now = WEFT__UNKNOWN;
     weft__store(&w->p->tick, w->p->tick + 1);
     weft__fence_light();
     epoch = weft__load_acq(&weft__epoch);
