@@ -350,7 +350,7 @@ static bool wait_for_processor(weft__worker *w, bool fresh)
         if (run_is_over(w))
             return false;
         weft__futex_wait(&w->wake, 0, -1);
-        weft__store(&w->wake, 0);
+        weft__store_seq(&w->wake, 0); /* before p is read: it may take back a giver's 1 */
     }
     return true;
 }
