@@ -28,7 +28,7 @@ void weft__free(void *p)
     free(p);
 }
 
-static char *map(size_t len)
+void *weft__map(size_t len)
 {
     void *at =
         mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -40,12 +40,12 @@ static char *map(size_t len)
 void *weft__map_huge(size_t n)
 {
     size_t len = n * WEFT__HUGE_PAGE, before;
-    char *at = map(len);
+    char *at = weft__map(len);
 
     if (!at || (uintptr_t)at % WEFT__HUGE_PAGE == 0)
         return at;
     munmap(at, len);
-    at = map(len + WEFT__HUGE_PAGE);
+    at = weft__map(len + WEFT__HUGE_PAGE);
     if (!at)
         return NULL;
     before = WEFT__HUGE_PAGE - (uintptr_t)at % WEFT__HUGE_PAGE;

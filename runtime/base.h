@@ -60,8 +60,10 @@ void *
 weft__alloc_try(size_t n); /* of a size that a peer chooses: not zeroed; NULL: there is none */
 void weft__free(void *p);
 
-/* n huge pages' worth of memory where a huge page begins, so that it shares no page table with
- * anything else; NULL: there is none. */
+/* Pages, reserved only; NULL: there are none. */
+void *weft__map(size_t len);
+/* n huge pages' worth of them where a huge page begins, so that they share no page table with
+ * anything else. */
 enum { WEFT__HUGE_PAGE = 2 << 20 };
 void *weft__map_huge(size_t n);
 

@@ -163,9 +163,7 @@ static void *map(size_t n, size_t step)
         base = weft__map_huge(len);
         len *= WEFT__HUGE_PAGE;
     } else {
-        base = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                    -1, 0);
-        base = base == MAP_FAILED ? NULL : base;
+        base = weft__map(len);
     }
     if (base)
         madvise(base, len, MADV_NOHUGEPAGE);
