@@ -3,6 +3,8 @@
  * where every wait is kept, on average where they are sampled. */
 #include "support.h"
 
+#include "../runtime/observe.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +136,24 @@ TEST(sleeps_are_there_if_asked_for)
     CHECK_EQ(total("block", "sleeps_here").count, 0);
     CHECK_EQ(total_with("block", (weft_profile_options){.with_io = true}, "sleeps_here", "").delay,
              WEFT_SECOND);
+}
+
+/* Its own store came after the one that told it. */
+TEST(rate_that_a_worker_did_not_hear_of_is_noticed)
+{
+    weft_chan *c[TASKS];
+
+    weft_profile_set_block_rate(1);
+    for (weft__worker *w = weft__sched.all; w; w = w->all)
+        weft__store(&w->waits.left, WEFT__NEVER);
+    for (int i = 0; i < TASKS; i++) {
+        c[i] = weft_chan_new(1, 1);
+        weft_go(receives_here, c[i]);
+    }
+    settle();
+    send_all(c, 5 * WEFT_MILLISECOND);
+    settle();
+    CHECK(total("block", "receives_here").count >= TASKS);
 }
 
 TEST(nothing_is_recorded_when_off)

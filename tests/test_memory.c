@@ -77,7 +77,6 @@ static void sits_in_a_call(void *c)
 {
     weft_chan_recv(c, NULL);
     weft_blocking_begin();
-    usleep(20000);
     weft_blocking_end();
     atomic_fetch_add(&ended, 1);
 }
