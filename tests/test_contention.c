@@ -144,8 +144,10 @@ TEST(rate_that_a_worker_did_not_hear_of_is_noticed)
     weft_chan *c[TASKS];
 
     weft_profile_set_block_rate(1);
+    weft__lock(&weft__sched.lock); /* workers may still be added */
     for (weft__worker *w = weft__sched.all; w; w = w->all)
         weft__store(&w->waits.left, WEFT__NEVER);
+    weft__unlock(&weft__sched.lock);
     for (int i = 0; i < TASKS; i++) {
         c[i] = weft_chan_new(1, 1);
         weft_go(receives_here, c[i]);
