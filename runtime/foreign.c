@@ -182,8 +182,8 @@ static void stack_bounds(weft__task *t)
         return;
     pthread_attr_getstack(&attr, &lo, &size);
     pthread_attr_destroy(&attr);
-    t->ctx.lo = (uintptr_t)lo;
-    t->ctx.hi = (uintptr_t)lo + size;
+    weft__store(&t->ctx.lo, (uintptr_t)lo);
+    weft__store(&t->ctx.hi, (uintptr_t)lo + size);
 }
 
 void weft__forked_call(const char *call)
