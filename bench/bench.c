@@ -11,6 +11,7 @@ static const struct {
     const char *name;
     void (*fn)(void);
 } cases[] = {
+    {"page_touch", bench_page_touch},
     {"yield2", bench_yield2},
     {"yield100k", bench_yield100k},
     {"spawn_batch1000", bench_spawn_batch1000},

@@ -26,6 +26,8 @@ void bench_check(int rc, const char *call);
 void bench_gap_start(void);
 void bench_gap_stop(weft_duration *task, weft_duration *bare);
 
+/* page.c */
+void bench_page_touch(void);
 /* switch.c */
 void bench_yield2(void);
 void bench_yield100k(void);

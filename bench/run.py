@@ -149,14 +149,21 @@ def judge(group, samples):
     return f"{group.title}: {len(rows) - len(missed)} rows reached, {len(missed)} missed", good
 
 
-def machine(versions):
+def page_touch(program):
+    """What the machine takes for a page's first touch."""
+    ns, _ = run("weft", program, "page_touch", 1).get("page_touch", (math.nan, "ns"))
+    return f"{ns / 1000:.2g} us"
+
+
+def machine(program, versions):
     model = "unknown processor"
     with open("/proc/cpuinfo") as info:
         for line in info:
             if line.startswith("model name"):
                 model = line.split(":", 1)[1].strip()
     return (f"{model}, {len(os.sched_getaffinity(0))} processors, "
-            f"{platform.system()} {platform.release()}; {versions}")
+            f"{platform.system()} {platform.release()}, "
+            f"a page's first touch {page_touch(program)}; {versions}")
 
 
 def chosen(group, parts):
@@ -212,7 +219,7 @@ def main():
     for kind, rounds in ((Line, args.rounds), (Pair, args.pairs)):
         of_kind = [line for line in lines if isinstance(line, kind)]
         samples.update(measure(of_kind, programs, rounds))
-    head = (f"{machine(args.versions)}; {args.rounds} rounds, median [min..max]; "
+    head = (f"{machine(args.weft, args.versions)}; {args.rounds} rounds, median [min..max]; "
             f"{args.pairs} pairs on and off, median [95 %]")
     return 0 if report(head, groups, samples) else 1
 
