@@ -80,12 +80,11 @@ static void send_all(weft_chan **c, weft_duration every)
     }
 }
 
-TEST(waits_of_known_length_are_all_there)
+/* Each task waits ROUNDS times, 5 ms each. */
+static void all_receive(void)
 {
     weft_chan *c[TASKS];
-    struct total t;
 
-    weft_profile_set_block_rate(1);
     for (int i = 0; i < TASKS; i++) {
         c[i] = weft_chan_new(1, 1);
         weft_go(receives_here, c[i]);
@@ -93,6 +92,14 @@ TEST(waits_of_known_length_are_all_there)
     settle();
     send_all(c, 5 * WEFT_MILLISECOND);
     settle();
+}
+
+TEST(waits_of_known_length_are_all_there)
+{
+    struct total t;
+
+    weft_profile_set_block_rate(1);
+    all_receive();
     t = total("block", "receives_here");
     CHECK_EQ(t.delay, TASKS * (ROUNDS * 5 * WEFT_MILLISECOND + SETTLED));
     CHECK_EQ(t.count, TASKS * ROUNDS);
@@ -141,35 +148,19 @@ TEST(sleeps_are_there_if_asked_for)
 /* Its own store came after the one that told it. */
 TEST(rate_that_a_worker_did_not_hear_of_is_noticed)
 {
-    weft_chan *c[TASKS];
-
     weft_profile_set_block_rate(1);
     weft__lock(&weft__sched.lock); /* workers may still be added */
     for (weft__worker *w = weft__sched.all; w; w = w->all)
         weft__store(&w->waits.left, WEFT__NEVER);
     weft__unlock(&weft__sched.lock);
-    for (int i = 0; i < TASKS; i++) {
-        c[i] = weft_chan_new(1, 1);
-        weft_go(receives_here, c[i]);
-    }
-    settle();
-    send_all(c, 5 * WEFT_MILLISECOND);
-    settle();
+    all_receive();
     CHECK(total("block", "receives_here").count >= TASKS);
 }
 
 TEST(nothing_is_recorded_when_off)
 {
-    weft_chan *c[TASKS];
-
     weft_profile_set_block_rate(0);
-    for (int i = 0; i < TASKS; i++) {
-        c[i] = weft_chan_new(1, 1);
-        weft_go(receives_here, c[i]);
-    }
-    settle();
-    send_all(c, 5 * WEFT_MILLISECOND);
-    settle();
+    all_receive();
     CHECK_EQ(total("block", "receives_here").count, 0);
 }
 
