@@ -37,20 +37,20 @@ void *weft__map(size_t len)
 }
 
 /* The kernel puts one mapping below the other: if one fits, the next does. */
-void *weft__map_huge(size_t n)
+void *weft__map_aligned(size_t len, size_t align)
 {
-    size_t len = n * WEFT__HUGE_PAGE, before;
     char *at = weft__map(len);
+    size_t before;
 
-    if (!at || (uintptr_t)at % WEFT__HUGE_PAGE == 0)
+    if (!at || (uintptr_t)at % align == 0)
         return at;
     munmap(at, len);
-    at = weft__map(len + WEFT__HUGE_PAGE);
+    at = weft__map(len + align);
     if (!at)
         return NULL;
-    before = WEFT__HUGE_PAGE - (uintptr_t)at % WEFT__HUGE_PAGE;
+    before = align - (uintptr_t)at % align;
     munmap(at, before);
-    if (before < WEFT__HUGE_PAGE)
-        munmap(at + before + len, WEFT__HUGE_PAGE - before);
+    if (before < align)
+        munmap(at + before + len, align - before);
     return at + before;
 }

@@ -62,9 +62,9 @@ void weft__free(void *p);
 
 /* Pages, reserved only; NULL: there are none. */
 void *weft__map(size_t len);
-/* n huge pages' worth of them where a huge page begins, so that they share no page table with
- * anything else. */
-enum { WEFT__HUGE_PAGE = 2 << 20 };
-void *weft__map_huge(size_t n);
+/* The same from a multiple of align on. What one page table, or one table of those, covers: memory
+ * that has these to itself. */
+enum { WEFT__TABLE = 2 << 20, WEFT__TABLES = 1 << 30 };
+void *weft__map_aligned(size_t len, size_t align);
 
 #endif

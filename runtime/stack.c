@@ -158,13 +158,9 @@ static void *map(size_t n, size_t step)
     size_t len = n * step;
     void *base;
 
-    if (n > 1) {
-        len = (len + WEFT__HUGE_PAGE - 1) / WEFT__HUGE_PAGE;
-        base = weft__map_huge(len);
-        len *= WEFT__HUGE_PAGE;
-    } else {
-        base = weft__map(len);
-    }
+    if (n > 1)
+        len = (len + WEFT__TABLE - 1) & ~(size_t)(WEFT__TABLE - 1);
+    base = n > 1 ? weft__map_aligned(len, WEFT__TABLE) : weft__map(len);
     if (base)
         madvise(base, len, MADV_NOHUGEPAGE);
     return base;

@@ -14,7 +14,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { SLAB = 64, SLABS_MAX = 1 << 20, CACHE = 256 };
+/* The stacks of a slab take no more than two page tables: a hypervisor that shadows them forgets
+ * the table above, and with it what it knows of a GiB, when three of its entries are written and
+ * none used in between. */
+enum { SLAB = 48, SLABS_MAX = 1 << 20, CACHE = 256 };
 enum { SPAWNS_TURN = 64 };
 #ifdef WEFT__ASAN
 enum { FEW = SLABS_MAX }; /* checkers of leaks look for pointers in what malloc gave */
@@ -88,21 +91,20 @@ static void pool_push(weft__task *t)
 }
 
 /* Zeroed. Of many tasks, each wake is at a record elsewhere: in small pages their number would cost
- * a miss of the TLB more. */
+ * a miss of the TLB more. The huge pages are far from the stacks, see SLAB. */
 static struct slab *slab_memory(void)
 {
     static char *next, *end;
     size_t size = (sizeof(struct slab) + 63) & ~(size_t)63;
     struct slab *s;
 
-    if (registry.nslots >= FEW * SLAB) {
-        if ((size_t)(end - next) < size) {
-            next = weft__map_huge(1);
-            if (!next)
-                return NULL;
-            end = next + WEFT__HUGE_PAGE;
-            madvise(next, WEFT__HUGE_PAGE, MADV_HUGEPAGE);
-        }
+    if (registry.nslots >= FEW * SLAB && (size_t)(end - next) < size) {
+        next = weft__map_aligned(WEFT__TABLES, WEFT__TABLES);
+        end = next ? next + WEFT__TABLES : NULL;
+        if (next)
+            madvise(next, WEFT__TABLES, MADV_HUGEPAGE);
+    }
+    if ((size_t)(end - next) >= size) {
         s = (struct slab *)(void *)next;
         next += size;
         return s;

@@ -161,6 +161,50 @@ TEST_PLAIN(run_may_have_stacks_of_another_size)
     CHECK_EQ(weft_run_with(&big, use_much, NULL), 0);
 }
 
+/* ---- where they lie ---- */
+
+/* Slots from first on whose stacks are at equal distances: those of one slab. */
+static uint32_t stacks_in_a_row(uint32_t first)
+{
+    uintptr_t at = weft__tasks_at(first)->ctx.lo;
+    uint32_t n = 1;
+
+    while (first + n < weft__tasks_slots() &&
+           weft__tasks_at(first + n)->ctx.lo == at + n * (weft__stack_size + weft__stack_guard))
+        n++;
+    return n;
+}
+
+/* See the head of task.c: a hypervisor that shadows page tables. */
+TEST(stacks_made_at_once_take_two_page_tables)
+{
+    uintptr_t from, to;
+    uint32_t n;
+
+    skip_if_instrumented();
+    go_many(500, wait_for_ever, NULL);
+    for (uint32_t i = 0; i < weft__tasks_slots(); i += n) {
+        n = stacks_in_a_row(i);
+        CHECK(n >= 32);
+        from = weft__tasks_at(i)->ctx.lo - weft__stack_guard;
+        to = weft__tasks_at(i + n - 1)->ctx.hi - 1;
+        CHECK(to / WEFT__TABLE - from / WEFT__TABLE < 2);
+    }
+}
+
+TEST(records_of_many_tasks_lie_apart_from_their_stacks)
+{
+    uint32_t last;
+    uintptr_t records;
+
+    skip_if_instrumented();
+    go_many(10000, wait_for_ever, NULL);
+    last = weft__tasks_slots() - 1;
+    records = (uintptr_t)weft__tasks_at(last) / WEFT__TABLES;
+    for (uint32_t i = 0; i <= last; i++)
+        CHECK(weft__tasks_at(i)->ctx.lo / WEFT__TABLES != records);
+}
+
 /* ---- what each kind of guard must not break ---- */
 
 static void ping(void *arg)
