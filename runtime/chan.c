@@ -244,10 +244,52 @@ int weft_chan_recv_until(weft_chan *c, void *elem, weft_time deadline)
     return rc;
 }
 
+/* Tasks to be made ready. A list through their waiters would miss the caches at each once more. */
+struct woken {
+    weft__task **tasks;
+    size_t n, cap;
+    weft__task *few[32];
+};
+
+static void woken_begin(struct woken *w)
+{
+    w->tasks = w->few;
+    w->n = 0;
+    w->cap = sizeof(w->few) / sizeof(*w->few);
+}
+
+static void woken_add(struct woken *w, weft__task *t)
+{
+    weft__task **more;
+
+    if (w->n == w->cap) {
+        more = weft__alloc(2 * w->cap, sizeof(weft__task *));
+        memcpy(more, w->tasks, w->n * sizeof(weft__task *));
+        if (w->tasks != w->few)
+            weft__free(w->tasks);
+        w->tasks = more;
+        w->cap *= 2;
+    }
+    w->tasks[w->n++] = t;
+}
+
+static void woken_ready(struct woken *w)
+{
+    enum { SOON = 8 };
+
+    for (size_t i = 0; i < w->n; i++) {
+        if (i + SOON < w->n)
+            __builtin_prefetch(w->tasks[i + SOON], 1);
+        weft__ready(w->tasks[i]);
+    }
+    if (w->tasks != w->few)
+        weft__free(w->tasks);
+}
+
 /* Claims everybody under the lock, makes them ready after it: the first one up may free c. */
 void weft_chan_close(weft_chan *c)
 {
-    weft__waitq woken = {NULL, NULL};
+    struct woken woken;
     weft__waiter *wt;
 
     if (!c)
@@ -257,14 +299,14 @@ void weft_chan_close(weft_chan *c)
     if (c->closed)
         weft__panic("close of closed channel");
     weft__store(&c->closed, true);
+    woken_begin(&woken);
     while ((wt = weft__waitq_claim(&c->recvq, WEFT_ECLOSED)) != NULL ||
            (wt = weft__waitq_claim(&c->sendq, WEFT_ECLOSED)) != NULL) {
         *wt->chosen = wt->index;
-        weft__waitq_push(&woken, wt);
+        woken_add(&woken, wt->task);
     }
     weft__unlock(&c->lock);
-    while ((wt = weft__waitq_pop(&woken)) != NULL)
-        weft__ready(wt->task);
+    woken_ready(&woken);
     weft__exit();
 }
 
