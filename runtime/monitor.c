@@ -30,7 +30,8 @@
 #define HOG_SLICE    (6 * MS)
 
 enum { SITES = 256, HOG_TAKES = 4, IDLE_ROUNDS = 20 };
-enum { FINE = 500, FEW = 8 }; /* switches in a round of the monitor; tasks */
+enum { FINE = 500, TRIAL = 32 };    /* switches in a round of the monitor; rounds */
+enum { FEW = 8, ALL = WEFT__RING }; /* tasks */
 
 struct site {
     weft_task_fn *fn; /* atomic */
@@ -344,13 +345,23 @@ static void help(weft__proc *p, weft__worker *w)
 /* How many tasks thieves should leave alone, from the switches of the last round. Moving a task to
  * another CPU costs more than a run of less than a microsecond or two: then what will be done
  * within a quarter of a millisecond stays, if the queue runs dry again and again or most tasks end
- * with their first run; else the move pays in later runs, and a few stay. */
+ * with their first run; else the move pays in later runs, and a few stay. What is moved makes the
+ * others slow, too, so how many that is shows in a round in which all stay, one in TRIAL. */
 static void keep(weft__proc *p, uint32_t switches)
 {
     uint32_t drains = weft__load(&p->runq.drains), ends = weft__load(&p->ends), n = 0;
+    bool stay = drains != p->seen_drains || ends - p->seen_ends > switches / 2;
 
-    if (switches > FINE)
-        n = drains != p->seen_drains || ends - p->seen_ends > switches / 2 ? switches / 4 : FEW;
+    if (weft__load(&p->runq.keep) == ALL)
+        p->undisturbed = switches;
+    if (switches <= FINE)
+        p->fine_rounds = p->undisturbed = 0;
+    else if (!stay)
+        n = FEW;
+    else if (p->fine_rounds++ % TRIAL == 0)
+        n = ALL;
+    else
+        n = (switches > p->undisturbed ? switches : p->undisturbed) / 4;
     p->seen_drains = drains;
     p->seen_ends = ends;
     weft__store(&p->runq.keep, n);

@@ -51,6 +51,7 @@ struct weft__proc {
 
     /* The monitor's notes on what the owner has been doing. */
     uint32_t seen_tick, seen_drains, seen_ends;
+    uint32_t fine_rounds, undisturbed; /* see keep */
     int64_t seen, cpu0;
     weft__worker *seen_owner;
 };
