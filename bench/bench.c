@@ -12,6 +12,7 @@ static const struct {
     void (*fn)(void);
 } cases[] = {
     {"page_touch", bench_page_touch},
+    {"page_warm", bench_page_warm},
     {"yield2", bench_yield2},
     {"yield100k", bench_yield100k},
     {"spawn_batch1000", bench_spawn_batch1000},

@@ -28,6 +28,7 @@ void bench_gap_stop(weft_duration *task, weft_duration *bare);
 
 /* page.c */
 void bench_page_touch(void);
+void bench_page_warm(void);
 /* switch.c */
 void bench_yield2(void);
 void bench_yield100k(void);

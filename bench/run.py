@@ -23,6 +23,7 @@ from rows import CONTENTION, HTTP, RUNTIME, Group, Line, Pair, environment
 GROUPS = (RUNTIME, HTTP, CONTENTION)
 
 PATIENCE = 300  # seconds for one run
+NEW_MEMORY = ("park1m", "timers1m")  # what their pages cost must not hang on who ran before
 NAMES = {"go": "Go", "nginx": "nginx", "weft": "weft"}
 
 
@@ -65,6 +66,8 @@ def measure(lines, programs, rounds):
         for n in range(rounds):
             for side in turn(list(sides), n):
                 progress(f"{case} P={procs} round {n + 1}/{rounds} {side}")
+                if case in NEW_MEMORY:
+                    run("weft", programs["weft"], "page_warm", 1)
                 result = run(side, programs[side.split()[0]], case, procs)
                 samples.setdefault((side, case, procs), []).append(result)
     progress("")
