@@ -4,6 +4,8 @@
 
 #include "task.h"
 
+enum { SOON = 24, SOONER = 12 }; /* a few switches are over before memory has answered */
+
 #define AT(q, i) ((q)->ring[(i) % WEFT__RING])
 
 bool weft__runq_solo;
@@ -82,7 +84,7 @@ weft__task *weft__global_pop(weft__runq *q, int procs)
     for (uint32_t i = 0; i < share; i++) {
         weft__task *t = global.ring[global.head++ & (global.cap - 1)];
 
-        if (i < 8) /* pop_head fetches those that follow */
+        if (i < SOON) /* pop_head fetches those that follow */
             __builtin_prefetch(t, 1);
         if (i == 0) {
             first = t;
@@ -168,24 +170,24 @@ static weft__task *pop_next(weft__runq *q)
     return t;
 }
 
-enum { SOON = 24 }; /* a few switches are over before memory has answered */
-
 /* With many tasks each switch misses the caches: at the record, and at the stack it points to. So
  * fetch the record of one that comes soon, and the stack of one that comes sooner. A slot that was
  * never used is NULL; one that was already used again costs a wasted fetch. */
 static inline void prefetch(weft__runq *q, uint32_t head)
 {
     const weft__task *soon, *sooner;
+    const char *sp;
 
-    if (q->tail - head < SOON + 2)
+    if (q->tail - head < SOONER + 2)
         return;
     soon = weft__load(&AT(q, head + SOON));
-    sooner = weft__load(&AT(q, head + SOON / 2));
+    sooner = weft__load(&AT(q, head + SOONER));
     __builtin_prefetch(soon, 1);
     __builtin_prefetch((const char *)soon + 64, 1);
-    __builtin_prefetch(weft__load(&sooner->ctx.sp), 1);
-    __builtin_prefetch((const char *)weft__load(&sooner->ctx.sp) + 64, 1);
-    __builtin_prefetch((const char *)weft__load(&sooner->ctx.sp) + 128, 1);
+    sp = weft__load(&sooner->ctx.sp);
+    __builtin_prefetch(sp, 1);
+    __builtin_prefetch(sp + 64, 1);
+    __builtin_prefetch(sp + 128, 1);
 }
 
 static weft__task *pop_head(weft__runq *q)
