@@ -23,6 +23,7 @@
  * needs. */
 #include "snapshot.h"
 
+#include "../runtime/env.h"
 #include "../runtime/mutex.h"
 #include "../runtime/observe.h"
 #include "../runtime/scheduler.h"
@@ -631,16 +632,16 @@ static void explain(int fd, const void *ucontext)
 
 static void start(void)
 {
-    const char *what = getenv("WEFT_BREAK");
+    static const char *const ways[] = {"skip_copy_on_resume", "late_running", "crash_in_capture",
+                                       "crash_in_record", NULL};
+    int way = weft__env_word("WEFT_BREAK", ways, -1);
 
-    if (!what)
-        what = "";
     weft__contention_start();
     weft__threads_start();
-    broken.skip_copy_on_resume = strcmp(what, "skip_copy_on_resume") == 0;
-    broken.late_running = strcmp(what, "late_running") == 0;
-    broken.crash_in_capture = strcmp(what, "crash_in_capture") == 0;
-    broken.crash_in_record = strcmp(what, "crash_in_record") == 0;
+    broken.skip_copy_on_resume = way == 0;
+    broken.late_running = way == 1;
+    broken.crash_in_capture = way == 2;
+    broken.crash_in_record = way == 3;
     weft__store(&captures.open, true);
 }
 

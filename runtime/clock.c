@@ -3,7 +3,8 @@
  * gets better the longer the program runs; no calibration loop delays the start. */
 #include "clock.h"
 
-#include <stdlib.h>
+#include "env.h"
+
 #include <string.h>
 #include <time.h>
 #ifdef __x86_64__
@@ -60,9 +61,9 @@ static void both(int64_t *nanos, int64_t *ticks)
 
 void weft__clock_init(void)
 {
-    const char *mode = getenv("WEFT_CLOCK");
+    static const char *const kinds[] = {"real", "virtual", NULL};
 
-    weft__clock_virtual = mode && strcmp(mode, "virtual") == 0;
+    weft__clock_virtual = weft__env_word("WEFT_CLOCK", kinds, 0) == 1;
     weft__clock_tsc = !weft__clock_virtual && tsc_is_invariant();
     if (weft__clock_virtual && weft__clock_vnow == 0)
         weft__clock_vnow = weft__mono();

@@ -6,6 +6,7 @@
  * ends by _exit: exit() would run libuv's clean-up while workers still poll. */
 #include "fatal.h"
 
+#include "env.h"
 #include "observe.h"
 #include "park.h"
 #include "signals.h"
@@ -23,11 +24,19 @@ static uint32_t dying; /* atomic: the first to die speaks, others wait for the e
 
 static const char *traceback(void)
 {
-    const char *s = getenv("WEFT_TRACEBACK");
+    static const char *const levels[] = {"none", "single", "all", "system", "crash",
+                                         "0",    "1",      "2",   NULL};
+    int level = weft__env_word("WEFT_TRACEBACK", levels, -1);
+    const char *go = getenv("GOTRACEBACK");
 
-    if (!s)
-        s = getenv("GOTRACEBACK");
-    return s ? s : "all";
+    if (level >= 0)
+        return levels[level];
+    return go ? go : "all";
+}
+
+void weft__traceback_check(void)
+{
+    traceback();
 }
 
 static bool traceback_none(void)

@@ -9,4 +9,7 @@
 /* ucontext: of a fault, where the stack is to be walked from; or NULL. */
 void weft__signal_death(const char *name, uintptr_t pc, int code, void *ucontext) WEFT__NORETURN;
 
+/* Reads WEFT_TRACEBACK, so that a run says at its start that it does not know the value. */
+void weft__traceback_check(void);
+
 #endif

@@ -2,12 +2,13 @@
 /* lock.c - the slow side of locks, fences and futexes. */
 #include "lock.h"
 
+#include "env.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,9 +18,7 @@ bool weft__no_membarrier;
 /* WEFT_MEMBARRIER=0 forces the fallback, for tests. */
 void weft__fence_init(void)
 {
-    const char *forced = getenv("WEFT_MEMBARRIER");
-
-    if ((forced && forced[0] == '0') ||
+    if (weft__env_off("WEFT_MEMBARRIER") ||
         syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0)
         weft__no_membarrier = true;
 }

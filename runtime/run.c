@@ -5,6 +5,8 @@
  * meanwhile where signals land: workers block them all, since a handler on a task's small stack,
  * or in the middle of a switch, would be the end of it; and TSan delays signals per task, so that
  * a SIGCHLD caught over a task that then waits would tell nobody of the child's end. */
+#include "env.h"
+#include "fatal.h"
 #include "monitor.h"
 #include "observe.h"
 #include "park.h"
@@ -57,12 +59,12 @@ static int cgroup_quota(void)
 
 static int procs_allowed(void)
 {
-    const char *env = getenv("WEFT_PROCS");
+    int asked = (int)weft__env_number("WEFT_PROCS", 1, WEFT__PROCS_MAX, 0);
     int quota = cgroup_quota(), n = 0;
     cpu_set_t set;
 
-    if (env && atoi(env) > 0)
-        return atoi(env);
+    if (asked > 0)
+        return asked;
     if (sched_getaffinity(0, sizeof(set), &set) == 0)
         n = CPU_COUNT(&set);
     if (quota > 0 && quota < n)
@@ -270,7 +272,6 @@ static void signals_can_come(void)
 static void begin(const weft_run_options *o)
 {
     static uint32_t guard;
-    const char *chaos = getenv("WEFT_CHAOS"), *handoff = getenv("WEFT_HANDOFF");
 
     weft__not_forked("weft_run");
     weft__lock(&guard);
@@ -282,9 +283,10 @@ static void begin(const weft_run_options *o)
     sem_init(&done, 0, 0);
     weft__sched.running = true;
     weft__unlock(&guard);
-    weft__sched.handoff = !o->no_handoff && !(handoff && handoff[0] == '0');
+    weft__sched.handoff = !o->no_handoff && !weft__env_off("WEFT_HANDOFF");
     weft__sched.signals = !o->no_signals;
-    weft__sched.chaos = chaos ? strtoull(chaos, NULL, 10) : 0;
+    weft__sched.chaos = (uint64_t)weft__env_number("WEFT_CHAOS", 0, INT64_MAX, 0);
+    weft__traceback_check();
     weft__fence_init();
     weft__clock_init();
     weft__foreign_init();

@@ -8,11 +8,11 @@
  *
  * Valgrind takes a far jump of the stack pointer for a large frame unless it knows both stacks, so
  * each is registered, and those that are unmapped before the end taken back. */
+#include "env.h"
 #include "keep.h"
 #include "lock.h"
 #include "task.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -40,7 +40,7 @@
 enum { MPROTECT_BUDGET = 30000, BATCH = 64 };
 enum mode { MODE_MADVISE, MODE_MPROTECT, MODE_CANARY };
 
-static const char *const mode_names[] = {"madvise", "mprotect", "canary"};
+static const char *const mode_names[] = {"madvise", "mprotect", "canary", NULL};
 
 #if defined(WEFT__ASAN) || defined(WEFT__TSAN)
 size_t weft__stack_size = 256 << 10; /* instrumented frames are two to five times as large */
@@ -64,13 +64,11 @@ static bool kernel_has_guards(void)
 
 void weft__stacks_init(void)
 {
-    const char *forced = getenv("WEFT_GUARD");
+    enum mode best = kernel_has_guards() ? MODE_MADVISE : MODE_MPROTECT;
 
-    mode = kernel_has_guards() ? MODE_MADVISE : MODE_MPROTECT;
-    for (unsigned i = 0; forced && i < 3; i++) {
-        if (strcmp(forced, mode_names[i]) == 0 && (i > 0 || mode == MODE_MADVISE))
-            mode = (enum mode)i;
-    }
+    mode = (enum mode)weft__env_word("WEFT_GUARD", mode_names, (int)best);
+    if (mode < best)
+        mode = best;
 }
 
 const char *weft__stack_mode(void)

@@ -56,6 +56,8 @@ lint_places() {
         rule "atomics are spelled in runtime/atomic.h" \
             '\b_Atomic\b|__atomic_|__sync_|stdatomic\.h' \
             $(files "include runtime" '*.[ch]' 'runtime/atomic\.h')
+        rule "WEFT_ variables are read by runtime/env.c" 'getenv\("WEFT_' \
+            $(files "$ours" '*.[ch]' 'runtime/env\.c')
         rule "uv_run is called by runtime/uv_* alone" '\buv_run *\(' \
             $(files "$ours" '*.[ch]' 'runtime/uv_.*\.c')
         rule "no pthread condition variable: park a task, or a thread in worker.c, monitor.c, symbolize.c or tasks.c" \

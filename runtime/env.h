@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* env.h - reads the WEFT_ variables of the environment.
+ *
+ * A variable holds a word of a list, or a number. An empty one counts as unset. So does a value
+ * that is neither, after a line on stderr that names the values the variable knows; a process says
+ * that once for each variable. */
+#ifndef WEFT_ENV_H
+#define WEFT_ENV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Returns the index of the variable's value in words, which end with NULL; otherwise if it is unset
+ * or not one of them. */
+int weft__env_word(const char *name, const char *const *words, int otherwise);
+
+/* Returns the variable's value if it is a decimal number from least to most; otherwise if it is
+ * unset or no such number. */
+int64_t weft__env_number(const char *name, int64_t least, int64_t most, int64_t otherwise);
+
+/* Returns whether the variable, which knows 0 and 1, is set to 0. */
+bool weft__env_off(const char *name);
+
+#endif
