@@ -31,8 +31,8 @@ static int wait_for(weft__sock *s, enum weft__direction d, weft__task *t, int64_
 int weft__http_wait(weft_conn *net, int64_t budget)
 {
     weft__task *t = weft__sock_enter("weft_http_server_serve");
-    weft__sock *s = &net->sock;
-    int rc = weft__sock_begin(s, WEFT__READ, t, &forever);
+    weft__sock *s = weft__sock_at(net);
+    int rc = weft__sock_begin(net, WEFT__READ, t, &forever);
 
     if (rc == 0) {
         weft_time until = end_of(budget, weft__nanos());
@@ -48,9 +48,9 @@ int weft__http_wait(weft_conn *net, int64_t budget)
 ssize_t weft__http_recv(weft_conn *net, void *buf, size_t n, int64_t *budget)
 {
     weft__task *t = weft__sock_enter("weft_http_read");
-    weft__sock *s = &net->sock;
+    weft__sock *s = weft__sock_at(net);
     weft__side *side = &s->side[WEFT__READ];
-    int rc = weft__sock_begin(s, WEFT__READ, t, &forever);
+    int rc = weft__sock_begin(net, WEFT__READ, t, &forever);
     ssize_t got = rc;
 
     if (rc == 0) {
@@ -109,9 +109,9 @@ static int send_all(weft__sock *s, weft__task *t, struct msghdr *msg, int64_t *b
 int weft__http_send(weft_conn *net, struct iovec *iov, int n, int64_t *budget, int64_t most)
 {
     weft__task *t = weft__sock_enter("weft_http_write");
-    weft__sock *s = &net->sock;
+    weft__sock *s = weft__sock_at(net);
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
-    int rc = weft__sock_begin(s, WEFT__WRITE, t, &forever);
+    int rc = weft__sock_begin(net, WEFT__WRITE, t, &forever);
 
     if (rc == 0) {
         rc = send_all(s, t, &msg, budget, most);

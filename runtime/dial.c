@@ -80,13 +80,17 @@ static int dial_one(const weft_addr *a, weft_time deadline, weft_conn **out)
     if (weft__addr_family(a) != AF_UNIX)
         weft__tcp_options(fd);
     c = weft__conn_new(fd, weft__addr_raw(a));
+    if (!c) {
+        weft__exit_as(t);
+        return WEFT_ENOMEM;
+    }
     rc = connect_until(&c->sock, t, a, deadline);
     if (rc == 0 && met_itself(c, a))
         rc = -ECONNREFUSED;
     if (rc == 0)
-        *out = c;
+        *out = c->sock.handle;
     else
-        weft__sock_close(&c->sock, t, "connection", false);
+        weft__sock_close(c->sock.handle, t, "connection", false);
     weft__exit_as(t);
     return rc;
 }

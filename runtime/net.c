@@ -25,6 +25,9 @@ struct weft_listener {
     ino_t ino;
 };
 
+_Static_assert(sizeof(struct weft_listener) <= WEFT__SOCK_SIZE, "fits");
+_Static_assert(sizeof(struct weft_conn) <= WEFT__SOCK_SIZE, "fits");
+
 /* Listening ------------------------------------------------------------------------------------ */
 
 static void set_option(int fd, int level, int option, int value)
@@ -126,11 +129,26 @@ static void unlink_path(weft__sock *s)
     free(ln->path);
 }
 
+/* path: of a unix socket's file, or NULL. */
+static int listener_new(int fd, const char *path, weft_listener **out)
+{
+    weft_listener *ln = weft__sock_new(fd);
+    struct stat st;
+
+    if (!ln)
+        return WEFT_ENOMEM;
+    if (path && stat(path, &st) == 0 && (ln->path = strdup(path)) != NULL) {
+        ln->dev = st.st_dev;
+        ln->ino = st.st_ino;
+        ln->sock.gone = unlink_path;
+    }
+    *out = ln->sock.handle;
+    return 0;
+}
+
 int weft_listen(const char *addr, weft_listener **out)
 {
     weft__addrs addrs;
-    weft_listener *ln;
-    struct stat st;
     weft__task *t;
     int rc = weft__resolve(addr, WEFT__TO_LISTEN, SOCK_STREAM, WEFT_FOREVER, &addrs);
 
@@ -138,17 +156,8 @@ int weft_listen(const char *addr, weft_listener **out)
         return rc;
     t = weft__sock_enter("weft_listen");
     rc = weft__bound(&addrs, SOCK_STREAM);
-    if (rc >= 0) {
-        ln = weft__sock_new(sizeof(*ln), rc);
-        if (file_of(&addrs.at[0]) && stat(file_of(&addrs.at[0]), &st) == 0) {
-            ln->path = strdup(file_of(&addrs.at[0]));
-            ln->dev = st.st_dev;
-            ln->ino = st.st_ino;
-            ln->sock.gone = unlink_path;
-        }
-        *out = ln;
-        rc = 0;
-    }
+    if (rc >= 0)
+        rc = listener_new(rc, file_of(&addrs.at[0]), out);
     weft__exit_as(t);
     return rc;
 }
@@ -156,9 +165,13 @@ int weft_listen(const char *addr, weft_listener **out)
 void weft_listener_shutdown(weft_listener *ln)
 {
     weft__task *t = weft__sock_enter("weft_listener_shutdown");
+    weft__sock *s = weft__sock_at(ln);
 
-    weft__sock_shut(&ln->sock, WEFT__READ);
-    shutdown(ln->sock.fd, SHUT_RDWR);
+    if (weft__sock_hold(ln) == 0) {
+        weft__sock_shut(s, WEFT__READ);
+        shutdown(s->fd, SHUT_RDWR);
+        weft__sock_release(s);
+    }
     weft__exit_as(t);
 }
 
@@ -169,13 +182,13 @@ void weft_listener_close(weft_listener *ln)
     if (!ln)
         return;
     t = weft__sock_enter("weft_listener_close");
-    weft__sock_close(&ln->sock, t, "listener", true);
+    weft__sock_close(ln, t, "listener", true);
     weft__exit_as(t);
 }
 
 weft_addr weft_listener_addr(weft_listener *ln)
 {
-    return weft__addr_local(ln->sock.fd);
+    return weft__sock_local(ln, "weft_listener_addr");
 }
 
 /* Accepting ------------------------------------------------------------------------------------ */
@@ -205,10 +218,22 @@ static bool is_exhausted(int rc)
 
 weft_conn *weft__conn_new(int fd, const struct sockaddr *peer)
 {
-    weft_conn *c = weft__sock_new(sizeof(*c), fd);
+    weft_conn *c = weft__sock_new(fd);
 
+    if (!c)
+        return NULL;
     memcpy(&c->peer, peer, peer->sa_family == AF_UNIX ? sizeof(peer->sa_family) : sizeof(c->peer));
     return c;
+}
+
+static int conn_made(int fd, const struct sockaddr *peer, weft_conn **out)
+{
+    weft_conn *c = weft__conn_new(fd, peer);
+
+    if (!c)
+        return -ENOMEM;
+    *out = c->sock.handle;
+    return 0;
 }
 
 /* With the turn. */
@@ -222,10 +247,10 @@ static int accept_one(weft__sock *s, weft__task *t, weft_time deadline, weft_con
         socklen_t len = sizeof(peer);
 
         fd = weft__sys_accept(s->fd, (struct sockaddr *)&peer, &len);
-        if (fd >= 0) {
-            *out = weft__conn_new(fd, (struct sockaddr *)&peer);
+        if (fd >= 0)
+            fd = conn_made(fd, (struct sockaddr *)&peer, out);
+        if (fd == 0)
             return 0;
-        }
         if (is_exhausted(fd)) {
             weft_time until = weft__nanos() + backoff;
 
@@ -245,8 +270,8 @@ static int accept_one(weft__sock *s, weft__task *t, weft_time deadline, weft_con
 int weft_accept_until(weft_listener *ln, weft_time deadline, weft_conn **out)
 {
     weft__task *t = weft__sock_enter("weft_accept");
-    weft__sock *s = &ln->sock;
-    int rc = weft__sock_begin(s, WEFT__READ, t, &deadline);
+    weft__sock *s = weft__sock_at(ln);
+    int rc = weft__sock_begin(ln, WEFT__READ, t, &deadline);
 
     if (rc == 0) {
         rc = accept_one(s, t, deadline, out);
@@ -282,8 +307,8 @@ static ssize_t read_some(weft__sock *s, weft__task *t, void *buf, size_t n)
 ssize_t weft_conn_read(weft_conn *c, void *buf, size_t n)
 {
     weft__task *t = weft__sock_enter("weft_conn_read");
-    weft__sock *s = &c->sock;
-    int rc = weft__sock_begin(s, WEFT__READ, t, &s->side[WEFT__READ].deadline);
+    weft__sock *s = weft__sock_at(c);
+    int rc = weft__sock_begin(c, WEFT__READ, t, &s->side[WEFT__READ].deadline);
     ssize_t got = rc == WEFT__SHUT ? 0 : rc;
 
     if (rc == 0) {
@@ -359,8 +384,8 @@ static int writev_all(weft__sock *s, weft__task *t, const struct iovec *iov, int
 static int write_as(weft_conn *c, const char *call, const struct iovec *iov, int n)
 {
     weft__task *t = weft__sock_enter(call);
-    weft__sock *s = &c->sock;
-    int rc = weft__sock_begin(s, WEFT__WRITE, t, &s->side[WEFT__WRITE].deadline);
+    weft__sock *s = weft__sock_at(c);
+    int rc = weft__sock_begin(c, WEFT__WRITE, t, &s->side[WEFT__WRITE].deadline);
 
     if (rc == 0) {
         rc = n == 1 ? write_all(s, t, iov->iov_base, iov->iov_len, 0) : writev_all(s, t, iov, n);
@@ -389,9 +414,9 @@ static void set_deadlines(weft_conn *c, weft_time when, bool read, bool write)
     weft__task *t = weft__sock_enter("weft_conn_set_deadline");
 
     if (read)
-        weft__sock_set_deadline(&c->sock, WEFT__READ, when);
+        weft__sock_set_deadline(c, WEFT__READ, when);
     if (write)
-        weft__sock_set_deadline(&c->sock, WEFT__WRITE, when);
+        weft__sock_set_deadline(c, WEFT__WRITE, when);
     weft__exit_as(t);
 }
 
@@ -412,18 +437,24 @@ void weft_conn_set_write_deadline(weft_conn *c, weft_time when)
 
 int weft_conn_shutdown(weft_conn *c, int how)
 {
+    weft__sock *s = weft__sock_at(c);
     weft__task *t;
+    int rc;
 
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
         return WEFT_EINVAL;
     t = weft__sock_enter("weft_conn_shutdown");
-    if (how != SHUT_WR)
-        weft__sock_shut(&c->sock, WEFT__READ);
-    if (how != SHUT_RD)
-        weft__sock_shut(&c->sock, WEFT__WRITE);
-    shutdown(c->sock.fd, how); /* fails if the peer is gone: no less shut for that */
+    rc = weft__sock_hold(c);
+    if (rc == 0) {
+        if (how != SHUT_WR)
+            weft__sock_shut(s, WEFT__READ);
+        if (how != SHUT_RD)
+            weft__sock_shut(s, WEFT__WRITE);
+        shutdown(s->fd, how); /* fails if the peer is gone: no less shut for that */
+        weft__sock_release(s);
+    }
     weft__exit_as(t);
-    return 0;
+    return rc;
 }
 
 void weft_conn_close(weft_conn *c)
@@ -433,17 +464,17 @@ void weft_conn_close(weft_conn *c)
     if (!c)
         return;
     t = weft__sock_enter("weft_conn_close");
-    weft__sock_close(&c->sock, t, "connection", false);
+    weft__sock_close(c, t, "connection", false);
     weft__exit_as(t);
 }
 
 weft_addr weft_conn_local(weft_conn *c)
 {
-    return weft__addr_local(c->sock.fd);
+    return weft__sock_local(c, "weft_conn_local");
 }
 
 /* A reset socket would not tell its peer, hence the copy; a unix one is asked. */
-weft_addr weft_conn_peer(weft_conn *c)
+static weft_addr peer_of(const weft_conn *c)
 {
     struct sockaddr_storage raw;
     socklen_t len = sizeof(raw);
@@ -455,4 +486,17 @@ weft_addr weft_conn_peer(weft_conn *c)
     if (getpeername(c->sock.fd, (struct sockaddr *)&raw, &len) != 0)
         return (weft_addr){0};
     return weft__addr_from(&raw, len);
+}
+
+weft_addr weft_conn_peer(weft_conn *c)
+{
+    weft__task *t = weft__sock_enter("weft_conn_peer");
+    weft_addr peer = {0};
+
+    if (weft__sock_hold(c) == 0) {
+        peer = peer_of(weft__sock_at(c));
+        weft__sock_release(weft__sock_at(c));
+    }
+    weft__exit_as(t);
+    return peer;
 }

@@ -7,7 +7,8 @@
  *   turns of a side is empty unless the side is busy
  *   io of a side is NULL unless it is busy (while a connection is dialed it has no turns)
  *   a waiter with io and index set is being watched for: armed has its event, or mail is posted
- *   users counts the tasks between begin and end
+ *   users counts the tasks between begin and end, or hold and release; once closed is set it rises
+ *   no more, so the end comes once
  *
  * Watching. The loop of home, the processor where a task first waited, watches the descriptor, and
  * goes on watching when the wait is over: in steady traffic a request costs no epoll_ctl. Readiness
@@ -20,18 +21,24 @@
  *
  * The end. Closing wakes everybody; whoever is last out, users being 0, sees to the end: on home,
  * or by mail to it, or anywhere if no loop knows the socket. The descriptor is closed after its
- * handle, and the memory goes with it. The handle's own memory is the loop's business. */
+ * handle in the loop, whose memory is the loop's business; then the socket's own memory is unused.
+ * It is zeroed under s->lock when the next socket takes it, as a call with an old handle may be
+ * looking. */
 #include "sock.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { RETRY = 2 };
 enum { VAIN_MAX = 64, VAIN_AT_LEISURE = 16 };
+enum { SLAB = 64 /* sockets */ };
 
 static struct {
     uint32_t lock;
     weft__sock *first;
+    weft__sock *unused; /* by next; hot first */
 } registry;
 
 static void deliver(weft__proc *p, weft__mail *m);
@@ -45,13 +52,74 @@ weft__task *weft__sock_enter(const char *call)
     return w->task;
 }
 
-void *weft__sock_new(size_t size, int fd)
+/* More unused sockets. False without memory. */
+static bool grow(void)
 {
-    weft__sock *s = weft__alloc(1, size);
+    char *slab = aligned_alloc(64, (size_t)SLAB * WEFT__SOCK_SIZE);
 
+    if (!slab)
+        return false;
+    memset(slab, 0, (size_t)SLAB * WEFT__SOCK_SIZE);
+    weft__lock(&registry.lock);
+    for (size_t i = SLAB; i-- > 0;) {
+        weft__sock *s = (weft__sock *)(void *)(slab + i * WEFT__SOCK_SIZE);
+
+        s->next = registry.unused;
+        registry.unused = s;
+    }
+    weft__unlock(&registry.lock);
+    return true;
+}
+
+/* NULL without memory. */
+static weft__sock *unused_get(void)
+{
+    weft__sock *s;
+
+    do {
+        weft__lock(&registry.lock);
+        s = registry.unused;
+        if (s)
+            registry.unused = s->next;
+        weft__unlock(&registry.lock);
+    } while (!s && grow());
+    return s;
+}
+
+static void unused_put(weft__sock *s)
+{
+    weft__lock(&s->lock);
+    s->handle = NULL;
+    weft__unlock(&s->lock);
+    if (s->generation == UINT16_MAX)
+        return;
+    weft__lock(&registry.lock);
+    s->next = registry.unused;
+    registry.unused = s;
+    weft__unlock(&registry.lock);
+}
+
+static void init(weft__sock *s, int fd)
+{
+    weft__lock(&s->lock);
+    memset(&s->handle, 0, WEFT__SOCK_SIZE - offsetof(weft__sock, handle));
+    s->generation++;
+    s->handle = (void *)((uintptr_t)s | (uint64_t)s->generation << WEFT__SOCK_ADDRESS_BITS);
     s->fd = fd;
     s->mail.deliver = deliver;
     s->side[WEFT__READ].deadline = s->side[WEFT__WRITE].deadline = WEFT_FOREVER;
+    weft__unlock(&s->lock);
+}
+
+void *weft__sock_new(int fd)
+{
+    weft__sock *s = unused_get();
+
+    if (!s) {
+        close(fd);
+        return NULL;
+    }
+    init(s, fd);
     weft__lock(&registry.lock);
     s->next = registry.first;
     if (s->next)
@@ -88,7 +156,7 @@ static void end(weft__sock *s)
     if (s->gone)
         s->gone(s);
     close(s->fd);
-    weft__free(s);
+    unused_put(s);
     if (closer && weft__waiter_claim(closer, 0))
         weft__ready(closer->task);
 }
@@ -286,13 +354,18 @@ static int wait_turn(weft__sock *s, weft__side *side, weft__task *t, const weft_
     return rc;
 }
 
-int weft__sock_begin(weft__sock *s, enum weft__direction d, weft__task *t,
+int weft__sock_begin(const void *handle, enum weft__direction d, weft__task *t,
                      const weft_time *deadline)
 {
+    weft__sock *s = weft__sock_at(handle);
     weft__side *side = &s->side[d];
     int rc;
 
     weft__lock(&s->lock);
+    if (weft__unlikely(s->handle != handle || s->closed)) {
+        weft__unlock(&s->lock);
+        return WEFT_ECLOSED;
+    }
     s->users++;
     if (deadline == &side->deadline && *deadline != WEFT_NOW && is_past(*deadline))
         rc = WEFT_ETIMEDOUT;
@@ -421,17 +494,55 @@ int weft__sock_pause(weft__sock *s, enum weft__direction d, weft__task *t, weft_
 
 /* What other tasks do to it -------------------------------------------------------------------- */
 
-/* Who waits for a later instant has to wait anew. */
-void weft__sock_set_deadline(weft__sock *s, enum weft__direction d, weft_time when)
+int weft__sock_hold(const void *handle)
 {
+    weft__sock *s = weft__sock_at(handle);
+    int rc = 0;
+
+    weft__lock(&s->lock);
+    if (s->handle != handle || s->closed)
+        rc = WEFT_ECLOSED;
+    else
+        s->users++;
+    weft__unlock(&s->lock);
+    return rc;
+}
+
+void weft__sock_release(weft__sock *s)
+{
+    weft__lock(&s->lock);
+    leave(s);
+}
+
+weft_addr weft__sock_local(const void *handle, const char *call)
+{
+    weft__task *t = weft__sock_enter(call);
+    weft_addr local = {0};
+    weft__sock *s;
+
+    if (weft__sock_hold(handle) == 0) {
+        s = weft__sock_at(handle);
+        local = weft__addr_local(s->fd);
+        weft__sock_release(s);
+    }
+    weft__exit_as(t);
+    return local;
+}
+
+/* A task that waits until a later instant has to wait anew. */
+void weft__sock_set_deadline(const void *handle, enum weft__direction d, weft_time when)
+{
+    weft__sock *s = weft__sock_at(handle);
     weft__side *side = &s->side[d];
     weft_time before;
 
     weft__lock(&s->lock);
-    before = side->deadline;
-    weft__store(&side->deadline, when);
-    if (when < before)
-        wake_all(side, RETRY);
+    if (s->handle == handle) {
+        before = side->deadline;
+        weft__store(&side->deadline, when);
+        if (when < before)
+            wake_all(side, RETRY);
+    }
     weft__unlock(&s->lock);
 }
 
@@ -453,13 +564,16 @@ static void closed(void *arg)
         weft__unlock(&s->lock);
 }
 
-void weft__sock_close(weft__sock *s, weft__task *t, const char *what, bool waits)
+void weft__sock_close(const void *handle, weft__task *t, const char *what, bool waits)
 {
+    weft__sock *s = weft__sock_at(handle);
     weft__waiter wt;
 
     weft__lock(&s->lock);
-    if (s->closed)
-        weft__panic("weft: close of closed %s %p", what, (void *)s);
+    if (s->handle != handle || s->closed) {
+        weft__unlock(&s->lock);
+        weft__panic("weft: close of closed %s %p", what, handle);
+    }
     s->closed = true;
     wake_all(&s->side[WEFT__READ], WEFT_ECLOSED);
     wake_all(&s->side[WEFT__WRITE], WEFT_ECLOSED);

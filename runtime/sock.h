@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* sock.h - a non-blocking socket of ours, its two directions, and waiting for them.
  *
+ * What users hold is a handle: the address of the socket with its generation in the 16 bits above
+ * the address. The memory of a socket is never unmapped, and its next user has another generation.
+ * So a call with the handle of a socket that was closed reads valid memory, finds another handle
+ * there, and returns WEFT_ECLOSED for as long as the program runs. (Memory whose generations are
+ * used up is given up: 256 bytes for 65,535 sockets.)
+ *
  * A call on a socket is: enter, begin a turn, system calls with waits in between, end the turn.
  *
+ *     weft__sock *s = weft__sock_at(handle);
+ *
  *     t = weft__sock_enter("weft_conn_read");
- *     rc = weft__sock_begin(s, WEFT__READ, t, deadline);
+ *     rc = weft__sock_begin(handle, WEFT__READ, t, deadline);
  *     if (rc == 0) {
  *         while (rc == 0 && (n = weft__sys_recv(...)) == -EAGAIN)
  *             rc = weft__sock_wait(s, WEFT__READ, t, deadline);
@@ -39,7 +47,9 @@ typedef struct weft__side {
 typedef struct weft__sock weft__sock;
 
 struct weft__sock {
-    uint32_t lock;  /* rank OBJECT; guards what follows unless it says otherwise */
+    uint32_t lock; /* rank OBJECT; guards what follows unless it says otherwise */
+    uint16_t generation;
+    void *handle;   /* NULL: nobody uses this memory */
     int fd;         /* constant */
     uint32_t users; /* calls under way; the last one out of a closed socket ends it */
     uint8_t armed;  /* events that poll watches; written by home's owner */
@@ -51,8 +61,16 @@ struct weft__sock {
     weft__waiter *closer; /* waits for the end, or NULL */
     weft__side side[2];
     void (*gone)(weft__sock *s); /* constant: before the descriptor is closed; or NULL */
-    weft__sock *next, *prev;     /* all sockets; guarded by the registry's lock */
+    weft__sock *next, *prev;     /* all sockets, or all unused; guarded by the registry's lock */
 };
+
+enum { WEFT__SOCK_ADDRESS_BITS = 48, WEFT__SOCK_SIZE = 256 /* bytes of any kind of socket */ };
+
+/* Where the socket of that handle is or was. */
+static inline void *weft__sock_at(const void *handle)
+{
+    return (void *)((uintptr_t)handle & ((UINT64_C(1) << WEFT__SOCK_ADDRESS_BITS) - 1));
+}
 
 struct weft_conn {
     weft__sock sock;
@@ -61,11 +79,12 @@ struct weft_conn {
 
 /* sock.c */
 weft__task *weft__sock_enter(const char *call); /* panics on a thread that is no task */
-/* Makes the first member of an object of this size; fd is its own from here on. */
-void *weft__sock_new(size_t size, int fd);
+/* Makes the first member of an object of WEFT__SOCK_SIZE zeroed bytes, which owns fd from here on.
+ * NULL: there is no memory, and fd was closed. */
+void *weft__sock_new(int fd);
 /* Takes the turn. 0; WEFT__SHUT; WEFT_ETIMEDOUT; WEFT_ECANCELED; WEFT_ECLOSED. *deadline is read
  * under the lock. That of the side itself, once past, fails at once, unless it is WEFT_NOW. */
-int weft__sock_begin(weft__sock *s, enum weft__direction d, weft__task *t,
+int weft__sock_begin(const void *handle, enum weft__direction d, weft__task *t,
                      const weft_time *deadline);
 /* Waits for the descriptor, or in vain, so try again: 0; else as begin; or a UV_E*. */
 int weft__sock_wait(weft__sock *s, enum weft__direction d, weft__task *t,
@@ -73,10 +92,17 @@ int weft__sock_wait(weft__sock *s, enum weft__direction d, weft__task *t,
 /* Sleeps, with the turn; 0 or as begin. */
 int weft__sock_pause(weft__sock *s, enum weft__direction d, weft__task *t, weft_time until);
 void weft__sock_end(weft__sock *s, enum weft__direction d); /* only after a begin that gave 0 */
-void weft__sock_set_deadline(weft__sock *s, enum weft__direction d, weft_time when);
-void weft__sock_shut(weft__sock *s, enum weft__direction d);
-/* Wakes all and frees s once they have left. waits: returns when the descriptor is closed. */
-void weft__sock_close(weft__sock *s, weft__task *t, const char *what, bool waits);
+/* Keeps the socket and its descriptor in place until release. 0 or WEFT_ECLOSED. */
+int weft__sock_hold(const void *handle);
+void weft__sock_release(weft__sock *s);
+/* Does nothing to a socket that was closed. */
+void weft__sock_set_deadline(const void *handle, enum weft__direction d, weft_time when);
+void weft__sock_shut(weft__sock *s, enum weft__direction d); /* only between hold and release */
+/* Wakes all and frees the socket once they have left. Panics if it was closed before. waits:
+ * returns when the descriptor is closed. */
+void weft__sock_close(const void *handle, weft__task *t, const char *what, bool waits);
+/* The address of our end; all zero if the socket was closed. */
+weft_addr weft__sock_local(const void *handle, const char *call);
 void weft__socks_discard(void); /* at the end of a run, when no worker is left */
 
 /* System calls: a count >= 0 or the negative errno; interruptions are not seen. sys.c */
@@ -123,8 +149,8 @@ int weft__dns(const char *host, const char *service, enum weft__purpose purpose,
               weft_time deadline, weft__addrs *out);
 
 /* net.c */
-weft_conn *weft__conn_new(int fd, const struct sockaddr *peer);
-void weft__tcp_options(int fd); /* what every connection has */
+weft_conn *weft__conn_new(int fd, const struct sockaddr *peer); /* NULL as weft__sock_new */
+void weft__tcp_options(int fd);                                 /* what every connection has */
 /* Binds a new socket to the first address that can be had; the descriptor. */
 int weft__bound(const weft__addrs *addrs, int type);
 

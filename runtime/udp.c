@@ -11,12 +11,16 @@ struct weft_udp {
     int family; /* constant */
 };
 
+_Static_assert(sizeof(struct weft_udp) <= WEFT__SOCK_SIZE, "fits");
+
 static int udp_new(int fd, int family, weft_udp **out)
 {
-    weft_udp *u = weft__sock_new(sizeof(*u), fd);
+    weft_udp *u = weft__sock_new(fd);
 
+    if (!u)
+        return WEFT_ENOMEM;
     u->family = family;
-    *out = u;
+    *out = u->sock.handle;
     return 0;
 }
 
@@ -94,10 +98,11 @@ static ssize_t recv_one(weft_udp *u, weft__task *t, void *buf, size_t n, weft_ad
     return rc;
 }
 
-ssize_t weft_udp_recv(weft_udp *u, void *buf, size_t n, weft_addr *from)
+ssize_t weft_udp_recv(weft_udp *handle, void *buf, size_t n, weft_addr *from)
 {
+    weft_udp *u = weft__sock_at(handle);
     weft__task *t = weft__sock_enter("weft_udp_recv");
-    ssize_t rc = weft__sock_begin(&u->sock, WEFT__READ, t, &u->sock.side[WEFT__READ].deadline);
+    ssize_t rc = weft__sock_begin(handle, WEFT__READ, t, &u->sock.side[WEFT__READ].deadline);
 
     if (rc == 0) {
         rc = recv_one(u, t, buf, n, from);
@@ -143,10 +148,11 @@ static int send_one(weft_udp *u, weft__task *t, const void *buf, size_t n, const
     return rc;
 }
 
-int weft_udp_send(weft_udp *u, const void *buf, size_t n, const weft_addr *to)
+int weft_udp_send(weft_udp *handle, const void *buf, size_t n, const weft_addr *to)
 {
+    weft_udp *u = weft__sock_at(handle);
     weft__task *t = weft__sock_enter("weft_udp_send");
-    int rc = weft__sock_begin(&u->sock, WEFT__WRITE, t, &u->sock.side[WEFT__WRITE].deadline);
+    int rc = weft__sock_begin(handle, WEFT__WRITE, t, &u->sock.side[WEFT__WRITE].deadline);
 
     if (rc == 0) {
         rc = send_one(u, t, buf, n, to);
@@ -160,14 +166,14 @@ void weft_udp_set_deadline(weft_udp *u, weft_time when)
 {
     weft__task *t = weft__sock_enter("weft_udp_set_deadline");
 
-    weft__sock_set_deadline(&u->sock, WEFT__READ, when);
-    weft__sock_set_deadline(&u->sock, WEFT__WRITE, when);
+    weft__sock_set_deadline(u, WEFT__READ, when);
+    weft__sock_set_deadline(u, WEFT__WRITE, when);
     weft__exit_as(t);
 }
 
 weft_addr weft_udp_local(weft_udp *u)
 {
-    return weft__addr_local(u->sock.fd);
+    return weft__sock_local(u, "weft_udp_local");
 }
 
 void weft_udp_close(weft_udp *u)
@@ -177,6 +183,6 @@ void weft_udp_close(weft_udp *u)
     if (!u)
         return;
     t = weft__sock_enter("weft_udp_close");
-    weft__sock_close(&u->sock, t, "UDP socket", true);
+    weft__sock_close(u, t, "UDP socket", true);
     weft__exit_as(t);
 }

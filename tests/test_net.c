@@ -611,6 +611,30 @@ TEST_PLAIN(runs_that_leave_all_open_leave_no_descriptors)
     }
 }
 
+TEST(calls_on_a_closed_listener_return_eclosed)
+{
+    weft_listener *ln;
+    weft_conn *c;
+
+    CHECK_EQ(weft_listen("127.0.0.1:0", &ln), 0);
+    weft_listener_close(ln);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(weft_accept(ln, &c), WEFT_ECLOSED);
+        weft_listener_shutdown(ln);
+        CHECK_EQ(weft_listener_addr(ln)._len, 0);
+        close_pair(tcp_pair());
+    }
+}
+
+TEST_DIES(second_close_of_a_listener_panics, 2, "panic: weft: close of closed listener")
+{
+    weft_listener *ln;
+
+    CHECK_EQ(weft_listen("127.0.0.1:0", &ln), 0);
+    weft_listener_close(ln);
+    weft_listener_close(ln);
+}
+
 static void *read_elsewhere(void *conn)
 {
     read_result(conn);

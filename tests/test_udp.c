@@ -164,6 +164,32 @@ TEST(waits_end_by_deadline_cancellation_and_close)
     }
 }
 
+TEST(calls_on_a_closed_socket_return_eclosed)
+{
+    weft_udp *old, *u;
+    char c;
+
+    CHECK_EQ(weft_udp_listen("127.0.0.1:0", &old), 0);
+    weft_udp_close(old);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(weft_udp_listen("127.0.0.1:0", &u), 0);
+        CHECK_EQ(weft_udp_recv(old, &c, 1, NULL), WEFT_ECLOSED);
+        CHECK_EQ(weft_udp_send(old, "x", 1, NULL), WEFT_ECLOSED);
+        weft_udp_set_deadline(old, WEFT_NOW);
+        CHECK_EQ(weft_udp_local(old)._len, 0);
+        weft_udp_close(u);
+    }
+}
+
+TEST_DIES(second_close_panics, 2, "panic: weft: close of closed UDP socket")
+{
+    weft_udp *u;
+
+    CHECK_EQ(weft_udp_listen("127.0.0.1:0", &u), 0);
+    weft_udp_close(u);
+    weft_udp_close(u);
+}
+
 TEST(malformed_addresses_are_refused)
 {
     weft_udp *u = NULL;

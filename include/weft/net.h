@@ -17,9 +17,10 @@
  *
  * Calls are for tasks, and panic on other threads. Any number of tasks may use one socket at once:
  * those that want to read take turns in the order in which they came, so do those that want to
- * write. Waits are cancelable. One task owns the socket and closes it once; closing wakes the
- * others with WEFT_ECLOSED, and none may begin another call. What is open when weft_run returns is
- * closed and freed by it.
+ * write. Waits are cancelable. One task closes the socket, once: a second close panics. Calls under
+ * way, and all later calls with that pointer for as long as the program runs, return WEFT_ECLOSED.
+ * What is open when weft_run returns is closed by it. The pointers are handles, not addresses: no
+ * debugger or other code can follow them. A socket's 256 bytes are kept for later sockets.
  *
  * Beside the codes listed below every call passes on what the system says, as -ECONNRESET. No
  * call raises SIGPIPE. */
@@ -77,7 +78,7 @@ WEFT_API void weft_listener_shutdown(weft_listener *ln);
 /* When it returns the address is free, and a unix socket's file is gone. Panics if ln is closed
  * already; NULL does nothing. Not cancelable. */
 WEFT_API void weft_listener_close(weft_listener *ln);
-WEFT_API weft_addr weft_listener_addr(weft_listener *ln);
+WEFT_API weft_addr weft_listener_addr(weft_listener *ln); /* none of one that was closed */
 
 /* Connections ---------------------------------------------------------------------------------- */
 
@@ -107,12 +108,11 @@ WEFT_API void weft_conn_set_read_deadline(weft_conn *c, weft_time when);
 WEFT_API void weft_conn_set_write_deadline(weft_conn *c, weft_time when);
 
 /* Ends one direction or both: how is SHUT_RD, SHUT_WR or SHUT_RDWR of <sys/socket.h>. By any task,
- * any number of times; tasks that wait in that direction return. 0 or WEFT_EINVAL. */
+ * any number of times; tasks that wait in that direction return. 0; WEFT_EINVAL; WEFT_ECLOSED. */
 WEFT_API int weft_conn_shutdown(weft_conn *c, int how);
-/* Closes and frees c. Panics if it is closed already and not yet freed; NULL does nothing. Does not
- * wait. */
+/* Closes c. Panics if it is closed already; NULL does nothing. Does not wait. */
 WEFT_API void weft_conn_close(weft_conn *c);
-WEFT_API weft_addr weft_conn_local(weft_conn *c);
+WEFT_API weft_addr weft_conn_local(weft_conn *c); /* these two: none of one that was closed */
 WEFT_API weft_addr weft_conn_peer(weft_conn *c);
 
 /* UDP ------------------------------------------------------------------------------------------ */
