@@ -75,7 +75,9 @@ void weft_sema_add(weft_sema *s, int64_t n)
     if (n <= 0)
         weft__panic("weft: weft_sema_add of %lld units", (long long)n);
     weft__lock(&s->_lock);
-    s->_count += n;
+    if (__builtin_add_overflow(s->_count, n, &s->_count))
+        weft__panic("weft: weft_sema_add of %lld units overflows semaphore %p", (long long)n,
+                    (void *)s);
     serve(s, &woken);
     weft__unlock(&s->_lock);
     ready_all(&woken);
@@ -94,7 +96,9 @@ void weft_waitgroup_add(weft_waitgroup *wg, int64_t n)
 
     weft__enter("weft_waitgroup_add");
     weft__lock(&wg->_lock);
-    wg->_count += n;
+    if (__builtin_add_overflow(wg->_count, n, &wg->_count))
+        weft__panic("weft: weft_waitgroup_add of %lld overflows wait group %p", (long long)n,
+                    (void *)wg);
     if (wg->_count < 0)
         weft__panic("sync: negative WaitGroup counter");
     while (wg->_count == 0 && (wt = weft__waitq_claim(wqueue(wg), 0)) != NULL)

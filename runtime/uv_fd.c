@@ -225,9 +225,8 @@ static void child_exited(uv_process_t *h, int64_t status, int signo)
     uv_close((uv_handle_t *)h, child_closed);
 }
 
-int weft_process_run(const char *const argv[])
+static int process_run(weft__worker *w, const char *const argv[])
 {
-    weft__worker *w = weft__enter("weft_process_run");
     uv_stdio_container_t io[3] = {
         {.flags = UV_INHERIT_FD, .data.fd = 0},
         {.flags = UV_INHERIT_FD, .data.fd = 1},
@@ -255,6 +254,16 @@ int weft_process_run(const char *const argv[])
     weft__add(&weft__sched.outside, 1);
     rc = weft__park(w->task, WEFT__WAIT_PROCESS, (void *)(uintptr_t)argv, NULL, NULL, WEFT_FOREVER);
     weft__sub(&weft__sched.outside, 1);
+    return rc;
+}
+
+int weft_process_run(const char *const argv[])
+{
+    int rc;
+
+    if (!argv || !argv[0])
+        return WEFT_EINVAL;
+    rc = process_run(weft__enter("weft_process_run"), argv);
     weft__exit();
     return rc;
 }

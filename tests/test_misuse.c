@@ -138,6 +138,29 @@ TEST_DIES(add_of_negative_units_panics, 2, "panic: weft: weft_sema_add of -1 uni
     weft_sema_add(&s, -1);
 }
 
+TEST_DIES(overflow_of_a_semaphore_panics, 2, "panic: weft: weft_sema_add of 1 units overflows")
+{
+    weft_sema s = WEFT_SEMA_INIT(INT64_MAX);
+
+    weft_sema_add(&s, 1);
+}
+
+TEST_DIES(overflow_of_a_waitgroup_panics, 2, "panic: weft: weft_waitgroup_add of 1 overflows")
+{
+    weft_waitgroup wg = WEFT_WAITGROUP_INIT;
+
+    weft_waitgroup_add(&wg, INT64_MAX);
+    weft_waitgroup_add(&wg, 1);
+}
+
+TEST(no_program_to_run_is_told)
+{
+    const char *nothing[] = {NULL};
+
+    CHECK_EQ(weft_process_run(NULL), WEFT_EINVAL);
+    CHECK_EQ(weft_process_run(nothing), WEFT_EINVAL);
+}
+
 TEST_DIES(ticker_without_period_panics, 2, "panic: non-positive interval for NewTicker")
 {
     weft_ticker_new(0);

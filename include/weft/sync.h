@@ -121,7 +121,8 @@ static inline int weft_sema_wait(weft_sema *s, int64_t n)
 {
     return weft_sema_wait_until(s, n, WEFT_FOREVER);
 }
-WEFT_API void weft_sema_add(weft_sema *s, int64_t n); /* gives n units back; n <= 0 panics */
+/* Gives n units back. Panics if n <= 0, or if that is more than fit in an int64_t. */
+WEFT_API void weft_sema_add(weft_sema *s, int64_t n);
 
 /* Go's sync.WaitGroup: a counter that can be waited for. */
 typedef struct weft_waitgroup {
@@ -138,7 +139,8 @@ typedef struct weft_waitgroup {
         }                                                                                          \
     }
 
-WEFT_API void weft_waitgroup_add(weft_waitgroup *wg, int64_t n); /* panics below zero */
+/* Panics below zero, and beyond what fits in an int64_t. */
+WEFT_API void weft_waitgroup_add(weft_waitgroup *wg, int64_t n);
 static inline void weft_waitgroup_done(weft_waitgroup *wg)
 {
     weft_waitgroup_add(wg, -1);
