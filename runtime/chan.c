@@ -30,16 +30,41 @@ weft_chan *weft_chan_new(size_t elem_size, size_t capacity)
     return c;
 }
 
+/* What is left where c was looks as if it could neither take nor give a value, so every call comes
+ * to its lock, until malloc uses the memory for something else. */
 void weft_chan_free(weft_chan *c)
 {
     weft__not_forked("weft_chan_free");
     if (!c)
         return;
-    weft__lock(&c->lock);
+    weft__chan_lock(c, "weft_chan_free");
     if ((c->recvq.head || c->sendq.head) && weft__load_acq(&weft__sched.running))
         weft__panic("weft: free of channel %p that tasks wait on", (void *)c);
-    weft__unlock(&c->lock);
+    if (c->senders > 0)
+        weft__panic("weft: free of channel %p that a timer or signals send to", (void *)c);
+    weft__store(&c->count, 0);
+    c->cap = 0;
+    weft__store_rel(&c->lock, WEFT__FREED);
     weft__free(c);
+}
+
+static void not_freed(const weft_chan *c, const char *call)
+{
+    if (weft__unlikely(weft__load(&c->lock) == WEFT__FREED))
+        weft__panic("weft: %s on channel %p, which was freed", call, (const void *)c);
+}
+
+WEFT__NOINLINE void weft__chan_lock_slow(weft_chan *c, const char *call)
+{
+    not_freed(c, call);
+    weft__lock_slow(&c->lock);
+}
+
+void weft__chan_keep(weft_chan *c, bool keep, const char *call)
+{
+    weft__chan_lock(c, call);
+    c->senders = (uint16_t)(c->senders + (keep ? 1 : -1));
+    weft__unlock(&c->lock);
 }
 
 /* Most values are a word. */
@@ -188,7 +213,7 @@ static int transfer_slow(weft_chan *c, void *elem, const struct direction *d, we
     enum weft__step step;
     int rc;
 
-    weft__lock(&c->lock);
+    weft__chan_lock(c, d->call);
     step = try_once(c, elem, d, &woken);
     if (step == WEFT__STEP_WAIT) {
         rc = wait_turn(t, c, elem, d, deadline);
@@ -295,7 +320,7 @@ void weft_chan_close(weft_chan *c)
     if (!c)
         weft__panic("close of nil channel");
     weft__enter("weft_chan_close");
-    weft__lock(&c->lock);
+    weft__chan_lock(c, "weft_chan_close");
     if (c->closed)
         weft__panic("close of closed channel");
     weft__store(&c->closed, true);
@@ -313,17 +338,24 @@ void weft_chan_close(weft_chan *c)
 size_t weft_chan_len(weft_chan *c)
 {
     weft__not_forked("weft_chan_len");
-    return c ? weft__load(&c->count) : 0;
+    if (!c)
+        return 0;
+    not_freed(c, "weft_chan_len");
+    return weft__load(&c->count);
 }
 
 size_t weft_chan_cap(weft_chan *c)
 {
     weft__not_forked("weft_chan_cap");
-    return c ? c->cap : 0;
+    if (!c)
+        return 0;
+    not_freed(c, "weft_chan_cap");
+    return c->cap;
 }
 
-size_t weft__chan_elem_size(const weft_chan *c)
+size_t weft__chan_elem_size(const weft_chan *c, const char *call)
 {
+    not_freed(c, call);
     return c->elem_size;
 }
 

@@ -8,14 +8,26 @@
 #include <weft/chan.h>
 
 struct weft_chan {
-    uint32_t lock;
-    bool closed;
     size_t elem_size;
     size_t cap;
     size_t count, head; /* of the ring: values, and where the oldest is */
+    uint32_t lock;      /* behind what malloc writes into freed memory */
+    bool closed;
+    uint16_t senders; /* a timer, or signals, that send here; it may not be freed */
     weft__waitq recvq, sendq;
     unsigned char ring[];
 };
+
+void weft__chan_lock_slow(weft_chan *c, const char *call);
+
+/* Panics with the name of the call if c was freed. */
+static inline void weft__chan_lock(weft_chan *c, const char *call)
+{
+    uint32_t free = 0;
+
+    if (weft__unlikely(!weft__cas(&c->lock, &free, 1)))
+        weft__chan_lock_slow(c, call);
+}
 
 /* The steps of send and recv; under c->lock. woken: the task to make ready after the unlock. */
 enum weft__step { WEFT__STEP_WAIT, WEFT__STEP_DONE, WEFT__STEP_CLOSED };
@@ -24,9 +36,11 @@ enum weft__step weft__chan_try_send(weft_chan *c, const void *elem, weft__task *
 enum weft__step weft__chan_try_recv(weft_chan *c, void *elem, weft__task **woken);
 /* Sends without waiting; false if that cannot be. Any thread. */
 bool weft__chan_offer(weft_chan *c, const void *elem);
+/* From a call with true to the one with false a free of c panics. */
+void weft__chan_keep(weft_chan *c, bool keep, const char *call);
 /* Drops what is buffered; true if anything was. */
 bool weft__chan_drain(weft_chan *c);
-size_t weft__chan_elem_size(const weft_chan *c);
+size_t weft__chan_elem_size(const weft_chan *c, const char *call);
 /* What a receive from a closed channel leaves in elem, which may be NULL. */
 void weft__chan_zero(const weft_chan *c, void *elem);
 

@@ -31,19 +31,28 @@ void weft__fence_heavy(void)
     weft__compiler_barrier();
 }
 
+uint32_t weft__lock_sleeps = 200000; /* some 15 s; tests set less */
+
 /* Holders are out within nanoseconds unless their thread is descheduled; with more threads than
- * CPUs that happens, so give the CPU away before long, and sleep if it lasts. */
+ * CPUs that happens, so give the CPU away before long, and sleep if it lasts. A lock that nobody
+ * releases is no lock: the object was freed, and something else is there. */
 WEFT__NOINLINE void weft__lock_slow(uint32_t *lock)
 {
-    int spins = 0;
+    uint32_t spins = 0;
 
     while (!weft__trylock(lock)) {
+        if (weft__unlikely(weft__load(lock) == WEFT__FREED))
+            weft__panic("weft: use of an object that was freed (its lock is at %p)", (void *)lock);
         if (++spins < 128)
             weft__pause();
         else if (spins < 192)
             sched_yield();
         else
             nanosleep(&(struct timespec){0, 20000}, NULL);
+        if (weft__unlikely(spins > 192 + weft__lock_sleeps))
+            weft__panic("weft: the lock at %p is never released: was its object freed, or written "
+                        "over?",
+                        (void *)lock);
     }
 }
 

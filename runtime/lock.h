@@ -10,7 +10,10 @@
 
 #include "atomic.h"
 
-void weft__lock_slow(uint32_t *lock);
+enum { WEFT__FREED = 0x0ddc0ffe }; /* the lock of an object that was freed: taking it panics */
+
+void weft__lock_slow(uint32_t *lock); /* panics, too, if it lasts for many seconds */
+extern uint32_t weft__lock_sleeps;    /* how often it sleeps before that */
 
 static inline bool weft__trylock(uint32_t *lock)
 {

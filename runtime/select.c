@@ -30,7 +30,7 @@ static void lock_all(const struct select *s)
         weft_chan *c = s->cases[s->order[i]].chan;
 
         if (c != last)
-            weft__lock(&c->lock);
+            weft__chan_lock(c, "weft_select");
         last = c;
     }
 }
@@ -121,7 +121,7 @@ static int try_ready(const struct select *s, int first, weft__task **woken)
 
         if (!looks_ready(k))
             continue;
-        weft__lock(&k->chan->lock);
+        weft__chan_lock(k->chan, "weft_select");
         done = ran(k, woken);
         weft__unlock(&k->chan->lock);
         if (done)

@@ -155,6 +155,7 @@ void weft__signals_stop(void)
         sig.pending[s] = 0;
         for (l = sig.listeners[s]; l; l = next) {
             next = l->next;
+            weft__chan_keep(l->chan, false, "weft_signal_stop");
             weft__free(l);
         }
         sig.listeners[s] = NULL;
@@ -229,11 +230,12 @@ int weft_signal_start(weft_chan *c, int signo)
 {
     struct listener *l;
 
-    if (!c || !can_be_had(signo) || weft__chan_elem_size(c) != sizeof(int))
+    if (!c || !can_be_had(signo) || weft__chan_elem_size(c, "weft_signal_start") != sizeof(int))
         return WEFT_EINVAL;
     weft__enter("weft_signal_start");
     l = weft__alloc(1, sizeof(*l));
     l->chan = c;
+    weft__chan_keep(c, true, "weft_signal_start");
     weft__lock(&sig.lock);
     l->next = sig.listeners[signo];
     sig.listeners[signo] = l;
@@ -259,6 +261,7 @@ void weft_signal_stop(weft_chan *c, int signo)
             continue;
         }
         *at = l->next;
+        weft__chan_keep(c, false, "weft_signal_stop");
         weft__free(l);
         weft__sub(&weft__sched.outside, 1);
     }

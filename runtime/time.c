@@ -37,12 +37,12 @@ int weft_sleep_until(weft_time when)
 }
 
 struct weft_timer {
-    uint32_t lock;
     weft__timer timer;
     weft_chan *chan; /* NULL with a function */
     weft_timer_fn *fn;
     void *arg;
     weft_duration period; /* tickers */
+    uint32_t lock;        /* behind what malloc writes into freed memory */
 };
 
 static void fire_chan(weft__timer *timer, uint64_t arg, int64_t now)
@@ -63,6 +63,22 @@ static void fire_fn(weft__timer *timer, uint64_t arg, int64_t now)
     weft__spawn(w, weft__task_new(w->p, NULL, t->fn, t->arg), (uintptr_t)weft_timer_new_func);
 }
 
+/* Channels of timers are freed by us alone. */
+static weft_chan *chan_new(void)
+{
+    weft_chan *c = weft_chan_new(sizeof(weft_time), 1);
+
+    weft__chan_keep(c, true, "weft_timer_new");
+    return c;
+}
+
+static void chan_free(weft_chan *c)
+{
+    if (c)
+        weft__chan_keep(c, false, "weft_timer_free");
+    weft_chan_free(c);
+}
+
 static weft_timer *timer_new(weft__timer_fire *fire)
 {
     weft_timer *t;
@@ -71,7 +87,7 @@ static weft_timer *timer_new(weft__timer_fire *fire)
     t = weft__alloc(1, sizeof(*t));
     t->timer.fire = fire;
     if (fire == fire_chan)
-        t->chan = weft_chan_new(sizeof(weft_time), 1);
+        t->chan = chan_new();
     return t;
 }
 
@@ -130,14 +146,20 @@ bool weft_timer_start(weft_timer *t, weft_time when)
     return active;
 }
 
+static void timer_free(weft_timer *t)
+{
+    weft__store_rel(&t->lock, WEFT__FREED);
+    weft__free(t);
+}
+
 void weft_timer_free(weft_timer *t)
 {
     if (!t)
         return;
     if (weft__load_acq(&weft__sched.running)) /* else it is not armed */
         weft_timer_stop(t);
-    weft_chan_free(t->chan);
-    weft__free(t);
+    chan_free(t->chan);
+    timer_free(t);
 }
 
 struct weft_ticker {
@@ -184,7 +206,7 @@ weft_ticker *weft_ticker_new(weft_duration period)
     weft_ticker *k = weft__alloc(1, sizeof(*k));
 
     k->t.timer.fire = fire_tick;
-    k->t.chan = weft_chan_new(sizeof(weft_time), 1);
+    k->t.chan = chan_new();
     weft_ticker_start(k, period);
     return k;
 }
@@ -209,6 +231,6 @@ void weft_ticker_free(weft_ticker *k)
         return;
     if (weft__load_acq(&weft__sched.running))
         weft_ticker_stop(k);
-    weft_chan_free(k->t.chan);
-    weft__free(k);
+    chan_free(k->t.chan);
+    timer_free(&k->t);
 }

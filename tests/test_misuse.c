@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_misuse.c - the ends that misuse, deadlock and faults come to: Go's words, a dump, status 2.
  */
+#include "../runtime/lock.h"
 #include "support.h"
 
 #include <pthread.h>
@@ -47,6 +48,114 @@ TEST_DIES(free_of_a_channel_with_waiters_panics, 2, "panic: weft: free of channe
     weft_go(recv_from, c);
     wait_for_dump("[chan receive]");
     weft_chan_free(c);
+}
+
+/* ---- what was freed ---- */
+
+/* A sanitizer tells before we can. */
+static void skip_if_told_by_another(void)
+{
+    if (under_asan() || under_tsan())
+        SKIP("the sanitizer reports the use of freed memory itself");
+}
+
+static weft_chan *freed_chan(size_t capacity)
+{
+    weft_chan *c = weft_chan_new(4, capacity);
+
+    skip_if_told_by_another();
+    weft_chan_free(c);
+    return c;
+}
+
+TEST_DIES(send_on_a_freed_channel_panics, 2, "panic: weft: weft_chan_send on channel 0x")
+{
+    weft_chan_send(freed_chan(0), &(int){1});
+}
+
+TEST_DIES(send_on_a_freed_channel_with_room_panics, 2, "panic: weft: weft_chan_send on channel 0x")
+{
+    weft_chan_send(freed_chan(10000), &(int){1});
+}
+
+TEST_DIES(receive_from_a_freed_channel_panics, 2, ", which was freed\n\ngoroutine 1 [running]:\n")
+{
+    weft_chan_recv(freed_chan(1), NULL);
+}
+
+TEST_DIES(select_on_a_freed_channel_panics, 2, "panic: weft: weft_select on channel 0x")
+{
+    weft_case one = {.chan = freed_chan(0), .op = WEFT_CASE_RECV};
+
+    weft_select(&one, 1);
+}
+
+TEST_DIES(close_of_a_freed_channel_panics, 2, "panic: weft: weft_chan_close on channel 0x")
+{
+    weft_chan_close(freed_chan(0));
+}
+
+TEST_DIES(second_free_of_a_channel_panics, 2, "panic: weft: weft_chan_free on channel 0x")
+{
+    weft_chan_free(freed_chan(0));
+}
+
+TEST_DIES(length_of_a_freed_channel_panics, 2, "panic: weft: weft_chan_len on channel 0x")
+{
+    weft_chan_len(freed_chan(3));
+}
+
+TEST_DIES(signals_to_a_freed_channel_panic, 2, "panic: weft: weft_signal_start on channel 0x")
+{
+    weft_signal_start(freed_chan(3), SIGUSR1);
+}
+
+TEST_DIES(free_of_a_channel_that_signals_come_to_panics, 2, "that a timer or signals send to")
+{
+    weft_chan *c = weft_chan_new(sizeof(int), 1);
+
+    CHECK_EQ(weft_signal_start(c, SIGUSR1), 0);
+    CHECK_EQ(weft_signal_start(c, SIGUSR2), 0);
+    weft_signal_stop(c, SIGUSR1);
+    weft_chan_free(c);
+}
+
+TEST(channel_may_be_freed_when_no_signal_comes_to_it)
+{
+    weft_chan *c = weft_chan_new(sizeof(int), 1);
+
+    CHECK_EQ(weft_signal_start(c, SIGUSR1), 0);
+    CHECK_EQ(weft_signal_start(c, SIGUSR1), 0);
+    weft_signal_stop(c, SIGUSR1);
+    weft_chan_free(c);
+}
+
+TEST_DIES(free_of_a_timers_channel_panics, 2, "that a timer or signals send to")
+{
+    weft_chan_free(weft_timer_chan(weft_timer_new()));
+}
+
+TEST_DIES(free_of_a_tickers_channel_panics, 2, "that a timer or signals send to")
+{
+    weft_chan_free(weft_ticker_chan(weft_ticker_new(WEFT_SECOND)));
+}
+
+TEST_DIES(stop_of_a_freed_timer_panics, 2, "panic: weft: use of an object that was freed")
+{
+    weft_timer *t = weft_timer_new();
+
+    skip_if_told_by_another();
+    weft_timer_free(t);
+    weft_timer_stop(t);
+}
+
+TEST_DIES(lock_that_is_never_released_panics, 2, "is never released: was its object freed")
+{
+    weft_sema s = WEFT_SEMA_INIT(1);
+
+    weft__lock_sleeps = 100;
+    s._lock = 77;
+    weft_sema_wait(&s, 1);
 }
 
 TEST_DIES(unlock_of_unlocked_mutex_is_fatal, 2, "fatal error: sync: unlock of unlocked mutex")
