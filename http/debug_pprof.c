@@ -209,15 +209,17 @@ void weft__debug_fgprof(struct weft__debug *d, weft_http_response *w, weft_http_
 
 void weft__debug_cmdline(struct weft__debug *d, weft_http_response *w, weft_http_request *r)
 {
-    size_t n = 0;
-    char *text = weft__cmdline(&n);
+    weft__json line = {0};
 
     (void)d;
     (void)r;
+    weft__cmdline(&line);
     begin(w, NULL);
-    if (n > 0)
-        weft_http_write(w, text, n - 1); /* without the last NUL */
-    free(text);
+    if (line.failed)
+        weft_http_error(w, 503, "out of memory");
+    else if (line.n > 0)
+        weft_http_write(w, line.text, line.n - 1); /* without the last NUL */
+    weft__json_free(&line);
 }
 
 /* Words between '+', 0x and hex digits, or decimal; what is no address is passed over. */

@@ -4,8 +4,10 @@
  *
  * Owns: the values, which are never freed, and two kinds of lists of them: the published ones, and
  * those in a map. Lists are sorted by name and guarded by one lock (rank OBJECT), and so are
- * strings and JSON values; numbers are atomic. Nothing of the program runs under the lock: lists
- * are copied before they are written. */
+ * texts; numbers are atomic. Nothing of the program runs under the lock: lists are copied before
+ * they are written. No map contains itself, however many maps are in between.
+ *
+ * The document is written in memory first. If that runs out, nothing of it is shown. */
 #include "expvar.h"
 
 #include "json.h"
@@ -15,7 +17,8 @@
 #include <weft/expvar.h>
 
 #include <errno.h>
-#include <inttypes.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,23 +38,25 @@ struct list {
 struct weft_expvar {
     weft_expvar *next; /* in all; constant */
     int kind;
-    int64_t number;   /* INT; atomic */
-    uint64_t bits;    /* FLOAT: those of a double; atomic */
-    char *text;       /* STRING */
-    json_t *json;     /* JSON; NULL: null */
-    struct list list; /* MAP */
+    int64_t number;          /* INT; atomic */
+    uint64_t bits;           /* FLOAT: those of a double; atomic */
+    char *text;              /* STRING, JSON; NULL: as at first */
+    struct list list;        /* MAP */
+    weft_expvar *to_look_at; /* links maps while would_loop runs; guarded by lock */
+    uint32_t seen;           /* the latest search that came here; guarded by lock */
     union {
         weft_expvar_int_fn *int_fn;
         weft_expvar_json_fn *json_fn;
-        void (*put)(FILE *out); /* BUILT_IN */
+        void (*put)(weft__json *out); /* BUILT_IN */
     };
     void *arg;
 };
 
 static uint32_t lock;
-static weft_expvar *all; /* atomic: every one ever made, so that leak checkers know of it */
+static uint32_t searches; /* guarded by lock */
+static weft_expvar *all;  /* atomic: every one ever made, so that leak checkers know of it */
 
-static void put_cmdline(FILE *out);
+static void put_cmdline(weft__json *out);
 
 static weft_expvar built_in[] = {
     {.kind = BUILT_IN, .put = put_cmdline},
@@ -88,15 +93,6 @@ static bool has(const struct list *l, size_t at, const char *name)
     return at < l->n && strcmp(l->entries[at].name, name) == 0;
 }
 
-static struct entry *copy(const struct list *l, size_t cap)
-{
-    struct entry *entries = weft__alloc(cap, sizeof(*entries));
-
-    if (l->n)
-        memcpy(entries, l->entries, l->n * sizeof(*entries));
-    return entries;
-}
-
 static char *copy_text(const char *s)
 {
     size_t n = strlen(s) + 1;
@@ -108,8 +104,10 @@ static void insert(struct list *l, size_t at, const char *name, weft_expvar *val
 {
     if (l->n >= l->cap) {
         size_t cap = 2 * l->n + 4;
-        struct entry *entries = copy(l, cap);
+        struct entry *entries = weft__alloc(cap, sizeof(*entries));
 
+        if (l->n)
+            memcpy(entries, l->entries, l->n * sizeof(*entries));
         if (l->cap)
             weft__free(l->entries);
         l->entries = entries;
@@ -233,11 +231,10 @@ void weft_expvar_set_float(weft_expvar *v, double x)
     weft__store(&must_be(v, WEFT_EXPVAR_FLOAT, "weft_expvar_set_float")->bits, to_bits(x));
 }
 
-void weft_expvar_set_string(weft_expvar *v, const char *s)
+static void set_text(weft_expvar *v, char *text)
 {
-    char *text = copy_text(s), *old;
+    char *old;
 
-    must_be(v, WEFT_EXPVAR_STRING, "weft_expvar_set_string");
     weft__lock(&lock);
     old = v->text;
     v->text = text;
@@ -245,19 +242,27 @@ void weft_expvar_set_string(weft_expvar *v, const char *s)
     weft__free(old);
 }
 
+void weft_expvar_set_string(weft_expvar *v, const char *s)
+{
+    set_text(must_be(v, WEFT_EXPVAR_STRING, "weft_expvar_set_string"), copy_text(s));
+}
+
 int weft_expvar_set_json(weft_expvar *v, const char *text)
 {
-    json_t *json = json_loads(text, JSON_DECODE_ANY, NULL), *old;
+    weft__json json = {0};
+    int rc = 0;
 
     must_be(v, WEFT_EXPVAR_JSON, "weft_expvar_set_json");
-    if (!json)
-        return WEFT_EINVAL;
-    weft__lock(&lock);
-    old = v->json;
-    v->json = json;
-    weft__unlock(&lock);
-    json_decref(old);
-    return 0;
+    if (!weft__json_put_value(&json, text))
+        rc = WEFT_EINVAL;
+    weft__json_put(&json, "", 1); /* its NUL */
+    if (rc == 0 && json.failed)
+        rc = WEFT_ENOMEM;
+    if (rc < 0)
+        weft__json_free(&json);
+    else
+        set_text(v, json.text);
+    return rc;
 }
 
 void weft_expvar_map_add(weft_expvar *v, const char *name, int64_t n)
@@ -275,12 +280,40 @@ void weft_expvar_map_add(weft_expvar *v, const char *name, int64_t n)
     weft_expvar_add(value, n);
 }
 
+/* Whether map is value, or somewhere in it. Caller holds the lock. */
+static bool would_loop(const weft_expvar *map, weft_expvar *value)
+{
+    weft_expvar *next = value;
+
+    searches++;
+    value->to_look_at = NULL;
+    while (next && next != map) {
+        weft_expvar *v = next;
+
+        next = v->to_look_at;
+        for (size_t i = 0; i < v->list.n; i++) {
+            weft_expvar *in = v->list.entries[i].value;
+
+            if (in->kind != WEFT_EXPVAR_MAP || in->seen == searches)
+                continue;
+            in->seen = searches;
+            in->to_look_at = next;
+            next = in;
+        }
+    }
+    return next != NULL;
+}
+
 void weft_expvar_map_set(weft_expvar *v, const char *name, weft_expvar *value)
 {
     struct list *l = &must_be(v, WEFT_EXPVAR_MAP, "weft_expvar_map_set")->list;
     size_t at;
 
     weft__lock(&lock);
+    if (value && value->kind == WEFT_EXPVAR_MAP && would_loop(v, value)) {
+        weft__unlock(&lock);
+        weft__panic("weft: weft_expvar_map_set: as \"%s\" the map would be in itself", name);
+    }
     at = find(l, name);
     if (has(l, at, name) && value)
         l->entries[at].value = value;
@@ -293,96 +326,118 @@ void weft_expvar_map_set(weft_expvar *v, const char *name, weft_expvar *value)
 
 /* Writing -------------------------------------------------------------------------------------- */
 
-static void put_value(FILE *out, weft_expvar *v);
+static void put_value(weft__json *out, weft_expvar *v, unsigned depth);
 
-/* The names in a copy may be freed meanwhile, so they are copied too. */
-static struct list list_copy(const struct list *l)
+/* A copy of a list with its names, each behind the entries: those of the list may be freed
+ * meanwhile. NULL: out of memory. */
+static struct entry *list_copy(const struct list *l, size_t *n)
 {
-    struct list c;
+    size_t size = sizeof(struct entry);
+    struct entry *entries;
+    char *names;
 
     weft__lock(&lock);
-    c = (struct list){copy(l, l->n + 1), l->n, l->n + 1};
-    for (size_t i = 0; i < c.n; i++)
-        c.entries[i].name = copy_text(c.entries[i].name);
-    weft__unlock(&lock);
-    return c;
-}
-
-static void list_free(struct list *l)
-{
     for (size_t i = 0; i < l->n; i++)
-        weft__free(l->entries[i].name);
-    weft__free(l->entries);
-}
-
-static void put_list(FILE *out, const struct list *l, const char *between)
-{
-    struct list c = list_copy(l);
-
-    for (size_t i = 0; i < c.n; i++) {
-        if (i > 0)
-            fputs(between, out);
-        weft__json_put_string(out, c.entries[i].name);
-        fputs(": ", out);
-        put_value(out, c.entries[i].value);
+        size += sizeof(struct entry) + strlen(l->entries[i].name) + 1;
+    *n = l->n;
+    entries = weft__alloc_try(size);
+    names = entries ? (char *)(entries + l->n) : NULL;
+    for (size_t i = 0; entries && i < l->n; i++) {
+        entries[i] = (struct entry){names, l->entries[i].value};
+        names = stpcpy(names, l->entries[i].name) + 1;
     }
-    list_free(&c);
+    weft__unlock(&lock);
+    return entries;
 }
 
-static void put_string(FILE *out, weft_expvar *v)
+static void put_list(weft__json *out, const struct list *l, const char *between, unsigned depth)
 {
+    size_t n;
+    struct entry *entries = list_copy(l, &n);
+
+    if (!entries) {
+        out->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            weft__json_put_text(out, between);
+        weft__json_put_string(out, entries[i].name);
+        weft__json_put_text(out, ": ");
+        put_value(out, entries[i].value, depth);
+    }
+    weft__free(entries);
+}
+
+static void put_map(weft__json *out, weft_expvar *v, unsigned depth)
+{
+    if (depth == WEFT_EXPVAR_DEPTH) {
+        weft__json_put_text(out, "null");
+        return;
+    }
+    weft__json_put(out, "{", 1);
+    put_list(out, &v->list, ", ", depth + 1);
+    weft__json_put(out, "}", 1);
+}
+
+/* A copy of v's text, or of `otherwise` if it has none yet. NULL: out of memory. */
+static char *text_copy(weft_expvar *v, const char *otherwise)
+{
+    const char *from;
     char *text;
 
     weft__lock(&lock);
-    text = copy_text(v->text ? v->text : "");
+    from = v->text ? v->text : otherwise;
+    text = weft__alloc_try(strlen(from) + 1);
+    if (text)
+        strcpy(text, from);
     weft__unlock(&lock);
-    weft__json_put_string(out, text);
+    return text;
+}
+
+static void put_text(weft__json *out, weft_expvar *v)
+{
+    bool is_string = v->kind == WEFT_EXPVAR_STRING;
+    char *text = text_copy(v, is_string ? "" : "null");
+
+    if (!text)
+        out->failed = true;
+    else if (is_string)
+        weft__json_put_string(out, text);
+    else
+        weft__json_put_text(out, text); /* checked when it was set */
     weft__free(text);
 }
 
-static void put_json(FILE *out, weft_expvar *v)
-{
-    json_t *json;
-
-    weft__lock(&lock);
-    json = json_incref(v->json);
-    weft__unlock(&lock);
-    weft__json_put(out, json);
-    json_decref(json);
-}
-
-static void put_json_func(FILE *out, weft_expvar *v)
+static void put_json_func(weft__json *out, weft_expvar *v)
 {
     char *text = v->json_fn(v->arg);
-    json_t *json = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
 
-    weft__json_put(out, json);
-    json_decref(json);
+    if (!text || !weft__json_put_value(out, text))
+        weft__json_put_text(out, "null");
     free(text);
 }
 
-static void put_value(FILE *out, weft_expvar *v)
+static void put_value(weft__json *out, weft_expvar *v, unsigned depth)
 {
+    if (out->failed) /* no function of the program need run any more */
+        return;
     switch (v->kind) {
     case WEFT_EXPVAR_INT:
-        fprintf(out, "%" PRId64, weft__load(&v->number));
+        weft__json_put_int(out, weft__load(&v->number));
         break;
     case WEFT_EXPVAR_FLOAT:
         weft__json_put_float(out, from_bits(weft__load(&v->bits)));
         break;
-    case WEFT_EXPVAR_STRING:
-        put_string(out, v);
-        break;
     case WEFT_EXPVAR_MAP:
-        putc('{', out);
-        put_list(out, &v->list, ", ");
-        putc('}', out);
+        put_map(out, v, depth);
         break;
+    case WEFT_EXPVAR_STRING:
     case WEFT_EXPVAR_JSON:
-        put_json(out, v);
+        put_text(out, v);
         break;
     case INT_FUNC:
-        fprintf(out, "%" PRId64, v->int_fn(v->arg));
+        weft__json_put_int(out, v->int_fn(v->arg));
         break;
     case JSON_FUNC:
         put_json_func(out, v);
@@ -392,64 +447,67 @@ static void put_value(FILE *out, weft_expvar *v)
     }
 }
 
-void weft__expvar_put(FILE *out)
+void weft__expvar_put(weft__json *out)
 {
-    fputs("{\n", out);
-    put_list(out, &published, ",\n");
-    fputs("\n}\n", out);
+    weft__json_put_text(out, "{\n");
+    put_list(out, &published, ",\n", 0);
+    weft__json_put_text(out, "\n}\n");
 }
 
-/* Files of /proc tell no size. */
-char *weft__cmdline(size_t *n)
+void weft__cmdline(weft__json *out)
 {
-    FILE *file = fopen("/proc/self/cmdline", "re");
-    char *text = NULL;
-    size_t cap = 0;
-    ssize_t length;
+    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    char piece[1024];
+    ssize_t n;
 
-    if (!file)
-        return NULL;
-    length = getdelim(&text, &cap, EOF, file);
-    fclose(file);
-    *n = length > 0 ? (size_t)length : 0;
-    return text;
+    if (fd < 0)
+        return;
+    while ((n = read(fd, piece, sizeof(piece))) > 0)
+        weft__json_put(out, piece, (size_t)n);
+    close(fd);
+    if (out->n > 0 && out->text[out->n - 1])
+        weft__json_put(out, "", 1); /* a title that the program has set may lack it */
 }
 
-static void put_cmdline(FILE *out)
+static void put_cmdline(weft__json *out)
 {
-    size_t n = 0;
-    char *text = weft__cmdline(&n);
+    weft__json line = {0};
 
-    putc('[', out);
-    for (size_t at = 0; at < n; at += strlen(text + at) + 1) {
+    weft__cmdline(&line);
+    weft__json_put(out, "[", 1);
+    for (size_t at = 0; !line.failed && at < line.n; at += strlen(line.text + at) + 1) {
         if (at > 0)
-            putc(',', out);
-        weft__json_put_string(out, text + at);
+            weft__json_put(out, ",", 1);
+        weft__json_put_string(out, line.text + at);
     }
-    putc(']', out);
-    free(text);
+    weft__json_put(out, "]", 1);
+    out->failed |= line.failed;
+    weft__json_free(&line);
+}
+
+static int write_all(int fd, const char *text, size_t n)
+{
+    while (n > 0) {
+        ssize_t did = write(fd, text, n);
+
+        if (did < 0 && errno == EAGAIN)
+            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
+        else if (did < 0 && errno != EINTR)
+            return -errno;
+        text += did > 0 ? did : 0;
+        n -= did > 0 ? (size_t)did : 0;
+    }
+    return 0;
 }
 
 int weft_expvar_write(int fd)
 {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *out = open_memstream(&text, &n);
-    int rc = 0;
+    weft__json out = {0};
+    int rc = WEFT_ENOMEM;
 
-    if (!out)
-        return WEFT_ENOMEM;
-    weft__expvar_put(out);
-    if (fclose(out) != 0)
-        rc = WEFT_ENOMEM;
-    for (size_t at = 0; rc == 0 && at < n;) {
-        ssize_t did = write(fd, text + at, n - at);
-
-        if (did >= 0)
-            at += (size_t)did;
-        else if (errno != EINTR)
-            rc = -errno;
-    }
-    free(text);
+    weft__expvar_put(&out);
+    if (!out.failed)
+        rc = write_all(fd, out.text, out.n);
+    weft__json_free(&out);
     return rc;
 }

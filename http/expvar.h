@@ -3,16 +3,16 @@
 #ifndef WEFT_EXPVAR_INTERNAL_H
 #define WEFT_EXPVAR_INTERNAL_H
 
-#include <stdio.h>
+#include "json.h"
 
 /* All of it. In user code, as functions of the program are called. */
-void weft__expvar_put(FILE *out);
+void weft__expvar_put(weft__json *out);
 
 /* memstats.c: the values of "memstats", with Go's keys, and of "weft". */
-void weft__memstats_put(FILE *out);
-void weft__runtime_put(FILE *out);
+void weft__memstats_put(weft__json *out);
+void weft__runtime_put(weft__json *out);
 
-/* The command line, each argument with its NUL; the caller frees it. NULL if it cannot be had. */
-char *weft__cmdline(size_t *n);
+/* Puts the command line, each argument with its NUL; nothing if the system does not tell. */
+void weft__cmdline(weft__json *out);
 
 #endif

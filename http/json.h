@@ -1,19 +1,41 @@
 /* SPDX-License-Identifier: MIT */
-/* json.h - JSON as Go's encoders write it, on jansson's. */
+/* json.h - JSON text in memory, laid out as Go's encoders write it.
+ *
+ * A weft__json begins as all zero and belongs to one writer. When memory runs out it is `failed`:
+ * it stays so, later puts change nothing, and the text must not be shown. */
 #ifndef WEFT_JSON_H
 #define WEFT_JSON_H
 
-#include <jansson.h>
-#include <stdio.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-/* Any value, compact; < > & and the line separators U+2028 and U+2029 inside strings as \u escapes,
- * so that the text may stand in a page. */
-void weft__json_put(FILE *out, const json_t *value);
-/* A string of any bytes: what is no UTF-8 becomes U+FFFD. */
-void weft__json_put_string(FILE *out, const char *s);
-/* Go's expvar.Float: the fewest digits that read back as x; null if it is no number. */
-void weft__json_put_float(FILE *out, double x);
-/* As json_string, for any bytes. */
-json_t *weft__json_string(const char *s);
+typedef struct weft__json {
+    char *text; /* of weft__alloc_try, without a NUL; NULL: nothing yet */
+    size_t n, cap;
+    bool failed;
+} weft__json;
+
+void weft__json_free(weft__json *j);
+
+/* Bytes as they are. */
+void weft__json_put(weft__json *j, const char *bytes, size_t n);
+void weft__json_put_text(weft__json *j, const char *text);
+
+/* A string of any bytes: what is not UTF-8 becomes U+FFFD. < > & and the line separators U+2028 and
+ * U+2029 are written as \u escapes, so that the document may stand in a page. */
+void weft__json_put_string(weft__json *j, const char *s);
+void weft__json_put_int(weft__json *j, int64_t value);
+void weft__json_put_unsigned(weft__json *j, uint64_t value);
+/* As Go's expvar.Float: the fewest digits that read back as x; null if x is no number. */
+void weft__json_put_float(weft__json *j, double x);
+
+/* A member's name and its colon, with the comma before it where one is due. */
+void weft__json_put_key(weft__json *j, const char *key);
+
+/* Puts one JSON value (RFC 8259) without the white space in it; numbers keep their digits and
+ * strings their escapes. Returns false, and j is as before, if text is no such value: also if it is
+ * not UTF-8, has half of a surrogate pair, or nests deeper than WEFT_EXPVAR_DEPTH. */
+bool weft__json_put_value(weft__json *j, const char *text);
 
 #endif

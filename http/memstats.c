@@ -5,28 +5,34 @@
  * mallinfo2), Stack* the stacks of tasks, OtherSys the records of tasks. Nothing collects garbage
  * and nothing stops the world, so PauseTotalNs is a true 0 that never goes down. */
 #include "expvar.h"
-#include "json.h"
 
 #include "../runtime/scheduler.h"
 
 #include <malloc.h>
 
-static void set(json_t *o, const char *key, uint64_t value)
+static void set(weft__json *o, const char *key, uint64_t value)
 {
-    json_object_set_new(o, key, json_integer((json_int_t)value));
+    weft__json_put_key(o, key);
+    weft__json_put_unsigned(o, value);
 }
 
-static json_t *zeros(int n)
+static void set_zeros(weft__json *o, const char *key, int n)
 {
-    json_t *array = json_array();
+    weft__json_put_key(o, key);
+    weft__json_put_text(o, "[0");
+    while (--n > 0)
+        weft__json_put_text(o, ",0");
+    weft__json_put_text(o, "]");
+}
 
-    while (n-- > 0)
-        json_array_append_new(array, json_integer(0));
-    return array;
+static void set_false(weft__json *o, const char *key)
+{
+    weft__json_put_key(o, key);
+    weft__json_put_text(o, "false");
 }
 
 /* The sizes of Go's classes; malloc counts none of them. */
-static json_t *by_size(void)
+static void set_by_size(weft__json *o)
 {
     static const uint16_t sizes[] = {
         0,    8,    16,    24,    32,    48,    64,    80,    96,    112,  128,  144,  160,
@@ -35,20 +41,19 @@ static json_t *by_size(void)
         2304, 2688, 3072,  3200,  3456,  4096,  4864,  5376,  6144,  6528, 6784, 6912, 8192,
         9472, 9728, 10240, 10880, 12288, 13568, 14336, 16384, 18432,
     };
-    json_t *array = json_array();
 
+    weft__json_put_key(o, "BySize");
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        json_t *class = json_object();
-
-        set(class, "Size", sizes[i]);
-        set(class, "Mallocs", 0);
-        set(class, "Frees", 0);
-        json_array_append_new(array, class);
+        weft__json_put_text(o, i == 0 ? "[{" : ",{");
+        set(o, "Size", sizes[i]);
+        set(o, "Mallocs", 0);
+        set(o, "Frees", 0);
+        weft__json_put_text(o, "}");
     }
-    return array;
+    weft__json_put_text(o, "]");
 }
 
-static void set_heap(json_t *o, const struct mallinfo2 *m)
+static void set_heap(weft__json *o, const struct mallinfo2 *m)
 {
     set(o, "HeapAlloc", m->uordblks + m->hblkhd);
     set(o, "HeapSys", m->arena + m->hblkhd);
@@ -58,35 +63,29 @@ static void set_heap(json_t *o, const struct mallinfo2 *m)
     set(o, "HeapObjects", 0);
 }
 
-static void set_gc(json_t *o)
+static void set_gc(weft__json *o)
 {
     set(o, "NextGC", 0);
     set(o, "LastGC", 0);
     set(o, "PauseTotalNs", 0);
-    json_object_set_new(o, "PauseNs", zeros(256));
-    json_object_set_new(o, "PauseEnd", zeros(256));
+    set_zeros(o, "PauseNs", 256);
+    set_zeros(o, "PauseEnd", 256);
     set(o, "NumGC", 0);
     set(o, "NumForcedGC", 0);
     set(o, "GCCPUFraction", 0);
-    json_object_set_new(o, "EnableGC", json_false());
-    json_object_set_new(o, "DebugGC", json_false());
+    set_false(o, "EnableGC");
+    set_false(o, "DebugGC");
 }
 
-static void put(FILE *out, json_t *o)
-{
-    weft__json_put(out, o);
-    json_decref(o);
-}
-
-void weft__memstats_put(FILE *out)
+void weft__memstats_put(weft__json *o)
 {
     struct mallinfo2 m = mallinfo2();
     struct weft__census c;
-    json_t *o = json_object();
     size_t stacks;
 
     weft__tasks_count(&c);
     stacks = c.stacks + c.idle_stacks;
+    weft__json_put_text(o, "{");
     set(o, "Alloc", m.uordblks + m.hblkhd);
     set(o, "TotalAlloc", 0);
     set(o, "Sys", m.arena + m.hblkhd + stacks);
@@ -104,19 +103,19 @@ void weft__memstats_put(FILE *out)
     set(o, "GCSys", 0);
     set(o, "OtherSys", c.records);
     set_gc(o);
-    json_object_set_new(o, "BySize", by_size());
-    put(out, o);
+    set_by_size(o);
+    weft__json_put_text(o, "}");
 }
 
 /* The names are those of Go's runtime/metrics where it has them. */
-void weft__runtime_put(FILE *out)
+void weft__runtime_put(weft__json *o)
 {
     struct weft__census c;
-    json_t *o = json_object();
     uint32_t waiting;
 
     weft__tasks_count(&c);
     waiting = c.states[WEFT__PARKED];
+    weft__json_put_text(o, "{");
     set(o, "/sched/goroutines:goroutines",
         c.states[WEFT__RUNNABLE] + c.states[WEFT__RUNNING] + waiting + c.states[WEFT__LOST]);
     set(o, "/sched/goroutines/runnable:goroutines", c.states[WEFT__RUNNABLE]);
@@ -130,6 +129,7 @@ void weft__runtime_put(FILE *out)
     set(o, "handoffs", weft__load(&weft__sched.taken));
     set(o, "threads_without_processor", weft__load(&weft__sched.nlost));
     set(o, "threads_max", (uint64_t)weft__sched.max_threads);
-    json_object_set_new(o, "stack_guard", json_string(weft__stack_mode()));
-    put(out, o);
+    weft__json_put_key(o, "stack_guard");
+    weft__json_put_string(o, weft__stack_mode());
+    weft__json_put_text(o, "}");
 }

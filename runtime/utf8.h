@@ -5,6 +5,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#define WEFT__UTF8_INSTEAD "\xef\xbf\xbd" /* U+FFFD, in place of a byte that is no part of one */
 
 /* The length of the character that s begins with; 0 if that is none (RFC 3629: no overlong forms,
  * no surrogates, nothing above U+10FFFF). At the end of the string 1. */
@@ -23,6 +26,29 @@ static inline size_t weft__utf8_length(const char *text)
         (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
         return 0;
     return n;
+}
+
+static inline int weft__utf8_is(const char *s)
+{
+    for (size_t n; *s; s += n) {
+        if ((n = weft__utf8_length(s)) == 0)
+            return 0;
+    }
+    return 1;
+}
+
+/* Writes s to `to`, with WEFT__UTF8_INSTEAD for each byte that is no part of a character: at most
+ * 3 * strlen(s) + 1 bytes. */
+static inline void weft__utf8_clean(char *to, const char *s)
+{
+    while (*s) {
+        size_t n = weft__utf8_length(s);
+
+        memcpy(to, n ? s : WEFT__UTF8_INSTEAD, n ? n : 3);
+        to += n ? n : 3;
+        s += n ? n : 1;
+    }
+    *to = 0;
 }
 
 /* The character of that length that s begins with; of length 0: the byte. */

@@ -11,6 +11,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+void *__real_weft__alloc_try(size_t n);
+void *__wrap_weft__alloc_try(size_t n);
+
+/* Allocations until one fails, counted from the first that a handler makes; < 0: none does. */
+static atomic_int allocs_left = -1;
+static atomic_bool failing;
+
+void *__wrap_weft__alloc_try(size_t n)
+{
+    if (atomic_load(&failing) && atomic_fetch_sub(&allocs_left, 1) <= 0)
+        return NULL;
+    return __real_weft__alloc_try(n);
+}
+
 static char address[WEFT_ADDR_TEXT];
 
 /* Those of the test, which go with the process; volatile, so that leak checkers find them. */
@@ -409,6 +423,38 @@ TEST(vars_are_json)
     CHECK(json_is_object(json_object_get(all, "memstats")));
     json_decref(all);
     free(text);
+}
+
+static char *start_to_fail(void *arg)
+{
+    (void)arg;
+    atomic_store(&failing, true);
+    return strdup("1");
+}
+
+/* "a" is the first of all names: from there on the handler's memory is short. */
+TEST(vars_without_memory_are_503)
+{
+    bool whole = false;
+    int n;
+
+    start(serve);
+    weft_expvar_new_json_func("a", start_to_fail, NULL);
+    for (n = 0; !whole; n++) {
+        char *text;
+
+        atomic_store(&allocs_left, n);
+        text = get("/debug/vars");
+        atomic_store(&failing, false);
+        whole = strncmp(text, "HTTP/1.1 200 OK\r\n", 17) == 0;
+        if (whole)
+            CHECK_CONTAINS(text, "}\n}\n");
+        else
+            CHECK_CONTAINS(text, "HTTP/1.1 503 Service Unavailable\r\n");
+        CHECK(whole || strstr(text, "out of memory\n") != NULL);
+        free(text);
+    }
+    CHECK(n > 4);
 }
 
 TEST(page_has_counts_and_links)

@@ -27,6 +27,9 @@ enum weft_expvar_kind {
     WEFT_EXPVAR_JSON,   /* any JSON value; null at first */
 };
 
+/* So deep are maps shown in maps, a deeper one as null; and so deep may JSON nest. */
+enum { WEFT_EXPVAR_DEPTH = 100 };
+
 typedef struct weft_expvar weft_expvar;
 
 /* A new value; published if it has a name. One without (NULL) is for weft_expvar_map_set. */
@@ -44,23 +47,26 @@ WEFT_API void weft_expvar_set_float(weft_expvar *v, double x);
 /* STRING: copies it. */
 WEFT_API void weft_expvar_set_string(weft_expvar *v, const char *s);
 
-/* JSON: copies it. 0, or WEFT_EINVAL if text is no JSON, and v keeps its value. */
+/* JSON: copies it without its white space; numbers are shown digit by digit as they are here,
+ * however large. 0; or v keeps its value: WEFT_EINVAL if text is not one JSON value (RFC 8259) in
+ * UTF-8, has half of a surrogate pair, or nests deeper than WEFT_EXPVAR_DEPTH; WEFT_ENOMEM. */
 WEFT_API int weft_expvar_set_json(weft_expvar *v, const char *text);
 
 /* MAP: adds n to the INT of that name, which comes into being with the first call. */
 WEFT_API void weft_expvar_map_add(weft_expvar *v, const char *name, int64_t n);
 /* MAP: shows value, which was made without a name, under this one. NULL: shows nothing there any
- * more. A value that was there before lives on. */
+ * more. A value that was there before lives on. Panics if the map would then be in itself. */
 WEFT_API void weft_expvar_map_set(weft_expvar *v, const char *name, weft_expvar *value);
 
 /* Values that are asked for at each request, by functions that may wait. The second kind returns
- * JSON from malloc; NULL or what is no JSON is shown as null. */
+ * JSON from malloc, as weft_expvar_set_json takes it; NULL or anything else is shown as null. */
 typedef int64_t weft_expvar_int_fn(void *arg);
 typedef char *weft_expvar_json_fn(void *arg);
 WEFT_API void weft_expvar_new_int_func(const char *name, weft_expvar_int_fn *fn, void *arg);
 WEFT_API void weft_expvar_new_json_func(const char *name, weft_expvar_json_fn *fn, void *arg);
 
-/* Writes what /debug/vars shows to fd. 0, or the negative errno of a failed write. */
+/* Writes what /debug/vars shows to fd. 0; WEFT_ENOMEM, and nothing was written; or the negative
+ * errno of a failed write. */
 WEFT_API int weft_expvar_write(int fd);
 
 #ifdef __cplusplus
