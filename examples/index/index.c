@@ -44,12 +44,17 @@ static weft_sema slots = WEFT_SEMA_INIT(OPEN_FILES);
 static weft_group files, parsers;
 static weft_waitgroup walking; /* folders that are not walked yet */
 
+static char *copy(const char *text)
+{
+    return strcpy(must_alloc(1, strlen(text) + 1), text);
+}
+
 static char *join(const char *folder, const char *name)
 {
     char *path;
 
     if (asprintf(&path, "%s/%s", folder, name) < 0)
-        _Exit(1);
+        out_of_memory();
     return path;
 }
 
@@ -169,10 +174,8 @@ static int open_file(const char *path)
 
 static struct page *page_new(const char *path)
 {
-    struct page *page = malloc(sizeof(*page));
+    struct page *page = must_alloc(1, sizeof(*page));
 
-    if (!page)
-        _Exit(1);
     page->len = 0;
     page->licence = strstr(path, "licen") || strstr(path, "LICEN") || strstr(path, "copyright");
     return page;
@@ -316,7 +319,7 @@ int index_all(char **folders, void (*all_found)(void))
     for (int i = 0; i < PARSERS * weft_procs(); i++)
         weft_group_go(&parsers, parse, NULL);
     for (; *folders; folders++)
-        start_walk(strdup(*folders));
+        start_walk(copy(*folders));
     rc = weft_waitgroup_wait(&walking);
     if (rc == 0)
         all_found();

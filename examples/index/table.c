@@ -34,14 +34,18 @@ static struct entry **find(const struct table *t, const struct slice *s, uint64_
     return &t->slots[at];
 }
 
-static void *alloc(size_t n, size_t size)
+void out_of_memory(void)
+{
+    fputs("index: out of memory\n", stderr);
+    _Exit(1);
+}
+
+void *must_alloc(size_t n, size_t size)
 {
     void *p = calloc(n, size);
 
-    if (!p) {
-        fputs("index: out of memory\n", stderr);
-        _Exit(1);
-    }
+    if (!p)
+        out_of_memory();
     return p;
 }
 
@@ -50,7 +54,7 @@ static void grow(struct table *t)
 {
     struct table bigger = {.cap = t->cap ? 2 * t->cap : 1024};
 
-    bigger.slots = alloc(bigger.cap, sizeof(*bigger.slots));
+    bigger.slots = must_alloc(bigger.cap, sizeof(*bigger.slots));
     for (size_t i = 0; i < t->cap; i++) {
         struct entry *e = t->slots[i];
 
@@ -72,7 +76,7 @@ static void insert(struct table *t, const struct slice *s)
         grow(t);
     slot = find(t, s, hash);
     if (!*slot) {
-        *slot = alloc(1, sizeof(**slot) + s->len + 1);
+        *slot = must_alloc(1, sizeof(**slot) + s->len + 1);
         (*slot)->hash = hash;
         (*slot)->len = s->len;
         memcpy((*slot)->text, s->text, s->len);

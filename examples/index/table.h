@@ -34,4 +34,8 @@ void table_add(struct table *t, struct slice *texts, size_t n);
 size_t table_top(const struct table *t, const struct entry **top, size_t n);
 void table_free(struct table *t);
 
+/* Memory, all zero, or the program's end with a word on stderr. */
+void *must_alloc(size_t n, size_t size);
+__attribute__((noreturn)) void out_of_memory(void);
+
 #endif

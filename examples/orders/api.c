@@ -18,18 +18,29 @@ static struct {
     weft_expvar *accepted, *refused, *hits, *misses;
 } vars;
 
-/* Takes the value over. */
+static const char no_memory[] = "out of memory";
+
+/* Takes the value over; NULL: there was no memory for it. */
 static void answer(weft_http_response *w, int status, json_t *value)
 {
     char *text = json_dumps(value, JSON_COMPACT);
 
     json_decref(value);
-    if (!text)
+    if (!text) {
+        weft_http_error(w, 503, no_memory);
         return;
+    }
     weft_http_status_set(w, status);
     weft_http_header_set(w, "Content-Type", "application/json");
     weft_http_printf(w, "%s\n", text);
     free(text);
+}
+
+/* A list or table that lacks a part, so there is none. */
+static void drop(json_t **value)
+{
+    json_decref(*value);
+    *value = NULL;
 }
 
 static void refuse(weft_http_response *w, int status, const char *why)
@@ -44,15 +55,17 @@ static json_t *to_json(const order *o)
                      "item", o->item, "quantity", o->quantity, "cents", (json_int_t)o->cents);
 }
 
-/* NULL, or what is wrong with the order. */
+/* NULL, or what is wrong with the order; or no_memory. */
 static const char *parse(const char *text, size_t n, order *o)
 {
-    json_t *value = json_loadb(text, n, 0, NULL);
+    json_error_t error;
+    json_t *value = json_loadb(text, n, 0, &error);
     const char *customer, *item, *wrong = NULL;
     int quantity;
 
     if (!value)
-        return "the body is no JSON object";
+        return json_error_code(&error) == json_error_out_of_memory ? no_memory
+                                                                   : "the body is no JSON object";
     if (json_unpack(value, "{s:s, s:s, s:i}", "customer", &customer, "item", &item, "quantity",
                     &quantity) < 0)
         wrong = "an order has a customer, an item, and a quantity";
@@ -84,7 +97,7 @@ static void take_order(weft_http_response *w, weft_http_request *r, void *arg)
         return; /* the server knows what to answer */
     wrong = parse(body, n, &o);
     if (wrong) {
-        refuse(w, 400, wrong);
+        refuse(w, wrong == no_memory ? 503 : 400, wrong);
         return;
     }
     rc = shop_take(&o);
@@ -107,6 +120,10 @@ static void show_order(weft_http_response *w, weft_http_request *r, void *arg)
     int found = id > 0 && cache_get(id, &o);
 
     (void)arg;
+    if (!text) {
+        refuse(w, 503, no_memory);
+        return;
+    }
     weft_expvar_add(found ? vars.hits : vars.misses, 1);
     if (!found && id > 0) {
         found = store_get(id, &o);
@@ -126,11 +143,11 @@ static void list_orders(weft_http_response *w, weft_http_request *r, void *arg)
     const char *customer;
     order found[LATEST];
     json_t *list;
-    int n;
+    int n = weft_http_query_value(r, "customer", &customer);
 
     (void)arg;
-    if (weft_http_query_value(r, "customer", &customer) < 0 || !customer) {
-        refuse(w, 400, "which customer?");
+    if (n < 0 || !customer) {
+        refuse(w, n == WEFT_ENOMEM ? 503 : 400, n == WEFT_ENOMEM ? no_memory : "which customer?");
         return;
     }
     n = store_latest(customer, found, LATEST);
@@ -139,8 +156,10 @@ static void list_orders(weft_http_response *w, weft_http_request *r, void *arg)
         return;
     }
     list = json_array();
-    for (int i = 0; i < n; i++)
-        json_array_append_new(list, to_json(&found[i]));
+    for (int i = 0; i < n && list; i++) {
+        if (json_array_append_new(list, to_json(&found[i])) < 0)
+            drop(&list);
+    }
     answer(w, 200, list);
 }
 
@@ -152,10 +171,12 @@ static void show_sold(weft_http_response *w, weft_http_request *r, void *arg)
 
     (void)r;
     (void)arg;
-    for (int i = 0; shop_sold(i, item, &sold, &cents); i++)
-        json_object_set_new(
-            all, item,
-            json_pack("{s:I, s:I}", "sold", (json_int_t)sold, "cents", (json_int_t)cents));
+    for (int i = 0; all && shop_sold(i, item, &sold, &cents); i++) {
+        json_t *one = json_pack("{s:I, s:I}", "sold", (json_int_t)sold, "cents", (json_int_t)cents);
+
+        if (json_object_set_new(all, item, one) < 0)
+            drop(&all);
+    }
     answer(w, 200, all);
 }
 
