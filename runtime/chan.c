@@ -60,6 +60,14 @@ WEFT__NOINLINE void weft__chan_lock_slow(weft_chan *c, const char *call)
     weft__lock_slow(&c->lock);
 }
 
+WEFT__NOINLINE void weft__chan_renew(weft_chan *c)
+{
+    uint32_t run = c->run;
+
+    weft__waitq_renew(&c->recvq, &run);
+    weft__waitq_renew(&c->sendq, &c->run);
+}
+
 void weft__chan_keep(weft_chan *c, bool keep, const char *call)
 {
     weft__chan_lock(c, call);
@@ -364,7 +372,7 @@ bool weft__chan_offer(weft_chan *c, const void *elem)
     weft__task *woken;
     enum weft__step step;
 
-    weft__lock(&c->lock);
+    weft__chan_lock(c, "a timer or a signal");
     step = weft__chan_try_send(c, elem, &woken);
     weft__unlock(&c->lock);
     if (woken)

@@ -14,11 +14,13 @@ struct weft_chan {
     uint32_t lock;      /* behind what malloc writes into freed memory */
     bool closed;
     uint16_t senders; /* a timer, or signals, that send here; it may not be freed */
+    uint32_t run;     /* in which the waiters wait */
     weft__waitq recvq, sendq;
     unsigned char ring[];
 };
 
 void weft__chan_lock_slow(weft_chan *c, const char *call);
+void weft__chan_renew(weft_chan *c); /* forgets the waiters of an earlier run */
 
 /* Panics with the name of the call if c was freed. */
 static inline void weft__chan_lock(weft_chan *c, const char *call)
@@ -27,6 +29,8 @@ static inline void weft__chan_lock(weft_chan *c, const char *call)
 
     if (weft__unlikely(!weft__cas(&c->lock, &free, 1)))
         weft__chan_lock_slow(c, call);
+    if (weft__unlikely(c->run != weft__run_number))
+        weft__chan_renew(c);
 }
 
 /* The steps of send and recv; under c->lock. woken: the task to make ready after the unlock. */

@@ -38,6 +38,7 @@ int weft_cond_wait_until(weft_cond *c, weft_mutex *m, weft_time deadline)
 
     weft__waiter_init(&wt, w->task);
     weft__lock(&c->_lock);
+    weft__waitq_renew(queue(c), &c->_run);
     weft__waitq_push(queue(c), &wt);
     rc = weft__park(w->task, WEFT__WAIT_COND, c, release, &held, deadline);
     if (rc < 0) {
@@ -57,6 +58,7 @@ void weft_cond_signal(weft_cond *c)
 
     weft__enter("weft_cond_signal");
     weft__lock(&c->_lock);
+    weft__waitq_renew(queue(c), &c->_run);
     wt = weft__waitq_claim(queue(c), 0);
     t = wt ? wt->task : NULL;
     weft__unlock(&c->_lock);
@@ -72,6 +74,7 @@ void weft_cond_broadcast(weft_cond *c)
 
     weft__enter("weft_cond_broadcast");
     weft__lock(&c->_lock);
+    weft__waitq_renew(queue(c), &c->_run);
     while ((wt = weft__waitq_claim(queue(c), 0)) != NULL)
         weft__waitq_push(&woken, wt);
     weft__unlock(&c->_lock);

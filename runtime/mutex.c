@@ -56,6 +56,26 @@ static bool announce(weft_mutex *m)
     return false;
 }
 
+/* Under m->_lock. True if there was a queue of an earlier run, which is forgotten now. */
+static bool renewed(weft_mutex *m)
+{
+    if (m->_run == weft__run_number)
+        return false;
+    weft__waitq_renew(queue(m), &m->_run);
+    return weft__and(&m->_state, ~(uint64_t)(WAITERS | STARVING)) & WAITERS;
+}
+
+/* Under m->_lock, before the first wait of this run. */
+static void not_of_an_earlier_run(weft_mutex *m)
+{
+    uint64_t holder = weft__load(&m->_state) >> HOLDER;
+
+    if (m->_run != weft__run_number && holder != 0 && holder < weft__first_id)
+        weft__panic("weft: mutex %p was locked by task %llu in an earlier run, which has ended",
+                    (void *)m, (unsigned long long)holder);
+    renewed(m);
+}
+
 static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
 {
     int64_t since = 0, now;
@@ -63,6 +83,7 @@ static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
 
     for (;;) {
         weft__lock(&m->_lock);
+        not_of_an_earlier_run(m);
         if (!announce(m)) {
             weft__unlock(&m->_lock);
             if (grab(m, t->id))
@@ -159,6 +180,11 @@ void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
     if (weft__cas(&m->_state, &held, 0))
         return;
     weft__lock(&m->_lock);
+    if (weft__unlikely(renewed(m))) {
+        weft__unlock(&m->_lock);
+        weft__mutex_unlock_in(m, self, site);
+        return;
+    }
     now = weft__ticks();
     c.now = now;
     c.waited = weft__charge_take(queue(m), now);

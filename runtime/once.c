@@ -7,7 +7,12 @@
 
 _Static_assert(sizeof(weft_once) == 24, "part of the ABI");
 
-enum { NEW, BUSY, DONE };
+enum { NEW, BUSY, DONE, RUN = 4 /* above: BUSY has the number of the run */ };
+
+static uint32_t busy(void)
+{
+    return BUSY + RUN * weft__run_number;
+}
 
 static inline weft__waitq *queue(weft_once *o)
 {
@@ -39,13 +44,16 @@ static bool elected(weft_once *o)
 
     weft__lock(&o->_lock);
     mine = o->_state == NEW;
-    if (o->_state == BUSY) {
+    if (o->_state % RUN == BUSY) {
+        if (o->_state != busy())
+            weft__panic("weft: once %p was begun in an earlier run, which has ended", (void *)o);
+
         weft__waiter_init(&wt, w->task);
         weft__waitq_push(queue(o), &wt);
         weft__park_unlock(w->task, WEFT__WAIT_ONCE, o, &o->_lock, WEFT_FOREVER);
     } else {
         if (mine)
-            weft__store(&o->_state, BUSY);
+            weft__store(&o->_state, busy());
         weft__unlock(&o->_lock);
     }
     weft__exit();

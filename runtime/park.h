@@ -74,6 +74,18 @@ static inline weft__waiter *weft__waitq_pop(weft__waitq *q)
     return wt;
 }
 
+/* An object may outlive a run; the stacks that its waiters lay on do not. Empties the queue of an
+ * object whose waiters are of an earlier run. Only for waits that the end of a run cancels, so that
+ * no foreign thread is in them. Caller holds the object's lock. */
+static inline void weft__waitq_renew(weft__waitq *q, uint32_t *run)
+{
+    if (weft__unlikely(*run != weft__run_number)) {
+        weft__store(&q->head, NULL);
+        q->tail = NULL;
+        *run = weft__run_number;
+    }
+}
+
 /* Prepares wt for the next park of t, the calling task. */
 static inline void weft__waiter_init(weft__waiter *wt, weft__task *t)
 {

@@ -282,6 +282,7 @@ static void begin(const weft_run_options *o)
     memset(&weft__sched, 0, sizeof(weft__sched));
     sem_init(&done, 0, 0);
     weft__sched.running = true;
+    weft__run_number++;
     weft__unlock(&guard);
     weft__sched.handoff = !o->no_handoff && !weft__env_off("WEFT_HANDOFF");
     weft__sched.signals = !o->no_signals;

@@ -10,7 +10,7 @@
 
 #include <weft/sync.h>
 
-_Static_assert(sizeof(weft_rwmutex) == 56, "part of the ABI");
+_Static_assert(sizeof(weft_rwmutex) == 64, "part of the ABI");
 
 static inline weft__waitq *readq(weft_rwmutex *m)
 {
@@ -28,11 +28,33 @@ static void owned(weft_rwmutex *m, weft__task *t, void *site)
     weft__store(&m->_site, site);
 }
 
+/* Under the lock, which nobody holds: it is taken in this run. */
+static inline void taken(weft_rwmutex *m, int32_t readers)
+{
+    m->_readers = readers;
+    m->_run = weft__run_number;
+}
+
+/* Under the lock. It is held, or waited for, since an earlier run. */
+static inline bool is_stale(const weft_rwmutex *m)
+{
+    return weft__unlikely(m->_run != weft__run_number);
+}
+
+/* Under the lock, when its holder lets go: tasks of an earlier run wait no more. */
+static inline void renew(weft_rwmutex *m)
+{
+    if (is_stale(m))
+        *readq(m) = *writeq(m) = (weft__waitq){NULL, NULL};
+}
+
 /* Under the lock, which is released: waits for the lock to be handed over. */
 static void wait_turn(weft_rwmutex *m, weft__task *t, weft__waitq *q, enum weft__reason why)
 {
     weft__waiter wt;
 
+    if (is_stale(m))
+        weft__panic("weft: rwmutex %p was locked in an earlier run, which has ended", (void *)m);
     weft__waiter_init(&wt, t);
     wt.n = weft__ticks();
     weft__charge_push(q, &wt, wt.n);
@@ -46,7 +68,7 @@ void weft_rwmutex_lock(weft_rwmutex *m)
 
     weft__lock(&m->_lock);
     if (m->_readers == 0) {
-        m->_readers = -1;
+        taken(m, -1);
         weft__unlock(&m->_lock);
     } else {
         wait_turn(m, t, writeq(m), WEFT__WAIT_RWMUTEX_WRITE);
@@ -63,7 +85,7 @@ bool weft_rwmutex_trylock(weft_rwmutex *m)
     weft__lock(&m->_lock);
     got = m->_readers == 0;
     if (got)
-        m->_readers = -1;
+        taken(m, -1);
     weft__unlock(&m->_lock);
     if (got)
         owned(m, w->task, __builtin_return_address(0));
@@ -76,13 +98,21 @@ static inline bool reader_may_enter(weft_rwmutex *m)
     return m->_readers >= 0 && !writeq(m)->head;
 }
 
+static inline void reader_enters(weft_rwmutex *m)
+{
+    if (m->_readers == 0)
+        taken(m, 1);
+    else
+        m->_readers++;
+}
+
 void weft_rwmutex_read_lock(weft_rwmutex *m)
 {
     weft__worker *w = weft__enter("weft_rwmutex_read_lock");
 
     weft__lock(&m->_lock);
     if (reader_may_enter(m)) {
-        m->_readers++;
+        reader_enters(m);
         weft__unlock(&m->_lock);
     } else {
         wait_turn(m, w->task, readq(m), WEFT__WAIT_RWMUTEX_READ);
@@ -98,7 +128,7 @@ bool weft_rwmutex_read_trylock(weft_rwmutex *m)
     weft__lock(&m->_lock);
     got = reader_may_enter(m);
     if (got)
-        m->_readers++;
+        reader_enters(m);
     weft__unlock(&m->_lock);
     weft__exit();
     return got;
@@ -145,6 +175,7 @@ void weft_rwmutex_read_unlock(weft_rwmutex *m)
     weft__lock(&m->_lock);
     if (m->_readers <= 0)
         weft__fatal("sync: RUnlock of unlocked RWMutex (%p)", (void *)m);
+    renew(m);
     if (--m->_readers == 0)
         woken = hand_to_writer(m, &c, charge(m, &c));
     weft__unlock(&m->_lock);
@@ -166,6 +197,7 @@ void weft_rwmutex_unlock(weft_rwmutex *m)
     if (m->_readers != -1)
         weft__fatal("sync: Unlock of unlocked RWMutex (%p)", (void *)m);
     weft__store(&m->_owner, 0);
+    renew(m);
     m->_readers = 0;
     now = charge(m, &c);
     while ((wt = let_in(weft__waitq_pop(readq(m)), &c, now)) != NULL) {

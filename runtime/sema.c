@@ -47,6 +47,7 @@ int weft_sema_wait_until(weft_sema *s, int64_t n, weft_time deadline)
     if (n <= 0)
         weft__panic("weft: weft_sema_wait for %lld units", (long long)n);
     weft__lock(&s->_lock);
+    weft__waitq_renew(squeue(s), &s->_run);
     if (!squeue(s)->head && s->_count >= n) {
         s->_count -= n;
         weft__unlock(&s->_lock);
@@ -75,6 +76,7 @@ void weft_sema_add(weft_sema *s, int64_t n)
     if (n <= 0)
         weft__panic("weft: weft_sema_add of %lld units", (long long)n);
     weft__lock(&s->_lock);
+    weft__waitq_renew(squeue(s), &s->_run);
     if (__builtin_add_overflow(s->_count, n, &s->_count))
         weft__panic("weft: weft_sema_add of %lld units overflows semaphore %p", (long long)n,
                     (void *)s);
@@ -96,6 +98,7 @@ void weft_waitgroup_add(weft_waitgroup *wg, int64_t n)
 
     weft__enter("weft_waitgroup_add");
     weft__lock(&wg->_lock);
+    weft__waitq_renew(wqueue(wg), &wg->_run);
     if (__builtin_add_overflow(wg->_count, n, &wg->_count))
         weft__panic("weft: weft_waitgroup_add of %lld overflows wait group %p", (long long)n,
                     (void *)wg);
@@ -115,6 +118,7 @@ int weft_waitgroup_wait_until(weft_waitgroup *wg, weft_time deadline)
     int rc = 0;
 
     weft__lock(&wg->_lock);
+    weft__waitq_renew(wqueue(wg), &wg->_run);
     if (wg->_count == 0) {
         weft__unlock(&wg->_lock);
     } else {

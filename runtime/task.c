@@ -26,6 +26,7 @@ enum { FEW = 64 /* slabs */ };
 #endif
 
 uint32_t weft__epoch;
+uint64_t weft__first_id;
 
 struct slab {
     weft__task tasks[SLAB];
@@ -40,7 +41,7 @@ static struct {
     struct slab **slabs; /* SLABS_MAX pointers, reserved, filled from the front */
     weft__task *pool;    /* finished tasks, with stacks */
     uint32_t npool;
-    uint64_t next_id; /* atomic */
+    uint64_t last_id; /* atomic */
 } registry;
 
 void weft__tasks_init(size_t stack_size)
@@ -54,7 +55,7 @@ void weft__tasks_init(size_t stack_size)
     }
     if (stack_size > 0)
         weft__stack_size = (stack_size + 4095) & ~(size_t)4095;
-    registry.next_id = 1;
+    weft__first_id = registry.last_id + 1;
 }
 
 uint32_t weft__tasks_slots(void)
@@ -211,7 +212,7 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
     const weft__task *creator = w ? w->task : NULL;
     uint32_t epoch = weft__load_acq(&weft__epoch);
 
-    weft__store(&t->id, weft__add(&registry.next_id, 1));
+    weft__store(&t->id, weft__add(&registry.last_id, 1) + 1);
     weft__store(&t->fn, fn);
     t->arg = arg;
     weft__store(&t->creator, creator ? creator->id : 0);
@@ -357,7 +358,7 @@ void weft__tasks_count(struct weft__census *c)
 {
     uint32_t n = weft__tasks_slots();
 
-    *c = (struct weft__census){.created = weft__load(&registry.next_id) - 1,
+    *c = (struct weft__census){.created = weft__load(&registry.last_id) + 1 - weft__first_id,
                                .records = n * sizeof(weft__task)};
     for (uint32_t i = 0; i < n; i++) {
         const weft__task *t = weft__tasks_at(i);

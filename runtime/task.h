@@ -113,6 +113,7 @@ _Static_assert(sizeof(struct weft__task) == 192, "a million of them are to be ha
 #endif
 
 /* task.c */
+extern uint64_t weft__first_id; /* of this run; ids are not used again in later runs */
 void weft__tasks_init(size_t stack_size);
 weft__task *weft__task_new(weft__proc *p, const weft_go_options *options, weft_task_fn *fn,
                            void *arg);

@@ -23,6 +23,7 @@ enum { FULL_TURN = 64, GLOBAL_FIRST = 4, SPIN_ROUNDS = 40, SPIN_PAUSES = 30 };
 enum { POLL_TICKS = 200000, POLL_SHARE = 8, POLL_MOST = 5000000 /* ticks */ };
 
 struct weft__sched weft__sched;
+uint32_t weft__run_number;
 
 uint64_t weft__random(weft__worker *w)
 {

@@ -43,8 +43,19 @@ static void wait_for_no_thread(void)
 
 static int give_back(void *arg)
 {
-    CHECK_EQ(weft_task_id(), 1);
     return *(int *)arg;
+}
+
+static int own_id(void *arg)
+{
+    (void)arg;
+    return (int)weft_task_id();
+}
+
+TEST_PLAIN(main_task_of_the_first_run_is_1)
+{
+    CHECK_EQ(weft_run(own_id, NULL), 1);
+    CHECK(weft_run(own_id, NULL) > 1);
 }
 
 TEST_PLAIN(run_returns_what_its_function_returned)

@@ -8,7 +8,12 @@
  *     } s = { .mu = WEFT_MUTEX_INIT };
  *
  * Taking a lock is never a cancellation point, so it cannot fail. Memory may go as soon as the
- * call that proved the object idle returned. */
+ * call that proved the object idle returned.
+ *
+ * They may outlive a run. What waited in it has gone with its tasks, and is forgotten. A lock stays
+ * locked: to wait in a later run for a mutex or rwmutex that was locked in an earlier one, or for
+ * the end of a weft_once_do that began there, panics, since the tasks that could unlock it are
+ * gone. */
 #ifndef WEFT_SYNC_H
 #define WEFT_SYNC_H
 
@@ -27,10 +32,11 @@ typedef struct weft_mutex {
     void *_site;     /* where it was taken */
     void *_waiters[2];
     uint32_t _lock;
+    uint32_t _run;
 } weft_mutex;
 #define WEFT_MUTEX_INIT                                                                            \
     {                                                                                              \
-        0, 0, {0, 0}, 0                                                                            \
+        0, 0, {0, 0}, 0, 0                                                                         \
     }
 
 WEFT_API void weft_mutex_lock(weft_mutex *m);
@@ -48,10 +54,11 @@ typedef struct weft_rwmutex {
     void *_writeq[2];
     uint64_t _owner;
     void *_site;
+    uint64_t _run;
 } weft_rwmutex;
 #define WEFT_RWMUTEX_INIT                                                                          \
     {                                                                                              \
-        0, 0, {0, 0}, {0, 0}, 0, 0                                                                 \
+        0, 0, {0, 0}, {0, 0}, 0, 0, 0                                                              \
     }
 
 WEFT_API void weft_rwmutex_lock(weft_rwmutex *m);
@@ -63,7 +70,7 @@ WEFT_API void weft_rwmutex_read_unlock(weft_rwmutex *m); /* panics if no reader 
 
 typedef struct weft_cond {
     uint32_t _lock;
-    uint32_t _pad;
+    uint32_t _run;
     void *_waiters[2];
 } weft_cond;
 #define WEFT_COND_INIT                                                                             \
@@ -102,7 +109,7 @@ WEFT_API void weft_once_do(weft_once *o, void (*fn)(void *arg), void *arg);
 /* A counting semaphore, first come first served. */
 typedef struct weft_sema {
     uint32_t _lock;
-    uint32_t _pad;
+    uint32_t _run;
     int64_t _count;
     void *_waiters[2];
 } weft_sema;
@@ -127,7 +134,7 @@ WEFT_API void weft_sema_add(weft_sema *s, int64_t n);
 /* Go's sync.WaitGroup: a counter that can be waited for. */
 typedef struct weft_waitgroup {
     uint32_t _lock;
-    uint32_t _pad;
+    uint32_t _run;
     int64_t _count;
     void *_waiters[2];
 } weft_waitgroup;

@@ -45,7 +45,7 @@ typedef struct weft_run_options {
     int max_threads;   /* threads that may sit in blocking calls without a processor; 0: 512 */
 } weft_run_options;
 
-/* Starts the runtime, runs fn(arg) as the first task (id 1) and returns its result. Tasks still
+/* Starts the runtime, runs fn(arg) as the first task and returns its result. Tasks still
  * parked or runnable then are discarded, as in Go's main; calls into C that are under way are
  * waited for, for a second, then left to their threads. May be called again afterwards, never
  * while it runs (panics). Other threads of the process may call the library while it runs; their
@@ -67,8 +67,9 @@ typedef struct weft_go_options {
 } weft_go_options;
 WEFT_API void weft_go_with(const weft_go_options *options, weft_task_fn *fn, void *arg);
 
-WEFT_API void weft_yield(void);       /* to the tasks that are runnable now */
-WEFT_API uint64_t weft_task_id(void); /* of the caller, never reused; the main task is 1 */
+WEFT_API void weft_yield(void); /* to the tasks that are runnable now */
+/* Of the caller; never reused, in later runs neither. The main task of the first run is 1. */
+WEFT_API uint64_t weft_task_id(void);
 WEFT_API void weft_task_name(const char *name); /* shown in dumps; copied, cut at 31 bytes */
 WEFT_API int weft_procs(void);                  /* processors of this run */
 
