@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* select.c - waits for the first of several channel operations.
  *
- * First the cases that look ready, from a random one on, are tried under their own channel's lock.
- * If none runs, the channels are locked together, in the order of their addresses, each once
- * however many cases name it, and the cases are tried again. If still none runs, a waiter of each
- * is queued with one ticket: whoever claims it has chosen. The locks are released when the stack is
- * left, so nobody claims before. Up to SMALL cases need no memory but the caller's stack. */
+ * First the cases that look ready are tried in random order, each under its own channel's lock. If
+ * none runs, the channels are locked together, in the order of their addresses, each once however
+ * many cases name it, and the cases are tried again. If still none runs, a waiter of each is queued
+ * with one ticket: the waker that claims the ticket has chosen the case. The locks are released
+ * when the stack is left, so no waker claims before. Up to SMALL cases need no memory but the
+ * caller's stack. */
 #include "chan.h"
 
 #include <weft/select.h>
@@ -19,6 +20,7 @@ struct select {
     int n;
     int nlocks;
     uint16_t *order; /* case numbers sorted by channel address, those without a channel left out */
+    uint16_t *ready; /* room for n case numbers */
     weft__waiter *waiters;
 };
 
@@ -75,18 +77,10 @@ static void sort(struct select *s)
     }
 }
 
-static enum weft__step try_case(weft_case *k, weft__task **woken)
-{
-    *woken = NULL;
-    if (!k->chan)
-        return WEFT__STEP_WAIT;
-    return k->op == WEFT_CASE_SEND ? weft__chan_try_send(k->chan, k->elem, woken)
-                                   : weft__chan_try_recv(k->chan, k->elem, woken);
-}
-
 static bool ran(weft_case *k, weft__task **woken)
 {
-    enum weft__step step = try_case(k, woken);
+    enum weft__step step = k->op == WEFT_CASE_SEND ? weft__chan_try_send(k->chan, k->elem, woken)
+                                                   : weft__chan_try_recv(k->chan, k->elem, woken);
 
     if (step == WEFT__STEP_WAIT)
         return false;
@@ -107,35 +101,30 @@ static bool looks_ready(const weft_case *k)
     return weft__load(&c->sendq.head) || weft__load(&c->count) > 0;
 }
 
-static inline int nth(const struct select *s, int first, int i)
+/* Runs one of the cases that look ready, each as likely as the others. locked: the caller holds all
+ * locks. Returns the case's number; -1 if none ran. */
+static int try_ready(weft__worker *w, const struct select *s, bool locked, weft__task **woken)
 {
-    return first + i < s->n ? first + i : first + i - s->n;
-}
+    uint32_t n = 0;
 
-/* The case that ran, from first on; -1 if none did. Without locks. */
-static int try_ready(const struct select *s, int first, weft__task **woken)
-{
     for (int i = 0; i < s->n; i++) {
-        weft_case *k = &s->cases[nth(s, first, i)];
+        if (looks_ready(&s->cases[i]))
+            s->ready[n++] = (uint16_t)i;
+    }
+    while (n > 0) {
+        uint32_t at = n > 1 ? (uint32_t)((weft__random(w) >> 32) * n >> 32) : 0;
+        int chosen = s->ready[at];
+        weft_case *k = &s->cases[chosen];
         bool done;
 
-        if (!looks_ready(k))
-            continue;
-        weft__chan_lock(k->chan, "weft_select");
+        if (!locked)
+            weft__chan_lock(k->chan, "weft_select");
         done = ran(k, woken);
-        weft__unlock(&k->chan->lock);
+        if (!locked)
+            weft__unlock(&k->chan->lock);
         if (done)
-            return nth(s, first, i);
-    }
-    return -1;
-}
-
-/* As above, under all locks. */
-static int try_all(const struct select *s, int first, weft__task **woken)
-{
-    for (int i = 0; i < s->n; i++) {
-        if (ran(&s->cases[nth(s, first, i)], woken))
-            return nth(s, first, i);
+            return chosen;
+        s->ready[at] = s->ready[--n];
     }
     return -1;
 }
@@ -201,13 +190,12 @@ static int run(struct select *s, weft_time deadline)
 {
     weft__worker *w = weft__enter("weft_select");
     weft__task *t = w->task, *woken;
-    int first = s->n > 1 ? (int)((weft__random(w) >> 48) * (uint64_t)s->n >> 16) : 0;
-    int at = try_ready(s, first, &woken);
+    int at = try_ready(w, s, false, &woken);
 
     if (at < 0) {
         sort(s);
         lock_all(s);
-        at = try_all(s, first, &woken);
+        at = try_ready(w, s, true, &woken);
         if (at < 0 && deadline != WEFT_NOW) {
             at = wait_for_one(s, t, deadline);
             weft__exit_as(t);
@@ -225,9 +213,9 @@ static int run(struct select *s, weft_time deadline)
 
 int weft_select_until(weft_case *cases, int n, weft_time deadline)
 {
-    uint16_t order[SMALL];
+    uint16_t order[SMALL], ready[SMALL];
     weft__waiter waiters[SMALL];
-    struct select s = {cases, n, 0, order, waiters};
+    struct select s = {cases, n, 0, order, ready, waiters};
     int rc;
 
     if (n < 0 || n > UINT16_MAX)
@@ -235,9 +223,11 @@ int weft_select_until(weft_case *cases, int n, weft_time deadline)
     if (n <= SMALL)
         return run(&s, deadline);
     s.order = weft__alloc((size_t)n, sizeof(*order));
+    s.ready = weft__alloc((size_t)n, sizeof(*ready));
     s.waiters = weft__alloc((size_t)n, sizeof(*waiters));
     rc = run(&s, deadline);
     weft__free(s.order);
+    weft__free(s.ready);
     weft__free(s.waiters);
     return rc;
 }

@@ -107,21 +107,39 @@ TEST(send_case_on_closed_channel_is_ready_with_eclosed)
     ints_free(a);
 }
 
-/* Four cases that are always ready: this ends only when each was chosen, in whatever order. */
-TEST(each_of_several_ready_cases_is_chosen_at_times)
+/* Cases of a pattern: '+' stands for a channel that is always ready, '-' for one that never is, '0'
+ * for none. The ready ones are two, and each is to be chosen in half of the rounds: 2 % off would
+ * be six standard deviations. */
+static void check_choice(const char *pattern)
 {
-    enum { N = 4 };
-    weft_case on[N];
-    unsigned chosen = 0;
+    enum { ROUNDS = 100000, MOST = 64 };
+    int n = (int)strlen(pattern), chosen[MOST] = {0};
+    weft_case on[MOST];
 
-    for (int i = 0; i < N; i++) {
-        on[i] = weft_on_recv(weft_chan_new(sizeof(int), 1), NULL);
-        weft_chan_close(on[i].chan);
+    for (int i = 0; i < n; i++) {
+        on[i] = weft_on_recv(pattern[i] == '0' ? NULL : weft_chan_new(sizeof(int), 1), NULL);
+        if (pattern[i] == '+')
+            weft_chan_close(on[i].chan);
     }
-    while (chosen != (1u << N) - 1)
-        chosen |= 1u << weft_select(on, N);
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < ROUNDS; i++)
+        chosen[weft_select(on, n)]++;
+    for (int i = 0; i < n; i++) {
+        if (pattern[i] != '+')
+            CHECK_EQ(chosen[i], 0);
+        else if (chosen[i] < ROUNDS * 49 / 100 || chosen[i] > ROUNDS * 51 / 100)
+            FAIL("case %d of \"%s\" was chosen %d times of %d", i, pattern, chosen[i], ROUNDS);
         weft_chan_free(on[i].chan);
+    }
+}
+
+TEST(ready_cases_are_chosen_equally_often)
+{
+    check_choice("++");
+    check_choice("-++");
+    check_choice("+-+");
+    check_choice("0++");
+    check_choice("+0-+");
+    check_choice("+----------------------------+----");
 }
 
 /* ---- waiting ---- */
