@@ -2,12 +2,15 @@
 /* mutex.c - mutexes: barging, fair after a millisecond, with an owner.
  *
  * state: the holder's id << HOLDER, 0 while it is free; WAITERS: the queue is not empty, so unlock
- * must look at it; STARVING: the mutex is handed to the waiter in front, and nobody barges.
- * m->_lock (rank OBJECT) guards the queue, and the two flags are set and cleared under it. Holder
- * and lock are one word: no dump sees a mutex held by nobody, or by one who has let go.
+ * must look at it; STARVING: the mutex is handed to the waiter in front, and nobody barges; AWAKE:
+ * a waiter was woken to compete and has neither the mutex nor its place in the queue yet.
+ * m->_lock (rank OBJECT) guards the queue, and the flags are set under it; AWAKE is cleared under
+ * it or by the woken waiter as it takes the mutex. AWAKE and STARVING are never set together.
+ * Holder and lock are one word: no dump sees a mutex held by nobody, or by a task that let go.
  *
- * Not starving, unlock frees the mutex and wakes the waiter in front, which competes with whoever
- * runs: that one has the mutex in its cache and needs no switch. A waiter that lost for a
+ * Not starving, unlock frees the mutex and wakes the waiter in front, which competes with the tasks
+ * that run: they have the mutex in their cache and need no switch. Until that waiter has run,
+ * unlock wakes no other, so waiters keep their order however many barge. A waiter that lost for a
  * millisecond turns on STARVING; then unlock passes the mutex on. It ends with the last waiter or
  * one that waited less. */
 #include "mutex.h"
@@ -19,7 +22,8 @@
 
 _Static_assert(sizeof(weft_mutex) == 40, "part of the ABI");
 
-enum { WAITERS = 1, STARVING = 2, HOLDER = WEFT__MUTEX_HOLDER };
+enum { WAITERS = 1, STARVING = 2, AWAKE = 4, FLAGS = 7, HOLDER = WEFT__MUTEX_HOLDER };
+_Static_assert(FLAGS < 1 << HOLDER, "flags and id share a word");
 enum { COMPETE, HANDED_OVER }; /* what a waiter is told */
 
 static inline weft__waitq *queue(weft_mutex *m)
@@ -32,13 +36,13 @@ static inline bool may_take(uint64_t state)
     return !(state >> HOLDER) && !(state & STARVING);
 }
 
-/* Tries to take the mutex for a task from whatever state allows it. */
-static bool grab(weft_mutex *m, uint64_t id)
+/* Tries to take the mutex for a task. own: AWAKE if the task is the woken waiter, else 0. */
+static bool grab(weft_mutex *m, uint64_t id, uint64_t own)
 {
     uint64_t state = weft__load(&m->_state);
 
     while (may_take(state)) {
-        if (weft__cas(&m->_state, &state, state | id << HOLDER))
+        if (weft__cas(&m->_state, &state, (state & ~own) | id << HOLDER))
             return true;
     }
     return false;
@@ -56,13 +60,14 @@ static bool announce(weft_mutex *m)
     return false;
 }
 
-/* Under m->_lock. True if there was a queue of an earlier run, which is forgotten now. */
+/* Under m->_lock. True if there were flags of an earlier run, which are forgotten with its queue.
+ */
 static bool renewed(weft_mutex *m)
 {
     if (m->_run == weft__run_number)
         return false;
     weft__waitq_renew(queue(m), &m->_run);
-    return weft__and(&m->_state, ~(uint64_t)(WAITERS | STARVING)) & WAITERS;
+    return weft__and(&m->_state, ~(uint64_t)FLAGS) & FLAGS;
 }
 
 /* Under m->_lock, before the first wait of this run. */
@@ -76,9 +81,26 @@ static void not_of_an_earlier_run(weft_mutex *m)
     renewed(m);
 }
 
+/* Puts wt in the queue; a waiter that was woken in vain goes to the front, where it came from.
+ * Caller holds m->_lock. since: when the wait began. */
+static void queue_up(weft_mutex *m, weft__waiter *wt, bool again, int64_t since, int64_t now)
+{
+    wt->n = since;
+    wt->index = again && now - since > weft__clock_ms; /* it starves */
+    if (!again) {
+        weft__charge_push(queue(m), wt, now);
+        return;
+    }
+    weft__charge_push_front(queue(m), wt, now);
+    weft__and(&m->_state, ~(uint64_t)AWAKE);
+    if (wt->index)
+        weft__or(&m->_state, STARVING);
+}
+
 static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
 {
     int64_t since = 0, now;
+    uint64_t own = 0;
     weft__waiter wt;
 
     for (;;) {
@@ -86,25 +108,19 @@ static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
         not_of_an_earlier_run(m);
         if (!announce(m)) {
             weft__unlock(&m->_lock);
-            if (grab(m, t->id))
+            if (grab(m, t->id, own))
                 return;
             continue;
         }
         weft__waiter_init(&wt, t);
-        now = since != 0 && t->worker->now != WEFT__UNKNOWN ? t->worker->now : weft__ticks();
-        wt.index = since != 0 && now - since > weft__clock_ms; /* it starves */
-        if (wt.index)
-            weft__or(&m->_state, STARVING);
-        if (since == 0) {
+        now = own && t->worker->now != WEFT__UNKNOWN ? t->worker->now : weft__ticks();
+        if (!own)
             since = now;
-            weft__charge_push(queue(m), &wt, now);
-        } else {
-            weft__charge_push_front(queue(m), &wt, now);
-        }
-        wt.n = since;
+        queue_up(m, &wt, own != 0, since, now);
         if (weft__park_unlock(t, WEFT__WAIT_MUTEX, m, &m->_lock, WEFT_FOREVER) == HANDED_OVER)
             return;
-        if (grab(m, t->id))
+        own = AWAKE;
+        if (grab(m, t->id, own))
             return;
     }
 }
@@ -113,7 +129,7 @@ void weft__mutex_lock_at(weft_mutex *m, void *site)
 {
     weft__task *t = weft__self()->task;
 
-    if (!grab(m, t->id))
+    if (!grab(m, t->id, 0))
         lock_slow(m, t);
     weft__store(&m->_site, site);
 }
@@ -138,25 +154,33 @@ void weft_mutex_lock(weft_mutex *m)
 
 bool weft_mutex_trylock(weft_mutex *m)
 {
-    if (!grab(m, weft__caller("weft_mutex_trylock")->id))
+    if (!grab(m, weft__caller("weft_mutex_trylock")->id, 0))
         return false;
     weft__store(&m->_site, __builtin_return_address(0));
     return true;
 }
 
-/* Under m->_lock. The flags for a queue whose front is about to be woken. */
+static void not_locked(const weft_mutex *m) WEFT__NORETURN;
+
+static void not_locked(const weft_mutex *m)
+{
+    weft__fatal("sync: unlock of unlocked mutex (%p)", (const void *)m);
+}
+
+/* Returns the flags that fit the queue. Caller holds m->_lock. */
 static uint64_t flags_left(weft_mutex *m)
 {
     return queue(m)->head ? WAITERS : 0;
 }
 
-/* Under m->_lock: frees it for wt, which was claimed and left the queue, or hands it over. */
+/* Frees it for wt, which was claimed and left the queue, or hands it over. Caller holds m->_lock.
+ */
 static void pass_to(weft_mutex *m, const weft__waiter *wt, int64_t now)
 {
     bool starving;
 
     if (wt->task->result != HANDED_OVER) {
-        weft__store_rel(&m->_state, flags_left(m));
+        weft__store_rel(&m->_state, AWAKE | flags_left(m));
         return;
     }
     starving = queue(m)->head && now - wt->n > weft__clock_ms;
@@ -164,18 +188,45 @@ static void pass_to(weft_mutex *m, const weft__waiter *wt, int64_t now)
                     wt->task->id << HOLDER | flags_left(m) | (starving ? STARVING : 0u));
 }
 
-/* Whoever gets the mutex may free it: so it is let go by one instruction, or else all is done
- * before the one that waits is made ready. */
+/* Frees the mutex or hands it to the waiter in front, which c->first then is. If a waiter is awake
+ * already, no other is woken, and the next unlock is charged for those in the queue. Caller holds
+ * m->_lock. */
+static void release(weft_mutex *m, struct weft__charge *c)
+{
+    uint64_t state = weft__load(&m->_state);
+    int64_t now = weft__ticks();
+    weft__waiter *wt;
+    bool claimed;
+
+    if (!(state >> HOLDER)) /* another unlock was quicker */
+        not_locked(m);
+    if (state & AWAKE) {
+        weft__assert(!(state & STARVING));
+        weft__store_rel(&m->_state, AWAKE | flags_left(m));
+        return;
+    }
+    c->now = now;
+    c->waited = weft__charge_take(queue(m), now);
+    wt = weft__charge_pop(queue(m), now);
+    if (!wt)
+        not_locked(m);
+    claimed =
+        weft__claim(wt->task, wt->ticket, wt->index || (state & STARVING) ? HANDED_OVER : COMPETE);
+    weft__assert(claimed); /* nothing but unlock ends a wait for a mutex */
+    pass_to(m, wt, now);
+    c->first = wt->task;
+    c->first_waited = now - wt->n;
+}
+
+/* The next holder may free the mutex. So one instruction lets it go, or all is done before the
+ * waiter is made ready. */
 void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
 {
     struct weft__charge c = {.self = self, .site = site};
     uint64_t held = weft__load(&m->_state) >> HOLDER;
-    weft__waiter *wt;
-    bool claimed;
-    int64_t now;
 
     if (!held)
-        weft__fatal("sync: unlock of unlocked mutex (%p)", (void *)m);
+        not_locked(m);
     held <<= HOLDER;
     if (weft__cas(&m->_state, &held, 0))
         return;
@@ -185,19 +236,10 @@ void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
         weft__mutex_unlock_in(m, self, site);
         return;
     }
-    now = weft__ticks();
-    c.now = now;
-    c.waited = weft__charge_take(queue(m), now);
-    wt = weft__charge_pop(queue(m), now);
-    if (!wt) /* the state told of waiters: another unlock was quicker */
-        weft__fatal("sync: unlock of unlocked mutex (%p)", (void *)m);
-    claimed = weft__claim(wt->task, wt->ticket,
-                          wt->index || (weft__load(&m->_state) & STARVING) ? HANDED_OVER : COMPETE);
-    weft__assert(claimed); /* nothing but unlock ends a wait for a mutex */
-    pass_to(m, wt, now);
-    c.first = wt->task;
-    c.first_waited = now - wt->n;
+    release(m, &c);
     weft__unlock(&m->_lock);
+    if (!c.first)
+        return;
     weft__charge(&c);
     weft__ready(c.first);
 }

@@ -7,7 +7,7 @@
 
 #include <weft/sync.h>
 
-enum { WEFT__MUTEX_HOLDER = 2 }; /* _state >> this: the holder's id, 0 if it is free */
+enum { WEFT__MUTEX_HOLDER = 3 }; /* _state >> this: the holder's id, 0 if it is free */
 
 /* The caller is in the runtime; site is where the lock was asked for. */
 void weft__mutex_lock_at(weft_mutex *m, void *site);

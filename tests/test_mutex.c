@@ -143,6 +143,44 @@ TEST(waiter_of_a_millisecond_is_served_first)
     CHECK_EQ(atomic_load(&s.done), 1);
 }
 
+static struct {
+    weft_mutex mu;
+    int order[10], n; /* guarded by mu */
+} served = {.mu = WEFT_MUTEX_INIT};
+
+static void be_served(void *number)
+{
+    weft_mutex_lock(&served.mu);
+    served.order[served.n++] = (int)(intptr_t)number;
+    weft_sleep(WEFT_MILLISECOND / 4);
+    weft_mutex_unlock(&served.mu);
+    atomic_fetch_add(&s.done, 1);
+}
+
+/* A barger that takes the mutex again and again before the woken waiter runs, and then keeps it for
+ * long, delays the waiters and changes no order. */
+TEST(waiters_keep_their_order_beside_a_loop_of_trylock)
+{
+    enum { N = sizeof(served.order) / sizeof(*served.order) };
+
+    weft_mutex_lock(&served.mu);
+    for (intptr_t i = 0; i < N; i++) {
+        weft_go(be_served, (void *)i);
+        settle();
+    }
+    for (int i = 0; i < 2 * N; i++) {
+        weft_mutex_unlock(&served.mu);
+        while (!weft_mutex_trylock(&served.mu))
+            weft_sleep(1);
+    }
+    weft_sleep(2 * WEFT_MILLISECOND);
+    weft_mutex_unlock(&served.mu);
+    while (atomic_load(&s.done) < N)
+        weft_sleep(WEFT_MILLISECOND);
+    for (int i = 0; i < N; i++)
+        CHECK_EQ(served.order[i], i);
+}
+
 /* After the hunger of some the mutex is an ordinary one again. */
 TEST(starvation_ends_with_the_last_waiter)
 {
