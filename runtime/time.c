@@ -139,8 +139,7 @@ bool weft_timer_start(weft_timer *t, weft_time when)
     weft__enter("weft_timer_start");
     weft__lock(&t->lock);
     active = stop(t);
-    if (when != WEFT_FOREVER)
-        weft__timer_arm(&t->timer, when, 0);
+    weft__timer_arm(&t->timer, when, 0);
     weft__unlock(&t->lock);
     weft__exit();
     return active;
@@ -170,10 +169,12 @@ struct weft_ticker {
 static void fire_tick(weft__timer *timer, uint64_t arg, int64_t now)
 {
     weft_timer *t = weft__container_of(timer, weft_timer, timer);
-    int64_t next = (int64_t)arg + t->period;
+    int64_t last = (int64_t)arg, next;
 
-    if (next <= now)
-        next = now + t->period - (now - (int64_t)arg) % t->period;
+    if (now - last >= t->period)
+        last = now - (now - last) % t->period;
+    if (__builtin_add_overflow(last, t->period, &next))
+        next = WEFT_FOREVER;
     weft__timer_arm(timer, next, (uint64_t)next);
     weft__chan_offer(t->chan, &now);
 }

@@ -160,9 +160,30 @@ TEST(start_moves_an_active_timer)
     CHECK_EQ(at, start + 3 * S);
     weft_sleep(10 * S);
     CHECK(!recv_now(weft_timer_chan(t), NULL));
-    CHECK(!weft_timer_start(t, WEFT_FOREVER));
-    CHECK(!weft_timer_stop(t));
     weft_timer_free(t);
+}
+
+TEST(timer_set_to_forever_is_set)
+{
+    weft_timer *t = weft_timer_new();
+
+    CHECK(!weft_timer_start(t, WEFT_FOREVER));
+    CHECK(weft_timer_start(t, WEFT_FOREVER));
+    CHECK(weft_timer_stop(t));
+    CHECK(!weft_timer_stop(t));
+    weft_timer_start(t, WEFT_FOREVER);
+    CHECK(weft_timer_start(t, weft_after(S)));
+    CHECK_EQ(weft_chan_recv(weft_timer_chan(t), NULL), 0);
+    weft_timer_start(t, WEFT_FOREVER);
+    weft_timer_free(t);
+}
+
+TEST_DIES(timer_that_never_fires_wakes_nobody, 2, "all goroutines are asleep")
+{
+    weft_timer *t = weft_timer_new();
+
+    weft_timer_start(t, WEFT_FOREVER);
+    weft_chan_recv(weft_timer_chan(t), NULL);
 }
 
 TEST(free_stops_a_timer)
@@ -309,6 +330,23 @@ TEST(late_receiver_misses_ticks_and_keeps_the_rhythm)
     CHECK_EQ(at, start + S);
     CHECK_EQ(weft_chan_recv(weft_ticker_chan(k), &at), 0);
     CHECK_EQ(at, start + 6 * S);
+    weft_ticker_free(k);
+}
+
+TEST_DIES(ticker_of_an_endless_period_never_ticks, 2, "all goroutines are asleep")
+{
+    weft_ticker *k = weft_ticker_new(INT64_MAX - 1);
+
+    weft_chan_recv(weft_ticker_chan(k), NULL);
+}
+
+TEST(ticker_period_may_reach_past_the_end_of_time)
+{
+    weft_duration most = WEFT_FOREVER - 1 - weft_now();
+    weft_ticker *k = weft_ticker_new(most);
+
+    CHECK_EQ(weft_chan_recv(weft_ticker_chan(k), NULL), 0);
+    CHECK_EQ(weft_now(), WEFT_FOREVER - 1);
     weft_ticker_free(k);
 }
 
