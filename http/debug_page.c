@@ -5,10 +5,12 @@
  * nothing from elsewhere; links are relative, so that the page works below any prefix. */
 #include "debug.h"
 
+#include "path.h"
+
 #include "../profiles/profile.h"
 #include "../runtime/scheduler.h"
+#include "../runtime/utf8.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,10 +39,11 @@ static const char head[] =
     "</head>\n"
     "<body>\n";
 
-/* Text that stands between tags or in quotes. */
+/* Text that stands between tags or in quotes; what is no UTF-8 becomes U+FFFD. */
 static void put_text(weft_http_response *w, const char *s)
 {
-    for (; *s; s++) {
+    for (size_t n; *s; s += n ? n : 1) {
+        n = weft__utf8_length(s);
         switch (*s) {
         case '<':
             weft_http_write(w, "&lt;", 4);
@@ -55,7 +58,7 @@ static void put_text(weft_http_response *w, const char *s)
             weft_http_write(w, "&quot;", 6);
             break;
         default:
-            weft_http_write(w, s, 1);
+            weft_http_write(w, n ? s : WEFT__UTF8_INSTEAD, n ? n : 3);
         }
     }
 }
@@ -63,10 +66,11 @@ static void put_text(weft_http_response *w, const char *s)
 /* A path as a link in single quotes has it. */
 static void put_path(weft_http_response *w, const char *s)
 {
-    static const char plain[] = "-._~/"; /* and letters and digits */
+    static const char other[] =
+        "%'!#$&*+^`|"; /* tokens that are not plain in a URL, or in quotes */
 
     for (; *s; s++) {
-        if (isalnum((unsigned char)*s) || strchr(plain, *s))
+        if (*s == '/' || (weft__is_token((unsigned char)*s) && !strchr(other, *s)))
             weft_http_write(w, s, 1);
         else
             weft_http_printf(w, "%%%02X", (unsigned char)*s);

@@ -8,6 +8,7 @@
 #include "debug.h"
 
 #include "expvar.h"
+#include "path.h"
 
 #include "../profiles/profile.h"
 #include "../profiles/symbolize.h"
@@ -17,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { FILENAME_SIZE = WEFT__PROFILE_NAME_MAX + 20 };
 
 /* Parameters ----------------------------------------------------------------------------------- */
 
@@ -130,17 +133,38 @@ static bool read_parameters(struct weft__asked *a, const struct weft__debug *d,
 
 /* Profiles ------------------------------------------------------------------------------------- */
 
+/* A character of a file's name that is the same in a header field, quoted or not, and in a URL. */
+static bool is_plain(char c)
+{
+    return weft__is_token((unsigned char)c) && !strchr("%'*", c);
+}
+
+/* For clients of old "_" stands for what is not plain; RFC 6266 has the name itself beside it. */
+static void set_disposition(weft_http_response *w, const char *filename)
+{
+    char text[4 * FILENAME_SIZE + 80], *to = stpcpy(text, "attachment; filename=\"");
+    bool plain = true;
+
+    for (const char *c = filename; *c; c++) {
+        *to++ = is_plain(*c) || *c == ' ' ? *c : '_';
+        plain &= is_plain(*c);
+    }
+    *to++ = '"';
+    if (!plain)
+        to = stpcpy(to, "; filename*=UTF-8''");
+    for (const char *c = filename; !plain && *c; c++)
+        to += sprintf(to, is_plain(*c) ? "%c" : "%%%02X", (unsigned char)*c);
+    *to = 0;
+    weft_http_header_set(w, "Content-Disposition", text);
+}
+
 static void begin(weft_http_response *w, const char *filename)
 {
-    char text[WEFT__PROFILE_NAME_MAX + 60];
-
     weft_http_header_set(w, "X-Content-Type-Options", "nosniff");
     weft_http_header_set(w, "Content-Type",
                          filename ? "application/octet-stream" : "text/plain; charset=utf-8");
-    if (!filename)
-        return;
-    snprintf(text, sizeof(text), "attachment; filename=\"%s\"", filename);
-    weft_http_header_set(w, "Content-Disposition", text);
+    if (filename)
+        set_disposition(w, filename);
 }
 
 /* The file that a client keeps: Go's NAME or NAME-delta; of what came since it was last asked for,
@@ -173,7 +197,7 @@ static void serve(struct weft__debug *d, const char *name, weft_http_response *w
                   weft_http_request *r)
 {
     const struct weft__sink to = {write_piece, w};
-    char file[WEFT__PROFILE_NAME_MAX + 20];
+    char file[FILENAME_SIZE];
     struct weft__asked asked = {.debug = 0};
     int rc;
 
@@ -222,6 +246,15 @@ void weft__debug_cmdline(struct weft__debug *d, weft_http_response *w, weft_http
     weft__json_free(&line);
 }
 
+/* On one line, whatever the name has in it. */
+static void put_symbol(weft_http_response *w, uint64_t address, const char *name)
+{
+    weft_http_printf(w, "0x%" PRIx64 " ", address);
+    for (; *name; name++)
+        weft_http_write(w, (unsigned char)*name < ' ' || *name == 0x7f ? "?" : name, 1);
+    weft_http_write(w, "\n", 1);
+}
+
 /* Words between '+', 0x and hex digits, or decimal; what is no address is passed over. */
 static void put_symbols(weft_http_response *w, const char *words)
 {
@@ -234,7 +267,7 @@ static void put_symbols(weft_http_response *w, const char *words)
             const struct weft__symbol *s = weft__symbolize(address);
 
             if (s->found)
-                weft_http_printf(w, "0x%" PRIx64 " %s\n", address, s->frames[s->n - 1].function);
+                put_symbol(w, address, s->frames[s->n - 1].function);
         }
         words += n + (words[n] == '+');
     }

@@ -8,6 +8,8 @@
  */
 #include "learn.h"
 
+#include "../runtime/utf8.h"
+
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <limits.h>
@@ -85,7 +87,7 @@ static bool strings_grow(void)
 }
 
 /* NULL if memory ran out. */
-static const char *intern(const char *s)
+static const char *intern_clean(const char *s)
 {
     const char **slot;
     size_t size = strlen(s) + 1;
@@ -99,6 +101,23 @@ static const char *intern(const char *s)
         strings_used++;
     }
     return *slot;
+}
+
+/* The names that files hold may have any bytes; ours are UTF-8. NULL if memory ran out. */
+static const char *intern(const char *s)
+{
+    const char *name;
+    char *clean;
+
+    if (weft__utf8_is(s))
+        return intern_clean(s);
+    clean = malloc(WEFT__UTF8_CLEAN_SIZE(strlen(s)));
+    if (clean == NULL)
+        return NULL;
+    weft__utf8_clean(clean, s);
+    name = intern_clean(clean);
+    free(clean);
+    return name;
 }
 
 /* ---- DWARF ---- */

@@ -22,6 +22,8 @@
 #include "profile.pb-c.h"
 #include "symbolize.h"
 
+#include "../runtime/utf8.h"
+
 typedef Weft__Pprof__Profile message;
 
 enum { PIECE = 16 * 1024 };
@@ -134,7 +136,7 @@ static uint64_t hash_string(const char *s)
     return weft__idmap_mix(h);
 }
 
-static int64_t string_id(weft__pprof *p, const char *s)
+static int64_t clean_string_id(weft__pprof *p, const char *s)
 {
     uint64_t hash = hash_string(s);
     uint32_t id, at = weft__idmap_first(&p->strings.ids, hash);
@@ -159,6 +161,25 @@ static int64_t string_id(weft__pprof *p, const char *s)
     m.string_table = &copy;
     emit(p, &m);
     return id - 1;
+}
+
+/* Strings of the format are UTF-8, and many readers refuse a whole profile for one that is not. */
+static int64_t string_id(weft__pprof *p, const char *s)
+{
+    char *clean;
+    int64_t id;
+
+    if (weft__utf8_is(s))
+        return clean_string_id(p, s);
+    clean = malloc(WEFT__UTF8_CLEAN_SIZE(strlen(s)));
+    if (!clean) {
+        fail(p, -ENOMEM);
+        return 0;
+    }
+    weft__utf8_clean(clean, s);
+    id = clean_string_id(p, clean);
+    free(clean);
+    return id;
 }
 
 static uint64_t function_id(weft__pprof *p, const struct weft__frame *frame)

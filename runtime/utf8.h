@@ -37,8 +37,10 @@ static inline int weft__utf8_is(const char *s)
     return 1;
 }
 
-/* Writes s to `to`, with WEFT__UTF8_INSTEAD for each byte that is no part of a character: at most
- * 3 * strlen(s) + 1 bytes. */
+/* Bytes that weft__utf8_clean writes at most, for n bytes of text. */
+#define WEFT__UTF8_CLEAN_SIZE(n) (3 * (n) + 1)
+
+/* Writes s to `to`, with WEFT__UTF8_INSTEAD for each byte that is no part of a character. */
 static inline void weft__utf8_clean(char *to, const char *s)
 {
     while (*s) {

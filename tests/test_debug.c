@@ -457,6 +457,22 @@ TEST(vars_without_memory_are_503)
     CHECK(n > 4);
 }
 
+TEST(any_profile_name_leaves_the_header_and_the_page_valid)
+{
+    char *text;
+
+    start(serve);
+    weft_profile_new("a\"b\\c<&>'/\xc3\xa9 %");
+    text = get("/debug/pprof/a%22b%5Cc%3C%26%3E%27/%C3%A9%20%25");
+    CHECK_CONTAINS(text, "Content-Disposition: attachment; filename=\"a_b_c_&_____ _\"; "
+                         "filename*=UTF-8''a%22b%5Cc%3C&%3E%27%2F%C3%A9%20%25\r\n");
+    free(text);
+    text = get("/debug/pprof/");
+    CHECK_CONTAINS(text, "<a href='a%22b%5Cc%3C%26%3E%27/%C3%A9%20%25?debug=1'>"
+                         "a&quot;b\\c&lt;&amp;&gt;'/\xc3\xa9 %</a>");
+    free(text);
+}
+
 TEST(page_has_counts_and_links)
 {
     char *text;

@@ -573,6 +573,30 @@ static weft__buckets *counts_new(void)
     return b;
 }
 
+static void test_pprof_strings_are_utf8(void)
+{
+    static const struct weft__pprof_label label = {"route\xff", "\xc3\xa9\xc3", 0, NULL};
+    const struct weft__pprof_head head = {.types = (struct weft__pprof_type[]){{"n", "count"}},
+                                          .n_types = 1,
+                                          .period_type = {"n", "count"}};
+    struct weft__pprof_sample sample = {NULL, 0, false, (int64_t[]){1}, &label, 1};
+    struct memory m = {0};
+    const struct weft__sink sink = memory_sink(&m);
+    weft__pprof *p = weft__pprof_begin(&head, &sink);
+    Weft__Pprof__Profile *read;
+    const Weft__Pprof__Label *l;
+
+    CHECK(weft__pprof_add(p, &sample) == 0 && weft__pprof_add(p, &sample) == 0);
+    CHECK(weft__pprof_end(p, 0) == 0);
+    read = unpack(&m);
+    CHECK(read->sample[0]->label[0]->key == read->sample[1]->label[0]->key);
+    l = read->sample[1]->label[0];
+    CHECK(strcmp(read->string_table[l->key], "route\xef\xbf\xbd") == 0);
+    CHECK(strcmp(read->string_table[l->str], "\xc3\xa9\xef\xbf\xbd") == 0);
+    weft__pprof__profile__free_unpacked(read, NULL);
+    free(m.data);
+}
+
 static void test_counts_equal_golden_file(void)
 {
     weft__buckets *b = counts_new(), *none = weft__buckets_new();
@@ -951,6 +975,7 @@ int main(int argc, char **argv)
     RUN(test_pprof_equals_golden_file);
     RUN(test_labels_in_profiles_equal_golden_files);
     RUN(test_pprof_takes_several_values_and_labels);
+    RUN(test_pprof_strings_are_utf8);
     RUN(test_counts_equal_golden_file);
     RUN(test_counts_in_pprof);
     RUN(test_failing_sink_ends_each_rendering_with_its_code);

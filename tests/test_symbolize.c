@@ -213,6 +213,26 @@ TEST(main_binary_is_the_first_mapping)
     return true;
 }
 
+/* A function whose name has a byte that is no part of a character, and where it is. */
+__asm__(".pushsection .text\n"
+        ".type \"odd\377name\", @function\n"
+        "\"odd\377name\": nop\n ret\n"
+        ".size \"odd\377name\", . - \"odd\377name\"\n"
+        ".popsection\n"
+        ".pushsection .data\n"
+        "odd_at: .quad \"odd\377name\"\n"
+        ".popsection\n");
+extern uintptr_t odd_at __attribute__((visibility("hidden")));
+
+static bool name_of_any_bytes_is_text(void)
+{
+    const struct weft__symbol *s = weft__symbolize(odd_at);
+
+    CHECK(s->found);
+    CHECK(strcmp(s->frames[s->n - 1].function, "odd\xef\xbf\xbdname") == 0);
+    return true;
+}
+
 int main(void)
 {
     RUN(inlined_functions_have_their_own_lines);
@@ -225,6 +245,7 @@ int main(void)
     RUN(library_gone_before_it_was_named_is_a_number);
     RUN(vdso_has_names);
     RUN(main_binary_is_the_first_mapping);
+    RUN(name_of_any_bytes_is_text);
     weft__symbolizer_stop();
     return tap_end();
 }
