@@ -9,12 +9,10 @@
 
 _Static_assert(sizeof(struct sockaddr_un) <= sizeof(((weft_addr *)0)->_bytes), "any address fits");
 
-enum { HOST_MAX = 255, SERVICE_MAX = 31 };
-
 /* The parts of "host:port". */
 struct parts {
-    char host[HOST_MAX + 1];
-    char service[SERVICE_MAX + 1];
+    char host[WEFT__HOST_MAX + 1];
+    char service[WEFT__SERVICE_MAX + 1];
     int port; /* -1: service is a name */
 };
 
@@ -121,7 +119,7 @@ static int split(const char *text, struct parts *out)
         if (!end || strchr(text, ':') != colon)
             return WEFT_EINVAL;
     }
-    if (end - host > HOST_MAX || !colon[1] || strlen(colon + 1) > SERVICE_MAX)
+    if (end - host > WEFT__HOST_MAX || !colon[1] || strlen(colon + 1) > WEFT__SERVICE_MAX)
         return WEFT_EINVAL;
     memcpy(out->host, host, (size_t)(end - host));
     out->host[end - host] = '\0';
@@ -172,7 +170,7 @@ int weft__resolve(const char *text, enum weft__purpose purpose, int type, weft_t
     if (rc < 0 || numeric(&p, &out->at[0]))
         return rc;
     if (p.host[0] || p.port < 0)
-        return weft__dns(p.host[0] ? p.host : NULL, p.service, purpose, type, deadline, out);
+        return weft__dns(p.host, p.service, purpose, type, deadline, out);
     /* To listen: IPv6's "any" takes IPv4 too; IPv4's is for machines without the other. */
     out->n = 2;
     if (purpose == WEFT__TO_LISTEN) {

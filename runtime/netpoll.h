@@ -11,9 +11,7 @@
 typedef struct weft__loop weft__loop;
 
 weft__loop *weft__loop_new(void);
-/* Closes what is still open in it. False, and the loop stays for good, if a call on the thread pool
- * has not ended by then (real monotonic time). */
-bool weft__loop_free(weft__loop *l, int64_t until);
+void weft__loop_free(weft__loop *l); /* closes what is still open in it */
 /* Runs what is due; waits for it at most timeout_ns (0: not at all, < 0: until woken). */
 void weft__loop_poll(weft__loop *l, int64_t timeout_ns);
 /* Ends a wait in weft__loop_poll, now or the next one. Any thread. */

@@ -10,6 +10,7 @@
 #include "monitor.h"
 #include "observe.h"
 #include "park.h"
+#include "pool.h"
 #include "signals.h"
 #include "sock.h"
 
@@ -202,22 +203,17 @@ static void workers_join(void)
     weft__sched.all = weft__sched.spares = NULL;
 }
 
-/* False if a call on the thread pool goes on; its loop, and the stack it may use, are left to it.
- */
-static bool procs_free(int64_t until)
+static void procs_free(void)
 {
-    bool all = true;
-
     for (int i = 0; i < weft__sched.nprocs; i++) {
         weft__proc *p = &weft__sched.procs[i];
 
         weft__timers_free(&p->timers);
-        all &= weft__loop_free(p->loop, until);
+        weft__loop_free(p->loop);
     }
     weft__free(weft__sched.procs);
     weft__sched.procs = NULL;
     weft__sched.nprocs = 0;
-    return all;
 }
 
 static void tear_down(void)
@@ -238,7 +234,8 @@ static void tear_down(void)
     workers_join();
     weft__lane_clear();
     weft__socks_discard();
-    idle = procs_free(until); /* the last events of the loops may make tasks ready */
+    idle = weft__pools_stop(until);
+    procs_free(); /* the last events of the loops may make tasks ready */
     weft__global_clear();
     weft__tasks_discard(!idle);
     weft__store_rel(&weft__sched.running, false);
@@ -296,6 +293,7 @@ static void begin(const weft_run_options *o)
     weft__lane_clear(); /* before a worker: what hogged in an earlier run goes there at once */
     weft__sched.max_threads = weft__sched.nprocs + (o->max_threads > 0 ? o->max_threads : 512);
     weft__clock_measure();
+    weft__pools_start();
     weft__hooks.start();
     signals_can_come();
     weft__signals_start();

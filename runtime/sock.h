@@ -121,7 +121,7 @@ int weft__sys_listen(int fd);
 /* addr.c: addresses -----------------------------------------------------------------------------
  */
 
-enum { WEFT__ADDRS_MAX = 16 };
+enum { WEFT__ADDRS_MAX = 16, WEFT__HOST_MAX = 255, WEFT__SERVICE_MAX = 31 };
 
 typedef struct weft__addrs {
     int n;
@@ -144,7 +144,7 @@ weft_addr weft__addr_local(int fd);
 int weft__resolve(const char *text, enum weft__purpose purpose, int type, weft_time deadline,
                   weft__addrs *out);
 
-/* uv_dns.c: host and service may each be NULL. As weft__resolve. */
+/* uv_dns.c: like weft__resolve, for the parts of an address; "" is none. */
 int weft__dns(const char *host, const char *service, enum weft__purpose purpose, int type,
               weft_time deadline, weft__addrs *out);
 

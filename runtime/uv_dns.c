@@ -1,21 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* uv_dns.c - names to addresses by getaddrinfo on libuv's thread pool.
+/* uv_dns.c - names to addresses by getaddrinfo on threads of their own (pool.c).
  *
  * A lookup cannot be interrupted, but a task can leave it at its deadline or when it is canceled:
- * the request lives on the heap, and goes with whoever is second, the task or its callback. */
+ * the lookup lives on the heap, and the second of the two that are done with it, the task and the
+ * pool, frees it.
+ *
+ * uv_getaddrinfo without a callback looks up on the calling thread. It is used for the codes and
+ * for names beyond ASCII; of its loop it touches nothing but a count of requests. */
+#include "pool.h"
 #include "sock.h"
 #include "uv_loop.h"
 
 #include <netdb.h>
+#include <string.h>
 
 enum { PENDING, DONE, LEFT };
 
 struct lookup {
-    uv_getaddrinfo_t req;
+    weft__job job;
     weft__waiter wt;
-    weft__loop *loop;
-    uint32_t state; /* atomic: whoever finds the other's mark frees */
-    int status;     /* of the callback, before DONE */
+    uv_loop_t loop; /* all zero */
+    uv_getaddrinfo_t req;
+    struct addrinfo hints;
+    uint32_t state; /* atomic: who finds the other's mark frees */
+    int status;     /* of the lookup, before DONE */
+    char host[WEFT__HOST_MAX + 1], service[WEFT__SERVICE_MAX + 1]; /* "": none */
 };
 
 static void lookup_free(struct lookup *k)
@@ -24,26 +33,34 @@ static void lookup_free(struct lookup *k)
     weft__free(k);
 }
 
-static void on_found(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
+static void lookup_run(weft__job *j)
 {
-    struct lookup *k = weft__container_of(req, struct lookup, req);
+    struct lookup *k = weft__container_of(j, struct lookup, job);
+
+    k->status = uv_getaddrinfo(&k->loop, &k->req, NULL, k->host[0] ? k->host : NULL,
+                               k->service[0] ? k->service : NULL, &k->hints);
+}
+
+static void lookup_ended(weft__job *j, bool alive)
+{
+    struct lookup *k = weft__container_of(j, struct lookup, job);
     weft__waiter wt = k->wt;
 
-    (void)found;
-    k->loop->users--;
-    k->status = status;
-    if (weft__xchg(&k->state, DONE) == LEFT)
+    if (!alive || weft__xchg(&k->state, DONE) == LEFT)
         lookup_free(k);
     else if (weft__claim(wt.task, wt.ticket, 0))
         weft__ready(wt.task);
 }
 
-/* One that waits for a thread of the pool need not run; only its loop's owner may say so. */
-static void lookup_leave(struct lookup *k, weft__worker *w)
+static void lookup_post(void *job)
 {
-    if (w->p->loop == k->loop)
-        uv_cancel((uv_req_t *)&k->req);
-    if (weft__xchg(&k->state, LEFT) == DONE)
+    weft__pool_post(WEFT__POOL_NAMES, job);
+}
+
+/* The task waits no more. */
+static void lookup_leave(struct lookup *k)
+{
+    if (weft__pool_take_back(WEFT__POOL_NAMES, &k->job) || weft__xchg(&k->state, LEFT) == DONE)
         lookup_free(k);
 }
 
@@ -57,25 +74,20 @@ static int copy_found(const struct addrinfo *found, weft__addrs *out)
     return out->n > 0 ? 0 : UV_EAI_NODATA;
 }
 
-static int look_up(weft__task *t, const char *host, const char *service,
-                   const struct addrinfo *hints, weft_time deadline, weft__addrs *out)
+static int look_up(weft__task *t, struct lookup *k, weft_time deadline, weft__addrs *out)
 {
-    struct lookup *k = weft__alloc(1, sizeof(*k));
-    int rc;
+    int rc = weft__pool_admit(WEFT__POOL_NAMES);
 
-    k->loop = t->worker->p->loop;
-    weft__waiter_init(&k->wt, t);
-    rc = uv_getaddrinfo(&k->loop->uv, &k->req, on_found, host, service, hints);
     if (rc < 0) {
-        weft__free(k);
+        lookup_free(k);
         return rc;
     }
-    k->loop->users++;
+    weft__waiter_init(&k->wt, t);
     weft__add(&weft__sched.outside, 1);
-    rc = weft__park(t, WEFT__WAIT_DNS, NULL, NULL, NULL, deadline);
+    rc = weft__park(t, WEFT__WAIT_DNS, NULL, lookup_post, &k->job, deadline);
     weft__sub(&weft__sched.outside, 1);
     if (rc < 0) {
-        lookup_leave(k, t->worker);
+        lookup_leave(k);
         return rc;
     }
     rc = k->status == 0 ? copy_found(k->req.addrinfo, out) : k->status;
@@ -87,13 +99,17 @@ int weft__dns(const char *host, const char *service, enum weft__purpose purpose,
               weft_time deadline, weft__addrs *out)
 {
     weft__task *t = weft__sock_enter("a lookup of a name");
-    struct addrinfo hints = {
-        .ai_socktype = type,
-        .ai_family = AF_UNSPEC,
-        .ai_flags = purpose == WEFT__TO_LISTEN ? AI_PASSIVE : 0,
-    };
-    int rc = look_up(t, host, service, &hints, deadline, out);
+    struct lookup *k = weft__alloc(1, sizeof(*k));
+    int rc;
 
+    k->job.run = lookup_run;
+    k->job.ended = lookup_ended;
+    k->hints.ai_socktype = type;
+    k->hints.ai_family = AF_UNSPEC;
+    k->hints.ai_flags = purpose == WEFT__TO_LISTEN ? AI_PASSIVE : 0;
+    strcpy(k->host, host);
+    strcpy(k->service, service);
+    rc = look_up(t, k, deadline, out);
     weft__exit_as(t);
     return rc;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* uv_fd.c - waits on descriptors, the thread pool and child processes.
+/* uv_fd.c - waits on descriptors and child processes.
  *
  * A foreign descriptor is never left armed: its number may be closed and reused behind our back,
  * and a second uv_poll_t on it would fail. So each wait makes a handle in the loop of the
@@ -149,53 +149,6 @@ int weft_fd_wait_until(int fd, int events, weft_time deadline)
     if (fd < 0 || (events & ~(WEFT_FD_READ | WEFT_FD_WRITE)) || events == 0)
         return WEFT_EINVAL;
     rc = fd_wait(weft__enter("weft_fd_wait"), fd, events, deadline);
-    weft__exit();
-    return rc;
-}
-
-/* The thread pool ------------------------------------------------------------------------------ */
-
-struct work {
-    uv_work_t req;
-    weft__waiter wt;
-    weft__loop *loop;
-    weft_task_fn *fn;
-    void *arg;
-};
-
-static void work_run(uv_work_t *req)
-{
-    struct work *k = weft__container_of(req, struct work, req);
-
-    k->fn(k->arg);
-}
-
-static void work_done(uv_work_t *req, int status)
-{
-    struct work *k = weft__container_of(req, struct work, req);
-
-    (void)status;
-    k->loop->users--;
-    wake(&k->wt, 0);
-}
-
-int weft_work(weft_task_fn *fn, void *arg)
-{
-    weft__worker *w = weft__enter("weft_work");
-    struct work k = {.fn = fn, .arg = arg};
-    int rc;
-
-    if (!w->p)
-        weft__panic("weft: weft_work called on a thread that is no task");
-    k.loop = w->p->loop;
-    weft__waiter_init(&k.wt, w->task);
-    rc = uv_queue_work(&k.loop->uv, &k.req, work_run, work_done);
-    if (rc == 0) {
-        k.loop->users++;
-        weft__add(&weft__sched.outside, 1);
-        weft__park(w->task, WEFT__WAIT_WORK, (void *)(uintptr_t)fn, NULL, NULL, WEFT_FOREVER);
-        weft__sub(&weft__sched.outside, 1);
-    }
     weft__exit();
     return rc;
 }

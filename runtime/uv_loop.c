@@ -48,19 +48,14 @@ static void close_handle(uv_handle_t *h, void *arg)
         uv_close(h, NULL); /* whoever waits for it has gone with the run */
 }
 
-bool weft__loop_free(weft__loop *l, int64_t until)
+void weft__loop_free(weft__loop *l)
 {
     uv_walk(&l->uv, close_handle, NULL);
-    for (int rounds = 0; uv_run(&l->uv, UV_RUN_NOWAIT) != 0; rounds++) {
-        if (weft__mono() > until)
-            return false;
-        if (rounds > 8)
-            usleep(200);
-    }
+    while (uv_run(&l->uv, UV_RUN_NOWAIT) != 0)
+        ; /* nothing but handles that close is left */
     uv_loop_close(&l->uv);
     close(l->timer_fd);
     weft__free(l);
-    return true;
 }
 
 static void set_timer(weft__loop *l, int64_t timeout_ns)

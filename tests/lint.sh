@@ -60,9 +60,9 @@ lint_places() {
             $(files "$ours" '*.[ch]' 'runtime/env\.c')
         rule "uv_run is called by runtime/uv_* alone" '\buv_run *\(' \
             $(files "$ours" '*.[ch]' 'runtime/uv_.*\.c')
-        rule "no pthread condition variable: park a task, or a thread in worker.c, monitor.c, symbolize.c or tasks.c" \
+        rule "no pthread condition variable: park a task, or a thread in worker.c, monitor.c, pool.c, symbolize.c or tasks.c" \
             '\bpthread_cond_' \
-            $(files "$ours" '*.[ch]' 'runtime/(worker|monitor|lock)\.c|profiles/(symbolize|tasks)\.c')
+            $(files "$ours" '*.[ch]' 'runtime/(worker|monitor|lock|pool)\.c|profiles/(symbolize|tasks)\.c')
         rule "a task is switched by park.c, worker.c and task.c alone" '\bweft__switch[a-z_]* *\(' \
             $(files "runtime profiles http" '*.c' 'runtime/(ctx|park|worker|task)\.c')
     }

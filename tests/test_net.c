@@ -165,6 +165,39 @@ TEST(name_is_looked_up)
     talk(at);
 }
 
+/* ---- names beside work ---- */
+
+static atomic_int working, done;
+static atomic_bool names_are_found;
+
+static void wait_for_names(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&working, 1);
+    while (!atomic_load(&names_are_found))
+        usleep(1000);
+}
+
+static void have_it_waited_for(void *arg)
+{
+    CHECK_EQ(weft_work(wait_for_names, arg), 0);
+    atomic_fetch_add(&done, 1);
+}
+
+TEST(name_does_not_wait_for_work)
+{
+    enum { WORKS = 20 }; /* more than there are threads for */
+    char at[32];
+
+    serve_at("localhost:0");
+    go_many(WORKS, have_it_waited_for, NULL);
+    wait_for(&working, 4);
+    snprintf(at, sizeof(at), "localhost%s", strrchr(address, ':'));
+    talk(at);
+    atomic_store(&names_are_found, true);
+    wait_for(&done, WORKS);
+}
+
 TEST(no_host_is_every_address_to_listen_and_this_machine_to_dial)
 {
     const char *port;

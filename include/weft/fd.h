@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* weft/fd.h - waits on what lies outside: descriptors, the thread pool, child processes. */
+/* weft/fd.h - waits on what lies outside: descriptors, threads that work, child processes. */
 #ifndef WEFT_FD_H
 #define WEFT_FD_H
 
@@ -22,7 +22,10 @@ static inline int weft_fd_wait(int fd, int events)
     return weft_fd_wait_until(fd, events, WEFT_FOREVER);
 }
 
-/* Runs fn(arg) on libuv's thread pool and waits for its end. 0. Not cancelable once begun. */
+/* Runs fn(arg) on a thread of a pool and waits for its end; four calls run at once, or as many as
+ * UV_THREADPOOL_SIZE says, and others queue. 0; WEFT_EAGAIN if the pool has no thread and the
+ * system gives none. Not cancelable. Neither the end of weft_run, after a second, nor exit() waits
+ * for a call that hangs. */
 WEFT_API int weft_work(weft_task_fn *fn, void *arg);
 
 /* Runs a program and waits for its end; argv ends with NULL, argv[0] is looked up in PATH, standard

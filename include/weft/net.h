@@ -12,8 +12,10 @@
  *
  * An address is "host:port", "[v6 address]:port", ":port" or, save for UDP, "unix:/path"
  * ("unix:@name": Linux's names without a file). The host is a name or an address, the port a
- * number or a service's name. A name is looked up on libuv's thread pool. To listen on ":port" is
- * to listen on every address of both families; to dial it is to dial this machine.
+ * number or a service's name. A name is looked up by getaddrinfo on a thread of its own, which no
+ * work keeps busy (WEFT_EAGAIN if the system gives no thread); an address is not looked up. To
+ * listen on ":port" is to listen on every address of both families; to dial it is to dial this
+ * machine.
  *
  * Calls are for tasks, and panic on other threads. Any number of tasks may use one socket at once:
  * those that want to read take turns in the order in which they came, so do those that want to
