@@ -11,6 +11,11 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 struct fd_wait {
     uv_poll_t poll;
@@ -118,14 +123,13 @@ static int fd_try(int fd, int events)
     return ((p.revents & POLLIN) ? WEFT_FD_READ : 0) | ((p.revents & POLLOUT) ? WEFT_FD_WRITE : 0);
 }
 
-static int fd_wait(weft__worker *w, int fd, int events, weft_time deadline)
+static int fd_wait(weft__worker *w, int fd, int events, enum weft__reason why, const void *object,
+                   weft_time deadline)
 {
     struct fd_wait f;
     weft__proc *p = w->p;
     int rc;
 
-    if (!p)
-        weft__panic("weft: weft_fd_wait called on a thread that is no task");
     if (deadline <= weft__nanos() && (rc = fd_try(fd, events)) != 0)
         return rc;
     rc = fd_start(&f, p, fd, events);
@@ -133,7 +137,7 @@ static int fd_wait(weft__worker *w, int fd, int events, weft_time deadline)
         return rc;
     weft__add(&weft__sched.outside, 1);
     weft__waiter_init(&f.wt, w->task);
-    rc = weft__park(w->task, WEFT__WAIT_IO, (void *)(intptr_t)fd, NULL, NULL, deadline);
+    rc = weft__park(w->task, why, object, NULL, NULL, deadline);
     if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED)
         fd_give_up(&f, p);
     weft__sub(&weft__sched.outside, 1);
@@ -144,79 +148,113 @@ static int fd_wait(weft__worker *w, int fd, int events, weft_time deadline)
 
 int weft_fd_wait_until(int fd, int events, weft_time deadline)
 {
+    weft__worker *w;
     int rc;
 
     if (fd < 0 || (events & ~(WEFT_FD_READ | WEFT_FD_WRITE)) || events == 0)
         return WEFT_EINVAL;
-    rc = fd_wait(weft__enter("weft_fd_wait"), fd, events, deadline);
+    w = weft__enter("weft_fd_wait");
+    if (!w->p)
+        weft__panic("weft: weft_fd_wait called on a thread that is no task");
+    rc = fd_wait(w, fd, events, WEFT__WAIT_IO, (void *)(intptr_t)fd, deadline);
     weft__exit();
     return rc;
 }
 
 /* Child processes ------------------------------------------------------------------------------ */
 
-struct child {
-    uv_process_t process;
-    weft__waiter wt;
-    weft__loop *loop;
-    int status;
-};
+/* Not libuv's: that takes SIGCHLD for itself, and never hears of a child that another thread has
+ * waited for. A pidfd is ready when the child has ended, whoever takes its status. */
 
-static void child_closed(uv_handle_t *h)
+/* Waits, but for its deadline, like weft_fd_wait; not cancelable. */
+static int child_wait(int fd, const char *const argv[])
 {
-    struct child *c = weft__container_of(h, struct child, process);
+    weft__worker *w = weft__enter("weft_process_run");
+    int rc = fd_wait(w, fd, WEFT_FD_READ, WEFT__WAIT_PROCESS, argv, WEFT_FOREVER);
 
-    c->loop->users--;
-    wake(&c->wt, c->status);
-}
-
-static void child_exited(uv_process_t *h, int64_t status, int signo)
-{
-    struct child *c = weft__container_of(h, struct child, process);
-
-    c->status = signo ? 128 + signo : (int)status;
-    uv_close((uv_handle_t *)h, child_closed);
-}
-
-static int process_run(weft__worker *w, const char *const argv[])
-{
-    uv_stdio_container_t io[3] = {
-        {.flags = UV_INHERIT_FD, .data.fd = 0},
-        {.flags = UV_INHERIT_FD, .data.fd = 1},
-        {.flags = UV_INHERIT_FD, .data.fd = 2},
-    };
-    uv_process_options_t options = {
-        .file = argv[0],
-        .args = (char **)(uintptr_t)argv,
-        .exit_cb = child_exited,
-        .stdio = io,
-        .stdio_count = 3,
-    };
-    struct child c;
-    int rc;
-
-    if (!w->p)
-        weft__panic("weft: weft_process_run called on a thread that is no task");
-    c.loop = w->p->loop;
-    c.loop->users++;
-    weft__waiter_init(&c.wt, w->task);
-    rc = uv_spawn(&c.loop->uv, &c.process, &options);
-    c.status = rc;
-    if (rc < 0)
-        uv_close((uv_handle_t *)&c.process, child_closed);
-    weft__add(&weft__sched.outside, 1);
-    rc = weft__park(w->task, WEFT__WAIT_PROCESS, (void *)(uintptr_t)argv, NULL, NULL, WEFT_FOREVER);
-    weft__sub(&weft__sched.outside, 1);
+    weft__exit();
     return rc;
 }
 
+static WEFT__NOINLINE int child_open(pid_t pid)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+    return fd >= 0 ? fd : -errno;
+}
+
+/* Takes the status of a child, and waits for it unless options have WNOHANG. Returns WEFT_EAGAIN if
+ * it has not ended; -ECHILD if somebody else took the status. */
+static WEFT__NOINLINE int child_status(idtype_t type, id_t id, int options)
+{
+    siginfo_t info = {0};
+    int rc;
+
+    do
+        rc = waitid(type, id, &info, WEXITED | options);
+    while (rc != 0 && errno == EINTR);
+    if (rc != 0)
+        return -errno;
+    if (info.si_pid == 0)
+        return WEFT_EAGAIN;
+    return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+}
+
+/* Without a descriptor for it the child keeps a thread. */
+static int child_block(pid_t pid)
+{
+    int status;
+
+    weft_blocking_begin();
+    status = child_status(P_PID, (id_t)pid, 0);
+    weft_blocking_end();
+    return status;
+}
+
+static int child_end(pid_t pid, const char *const argv[])
+{
+    int fd = child_open(pid), rc;
+
+    if (fd < 0)
+        return fd == -ESRCH ? -ECHILD : child_block(pid);
+    while ((rc = child_status(P_PIDFD, (id_t)fd, WNOHANG)) == WEFT_EAGAIN) {
+        if (child_wait(fd, argv) < 0) {
+            rc = child_block(pid);
+            break;
+        }
+    }
+    close(fd);
+    return rc;
+}
+
+static int child_start(const char *const argv[], pid_t *pid)
+{
+    posix_spawnattr_t attr;
+    sigset_t set;
+    int rc;
+
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    sigemptyset(&set);
+    posix_spawnattr_setsigmask(&attr, &set);
+    sigfillset(&set);
+    posix_spawnattr_setsigdefault(&attr, &set);
+    rc = posix_spawnp(pid, argv[0], NULL, &attr, (char **)(uintptr_t)argv, environ);
+    posix_spawnattr_destroy(&attr);
+    return -rc;
+}
+
+/* The program is started outside the runtime: if that takes its time, others get the processor. */
 int weft_process_run(const char *const argv[])
 {
+    pid_t pid;
     int rc;
 
     if (!argv || !argv[0])
         return WEFT_EINVAL;
-    rc = process_run(weft__enter("weft_process_run"), argv);
+    if (!weft__enter("weft_process_run")->p)
+        weft__panic("weft: weft_process_run called on a thread that is no task");
     weft__exit();
-    return rc;
+    rc = child_start(argv, &pid);
+    return rc < 0 ? rc : child_end(pid, argv);
 }

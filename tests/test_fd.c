@@ -3,9 +3,12 @@
 #include "support.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int ends[2];
@@ -268,4 +271,84 @@ TEST(many_tasks_run_children)
 {
     go_many(8, run_children, NULL);
     wait_for(&worked, 8);
+}
+
+static int run_for_a_while(void)
+{
+    return weft_process_run((const char *[]){"sleep", "0.05", NULL});
+}
+
+static void end_the_reaper(void *thread)
+{
+    pthread_join(*(pthread_t *)thread, NULL);
+}
+
+static atomic_bool reaper_ends;
+
+static void *take_every_status(void *arg)
+{
+    while (!atomic_load(&reaper_ends)) {
+        if (waitpid(-1, NULL, 0) < 0)
+            usleep(100);
+    }
+    return arg;
+}
+
+TEST(child_whose_status_another_thread_takes_is_no_wait_for_ever)
+{
+    pthread_t thread;
+    int rc;
+
+    CHECK_EQ(pthread_create(&thread, NULL, take_every_status, NULL), 0);
+    for (int i = 0; i < 5; i++) {
+        rc = run_for_a_while();
+        CHECK(rc == -ECHILD || rc == 0); /* the thread may be the second */
+    }
+    atomic_store(&reaper_ends, true);
+    weft_blocking(end_the_reaper, &thread);
+}
+
+TEST(child_whose_status_nobody_keeps_is_an_error)
+{
+    signal(SIGCHLD, SIG_IGN);
+    CHECK_EQ(run_for_a_while(), -ECHILD);
+}
+
+TEST(child_without_a_descriptor_for_it_is_waited_for)
+{
+    struct rlimit few = {64, 64};
+
+    weft_sleep(1); /* what the runtime opens, it has */
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    while (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0)
+        ;
+    CHECK_EQ(weft_process_run((const char *[]){"sh", "-c", "exit 3", NULL}), 3);
+    CHECK_EQ(run_for_a_while(), 0);
+}
+
+static void run_one(void *arg)
+{
+    CHECK_EQ(run_for_a_while(), 0);
+    atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+TEST(sigchld_is_received_beside_children)
+{
+    weft_chan *c = weft_chan_new(sizeof(int), 1);
+    atomic_int ended = 0;
+    int signo = 0;
+
+    CHECK_EQ(run_for_a_while(), 0);
+    CHECK_EQ(weft_signal_start(c, SIGCHLD), 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(run_for_a_while(), 0);
+        CHECK_EQ(weft_chan_recv(c, &signo), 0);
+        CHECK_EQ(signo, SIGCHLD);
+    }
+    weft_go(run_one, &ended);
+    weft_yield();
+    weft_signal_stop(c, SIGCHLD);
+    wait_for(&ended, 1);
+    CHECK_EQ(run_for_a_while(), 0);
+    weft_chan_free(c);
 }

@@ -29,8 +29,10 @@ static inline int weft_fd_wait(int fd, int events)
 WEFT_API int weft_work(weft_task_fn *fn, void *arg);
 
 /* Runs a program and waits for its end; argv ends with NULL, argv[0] is looked up in PATH, standard
- * streams are inherited. Its exit status (>= 0), 128 + the signal that ended it; WEFT_EINVAL if
- * there is no argv[0]; or another negative UV_E*. Not cancelable. */
+ * streams are inherited, no signal is blocked or ignored in it. Its exit status (>= 0), 128 + the
+ * signal that ended it; WEFT_EINVAL if there is no argv[0]; -ECHILD if its status is lost, since
+ * another thread waited for it or SIGCHLD is ignored; or another negative UV_E*. It and a channel
+ * for SIGCHLD do not disturb each other. Not cancelable. */
 WEFT_API int weft_process_run(const char *const argv[]);
 
 #ifdef __cplusplus
