@@ -156,7 +156,7 @@ static void run_and_exit(void)
 
 TEST_PLAIN(exit_in_a_task_keeps_its_status)
 {
-    int rounds = under_asan() || under_tsan() ? 20 : 250;
+    int rounds = under_asan() || under_tsan() ? 5 : 250;
 
     for (int i = 0; i < rounds; i++)
         CHECK_EQ(status_at_once(run_and_exit), 7);
