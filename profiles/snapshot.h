@@ -35,7 +35,7 @@ struct weft__record {
         creator_pc; /* return address of the call that created it; 0: main, print no "created by" */
     int64_t since;  /* monotonic ns the wait or call began, 0 if it does not wait */
     const void *object; /* waited for, or NULL */
-    uintptr_t owner;    /* id of the task that holds the lock waited for, 0 if none known */
+    uintptr_t owner;    /* id of the task that held the lock waited for, 0 if none or not known */
     weft__tags *tags;   /* its name and labels: a reference, or NULL */
     uint32_t stack;     /* in the snapshot's table, 0: none */
     uint8_t state, reason, flags, _pad;
@@ -58,6 +58,7 @@ struct weft__snapshot {
     int64_t now;                  /* monotonic ns of the cut */
     int64_t wall;                 /* CLOCK_REALTIME ns of the cut */
     weft__stacktab *stacks;
+    struct weft__locks *locks; /* that tasks wait for (locks.h); NULL: not known */
     struct weft__counts counts;
 };
 

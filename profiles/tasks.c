@@ -18,16 +18,16 @@
  *
  * A task that stays in user code is captured there (running.c).
  *
- * WEFT_BREAK=skip_copy_on_resume or late_running leaves out one of the workers' duties, to show
- * that tests/torture_cut notices; crash_in_capture and crash_in_record are what tests/test_dump.c
- * needs. */
+ * WEFT_BREAK=skip_copy_on_resume or late_running leaves out one of the workers' duties, and
+ * late_owners takes a lock's holder from after the cut (locks.c), to show that tests/torture_cut
+ * notices; crash_in_capture and crash_in_record are what tests/test_dump.c needs. */
 #include "snapshot.h"
 
 #include "../runtime/env.h"
-#include "../runtime/mutex.h"
 #include "../runtime/observe.h"
 #include "../runtime/scheduler.h"
 #include "contention.h"
+#include "locks.h"
 #include "merged.h"
 #include "out.h"
 #include "running.h"
@@ -36,16 +36,13 @@
 #include "threads.h"
 #include "unwind.h"
 
-#include <weft/dump.h>
-#include <weft/sync.h>
-
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <unistd.h>
+#include <weft/dump.h>
 
 enum { SPARE_SLOTS = 4096 };
 enum { MANY = 1000 }; /* tasks: looking at them takes longer than to hand a processor over */
@@ -59,6 +56,7 @@ struct capture {
     uint32_t epoch;
     uint32_t refs;
     bool tagged; /* atomic: some record has tags */
+    struct weft__locks locks;
 };
 
 static struct capture *active; /* atomic: where records of the current epoch go */
@@ -83,7 +81,7 @@ static struct {
 } captures = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 
 static struct {
-    bool skip_copy_on_resume, late_running, crash_in_capture, crash_in_record;
+    bool skip_copy_on_resume, late_running, late_owners, crash_in_capture, crash_in_record;
 } broken;
 
 static void crash(void)
@@ -92,22 +90,6 @@ static void crash(void)
 }
 
 /* Records -------------------------------------------------------------------------------------- */
-
-/* Who holds the lock that is waited for. The object may be gone if the task was resumed. */
-static uint64_t owner_of(unsigned reason, const void *object)
-{
-    bool mutex = reason == WEFT__WAIT_MUTEX;
-    uint64_t owner = 0;
-    size_t at = mutex ? offsetof(weft_mutex, _state) : offsetof(weft_rwmutex, _owner);
-    struct iovec to = {&owner, sizeof(owner)};
-    struct iovec from = {(char *)(uintptr_t)object + at, sizeof(owner)};
-
-    if (!mutex && reason != WEFT__WAIT_RWMUTEX_WRITE && reason != WEFT__WAIT_RWMUTEX_READ)
-        return 0;
-    if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) != sizeof(owner))
-        return 0;
-    return mutex ? owner >> WEFT__MUTEX_HOLDER : owner;
-}
 
 /* What is true of t whatever it does. */
 static void describe(struct weft__record *r, weft__task *t)
@@ -129,7 +111,6 @@ static void describe_wait(struct weft__record *r, const weft__task *t)
     r->since = weft__ticks_to_nanos(weft__load(&t->since));
     if (!(weft__wait_flags(r->reason) & WEFT__WAIT_SCHED))
         r->object = weft__load(&t->object);
-    r->owner = owner_of(r->reason, r->object);
 }
 
 /* A task that does not run: runnable, or waiting, which it still counts as if it was made ready
@@ -255,6 +236,7 @@ static bool capture_slot(struct capture *c, uint32_t slot)
 {
     weft__task *t = weft__tasks_at(slot);
     uint32_t snap = weft__load_acq(&t->snap), state = weft__load_acq(&t->state);
+    uint64_t ticket = weft__load_acq(&t->ticket);
     struct weft__record r;
     struct weft__walk walk;
 
@@ -271,6 +253,7 @@ static bool capture_slot(struct capture *c, uint32_t slot)
         weft__tags_drop(r.tags);
         return false;
     }
+    weft__locks_look(&c->locks, t, ticket, &r);
     publish(c, slot, &r, &walk);
     return true;
 }
@@ -378,6 +361,7 @@ static void capture_free(struct capture *c)
         munmap(c->s.records, records_bytes(c));
     if (c->s.stacks)
         weft__stacktab_free(c->s.stacks);
+    weft__locks_free(&c->locks);
     free(c);
 }
 
@@ -389,6 +373,7 @@ static struct capture *capture_new(void)
         return NULL;
     c->cap = 2 * (size_t)weft__tasks_slots() + SPARE_SLOTS;
     c->refs = 1;
+    c->s.locks = &c->locks;
     c->s.stacks = weft__stacktab_new();
     c->s.records = mmap(NULL, records_bytes(c), PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -428,6 +413,9 @@ static struct capture *capture_run(weft__task *self, const void *ucontext)
         return NULL;
     weft__symbolizer_look();
     c->epoch = weft__epoch + 1;
+    c->locks.epoch = c->epoch;
+    c->locks.cut = weft__ticks();
+    c->locks.late = broken.late_owners;
     weft__stacks_hold();
     weft__store_rel(&active, c);
     weft__store_seq(&weft__epoch, c->epoch);
@@ -456,6 +444,7 @@ static struct capture *capture_run(weft__task *self, const void *ucontext)
     drop_tags(c, n, weft__tasks_slots()); /* of tasks that workers recorded though born after it */
     for (uint32_t slot = 0; slot < n; slot++)
         c->s.alive += c->s.records[slot].state != WEFT__REC_NONE;
+    weft__locks_settle(&c->locks, c->s.records, n);
     return c;
 }
 
@@ -633,7 +622,7 @@ static void explain(int fd, const void *ucontext)
 static void start(void)
 {
     static const char *const ways[] = {"skip_copy_on_resume", "late_running", "crash_in_capture",
-                                       "crash_in_record", NULL};
+                                       "crash_in_record",     "late_owners",  NULL};
     int way = weft__env_word("WEFT_BREAK", ways, -1);
 
     weft__contention_start();
@@ -642,6 +631,7 @@ static void start(void)
     broken.late_running = way == 1;
     broken.crash_in_capture = way == 2;
     broken.crash_in_record = way == 3;
+    broken.late_owners = way == 4;
     weft__store(&captures.open, true);
 }
 

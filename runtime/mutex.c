@@ -20,7 +20,7 @@
 
 #include <weft/sync.h>
 
-_Static_assert(sizeof(weft_mutex) == 40, "part of the ABI");
+_Static_assert(sizeof(weft_mutex) == 48, "part of the ABI");
 
 enum { WAITERS = 1, STARVING = 2, AWAKE = 4, FLAGS = 7, HOLDER = WEFT__MUTEX_HOLDER };
 _Static_assert(FLAGS < 1 << HOLDER, "flags and id share a word");
@@ -36,12 +36,21 @@ static inline bool may_take(uint64_t state)
     return !(state >> HOLDER) && !(state & STARVING);
 }
 
+/* To be called before the holder changes while tasks may wait. So a snapshot that reads the state
+ * and then finds another epoch than its own has read the holder at its cut (profiles/locks.c). */
+static inline void holder_changes(weft_mutex *m)
+{
+    weft__store(&m->_epoch, weft__load_acq(&weft__epoch));
+}
+
 /* Tries to take the mutex for a task. own: AWAKE if the task is the woken waiter, else 0. */
 static bool grab(weft_mutex *m, uint64_t id, uint64_t own)
 {
     uint64_t state = weft__load(&m->_state);
 
     while (may_take(state)) {
+        if (state)
+            holder_changes(m);
         if (weft__cas(&m->_state, &state, (state & ~own) | id << HOLDER))
             return true;
     }
@@ -125,19 +134,18 @@ static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
     }
 }
 
-void weft__mutex_lock_at(weft_mutex *m, void *site)
+void weft__mutex_lock_in(weft_mutex *m)
 {
     weft__task *t = weft__self()->task;
 
     if (!grab(m, t->id, 0))
         lock_slow(m, t);
-    weft__store(&m->_site, site);
 }
 
-static WEFT__NOINLINE void lock_contended(weft_mutex *m, void *site)
+static WEFT__NOINLINE void lock_contended(weft_mutex *m)
 {
     weft__enter("weft_mutex_lock");
-    weft__mutex_lock_at(m, site);
+    weft__mutex_lock_in(m);
     weft__exit();
 }
 
@@ -146,18 +154,13 @@ void weft_mutex_lock(weft_mutex *m)
 {
     uint64_t free = 0, id = weft__caller("weft_mutex_lock")->id;
 
-    if (weft__likely(weft__cas(&m->_state, &free, id << HOLDER)))
-        weft__store(&m->_site, __builtin_return_address(0));
-    else
-        lock_contended(m, __builtin_return_address(0));
+    if (!weft__likely(weft__cas(&m->_state, &free, id << HOLDER)))
+        lock_contended(m);
 }
 
 bool weft_mutex_trylock(weft_mutex *m)
 {
-    if (!grab(m, weft__caller("weft_mutex_trylock")->id, 0))
-        return false;
-    weft__store(&m->_site, __builtin_return_address(0));
-    return true;
+    return grab(m, weft__caller("weft_mutex_trylock")->id, 0);
 }
 
 static void not_locked(const weft_mutex *m) WEFT__NORETURN;
@@ -200,6 +203,7 @@ static void release(weft_mutex *m, struct weft__charge *c)
 
     if (!(state >> HOLDER)) /* another unlock was quicker */
         not_locked(m);
+    holder_changes(m);
     if (state & AWAKE) {
         weft__assert(!(state & STARVING));
         weft__store_rel(&m->_state, AWAKE | flags_left(m));
@@ -213,6 +217,7 @@ static void release(weft_mutex *m, struct weft__charge *c)
     claimed =
         weft__claim(wt->task, wt->ticket, wt->index || (state & STARVING) ? HANDED_OVER : COMPETE);
     weft__assert(claimed); /* nothing but unlock ends a wait for a mutex */
+    weft__store(&m->_charged, now);
     pass_to(m, wt, now);
     c->first = wt->task;
     c->first_waited = now - wt->n;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* rwmutex.c - many readers or one writer.
  *
- * _lock (rank OBJECT) guards everything. _readers: readers inside, or -1 for a writer.
+ * _lock (rank OBJECT) guards everything. _readers: readers inside, or -1 for a writer, whose id
+ * _owner is.
  * Always: a writer that waits keeps new readers out; an unlocking writer lets all readers that
  * wait in first, an unlocking last reader lets the writer in front in. So neither kind starves.
  * The lock is handed over: who is woken holds it. */
@@ -22,17 +23,19 @@ static inline weft__waitq *writeq(weft_rwmutex *m)
     return (weft__waitq *)m->_writeq;
 }
 
-static void owned(weft_rwmutex *m, weft__task *t, void *site)
-{
-    weft__store(&m->_owner, t->id);
-    weft__store(&m->_site, site);
-}
-
 /* Under the lock, which nobody holds: it is taken in this run. */
 static inline void taken(weft_rwmutex *m, int32_t readers)
 {
     m->_readers = readers;
     m->_run = weft__run_number;
+}
+
+/* The writer that comes in. Caller holds _lock. The owner is stored after _charged: a snapshot that
+ * finds the owner changed since its cut finds _charged later, too (profiles/locks.c). */
+static void write_by(weft_rwmutex *m, const weft__task *t)
+{
+    taken(m, -1);
+    weft__store_rel(&m->_owner, t->id);
 }
 
 /* Under the lock. It is held, or waited for, since an earlier run. */
@@ -68,12 +71,11 @@ void weft_rwmutex_lock(weft_rwmutex *m)
 
     weft__lock(&m->_lock);
     if (m->_readers == 0) {
-        taken(m, -1);
+        write_by(m, t);
         weft__unlock(&m->_lock);
     } else {
         wait_turn(m, t, writeq(m), WEFT__WAIT_RWMUTEX_WRITE);
     }
-    owned(m, t, __builtin_return_address(0));
     weft__exit();
 }
 
@@ -85,10 +87,8 @@ bool weft_rwmutex_trylock(weft_rwmutex *m)
     weft__lock(&m->_lock);
     got = m->_readers == 0;
     if (got)
-        taken(m, -1);
+        write_by(m, w->task);
     weft__unlock(&m->_lock);
-    if (got)
-        owned(m, w->task, __builtin_return_address(0));
     weft__exit();
     return got;
 }
@@ -142,6 +142,8 @@ static int64_t charge(weft_rwmutex *m, struct weft__charge *c)
 
     c->now = now;
     c->waited = weft__charge_take(readq(m), now) + weft__charge_take(writeq(m), now);
+    if (now)
+        weft__store(&m->_charged, now);
     return now;
 }
 
@@ -163,7 +165,8 @@ static weft__task *hand_to_writer(weft_rwmutex *m, struct weft__charge *c, int64
 {
     weft__waiter *wt = let_in(weft__charge_pop(writeq(m), now), c, now);
 
-    m->_readers = wt ? -1 : 0;
+    if (wt)
+        write_by(m, wt->task);
     return wt ? wt->task : NULL;
 }
 
@@ -196,10 +199,10 @@ void weft_rwmutex_unlock(weft_rwmutex *m)
     weft__lock(&m->_lock);
     if (m->_readers != -1)
         weft__fatal("sync: Unlock of unlocked RWMutex (%p)", (void *)m);
-    weft__store(&m->_owner, 0);
     renew(m);
     m->_readers = 0;
     now = charge(m, &c);
+    weft__store_rel(&m->_owner, 0);
     while ((wt = let_in(weft__waitq_pop(readq(m)), &c, now)) != NULL) {
         m->_readers++;
         weft__waitq_push(&readers, wt);

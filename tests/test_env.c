@@ -83,7 +83,7 @@ TEST_PLAIN(unknown_traceback_is_said_once)
 TEST_PLAIN(unknown_mutant_is_said_once)
 {
     unknown("WEFT_BREAK", "it",
-            "skip_copy_on_resume, late_running, crash_in_capture or crash_in_record");
+            "skip_copy_on_resume, late_running, crash_in_capture, crash_in_record or late_owners");
 }
 
 TEST_PLAIN(numbers_out_of_range_are_unknown_too)

@@ -7,6 +7,9 @@
  * runnable. Snapshots are taken all the time, and each is held against that. WEFT_BREAK's mutants
  * of the capture must be caught (torture_mutants.sh).
  *
+ * Who waits for a ring's mutex is shown with its holder at that instant, or with none: never with a
+ * task that rests outside holder_waits.
+ *
  * Besides: no more tasks run than can, no id is in a snapshot twice, every task of the rings is in
  * it (they live from before the first to after the last), and what does not run has its whole
  * stack, down to its entry. */
@@ -185,10 +188,31 @@ static uint32_t lost_so_far(void)
     return torture_get(&weft__sched.taken);
 }
 
+static uint64_t told, untold; /* waits for a ring's mutex with and without a holder */
+
+/* holder: the record of the one that rests with the token, or NULL. */
+static void judge_owner(const struct ring *ring, const struct weft__record *r,
+                        const struct weft__record *holder, const struct weft__record *const *of)
+{
+    const struct weft__record *owner = NULL;
+
+    if (r->state != WEFT__REC_WAITING || r->object != &ring->mutex)
+        return;
+    untold += !r->owner;
+    told += r->owner != 0;
+    for (int i = 0; i < MEMBERS; i++)
+        owner = of[i]->id == r->owner ? of[i] : owner;
+    if (r->owner && (!owner || (holder && owner != holder)))
+        bad(ring, "another owner than the holder", holder != NULL, 0);
+    if (owner && owner != holder && owner->state == WEFT__REC_WAITING)
+        bad(ring, "an owner that waits", 0, 0);
+}
+
 /* One ring: its members' records in a row. */
 static void judge_ring(const struct weft__snapshot *s, const struct ring *ring,
                        const struct weft__record *const *of)
 {
+    const struct weft__record *holder = NULL;
     unsigned holders = 0, busy = 0;
 
     for (int i = 0; i < MEMBERS; i++) {
@@ -203,12 +227,17 @@ static void judge_ring(const struct weft__snapshot *s, const struct ring *ring,
             continue;
         if (!e || !has(e, __start_member_text, __stop_member_text))
             bad(ring, "half a stack", holders, busy);
-        holders += has(e, __start_holder_text, __stop_holder_text);
+        if (has(e, __start_holder_text, __stop_holder_text)) {
+            holders++;
+            holder = r;
+        }
     }
     if (holders > 1)
         bad(ring, "too many", holders, busy);
     if (holders == 0 && busy == 0)
         bad(ring, "none", holders, busy);
+    for (int i = 0; i < MEMBERS && ring->kind == MUTEX; i++)
+        judge_owner(ring, of[i], holder, of);
 }
 
 static void judge(const struct weft__snapshot *s)
@@ -323,7 +352,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "cut: only %llu snapshots\n", (unsigned long long)taken);
         return 1;
     }
-    printf("cut: %llu snapshots, tokens passed %llu, in %.1f s\n", (unsigned long long)taken,
-           (unsigned long long)passed, s);
+    printf("cut: %llu snapshots, tokens passed %llu, %llu of %llu waits with an owner, in %.1f s\n",
+           (unsigned long long)taken, (unsigned long long)passed, (unsigned long long)told,
+           (unsigned long long)(told + untold), s);
     return 0;
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# torture_mutants.sh TORTURE_CUT - a capture that leaves out one of the workers' duties is caught
-# within 60 s, whichever duty it is.
+# torture_mutants.sh TORTURE_CUT - a capture that leaves out one of the workers' duties, or takes
+# the holders of locks from after the cut, is caught within 60 s.
 set -uo pipefail
 
 failed=0
-for mutant in skip_copy_on_resume late_running; do
+for mutant in skip_copy_on_resume late_running late_owners; do
     text=$(WEFT_BREAK=$mutant timeout 90 "$1" 60 "$RANDOM" 2>&1)
     if [[ $? -eq 1 && $text == *"cut: snapshot"* ]]; then
         echo "ok - $mutant: $text"

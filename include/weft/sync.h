@@ -26,17 +26,18 @@ extern "C" {
 #endif
 
 /* A mutex. A running task may take it ahead of those that wait; one that waited 1 ms is served
- * first, in order, until none has waited so long. It knows who holds it and where it was taken. */
+ * first, in order, until none has waited so long. It knows which task holds it. */
 typedef struct weft_mutex {
-    uint64_t _state; /* has the id of the holding task: dumps and deadlock reports name it */
-    void *_site;     /* where it was taken */
+    uint64_t _state;  /* has the id of the holding task: dumps and deadlock reports name it */
+    int64_t _charged; /* when a holder was last charged with what others waited */
     void *_waiters[2];
     uint32_t _lock;
     uint32_t _run;
+    uint32_t _epoch; /* of snapshots, when the holder last changed while others waited */
 } weft_mutex;
 #define WEFT_MUTEX_INIT                                                                            \
     {                                                                                              \
-        0, 0, {0, 0}, 0, 0                                                                         \
+        0, 0, {0, 0}, 0, 0, 0                                                                      \
     }
 
 WEFT_API void weft_mutex_lock(weft_mutex *m);
@@ -53,7 +54,7 @@ typedef struct weft_rwmutex {
     void *_readq[2];
     void *_writeq[2];
     uint64_t _owner;
-    void *_site;
+    int64_t _charged; /* as a mutex has it */
     uint64_t _run;
 } weft_rwmutex;
 #define WEFT_RWMUTEX_INIT                                                                          \
