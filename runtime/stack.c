@@ -43,11 +43,16 @@ enum mode { MODE_MADVISE, MODE_MPROTECT, MODE_CANARY };
 static const char *const mode_names[] = {"madvise", "mprotect", "canary", NULL};
 
 #if defined(WEFT__ASAN) || defined(WEFT__TSAN)
-size_t weft__stack_size = 256 << 10; /* instrumented frames are two to five times as large */
+enum { DEFAULT = 256 << 10 }; /* instrumented frames are two to five times as large */
 #else
-size_t weft__stack_size = 64 << 10;
+enum { DEFAULT = 64 << 10 };
 #endif
-size_t weft__stack_guard = 16 << 10; /* stops a frame that jumps over a page, too */
+#define LEAST ((size_t)16 << 10)
+#define MOST  ((size_t)16 << 30)
+
+size_t weft__stack_size = DEFAULT;
+size_t weft__stack_guard =
+    64 << 10; /* what a frame of code that was not built to touch each page may jump */
 static enum mode mode;
 bool weft__stack_canaries;
 static uint32_t protected; /* atomic: guards in use */
@@ -69,6 +74,15 @@ void weft__stacks_init(void)
     mode = (enum mode)weft__env_word("WEFT_GUARD", mode_names, (int)best);
     if (mode < best)
         mode = best;
+}
+
+size_t weft__stack_size_of(size_t wanted, const char *call)
+{
+    if (wanted == 0)
+        return DEFAULT;
+    if (wanted > MOST)
+        weft__panic("weft: %s with stack_size %zu: at most %zu", call, wanted, MOST);
+    return wanted < LEAST ? LEAST : (wanted + 4095) & ~(size_t)4095;
 }
 
 const char *weft__stack_mode(void)

@@ -17,7 +17,7 @@
 /* The stacks of a slab take no more than two page tables: a hypervisor that shadows them forgets
  * the table above, and with it what it knows of a GiB, when three of its entries are written and
  * none used in between. */
-enum { SLAB = 48, SLABS_MAX = 1 << 20, CACHE = 256 };
+enum { SLAB = 32, SLABS_MAX = 1 << 20, CACHE = 256 };
 enum { SPAWNS_TURN = 64 };
 #ifdef WEFT__ASAN
 enum { FEW = SLABS_MAX }; /* checkers of leaks look for pointers in what malloc gave */
@@ -39,24 +39,10 @@ static struct {
     uint32_t lock;
     uint32_t nslots;     /* atomic */
     struct slab **slabs; /* SLABS_MAX pointers, reserved, filled from the front */
-    weft__task *pool;    /* finished tasks, with stacks */
+    weft__task *pool;    /* finished tasks, with stacks of this run's size */
     uint32_t npool;
     uint64_t last_id; /* atomic */
 } registry;
-
-void weft__tasks_init(size_t stack_size)
-{
-    if (!registry.slabs) {
-        registry.slabs = mmap(NULL, SLABS_MAX * sizeof(*registry.slabs), PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (registry.slabs == MAP_FAILED)
-            weft__fatal("out of memory (task registry)");
-        weft__stacks_init();
-    }
-    if (stack_size > 0)
-        weft__stack_size = (stack_size + 4095) & ~(size_t)4095;
-    weft__first_id = registry.last_id + 1;
-}
 
 uint32_t weft__tasks_slots(void)
 {
@@ -89,6 +75,46 @@ static void pool_push(weft__task *t)
     weft__store(&t->next, registry.pool); /* shares its place with what dumps read */
     registry.pool = t;
     registry.npool++;
+}
+
+/* A record that no run uses: it waits for one whose stacks have its size. Under the lock. */
+static void pool_push_back(weft__task *t)
+{
+    if (registry.slabs[t->slot / SLAB]->size == weft__stack_size)
+        pool_push(t);
+}
+
+/* Between runs, before one whose stacks have another size. */
+static void pool_refill(void)
+{
+    weft__task *t;
+
+    weft__lock(&registry.lock);
+    registry.pool = NULL;
+    registry.npool = 0;
+    for (uint32_t i = registry.nslots; i-- > 0;) {
+        t = weft__tasks_at(i);
+        if (weft__load(&t->state) == WEFT__IDLE && !(weft__load(&t->flags) & WEFT__FOREIGN))
+            pool_push_back(t);
+    }
+    weft__unlock(&registry.lock);
+}
+
+void weft__tasks_init(size_t stack_size)
+{
+    if (!registry.slabs) {
+        registry.slabs = mmap(NULL, SLABS_MAX * sizeof(*registry.slabs), PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (registry.slabs == MAP_FAILED)
+            weft__fatal("out of memory (task registry)");
+        weft__stacks_init();
+    }
+    stack_size = weft__stack_size_of(stack_size, "weft_run_with");
+    if (stack_size != weft__stack_size) {
+        weft__stack_size = stack_size;
+        pool_refill();
+    }
+    weft__first_id = registry.last_id + 1;
 }
 
 /* Zeroed. Of many tasks, each wake is at a record elsewhere: in small pages their number would cost
@@ -200,7 +226,7 @@ static void stack_big(weft__task *t, size_t size)
 {
     bool canary;
 
-    size = size < 16384 ? 16384 : (size + 4095) & ~(size_t)4095;
+    size = weft__stack_size_of(size, "weft_go_with");
     weft__store(&t->ctx.lo, weft__stacks_map(1, size, &canary));
     weft__store(&t->ctx.hi, t->ctx.lo + size);
     weft__store(&t->flags, WEFT__BIG | (canary ? WEFT__CANARY : 0));
@@ -297,7 +323,7 @@ void weft__task_foreign_free(weft__task *t)
     weft__store_rel(&t->on_cpu, 0);
     weft__lock(&registry.lock);
     weft__store(&t->flags, WEFT__TOUCHED);
-    pool_push(t);
+    pool_push_back(t);
     weft__unlock(&registry.lock);
 }
 
@@ -319,7 +345,6 @@ void weft__tasks_discard(bool keep_work)
     registry.npool = 0;
     for (uint32_t i = registry.nslots; i-- > 0;) {
         weft__task *t = weft__tasks_at(i);
-        struct slab *s = registry.slabs[i / SLAB];
         uint32_t state = weft__load_acq(&t->state); /* an abandoned thread may be coming back */
 
         if (state == WEFT__RUNNING || state == WEFT__LOST || (t->flags & WEFT__FOREIGN))
@@ -341,8 +366,7 @@ void weft__tasks_discard(bool keep_work)
         t->on_cpu = 0;
         t->timer.pos = 0;
         stack_home(t);
-        if (s->size == weft__stack_size)
-            pool_push(t);
+        pool_push_back(t);
     }
     weft__unlock(&registry.lock);
 }

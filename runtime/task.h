@@ -145,9 +145,13 @@ size_t weft__tasks_trim(void); /* gives idle stacks back to the kernel; monitor 
 weft__task *weft__worker_arrived(void);
 
 /* stack.c */
-extern size_t weft__stack_size, weft__stack_guard;
+extern size_t weft__stack_size; /* of this run */
+extern size_t weft__stack_guard;
 extern bool weft__stack_canaries; /* atomic: some stack has a canary for a guard */
 void weft__stacks_init(void);
+/* Usable bytes for a stack_size that was given to this call; 0: the default. Panics if it is out of
+ * range. */
+size_t weft__stack_size_of(size_t wanted, const char *call);
 /* n stacks of size usable bytes, guards below each; the first's lowest usable address. The
  * distance between two is size + weft__stack_guard. canary: all of them have a canary only. */
 uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary);

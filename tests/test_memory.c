@@ -44,7 +44,7 @@ TEST_DIES(no_memory_for_big_stacks_is_fatal, 2, "fatal error: out of memory (1 s
     tasks_without_end(8 << 20);
 }
 
-TEST_DIES(no_memory_for_stacks_is_fatal, 2, "fatal error: out of memory (48 stacks of 65536")
+TEST_DIES(no_memory_for_stacks_is_fatal, 2, "fatal error: out of memory (32 stacks of 65536")
 {
     tasks_without_end(0);
 }

@@ -63,6 +63,43 @@ TEST_DIES_PLAIN(canary_catches_an_overflow, 2, "weft: stack of task 2 \"deep\" e
     overflow_with("canary");
 }
 
+static void jump(void *arg)
+{
+    weft_task_name("deep");
+    use_stack((size_t)arg);
+}
+
+static int run_jump(void *bytes)
+{
+    go_many(10, jump, bytes);
+    weft_chan_recv(NULL, NULL);
+    return 0;
+}
+
+/* Larger than stack and guard together: it would end in the next task's stack. */
+static void jump_with(const char *guard)
+{
+    skip_if_instrumented();
+    setenv("WEFT_GUARD", guard, 1);
+    weft_run(run_jump, (void *)(size_t)(200 * KB));
+}
+
+TEST_DIES_PLAIN(frame_beyond_the_guard_is_an_overflow, 2, "\"deep\" exceeds its 65536 bytes")
+{
+    jump_with("madvise");
+}
+
+TEST_DIES_PLAIN(frame_beyond_an_mprotect_guard_is_an_overflow, 2,
+                "\"deep\" exceeds its 65536 bytes")
+{
+    jump_with("mprotect");
+}
+
+TEST(guard_stops_frames_of_up_to_64_kb_of_any_code)
+{
+    CHECK(weft__stack_guard >= 64 * KB);
+}
+
 static void wait_for_ever(void *arg)
 {
     weft_chan_recv(arg, NULL);
@@ -159,6 +196,59 @@ TEST_PLAIN(run_may_have_stacks_of_another_size)
     CHECK_EQ(weft_run_with(&big, use_much, NULL), 0);
     atomic_store(&done, 0);
     CHECK_EQ(weft_run_with(&big, use_much, NULL), 0);
+}
+
+static size_t own_stack(void)
+{
+    size_t slot = 0;
+
+    while (weft__tasks_at((uint32_t)slot)->id != weft_task_id())
+        slot++;
+    return weft__tasks_at((uint32_t)slot)->ctx.hi - weft__tasks_at((uint32_t)slot)->ctx.lo;
+}
+
+static int same_stack_as(void *bytes)
+{
+    CHECK_EQ(own_stack(), (size_t)bytes);
+    return 0;
+}
+
+TEST_PLAIN(size_of_one_run_is_not_that_of_the_next)
+{
+    weft_run_options big = {.stack_size = 450 * KB - 5}, small = {.stack_size = 1};
+    size_t usual = under_asan() || under_tsan() ? 256 * KB : 64 * KB;
+
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(weft_run_with(&big, same_stack_as, (void *)(size_t)(452 * KB)), 0);
+        CHECK_EQ(weft_run(same_stack_as, (void *)usual), 0);
+        if (!under_asan() && !under_tsan())
+            CHECK_EQ(weft_run_with(&small, same_stack_as, (void *)(size_t)(16 * KB)), 0);
+    }
+}
+
+static void run_with_stack(size_t size)
+{
+    weft_run_options o = {.stack_size = size};
+
+    weft_run_with(&o, same_stack_as, NULL);
+}
+
+TEST_DIES_PLAIN(run_with_a_stack_of_any_size_panics, 2,
+                "panic: weft: weft_run_with with stack_size")
+{
+    run_with_stack(SIZE_MAX);
+}
+
+TEST_DIES_PLAIN(run_with_more_than_16_gib_panics, 2, "stack_size 17179869185: at most 17179869184")
+{
+    run_with_stack(((size_t)16 << 30) + 1);
+}
+
+TEST_DIES(task_with_a_stack_of_any_size_panics, 2, "panic: weft: weft_go_with with stack_size")
+{
+    weft_go_options o = {.stack_size = SIZE_MAX - 4096};
+
+    weft_go_with(&o, wait_for_ever, NULL);
 }
 
 /* ---- where they lie ---- */

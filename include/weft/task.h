@@ -17,6 +17,14 @@
  * A task has no public handle, so none can dangle. Its lifetime is either nobody's business
  * (weft_go) or a group's (weft_group_go).
  *
+ * A stack does not grow. Every task has 64 KiB, the main task too: keep big locals (a char[64 *
+ * 1024], a VLA or alloca of a size that others choose) off it, or ask for more: weft_run_with for
+ * all tasks, weft_go_with for one, weft_http_options for handlers. C libraries need up to 30 KiB
+ * for a printf or a regular expression. An overflow ends the program with a report, if its frames
+ * are small, or are compiled with -fstack-clash-protection; a frame of other code that is larger
+ * than the 64 KiB below the stack that nobody may touch can reach beyond them, into another task's
+ * stack.
+ *
  * Tasks run on WEFT_PROCS processors at once, and any call of this library may return on another
  * OS thread: keep no pointer to thread-local data, errno included, over one, or pin the task. */
 #ifndef WEFT_TASK_H
@@ -41,7 +49,8 @@ typedef struct weft_run_options {
                         * is cooperative, single-threaded running. Without it WEFT_PROCS=1 is NOT
                         * single-threaded: the thread of a task that was shed runs on beside. */
     bool no_signals;   /* install no handler: no dump at SIGQUIT, no report of stack overflows */
-    size_t stack_size; /* usable bytes of a task's stack; 0: 64 KiB */
+    size_t stack_size; /* usable bytes of a task's stack, the main task's among them; 0: 64 KiB.
+                        * Rounded up to pages, and to 16 KiB; more than 16 GiB panics. */
     int max_threads;   /* threads that may sit in blocking calls without a processor; 0: 512 */
 } weft_run_options;
 
@@ -63,7 +72,7 @@ WEFT_API void weft_go(weft_task_fn *fn, void *arg);
 
 typedef struct weft_go_options {
     const char *name;  /* as by weft_task_name; may be NULL */
-    size_t stack_size; /* usable bytes, rounded up to pages; 0: the run's default */
+    size_t stack_size; /* usable bytes, as in weft_run_options; 0: the run's default */
 } weft_go_options;
 WEFT_API void weft_go_with(const weft_go_options *options, weft_task_fn *fn, void *arg);
 
