@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# chan_types.sh CC INCLUDE - what mixes up channel types does not compile, and the rest does.
+# chan_types.sh CC CXX INCLUDE - what mixes up channel types does not compile, and the rest does; nor
+# does a channel of a type in C++ that bytes are no copy of.
 set -euo pipefail
-cc=$1 include=$2 failed=0
+cc=$1 cxx=$2 include=$3 failed=0
 
 compiles() {
     "$cc" -std=c11 -Wall -Wextra -Werror -I"$include" -fsyntax-only -x c - 2>/dev/null <<END
@@ -18,6 +19,28 @@ void f(jobs *j, ints *i, struct job *job, int *v)
 END
 }
 
+carries() {
+    "$cxx" -std=c++11 -Wall -Wextra -Wpedantic -Werror -I"$include" -fsyntax-only -x c++ - 2>&1 <<END
+#include <memory>
+#include <string>
+#include <vector>
+#include <weft.h>
+struct job { int id; const char *name; };
+struct owner { std::string name; };
+struct counted { int n; counted(const counted &); };
+struct closing { int fd; ~closing(); };
+WEFT_CHAN_TYPE(things, $1);
+int f(things *c, $1 *v);
+int f(things *c, $1 *v) { return things_recv(c, v); }
+END
+}
+
+carry() {
+    carries "$1" >/dev/null || { echo "not carried: $1" && failed=1; }
+}
+carry_not() {
+    [[ $(carries "$1") == *"a channel carries bytes"* ]] || { echo "carried: $1" && failed=1; }
+}
 accept() { compiles "$1" || { echo "does not compile: $1" && failed=1; }; }
 refuse() { ! compiles "$1" || { echo "compiles: $1" && failed=1; }; }
 
@@ -39,4 +62,8 @@ refuse 'ints_close(j);'
 refuse 'ints_free(j);'
 refuse 'weft_chan_send(j, job);'
 refuse 'weft_on_recv(j, job);'
+for type in int 'struct job' 'job *' 'std::string *' 'std::exception_ptr *'; do carry "$type"; done
+for type in std::string 'std::vector<int>' 'std::shared_ptr<int>' owner counted closing; do
+    carry_not "$type"
+done
 [[ $failed -eq 0 ]] && echo "chan types: passed"

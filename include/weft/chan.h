@@ -52,8 +52,19 @@ static inline int weft_chan_recv(weft_chan *c, void *elem)
 
 #define WEFT__INLINE static inline __attribute__((unused))
 
-/* The one macro of this header: a channel type `name` that carries values of type T. */
+/* Values are copied as bytes and dropped without a destructor. */
+#ifdef __cplusplus
+#define WEFT__CARRIES(T)                                                                           \
+    static_assert(__is_trivially_copyable(T),                                                      \
+                  "a channel carries bytes: send a pointer to this type")
+#else
+#define WEFT__CARRIES(T) _Static_assert(sizeof(T) > 0, "")
+#endif
+
+/* The one macro for users: a channel type `name` that carries values of type T. In C++ T must be
+ * trivially copyable, or it does not compile. */
 #define WEFT_CHAN_TYPE(name, T)                                                                    \
+    WEFT__CARRIES(T);                                                                              \
     typedef struct name name;                                                                      \
     WEFT__INLINE weft_chan *name##_raw(name *c)                                                    \
     {                                                                                              \
