@@ -5,6 +5,7 @@
  * meanwhile where signals land: workers block them all, since a handler on a task's small stack,
  * or in the middle of a switch, would be the end of it; and TSan delays signals per task, so that
  * a SIGCHLD caught over a task that then waits would tell nobody of the child's end. */
+#include "eh.h"
 #include "env.h"
 #include "fatal.h"
 #include "monitor.h"
@@ -287,6 +288,7 @@ static void begin(const weft_run_options *o)
     weft__traceback_check();
     weft__fence_init();
     weft__clock_init();
+    weft__eh_init();
     weft__foreign_init();
     weft__tasks_init(o->stack_size);
     procs_make(o->procs > 0 ? o->procs : procs_allowed());

@@ -94,6 +94,8 @@ struct weft__worker {
     uint32_t lost; /* guarded by lk: 1 taken, the worker does not know yet */
     uint32_t wake; /* futex: 1 when p was given, or the end has come */
     int *errno_at;
+    struct weft__eh *eh; /* of the thread (eh.h); NULL without C++ */
+
     bool foreign;       /* a thread that is not ours: no processor, task is its stand-in */
     bool recording;     /* this thread only: in weft__hooks.record or interrupted */
     uint32_t end;       /* atomic: enum weft__end; whoever comes second frees the worker */

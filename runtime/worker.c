@@ -6,6 +6,7 @@
  * the monitor asks for one, which it does each round, and for whatever needs more than a switch:
  * snapshots, pins, the hog lane, a lost processor, the end. Whoever is switched to
  * finishes for the one that left (arrive): clears its on_cpu and only then releases its lock. */
+#include "eh.h"
 #include "monitor.h"
 #include "netpoll.h"
 #include "observe.h"
@@ -105,6 +106,8 @@ weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how)
     weft__proc *p = w->p;
     weft__ctx *to;
     int saved = *w->errno_at;
+    weft__eh exceptions;
+    bool has_exceptions;
 
     if (weft__unlikely(cur->flags & WEFT__LANE))
         weft__lane_leave(cur);
@@ -141,11 +144,14 @@ weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how)
         if (!w->begun)
             weft__store(&w->task, NULL);
     }
+    has_exceptions = weft__eh_take(w->eh, &exceptions);
     /* The only place where a task leaves, so that stacks of one wait are equal. */
     weft__ctx_switch(&cur->ctx, to, how == WEFT__LEAVE_EXIT);
     w = cur->worker; /* perhaps another thread's */
     arrive(w);
     *w->errno_at = saved;
+    if (weft__unlikely(has_exceptions))
+        *w->eh = exceptions;
     return w;
 }
 
@@ -685,6 +691,7 @@ static void *worker_main(void *arg)
 
     weft__self_set(w);
     w->errno_at = weft__errno_at();
+    w->eh = weft__eh_at();
     weft__ctx_thread(&w->ctx);
     weft__worker_setup(w);
     weft__store(&w->in_rt, 1);

@@ -22,6 +22,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum check_place {
     CHECK_INSIDE, /* the body is the main task of weft_run */
@@ -62,6 +65,9 @@ void check_contains(const char *file, int line, const char *what, const char *ha
 __attribute__((noreturn, format(printf, 3, 4))) void check_failed(const char *file, int line,
                                                                   const char *format, ...);
 __attribute__((noreturn)) void check_skip(const char *reason);
+#ifdef __cplusplus
+}
+#endif
 
 #define CHECK__TEST(name, place, status, says)                                                     \
     static void name(void);                                                                        \

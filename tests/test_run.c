@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include <xmmintrin.h>
 
 /* Threads of this process; only_ours: those of the runtime, which name themselves. */
 static int threads(bool only_ours)
@@ -234,6 +235,32 @@ TEST_PLAIN(main_task_ends_as_any_other)
         CHECK_EQ(weft_run(set_local, &key), 0);
         CHECK_EQ(atomic_load(&destroyed), i);
     }
+}
+
+/* So long that the monitor takes the processor and a thread it made goes on with the others. */
+static int rounds_up(void *arg)
+{
+    (void)arg;
+    for (weft_time end = weft_now() + 15 * WEFT_MILLISECOND; weft_now() < end;)
+        CHECK_EQ(_MM_GET_ROUNDING_MODE(), _MM_ROUND_UP);
+    weft_yield();
+    CHECK_EQ(_MM_GET_ROUNDING_MODE(), _MM_ROUND_UP);
+    return 0;
+}
+
+static int all_round_up(void *arg)
+{
+    weft_group g = WEFT_GROUP_INIT;
+
+    for (int i = 0; i < 4; i++)
+        weft_group_go(&g, rounds_up, arg);
+    return weft_group_join(&g);
+}
+
+TEST_PLAIN(rounding_mode_set_before_the_run_holds_in_all_tasks)
+{
+    _MM_SET_ROUNDING_MODE(_MM_ROUND_UP);
+    CHECK_EQ(weft_run(all_round_up, NULL), 0);
 }
 
 /* ---- options ---- */

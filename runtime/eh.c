@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* eh.c - see eh.h. weft itself needs no C++ runtime, so it is looked up: in the program as it was
+ * linked (a static one shows no symbol to the loader), among the libraries of the program, and
+ * among those that were loaded for themselves alone. */
+#include "eh.h"
+
+#include <dlfcn.h>
+
+void *__cxa_get_globals(void) __attribute__((weak));
+
+static void *(*get)(void);
+
+void weft__eh_init(void)
+{
+    void *found = NULL, *library;
+
+    get = __cxa_get_globals;
+    if (!get)
+        found = dlsym(RTLD_DEFAULT, "__cxa_get_globals");
+    if (!get && !found && (library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD)) != NULL)
+        found = dlsym(library, "__cxa_get_globals"); /* the handle keeps it in place */
+    if (found)
+        get = (void *(*)(void))(uintptr_t)found;
+}
+
+weft__eh *weft__eh_at(void)
+{
+    return get ? get() : NULL;
+}
