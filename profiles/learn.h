@@ -57,6 +57,15 @@ Dwfl_Module *weft__module_at(uintptr_t addr);
 void weft__modules_check(void);
 void weft__modules_close(void);
 
+/* rules.c. Of a rule that is all zero: its CFA, then its slots, from DWARF expressions, then what
+ * the walker wants to know beforehand. False if a rule cannot say it. async-signal-safe */
+bool weft__rule_set_cfa(struct weft__rule *r, const Dwarf_Op *ops, size_t n, uintptr_t pc);
+bool weft__rule_set_slot(struct weft__rule *r, int i, const Dwarf_Op *ops, size_t n, uintptr_t pc);
+void weft__rule_finish(struct weft__rule *r, bool is_signal);
+/* ehframe.c: the rule of the instruction at addr from .eh_frame in memory; false if that has none.
+ * Any thread, async-signal-safe. */
+bool weft__rule_read(struct weft__rule *out, uintptr_t addr);
+
 /* rules.c, symbolizer thread: the rule of the instruction at addr. */
 void weft__rule_learn(struct weft__rule *out, Dwfl_Module *mod, uintptr_t addr);
 

@@ -5,7 +5,8 @@
  * all stacks at once: a value is kept as register + offset, or as what memory holds there. That
  * covers all that compilers emit, signal frames, the PLT and frames realigned by gcc; anything
  * else makes a rule NONE, which ends a walk.
- * x86-64 only, as weft__regs is. Only the symbolizer thread comes here.
+ * x86-64 only, as weft__regs is. Only the symbolizer thread comes here, but for what ehframe.c
+ * calls: that is async-signal-safe.
  */
 #include "learn.h"
 
@@ -127,13 +128,11 @@ static bool evaluate(const Dwarf_Op *ops, size_t n, uintptr_t pc, struct value *
     return true;
 }
 
-static bool learn_cfa(struct weft__rule *r, Dwarf_Frame *frame, uintptr_t pc)
+bool weft__rule_set_cfa(struct weft__rule *r, const Dwarf_Op *ops, size_t n, uintptr_t pc)
 {
-    Dwarf_Op *ops;
-    size_t n;
     struct value v;
 
-    if (dwarf_frame_cfa(frame, &ops, &n) != 0 || !evaluate(ops, n, pc, &v))
+    if (!evaluate(ops, n, pc, &v))
         return false;
     if (v.base >= WEFT__REG_COUNT || v.off != (int32_t)v.off || v.add != (int16_t)v.add)
         return false;
@@ -143,19 +142,10 @@ static bool learn_cfa(struct weft__rule *r, Dwarf_Frame *frame, uintptr_t pc)
     return true;
 }
 
-/* Where the caller's register (or return address) i is. False if it is gone or beyond a rule. */
-static bool learn_slot(struct weft__rule *r, Dwarf_Frame *frame, int i, int dwarf_reg, uintptr_t pc)
+bool weft__rule_set_slot(struct weft__rule *r, int i, const Dwarf_Op *ops, size_t n, uintptr_t pc)
 {
-    Dwarf_Op mem[3], *ops;
-    size_t n;
     struct value v;
 
-    if (dwarf_frame_register(frame, dwarf_reg, mem, &ops, &n) != 0)
-        return false;
-    /* "Same value" or "undefined". What the CFI does not mention has libdw's idea of the ABI, which
-     * takes rbx (3) for no callee-saved register (0.188: it has rax, 0, in its place). */
-    if (n == 0)
-        return (ops == NULL || i == WEFT__REG_BX) && i != WEFT__SLOT_RA;
     if (!evaluate(ops, n, pc, &v) || v.deref || v.off % 8 != 0 || v.off / 8 != (int16_t)(v.off / 8))
         return false;
     if (v.base == (r->flags & WEFT__RULE_BASE)) {
@@ -167,6 +157,29 @@ static bool learn_slot(struct weft__rule *r, Dwarf_Frame *frame, int i, int dwar
     r->slot[i] = (int16_t)(v.off / 8);
     r->saved |= (uint8_t)(1u << i);
     return true;
+}
+
+static bool learn_cfa(struct weft__rule *r, Dwarf_Frame *frame, uintptr_t pc)
+{
+    Dwarf_Op *ops;
+    size_t n;
+
+    return dwarf_frame_cfa(frame, &ops, &n) == 0 && weft__rule_set_cfa(r, ops, n, pc);
+}
+
+/* Where the caller's register (or return address) i is. False if it is gone or beyond a rule. */
+static bool learn_slot(struct weft__rule *r, Dwarf_Frame *frame, int i, int dwarf_reg, uintptr_t pc)
+{
+    Dwarf_Op mem[3], *ops;
+    size_t n;
+
+    if (dwarf_frame_register(frame, dwarf_reg, mem, &ops, &n) != 0)
+        return false;
+    /* "Same value" or "undefined". What the CFI does not mention has libdw's idea of the ABI, which
+     * takes rbx (3) for no callee-saved register (0.188: it has rax, 0, in its place). */
+    if (n == 0)
+        return (ops == NULL || i == WEFT__REG_BX) && i != WEFT__SLOT_RA;
+    return weft__rule_set_slot(r, i, ops, n, pc);
 }
 
 static bool has_no_caller(Dwarf_Frame *frame)
@@ -196,6 +209,13 @@ static void classify(struct weft__rule *r)
         r->flags |= WEFT__RULE_MIXED;
 }
 
+void weft__rule_finish(struct weft__rule *r, bool is_signal)
+{
+    classify(r);
+    r->saved &= (1u << WEFT__REG_SAVED) - 1;
+    r->flags |= is_signal ? WEFT__RULE_SIGNAL : 0;
+}
+
 static bool learn_frame(struct weft__rule *r, Dwarf_Frame *frame, uintptr_t pc)
 {
     static const uint8_t dwarf_regs[WEFT__REG_SAVED] = {6, 3, 12, 13, 14, 15};
@@ -212,9 +232,7 @@ static bool learn_frame(struct weft__rule *r, Dwarf_Frame *frame, uintptr_t pc)
         if (!learn_slot(r, frame, i, dwarf_regs[i], pc))
             r->lost |= (uint8_t)(1u << i);
     }
-    classify(r);
-    r->saved &= (1u << WEFT__REG_SAVED) - 1;
-    r->flags |= is_signal ? WEFT__RULE_SIGNAL : 0;
+    weft__rule_finish(r, is_signal);
     return true;
 }
 

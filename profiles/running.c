@@ -46,6 +46,7 @@ static WEFT__NO_SANITIZE void read_regs(struct weft__regs *r, const void *sp)
     r->pc = (uintptr_t)words[WEFT__CTX_PC];
     r->sp = (uintptr_t)(words + WEFT__CTX_WORDS);
     r->known = true;
+    r->exact = false;
 }
 
 bool weft__regs_saved(struct weft__regs *r, const void *sp, uintptr_t lo, uintptr_t hi)
@@ -98,6 +99,7 @@ WEFT__NO_SANITIZE void weft__interrupted(weft__task *t, void *context)
     uintptr_t lo = t ? t->ctx.lo : 0, hi = t ? t->ctx.hi : 0;
     weft__task *wanted = t;
 
+    r.exact = true;
     if (r.sp < lo || r.sp >= hi || !weft__cas(&directed.wanted, &wanted, NULL)) {
         answer_elsewhere();
         return;

@@ -305,19 +305,104 @@ static void turn(struct weft__walk *out, size_t n)
     reverse(ring, WEFT__WALK_OUTER);
 }
 
-/* The rule of an address that the table does not know; NULL if there is none, or none yet. */
-static const struct weft__rule *unknown(struct weft__walk *out, struct weft__rule *room,
-                                        uintptr_t addr, bool may_learn)
+/* What a walk does where the table has no rule. */
+enum lacking {
+    STOP = 0,  /* it misses */
+    LEARN = 1, /* asks the symbolizer */
+    READ = 2,  /* reads .eh_frame, and takes a call to where no code is for one */
+    GUESS = 4, /* and goes on without a rule */
+};
+
+static bool is_code(uintptr_t addr)
 {
     struct dl_find_object o;
 
-    if (_dl_find_object((void *)addr, &o) != 0)
+    return _dl_find_object((void *)addr, &o) == 0;
+}
+
+/* The rule of an address that the table does not know; NULL if there is none, or none yet. */
+static const struct weft__rule *unknown(struct weft__walk *out, struct weft__rule *room,
+                                        uintptr_t addr, unsigned lacking)
+{
+    if (!is_code(addr))
         return NULL;
-    out->missed = !may_learn;
-    if (!may_learn)
+    out->missed = lacking == STOP;
+    if (lacking & LEARN)
+        weft__symbolizer_learn(room, addr);
+    else if (!(lacking & READ) || !weft__rule_read(room, addr))
         return NULL;
-    weft__symbolizer_learn(room, addr);
     return room;
+}
+
+/* ---- frames without a rule ---- */
+
+enum { SCANNED = 512 }; /* words that are looked at for a return address */
+
+/* Is addr in code, behind a call instruction? */
+READS_STACKS static bool is_return(uintptr_t addr)
+{
+    const volatile uint8_t *code = (const volatile uint8_t *)addr;
+
+    if (!is_code(addr) || !is_code(addr - 8))
+        return false;
+    if (code[-5] == 0xe8) /* call rel32 */
+        return true;
+    for (int length = 2; length <= 7; length++) { /* call by register or memory: FF /2 */
+        if (code[-length] == 0xff && (code[1 - length] >> 3 & 7) == 2)
+            return true;
+    }
+    return false;
+}
+
+/* The cursor goes to the caller whose return address is at. */
+READS_STACKS static void resume_at(struct cursor *c, const struct memory *m, uintptr_t at)
+{
+    c->pc = word_at(m, at);
+    c->sp = at + 8;
+    c->exact = false;
+}
+
+READS_STACKS static bool by_frame_pointer(struct cursor *c, const struct memory *m)
+{
+    uintptr_t bp = c->reg[WEFT__REG_BP];
+
+    if (!(c->known >> WEFT__REG_BP & 1) || bp < c->sp || !is_inside(m, bp) ||
+        !is_inside(m, bp + 8) || !is_return(word_at(m, bp + 8)))
+        return false;
+    c->reg[WEFT__REG_BP] = word_at(m, bp);
+    resume_at(c, m, bp + 8);
+    return true;
+}
+
+READS_STACKS static bool by_scan(struct cursor *c, const struct memory *m)
+{
+    uintptr_t at = (c->sp + 7) & ~(uintptr_t)7;
+
+    for (int i = 0; i < SCANNED && is_inside(m, at); i++, at += 8) {
+        if (is_return(word_at(m, at))) {
+            resume_at(c, m, at);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The caller of a frame that no rule applies to. */
+READS_STACKS static bool step_without_rule(struct weft__walk *out, struct cursor *c,
+                                           const struct memory *m, unsigned lacking)
+{
+    /* A call through a bad pointer has left nothing but its return address. */
+    if ((lacking & READ) && c->exact && !is_code(c->pc) && is_inside(m, c->sp) &&
+        is_return(word_at(m, c->sp))) {
+        resume_at(c, m, c->sp);
+        return true;
+    }
+    if (!(lacking & GUESS) || (!by_frame_pointer(c, m) && !by_scan(c, m)))
+        return false;
+    c->known &= KNOW_SP | 1u << WEFT__REG_BP;
+    if (out->guessed == UINT32_MAX)
+        out->guessed = out->depth;
+    return true;
 }
 
 static void finish(struct weft__walk *out, const struct cursor *c)
@@ -343,7 +428,7 @@ static void finish(struct weft__walk *out, const struct cursor *c)
 
 /* Walks on from the cursor, whose own PC is already in out. True if it came to a function that has
  * no caller; a PC of 0 ends a walk too, but may come of a rule that is not this code's. */
-static bool run(struct weft__walk *out, struct cursor *c, const struct memory *m, bool may_learn)
+static bool run(struct weft__walk *out, struct cursor *c, const struct memory *m, unsigned lacking)
 {
     const struct table *t = atomic_load_explicit(&rules, memory_order_acquire);
     struct weft__rule learned;
@@ -357,22 +442,21 @@ static bool run(struct weft__walk *out, struct cursor *c, const struct memory *m
         uintptr_t addr = c->exact ? c->pc : c->pc - 1;
         const struct weft__rule *r = find(t, addr);
         if (__builtin_expect(r == NULL, 0)) {
-            r = unknown(out, &learned, addr, may_learn);
-            if (r == NULL)
-                break;
+            r = unknown(out, &learned, addr, lacking);
             t = atomic_load_explicit(&rules, memory_order_acquire);
         }
-        if (__builtin_expect(r->flags & (WEFT__RULE_END | WEFT__RULE_NONE), 0)) {
-            out->whole = outermost = r->flags & WEFT__RULE_END;
+        if (r != NULL && __builtin_expect(r->flags & WEFT__RULE_END, 0)) {
+            out->whole = outermost = true;
             break;
         }
-        if (!step(c, r, m))
+        if (__builtin_expect(r == NULL || r->flags & WEFT__RULE_NONE || !step(c, r, m), 0) &&
+            !step_without_rule(out, c, m, lacking))
             break;
         if (c->pc == 0) { /* by custom the caller of the first function */
             out->whole = true;
             break;
         }
-        push(out, c->pc);
+        push(out, c->pc + c->exact);
     }
     finish(out, c);
     return outermost;
@@ -395,13 +479,14 @@ static struct cursor cursor_at(const struct weft__regs *regs, uint8_t known, boo
 }
 
 static bool walk_once(struct weft__walk *out, const struct weft__regs *regs, const struct memory *m,
-                      bool may_learn)
+                      unsigned lacking)
 {
     struct cursor c = cursor_at(regs, regs->known ? KNOW_SP | KNOW_SAVED : KNOW_SP, true);
 
     out->depth = 0;
-    push(out, regs->pc);
-    return run(out, &c, m, may_learn);
+    out->guessed = UINT32_MAX;
+    push(out, regs->pc + regs->exact);
+    return run(out, &c, m, lacking);
 }
 
 /* async-signal-safe unless may_learn */
@@ -411,10 +496,19 @@ void weft__walk(struct weft__walk *out, const struct weft__regs *regs, uintptr_t
     struct memory m = {lo, hi, (uintptr_t)image - lo};
     uint32_t age = weft__learned_age();
 
-    if (walk_once(out, regs, &m, may_learn) || !may_learn)
+    if (walk_once(out, regs, &m, may_learn ? LEARN : STOP) || !may_learn)
         return;
     if (weft__symbolizer_look() != age) /* rules that it went by may have been another file's */
-        walk_once(out, regs, &m, true);
+        walk_once(out, regs, &m, LEARN);
+}
+
+/* async-signal-safe */
+void weft__walk_fault(struct weft__walk *out, const struct weft__regs *regs, uintptr_t lo,
+                      uintptr_t hi, const void *image, bool may_guess)
+{
+    struct memory m = {lo, hi, (uintptr_t)image - lo};
+
+    walk_once(out, regs, &m, may_guess ? READ | GUESS : READ);
 }
 
 void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const void *image)
@@ -424,5 +518,5 @@ void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const
 
     weft__symbolizer_look();                          /* beforehand: where it began is not kept */
     turn(out, WEFT__WALK_KEEP - ring_at(out->depth)); /* back into a ring */
-    run(out, &c, &m, true);
+    run(out, &c, &m, LEARN);
 }

@@ -17,6 +17,7 @@
 struct weft__regs {
     uintptr_t pc, sp, bp, bx, r12, r13, r14, r15;
     bool known; /* bp, bx, r12..r15 are valid */
+    bool exact; /* a signal came at pc; else it is a return address */
 };
 
 /* Those of a context that a signal or getcontext saved. async-signal-safe; x86-64's names. */
@@ -41,13 +42,15 @@ enum {
     WEFT__WALK_KEEP = WEFT__WALK_INNER + WEFT__WALK_OUTER,
 };
 
-/* A finished walk. pcs[0] is the PC the walk began with, the others are return addresses.
+/* A finished walk. pcs[0] is the PC the walk began with, the others are return addresses. Where a
+ * signal came, one more than the PC stands: so less one is in the right function everywhere.
  * depth counts every frame; when depth > WEFT__WALK_KEEP, pcs holds the innermost
  * WEFT__WALK_INNER frames followed by the outermost WEFT__WALK_OUTER. */
 struct weft__walk {
     uint32_t depth;
-    uint32_t kept; /* min(depth, WEFT__WALK_KEEP) */
-    bool whole;    /* the walk reached the stack's end; else it stopped where no rule applied */
+    uint32_t kept;    /* min(depth, WEFT__WALK_KEEP) */
+    bool whole;       /* the walk reached the stack's end; else it stopped where no rule applied */
+    uint32_t guessed; /* frames from this one on are guesses; UINT32_MAX: none is */
     bool missed; /* it stopped because a rule was not yet learned (only when may_learn is false) */
     struct weft__regs at; /* the registers of the frame where it stopped, to go on from */
     uint8_t at_known;     /* which of them are valid, when at.known is false; private */
@@ -72,6 +75,13 @@ static inline void weft__walk_set(struct weft__walk *w, const uintptr_t *pcs, si
  * were unloaded, and if rules were forgotten, walk once more. Without it async-signal-safe. */
 void weft__walk(struct weft__walk *out, const struct weft__regs *regs, uintptr_t lo, uintptr_t hi,
                 const void *image, bool may_learn);
+
+/* The same for the thread that faults, whose stack may be in any state, and which may hold any
+ * lock: rules not yet learned are read where they are mapped. After a call to where no code is, the
+ * walk goes on with the caller. may_guess: where it would end it tries frame pointers, then looks
+ * for return addresses. async-signal-safe. */
+void weft__walk_fault(struct weft__walk *out, const struct weft__regs *regs, uintptr_t lo,
+                      uintptr_t hi, const void *image, bool may_guess);
 
 /* Goes on with a walk that missed, with learning allowed, over the same memory or a copy of it. */
 void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const void *image);

@@ -16,6 +16,7 @@
 #define UNW_LOCAL_ONLY
 #include <libunwind.h>
 
+#include "../profiles/learn.h"
 #include "../profiles/symbolize.h"
 #include "../profiles/unwind.h"
 #include "reload.h"
@@ -172,7 +173,9 @@ static size_t judge(struct coroutine *co, uintptr_t *pcs, size_t max)
         unw_get_reg(&c, UNW_REG_IP, &ip);
         if (ip == 0)
             break;
-        pcs[n++] = ip;
+        /* Of the frame that a signal came in a walk has one more. */
+        pcs[n] = ip + (n > 0 && unw_is_signal_frame(&c) > 0);
+        n++;
     } while (n < max && unw_step(&c) > 0);
     return n;
 }
@@ -440,6 +443,33 @@ TEST(garbage_is_walked_within_bounds)
     return true;
 }
 
+/* From .eh_frame in memory by our own reader, and by libdw. */
+static unsigned differing(uintptr_t from, size_t n)
+{
+    unsigned wrong = 0;
+
+    for (uintptr_t addr = from; addr < from + n; addr++) {
+        struct weft__rule learned, read = {.flags = WEFT__RULE_NONE};
+
+        weft__symbolizer_learn(&learned, addr);
+        if (!weft__rule_read(&read, addr))
+            read = (struct weft__rule){.flags = WEFT__RULE_NONE};
+        if (memcmp(&learned, &read, sizeof read) != 0 && wrong++ < 5)
+            printf("# %s: flags %u and %u, cfa %d and %d\n",
+                   weft__symbolize(addr)->frames[0].function, learned.flags, read.flags,
+                   learned.cfa, read.cfa);
+    }
+    return wrong;
+}
+
+TEST(rules_read_in_place_are_those_of_libdw)
+{
+    CHECK(differing((uintptr_t)plan_go_on & ~(uintptr_t)4095, 8192) == 0);
+    CHECK(differing((uintptr_t)qsort - 2048, 8192) == 0);
+    CHECK(differing((uintptr_t)dlsym(RTLD_DEFAULT, "raise") - 1024, 4096) == 0); /* restore_rt */
+    return true;
+}
+
 TEST(missed_walk_resumes_on_a_copy)
 {
     static struct weft__walk w, whole;
@@ -627,6 +657,7 @@ int main(void)
         RUN(every_instruction_agrees_with_libunwind);
     RUN(deep_stack_keeps_both_halves);
     RUN(garbage_is_walked_within_bounds);
+    RUN(rules_read_in_place_are_those_of_libdw);
     RUN(missed_walk_resumes_on_a_copy);
     RUN(sp_and_pc_are_enough_without_frame_pointers);
     RUN(library_in_the_place_of_another_is_walked_by_its_own_rules);
