@@ -59,6 +59,7 @@ struct weft__snapshot {
     int64_t wall;                 /* CLOCK_REALTIME ns of the cut */
     weft__stacktab *stacks;
     struct weft__locks *locks; /* that tasks wait for (locks.h); NULL: not known */
+    uint32_t half; /* text shows so many innermost and outermost frames of a stack; 0: all */
     struct weft__counts counts;
 };
 

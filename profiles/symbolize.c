@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "elfnames.h"
 #include "learn.h"
 
 /* ---- pc -> symbol ---- */
@@ -193,6 +194,7 @@ static void *symbolizer(void *arg)
 /* With the lock held. False if there can be no thread. */
 static bool start(void)
 {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
     sigset_t all, old;
 
     while (state == STOPPING)
@@ -200,8 +202,8 @@ static bool start(void)
     if (state != IDLE)
         return state == RUNNING;
     sigfillset(&all);
-    sigdelset(&all, SIGSEGV); /* whose handler reports a fault in libdw */
-    sigdelset(&all, SIGBUS);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&all, faults[i]); /* their handlers report a fault in libdw */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     if (pthread_create(&thread, NULL, symbolizer, NULL) == 0) {
         pthread_setname_np(thread, "weft-symbols");
@@ -295,6 +297,9 @@ void weft__symbolizer_learn(struct weft__rule *out, uintptr_t addr)
 
     *out = (struct weft__rule){.flags = WEFT__RULE_NONE};
     ask(&r);
+    /* Without it what is mapped must do. */
+    if ((out->flags & WEFT__RULE_NONE) && !weft__rule_read(out, addr))
+        *out = (struct weft__rule){.flags = WEFT__RULE_NONE};
 }
 
 /* What pc was last known as; NULL if it never was. */
@@ -306,9 +311,14 @@ static const struct weft__symbol *last_of(uintptr_t pc)
                      : symbol_of(atomic_load_explicit(slot_for(t, pc), memory_order_relaxed));
 }
 
+void (*weft__symbolizer_crash)(void); /* written before a request */
+
 static void serve_name(struct request *r)
 {
     Dwfl_Module *mod;
+
+    if (weft__symbolizer_crash != NULL)
+        weft__symbolizer_crash();
 
     r->symbol = lookup(r->addr);
     if (r->symbol != NULL)
@@ -319,6 +329,34 @@ static void serve_name(struct request *r)
     r->symbol = weft__symbol_make(mod, r->addr);
     if (r->symbol != NULL)
         remember(r->symbol, mod == NULL);
+}
+
+static bool is_dead(void)
+{
+    bool dead;
+
+    pthread_mutex_lock(&lock);
+    dead = state == DEAD;
+    pthread_mutex_unlock(&lock);
+    return dead;
+}
+
+/* The function's name alone, without libdw; NULL without memory. For the report of a process that
+ * dies, which is the only one that asks once the symbolizer is dead: nothing is freed. */
+static const struct weft__symbol *name_alone(uintptr_t addr)
+{
+    struct weft__place place = {.addr = addr};
+    struct weft__symbol *s = calloc(1, sizeof *s + sizeof s->frames[0]);
+
+    weft__places_find(&place, 1);
+    if (s == NULL)
+        return NULL;
+    s->pc = addr;
+    s->n = 1;
+    s->found = place.name != NULL;
+    s->frames[0].function = place.name != NULL ? place.name : "?";
+    s->frames[0].entry = place.name != NULL ? addr - place.offset : 0;
+    return s;
 }
 
 const struct weft__symbol *weft__symbolize(uintptr_t addr)
@@ -332,6 +370,8 @@ const struct weft__symbol *weft__symbolize(uintptr_t addr)
     if (s != NULL)
         return s;
     ask(&r);
+    if (r.symbol == NULL && is_dead())
+        r.symbol = name_alone(addr);
     return r.symbol != NULL ? r.symbol : &nothing;
 }
 

@@ -49,6 +49,9 @@ bool weft__symbolizer_watch(void (*made)(void));
  * does anybody who asks from now on. Nobody watches any more. */
 void weft__symbolizer_died(void);
 
+/* For tests: what the symbolizer does instead of naming; NULL: nothing. */
+extern void (*weft__symbolizer_crash)(void);
+
 /* An executable mapping of this process, from /proc/self/maps, main binary first. */
 struct weft__mapping {
     uintptr_t start, limit;

@@ -20,13 +20,16 @@
  *
  * WEFT_BREAK=skip_copy_on_resume or late_running leaves out one of the workers' duties, and
  * late_owners takes a lock's holder from after the cut (locks.c), to show that tests/torture_cut
- * notices; crash_in_capture and crash_in_record are what tests/test_dump.c needs. */
+ * notices; crash_in_* and hang_in_report are what tests/test_dump.c and tests/test_crash.c
+ * need. */
 #include "snapshot.h"
 
 #include "../runtime/env.h"
+#include "../runtime/fatal.h"
 #include "../runtime/observe.h"
 #include "../runtime/scheduler.h"
 #include "contention.h"
+#include "first.h"
 #include "locks.h"
 #include "merged.h"
 #include "out.h"
@@ -82,6 +85,7 @@ static struct {
 
 static struct {
     bool skip_copy_on_resume, late_running, late_owners, crash_in_capture, crash_in_record;
+    bool crash_in_first, crash_in_names, hang_in_report;
 } broken;
 
 static void crash(void)
@@ -304,14 +308,14 @@ static void capture_pending(struct capture *c, uint32_t *slots, size_t n)
     }
 }
 
-/* A fault's stack may have grown into the guard: nothing is read there, but its frame begins there.
- */
+/* The task's own stack where a signal found it. */
 static void walk_fault(struct weft__walk *walk, const weft__task *t, const void *ucontext)
 {
     struct weft__regs regs = weft__regs_of(ucontext);
-    uintptr_t lo = regs.sp < t->ctx.lo ? t->ctx.lo - weft__stack_guard : t->ctx.lo;
 
-    weft__walk(walk, &regs, lo, t->ctx.hi, (const void *)lo, true);
+    regs.exact = true;
+    weft__walk_fault(walk, &regs, weft__fault_lo(t, regs.sp), t->ctx.hi,
+                     (const void *)weft__fault_lo(t, regs.sp), false);
     weft__drop_entry(walk);
 }
 
@@ -601,28 +605,65 @@ int weft_dump(int fd, const weft_dump_options *options)
     return rc;
 }
 
-static void explain(int fd, const void *ucontext)
+/* A report of the process's end. */
+struct report {
+    struct asking asking;
+    int fd;
+};
+
+static int write_report(void *arg, const void *data, size_t n)
 {
-    weft__worker *w = weft__self();
-    struct asking a = {.self = w ? w->task : NULL, .ucontext = ucontext, .alone = is_amid(w)};
-    struct weft__sink sink = weft__sink_fd(fd);
-    static const char why[] = "weft: this came amid a snapshot: the other tasks are not shown\n\n";
+    return weft__death_write((int)(intptr_t)arg, data, n);
+}
+
+static void explain_in(void *arg)
+{
+    struct report *r = arg;
+    struct asking *a = &r->asking;
+    struct weft__sink sink = {write_report, (void *)(intptr_t)r->fd};
     void *sp;
 
-    if (a.alone && write(fd, why, sizeof(why) - 1) < 0)
+    weft__ctx_call(a->self && !a->ucontext ? &a->self->ctx.sp : &sp, capture_for, a);
+    if (!a->c)
+        return;
+    a->c->s.half = WEFT__REPORT_HALF;
+    render(&a->c->s, a->self ? a->self->id : 0, &sink, WEFT_DUMP_TASKS);
+    capture_release(a->c);
+}
+
+static void explain_first(int fd, const struct weft__death *d)
+{
+    if (broken.crash_in_first)
+        crash();
+    weft__explain_first(fd, d);
+}
+
+static void explain(int fd, const struct weft__death *d)
+{
+    static const char why[] = "weft: this came amid a snapshot: the other tasks are not shown\n\n";
+    weft__worker *w = weft__self();
+    struct report r = {.fd = fd};
+    bool amid = is_amid(w);
+
+    r.asking.self = weft__dying_task(d->ucontext);
+    r.asking.ucontext = d->ucontext;
+    r.asking.alone = amid || (d->alone && r.asking.self);
+    if (amid && weft__death_write(fd, why, sizeof(why) - 1) < 0)
         return;
     weft__symbolizer_died();
-    weft__ctx_call(a.self ? &a.self->ctx.sp : &sp, capture_for, &a);
-    if (!a.c)
-        return;
-    render(&a.c->s, a.self ? a.self->id : 0, &sink, WEFT_DUMP_TASKS);
-    capture_release(a.c);
+    while (broken.hang_in_report)
+        pause();
+    if (broken.crash_in_names)
+        weft__symbolizer_crash = crash;
+    if (!d->ucontext || !weft__errand(explain_in, &r))
+        explain_in(&r);
 }
 
 static void start(void)
 {
-    static const char *const ways[] = {"skip_copy_on_resume", "late_running", "crash_in_capture",
-                                       "crash_in_record",     "late_owners",  NULL};
+    static const char *const ways[] = {"skip_copy_on_resume", "late_running",   "crash_in_capture",
+                                       "crash_in_record",     "late_owners",    "crash_in_first",
+                                       "crash_in_names",      "hang_in_report", NULL};
     int way = weft__env_word("WEFT_BREAK", ways, -1);
 
     weft__contention_start();
@@ -632,6 +673,9 @@ static void start(void)
     broken.crash_in_capture = way == 2;
     broken.crash_in_record = way == 3;
     broken.late_owners = way == 4;
+    broken.crash_in_first = way == 5;
+    broken.crash_in_names = way == 6;
+    broken.hang_in_report = way == 7;
     weft__store(&captures.open, true);
 }
 
@@ -649,6 +693,9 @@ static void stop(void)
 const struct weft__hooks weft__hooks = {
     .record = record,
     .explain = explain,
+    .explain_first = explain_first,
+    .put_place = weft__put_place,
+    .dies = weft__symbolizer_died,
     .start = start,
     .stop = stop,
     .waited = weft__waited,

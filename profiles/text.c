@@ -195,19 +195,26 @@ static void put_frames(struct dump *d, const struct weft__record *r)
 {
     const struct weft__stack_entry *e = weft__record_stack(d->s, r);
     uintptr_t shift = weft__record_shift(r);
-    uint32_t elided = UINT32_MAX;
+    uint32_t gap, next, first;
 
     if (!e) {
         weft__out_str(d->o, "?\?(...)\n\t??:0\n"); /* the backslash: no trigraph */
         return;
     }
-    if (e->depth > e->kept)
-        elided = WEFT__WALK_INNER;
-    for (uint32_t i = first_shown(d, e, shift); i < e->kept; i++) {
-        struct weft__lines_text t = text_of(d, d->frames, e->pcs[i] + shift);
+    first = first_shown(d, e, shift);
+    gap = next = e->depth > e->kept ? WEFT__WALK_INNER : e->kept;
+    if (d->s->half > 0 && e->kept - first > 2 * d->s->half) {
+        gap = first + d->s->half;
+        next = e->kept - d->s->half;
+    }
+    for (uint32_t i = first; i < e->kept; i++) {
+        struct weft__lines_text t;
 
-        if (i == elided)
+        if (i == gap) {
             weft__out_str(d->o, "...additional frames elided...\n");
+            i = next;
+        }
+        t = text_of(d, d->frames, e->pcs[i] + shift);
         weft__out_put(d->o, t.text, t.n);
     }
 }

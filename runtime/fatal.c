@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* fatal.c - the ways a program ends because of us: a message in Go's words, the tasks, status 2.
+/* fatal.c - the ways a program ends because of us: a message in Go's words, the tasks, the end.
  *
- * WEFT_TRACEBACK, else GOTRACEBACK, says what is shown: none (the message), single and all (every
- * task: C tasks share memory, so the others matter), crash (and SIGABRT, for a core). The process
- * ends by _exit: exit() would run libuv's clean-up while workers still poll. */
+ * Panics and fatal errors end with status 2. A signal ends the process by its old disposition, so
+ * that shells, service managers and core_pattern see it. WEFT_TRACEBACK, else GOTRACEBACK, says
+ * what is shown: none (the message), single (of a panic or a fault the task that caused it), all
+ * (every task: C tasks share memory, so the others matter), crash (all, and SIGABRT for a core).
+ * The process never calls exit(), which would run libuv's clean-up while workers still poll.
+ *
+ * A fault may have left malloc, the heap or a stack in any state. So its report has two parts:
+ *   first   the faulting task's own stack, by code that needs no lock, no heap and no other thread
+ *   full    every task, which may hang or fault in turn
+ * A fault inside the first part is jumped out of; one inside the second ends the process. A
+ * watchdog ends it if the report makes no progress. */
 #include "fatal.h"
 
 #include "env.h"
@@ -12,15 +20,34 @@
 #include "signals.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
-static bool by_signal; /* a signal shows the tasks whatever WEFT_TRACEBACK says, as in Go */
-static uint32_t dying; /* atomic: the first to die speaks, others wait for the end */
+/* Seconds without progress after which the report is cut off. Sanitizers make everything some ten
+ * times as slow. */
+#if defined(WEFT__ASAN) || defined(WEFT__TSAN)
+enum { AFTER_FAULT = 20, AFTER_PANIC = 60 };
+#else
+enum { AFTER_FAULT = 2, AFTER_PANIC = 10 };
+#endif
+
+static struct {
+    uint32_t begun;    /* atomic: the first thread to die speaks, the others wait for the end */
+    pthread_t thread;  /* atomic: the one that speaks */
+    int signo;         /* the signal that ends the process; 0: none, it ends with status 2 */
+    int patience;      /* seconds */
+    bool has_timer;    /* the watchdog is timer; else it is ITIMER_REAL */
+    int timer;         /* the kernel's number of it */
+    bool is_first;     /* the first part of the report is being made */
+    sigjmp_buf escape; /* out of it; valid while is_first */
+} dying;
 
 static const char *traceback(void)
 {
@@ -39,96 +66,268 @@ void weft__traceback_check(void)
     traceback();
 }
 
+static bool traceback_is(const char *name)
+{
+    return strcmp(traceback(), name) == 0;
+}
+
 static bool traceback_none(void)
 {
-    const char *s = traceback();
+    return traceback_is("none") || traceback_is("0");
+}
 
-    return strcmp(s, "none") == 0 || strcmp(s, "0") == 0;
+static void say(const char *format, ...) WEFT__PRINTF(1, 2);
+
+static void say(const char *format, ...)
+{
+    char text[512];
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    weft__death_write(STDERR_FILENO, text, strlen(text));
+}
+
+/* The end -------------------------------------------------------------------------------------- */
+
+static WEFT__NORETURN void end_by(int signo)
+{
+    sigset_t set;
+
+    weft__signal_default(signo);
+    sigemptyset(&set);
+    sigaddset(&set, signo);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    syscall(SYS_tgkill, getpid(), (int)syscall(SYS_gettid), signo);
+    _exit(128 + signo);
 }
 
 static WEFT__NORETURN void end(void)
 {
-    if (strcmp(traceback(), "crash") == 0) {
-        signal(SIGABRT, SIG_DFL);
-        raise(SIGABRT);
-    }
+    if (dying.signo)
+        end_by(dying.signo);
+    if (traceback_is("crash"))
+        end_by(SIGABRT);
     _exit(2);
 }
 
-static void say(const char *text, size_t n)
-{
-    while (n > 0) {
-        ssize_t done = write(STDERR_FILENO, text, n);
+/* The watchdog --------------------------------------------------------------------------------- */
 
-        if (done < 0 && errno != EINTR)
-            return;
-        if (done > 0) {
-            text += done;
-            n -= (size_t)done;
-        }
-    }
+static void on_watchdog(int signo)
+{
+    (void)signo;
+    say("\nweft: the report makes no progress and is cut off here\n");
+    end();
 }
 
-/* One thread at a time, and only once: a second panic while the first prints waits for its end; a
- * panic inside the report ends it. A report that hangs is cut by an alarm. */
-static void begin_dying(void)
+/* Gives the report its whole time again. */
+static void watchdog_feed(void)
 {
-    static pthread_t who; /* atomic */
+    struct itimerspec at = {.it_value.tv_sec = dying.patience};
+    struct itimerval real = {.it_value.tv_sec = dying.patience};
+
+    if (dying.has_timer)
+        syscall(SYS_timer_settime, dying.timer, 0, &at, NULL);
+    else
+        setitimer(ITIMER_REAL, &real, NULL);
+}
+
+/* The signal goes to the calling thread, so that the process ends by the thread that dies. The
+ * plain system call, because the C library's function may allocate. The thread has to see further
+ * faults, too: a blocked one would end the process at once. */
+static void watchdog_start(int seconds)
+{
+    struct sigaction sa = {.sa_handler = on_watchdog, .sa_flags = SA_ONSTACK};
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
+    sigset_t set;
+
+    event._sigev_un._tid = (int)syscall(SYS_gettid);
+    sigemptyset(&sa.sa_mask);
+    sigaction(SIGALRM, &sa, NULL);
+    weft__fault_signals(&set);
+    sigaddset(&set, SIGALRM);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    dying.patience = seconds;
+    dying.has_timer = syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &dying.timer) == 0;
+    watchdog_feed();
+}
+
+int weft__death_write(int fd, const char *text, size_t n)
+{
+    enum { PIECE = 4096 };
+
+    while (n > 0) {
+        ssize_t done = write(fd, text, n < PIECE ? n : PIECE);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return -errno;
+        text += done;
+        n -= (size_t)done;
+        if (weft__load_acq(&dying.begun))
+            watchdog_feed();
+    }
+    return 0;
+}
+
+/* The beginning -------------------------------------------------------------------------------- */
+
+/* A fault or a panic on the thread that makes the report. */
+static WEFT__NORETURN void fail_again(void)
+{
+    if (dying.is_first)
+        siglongjmp(dying.escape, 1);
+    say("\nweft: the report failed and ends here\n");
+    end();
+}
+
+/* One thread at a time, and only once. Another thread that dies meanwhile waits for the end; if it
+ * is the symbolizer, the report goes on without names. */
+static void begin_dying(int signo)
+{
     uint32_t not = 0;
 
-    if (!weft__cas(&dying, &not, 1)) {
-        if (weft__load_acq(&who) == pthread_self())
-            end();
-        for (;;)
-            pause();
+    if (weft__cas(&dying.begun, &not, 1)) {
+        weft__store_rel(&dying.thread, pthread_self());
+        dying.signo = signo;
+        watchdog_start(signo ? AFTER_FAULT : AFTER_PANIC);
+        return;
     }
-    weft__store_rel(&who, pthread_self());
-    signal(SIGALRM, SIG_DFL);
-    alarm(60);
+    if (weft__load_acq(&dying.thread) == pthread_self())
+        fail_again();
+    weft__hooks.dies();
+    for (;;)
+        pause();
+}
+
+/* Errands: work for weft_run's thread ---------------------------------------------------------- */
+
+enum errand_state { NO_ERRAND, ASKED, TAKEN, DONE };
+
+static struct {
+    pthread_t runner; /* weft_run's thread */
+    uint32_t state;   /* atomic, futex: enum errand_state */
+    void (*fn)(void *arg);
+    void *arg;
+} errand;
+
+void weft__errands_init(void)
+{
+    errand.runner = pthread_self();
+}
+
+bool weft__errand(void (*fn)(void *arg), void *arg)
+{
+    int64_t until = weft__mono() + INT64_C(100000000);
+    uint32_t asked = ASKED;
+
+    if (pthread_equal(errand.runner, pthread_self()))
+        return false;
+    errand.fn = fn;
+    errand.arg = arg;
+    weft__store_rel(&errand.state, ASKED);
+    weft__done_kick();
+    while (weft__load_acq(&errand.state) == ASKED && weft__mono() < until)
+        weft__futex_wait(&errand.state, ASKED, 1000000);
+    if (weft__cas(&errand.state, &asked, NO_ERRAND))
+        return false;
+    while (weft__load_acq(&errand.state) == TAKEN)
+        weft__futex_wait(&errand.state, TAKEN, -1);
+    return true;
+}
+
+void weft__errand_run(void)
+{
+    uint32_t asked = ASKED;
+
+    if (!weft__cas(&errand.state, &asked, TAKEN))
+        return;
+    errand.fn(errand.arg);
+    weft__store_rel(&errand.state, DONE);
+    weft__futex_wake(&errand.state, 1);
 }
 
 void weft__death_wait(void)
 {
-    while (weft__load_acq(&dying))
-        pause();
+    while (weft__load_acq(&dying.begun)) {
+        weft__errand_run();
+        usleep(1000);
+    }
 }
 
-static void die(const char *prefix, const void *ucontext, const char *format,
+/* Reports -------------------------------------------------------------------------------------- */
+
+/* Tasks are shown while a run is under way, and not by a child of fork, which has no workers to
+ * help with a snapshot. */
+static bool can_explain(void)
+{
+    return weft__load(&weft__sched.running) && !weft__forked;
+}
+
+static void say_overflow(const struct weft__death *d)
+{
+    const weft__task *t = d->overflowed;
+    const char *name = weft__tags_name(t->tags);
+
+    if (!name)
+        name = "";
+    say("weft: stack of task %llu%s%s%s exceeds its %zu bytes (WEFT stack_size); entry ",
+        (unsigned long long)t->id, name[0] ? " \"" : "", name, name[0] ? "\"" : "",
+        (size_t)(t->ctx.hi - t->ctx.lo));
+    weft__hooks.put_place(STDERR_FILENO, (uintptr_t)t->fn);
+    say("\nweft: address=%#llx stack=[%#llx, %#llx]\n", (unsigned long long)d->address,
+        (unsigned long long)t->ctx.lo, (unsigned long long)t->ctx.hi);
+}
+
+static void die(const char *prefix, const struct weft__death *d, const char *format,
                 va_list ap) WEFT__NORETURN WEFT__PRINTF(3, 0);
 
-static void die(const char *prefix, const void *ucontext, const char *format, va_list ap)
+static void die(const char *prefix, const struct weft__death *d, const char *format, va_list ap)
 {
     char text[512];
     int n;
 
     if (!weft__forked) /* whose parent's thread may be dying, too */
-        begin_dying();
+        begin_dying(0);
+    if (d->overflowed)
+        say_overflow(d);
     n = snprintf(text, sizeof(text), "%s", prefix);
-    n += vsnprintf(text + n, sizeof(text) - (size_t)n - 2, format, ap);
-    if (n > (int)sizeof(text) - 3)
-        n = (int)sizeof(text) - 3;
-    text[n++] = '\n';
-    text[n++] = '\n';
-    say(text, (size_t)n);
-    if (weft__load(&weft__sched.running) && !weft__forked && (by_signal || !traceback_none()))
-        weft__hooks.explain(STDERR_FILENO, ucontext);
+    vsnprintf(text + n, sizeof(text) - (size_t)n, format, ap);
+    say("%.508s\n\n", text);
+    if (can_explain() && !traceback_none())
+        weft__hooks.explain(STDERR_FILENO, d);
     end();
 }
 
 void weft__panic(const char *format, ...)
 {
+    struct weft__death d = {.alone = traceback_is("single")};
     va_list ap;
 
     va_start(ap, format);
-    die("panic: ", NULL, format, ap);
+    die("panic: ", &d, format, ap);
 }
 
-void weft__fatal(const char *format, ...)
+static void fatal(const struct weft__death *d, const char *format, ...) WEFT__NORETURN
+    WEFT__PRINTF(2, 3);
+
+static void fatal(const struct weft__death *d, const char *format, ...)
 {
     va_list ap;
 
     va_start(ap, format);
-    die("fatal error: ", NULL, format, ap);
+    die("fatal error: ", d, format, ap);
+}
+
+void weft__fatal(const char *format, ...)
+{
+    static const struct weft__death d;
+    va_list ap;
+
+    va_start(ap, format);
+    die("fatal error: ", &d, format, ap);
 }
 
 void weft__assert_failed(const char *what, const char *file, int line)
@@ -138,37 +337,74 @@ void weft__assert_failed(const char *what, const char *file, int line)
 
 void weft__deadlock(void)
 {
-    weft__fatal("all goroutines are asleep - deadlock!");
+    static const struct weft__death d;
+
+    fatal(&d, "all goroutines are asleep - deadlock!");
 }
 
-static WEFT__NORETURN void die_at(const void *ucontext, const char *prefix, const char *format, ...)
-    WEFT__PRINTF(3, 4);
-
-static void die_at(const void *ucontext, const char *prefix, const char *format, ...)
+void weft__report_overflow(weft__task *t)
 {
-    va_list ap;
+    struct weft__death d = {.overflowed = t};
 
-    va_start(ap, format);
-    die(prefix, ucontext, format, ap);
+    fatal(&d, "stack overflow");
 }
 
-void weft__report_overflow(weft__task *t, uintptr_t address, void *ucontext)
+void weft__quit(uintptr_t pc, int code)
 {
-    const char *name = weft__tags_name(t->tags);
+    static const struct weft__death d;
 
-    if (!name)
-        name = "";
-    fprintf(stderr,
-            "weft: stack of task %llu%s%s%s exceeds its %zu bytes (WEFT stack_size); entry %p\n"
-            "weft: address=%#llx stack=[%#llx, %#llx]\n",
-            (unsigned long long)t->id, name[0] ? " \"" : "", name, name[0] ? "\"" : "",
-            (size_t)(t->ctx.hi - t->ctx.lo), (void *)(uintptr_t)t->fn, (unsigned long long)address,
-            (unsigned long long)t->ctx.lo, (unsigned long long)t->ctx.hi);
-    die_at(ucontext, "fatal error: ", "stack overflow");
+    begin_dying(0);
+    say("SIGQUIT: quit\nPC=%#llx m=0 sigcode=%d\n\n", (unsigned long long)pc, code);
+    if (can_explain()) /* whatever WEFT_TRACEBACK says, as in Go */
+        weft__hooks.explain(STDERR_FILENO, &d);
+    end();
 }
 
-void weft__signal_death(const char *name, uintptr_t pc, int code, void *ucontext)
+static void say_fault(const char *name, const siginfo_t *info, const void *ucontext)
 {
-    by_signal = true;
-    die_at(ucontext, name, "\nPC=%#llx m=0 sigcode=%d", (unsigned long long)pc, code);
+    bool has_address = info->si_code > 0 && info->si_code != SI_KERNEL;
+
+    say("%s\nPC=0x%llx m=0 sigcode=%d", name, (unsigned long long)weft__ctx_pc(ucontext),
+        info->si_code);
+    if (has_address)
+        say(" addr=0x%llx", (unsigned long long)(uintptr_t)info->si_addr);
+    say("\n\n");
+}
+
+/* Calls what belongs to the first part; a fault in it comes back here. */
+static void guarded(void (*part)(const struct weft__death *d), const struct weft__death *d)
+{
+    if (sigsetjmp(dying.escape, 0) == 0) {
+        dying.is_first = true;
+        part(d);
+        dying.is_first = false;
+    } else {
+        dying.is_first = false;
+        watchdog_start(AFTER_FAULT); /* the handler that was left had its signal blocked */
+        say("\nweft: a fault in this report; it goes on with all tasks\n\n");
+    }
+}
+
+static void explain_first(const struct weft__death *d)
+{
+    weft__hooks.explain_first(STDERR_FILENO, d);
+}
+
+void weft__fault(const char *name, const siginfo_t *info, const struct weft__death *death)
+{
+    struct weft__death d = *death;
+
+    begin_dying(info->si_signo);
+    d.alone = traceback_is("single");
+    if (d.overflowed) {
+        d.address = (uintptr_t)info->si_addr;
+        guarded(say_overflow, &d);
+        say("fatal error: stack overflow\n\n");
+    } else {
+        say_fault(name, info, d.ucontext);
+    }
+    if (!can_explain() || traceback_none())
+        return;
+    guarded(explain_first, &d);
+    weft__hooks.explain(STDERR_FILENO, &d);
 }

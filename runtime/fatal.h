@@ -1,13 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* fatal.h - for signals.c; the rest of fatal.c is declared in base.h and scheduler.h. */
+/* fatal.h - for signals.c, run.c and profiles/; the rest of fatal.c is declared in base.h and
+ * scheduler.h. */
 #ifndef WEFT_FATAL_H
 #define WEFT_FATAL_H
 
 #include "base.h"
 
-/* Go's report of a signal that ends the program: name, tasks, status 2. */
-/* ucontext: of a fault, where the stack is to be walked from; or NULL. */
-void weft__signal_death(const char *name, uintptr_t pc, int code, void *ucontext) WEFT__NORETURN;
+#include <signal.h>
+
+struct weft__death;
+
+/* Reports SIGQUIT, on weft_run's thread, and ends the process with status 2. */
+void weft__quit(uintptr_t pc, int code) WEFT__NORETURN;
+/* Reports a fault, in its signal's handler, and returns: the caller ends the process by the
+ * signal. Does not return if another thread is dying already. */
+void weft__fault(const char *name, const siginfo_t *info, const struct weft__death *d);
+/* write(2) of all n bytes for a report: what is written is progress to the watchdog. 0, or the
+ * negative errno. async-signal-safe */
+int weft__death_write(int fd, const char *text, size_t n);
+
+/* Has weft_run's thread call fn(arg) and waits for its end. For the thread that dies: it may hold
+ * locks, such as malloc's for its thread, that another thread does without. Returns false if
+ * weft_run's thread did not begin within 100 ms, or is the caller. One at a time. */
+bool weft__errand(void (*fn)(void *arg), void *arg);
+void weft__errands_init(void); /* on weft_run's thread */
+void weft__errand_run(void);   /* on weft_run's thread: what it was asked for, if anything */
 
 /* Reads WEFT_TRACEBACK, so that a run says at its start that it does not know the value. */
 void weft__traceback_check(void);

@@ -23,6 +23,15 @@ struct weft__charge {
     int64_t first_waited;
 };
 
+/* What a report of the process's end shows. All zero: every task, the caller's first. */
+struct weft__death {
+    const void *ucontext;         /* where a signal found the thread that dies; NULL: no signal
+                                   * came, and the caller's own stack is shown */
+    const weft__task *overflowed; /* the task whose stack was too small, or NULL */
+    uintptr_t address;            /* where it ran out, 0 if that is not known */
+    bool alone;                   /* no other task is shown, if the one that dies is known */
+};
+
 /* How much waiting is sampled once, in ticks; 0: none. Each worker counts down in w->waits.left
  * what its tasks have waited, and a wait that reaches 0 is told of; so one of length d is with
  * probability d / period, and for sure if it is longer than the period. If none is to be sampled it
@@ -33,9 +42,15 @@ struct weft__hooks {
     /* t is at a safe point: its context is saved, and nobody else can run it. running: it runs at
      * the cut; else it was about to be resumed. On a worker's own stack. */
     void (*record)(weft__task *t, bool running);
-    /* Prints the tasks to fd, the caller's first. Any thread; tasks run on. ucontext: where a
-     * signal found the caller's task, or NULL. */
-    void (*explain)(int fd, const void *ucontext);
+    /* Prints the tasks to fd, the one that dies first. On the thread that dies; tasks run on. */
+    void (*explain)(int fd, const struct weft__death *d);
+    /* Prints the stack of the thread that dies, before explain: in its signal's handler, whatever
+     * state the heap and the locks are in. */
+    void (*explain_first)(int fd, const struct weft__death *d);
+    /* Writes where in the code pc is. In such a handler, too. */
+    void (*put_place)(int fd, uintptr_t pc);
+    /* The calling thread is about to die while another makes a report: nobody may wait for it. */
+    void (*dies)(void);
     void (*start)(void); /* weft_run begins */
     void (*stop)(void);  /* weft_run ends: nobody looks at workers and tasks after it */
     /* A wait of t, the caller's task, is over, and w->waits.left used up by it: the ticks that it

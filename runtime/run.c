@@ -290,6 +290,7 @@ static void begin(const weft_run_options *o)
     weft__clock_init();
     weft__eh_init();
     weft__foreign_init();
+    weft__errands_init();
     weft__tasks_init(o->stack_size);
     procs_make(o->procs > 0 ? o->procs : procs_allowed());
     weft__lane_clear(); /* before a worker: what hogged in an earlier run goes there at once */
@@ -341,6 +342,7 @@ static void run(void *start)
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
     while (!weft__load_acq(&weft__sched.stopping)) {
         wait_done(&mask);
+        weft__errand_run();
         weft__signals_handle();
     }
     tear_down();

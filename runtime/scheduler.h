@@ -189,8 +189,7 @@ void weft__done_kick(void); /* wakes weft_run's thread */
 /* fatal.c */
 void weft__deadlock(void);
 void weft__death_wait(void); /* does not return if the process is about to end because of us */
-/* address and ucontext: of the fault; 0 and NULL: found by the canary. */
-void weft__report_overflow(weft__task *t, uintptr_t address, void *ucontext) WEFT__NORETURN;
+void weft__report_overflow(weft__task *t) WEFT__NORETURN; /* found by the canary */
 
 /* monitor.c */
 void weft__monitor_start(void);

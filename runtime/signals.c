@@ -3,8 +3,9 @@
  *
  * Handlers do next to nothing: they note the signal and wake weft_run's thread, which does the
  * rest (weft__signals_handle). Ours stand only where the disposition was SIG_DFL; for signals asked
- * for by weft_signal_start a handler that was there is still called. SIGSEGV and SIGBUS come on the
- * thread that caused them, on its alternate stack. */
+ * for by weft_signal_start a handler that was there is still called. Faults, and SIGABRT, come on
+ * the thread that caused them, on its alternate stack: they are reported and then end the process
+ * as if no handler stood there. */
 #include "signals.h"
 
 #include "chan.h"
@@ -68,15 +69,60 @@ static weft__task *overflowed(uintptr_t address)
     return NULL;
 }
 
-/* A fault by instruction, which comes again if the handler returns; or sent by kill. */
+static const struct {
+    int signo;
+    const char *name; /* Go's */
+} faults[] = {
+    {SIGSEGV, "SIGSEGV: segmentation violation"},
+    {SIGBUS, "SIGBUS: bus error"},
+    {SIGFPE, "SIGFPE: floating-point exception"},
+    {SIGILL, "SIGILL: illegal instruction"},
+    {SIGTRAP, "SIGTRAP: trace trap"},
+    {SIGSYS, "SIGSYS: bad system call"},
+    {SIGABRT, "SIGABRT: abort"},
+};
+enum { FAULTS = sizeof(faults) / sizeof(*faults) };
+
+void weft__fault_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    for (int i = 0; i < FAULTS; i++)
+        sigaddset(set, faults[i].signo);
+}
+
+void weft__signal_default(int signo)
+{
+    struct sigaction sa = {.sa_handler = SIG_DFL};
+
+    sigaction(signo, sig.ours[signo] ? &sig.old[signo] : &sa, NULL);
+}
+
+/* Ends the process by the signal that was reported. It is sent again, blocked until the handler
+ * returns, so that a core shows the instruction that it came at. */
+static void die_by(int signo, siginfo_t *info)
+{
+    sigset_t set;
+
+    weft__signal_default(signo);
+    sigemptyset(&set);
+    sigaddset(&set, signo);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), (int)syscall(SYS_gettid), signo, info);
+}
+
 static void on_fault(int signo, siginfo_t *info, void *uc)
 {
-    weft__task *t = info->si_code > 0 ? overflowed((uintptr_t)info->si_addr) : NULL;
+    bool has_address = info->si_code > 0 && (signo == SIGSEGV || signo == SIGBUS);
+    struct weft__death d = {
+        .ucontext = uc,
+        .overflowed = has_address ? overflowed((uintptr_t)info->si_addr) : NULL,
+    };
 
-    if (t)
-        weft__report_overflow(t, (uintptr_t)info->si_addr, uc);
-    weft__signal_death(signo == SIGBUS ? "SIGBUS: bus error" : "SIGSEGV: segmentation violation",
-                       weft__ctx_pc(uc), info->si_code, uc);
+    for (int i = 0; i < FAULTS; i++) {
+        if (faults[i].signo == signo)
+            weft__fault(faults[i].name, info, &d);
+    }
+    die_by(signo, info);
 }
 
 static void on_interrupt(int signo, siginfo_t *info, void *uc)
@@ -115,6 +161,12 @@ static void install(int signo, void (*handler)(int, siginfo_t *, void *))
         sig.ours[signo] = true;
 }
 
+static void install_over_default(int signo, void (*handler)(int, siginfo_t *, void *))
+{
+    if (is_default(signo))
+        install(signo, handler);
+}
+
 static void restore(int signo)
 {
     if (sig.ours[signo])
@@ -124,23 +176,20 @@ static void restore(int signo)
 
 void weft__signals_start(void)
 {
-    static const struct {
-        int signo;
-        void (*handler)(int, siginfo_t *, void *);
-    } ours[] = {
-        {SIGQUIT, on_signal}, {SIGSEGV, on_fault}, {SIGBUS, on_fault}, {SIGURG, on_interrupt}};
     sigset_t child;
 
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD); /* uv_spawn hears of its children by it */
     pthread_sigmask(SIG_UNBLOCK, &child, NULL);
-    for (unsigned i = 0; weft__sched.signals && i < sizeof(ours) / sizeof(*ours); i++) {
+    if (!weft__sched.signals)
+        return;
+    install_over_default(SIGQUIT, on_signal);
+    install_over_default(SIGURG, on_interrupt);
+    for (int i = 0; i < FAULTS; i++) {
 #if defined(WEFT__ASAN) || defined(WEFT__TSAN)
-        if (ours[i].handler == on_fault)
-            signal(ours[i].signo, SIG_DFL); /* the sanitizer's own stood there */
+        signal(faults[i].signo, SIG_DFL); /* the sanitizer's own stood there */
 #endif
-        if (is_default(ours[i].signo))
-            install(ours[i].signo, ours[i].handler);
+        install_over_default(faults[i].signo, on_fault);
     }
     sig.dumps = sig.ours[SIGQUIT];
 }
@@ -166,22 +215,18 @@ void weft__signals_stop(void)
 int weft__thread_start(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg)
 {
     pthread_attr_t attr;
-    sigset_t set, old;
+    sigset_t set, faulty, old;
     int rc;
 
     pthread_attr_init(&attr);
     if (stack > 0)
         pthread_attr_setstacksize(&attr, stack);
+    weft__fault_signals(&faulty);
     sigfillset(&set);
-    sigdelset(&set, SIGSEGV);
-    sigdelset(&set, SIGBUS);
-    sigdelset(&set, SIGILL);
-    sigdelset(&set, SIGFPE);
-    sigdelset(&set, SIGTRAP);
-    sigdelset(&set, SIGABRT);
-    sigdelset(&set, SIGSYS);
-    sigdelset(&set, SIGURG);
-    sigdelset(&set, SIGPROF);
+    for (int s = 1; s < SIGNALS; s++) {
+        if (sigismember(&faulty, s) == 1 || s == SIGURG || s == SIGPROF)
+            sigdelset(&set, s);
+    }
     pthread_sigmask(SIG_SETMASK, &set, &old);
     rc = pthread_create(thread, &attr, fn, arg);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -210,7 +255,7 @@ void weft__signals_handle(void)
         if (!weft__load(&sig.pending[s]) || !weft__xchg(&sig.pending[s], 0))
             continue;
         if (!deliver(s) && s == SIGQUIT && sig.dumps)
-            weft__signal_death("SIGQUIT: quit", sig.pc[s], sig.code[s], NULL);
+            weft__quit(sig.pc[s], sig.code[s]);
     }
 }
 

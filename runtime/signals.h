@@ -4,10 +4,13 @@
 #define WEFT_SIGNALS_H
 
 #include <pthread.h>
+#include <signal.h>
 
 void weft__signals_start(void);  /* handlers of the runtime, where the disposition is SIG_DFL */
 void weft__signals_stop(void);   /* as they were before */
 void weft__signals_handle(void); /* on weft_run's thread: what handlers left to do */
+void weft__fault_signals(sigset_t *set); /* those that an instruction causes, and SIGABRT */
+void weft__signal_default(int signo);    /* as before the run, for a process that ends by it */
 /* Directed capture: runs weft__hooks.interrupted for the task on that thread, in a handler. */
 int weft__signals_interrupt(int tid);
 

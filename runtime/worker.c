@@ -40,7 +40,7 @@ uint64_t weft__random(weft__worker *w)
 
 static WEFT__NOINLINE void overflowed(weft__task *t)
 {
-    weft__report_overflow(t, 0, NULL);
+    weft__report_overflow(t);
 }
 
 /* The context that left has its stack to itself no more. */

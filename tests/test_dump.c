@@ -73,7 +73,7 @@ static int dump_for_ever(void *arg)
     return 0;
 }
 
-TEST_DIES_PLAIN(crash_amid_a_capture_is_reported, 2, "goroutine 1 [running]:\n")
+TEST_DIES_PLAIN(crash_amid_a_capture_is_reported, 128 + SIGSEGV, "goroutine 1 [running]:\n")
 {
     setenv("WEFT_BREAK", "crash_in_capture", 1);
     weft_run(dump_for_ever, NULL);
@@ -92,7 +92,8 @@ static int yield_beside_dumps(void *arg)
     return dump_for_ever(arg);
 }
 
-TEST_DIES_PLAIN(crash_of_a_worker_that_records_is_reported, 2, "the other tasks are not shown")
+TEST_DIES_PLAIN(crash_of_a_worker_that_records_is_reported, 128 + SIGSEGV,
+                "the other tasks are not shown")
 {
     weft_run_options two = {.procs = 2};
 
@@ -123,7 +124,7 @@ static int thread_named(const char *name)
     return tid;
 }
 
-TEST_DIES(crash_of_the_symbolizer_is_reported, 2, "[chan receive (nil chan)]:\n")
+TEST_DIES(crash_of_the_symbolizer_is_reported, 128 + SIGSEGV, "[chan receive (nil chan)]:\n")
 {
     int tid;
 

@@ -423,6 +423,8 @@ TEST(channel_of_signals_is_no_deadlock)
 
 /* ---- faults and signals ---- */
 
+enum { BY_FAULT = 128 + SIGSEGV };
+
 static void touch_nothing(void)
 {
     volatile char *p = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -437,7 +439,7 @@ static int fault(void *arg)
     return 0;
 }
 
-TEST_DIES(wild_access_is_told_as_such, 2, "SIGSEGV: segmentation violation\nPC=0x")
+TEST_DIES(wild_access_is_told_as_such, BY_FAULT, "SIGSEGV: segmentation violation\nPC=0x")
 {
     touch_nothing();
 }
@@ -451,7 +453,7 @@ TEST_PLAIN(wild_access_is_no_stack_overflow)
 {
     static char err[65536];
 
-    CHECK_EQ(in_child(fault_in_a_run, err, sizeof(err)), 2);
+    CHECK_EQ(in_child(fault_in_a_run, err, sizeof(err)), BY_FAULT);
     CHECK_CONTAINS(err, "goroutine 1 [running]:\n");
     CHECK_CONTAINS(err, "touch_nothing");
     CHECK(strstr(err, "overflow") == NULL);

@@ -55,7 +55,8 @@ typedef struct weft_run_options {
     bool no_handoff;   /* a task that does not yield keeps its processor: with one processor this
                         * is cooperative, single-threaded running. Without it WEFT_PROCS=1 is NOT
                         * single-threaded: the thread of a task that was shed runs on beside. */
-    bool no_signals;   /* install no handler: no dump at SIGQUIT, no report of stack overflows */
+    bool no_signals;   /* install no handler: no dump at SIGQUIT, no report of faults and stack
+                        * overflows */
     size_t stack_size; /* usable bytes of a task's stack, the main task's among them; 0: 64 KiB.
                         * Rounded up to pages, and to 16 KiB; more than 16 GiB panics. */
     int max_threads;   /* threads that may sit in blocking calls without a processor; 0: 512 */

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* first.c - the first part of a fault's report: which task died, and its stack.
+ *
+ *   weft: goroutine 7 "worker" died on thread 4242 "weft-0" in
+ *       guilty+0x4 (service+0x13b4)
+ *     ? main_loop+0x21 (service+0x1452)
+ *       0x7f0000001000
+ *   created by start+0x30 (service+0x1600) in goroutine 1
+ *
+ * Behind a name stands the offset in the function, in parentheses that in the file, for addr2line;
+ * both are those of the call's last byte, but for the first frame, whose instruction is known.
+ * Frames with "?" were guessed. The lines are none of Go's grammar, so that its readers do not
+ * take the task for two when the full report follows.
+ *
+ * Everything here runs in a signal's handler, and the thread may hold malloc's lock or any other,
+ * or have overwritten any memory: so no lock is taken, nothing is allocated, and of the program's
+ * memory only the stack is read. A fault in here is jumped out of (runtime/fatal.c). One thread
+ * comes here, once in a process, hence the static memory. */
+#include "first.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "../runtime/fatal.h"
+#include "elfnames.h"
+#include "running.h"
+#include "unwind.h"
+
+enum { HALF = WEFT__REPORT_HALF, COPIED = 64 << 10 };
+
+/* What is read of a stack: [lo, hi), which stands at image. */
+struct bounds {
+    uintptr_t lo, hi;
+    const void *image;
+};
+
+static void line(int fd, const char *format, ...) WEFT__PRINTF(2, 3);
+
+static void line(int fd, const char *format, ...)
+{
+    char text[512];
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    weft__death_write(fd, text, strlen(text));
+}
+
+static bool is_on(const weft__task *t, uintptr_t sp)
+{
+    return t && sp >= t->ctx.lo - weft__stack_guard && sp < t->ctx.hi;
+}
+
+/* In the middle of a switch the worker has both tasks; the stack tells whose code it was. */
+weft__task *weft__dying_task(const void *ucontext)
+{
+    weft__worker *w = weft__self();
+    uintptr_t sp;
+
+    if (!w)
+        return NULL;
+    if (!ucontext || w->foreign)
+        return w->task;
+    sp = weft__regs_of(ucontext).sp;
+    return !is_on(w->task, sp) && is_on(w->prev, sp) ? w->prev : w->task;
+}
+
+/* The stack of a thread that runs no task, whose end is not known: as much as is mapped. */
+static struct bounds copy_stack(uintptr_t sp)
+{
+    static _Alignas(16) char copy[COPIED];
+    struct iovec to = {copy, sizeof copy}, from;
+    ssize_t n;
+
+    sp &= ~(uintptr_t)7;
+    from = (struct iovec){(void *)sp, sizeof copy};
+    n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+    return (struct bounds){sp, n > 0 ? sp + (uintptr_t)n : sp, copy};
+}
+
+static struct bounds bounds_of(const weft__task *t, uintptr_t sp)
+{
+    if (!is_on(t, sp))
+        return copy_stack(sp);
+    return (struct bounds){weft__fault_lo(t, sp), t->ctx.hi, (const void *)weft__fault_lo(t, sp)};
+}
+
+static void put_header(int fd, const weft__task *t)
+{
+    const char *name = t ? weft__tags_name(t->tags) : NULL;
+    char thread[16] = "";
+    long tid = syscall(SYS_gettid);
+
+    prctl(PR_GET_NAME, thread);
+    if (!t)
+        line(fd, "weft: thread %ld \"%s\", which runs no task, died in\n", tid, thread);
+    else
+        line(fd, "weft: goroutine %llu%s%s%s died on thread %ld \"%s\" in\n",
+             (unsigned long long)t->id, name ? " \"" : "", name ? name : "", name ? "\"" : "", tid,
+             thread);
+}
+
+static void put_place(int fd, const char *before, const struct weft__place *p, const char *after)
+{
+    if (!p->file)
+        line(fd, "%s0x%llx%s", before, (unsigned long long)p->addr, after);
+    else if (!p->name)
+        line(fd, "%s%s+0x%llx%s", before, p->file, (unsigned long long)p->position, after);
+    else
+        line(fd, "%s%s+0x%llx (%s+0x%llx)%s", before, p->name, (unsigned long long)p->offset,
+             p->file, (unsigned long long)p->position, after);
+}
+
+void weft__put_place(int fd, uintptr_t pc)
+{
+    struct weft__place place = {.addr = pc};
+
+    weft__places_find(&place, 1);
+    put_place(fd, "", &place, "");
+}
+
+/* The innermost and outermost frames of a walk, as the places of their instructions. */
+static size_t pick(struct weft__place *places, bool *guesses, const struct weft__walk *walk)
+{
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < walk->kept; i++) {
+        uint32_t outer = walk->kept - i; /* frames from here to the outermost */
+
+        if (i >= HALF && outer > HALF)
+            continue;
+        places[n].addr = walk->pcs[i] - 1; /* see weft__walk */
+        guesses[n++] = (i < HALF ? i : walk->depth - outer) >= walk->guessed;
+    }
+    return n;
+}
+
+static void put_stack(int fd, const weft__task *t, const struct weft__walk *walk)
+{
+    static struct weft__place places[2 * HALF + 2];
+    static bool guesses[2 * HALF];
+    size_t n = pick(places, guesses, walk);
+    struct weft__place *entry = &places[n], *creator = &places[n + 1];
+
+    entry->addr = t && t->fn ? (uintptr_t)t->fn : 0;
+    creator->addr = t && t->creator_pc ? t->creator_pc - 1 : 0;
+    weft__places_find(places, n + 2);
+    for (size_t i = 0; i < n; i++) {
+        if (i == HALF && walk->depth > 2 * HALF)
+            line(fd, "    ...%u frames elided...\n", walk->depth - 2 * HALF);
+        put_place(fd, guesses[i] ? "  ? " : "    ", &places[i], "\n");
+    }
+    if (!walk->whole && entry->addr)
+        put_place(fd, "    ...\n    ", entry, "\n");
+    if (creator->addr)
+        put_place(fd, "created by ", creator, "");
+    if (creator->addr)
+        line(fd, " in goroutine %llu\n", (unsigned long long)t->creator);
+    line(fd, "\n");
+}
+
+void weft__explain_first(int fd, const struct weft__death *d)
+{
+    static struct weft__walk walk;
+    struct weft__regs regs = weft__regs_of(d->ucontext);
+    const weft__task *t = weft__dying_task(d->ucontext);
+    struct bounds b = bounds_of(t, regs.sp);
+
+    regs.exact = true;
+    put_header(fd, t);
+    weft__walk_fault(&walk, &regs, b.lo, b.hi, b.image, true);
+    weft__drop_entry(&walk);
+    put_stack(fd, t, &walk);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* first.h - the first part of a fault's report, and what it shares with the full one. */
+#ifndef WEFT_FIRST_H
+#define WEFT_FIRST_H
+
+#include "../runtime/observe.h"
+
+/* Reports show so many innermost and as many outermost frames of a stack. */
+enum { WEFT__REPORT_HALF = 50 };
+
+/* The lower end of what may be read of a faulting task's stack. It may have grown into the guard:
+ * nothing is read there, but its frame begins there. */
+static inline uintptr_t weft__fault_lo(const weft__task *t, uintptr_t sp)
+{
+    return sp < t->ctx.lo ? t->ctx.lo - weft__stack_guard : t->ctx.lo;
+}
+
+/* The task that dies on the calling thread, where a signal found it, or NULL. async-signal-safe */
+weft__task *weft__dying_task(const void *ucontext);
+
+/* The hooks: see observe.h. async-signal-safe */
+void weft__put_place(int fd, uintptr_t pc);
+void weft__explain_first(int fd, const struct weft__death *d);
+
+#endif
