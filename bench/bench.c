@@ -25,6 +25,7 @@ static const struct {
     {"timers1m", bench_timers1m},
     {"ticker_hogs", bench_ticker_hogs},
     {"ticker_hogs1000", bench_ticker_hogs1000},
+    {"fd_wait", bench_fd_wait},
     {"waits_roundtrip", bench_waits_roundtrip},
     {"waits_buffered128", bench_waits_buffered128},
     {"waits_lock", bench_waits_lock},

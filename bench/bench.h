@@ -50,6 +50,8 @@ void bench_timers1m(void);
 /* hogs.c */
 void bench_ticker_hogs(void);
 void bench_ticker_hogs1000(void);
+/* fd.c */
+void bench_fd_wait(void);
 /* known.c: waits that are timed, and how much of that the profiles have: 1 is all. */
 double bench_held_chan(void);
 double bench_held_lock(double *charged); /* block, and mutex */

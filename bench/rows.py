@@ -112,6 +112,8 @@ RUNTIME = Group("runtime", [
          minus="dump10k_bare", must=True),
     Line("dump: longest gap of a 1 ms ticker", "dump100k", "dump100k_gap", 2, limit=2,
          minus="dump100k_bare", must=True),
+    *[Line(f"weft_fd_wait(WEFT_NOW), {state}: of poll(2)", "fd_wait", f"fd_wait_{state}_of_poll", 1,
+           limit=2, sides=("weft",)) for state in ("empty", "ready")],
     Line("walk, 1M distinct stacks", "walk1m", "walk1m", 1, limit=0.3, sides=("weft",)),
 ], may_miss=3, miss_at_most=1.5)
 

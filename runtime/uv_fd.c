@@ -1,149 +1,234 @@
 /* SPDX-License-Identifier: MIT */
-/* uv_fd.c - waits on descriptors and child processes.
+/* uv_fd.c - waits for descriptors of the program, and for child processes by descriptors.
  *
- * A foreign descriptor is never left armed: its number may be closed and reused behind our back,
- * and a second uv_poll_t on it would fail. So each wait makes a handle in the loop of the
- * processor it starts on, and does not return before the handle is closed there. */
+ * libuv's handles do not fit them: one for a descriptor makes it non-blocking, a loop takes only
+ * one for a number, an error is told as UV_EBADF, and a close takes a turn of the loop. So each
+ * loop has an epoll of its own for them, which libuv watches as one descriptor.
+ *
+ * Owns: fd_epoll of each loop and l->fds, the waits of each number.
+ * Lock: l->fd_lock (rank OBJECT) guards fds and the waits linked there. Waits begin on the loop's
+ * processor, events are told there; a wait that ends at its deadline, or canceled, leaves from
+ * anywhere: the kernel's epoll, unlike libuv, may be changed by any thread.
+ * Always, outside the lock: a number with waits is armed for all that they want, one without is not
+ * armed (EPOLLONESHOT), so that it may be closed and reused behind our back. */
 #include "park.h"
 #include "uv_loop.h"
 
 #include <weft/fd.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct fd_wait {
-    uv_poll_t poll;
-    weft__mail mail;
-    weft__waiter wt;   /* for the event */
-    weft__waiter gone; /* for the handle's end, after a deadline or cancellation */
-    weft__loop *loop;
-    int events;
-    bool abandoned, closed; /* the loop's owner */
+enum { FDS_MIN = 64, FOUND_MAX = 64 };
+
+struct weft__fd_wait {
+    weft__fd_wait *next; /* for the same descriptor */
+    weft__waiter wt;     /* queued: linked in fds */
+    int events;          /* WEFT_FD_*; constant */
 };
 
-static void wake(weft__waiter *wt, int result)
+/* Events --------------------------------------------------------------------------------------- */
+
+/* A hang-up or an error is what ends any wait: the next call on the descriptor says more. */
+static int ready_of(uint32_t epoll_events, int wanted)
 {
-    if (weft__claim(wt->task, wt->ticket, result))
-        weft__ready(wt->task);
+    if (epoll_events & (EPOLLERR | EPOLLHUP))
+        return wanted;
+    return (((epoll_events & EPOLLIN) ? WEFT_FD_READ : 0) |
+            ((epoll_events & EPOLLOUT) ? WEFT_FD_WRITE : 0)) &
+           wanted;
 }
 
-static void fd_closed(uv_handle_t *h)
+/* Arms fd for what its waits want: for one event. Not inlined, as errno's address is the thread's.
+ * Caller holds the lock. 0 or a negative errno. */
+static WEFT__NOINLINE int arm(weft__loop *l, int fd)
 {
-    struct fd_wait *f = weft__container_of(h, struct fd_wait, poll);
+    struct epoll_event e = {.events = EPOLLONESHOT, .data.fd = fd};
 
-    f->loop->users--;
-    f->closed = true;
-    if (f->abandoned)
-        wake(&f->gone, 0);
-    else
-        wake(&f->wt, f->events); /* in vain if the waiter is about to abandon us */
+    for (const weft__fd_wait *f = l->fds[fd]; f; f = f->next) {
+        e.events |= (f->events & WEFT_FD_READ) ? EPOLLIN : 0;
+        e.events |= (f->events & WEFT_FD_WRITE) ? EPOLLOUT : 0;
+    }
+    if (epoll_ctl(l->fd_epoll, EPOLL_CTL_MOD, fd, &e) == 0)
+        return 0;
+    if (errno == ENOENT && epoll_ctl(l->fd_epoll, EPOLL_CTL_ADD, fd, &e) == 0)
+        return 0;
+    return -errno;
 }
 
-static void fd_event(uv_poll_t *h, int status, int events)
+/* Caller holds the lock. */
+static void unlink_wait(weft__loop *l, weft__fd_wait **at)
 {
-    struct fd_wait *f = weft__container_of(h, struct fd_wait, poll);
-
-    f->events = status < 0 ? status : events;
-    uv_close((uv_handle_t *)h, fd_closed);
+    (*at)->wt.queued = false;
+    *at = (*at)->next;
+    weft__sub(&l->fd_waits, 1);
 }
 
-/* On the loop's owner: the waiter wants to go. The event may have been quicker, even to the end. */
-static void fd_abandon(weft__proc *p, weft__mail *m)
+/* Ends the waits for fd that these events are for; rc < 0: all of them, with rc. Caller holds the
+ * lock. */
+static void wake_waits(weft__loop *l, int fd, uint32_t events, int rc)
 {
-    struct fd_wait *f = weft__container_of(m, struct fd_wait, mail);
+    weft__fd_wait **at = &l->fds[fd];
 
-    (void)p;
-    f->abandoned = true;
-    if (f->closed)
-        wake(&f->gone, 0);
-    else if (!uv_is_closing((uv_handle_t *)&f->poll))
-        uv_close((uv_handle_t *)&f->poll, fd_closed);
+    while (*at) {
+        weft__waiter *wt = &(*at)->wt;
+        int result = rc < 0 ? rc : ready_of(events, (*at)->events);
+
+        if (result == 0) {
+            at = &(*at)->next;
+            continue;
+        }
+        unlink_wait(l, at);
+        if (weft__waiter_claim(wt, result))
+            weft__ready(wt->task);
+    }
 }
 
-static int fd_start(struct fd_wait *f, weft__proc *p, int fd, int events)
+/* On the loop's owner. */
+static void on_events(uv_poll_t *h, int status, int unused)
 {
-    int rc = uv_poll_init(&p->loop->uv, &f->poll, fd);
+    weft__loop *l = weft__container_of(h, weft__loop, fd_poll);
+    struct epoll_event found[FOUND_MAX];
+    int n = epoll_wait(l->fd_epoll, found, FOUND_MAX, 0); /* more are told by the next poll */
+
+    (void)status;
+    (void)unused;
+    for (int i = 0; i < n; i++) {
+        int fd = found[i].data.fd, rc;
+
+        weft__lock(&l->fd_lock);
+        wake_waits(l, fd, found[i].events, 0);
+        if (l->fds[fd] && (rc = arm(l, fd)) < 0)
+            wake_waits(l, fd, 0, rc);
+        weft__unlock(&l->fd_lock);
+    }
+}
+
+/* On the loop's owner. */
+static WEFT__NOINLINE int make_epoll(weft__loop *l)
+{
+    int fd = epoll_create1(EPOLL_CLOEXEC), rc;
+
+    if (fd < 0)
+        return -errno;
+    rc = uv_poll_init(&l->uv, &l->fd_poll, fd);
+    if (rc < 0) {
+        close(fd);
+        return rc;
+    }
+    l->fd_epoll = fd;
+    return uv_poll_start(&l->fd_poll, UV_READABLE, on_events);
+}
+
+/* Room for fd in the table, if there is such a descriptor. Caller holds the lock. */
+static WEFT__NOINLINE int make_room(weft__loop *l, int fd)
+{
+    size_t n = l->nfds ? l->nfds : FDS_MIN;
+    weft__fd_wait **fds;
+
+    if (fcntl(fd, F_GETFD) < 0)
+        return -errno;
+    while (n <= (size_t)fd)
+        n *= 2;
+    fds = weft__alloc(n, sizeof(*fds));
+    if (l->nfds)
+        memcpy(fds, l->fds, l->nfds * sizeof(*fds));
+    weft__free(l->fds);
+    l->fds = fds;
+    l->nfds = n;
+    return 0;
+}
+
+void weft__loop_free_fds(weft__loop *l)
+{
+    if (l->fd_epoll >= 0)
+        close(l->fd_epoll);
+    weft__free(l->fds);
+}
+
+/* Waits ---------------------------------------------------------------------------------------- */
+
+/* On the loop's owner. */
+static int begin(weft__loop *l, int fd, weft__fd_wait *f)
+{
+    int rc = l->fd_epoll < 0 ? make_epoll(l) : 0;
 
     if (rc < 0)
         return rc;
-    f->loop = p->loop;
-    f->loop->users++;
-    f->abandoned = f->closed = false;
-    return uv_poll_start(&f->poll,
-                         ((events & WEFT_FD_READ) ? UV_READABLE : 0) |
-                             ((events & WEFT_FD_WRITE) ? UV_WRITABLE : 0),
-                         fd_event);
+    weft__lock(&l->fd_lock);
+    if ((size_t)fd >= l->nfds)
+        rc = make_room(l, fd);
+    if (rc == 0) {
+        f->next = l->fds[fd];
+        f->wt.queued = true;
+        l->fds[fd] = f;
+        weft__add(&l->fd_waits, 1);
+        rc = arm(l, fd);
+        if (rc < 0)
+            unlink_wait(l, &l->fds[fd]);
+    }
+    weft__unlock(&l->fd_lock);
+    return rc;
 }
 
-struct fd_post {
-    struct fd_wait *f;
-    weft__proc *p;
-};
-
-static void post_abandon(void *arg)
+/* The wait ended without an event. */
+static void leave(weft__loop *l, int fd, weft__fd_wait *f)
 {
-    struct fd_post *post = arg;
+    weft__lock(&l->fd_lock);
+    if (f->wt.queued) {
+        weft__fd_wait **at = &l->fds[fd];
 
-    weft__proc_post(post->p, &post->f->mail);
+        while (*at != f)
+            at = &(*at)->next;
+        unlink_wait(l, at);
+        if (!l->fds[fd])
+            epoll_ctl(l->fd_epoll, EPOLL_CTL_DEL, fd, NULL); /* fails if fd was closed: as well */
+    }
+    weft__unlock(&l->fd_lock);
 }
 
-/* The handle must be closed before its memory, in our frame, goes. */
-static void fd_give_up(struct fd_wait *f, weft__proc *p)
-{
-    struct fd_post post = {f, p};
-    weft__task *t = weft__self()->task;
-
-    weft__waiter_init(&f->gone, t);
-    f->mail.deliver = fd_abandon;
-    weft__park(t, WEFT__WAIT_WORK, f, post_abandon, &post, WEFT_FOREVER);
-}
-
-/* What poll(2) sees now, for a deadline that has passed: the loop would look too late. */
-static int fd_try(int fd, int events)
+/* What poll(2) sees now; 0: nothing. */
+static WEFT__NOINLINE int look(int fd, int events)
 {
     struct pollfd p = {.fd = fd,
                        .events = (short)(((events & WEFT_FD_READ) ? POLLIN : 0) |
                                          ((events & WEFT_FD_WRITE) ? POLLOUT : 0))};
     int n = poll(&p, 1, 0);
 
-    if (n < 0)
-        return -errno;
-    if (n == 0)
-        return 0;
-    if (p.revents & POLLNVAL)
-        return UV_EBADF;
-    if (p.revents & (POLLERR | POLLHUP))
-        return events;
-    return ((p.revents & POLLIN) ? WEFT_FD_READ : 0) | ((p.revents & POLLOUT) ? WEFT_FD_WRITE : 0);
+    if (n <= 0)
+        return n < 0 && errno != EINTR ? -errno : 0;
+    return (p.revents & POLLNVAL) ? UV_EBADF : ready_of((uint32_t)p.revents, events);
 }
+_Static_assert(POLLIN == EPOLLIN && POLLOUT == EPOLLOUT && POLLERR == EPOLLERR &&
+                   POLLHUP == EPOLLHUP,
+               "events of poll are events of epoll");
 
 static int fd_wait(weft__worker *w, int fd, int events, enum weft__reason why, const void *object,
                    weft_time deadline)
 {
-    struct fd_wait f;
-    weft__proc *p = w->p;
+    bool waits = deadline != WEFT_NOW && deadline > weft__nanos();
+    weft__fd_wait f = {.events = events};
+    weft__loop *l = w->p->loop;
     int rc;
 
-    if (deadline <= weft__nanos() && (rc = fd_try(fd, events)) != 0)
-        return rc;
-    rc = fd_start(&f, p, fd, events);
-    if (rc < 0)
+    weft__waiter_init(&f.wt, w->task);
+    rc = waits ? begin(l, fd, &f) : look(fd, events);
+    if (rc != 0)
         return rc;
     weft__add(&weft__sched.outside, 1);
-    weft__waiter_init(&f.wt, w->task);
     rc = weft__park(w->task, why, object, NULL, NULL, deadline);
-    if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED)
-        fd_give_up(&f, p);
     weft__sub(&weft__sched.outside, 1);
-    if (rc <= 0)
-        return rc;
-    return ((rc & UV_READABLE) ? WEFT_FD_READ : 0) | ((rc & UV_WRITABLE) ? WEFT_FD_WRITE : 0);
+    if (waits && (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED))
+        leave(l, fd, &f);
+    return rc;
 }
 
 int weft_fd_wait_until(int fd, int events, weft_time deadline)

@@ -37,6 +37,7 @@ weft__loop *weft__loop_new(void)
         uv_poll_start(&l->timer_poll, UV_READABLE, on_timer) != 0)
         weft__fatal("cannot make an event loop (out of file descriptors?)");
     l->timer_poll.data = l;
+    l->fd_epoll = -1;
     l->uv.data = l;
     return l;
 }
@@ -55,6 +56,7 @@ void weft__loop_free(weft__loop *l)
         ; /* nothing but handles that close is left */
     uv_loop_close(&l->uv);
     close(l->timer_fd);
+    weft__loop_free_fds(l);
     weft__free(l);
 }
 
@@ -85,7 +87,7 @@ void weft__loop_wake(weft__loop *l)
 
 bool weft__loop_busy(const weft__loop *l)
 {
-    return l->users > 0;
+    return l->users > 0 || weft__load(&l->fd_waits) > 0;
 }
 
 const char *weft__loop_error(int code)

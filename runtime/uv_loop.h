@@ -8,14 +8,26 @@
 
 #include <uv.h>
 
+typedef struct weft__fd_wait weft__fd_wait;
+
 struct weft__loop {
     uv_loop_t uv;
     uv_async_t async;
     uv_poll_t timer_poll; /* on timer_fd: uv_timer_t knows milliseconds only */
     int timer_fd;
-    int64_t armed;   /* what timer_fd is set to; 0: nothing */
-    uint32_t users;  /* handles and requests of tasks */
+    int64_t armed;  /* what timer_fd is set to; 0: nothing */
+    uint32_t users; /* handles and requests of tasks */
+    /* Descriptors of the program: uv_fd.c. */
+    uv_poll_t fd_poll; /* on fd_epoll */
+    int fd_epoll;      /* -1: not made yet; written by the owner */
+    uint32_t fd_lock;
+    uint32_t fd_waits;   /* linked in fds; atomic */
+    weft__fd_wait **fds; /* by number; guarded by fd_lock, as is nfds */
+    size_t nfds;
     bool at_leisure; /* the poll under way may wait */
 };
+
+/* uv_fd.c: after the loop was closed. */
+void weft__loop_free_fds(weft__loop *l);
 
 #endif

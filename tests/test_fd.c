@@ -2,7 +2,10 @@
 /* test_fd.c - waits on descriptors, the thread pool, child processes. */
 #include "support.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -155,6 +158,186 @@ TEST(what_cannot_be_waited_for_is_refused)
     CHECK_EQ(weft_fd_wait(ends[0], 4), WEFT_EINVAL);
     CHECK_EQ(weft_fd_wait(12345, WEFT_FD_READ), -EBADF);
     CHECK_EQ(weft_fd_wait(file, WEFT_FD_READ), -EPERM);
+}
+
+/* ---- several tasks and one descriptor ---- */
+
+enum { BULK = 4 << 20 };
+
+static atomic_int done_tasks;
+
+/* Byte number i of a stream. */
+static char byte_of(int i)
+{
+    return (char)(i * 7 + i / 256);
+}
+
+static void write_bulk(void *fd)
+{
+    char bytes[3000];
+    int n = 0;
+
+    while (n < BULK) {
+        int some = BULK - n < (int)sizeof(bytes) ? BULK - n : (int)sizeof(bytes);
+        ssize_t put;
+
+        for (int i = 0; i < some; i++)
+            bytes[i] = byte_of(n + i);
+        put = write(*(int *)fd, bytes, (size_t)some);
+        n += put > 0 ? (int)put : 0;
+        if (put < 0)
+            CHECK_EQ(weft_fd_wait(*(int *)fd, WEFT_FD_WRITE), WEFT_FD_WRITE);
+    }
+    atomic_fetch_add(&done_tasks, 1);
+}
+
+static void read_bulk(void *fd)
+{
+    char bytes[5000];
+    int n = 0;
+
+    while (n < BULK) {
+        ssize_t got = read(*(int *)fd, bytes, sizeof(bytes));
+
+        for (int i = 0; i < got; i++)
+            CHECK_EQ(bytes[i], byte_of(n + i));
+        n += got > 0 ? (int)got : 0;
+        if (got < 0)
+            CHECK_EQ(weft_fd_wait(*(int *)fd, WEFT_FD_READ), WEFT_FD_READ);
+    }
+    atomic_fetch_add(&done_tasks, 1);
+}
+
+TEST(one_task_reads_while_another_writes)
+{
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    for (int i = 0; i < 2; i++) {
+        weft_go(write_bulk, &ends[i]);
+        weft_go(read_bulk, &ends[i]);
+    }
+    wait_for(&done_tasks, 4);
+}
+
+static void await_either(void *events)
+{
+    CHECK_EQ(weft_fd_wait(ends[0], *(int *)events), WEFT_FD_READ);
+    atomic_fetch_add(&done_tasks, 1);
+}
+
+static int wait_a_while(void *events)
+{
+    return weft_fd_wait_until(ends[0], *(int *)events, weft_after(WEFT_MILLISECOND));
+}
+
+/* Those that give up take nothing from the others. */
+TEST(all_that_wait_are_told)
+{
+    static int events[] = {WEFT_FD_READ, WEFT_FD_READ | WEFT_FD_WRITE, WEFT_FD_WRITE};
+    weft_group writers = WEFT_GROUP_INIT, late = WEFT_GROUP_INIT;
+
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    fill(ends[0]);
+    for (int i = 0; i < 9; i++) {
+        weft_go(await_either, &events[i % 2]);
+        weft_group_go(&writers, wait_a_while, &events[2]);
+        weft_group_go(&late, wait_a_while, &events[i % 3]);
+    }
+    CHECK_EQ(weft_group_join(&late), WEFT_ETIMEDOUT);
+    CHECK_EQ(weft_group_join(&writers), WEFT_ETIMEDOUT);
+    write_byte(NULL);
+    wait_for(&done_tasks, 9);
+}
+
+/* ---- what else is readiness, and what stays as it was ---- */
+
+static void close_reader(void *arg)
+{
+    (void)arg;
+    close(ends[0]);
+}
+
+TEST(writer_is_told_that_the_reader_went)
+{
+    make_pipe();
+    fill(ends[1]);
+    weft_go(close_reader, NULL);
+    CHECK_EQ(weft_fd_wait(ends[1], WEFT_FD_WRITE), WEFT_FD_WRITE);
+    CHECK_EQ(weft_fd_wait(ends[1], WEFT_FD_WRITE), WEFT_FD_WRITE);
+    CHECK_EQ(weft_fd_wait_until(ends[1], WEFT_FD_WRITE, WEFT_NOW), WEFT_FD_WRITE);
+}
+
+TEST(refused_connect_makes_writable)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int bound = socket(AF_INET, SOCK_STREAM, 0),
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    socklen_t len = sizeof(in);
+    int error = 0;
+
+    CHECK_EQ(bind(bound, (struct sockaddr *)&in, len), 0); /* and nobody listens */
+    CHECK_EQ(getsockname(bound, (struct sockaddr *)&in, &len), 0);
+    connect(fd, (struct sockaddr *)&in, len);
+    CHECK_EQ(weft_fd_wait(fd, WEFT_FD_WRITE), WEFT_FD_WRITE);
+    len = sizeof(error);
+    CHECK_EQ(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len), 0);
+    CHECK_EQ(error, ECONNREFUSED);
+}
+
+TEST(flags_of_the_descriptor_stay)
+{
+    CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);
+    CHECK_EQ(weft_fd_wait_until(ends[0], WEFT_FD_READ, weft_after(1)), WEFT_ETIMEDOUT);
+    CHECK_EQ(weft_fd_wait(ends[1], WEFT_FD_WRITE), WEFT_FD_WRITE);
+    weft_go(write_byte, NULL);
+    CHECK_EQ(weft_fd_wait(ends[0], WEFT_FD_READ), WEFT_FD_READ);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(fcntl(ends[i], F_GETFL) & O_NONBLOCK, 0);
+}
+
+/* A wait that gave up left no trace on the file, which lives on under another number. */
+TEST(number_of_a_closed_descriptor_is_another_ones)
+{
+    int other[2], kept;
+    char byte;
+
+    make_pipe();
+    CHECK_EQ(weft_fd_wait_until(ends[0], WEFT_FD_READ, weft_after(1)), WEFT_ETIMEDOUT);
+    kept = dup(ends[0]);
+    close(ends[0]);
+    CHECK_EQ(pipe2(other, O_NONBLOCK | O_CLOEXEC), 0);
+    CHECK_EQ(other[0], ends[0]);
+    write_byte(NULL);
+    CHECK_EQ(weft_fd_wait_until(other[0], WEFT_FD_READ, weft_after(WEFT_MILLISECOND)),
+             WEFT_ETIMEDOUT);
+    CHECK_EQ(read(kept, &byte, 1), 1);
+}
+
+/* The shortest of some runs, in ns: others use the machine, too. */
+static int64_t shortest_run(bool ours)
+{
+    struct pollfd p = {.fd = ends[0], .events = POLLIN};
+    int64_t best = INT64_MAX;
+
+    for (int run = 0; run < 50; run++) {
+        weft_time began = weft_now();
+
+        for (int i = 0; i < 200; i++) {
+            if (ours)
+                CHECK_EQ(weft_fd_wait_until(ends[0], WEFT_FD_READ, WEFT_NOW), WEFT_ETIMEDOUT);
+            else
+                CHECK_EQ(poll(&p, 1, 0), 0);
+        }
+        best = weft_now() - began < best ? weft_now() - began : best;
+    }
+    return best;
+}
+
+TEST(a_try_costs_little_more_than_poll)
+{
+    if (under_tsan() || under_asan())
+        SKIP("timing");
+    make_pipe();
+    CHECK(shortest_run(true) < 2 * shortest_run(false));
 }
 
 struct pair {

@@ -12,10 +12,13 @@ extern "C" {
 
 enum weft_fd_events { WEFT_FD_READ = 1, WEFT_FD_WRITE = 2 };
 
-/* Waits until fd, a non-blocking descriptor of the caller's, is ready. The events that are (> 0);
- * WEFT_ETIMEDOUT; WEFT_ECANCELED; UV_EEXIST if another task waits on fd through the same
- * processor's loop; other UV_E* for descriptors that cannot be polled. fd stays the caller's,
- * open until the return. */
+/* Waits until fd, a descriptor of the caller's, is ready for one of the events: those that it is
+ * ready for (> 0), all that were asked for if it has an error or hung up, which the next read or
+ * write on it tells; WEFT_ETIMEDOUT; WEFT_ECANCELED; UV_EBADF; UV_EPERM for what is always ready,
+ * as a regular file. Any number of tasks may wait for one fd at once, each for what it likes, and
+ * all of them are told. fd stays the caller's, open until the return, and its flags are not
+ * touched; who waits in order to read or write should make it non-blocking, since others may be
+ * quicker. WEFT_NOW asks as poll(2) does, for about its price. */
 WEFT_API int weft_fd_wait_until(int fd, int events, weft_time deadline);
 static inline int weft_fd_wait(int fd, int events)
 {
