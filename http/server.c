@@ -289,7 +289,8 @@ int weft_http_server_stop_until(weft_http_server *s, weft_time deadline)
         rc = weft_cond_wait_until(&s->changed, &s->mutex, deadline);
     weft_mutex_unlock(&s->mutex);
     rc = weft_group_wait_until(&s->conns, deadline);
-    if (rc < 0) {
+    if (rc == WEFT_EPENDING) {
+        rc = deadline <= weft_now() ? WEFT_ETIMEDOUT : WEFT_ECANCELED;
         weft_group_cancel(&s->conns);
         weft_group_join(&s->conns);
     }

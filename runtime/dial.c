@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* dial.c - connecting: one address, several in turn, two families side by side.
  *
- * The race has two tasks in a group below the caller's, so that the caller's cancellation reaches
- * both; the first to succeed cancels the other. */
+ * The race has two tasks in a group. The caller waits for it with weft_group_wait, which passes its
+ * cancellation on to both; the first to succeed cancels the other. */
 #include "sock.h"
 
 #include <weft/chan.h>
@@ -166,7 +166,7 @@ static int race(struct runner runners[2], weft_time deadline, weft_conn **out)
         runners[i].first = i == 0;
         weft_group_go(&group, run_race, &runners[i]);
     }
-    weft_group_join(&group);
+    weft_group_wait(&group);
     weft_chan_free(head_start);
     if (runners[0].rc == 0 && runners[1].rc == 0)
         weft_conn_close(runners[1].conn);

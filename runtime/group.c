@@ -1,99 +1,264 @@
 /* SPDX-License-Identifier: MIT */
 /* group.c - groups of tasks: count, first error, deadline, cancellation.
  *
- * Lock: g->_lock (rank GROUP, parent before child) guards every field, the tasks linked on
- * _tasks and the groups linked on _children; _timer is atomic. _state has CANCELED. A group hangs
- * below the group of the task that first starts a task in it, from then until one of the two was
- * waited for.
+ * Lock: g->_lock (rank GROUP) guards every field and the tasks linked on _tasks. _state, _cause
+ * and _deadline are read without it, too.
+ * Always, outside the lock:
+ *   _count is the tasks on _tasks and the cancelers inside
+ *   _count == 0 implies that _waiters is empty and the timer is not armed
+ *   _count > 0 and a deadline imply CANCELED, or that the timer is armed or firing
+ *   _uncanceled != NULL implies CANCELED and that a canceler is inside
  *
- * Cancel marks tasks, fences heavily, and ends their open waits; park opens its ticket, fences
- * lightly and looks at the mark (park.c). */
+ * No group knows another. Cancellation reaches a group below through the task that waits for it:
+ * its wait ends, it cancels the group it waited for, and waits on. A tree of groups would need a
+ * lock above all groups and a walk as deep as the tree, and would tie a group to the task that
+ * happened to use it first.
+ *
+ * A canceler marks tasks, fences heavily, and ends their open waits; park opens its ticket, fences
+ * lightly and looks at the mark (park.c). It does so for PIECE tasks at a time and lets other
+ * tasks run in between: neither the lock nor the processor is held for long, and the run queue
+ * never gets more than a piece. */
 #include "group.h"
 
 #include "park.h"
 
-#include <string.h>
+#include <sched.h>
 
-_Static_assert(sizeof(weft_group) == 80, "part of the ABI");
+_Static_assert(sizeof(weft_group) == 88, "part of the ABI");
+_Static_assert(sizeof(weft__timer) == sizeof(((weft_group *)0)->_timer), "embedded");
 
-enum { CANCELED = 1, LINKED = 2 };
+enum { CANCELED = 1, KEEP_GOING = 2 };
+enum { PIECE = 128 };
 
-/* Rank GROUP, before any group's: guards _parent of all groups. A group may outlive the one above,
- * so whoever goes up holds it. */
-static uint32_t tree;
-
-static void cancel(weft_group *g);
-
-struct deadline {
-    weft__timer timer;
-    weft_group *group;
-};
-
-static inline weft__waitq *queue(weft_group *g)
+static inline weft__waitq *waiters(weft_group *g)
 {
     return (weft__waitq *)g->_waiters;
 }
 
-/* Below the group of t, which cannot end before t does. */
-static void link_parent(weft_group *g, weft__task *t)
+static inline weft__timer *timer(weft_group *g)
 {
-    weft_group *parent = t->group;
-    bool canceled;
-
-    if (!parent || parent == g)
-        return;
-    weft__lock(&tree);
-    weft__lock(&parent->_lock);
-    g->_parent = parent;
-    g->_prev = NULL;
-    g->_next = parent->_children;
-    if (g->_next)
-        g->_next->_prev = g;
-    parent->_children = g;
-    canceled = parent->_state & CANCELED;
-    weft__unlock(&parent->_lock);
-    weft__unlock(&tree);
-    if (canceled)
-        cancel(g); /* others may have started tasks in it meanwhile */
+    return (weft__timer *)g->_timer;
 }
 
-/* Under tree. */
-static void unlink_parent(weft_group *g)
+static inline bool is_canceled(const weft_group *g)
 {
-    weft_group *parent = g->_parent;
-
-    if (!parent)
-        return;
-    weft__lock(&parent->_lock);
-    if (g->_prev)
-        g->_prev->_next = g->_next;
-    else
-        parent->_children = g->_next;
-    if (g->_next)
-        g->_next->_prev = g->_prev;
-    weft__unlock(&parent->_lock);
-    g->_parent = NULL;
+    return weft__load_acq(&g->_state) & CANCELED;
 }
 
-/* The groups below g go on without it. Under tree. */
-static void leave_children(weft_group *g)
+/* Takes the lock. In a new run, forgets the tasks of the last one: they went with their stacks. */
+static void lock(weft_group *g)
 {
     weft__lock(&g->_lock);
-    for (weft_group *c = g->_children; c; c = c->_next)
-        c->_parent = NULL;
-    g->_children = NULL;
+    if (weft__likely(g->_run == weft__run_number))
+        return;
+    g->_run = weft__run_number;
+    g->_count = 0;
+    g->_tasks = g->_uncanceled = NULL;
+    *waiters(g) = (weft__waitq){NULL, NULL};
+}
+
+static void ready_all(weft__waitq *woken)
+{
+    weft__waiter *wt;
+
+    while ((wt = weft__waitq_pop(woken)) != NULL)
+        weft__ready(wt->task);
+}
+
+/* Waits until the timer's callback, if it runs just now, no longer uses g. Not under the lock,
+ * which the callback takes. */
+static inline void timer_settle(weft_group *g)
+{
+    while (weft__unlikely(weft__load_acq(&timer(g)->firing)))
+        sched_yield();
+}
+
+/* Counting ------------------------------------------------------------------------------------- */
+
+/* Gives up one of _count. The last one disarms the timer and wakes the waiters, which may free the
+ * group at once. Caller holds the lock; releases it. */
+static void drop(weft_group *g)
+{
+    weft__waitq woken = {NULL, NULL};
+    weft__waiter *wt;
+    bool last;
+
+    weft__check(g->_count > 0);
+    last = --g->_count == 0;
+    if (last) {
+        weft__timer_disarm(timer(g));
+        while ((wt = weft__waitq_claim(waiters(g), 0)) != NULL) {
+            wt->n = g->_err;
+            weft__waitq_push(&woken, wt);
+        }
+    }
     weft__unlock(&g->_lock);
+    weft__chaos();
+    /* Only waiters that have not returned yet keep g in place: without one it may be gone. */
+    if (last && woken.head)
+        timer_settle(g);
+    ready_all(&woken);
 }
 
-void weft_group_go(weft_group *g, weft_main_fn *fn, void *arg)
-{
-    weft__worker *w = weft__enter("weft_group_go");
-    weft__task *t = weft__task_new(w->p, NULL, (weft_task_fn *)(void (*)(void))fn, arg), *first;
+/* Cancellation --------------------------------------------------------------------------------- */
 
-    if (!(weft__load(&g->_state) & LINKED) && !(weft__or(&g->_state, LINKED) & LINKED))
-        link_parent(g, w->task);
-    weft__flag_set(t, WEFT__JOINS);
-    weft__lock(&g->_lock);
+/* The first call decides the cause. Caller holds the lock. */
+static void mark(weft_group *g, int cause)
+{
+    if (is_canceled(g))
+        return;
+    weft__store(&g->_cause, cause);
+    g->_uncanceled = g->_tasks;
+    weft__or(&g->_state, CANCELED);
+}
+
+/* Cancels the tasks from g->_uncanceled on, at most PIECE of them. Returns true if some are
+ * left. Tasks are made ready under the lock: GROUP ranks below OBJECT. Caller
+ * holds the lock. */
+static bool cancel_piece(weft_group *g)
+{
+    weft__task *first = g->_uncanceled, *end = first, *t;
+    int n;
+
+    for (n = 0; end && n < PIECE; n++) {
+        weft__store(&end->canceled, 1);
+        end = end->group_next;
+    }
+    if (n > 0)
+        weft__fence_heavy();
+    for (t = first; t != end; t = t->group_next)
+        weft__cancel(t);
+    g->_uncanceled = end;
+    return end != NULL;
+}
+
+/* Cancels g, and has canceled every task of it on return. t is the calling task or thread; others
+ * may run before it goes on. Caller holds the lock; releases it. */
+static void cancel(weft_group *g, int cause, weft__task *t)
+{
+    mark(g, cause);
+    if (!cancel_piece(g)) {
+        weft__unlock(&g->_lock);
+        return;
+    }
+    g->_count++;
+    do {
+        weft__unlock(&g->_lock);
+        weft__yield(t);
+        lock(g);
+    } while (cancel_piece(g));
+    drop(g);
+}
+
+void weft_group_cancel(weft_group *g)
+{
+    weft__task *t = weft__enter("weft_group_cancel")->task;
+
+    lock(g);
+    cancel(g, WEFT_ECANCELED, t);
+    weft__exit();
+}
+
+void weft_group_keep_going(weft_group *g)
+{
+    weft__not_forked("weft_group_keep_going");
+    weft__or(&g->_state, KEEP_GOING);
+}
+
+/* Deadline ------------------------------------------------------------------------------------- */
+
+/* A task of its own: a timer's callback may not let others run. It holds one of _count. */
+static void cancel_rest(void *arg)
+{
+    weft_group *g = arg;
+    weft__task *t = weft__enter("a group's deadline")->task;
+
+    lock(g);
+    cancel(g, WEFT_ETIMEDOUT, t);
+    lock(g);
+    drop(g);
+    weft__exit();
+}
+
+static void deadline_passed(weft__timer *fired, uint64_t arg, int64_t now)
+{
+    weft_group *g = (weft_group *)((char *)fired - offsetof(weft_group, _timer));
+    weft__worker *w = weft__self();
+    bool more;
+
+    (void)arg;
+    (void)now;
+    lock(g);
+    mark(g, WEFT_ETIMEDOUT);
+    more = cancel_piece(g);
+    if (more)
+        g->_count++;
+    weft__unlock(&g->_lock);
+    if (more)
+        weft__spawn(w, weft__task_new(w->p, NULL, cancel_rest, g),
+                    (uintptr_t)__builtin_return_address(0));
+}
+
+/* Arms the timer. If it fires just now it marks the group, or has done so. Caller holds the lock.
+ */
+static void watch_deadline(weft_group *g)
+{
+    weft__timer *tm = timer(g);
+
+    if (is_canceled(g) || weft__load_acq(&tm->firing))
+        return;
+    if (g->_deadline <= weft__nanos()) {
+        weft__check(!g->_tasks);
+        mark(g, WEFT_ETIMEDOUT);
+        return;
+    }
+    tm->fire = deadline_passed;
+    weft__timer_arm(tm, g->_deadline, 0);
+}
+
+/* Caller holds the lock. */
+static inline void count_one(weft_group *g)
+{
+    if (g->_count++ == 0 && g->_deadline != 0)
+        watch_deadline(g);
+}
+
+/* Takes the lock when the timer neither is armed nor fires. */
+static void lock_without_timer(weft_group *g)
+{
+    for (;;) {
+        lock(g);
+        if (weft__timer_disarm(timer(g)) || !weft__load_acq(&timer(g)->firing))
+            return;
+        weft__unlock(&g->_lock);
+        timer_settle(g);
+    }
+}
+
+void weft_group_deadline(weft_group *g, weft_time when)
+{
+    weft__task *t = weft__enter("weft_group_deadline")->task;
+
+    lock_without_timer(g);
+    weft__store(&g->_deadline, when == WEFT_FOREVER ? 0 : when);
+    if (when <= weft__nanos()) {
+        cancel(g, WEFT_ETIMEDOUT, t);
+    } else {
+        if (g->_deadline && g->_count > 0)
+            watch_deadline(g);
+        weft__unlock(&g->_lock);
+    }
+    weft__exit();
+}
+
+/* Starting ------------------------------------------------------------------------------------- */
+
+static void add_task(weft_group *g, weft__task *t)
+{
+    weft__task *first;
+
+    lock(g);
+    count_one(g);
     first = g->_tasks;
     t->group = g;
     t->group_prev = NULL;
@@ -101,22 +266,46 @@ void weft_group_go(weft_group *g, weft_main_fn *fn, void *arg)
     if (first)
         first->group_prev = t;
     g->_tasks = t;
-    g->_count++;
-    weft__store(&t->canceled, weft__load(&g->_state) & CANCELED ? 1u : 0u);
+    weft__store(&t->canceled, is_canceled(g) ? 1u : 0u);
     weft__unlock(&g->_lock);
-    weft__spawn(w, t, (uintptr_t)__builtin_return_address(0));
+}
+
+static void start(weft_group *g, weft_main_fn *fn, void *arg, uintptr_t site)
+{
+    weft__worker *w = weft__enter("weft_group_go");
+    weft__task *t;
+
+    t = weft__task_new(w->p, NULL, (weft_task_fn *)(void (*)(void))fn, arg);
+    weft__flag_set(t, WEFT__RESULT);
+    add_task(g, t);
+    weft__spawn(w, t, site);
     weft__exit();
 }
 
-/* Unlinks t; wakes those that wait when it was the last. They may free the group at once. */
-void weft__group_leave(weft__task *t, int result)
+void weft_group_go(weft_group *g, weft_main_fn *fn, void *arg)
 {
-    weft_group *g = t->group;
-    weft__waitq woken = {NULL, NULL};
-    weft__waiter *wt;
+    start(g, fn, arg, (uintptr_t)__builtin_return_address(0));
+}
 
-    weft__enter("a task's end");
-    weft__lock(&g->_lock);
+/* Ending --------------------------------------------------------------------------------------- */
+
+/* Keeps the first error. Returns true if it is to cancel the group. Caller holds the lock. */
+static bool fails(weft_group *g, int result)
+{
+    if (result == WEFT_EPENDING)
+        result = WEFT_ETIMEDOUT; /* a wait tells its own code from a task's */
+    if (result == WEFT_ECANCELED && is_canceled(g))
+        result = g->_cause;
+    if (g->_err == 0)
+        g->_err = result;
+    return !(weft__load(&g->_state) & (CANCELED | KEEP_GOING));
+}
+
+/* Caller holds the lock. */
+static void remove_task(weft_group *g, weft__task *t)
+{
+    if (g->_uncanceled == t)
+        g->_uncanceled = t->group_next;
     if (t->group_prev)
         t->group_prev->group_next = t->group_next;
     else
@@ -124,143 +313,146 @@ void weft__group_leave(weft__task *t, int result)
     if (t->group_next)
         t->group_next->group_prev = t->group_prev;
     t->group = NULL;
-    if (result != 0 && g->_err == 0)
-        g->_err = result;
-    if (--g->_count == 0) {
-        while ((wt = weft__waitq_claim(queue(g), 0)) != NULL)
-            weft__waitq_push(&woken, wt);
+}
+
+void weft__group_leave(weft__task *t, int result)
+{
+    weft_group *g = t->group;
+
+    weft__enter("a task's end");
+    lock(g);
+    if (weft__unlikely(result != 0) && fails(g, result)) {
+        cancel(g, g->_err, t);
+        lock(g);
     }
-    weft__unlock(&g->_lock);
-    while ((wt = weft__waitq_pop(&woken)) != NULL)
-        weft__ready(wt->task);
+    remove_task(g, t);
+    drop(g);
     weft__exit();
 }
 
-/* Marks all that is below g. */
-static void mark(weft_group *g)
+/* Waiting -------------------------------------------------------------------------------------- */
+
+/* Returns true with the group's result in *result if no task is left. Caller holds the lock;
+ * releases it. */
+static bool is_done(weft_group *g, int *result)
 {
-    weft__lock(&g->_lock);
-    weft__or(&g->_state, CANCELED);
-    for (weft__task *t = g->_tasks; t; t = t->group_next)
-        weft__store(&t->canceled, 1);
-    for (weft_group *c = g->_children; c; c = c->_next)
-        mark(c);
+    bool done = g->_count == 0;
+
+    if (done)
+        *result = g->_err;
     weft__unlock(&g->_lock);
+    if (done)
+        timer_settle(g);
+    return done;
 }
 
-/* Wakes all that is below g. Ready under the lock: GROUP ranks below OBJECT. */
-static void wake(weft_group *g)
+/* Returns 0 with the group's result in *result when no task is left; else the code of the park. */
+static int await(weft_group *g, weft__task *t, enum weft__reason why, weft_time deadline,
+                 int *result)
 {
-    weft__lock(&g->_lock);
-    for (weft__task *t = g->_tasks; t; t = t->group_next)
-        weft__cancel(t);
-    for (weft_group *c = g->_children; c; c = c->_next)
-        wake(c);
-    weft__unlock(&g->_lock);
-}
-
-static void cancel(weft_group *g)
-{
-    mark(g);
-    weft__fence_heavy();
-    wake(g);
-}
-
-void weft_group_cancel(weft_group *g)
-{
-    weft__enter("weft_group_cancel");
-    cancel(g);
-    weft__exit();
-}
-
-static void deadline_passed(weft__timer *timer, uint64_t arg, int64_t now)
-{
-    (void)arg;
-    (void)now;
-    cancel(weft__container_of(timer, struct deadline, timer)->group);
-}
-
-static void deadline_end(struct deadline *d)
-{
-    if (!d)
-        return;
-    weft__timer_disarm_wait(&d->timer);
-    weft__free(d);
-}
-
-/* Whoever takes the deadline out of g has it alone. If two move it at once, one of them finds none
- * there and makes another; the one that is put back last stays. */
-void weft_group_deadline(weft_group *g, weft_time when)
-{
-    struct deadline *d;
-
-    weft__enter("weft_group_deadline");
-    d = weft__xchg(&g->_timer, NULL);
-    if (!d) {
-        d = weft__alloc(1, sizeof(*d));
-        d->timer.fire = deadline_passed;
-        d->group = g;
-    }
-    weft__timer_disarm_wait(&d->timer);
-    if (when <= weft__nanos())
-        cancel(g);
-    else if (when != WEFT_FOREVER)
-        weft__timer_arm(&d->timer, when, 0);
-    deadline_end(weft__xchg(&g->_timer, d));
-    weft__exit();
-}
-
-/* Nothing of the runtime refers to g once all that waited for it have returned; the first of them
- * does the work. */
-static int all_done(weft_group *g)
-{
-    deadline_end(weft__xchg(&g->_timer, NULL));
-    if (weft__and(&g->_state, ~(uint32_t)LINKED) & LINKED) {
-        weft__lock(&tree);
-        unlink_parent(g);
-        leave_children(g);
-        weft__unlock(&tree);
-    }
-    return g->_err;
-}
-
-static int wait_for_all(weft_group *g, enum weft__reason why, weft_time deadline)
-{
-    weft__worker *w = weft__enter("weft_group_wait");
     weft__waiter wt;
-    int rc = 0;
+    int rc;
 
-    weft__lock(&g->_lock);
+    lock(g);
     if (g->_count == 0) {
-        weft__unlock(&g->_lock);
-    } else {
-        weft__waiter_init(&wt, w->task);
-        weft__waitq_push(queue(g), &wt);
-        rc = weft__park_unlock(w->task, why, g, &g->_lock, deadline);
-        if (rc < 0) {
-            weft__lock(&g->_lock);
-            weft__waitq_remove(queue(g), &wt);
-            weft__unlock(&g->_lock);
-        }
+        is_done(g, result);
+        return 0;
     }
-    if (rc == 0)
-        rc = all_done(g);
-    weft__exit();
-    return rc;
+    if (t->group == g && deadline == WEFT_FOREVER)
+        weft__panic("weft: a task waits for group %p, which it belongs to", (void *)g);
+    weft__waiter_init(&wt, t);
+    weft__waitq_push(waiters(g), &wt);
+    rc = weft__park_unlock(t, why, g, &g->_lock, deadline);
+    if (rc == 0) {
+        *result = (int)wt.n; /* g may be in use again, with other results */
+        return 0;
+    }
+    lock(g);
+    weft__waitq_remove(waiters(g), &wt);
+    return is_done(g, result) ? 0 : rc;
 }
 
-int weft_group_wait_until(weft_group *g, weft_time deadline)
+/* The run has ended under a thread that is no task of it: no task runs any more, and its frame
+ * goes. */
+static bool is_over(weft_group *g, const weft__task *t, int rc)
 {
-    return wait_for_all(g, WEFT__WAIT_GROUP, deadline);
+    if (rc != WEFT_ECANCELED || !(t->flags & WEFT__FOREIGN))
+        return false;
+    weft__timer_disarm_wait(timer(g));
+    return true;
+}
+
+int weft_group_wait(weft_group *g)
+{
+    weft__task *t = weft__enter("weft_group_wait")->task;
+    int result = 0, rc = await(g, t, WEFT__WAIT_GROUP, WEFT_FOREVER, &result);
+
+    if (is_over(g, t, rc)) {
+        result = WEFT_ECANCELED;
+    } else if (rc == WEFT_ECANCELED) {
+        lock(g);
+        cancel(g, weft__task_cause(t), t);
+        await(g, t, WEFT__WAIT_JOIN, WEFT_FOREVER, &result);
+    }
+    weft__exit();
+    return result;
 }
 
 int weft_group_join(weft_group *g)
 {
-    return wait_for_all(g, WEFT__WAIT_JOIN, WEFT_FOREVER);
+    weft__task *t = weft__enter("weft_group_join")->task;
+    bool foreign = t->flags & WEFT__FOREIGN; /* canceled by the end of the run alone */
+    int result = 0, rc;
+
+    rc = await(g, t, foreign ? WEFT__WAIT_GROUP : WEFT__WAIT_JOIN, WEFT_FOREVER, &result);
+    if (is_over(g, t, rc))
+        result = WEFT_ECANCELED;
+    weft__exit();
+    return result;
+}
+
+int weft_group_wait_until(weft_group *g, weft_time deadline)
+{
+    weft__task *t = weft__enter("weft_group_wait_until")->task;
+    int result = WEFT_EPENDING, rc = await(g, t, WEFT__WAIT_GROUP, deadline, &result);
+
+    if (is_over(g, t, rc))
+        result = WEFT_ECANCELED;
+    weft__exit();
+    return result;
+}
+
+/* Asking --------------------------------------------------------------------------------------- */
+
+int weft_group_cause(const weft_group *g)
+{
+    weft_time deadline = weft__load(&g->_deadline);
+
+    weft__not_forked("weft_group_cause");
+    if (is_canceled(g))
+        return weft__load(&g->_cause);
+    return deadline != 0 && deadline <= weft__nanos() ? WEFT_ETIMEDOUT : 0;
 }
 
 bool weft_group_is_canceled(const weft_group *g)
 {
     weft__not_forked("weft_group_is_canceled");
-    return weft__load(&g->_state) & CANCELED;
+    return weft_group_cause(g) != 0;
+}
+
+int weft__task_cause(const weft__task *t)
+{
+    if (!weft__load_acq(&t->canceled))
+        return 0;
+    return t->group ? weft__load(&t->group->_cause) : WEFT_ECANCELED;
+}
+
+int weft_task_cause(void)
+{
+    return weft__task_cause(weft__caller("weft_task_cause"));
+}
+
+bool weft_task_is_canceled(void)
+{
+    return weft__task_cause(weft__caller("weft_task_is_canceled")) != 0;
 }

@@ -5,6 +5,7 @@
 
 #include "task.h"
 
+int weft__task_cause(const weft__task *t); /* why t, the caller, is canceled; 0: it is not */
 void weft__group_leave(weft__task *t, int result); /* t's function returned; t is in a group */
 
 #endif

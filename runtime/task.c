@@ -439,7 +439,7 @@ void weft__task_main(void)
     int result = 0;
 
     weft__exit();
-    if (t->flags & WEFT__JOINS)
+    if (t->flags & WEFT__RESULT)
         result = ((weft_main_fn *)(void (*)(void))t->fn)(t->arg);
     else
         t->fn(t->arg);

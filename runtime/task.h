@@ -44,7 +44,7 @@ enum weft__task_flags {
     WEFT__TOUCHED = 8,         /* its stack may hold pages: set when it is in the pool */
     WEFT__LANE = 16,           /* holds a slot of the hog lane */
     WEFT__STARTED = 32,
-    WEFT__JOINS = 64,   /* fn returns int and belongs to group */
+    WEFT__RESULT = 64,  /* fn is a weft_main_fn */
     WEFT__CANARY = 128, /* nothing but a canary guards its stack */
 };
 

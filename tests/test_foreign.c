@@ -500,3 +500,57 @@ TEST_PLAIN(wait_of_a_thread_ends_with_the_run)
     weft_chan_free(gate);
     CHECK_EQ(canceled_at_the_end, WEFT_ECANCELED);
 }
+
+static atomic_int receiving;
+
+static int recv_result(void *c)
+{
+    atomic_fetch_add(&receiving, 1);
+    return weft_chan_recv(c, NULL);
+}
+
+/* Its frame, which has the group and its timer, goes before the loops and timers do. */
+static int wait_in_frame(int wait(weft_group *))
+{
+    weft_group g = WEFT_GROUP_INIT;
+
+    weft_group_deadline(&g, weft_after(1000 * WEFT_SECOND));
+    weft_group_go(&g, recv_result, gate);
+    return wait(&g);
+}
+
+static int wait_long(weft_group *g)
+{
+    return weft_group_wait_until(g, weft_after(1000 * WEFT_SECOND));
+}
+
+static void *waits_for_groups_beyond_the_run(void *wait)
+{
+    CHECK_EQ(wait_in_frame(*(int (**)(weft_group *))wait), WEFT_ECANCELED);
+    return NULL;
+}
+
+static int (*waits[])(weft_group *) = {weft_group_wait, weft_group_join, wait_long};
+enum { WAITS = sizeof(waits) / sizeof(*waits) };
+
+static int ends_before_waiters_for_groups(void *threads)
+{
+    gate = weft_chan_new(sizeof(int), 0);
+    for (int i = 0; i < WAITS; i++)
+        CHECK_EQ(pthread_create((pthread_t *)threads + i, NULL, waits_for_groups_beyond_the_run,
+                                &waits[i]),
+                 0);
+    wait_for(&receiving, WAITS);
+    wait_for_dump("[sync.WaitGroup.Wait, locked to thread]");
+    return 0;
+}
+
+TEST_PLAIN(wait_of_a_thread_for_a_group_ends_with_the_run)
+{
+    pthread_t threads[WAITS];
+
+    CHECK_EQ(weft_run(ends_before_waiters_for_groups, threads), 0);
+    for (int i = 0; i < WAITS; i++)
+        pthread_join(threads[i], NULL);
+    weft_chan_free(gate);
+}

@@ -107,9 +107,14 @@ static bool call_runtime(int n)
     CALL(weft_group_go(&its.group, return_zero, NULL));
     CALL(weft_group_wait(&its.group));
     CALL(weft_group_join(&its.group));
+    CALL(weft_group_wait_until(&its.group, WEFT_NOW));
     CALL(weft_group_cancel(&its.group));
     CALL(weft_group_deadline(&its.group, WEFT_FOREVER));
+    CALL(weft_group_keep_going(&its.group));
     CALL(weft_group_is_canceled(&its.group));
+    CALL(weft_group_cause(&its.group));
+    CALL(weft_task_is_canceled());
+    CALL(weft_task_cause());
     CALL(weft_yield());
     CALL(weft_sleep(1));
     CALL(weft_task_id());

@@ -334,6 +334,37 @@ TEST_DIES_PLAIN(once_of_an_earlier_run_panics, 2, "was begun in an earlier run, 
     run_twice(do_once, "[sync.Once.Do]", do_again);
 }
 
+/* ---- groups ---- */
+
+static weft_group group = WEFT_GROUP_INIT;
+
+static int sleep_result(void *arg)
+{
+    sleep_for_ever(arg);
+    return 5;
+}
+
+static void fill_group(void *arg)
+{
+    weft_group_deadline(&group, weft_after(900 * WEFT_SECOND));
+    weft_group_go(&group, sleep_result, arg);
+    weft_group_wait(&group);
+}
+
+static void use_group(void)
+{
+    CHECK_EQ(weft_group_wait(&group), 0);
+    for (int i = 0; i < 6; i++)
+        weft_group_go(&group, sleep_result, NULL);
+    weft_group_cancel(&group);
+    CHECK_EQ(weft_group_wait(&group), 5);
+}
+
+TEST_PLAIN(group_forgets_tasks_of_an_earlier_run)
+{
+    run_twice(fill_group, "[sleep]", use_group);
+}
+
 /* ---- tasks ---- */
 
 static uint64_t last_id;

@@ -428,6 +428,12 @@ static weft_group group = WEFT_GROUP_INIT;
     XX(weft_waitgroup_wait, weft_waitgroup_wait(&wg))                                              \
     XX(weft_group_go, weft_group_go(&group, give_back, NULL))                                      \
     XX(weft_group_wait, weft_group_wait(&group))                                                   \
+    XX(weft_group_wait_until, weft_group_wait_until(&group, WEFT_NOW))                             \
+    XX(weft_group_join, weft_group_join(&group))                                                   \
+    XX(weft_group_cancel, weft_group_cancel(&group))                                               \
+    XX(weft_group_deadline, weft_group_deadline(&group, WEFT_NOW))                                 \
+    XX(weft_task_cause, weft_task_cause())                                                         \
+    XX(weft_task_is_canceled, weft_task_is_canceled())                                             \
     XX(weft_timer_start, weft_timer_start(weft_timer_new(), 1))                                    \
     XX(weft_fd_wait, weft_fd_wait(0, WEFT_FD_READ))                                                \
     XX(weft_work, weft_work(count, NULL))                                                          \

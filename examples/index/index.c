@@ -5,9 +5,9 @@
  *                             queues on `slots`, sends     adds words to a shared table
  *                             pages through `queue`        and to the hot statistics
  *
- * All of them belong to groups below the one of the task that called index_all. When that is
- * canceled every wait of theirs returns WEFT_ECANCELED, and each goes home the way it would after
- * any other error.
+ * All of them belong to groups that the task that called index_all waits for. When that task is
+ * canceled, so are the groups: every wait of theirs returns WEFT_ECANCELED, and each task goes home
+ * the way it would after any other error.
  *
  * Files are read by plain read(2). A read that blocks for long loses its processor to other tasks;
  * nothing here has to say so. Press Ctrl-\ at any moment to see what every task is doing. */
@@ -323,9 +323,9 @@ int index_all(char **folders, void (*all_found)(void))
     rc = weft_waitgroup_wait(&walking);
     if (rc == 0)
         all_found();
-    rc = first_of(rc, weft_group_join(&files));
+    rc = first_of(rc, weft_group_wait(&files));
     pages_close(queue);
-    rc = first_of(rc, weft_group_join(&parsers));
+    rc = first_of(rc, weft_group_wait(&parsers));
     while (pages_recv(queue, &left) == 0)
         free(left); /* canceled parsers leave some */
     pages_free(queue);

@@ -82,7 +82,7 @@ static void start_dumps(void)
 
 static int do_work(void *folders)
 {
-    int rc = index_all(folders, start_dumps), dump_rc = weft_group_join(&dumping);
+    int rc = index_all(folders, start_dumps), dump_rc = weft_group_wait(&dumping);
 
     return rc != 0 ? rc : dump_rc;
 }
@@ -99,9 +99,9 @@ static int run_index(void *folders)
     weft_group_go(&beside, watch_signals, signals);
     weft_group_go(&beside, show_progress, NULL);
     weft_group_go(&work, do_work, folders);
-    rc = weft_group_join(&work);
+    rc = weft_group_wait(&work);
     weft_group_cancel(&beside);
-    weft_group_join(&beside);
+    weft_group_wait(&beside);
     weft_signal_stop(signals, SIGINT);
     weft_signal_stop(signals, SIGTERM);
     weft_chan_free(signals);

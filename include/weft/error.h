@@ -19,7 +19,8 @@ extern "C" {
 
 /* name, code, text */
 #define WEFT_ERROR_MAP(XX)                                                                         \
-    XX(ECLOSED, -10001, "closed") /* chan, listener or conn */                                     \
+    XX(ECLOSED, -10001, "closed")          /* chan, listener or conn */                            \
+    XX(EPENDING, -10002, "tasks are left") /* of weft_group_wait_until alone */                    \
     XX(ETIMEDOUT, -ETIMEDOUT, "deadline exceeded")                                                 \
     XX(ECANCELED, -ECANCELED, "canceled")                                                          \
     XX(EINVAL, -EINVAL, "invalid argument")                                                        \

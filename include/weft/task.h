@@ -1,21 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /* weft/task.h - starting tasks, grouping them and waiting for them.
  *
- *     static int fetch(void *url) { ... }           a task of a group has a result
+ *     static int fetch(void *answer)
+ *     {
+ *         int rc = weft_sleep(10 * WEFT_MILLISECOND); // stands for a call to another service
  *
- *     static int run(void *arg)
+ *         if (rc == 0)
+ *             *(int *)answer = 42;
+ *         return rc;
+ *     }
+ *
+ *     static int serve(void *arg)
  *     {
  *         weft_group g = WEFT_GROUP_INIT;
+ *         int answers[2];
  *
  *         weft_group_deadline(&g, weft_after(2 * WEFT_SECOND));
- *         for (int i = 0; i < n; i++)
- *             weft_group_go(&g, fetch, url[i]);
- *         return weft_group_wait(&g);                first non-zero result, or 0
+ *         for (int i = 0; i < 2; i++)
+ *             weft_group_go(&g, fetch, &answers[i]);
+ *         switch (weft_group_wait(&g)) { // no task is left that could use g or answers
+ *         case 0:
+ *             return 200;
+ *         case WEFT_ETIMEDOUT: // the deadline has canceled g
+ *             return 504;
+ *         default: // what failed first; it has canceled the other
+ *             return 502;
+ *         }
  *     }
- *     int main(void) { return weft_run(run, NULL) != 0; }
+ *     int main(void) { return weft_run(serve, NULL) != 200; }
  *
- * A task has no public handle, so none can dangle. Its lifetime is either nobody's business
- * (weft_go) or a group's (weft_group_go).
+ * A task has no public handle, so none can dangle. Either nobody waits for its end (weft_go), or a
+ * group does (weft_group_go).
  *
  * A stack does not grow. Every task has 64 KiB, the main task too: keep big locals (a char[64 *
  * 1024], a VLA or alloca of a size that others choose) off it, or ask for more: weft_run_with for
@@ -47,7 +62,7 @@ extern "C" {
 #endif
 
 typedef void weft_task_fn(void *arg);
-typedef int weft_main_fn(void *arg);
+typedef int weft_main_fn(void *arg); /* the result: 0, or an error, any other number */
 
 /* How a run differs from the default; all zero is the default. */
 typedef struct weft_run_options {
@@ -74,8 +89,8 @@ typedef struct weft_run_options {
 WEFT_API int weft_run(weft_main_fn *fn, void *arg);
 WEFT_API int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg);
 
-/* Starts fn(arg) as a task. Any thread of the process may call it while weft_run runs. May let
- * other tasks run first. */
+/* Starts fn(arg) as a task. Any thread of the process may call it while
+ * weft_run runs. May let other tasks run first. */
 WEFT_API void weft_go(weft_task_fn *fn, void *arg);
 
 typedef struct weft_go_options {
@@ -112,42 +127,68 @@ WEFT_API int weft_local_new(weft_local *key, void (*destroy)(void *value));
 WEFT_API void weft_local_set(weft_local key, void *value);
 WEFT_API void *weft_local_get(weft_local key); /* NULL if never set by this task */
 
-/* A group is a Go WaitGroup, errgroup and context in one: it counts tasks, keeps the first error,
- * carries a deadline and cancels what it holds. All zero is a valid group. A group first used by
- * a task of another group is canceled with that one. Once a task was started in it or a deadline
- * was set, it must be waited for before its memory goes. */
+/* A group is a Go WaitGroup, errgroup and context in one: it counts the tasks started in it, keeps
+ * their first error, and cancels them. All zero is a valid group.
+ *
+ * A group is canceled, for good, by the first of
+ *   an error: a task returns another result than 0 (unless weft_group_keep_going was called);
+ *   its deadline;
+ *   weft_group_cancel;
+ *   the cancellation of a task that waits for it in weft_group_wait.
+ * Then every cancelable wait of its tasks returns WEFT_ECANCELED, now and from now on, and tasks
+ * started in it later are born canceled. Nothing else ties groups to each other or to the task that
+ * uses one first: a group of the whole process may be used from anywhere.
+ *
+ * weft_group_wait and weft_group_join return only when no task is left. So the group, and what its
+ * tasks were given, may be in the frame that calls them; a group in which a task was started must
+ * not go before one of them, and every other call on the group, has returned. Several tasks may
+ * wait for one group. A group that is done may be used again, by any of them at once: each wait
+ * returns the result of its own round. The first error, the cancellation and the deadline stay
+ * until WEFT_GROUP_INIT is assigned to it. */
 typedef struct weft_group {
-    uint32_t _lock;
-    int32_t _err;
-    uint32_t _count;
-    uint32_t _state;
-    void *_tasks;
+    uint32_t _lock, _state;
+    int32_t _err, _cause;
+    uint32_t _count, _run;
+    void *_tasks, *_uncanceled;
     void *_waiters[2];
-    struct weft_group *_parent, *_children, *_next, *_prev;
-    void *_timer;
+    uint64_t _timer[3];
+    weft_time _deadline;
 } weft_group;
 #define WEFT_GROUP_INIT                                                                            \
     {                                                                                              \
-        0, 0, 0, 0, 0, {0, 0}, 0, 0, 0, 0, 0                                                       \
+        0, 0, 0, 0, 0, 0, 0, 0, {0, 0}, {0, 0, 0}, 0                                               \
     }
 
 WEFT_API void weft_group_go(weft_group *g, weft_main_fn *fn, void *arg);
-/* At that instant the group is canceled; WEFT_FOREVER: never. A second call moves the deadline. */
+/* From now on errors cancel nothing: each task runs to its end. The first error is still kept. */
+WEFT_API void weft_group_keep_going(weft_group *g);
+/* At that instant g is canceled, and at once if it has passed; WEFT_FOREVER: never. A second call
+ * moves the deadline. It stays after a wait. */
 WEFT_API void weft_group_deadline(weft_group *g, weft_time when);
-/* Every cancelable wait of the group's tasks, and of groups below, returns WEFT_ECANCELED, now
- * and from now on; tasks started in it later are born canceled. Does not wait. */
+/* Cancels g. Does not wait for its tasks to end, but may let others run. */
 WEFT_API void weft_group_cancel(weft_group *g);
-/* Waits until no task of the group is left. The first non-zero result of a task, or 0;
- * WEFT_ETIMEDOUT or, if the caller itself is canceled, WEFT_ECANCELED, with tasks left.
- * After 0 or a task's result the group is as new, save that its error and cancellation stay. */
-WEFT_API int weft_group_wait_until(weft_group *g, weft_time deadline);
-static inline int weft_group_wait(weft_group *g)
-{
-    return weft_group_wait_until(g, WEFT_FOREVER);
-}
-/* Waits to the very end even if the caller is canceled: for the frame that owns the group. */
+
+/* Waits until no task of g is left, without exception. If the caller is canceled, so is g, with the
+ * same cause, and the wait goes on. Returns the first result of a task that is not 0, or 0. Where
+ * that result is WEFT_ECANCELED because g was canceled, the cause is returned in its place: after
+ * its deadline WEFT_ETIMEDOUT. A thread that is no task gets WEFT_ECANCELED when the run ends.
+ * Panics in a task of g, which would wait for itself. */
+WEFT_API int weft_group_wait(weft_group *g);
+/* The same without canceling g if the caller is canceled: it waits until the tasks end by
+ * themselves. */
 WEFT_API int weft_group_join(weft_group *g);
+/* The same, but comes back early, at the deadline or if the caller is canceled, with WEFT_EPENDING:
+ * tasks are left, and g must be waited for again. No task's result is taken for it: a task that
+ * returns WEFT_EPENDING is counted as one that returned WEFT_ETIMEDOUT. */
+WEFT_API int weft_group_wait_until(weft_group *g, weft_time deadline);
+
+/* Why g was canceled: the error, WEFT_ETIMEDOUT for its deadline, WEFT_ECANCELED for
+ * weft_group_cancel, the cause of the task that waited; 0: it is not canceled. */
+WEFT_API int weft_group_cause(const weft_group *g);
 WEFT_API bool weft_group_is_canceled(const weft_group *g);
+/* The same of the group that the calling task belongs to. */
+WEFT_API int weft_task_cause(void);
+WEFT_API bool weft_task_is_canceled(void);
 
 #ifdef __cplusplus
 }
