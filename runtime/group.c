@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* group.c - groups of tasks: count, first error, deadline, cancellation.
+/* group.c - groups of tasks: count, first error, deadline, limit, cancellation.
  *
  * Lock: g->_lock (rank GROUP) guards every field and the tasks linked on _tasks. _state, _cause
  * and _deadline are read without it, too.
  * Always, outside the lock:
- *   _count is the tasks on _tasks and the cancelers inside
+ *   _count is the tasks on _tasks, the places given to starters, and the cancelers inside
  *   _count == 0 implies that _waiters is empty and the timer is not armed
  *   _count > 0 and a deadline imply CANCELED, or that the timer is armed or firing
- *   _uncanceled != NULL implies CANCELED and that a canceler is inside
+ *   _count < _limit implies CANCELED, or that _starters is empty
+ *   CANCELED with _uncanceled or _starters not empty implies that a canceler is inside
  *
  * No group knows another. Cancellation reaches a group below through the task that waits for it:
  * its wait ends, it cancels the group it waited for, and waits on. A tree of groups would need a
@@ -24,7 +25,7 @@
 
 #include <sched.h>
 
-_Static_assert(sizeof(weft_group) == 88, "part of the ABI");
+_Static_assert(sizeof(weft_group) == 112, "part of the ABI");
 _Static_assert(sizeof(weft__timer) == sizeof(((weft_group *)0)->_timer), "embedded");
 
 enum { CANCELED = 1, KEEP_GOING = 2 };
@@ -33,6 +34,11 @@ enum { PIECE = 128 };
 static inline weft__waitq *waiters(weft_group *g)
 {
     return (weft__waitq *)g->_waiters;
+}
+
+static inline weft__waitq *starters(weft_group *g)
+{
+    return (weft__waitq *)g->_starters;
 }
 
 static inline weft__timer *timer(weft_group *g)
@@ -54,7 +60,7 @@ static void lock(weft_group *g)
     g->_run = weft__run_number;
     g->_count = 0;
     g->_tasks = g->_uncanceled = NULL;
-    *waiters(g) = (weft__waitq){NULL, NULL};
+    *waiters(g) = *starters(g) = (weft__waitq){NULL, NULL};
 }
 
 static void ready_all(weft__waitq *woken)
@@ -75,6 +81,18 @@ static inline void timer_settle(weft_group *g)
 
 /* Counting ------------------------------------------------------------------------------------- */
 
+/* Gives places to starters. Caller holds the lock; readies woken after it. */
+static void admit(weft_group *g, weft__waitq *woken)
+{
+    weft__waiter *wt;
+
+    while (!is_canceled(g) && starters(g)->head && (g->_limit == 0 || g->_count < g->_limit) &&
+           (wt = weft__waitq_claim(starters(g), 0)) != NULL) {
+        g->_count++;
+        weft__waitq_push(woken, wt);
+    }
+}
+
 /* Gives up one of _count. The last one disarms the timer and wakes the waiters, which may free the
  * group at once. Caller holds the lock; releases it. */
 static void drop(weft_group *g)
@@ -84,7 +102,9 @@ static void drop(weft_group *g)
     bool last;
 
     weft__check(g->_count > 0);
-    last = --g->_count == 0;
+    g->_count--;
+    admit(g, &woken);
+    last = g->_count == 0;
     if (last) {
         weft__timer_disarm(timer(g));
         while ((wt = weft__waitq_claim(waiters(g), 0)) != NULL) {
@@ -112,12 +132,13 @@ static void mark(weft_group *g, int cause)
     weft__or(&g->_state, CANCELED);
 }
 
-/* Cancels the tasks from g->_uncanceled on, at most PIECE of them. Returns true if some are
- * left. Tasks are made ready under the lock: GROUP ranks below OBJECT. Caller
+/* Cancels the tasks from g->_uncanceled on, at most PIECE of them, and as many starters. Returns
+ * true if some are left. Tasks are made ready under the lock: GROUP ranks below OBJECT. Caller
  * holds the lock. */
 static bool cancel_piece(weft_group *g)
 {
     weft__task *first = g->_uncanceled, *end = first, *t;
+    weft__waiter *wt;
     int n;
 
     for (n = 0; end && n < PIECE; n++) {
@@ -129,7 +150,9 @@ static bool cancel_piece(weft_group *g)
     for (t = first; t != end; t = t->group_next)
         weft__cancel(t);
     g->_uncanceled = end;
-    return end != NULL;
+    for (n = 0; n < PIECE && (wt = weft__waitq_claim(starters(g), WEFT_ECANCELED)) != NULL; n++)
+        weft__ready(wt->task);
+    return end || starters(g)->head;
 }
 
 /* Cancels g, and has canceled every task of it on return. t is the calling task or thread; others
@@ -208,7 +231,7 @@ static void watch_deadline(weft_group *g)
     if (is_canceled(g) || weft__load_acq(&tm->firing))
         return;
     if (g->_deadline <= weft__nanos()) {
-        weft__check(!g->_tasks);
+        weft__check(!g->_tasks && !starters(g)->head);
         mark(g, WEFT_ETIMEDOUT);
         return;
     }
@@ -253,12 +276,55 @@ void weft_group_deadline(weft_group *g, weft_time when)
 
 /* Starting ------------------------------------------------------------------------------------- */
 
-static void add_task(weft_group *g, weft__task *t)
+void weft_group_limit(weft_group *g, uint32_t n)
+{
+    weft__waitq woken = {NULL, NULL};
+
+    weft__enter("weft_group_limit");
+    lock(g);
+    weft__store(&g->_limit, n);
+    admit(g, &woken);
+    weft__unlock(&g->_lock);
+    ready_all(&woken);
+    weft__exit();
+}
+
+/* Waits for a place in a group with a limit. Returns 0 with one of _count taken; WEFT_ECANCELED if
+ * the group is canceled, or the caller before there was a place. */
+static int place(weft_group *g, weft__task *t)
+{
+    weft__waiter wt;
+    int rc;
+
+    lock(g);
+    if (weft_group_cause(g) != 0) {
+        weft__unlock(&g->_lock);
+        return WEFT_ECANCELED;
+    }
+    if (!starters(g)->head && (g->_limit == 0 || g->_count < g->_limit)) {
+        count_one(g);
+        weft__unlock(&g->_lock);
+        return 0;
+    }
+    weft__waiter_init(&wt, t);
+    weft__waitq_push(starters(g), &wt);
+    rc = weft__park_unlock(t, WEFT__WAIT_GROUP_LIMIT, g, &g->_lock, WEFT_FOREVER);
+    if (rc < 0) {
+        lock(g);
+        weft__waitq_remove(starters(g), &wt);
+        weft__unlock(&g->_lock);
+    }
+    return rc;
+}
+
+/* Puts t into g. placed: it has been counted already. */
+static void add_task(weft_group *g, weft__task *t, bool placed)
 {
     weft__task *first;
 
     lock(g);
-    count_one(g);
+    if (!placed)
+        count_one(g);
     first = g->_tasks;
     t->group = g;
     t->group_prev = NULL;
@@ -270,21 +336,32 @@ static void add_task(weft_group *g, weft__task *t)
     weft__unlock(&g->_lock);
 }
 
-static void start(weft_group *g, weft_main_fn *fn, void *arg, uintptr_t site)
+static int start(weft_group *g, weft_main_fn *fn, void *arg, uintptr_t site)
 {
     weft__worker *w = weft__enter("weft_group_go");
+    bool limited = weft__load(&g->_limit) != 0;
     weft__task *t;
 
+    if (weft__unlikely(limited)) {
+        int rc = place(g, w->task);
+
+        if (rc < 0) {
+            weft__exit();
+            return rc;
+        }
+        w = weft__self();
+    }
     t = weft__task_new(w->p, NULL, (weft_task_fn *)(void (*)(void))fn, arg);
     weft__flag_set(t, WEFT__RESULT);
-    add_task(g, t);
+    add_task(g, t, limited);
     weft__spawn(w, t, site);
     weft__exit();
+    return 0;
 }
 
-void weft_group_go(weft_group *g, weft_main_fn *fn, void *arg)
+int weft_group_go(weft_group *g, weft_main_fn *fn, void *arg)
 {
-    start(g, fn, arg, (uintptr_t)__builtin_return_address(0));
+    return start(g, fn, arg, (uintptr_t)__builtin_return_address(0));
 }
 
 /* Ending --------------------------------------------------------------------------------------- */

@@ -28,6 +28,7 @@ enum {
     XX(ONCE, "sync.Once.Do", WEFT__WAIT_BLOCK)                                                     \
     XX(GROUP, "sync.WaitGroup.Wait", WEFT__WAIT_CANCELABLE | WEFT__WAIT_BLOCK)                     \
     XX(JOIN, "sync.WaitGroup.Wait", WEFT__WAIT_BLOCK)                                              \
+    XX(GROUP_LIMIT, "group limit", WEFT__WAIT_CANCELABLE | WEFT__WAIT_BLOCK)                       \
     XX(SEMA, "semacquire", WEFT__WAIT_CANCELABLE | WEFT__WAIT_BLOCK)                               \
     XX(SLEEP, "sleep", WEFT__WAIT_CANCELABLE)                                                      \
     XX(IO, "IO wait", WEFT__WAIT_CANCELABLE | WEFT__WAIT_OUTSIDE)                                  \

@@ -110,6 +110,7 @@ static bool call_runtime(int n)
     CALL(weft_group_wait_until(&its.group, WEFT_NOW));
     CALL(weft_group_cancel(&its.group));
     CALL(weft_group_deadline(&its.group, WEFT_FOREVER));
+    CALL(weft_group_limit(&its.group, 1));
     CALL(weft_group_keep_going(&its.group));
     CALL(weft_group_is_canceled(&its.group));
     CALL(weft_group_cause(&its.group));

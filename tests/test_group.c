@@ -424,3 +424,106 @@ TEST(no_result_of_a_task_is_taken_for_tasks_left)
     weft_group_go(&h, result, (void *)WEFT_EPENDING);
     CHECK_EQ(weft_group_wait_until(&h, weft_after(WEFT_SECOND)), WEFT_ETIMEDOUT);
 }
+
+/* ---- limit ---- */
+
+static atomic_int inside, most_inside;
+
+static int be_inside(void *arg)
+{
+    int n = atomic_fetch_add(&inside, 1) + 1;
+
+    (void)arg;
+    if (n > atomic_load(&most_inside))
+        atomic_store(&most_inside, n);
+    CHECK_EQ(weft_sleep(WEFT_SECOND), 0);
+    atomic_fetch_sub(&inside, 1);
+    return 0;
+}
+
+TEST(limit_bounds_the_tasks_at_once)
+{
+    weft_group g = WEFT_GROUP_INIT;
+    weft_time start = weft_now();
+
+    weft_group_limit(&g, 3);
+    for (int i = 0; i < 10; i++)
+        CHECK_EQ(weft_group_go(&g, be_inside, NULL), 0);
+    CHECK_EQ(weft_group_wait(&g), 0);
+    CHECK_EQ(weft_now(), start + 4 * WEFT_SECOND);
+    CHECK_EQ(atomic_load(&most_inside), 3);
+}
+
+static int start_one_inside(void *g)
+{
+    int rc = weft_group_go(g, be_inside, NULL);
+
+    atomic_fetch_add(&ran, 1);
+    return rc;
+}
+
+TEST(starters_come_in_when_the_limit_is_raised)
+{
+    weft_group g = WEFT_GROUP_INIT, starters = WEFT_GROUP_INIT;
+
+    weft_group_limit(&g, 1);
+    for (int i = 0; i < 6; i++)
+        weft_group_go(&starters, start_one_inside, &g);
+    settle();
+    CHECK_EQ(atomic_load(&inside), 1);
+    weft_group_limit(&g, 3);
+    settle();
+    CHECK_EQ(atomic_load(&inside), 3);
+    weft_group_limit(&g, 0);
+    settle();
+    CHECK_EQ(atomic_load(&inside), 6);
+    CHECK_EQ(weft_group_wait(&starters), 0);
+    CHECK_EQ(weft_group_wait(&g), 0);
+}
+
+/* A starter that waits for a place counts: what waits for the group waits for its task, too. */
+TEST(wait_returns_after_the_tasks_of_starters_that_wait)
+{
+    weft_group g = WEFT_GROUP_INIT, starters = WEFT_GROUP_INIT;
+
+    weft_group_limit(&g, 1);
+    for (int i = 0; i < 3; i++)
+        weft_group_go(&starters, start_one_inside, &g);
+    settle();
+    CHECK_EQ(weft_group_wait(&g), 0);
+    CHECK_EQ(atomic_load(&ran), 3);
+    CHECK_EQ(weft_group_wait(&starters), 0);
+}
+
+TEST(canceled_group_with_a_limit_starts_nothing)
+{
+    weft_group g = WEFT_GROUP_INIT, starters = WEFT_GROUP_INIT;
+
+    weft_group_limit(&g, 1);
+    weft_group_go(&g, wait_for_ever, NULL);
+    for (int i = 0; i < 500; i++)
+        weft_group_go(&starters, start_one_inside, &g);
+    settle();
+    CHECK_EQ(atomic_load(&ran), 0);
+    weft_group_cancel(&g);
+    CHECK_EQ(weft_group_wait(&starters), WEFT_ECANCELED);
+    CHECK_EQ(atomic_load(&ran), 500);
+    CHECK_EQ(weft_group_go(&g, result, NULL), WEFT_ECANCELED);
+    CHECK_EQ(weft_group_wait(&g), WEFT_ECANCELED);
+    CHECK_EQ(atomic_load(&ran), 500);
+}
+
+TEST(canceled_starter_starts_nothing)
+{
+    weft_group g = WEFT_GROUP_INIT, starters = WEFT_GROUP_INIT;
+
+    weft_group_limit(&g, 1);
+    weft_group_go(&g, be_inside, NULL);
+    weft_group_go(&starters, start_one_inside, &g);
+    settle();
+    weft_group_cancel(&starters);
+    CHECK_EQ(weft_group_wait(&starters), WEFT_ECANCELED);
+    CHECK_EQ(weft_group_wait(&g), 0);
+    CHECK(!weft_group_is_canceled(&g));
+    CHECK_EQ(atomic_load(&most_inside), 1);
+}

@@ -346,6 +346,7 @@ static int sleep_result(void *arg)
 
 static void fill_group(void *arg)
 {
+    weft_group_limit(&group, 6);
     weft_group_deadline(&group, weft_after(900 * WEFT_SECOND));
     weft_group_go(&group, sleep_result, arg);
     weft_group_wait(&group);
@@ -355,14 +356,14 @@ static void use_group(void)
 {
     CHECK_EQ(weft_group_wait(&group), 0);
     for (int i = 0; i < 6; i++)
-        weft_group_go(&group, sleep_result, NULL);
+        CHECK_EQ(weft_group_go(&group, sleep_result, NULL), 0);
     weft_group_cancel(&group);
     CHECK_EQ(weft_group_wait(&group), 5);
 }
 
 TEST_PLAIN(group_forgets_tasks_of_an_earlier_run)
 {
-    run_twice(fill_group, "[sleep]", use_group);
+    run_twice(fill_group, "[group limit]", use_group);
 }
 
 /* ---- tasks ---- */

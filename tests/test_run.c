@@ -432,6 +432,7 @@ static weft_group group = WEFT_GROUP_INIT;
     XX(weft_group_join, weft_group_join(&group))                                                   \
     XX(weft_group_cancel, weft_group_cancel(&group))                                               \
     XX(weft_group_deadline, weft_group_deadline(&group, WEFT_NOW))                                 \
+    XX(weft_group_limit, weft_group_limit(&group, 1))                                              \
     XX(weft_task_cause, weft_task_cause())                                                         \
     XX(weft_task_is_canceled, weft_task_is_canceled())                                             \
     XX(weft_timer_start, weft_timer_start(weft_timer_new(), 1))                                    \

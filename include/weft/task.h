@@ -148,18 +148,23 @@ WEFT_API void *weft_local_get(weft_local key); /* NULL if never set by this task
 typedef struct weft_group {
     uint32_t _lock, _state;
     int32_t _err, _cause;
-    uint32_t _count, _run;
+    uint32_t _count, _limit, _run;
     void *_tasks, *_uncanceled;
-    void *_waiters[2];
+    void *_waiters[2], *_starters[2];
     uint64_t _timer[3];
     weft_time _deadline;
 } weft_group;
 #define WEFT_GROUP_INIT                                                                            \
     {                                                                                              \
-        0, 0, 0, 0, 0, 0, 0, 0, {0, 0}, {0, 0, 0}, 0                                               \
+        0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0}, {0, 0}, {0, 0, 0}, 0                                    \
     }
 
-WEFT_API void weft_group_go(weft_group *g, weft_main_fn *fn, void *arg);
+/* Starts fn(arg) as a task of g. Returns 0. Only if g has a limit: waits while it is reached, and
+ * returns WEFT_ECANCELED, with nothing started, if g is canceled, or the caller is meanwhile. */
+WEFT_API int weft_group_go(weft_group *g, weft_main_fn *fn, void *arg);
+/* From now on at most n tasks of g at once; 0: any number. Tasks that are there already stay. A
+ * task of g that starts others in it holds a place meanwhile: n of them may wait for each other. */
+WEFT_API void weft_group_limit(weft_group *g, uint32_t n);
 /* From now on errors cancel nothing: each task runs to its end. The first error is still kept. */
 WEFT_API void weft_group_keep_going(weft_group *g);
 /* At that instant g is canceled, and at once if it has passed; WEFT_FOREVER: never. A second call
