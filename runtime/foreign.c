@@ -156,7 +156,7 @@ void weft__foreign_stop(int64_t until)
     weft__lock(&lock);
     weft__store(&open, false);
     for (weft__worker *w = listed; w; w = w->next)
-        weft__store(&w->task->canceled, 1);
+        weft__store(&w->task->canceled, WEFT__CANCELED);
     stop_all();
     weft__fence_heavy(); /* the mark, or the open wait, is seen (group.c); take, or in_rt */
     for (weft__worker *w = listed; w; w = w->next)

@@ -142,7 +142,7 @@ static bool cancel_piece(weft_group *g)
     int n;
 
     for (n = 0; end && n < PIECE; n++) {
-        weft__store(&end->canceled, 1);
+        weft__or(&end->canceled, WEFT__CANCELED);
         end = end->group_next;
     }
     if (n > 0)
@@ -332,7 +332,7 @@ static void add_task(weft_group *g, weft__task *t, bool placed)
     if (first)
         first->group_prev = t;
     g->_tasks = t;
-    weft__store(&t->canceled, is_canceled(g) ? 1u : 0u);
+    weft__store(&t->canceled, is_canceled(g) ? WEFT__CANCELED : 0);
     weft__unlock(&g->_lock);
 }
 
@@ -519,7 +519,7 @@ bool weft_group_is_canceled(const weft_group *g)
 
 int weft__task_cause(const weft__task *t)
 {
-    if (!weft__load_acq(&t->canceled))
+    if (!(weft__load_acq(&t->canceled) & WEFT__CANCELED))
         return 0;
     return t->group ? weft__load(&t->group->_cause) : WEFT_ECANCELED;
 }
@@ -532,4 +532,32 @@ int weft_task_cause(void)
 bool weft_task_is_canceled(void)
 {
     return weft__task_cause(weft__caller("weft_task_is_canceled")) != 0;
+}
+
+/* Shield --------------------------------------------------------------------------------------- */
+
+void weft_shield_begin(void)
+{
+    weft__task *t = weft__caller("weft_shield_begin");
+
+    if (!(t->flags & WEFT__FOREIGN))
+        weft__add(&t->canceled, WEFT__SHIELD);
+}
+
+void weft_shield_end(void)
+{
+    weft__task *t = weft__caller("weft_shield_end");
+
+    if (t->flags & WEFT__FOREIGN)
+        return;
+    if (weft__load(&t->canceled) < WEFT__SHIELD)
+        weft__panic("weft: weft_shield_end without weft_shield_begin");
+    weft__sub(&t->canceled, WEFT__SHIELD);
+}
+
+void weft_shield(weft_task_fn *fn, void *arg)
+{
+    weft_shield_begin();
+    fn(arg);
+    weft_shield_end();
 }

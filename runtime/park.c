@@ -72,7 +72,8 @@ void weft__cancel(weft__task *t)
 {
     uint64_t ticket = weft__load_acq(&t->ticket);
 
-    if ((ticket & 1) && (weft__wait_flags(weft__load(&t->reason)) & WEFT__WAIT_CANCELABLE) &&
+    if ((ticket & 1) && weft__is_canceled(t) &&
+        (weft__wait_flags(weft__load(&t->reason)) & WEFT__WAIT_CANCELABLE) &&
         weft__claim(t, ticket, WEFT_ECANCELED))
         weft__ready(t);
 }
@@ -142,8 +143,8 @@ int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__a
     uint64_t ticket = wait_open(w, t, why, object);
 
     weft__chaos();
-    if (weft__unlikely(weft__load(&t->canceled)) &&
-        (weft__wait_flags(why) & WEFT__WAIT_CANCELABLE) && weft__claim(t, ticket, WEFT_ECANCELED))
+    if (weft__unlikely(weft__is_canceled(t)) && (weft__wait_flags(why) & WEFT__WAIT_CANCELABLE) &&
+        weft__claim(t, ticket, WEFT_ECANCELED))
         return wait_skip(t, after, arg);
     if (deadline != WEFT_FOREVER) {
         if ((deadline == WEFT_NOW || deadline <= weft__nanos()) &&

@@ -206,7 +206,7 @@ static int run(struct select *s, weft_time deadline)
     if (at >= 0 && woken)
         weft__ready_by(w, woken);
     if (at < 0)
-        at = weft__load(&t->canceled) ? WEFT_ECANCELED : WEFT_ETIMEDOUT;
+        at = weft__is_canceled(t) ? WEFT_ECANCELED : WEFT_ETIMEDOUT;
     weft__exit_as(t);
     return at;
 }

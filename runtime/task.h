@@ -77,7 +77,7 @@ struct weft__task {
     weft_task_fn *fn;
     void *arg;
     uint32_t slot;
-    uint32_t canceled; /* atomic */
+    uint32_t canceled; /* atomic: WEFT__CANCELED, and WEFT__SHIELD for each shield */
 
     /* Guarded by group->_lock. */
     weft_group *group;
@@ -96,6 +96,16 @@ static inline void weft__flag_set(weft__task *t, unsigned flag)
 static inline void weft__flag_clear(weft__task *t, unsigned flag)
 {
     weft__store(&t->flags, (uint8_t)(t->flags & ~flag));
+}
+
+/* Parts of task.canceled. Others set the first, under group->_lock; the second is the task's own.
+ */
+enum { WEFT__CANCELED = 1, WEFT__SHIELD = 2 };
+
+/* Do its cancelable waits end at once? */
+static inline bool weft__is_canceled(const weft__task *t)
+{
+    return weft__load(&t->canceled) == WEFT__CANCELED;
 }
 
 /* How far below its stack's end a task begins, so that tasks do not all use the same cache sets. */

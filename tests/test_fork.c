@@ -116,6 +116,8 @@ static bool call_runtime(int n)
     CALL(weft_group_cause(&its.group));
     CALL(weft_task_is_canceled());
     CALL(weft_task_cause());
+    CALL(weft_shield_begin());
+    CALL(weft_shield_end());
     CALL(weft_yield());
     CALL(weft_sleep(1));
     CALL(weft_task_id());

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_nested.c - tasks that wait for groups while they are canceled themselves, and groups that
- * many wait for. */
+/* test_nested.c - tasks that wait for groups while they are canceled themselves, groups that many
+ * wait for, and shields. */
 #include "support.h"
 
 #include <string.h>
@@ -382,6 +382,108 @@ TEST(group_may_outlive_the_one_above)
     CHECK_EQ(weft_group_wait(&h.g), 0);
     CHECK_EQ(((unsigned char *)&above)[0], 0xff);
     weft_chan_free(h.c);
+}
+
+/* ---- shields ---- */
+
+static int report(void *c)
+{
+    int v = 1;
+
+    CHECK_EQ(weft_sleep(10 * WEFT_SECOND), WEFT_ECANCELED);
+    CHECK_EQ(weft_chan_send(c, &v), WEFT_ECANCELED);
+    weft_shield_begin();
+    CHECK_EQ(weft_chan_send(c, &v), 0);
+    weft_shield_end();
+    CHECK_EQ(weft_chan_send(c, &v), WEFT_ECANCELED);
+    return 0;
+}
+
+TEST(canceled_task_reports_behind_a_shield)
+{
+    weft_group g = WEFT_GROUP_INIT;
+    weft_chan *c = weft_chan_new(sizeof(int), 0);
+    int v = 0;
+
+    weft_group_go(&g, report, c);
+    weft_group_cancel(&g);
+    settle();
+    CHECK_EQ(weft_chan_recv(c, &v), 0);
+    CHECK_EQ(v, 1);
+    CHECK_EQ(weft_group_wait(&g), 0);
+    weft_chan_free(c);
+}
+
+static void sleep_undisturbed(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(weft_sleep(WEFT_SECOND), 0);
+}
+
+/* Canceled while it waits behind two shields. */
+static int sleep_behind_shields(void *arg)
+{
+    weft_case never[] = {weft_on_recv(NULL, NULL)};
+
+    (void)arg;
+    weft_shield_begin();
+    weft_shield(sleep_undisturbed, NULL);
+    CHECK(weft_task_is_canceled());
+    CHECK_EQ(weft_sleep(WEFT_SECOND), 0);
+    CHECK_EQ(weft_select_until(never, 1, weft_after(WEFT_SECOND)), WEFT_ETIMEDOUT);
+    weft_shield_end();
+    CHECK_EQ(weft_select_until(never, 1, weft_after(WEFT_SECOND)), WEFT_ECANCELED);
+    return 0;
+}
+
+TEST(shields_nest)
+{
+    weft_group g = WEFT_GROUP_INIT;
+    weft_time start = weft_now();
+
+    weft_group_go(&g, sleep_behind_shields, NULL);
+    settle();
+    weft_group_cancel(&g);
+    CHECK_EQ(weft_group_wait(&g), 0);
+    CHECK_EQ(weft_now(), start + 3 * WEFT_SECOND);
+}
+
+static int sleep_result(void *arg)
+{
+    (void)arg;
+    return weft_sleep(WEFT_SECOND);
+}
+
+static int clean_up(void *arg)
+{
+    weft_group g = WEFT_GROUP_INIT;
+
+    (void)arg;
+    weft_shield_begin();
+    for (int i = 0; i < 3; i++)
+        weft_group_go(&g, sleep_result, NULL);
+    CHECK_EQ(weft_group_wait(&g), 0);
+    weft_shield_end();
+    weft_group_go(&g, sleep_result, NULL);
+    CHECK_EQ(weft_group_wait(&g), WEFT_ECANCELED);
+    return 0;
+}
+
+TEST(group_waited_for_behind_a_shield_is_not_canceled)
+{
+    weft_group g = WEFT_GROUP_INIT;
+    weft_time start = weft_now();
+
+    weft_group_cancel(&g);
+    weft_group_go(&g, clean_up, NULL);
+    CHECK_EQ(weft_group_wait(&g), 0);
+    CHECK_EQ(weft_now(), start + WEFT_SECOND);
+}
+
+TEST_DIES(shield_end_without_begin_panics, 2,
+          "panic: weft: weft_shield_end without weft_shield_begin")
+{
+    weft_shield_end();
 }
 
 static int wait_for_own_group(void *g)

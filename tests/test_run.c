@@ -435,6 +435,8 @@ static weft_group group = WEFT_GROUP_INIT;
     XX(weft_group_limit, weft_group_limit(&group, 1))                                              \
     XX(weft_task_cause, weft_task_cause())                                                         \
     XX(weft_task_is_canceled, weft_task_is_canceled())                                             \
+    XX(weft_shield_begin, weft_shield_begin())                                                     \
+    XX(weft_shield_end, weft_shield_end())                                                         \
     XX(weft_timer_start, weft_timer_start(weft_timer_new(), 1))                                    \
     XX(weft_fd_wait, weft_fd_wait(0, WEFT_FD_READ))                                                \
     XX(weft_work, weft_work(count, NULL))                                                          \

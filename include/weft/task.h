@@ -191,9 +191,17 @@ WEFT_API int weft_group_wait_until(weft_group *g, weft_time deadline);
  * weft_group_cancel, the cause of the task that waited; 0: it is not canceled. */
 WEFT_API int weft_group_cause(const weft_group *g);
 WEFT_API bool weft_group_is_canceled(const weft_group *g);
-/* The same of the group that the calling task belongs to. */
+/* The same of the group that the calling task belongs to, also behind a shield. */
 WEFT_API int weft_task_cause(void);
 WEFT_API bool weft_task_is_canceled(void);
+
+/* Between the two the calling task waits as if it were not canceled: to clean up, to report, to
+ * give back. Calls nest. A shield is for the waits of this task alone, weft_group_wait included: it
+ * keeps from cancellation a group that is begun and waited for behind it, but not tasks that are
+ * started in a canceled group. Threads that are no tasks have none. */
+WEFT_API void weft_shield_begin(void);
+WEFT_API void weft_shield_end(void);                    /* panics without a begin */
+WEFT_API void weft_shield(weft_task_fn *fn, void *arg); /* fn(arg) between the two */
 
 #ifdef __cplusplus
 }
