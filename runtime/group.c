@@ -336,7 +336,7 @@ static void add_task(weft_group *g, weft__task *t, bool placed)
     weft__unlock(&g->_lock);
 }
 
-static int start(weft_group *g, weft_main_fn *fn, void *arg, uintptr_t site)
+static int start(weft_group *g, weft_task_fn *fn, void *arg, unsigned flags, uintptr_t site)
 {
     weft__worker *w = weft__enter("weft_group_go");
     bool limited = weft__load(&g->_limit) != 0;
@@ -351,17 +351,23 @@ static int start(weft_group *g, weft_main_fn *fn, void *arg, uintptr_t site)
         }
         w = weft__self();
     }
-    t = weft__task_new(w->p, NULL, (weft_task_fn *)(void (*)(void))fn, arg);
-    weft__flag_set(t, WEFT__RESULT);
+    t = weft__task_new(w->p, NULL, fn, arg);
+    weft__flag_set(t, flags);
     add_task(g, t, limited);
     weft__spawn(w, t, site);
     weft__exit();
     return 0;
 }
 
-int weft_group_go(weft_group *g, weft_main_fn *fn, void *arg)
+int(weft_group_go)(weft_group *g, weft_main_fn *fn, void *arg)
 {
-    return start(g, fn, arg, (uintptr_t)__builtin_return_address(0));
+    return start(g, (weft_task_fn *)(void (*)(void))fn, arg, WEFT__RESULT,
+                 (uintptr_t)__builtin_return_address(0));
+}
+
+int weft_group_go_void(weft_group *g, weft_task_fn *fn, void *arg)
+{
+    return start(g, fn, arg, 0, (uintptr_t)__builtin_return_address(0));
 }
 
 /* Ending --------------------------------------------------------------------------------------- */

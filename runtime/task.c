@@ -474,12 +474,26 @@ static inline void spawned(weft__worker *w)
     weft__exit();
 }
 
-void weft_go(weft_task_fn *fn, void *arg)
+static inline void go(weft_task_fn *fn, void *arg, unsigned flags, uintptr_t site)
 {
     weft__worker *w = weft__enter("weft_go");
+    weft__task *t = weft__task_new(w->p, NULL, fn, arg);
 
-    weft__spawn(w, weft__task_new(w->p, NULL, fn, arg), (uintptr_t)__builtin_return_address(0));
+    if (flags)
+        weft__flag_set(t, flags);
+    weft__spawn(w, t, site);
     spawned(w);
+}
+
+void(weft_go)(weft_task_fn *fn, void *arg)
+{
+    go(fn, arg, 0, (uintptr_t)__builtin_return_address(0));
+}
+
+void weft_go_int(weft_main_fn *fn, void *arg)
+{
+    go((weft_task_fn *)(void (*)(void))fn, arg, WEFT__RESULT,
+       (uintptr_t)__builtin_return_address(0));
 }
 
 void weft_go_with(const weft_go_options *options, weft_task_fn *fn, void *arg)

@@ -45,6 +45,23 @@ int backtraces(void *)
     return _Unwind_Backtrace(count, &frames) == _URC_END_OF_STACK && frames < 20 ? 0 : 3;
 }
 
+void nothing(void *)
+{
+}
+
+// Functions of both types, and lambdas.
+int start_all(void *)
+{
+    weft_group g = WEFT_GROUP_INIT;
+
+    weft_go(nothing, nullptr);
+    weft_go(backtraces, nullptr);
+    weft_go([](void *) {}, nullptr);
+    weft_group_go(&g, nothing, nullptr);
+    weft_group_go(&g, [](void *) { return 7; }, nullptr);
+    return weft_group_wait(&g) == 7 ? 0 : 4;
+}
+
 int run(void *)
 {
     weft_group g = WEFT_GROUP_INIT;
@@ -56,7 +73,8 @@ int run(void *)
         int zero = 0;
         weft_chan_send(gate, &zero);
     }
-    return weft_group_join(&g);
+    weft_group_go(&g, start_all, nullptr);
+    return weft_group_wait(&g);
 }
 
 } // namespace

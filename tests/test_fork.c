@@ -118,6 +118,8 @@ static bool call_runtime(int n)
     CALL(weft_task_cause());
     CALL(weft_shield_begin());
     CALL(weft_shield_end());
+    CALL(weft_group_go(&its.group, nothing, NULL));
+    CALL(weft_go(return_zero, NULL));
     CALL(weft_yield());
     CALL(weft_sleep(1));
     CALL(weft_task_id());

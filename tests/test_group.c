@@ -114,6 +114,27 @@ TEST(group_that_keeps_going_lets_the_others_end)
     CHECK(!weft_group_is_canceled(&g));
 }
 
+static atomic_int counted;
+
+static void count(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&counted, 1);
+}
+
+TEST(both_kinds_of_function_are_started)
+{
+    weft_group g = WEFT_GROUP_INIT;
+
+    weft_group_go(&g, count, NULL);
+    weft_group_go(&g, result, NULL);
+    weft_go(count, &(struct weft_go_options){"a comma", 0});
+    weft_go(result, (void *)7);
+    CHECK_EQ(weft_group_wait(&g), 0);
+    wait_for(&counted, 2);
+    wait_for(&ran, 2);
+}
+
 /* ---- cancellation ---- */
 
 static int tell_cause(void *cause)

@@ -61,6 +61,7 @@
 extern "C" {
 #endif
 
+/* What a task runs. weft_go and weft_group_go take either. */
 typedef void weft_task_fn(void *arg);
 typedef int weft_main_fn(void *arg); /* the result: 0, or an error, any other number */
 
@@ -89,9 +90,10 @@ typedef struct weft_run_options {
 WEFT_API int weft_run(weft_main_fn *fn, void *arg);
 WEFT_API int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg);
 
-/* Starts fn(arg) as a task. Any thread of the process may call it while
+/* Starts fn(arg) as a task; a result is dropped. Any thread of the process may call it while
  * weft_run runs. May let other tasks run first. */
 WEFT_API void weft_go(weft_task_fn *fn, void *arg);
+WEFT_API void weft_go_int(weft_main_fn *fn, void *arg); /* what weft_go calls for such a function */
 
 typedef struct weft_go_options {
     const char *name;  /* as by weft_task_name; may be NULL */
@@ -162,6 +164,8 @@ typedef struct weft_group {
 /* Starts fn(arg) as a task of g. Returns 0. Only if g has a limit: waits while it is reached, and
  * returns WEFT_ECANCELED, with nothing started, if g is canceled, or the caller is meanwhile. */
 WEFT_API int weft_group_go(weft_group *g, weft_main_fn *fn, void *arg);
+/* What weft_group_go calls for a function without a result: that counts as 0. */
+WEFT_API int weft_group_go_void(weft_group *g, weft_task_fn *fn, void *arg);
 /* From now on at most n tasks of g at once; 0: any number. Tasks that are there already stay. A
  * task of g that starts others in it holds a place meanwhile: n of them may wait for each other. */
 WEFT_API void weft_group_limit(weft_group *g, uint32_t n);
@@ -205,5 +209,19 @@ WEFT_API void weft_shield(weft_task_fn *fn, void *arg); /* fn(arg) between the t
 
 #ifdef __cplusplus
 }
+
+inline void weft_go(weft_main_fn *fn, void *arg)
+{
+    weft_go_int(fn, arg);
+}
+inline int weft_group_go(weft_group *g, weft_task_fn *fn, void *arg)
+{
+    return weft_group_go_void(g, fn, arg);
+}
+#else
+#define weft_go(fn, ...)                                                                           \
+    _Generic((fn), weft_main_fn * : weft_go_int, default : weft_go)(fn, __VA_ARGS__)
+#define weft_group_go(g, fn, ...)                                                                  \
+    _Generic((fn), weft_task_fn * : weft_group_go_void, default : weft_group_go)(g, fn, __VA_ARGS__)
 #endif
 #endif
