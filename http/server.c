@@ -239,8 +239,12 @@ int weft_http_server_serve(weft_http_server *s, weft_listener *ln)
         if (rc == 0)
             begin(s, net);
     }
+    if (weft__http_stops(s) && rc == WEFT_ECLOSED)
+        rc = 0;
+    if (rc < 0 && rc != WEFT_ECANCELED)
+        weft__http_log(s, "http: a listener has ended: %s", weft_strerror(rc));
     delist(s, &v);
-    return weft__http_stops(s) && rc == WEFT_ECLOSED ? 0 : rc;
+    return rc;
 }
 
 int weft_http_serve(const char *addr, weft_http_mux *mux)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 enum { KEEPALIVE_SECONDS = 15 };
+enum { LOST_AT_ONCE = 16 };
 enum { BACKOFF_MIN = 5 * 1000000, BACKOFF_MAX = 1000 * 1000000 }; /* ns */
 
 struct weft_listener {
@@ -23,6 +25,7 @@ struct weft_listener {
     char *path;
     dev_t dev;
     ino_t ino;
+    weft_time say_after[2]; /* when errors may be told again; by the task that accepts */
 };
 
 _Static_assert(sizeof(struct weft_listener) <= WEFT__SOCK_SIZE, "fits");
@@ -193,27 +196,25 @@ weft_addr weft_listener_addr(weft_listener *ln)
 
 /* Accepting ------------------------------------------------------------------------------------ */
 
-/* The connection was reset before we came, or told of a network's trouble: take the next. */
-static bool is_lost(int rc)
+/* The caller's own errors by accept(2): none of them goes away. */
+static bool is_final(int rc)
 {
-    switch (-rc) {
-    case ECONNABORTED:
-    case EPROTO:
-    case ENETDOWN:
-    case ENOPROTOOPT:
-    case EHOSTDOWN:
-    case ENONET:
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-        return true;
-    default:
-        return false;
-    }
+    return rc == -EBADF || rc == -EFAULT || rc == -ENOTSOCK || rc == -EOPNOTSUPP;
 }
 
+/* The process or the system is out of something, connections stay where they are. ENOSPC: of
+ * descriptors that epoll may watch. */
 static bool is_exhausted(int rc)
 {
-    return rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS || rc == -ENOMEM;
+    return rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS || rc == -ENOMEM || rc == -ENOSPC;
+}
+
+/* The connection was reset before we came, or its network is in trouble: nobody need be told. */
+static bool is_common(int rc)
+{
+    return rc == -ECONNABORTED || rc == -EPROTO || rc == -ENETDOWN || rc == -ENOPROTOOPT ||
+           rc == -EHOSTDOWN || rc == -ENONET || rc == -EHOSTUNREACH || rc == -ENETUNREACH ||
+           rc == -ETIMEDOUT;
 }
 
 weft_conn *weft__conn_new(int fd, const struct sockaddr *peer)
@@ -236,10 +237,52 @@ static int conn_made(int fd, const struct sockaddr *peer, weft_conn **out)
     return 0;
 }
 
+/* Tells why accept fails, at most once a minute for each listener and kind of error. */
+static void say(weft__sock *s, int rc)
+{
+    weft_listener *ln = (weft_listener *)s;
+    weft_time now = weft__nanos(), *after = &ln->say_after[is_exhausted(rc)];
+    char at[WEFT_ADDR_TEXT];
+    weft_addr local;
+
+    if (now < *after)
+        return;
+    *after = now + 60 * WEFT_SECOND;
+    local = weft__addr_local(s->fd);
+    weft_addr_name(&local, at, sizeof(at));
+    fprintf(stderr, "weft: accept at %s: %s; it is tried again\n", at, weft_strerror(rc));
+}
+
+/* What an accept that failed waits before the next try. */
+struct patience {
+    weft_duration backoff; /* for what was exhausted to come back */
+    unsigned lost;         /* connections in a row that could not be had */
+};
+
+/* After an error that is not final. 0: try again. */
+static int accept_failed(weft__sock *s, weft__task *t, int rc, struct patience *p,
+                         weft_time deadline)
+{
+    weft_duration pause = BACKOFF_MIN;
+    weft_time now = weft__nanos();
+
+    if (!is_common(rc))
+        say(s, rc);
+    if (is_exhausted(rc)) {
+        pause = p->backoff;
+        p->backoff = pause * 2 < BACKOFF_MAX ? pause * 2 : BACKOFF_MAX;
+    } else if (++p->lost % LOST_AT_ONCE != 0) {
+        return 0; /* that connection is gone, take the next */
+    }
+    if (deadline <= now)
+        return WEFT_ETIMEDOUT;
+    return weft__sock_pause(s, WEFT__READ, t, deadline - now < pause ? deadline : now + pause);
+}
+
 /* With the turn. */
 static int accept_one(weft__sock *s, weft__task *t, weft_time deadline, weft_conn **out)
 {
-    weft_duration backoff = BACKOFF_MIN;
+    struct patience p = {BACKOFF_MIN, 0};
     struct sockaddr_storage peer;
     int fd, rc = 0;
 
@@ -251,18 +294,14 @@ static int accept_one(weft__sock *s, weft__task *t, weft_time deadline, weft_con
             fd = conn_made(fd, (struct sockaddr *)&peer, out);
         if (fd == 0)
             return 0;
-        if (is_exhausted(fd)) {
-            weft_time until = weft__nanos() + backoff;
-
-            if (deadline <= weft__nanos())
-                return WEFT_ETIMEDOUT;
-            rc = weft__sock_pause(s, WEFT__READ, t, until < deadline ? until : deadline);
-            backoff = backoff * 2 < BACKOFF_MAX ? backoff * 2 : BACKOFF_MAX;
-        } else if (fd == -EAGAIN || fd == -EINVAL /* shut down since we looked */) {
+        if (is_final(fd))
+            return fd;
+        if (fd == -EAGAIN || fd == -EINVAL /* shut down since we looked */) {
             rc = weft__sock_wait(s, WEFT__READ, t, &deadline);
-        } else if (!is_lost(fd)) {
-            rc = fd;
+            fd = is_exhausted(rc) ? rc : 0;
         }
+        if (fd < 0)
+            rc = accept_failed(s, t, fd, &p, deadline);
     }
     return rc;
 }

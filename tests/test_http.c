@@ -672,6 +672,27 @@ TEST(a_peer_that_does_not_read_is_cut_off)
     CHECK_CONTAINS(logged, "does not read the answer for /");
 }
 
+static int serve_there(void *ln)
+{
+    return weft_http_server_serve(s.server, ln);
+}
+
+TEST(end_of_a_listener_is_logged)
+{
+    weft_group g = WEFT_GROUP_INIT;
+    weft_listener *ln;
+
+    s.mux = weft_http_mux_new();
+    s.server = weft_http_server_new(s.mux, &(weft_http_options){.log = log_once});
+    CHECK_EQ(weft_listen("127.0.0.1:0", &ln), 0);
+    weft_listener_shutdown(ln);
+    weft_group_go(&g, serve_there, ln);
+    CHECK_EQ(weft_group_join(&g), WEFT_ECLOSED);
+    CHECK_STR(logged, "http: a listener has ended: closed");
+    weft_http_server_free(s.server);
+    weft_http_mux_free(s.mux);
+}
+
 static atomic_int peers_gone;
 
 static void wait_for_peer(weft_http_response *w, weft_http_request *r, void *arg)

@@ -424,6 +424,93 @@ static void wait_for_pause(int dump)
     }
 }
 
+/* The errors that the system is to have, one for each accept; 0: none. */
+static const int *errors;
+static atomic_int tries;
+
+int __real_weft__sys_accept(int fd, struct sockaddr *from, socklen_t *len);
+int __wrap_weft__sys_accept(int fd, struct sockaddr *from, socklen_t *len);
+
+int __wrap_weft__sys_accept(int fd, struct sockaddr *from, socklen_t *len)
+{
+    if (!errors)
+        return __real_weft__sys_accept(fd, from, len);
+    atomic_fetch_add(&tries, 1);
+    return *errors ? -*errors++ : __real_weft__sys_accept(fd, from, len);
+}
+
+TEST(accept_goes_on_after_errors_that_pass)
+{
+    static const int passing[] = {EPERM,           ECONNABORTED, EPROTO, ENETDOWN,
+                                  ENOPROTOOPT,     EHOSTDOWN,    ENONET, EHOSTUNREACH,
+                                  ETIMEDOUT,       ENETUNREACH,  EMFILE, ENFILE,
+                                  ENOBUFS,         ENOMEM,       ENOSPC, ESOCKTNOSUPPORT,
+                                  EPROTONOSUPPORT, EIO,          0};
+
+    errors = passing;
+    close_pair(tcp_pair());
+    CHECK(atomic_load(&tries) > (int)(sizeof(passing) / sizeof(*passing)) - 1);
+}
+
+TEST(accept_that_is_forbidden_again_and_again_lets_others_run)
+{
+    static int forbidden[10001];
+    weft_group g = WEFT_GROUP_INIT;
+
+    for (int i = 0; i < 10000; i++)
+        forbidden[i] = EPERM;
+    listen_at("127.0.0.1:0");
+    errors = forbidden;
+    weft_group_deadline(&g, weft_after(100 * WEFT_MILLISECOND));
+    weft_group_go(&g, accept_result, NULL);
+    weft_group_join(&g);
+    CHECK(atomic_load(&tries) >= 16);
+    CHECK(atomic_load(&tries) < 10000);
+}
+
+TEST(accept_ends_at_errors_of_its_caller)
+{
+    static const int final[] = {EBADF, EFAULT, ENOTSOCK, EOPNOTSUPP, 0};
+    weft_conn *c;
+
+    listen_at("127.0.0.1:0");
+    errors = final;
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(weft_accept(listener, &c), -final[i]);
+}
+
+static void accept_in_trouble(void)
+{
+    static const int trouble[] = {EPERM, EPERM, EMFILE, EMFILE, ECONNABORTED, EMFILE, 0};
+
+    errors = trouble;
+    close_pair(tcp_pair());
+}
+
+static int run_in_trouble(void *arg)
+{
+    (void)arg;
+    accept_in_trouble();
+    return 0;
+}
+
+static void trouble_in_a_run(void)
+{
+    weft_run(run_in_trouble, NULL);
+}
+
+TEST_PLAIN(trouble_of_accept_is_said_once)
+{
+    static char err[65536];
+    const char *second;
+
+    CHECK_EQ(in_child(trouble_in_a_run, err, sizeof(err)), 0);
+    CHECK_CONTAINS(err, "weft: accept at 127.0.0.1:");
+    CHECK_CONTAINS(err, ": Operation not permitted; it is tried again\n");
+    second = strstr(err, ": Too many open files; it is tried again\n");
+    CHECK(second && !strstr(second + 1, "weft:"));
+}
+
 TEST(accept_waits_for_descriptors)
 {
     weft_addr a;

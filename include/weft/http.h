@@ -99,8 +99,8 @@ WEFT_API weft_http_server *weft_http_server_new(weft_http_mux *mux,
 /* Only after stop, and after every serve returned; panics otherwise. NULL does nothing. */
 WEFT_API void weft_http_server_free(weft_http_server *s);
 /* Accepts from ln, which it takes over and closes, until s is stopped: 0; or until that fails: a
- * negative code of weft_accept; WEFT_ECANCELED. Several tasks may serve one server, each its own
- * listener. */
+ * negative code of weft_accept, which is logged, too; WEFT_ECANCELED. Several tasks may serve one
+ * server, each its own listener. */
 WEFT_API int weft_http_server_serve(weft_http_server *s, weft_listener *ln);
 /* Stops for good: listeners and idle connections are closed at once; requests under way are
  * finished, each with "Connection: close". At the deadline, or if the caller is canceled, every

@@ -66,9 +66,11 @@ WEFT_API int weft_addr_name(const weft_addr *a, char *text, size_t size);
  * the same instant is for the caller to prevent. 0, and *out is the caller's; WEFT_EINVAL for a
  * malformed address; a UV_EAI_* for a name; WEFT_ECANCELED while a name is looked up. */
 WEFT_API int weft_listen(const char *addr, weft_listener **out);
-/* Waits for a connection. While the process or the system is out of descriptors it waits for some,
- * looking ever more rarely, at least once a second. 0, and *out is the caller's; WEFT_ETIMEDOUT;
- * WEFT_ECANCELED; WEFT_ECLOSED. */
+/* Waits for a connection. While the process or the system is out of descriptors or memory it waits
+ * for some, looking ever more rarely, at least once a second. One that cannot be had (it was reset,
+ * a firewall forbids it) is passed over. Both is said on stderr, at most once a minute, unless it
+ * is a mere network error. 0, and *out is the caller's; WEFT_ETIMEDOUT; WEFT_ECANCELED;
+ * WEFT_ECLOSED; of the system's errors only those of a descriptor that is no listening socket. */
 WEFT_API int weft_accept_until(weft_listener *ln, weft_time deadline, weft_conn **out);
 static inline int weft_accept(weft_listener *ln, weft_conn **out)
 {
