@@ -10,6 +10,7 @@
 #include "observe.h"
 #include "park.h"
 #include "scheduler.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -90,7 +91,11 @@ static void detach(void *arg)
 
 static void in_child(void)
 {
+    weft__worker *w = weft__self();
+
     weft__forked = true;
+    if (w && !w->foreign)
+        weft__signals_in_child();
     weft__self_set(NULL);
 }
 

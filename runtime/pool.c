@@ -28,7 +28,7 @@
 #include <time.h>
 
 enum { LINGER = 5 /* s */ };
-enum { WORKS = 4, WORKS_MAX = 1024, NAMES = 256, NAMES_STACK = 512 << 10 };
+enum { WORKS = 4, WORKS_MAX = 1024, NAMES = 256 };
 
 struct thread {
     struct thread *next; /* guarded by the pool's lock, as is ended */
@@ -46,13 +46,21 @@ struct pool {
     uint32_t queued, idle, nthreads, max;
     bool stopping;  /* the run is over: no job is begun */
     bool abandoned; /* nobody but the threads has the pool: the last one frees it */
-    size_t stack;   /* of its threads; 0: the system's default */
-    const char *name;
+    const struct kind *kind;
+};
+
+static const struct kind {
+    const char *name; /* of its threads */
+    size_t stack;     /* 0: the system's default */
+    int (*start)(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg);
+} kinds[WEFT__POOLS] = {
+    [WEFT__POOL_WORK] = {"weft-work", 0, weft__thread_start_user},
+    [WEFT__POOL_NAMES] = {"weft-names", 512 << 10, weft__thread_start},
 };
 
 static struct pool *pools[WEFT__POOLS]; /* set while no task runs */
 
-static struct pool *pool_new(const char *name, uint32_t max, size_t stack)
+static struct pool *pool_new(const struct kind *kind, uint32_t max)
 {
     struct pool *p = weft__alloc(1, sizeof(*p));
     pthread_condattr_t attr;
@@ -64,9 +72,8 @@ static struct pool *pool_new(const char *name, uint32_t max, size_t stack)
     pthread_cond_init(&p->left, &attr);
     pthread_condattr_destroy(&attr);
     p->tail = &p->head;
-    p->name = name;
+    p->kind = kind;
     p->max = max;
-    p->stack = stack;
     return p;
 }
 
@@ -91,8 +98,8 @@ static uint32_t works_max(void)
 
 void weft__pools_start(void)
 {
-    pools[WEFT__POOL_WORK] = pool_new("weft-work", works_max(), 0);
-    pools[WEFT__POOL_NAMES] = pool_new("weft-names", NAMES, NAMES_STACK);
+    pools[WEFT__POOL_WORK] = pool_new(&kinds[WEFT__POOL_WORK], works_max());
+    pools[WEFT__POOL_NAMES] = pool_new(&kinds[WEFT__POOL_NAMES], NAMES);
 }
 
 /* Threads -------------------------------------------------------------------------------------- */
@@ -127,7 +134,7 @@ static void *thread_main(void *arg)
     weft__job *j;
     bool is_last;
 
-    prctl(PR_SET_NAME, p->name);
+    prctl(PR_SET_NAME, p->kind->name);
     pthread_mutex_lock(&p->lock);
     while ((j = next_job(p)) != NULL) {
         pthread_mutex_unlock(&p->lock);
@@ -171,7 +178,7 @@ static bool add_thread(struct pool *p)
 
     join_ended(p);
     t->pool = p;
-    if (weft__thread_start(&t->id, p->stack, thread_main, t) != 0) {
+    if (p->kind->start(&t->id, p->kind->stack, thread_main, t) != 0) {
         weft__free(t);
         return false;
     }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* run.c - weft_run: from a plain thread to a running set of processors and back.
  *
- * The calling thread runs no task. It starts the workers, waits for the main task's end, and is
- * meanwhile where signals land: workers block them all, since a handler on a task's small stack,
- * or in the middle of a switch, would be the end of it; and TSan delays signals per task, so that
- * a SIGCHLD caught over a task that then waits would tell nobody of the child's end. */
+ * The calling thread runs no task. It starts the workers, waits for the main task's end, and does
+ * meanwhile what signal handlers leave to do. The kernel gives a signal for the process to the main
+ * thread first; so most land here, if weft_run was called there. */
 #include "eh.h"
 #include "env.h"
 #include "fatal.h"

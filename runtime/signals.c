@@ -2,10 +2,11 @@
 /* signals.c - handlers of the runtime, and signals as channels.
  *
  * Handlers do next to nothing: they note the signal and wake weft_run's thread, which does the
- * rest (weft__signals_handle). Ours stand only where the disposition was SIG_DFL; for signals asked
- * for by weft_signal_start a handler that was there is still called. Faults, and SIGABRT, come on
- * the thread that caused them, on its alternate stack: they are reported and then end the process
- * as if no handler stood there. */
+ * rest (weft__signals_handle). They may run on any thread, a worker too, at any instruction; there
+ * they have its alternate stack. Ours stand only where the disposition was SIG_DFL; for signals
+ * asked for by weft_signal_start a handler that was there is still called. Faults, and SIGABRT,
+ * come on the thread that caused them, on its alternate stack: they are reported and then end the
+ * process as if no handler stood there. */
 #include "signals.h"
 
 #include "chan.h"
@@ -29,19 +30,33 @@ struct listener {
     weft_chan *chan;
 };
 
-/* Lock: rank GROUP; guards listeners and old. pending is written by handlers. */
+/* Lock: rank GROUP; guards listeners, old and ours. */
 static struct {
     uint32_t lock;
     struct listener *listeners[SIGNALS];
     struct sigaction old[SIGNALS];
-    bool ours[SIGNALS];
-    bool dumps;                /* SIGQUIT is the runtime's whether somebody listens or not */
-    uint32_t pending[SIGNALS]; /* atomic */
-    uintptr_t pc[SIGNALS];     /* atomic: of the latest, for the message at death */
+    bool ours[SIGNALS];          /* atomic: a handler of the runtime stands there */
+    void (*moved[SIGNALS])(int); /* handlers of the program that handlers_move changed */
+    sigset_t mask;               /* of weft_run's caller, and so of workers and children */
+    bool dumps;                  /* SIGQUIT is the runtime's whether somebody listens or not */
+    uint32_t pending[SIGNALS];   /* atomic: noted by on_signal, and nobody was told yet */
+    uintptr_t pc[SIGNALS];       /* atomic: of the latest, for the message at death */
     int code[SIGNALS];
 } sig;
 
-/* async-signal-safe */
+/* Nobody listens any more: the signal has its default action, if that was its disposition. A
+ * handler of the program has been called by ours. async-signal-safe */
+static void pass_on(int signo)
+{
+    const struct sigaction *old = &sig.old[signo];
+
+    if (!(old->sa_flags & SA_SIGINFO) && old->sa_handler == SIG_DFL)
+        kill(getpid(), signo);
+}
+
+/* async-signal-safe. A handler that was interrupted before it noted the signal may find the
+ * disposition restored: it looks at ours after it wrote pending, restore's callers look at pending
+ * after ours, so one of them sees to the signal. */
 static void on_signal(int signo, siginfo_t *info, void *uc)
 {
     const struct sigaction *old = &sig.old[signo];
@@ -49,8 +64,11 @@ static void on_signal(int signo, siginfo_t *info, void *uc)
 
     weft__store(&sig.pc[signo], weft__ctx_pc(uc));
     weft__store(&sig.code[signo], info->si_code);
-    weft__store_rel(&sig.pending[signo], 1);
-    weft__done_kick();
+    weft__store_seq(&sig.pending[signo], 1);
+    if (weft__load_seq(&sig.ours[signo]))
+        weft__done_kick();
+    else if (weft__xchg(&sig.pending[signo], 0))
+        pass_on(signo);
     if (old->sa_flags & SA_SIGINFO)
         old->sa_sigaction(signo, info, uc);
     else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN)
@@ -138,9 +156,26 @@ static void on_interrupt(int signo, siginfo_t *info, void *uc)
 
 int weft__signals_interrupt(int tid)
 {
-    if (!sig.ours[SIGURG])
+    if (!weft__load(&sig.ours[SIGURG]))
         return -1; /* the program has its own use for it */
     return (int)syscall(SYS_tgkill, getpid(), tid, SIGURG);
+}
+
+/* Makes the program's handlers run on a worker's alternate stack, since a task's may be too small;
+ * or undoes that. A thread without such a stack runs them where it did before. */
+static void handlers_move(bool away)
+{
+    struct sigaction sa;
+
+    for (int s = 1; s < SIGNALS; s++) {
+        if (sigaction(s, NULL, &sa) != 0 || sa.sa_handler == SIG_DFL || sa.sa_handler == SIG_IGN)
+            continue;
+        if (away ? (sa.sa_flags & SA_ONSTACK) != 0 : sa.sa_handler != sig.moved[s])
+            continue;
+        sa.sa_flags ^= SA_ONSTACK;
+        sigaction(s, &sa, NULL);
+        sig.moved[s] = away ? sa.sa_handler : NULL;
+    }
 }
 
 static bool is_default(int signo)
@@ -157,8 +192,9 @@ static void install(int signo, void (*handler)(int, siginfo_t *, void *))
                            .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
 
     sigemptyset(&sa.sa_mask);
-    if (sigaction(signo, &sa, &sig.old[signo]) == 0)
-        sig.ours[signo] = true;
+    weft__store_seq(&sig.ours[signo], true);
+    if (sigaction(signo, &sa, &sig.old[signo]) != 0)
+        weft__store_seq(&sig.ours[signo], false);
 }
 
 static void install_over_default(int signo, void (*handler)(int, siginfo_t *, void *))
@@ -167,20 +203,29 @@ static void install_over_default(int signo, void (*handler)(int, siginfo_t *, vo
         install(signo, handler);
 }
 
-static void restore(int signo)
+/* A handler may be running still: old stays. Returns true if it had noted the signal for channels
+ * that were not told yet; the caller sees to that. */
+static bool restore(int signo)
 {
-    if (sig.ours[signo])
-        sigaction(signo, &sig.old[signo], NULL);
-    sig.ours[signo] = false; /* a handler may be running still: old stays */
+    if (!sig.ours[signo])
+        return false;
+    sigaction(signo, &sig.old[signo], NULL);
+    weft__store_seq(&sig.ours[signo], false);
+    return weft__xchg(&sig.pending[signo], 0) != 0;
+}
+
+/* Returns false if nobody listens. Caller holds sig.lock. */
+static bool offer(int signo)
+{
+    for (struct listener *l = sig.listeners[signo]; l; l = l->next)
+        weft__chan_offer(l->chan, &signo);
+    return sig.listeners[signo] != NULL;
 }
 
 void weft__signals_start(void)
 {
-    sigset_t child;
-
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD); /* uv_spawn hears of its children by it */
-    pthread_sigmask(SIG_UNBLOCK, &child, NULL);
+    pthread_sigmask(SIG_SETMASK, NULL, &sig.mask);
+    handlers_move(true);
     if (!weft__sched.signals)
         return;
     install_over_default(SIGQUIT, on_signal);
@@ -199,9 +244,9 @@ void weft__signals_stop(void)
     struct listener *l, *next;
 
     weft__lock(&sig.lock);
-    for (int s = 0; s < SIGNALS; s++) {
-        restore(s);
-        sig.pending[s] = 0;
+    for (int s = 1; s < SIGNALS; s++) {
+        if (restore(s) && !offer(s))
+            pass_on(s);
         for (l = sig.listeners[s]; l; l = next) {
             next = l->next;
             weft__chan_keep(l->chan, false, "weft_signal_stop");
@@ -210,52 +255,86 @@ void weft__signals_stop(void)
         sig.listeners[s] = NULL;
     }
     weft__unlock(&sig.lock);
+    handlers_move(false);
 }
 
-int weft__thread_start(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg)
+/* Threads -------------------------------------------------------------------------------------- */
+
+/* No thread blocks faults, nor the signals that the runtime sends to a thread. */
+static void unblock_ours(sigset_t *set)
+{
+    sigset_t faulty;
+
+    weft__fault_signals(&faulty);
+    for (int s = 1; s < SIGNALS; s++) {
+        if (sigismember(&faulty, s) == 1 || s == SIGURG || s == SIGPROF)
+            sigdelset(set, s);
+    }
+}
+
+static int start_with(const sigset_t *mask, pthread_t *thread, size_t stack, void *(*fn)(void *),
+                      void *arg)
 {
     pthread_attr_t attr;
-    sigset_t set, faulty, old;
+    sigset_t old;
     int rc;
 
     pthread_attr_init(&attr);
     if (stack > 0)
         pthread_attr_setstacksize(&attr, stack);
-    weft__fault_signals(&faulty);
-    sigfillset(&set);
-    for (int s = 1; s < SIGNALS; s++) {
-        if (sigismember(&faulty, s) == 1 || s == SIGURG || s == SIGPROF)
-            sigdelset(&set, s);
-    }
-    pthread_sigmask(SIG_SETMASK, &set, &old);
+    pthread_sigmask(SIG_SETMASK, mask, &old);
     rc = pthread_create(thread, &attr, fn, arg);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
     return rc;
 }
 
-/* Channels ------------------------------------------------------------------------------------- */
-
-/* False if nobody asked for it. */
-static bool deliver(int signo)
+int weft__thread_start(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg)
 {
-    bool any;
+    sigset_t mask;
 
-    weft__lock(&sig.lock);
-    any = sig.listeners[signo] != NULL;
-    for (struct listener *l = sig.listeners[signo]; l; l = l->next)
-        weft__chan_offer(l->chan, &signo);
-    weft__unlock(&sig.lock);
-    return any;
+    sigfillset(&mask);
+    unblock_ours(&mask);
+    return start_with(&mask, thread, stack, fn, arg);
 }
+
+/* TSan puts a handler off until the interrupted task runs again, which for a task that then waits
+ * may be never. So there no signal for the process lands on a worker, and only fork's children get
+ * the mask that is theirs. */
+int weft__thread_start_user(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg)
+{
+    sigset_t mask = sig.mask;
+
+#ifdef WEFT__TSAN
+    sigfillset(&mask);
+    if (!sigismember(&sig.mask, SIGPIPE))
+        sigdelset(&mask, SIGPIPE);
+#endif
+    unblock_ours(&mask);
+    return start_with(&mask, thread, stack, fn, arg);
+}
+
+void weft__signals_in_child(void)
+{
+    pthread_sigmask(SIG_SETMASK, &sig.mask, NULL);
+}
+
+/* Channels ------------------------------------------------------------------------------------- */
 
 void weft__signals_handle(void)
 {
+    bool told;
+
     for (int s = 1; s < SIGNALS; s++) {
-        if (!weft__load(&sig.pending[s]) || !weft__xchg(&sig.pending[s], 0))
+        if (!weft__load(&sig.pending[s]))
             continue;
-        if (!deliver(s) && s == SIGQUIT && sig.dumps)
+        weft__lock(&sig.lock); /* first: else a stop in between would find nothing to offer */
+        told = !weft__xchg(&sig.pending[s], 0) || offer(s);
+        weft__unlock(&sig.lock);
+        if (!told && s == SIGQUIT && sig.dumps)
             weft__quit(sig.pc[s], sig.code[s]);
+        if (!told)
+            pass_on(s);
     }
 }
 
@@ -292,6 +371,15 @@ int weft_signal_start(weft_chan *c, int signo)
     return 0;
 }
 
+static bool listens_alone(const weft_chan *c, int signo)
+{
+    const struct listener *l = sig.listeners[signo];
+
+    while (l && l->chan == c)
+        l = l->next;
+    return !l;
+}
+
 void weft_signal_stop(weft_chan *c, int signo)
 {
     struct listener **at, *l;
@@ -300,6 +388,9 @@ void weft_signal_stop(weft_chan *c, int signo)
         return;
     weft__enter("weft_signal_stop");
     weft__lock(&sig.lock);
+    if (listens_alone(c, signo) && !(signo == SIGQUIT && sig.dumps) && restore(signo) &&
+        !offer(signo))
+        pass_on(signo);
     for (at = &sig.listeners[signo]; (l = *at) != NULL;) {
         if (l->chan != c) {
             at = &l->next;
@@ -310,8 +401,6 @@ void weft_signal_stop(weft_chan *c, int signo)
         weft__free(l);
         weft__sub(&weft__sched.outside, 1);
     }
-    if (!sig.listeners[signo] && !(signo == SIGQUIT && sig.dumps))
-        restore(signo);
     weft__unlock(&sig.lock);
     weft__exit();
 }

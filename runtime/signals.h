@@ -17,5 +17,9 @@ int weft__signals_interrupt(int tid);
 /* Starts a thread that signals to the process never land on, not even before its first instruction;
  * stack 0: the default. Like pthread_create. */
 int weft__thread_start(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg);
+/* The same for a thread that runs the program's code: it blocks what weft_run's caller did, for a
+ * child begins with its parent thread's mask. */
+int weft__thread_start_user(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg);
+void weft__signals_in_child(void); /* gives fork's child of a worker that mask exactly */
 
 #endif

@@ -744,7 +744,7 @@ weft__worker *weft__worker_new(weft_task_fn *made_for)
     w->all = weft__sched.all;
     weft__sched.all = w;
     weft__unlock(&weft__sched.lock);
-    if (weft__thread_start(&w->thread, 1 << 20, worker_main, w) != 0) {
+    if (weft__thread_start_user(&w->thread, 1 << 20, worker_main, w) != 0) {
         worker_undo(w);
         return NULL;
     }

@@ -2,7 +2,9 @@
 /* test_signal.c - signals as channels, and which handlers the runtime puts where. */
 #include "support.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -108,6 +110,73 @@ TEST(stopped_channel_gets_no_more)
     weft_chan_free(second);
 }
 
+/* ---- signals that come as the listening ends ---- */
+
+TEST(signal_that_came_before_the_stop_is_received)
+{
+    if (under_tsan())
+        SKIP("a task's thread blocks signals");
+    for (int i = 0; i < 300; i++) {
+        weft_chan *c = listen_for(SIGUSR1, 1);
+
+        CHECK_EQ(raise(SIGUSR1), 0);
+        weft_signal_stop(c, SIGUSR1);
+        CHECK_EQ(weft_chan_len(c), 1);
+        weft_chan_free(c);
+    }
+}
+
+static unsigned delay; /* us */
+
+static void *kill_us(void *arg)
+{
+    CHECK_EQ(kill(getpid(), SIGTERM), 0);
+    return arg;
+}
+
+static void join(void *thread)
+{
+    pthread_join(*(pthread_t *)thread, NULL);
+}
+
+/* 0: received; the signal's end of the process; 9: neither. */
+static int stop_amid_a_signal(void *arg)
+{
+    weft_chan *c = listen_for(SIGTERM, 1);
+    weft_time end;
+    pthread_t thread;
+
+    CHECK_EQ(pthread_create(&thread, arg, kill_us, NULL), 0);
+    for (end = weft_now() + delay * WEFT_MICROSECOND; weft_now() < end;)
+        ;
+    weft_signal_stop(c, SIGTERM);
+    weft_blocking(join, &thread);
+    if (weft_chan_len(c) == 1)
+        return 0;
+    sleep(20);
+    return 9;
+}
+
+static void run_amid_a_signal(void)
+{
+    _exit(weft_run(stop_amid_a_signal, NULL));
+}
+
+TEST_PLAIN(signal_during_the_stop_is_received_or_acts)
+{
+    int rounds = under_asan() || under_tsan() ? 30 : 300, received = 0, status;
+    char err[1024];
+
+    for (int i = 0; i < rounds; i++) {
+        delay = (unsigned)i * 7 % 150;
+        status = in_child(run_amid_a_signal, err, sizeof(err));
+        received += status == 0;
+        if (status != 0 && status != 128 + SIGTERM)
+            FAIL("status %d: %s", status, err);
+    }
+    printf("%d of %d were received\n", received, rounds);
+}
+
 TEST(signals_that_cannot_be_had_are_invalid)
 {
     static const int never[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL,
@@ -169,6 +238,39 @@ TEST(handler_with_siginfo_is_called_with_it)
         weft_yield();
     weft_signal_stop(c, SIGUSR2);
     weft_chan_free(c);
+}
+
+static uintptr_t handled_at;
+
+static void note_where(int signo)
+{
+    char here;
+
+    called = signo;
+    handled_at = (uintptr_t)&here;
+}
+
+static int raise_in_a_task(void *arg)
+{
+    uintptr_t here = (uintptr_t)&arg;
+
+    CHECK_EQ(raise(SIGUSR1), 0);
+    CHECK_EQ(called, SIGUSR1);
+    CHECK(handled_at > here || handled_at < here - 4096);
+    return 0;
+}
+
+TEST_PLAIN(handler_of_the_program_runs_beside_a_task_s_stack)
+{
+    struct sigaction sa = {.sa_handler = note_where}, now;
+
+    if (under_tsan())
+        SKIP("a task's thread blocks signals");
+    sigaction(SIGUSR1, &sa, NULL);
+    CHECK_EQ(weft_run(raise_in_a_task, NULL), 0);
+    sigaction(SIGUSR1, NULL, &now);
+    CHECK(now.sa_handler == note_where);
+    CHECK_EQ(now.sa_flags & SA_ONSTACK, 0);
 }
 
 static int quit_is_the_programs(void *arg)

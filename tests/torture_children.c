@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* torture_children.c - no child's end is lost.
+/* torture_children.c - no child's end is lost, and a handler may run on any thread at any instant.
  *
  * Several tasks run one child after the other, as fast as they can, on processors that change
- * threads, while signals rain on the process: SIGCHLD must get from the thread it lands on to the
- * loop that waits for the child. Each run reports its own child's status. */
+ * threads, while signals rain on the process and on each of its threads. Each run reports its own
+ * child's status. */
 #include "torture.h"
 
 #include "../runtime/scheduler.h"
 
+#include <dirent.h>
+#include <sys/syscall.h>
 #include <weft/fd.h>
 #include <weft/signal.h>
 #include <weft/task.h>
@@ -56,11 +58,27 @@ static int blocker(void *arg)
     return 0;
 }
 
+/* TSan's workers block signals. */
+static void strike_threads(void)
+{
+#if !defined(WEFT__TSAN)
+    DIR *d = opendir("/proc/self/task");
+    struct dirent *e;
+
+    while (d && (e = readdir(d)) != NULL) {
+        if (atoi(e->d_name) > 0)
+            syscall(SYS_tgkill, getpid(), atoi(e->d_name), SIGUSR1);
+    }
+    closedir(d);
+#endif
+}
+
 static void *rain(void *arg)
 {
     (void)arg;
     while (!torture_get(&rain_ends)) {
         kill(getpid(), SIGUSR1);
+        strike_threads();
         usleep(1000);
     }
     return NULL;
@@ -101,6 +119,7 @@ int main(int argc, char **argv)
     int taken;
 
     torture_begin(argc, argv);
+    signal(SIGUSR1, SIG_IGN); /* when nobody listens yet, or any more */
     s = torture_now();
     taken = weft_run(play, NULL);
     s = torture_now() - s;

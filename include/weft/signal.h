@@ -6,7 +6,13 @@
  *     weft_chan_recv(stop, &signo);
  *
  * A signal handler may call nothing of this library, on whatever thread it runs: the call it
- * interrupted may hold a lock that it would wait for. A channel of signals is the way. */
+ * interrupted may hold a lock that it would wait for. A channel of signals is the way. A handler
+ * may run on a thread that runs tasks, whose stacks are small: one that is installed while weft_run
+ * runs needs SA_ONSTACK, one that stood before has it meanwhile.
+ *
+ * Tasks block the signals that weft_run's caller blocked, and so do the children they start: by
+ * fork, posix_spawn, popen or system. A write to a pipe without a reader raises SIGPIPE, which ends
+ * the process unless it is ignored; a write to a connection of this library never does. */
 #ifndef WEFT_SIGNAL_H
 #define WEFT_SIGNAL_H
 
@@ -20,7 +26,8 @@ extern "C" {
  * that the program had installed before is still called. 0; WEFT_EINVAL (SIGKILL, SIGSTOP and
  * the synchronous signals cannot be had). */
 WEFT_API int weft_signal_start(weft_chan *c, int signo);
-/* After the return c gets no more of it. With the last one the former disposition is back. */
+/* After the return c gets no more of it. With the last one the former disposition is back: a signal
+ * that comes just then is received or has its default action. */
 WEFT_API void weft_signal_stop(weft_chan *c, int signo);
 
 #ifdef __cplusplus
