@@ -88,13 +88,13 @@ static void *torture_watch(void *arg)
 
         if (past >= 0)
             torture_set(&torture.stop, true);
-        if (past >= TORTURE_PATIENCE && !asked) {
+        if (past >= (double)TORTURE_PATIENCE && !asked) {
             fprintf(stderr, "torture: no end %d s after the stop\n", TORTURE_PATIENCE);
             asked = true;
             if (!getenv("TORTURE_KEEP"))
                 kill(getpid(), SIGQUIT);
         }
-        if (past >= 2 * TORTURE_PATIENCE && !getenv("TORTURE_KEEP"))
+        if (past >= 2 * (double)TORTURE_PATIENCE && !getenv("TORTURE_KEEP"))
             _exit(3);
         usleep(20000);
     }
