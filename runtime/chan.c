@@ -7,6 +7,7 @@
  *   recvq or sendq is empty (both may hold cases of one select on the same channel)
  *   count > 0     implies recvq is empty
  *   count < cap   implies sendq is empty
+ *   closed        implies that no waiter is served any more; close wakes them, some at a time
  * A value goes straight between a waiter and its partner; the waiter is claimed first, under the
  * lock, and made ready after it: from then on c belongs to the woken task, which may free it.
  *
@@ -30,6 +31,15 @@ weft_chan *weft_chan_new(size_t elem_size, size_t capacity)
     return c;
 }
 
+/* Caller holds c->lock, here and afterwards. */
+static void let_close_end(weft_chan *c)
+{
+    weft__unlock(&c->lock);
+    weft__breathe(weft__enter("weft_chan_free")->task);
+    weft__exit();
+    weft__chan_lock(c, "weft_chan_free");
+}
+
 /* What is left where c was looks as if it could neither take nor give a value, so every call comes
  * to its lock, until malloc uses the memory for something else. */
 void weft_chan_free(weft_chan *c)
@@ -38,6 +48,8 @@ void weft_chan_free(weft_chan *c)
     if (!c)
         return;
     weft__chan_lock(c, "weft_chan_free");
+    while (c->closing && weft__load_acq(&weft__sched.running))
+        let_close_end(c);
     if ((c->recvq.head || c->sendq.head) && weft__load_acq(&weft__sched.running))
         weft__panic("weft: free of channel %p that tasks wait on", (void *)c);
     if (c->senders > 0)
@@ -66,6 +78,7 @@ WEFT__NOINLINE void weft__chan_renew(weft_chan *c)
 
     weft__waitq_renew(&c->recvq, &run);
     weft__waitq_renew(&c->sendq, &c->run);
+    c->closing = false;
 }
 
 void weft__chan_keep(weft_chan *c, bool keep, const char *call)
@@ -138,14 +151,14 @@ enum weft__step weft__chan_try_recv(weft_chan *c, void *elem, weft__task **woken
     *woken = NULL;
     if (c->count > 0) {
         ring_get(c, elem);
-        if (c->sendq.head && (wt = weft__waitq_claim(&c->sendq, 0)) != NULL) {
+        if (c->sendq.head && !c->closed && (wt = weft__waitq_claim(&c->sendq, 0)) != NULL) {
             ring_put(c, wt->elem);
             *wt->chosen = wt->index;
             *woken = wt->task;
         }
         return WEFT__STEP_DONE;
     }
-    if (c->sendq.head && (wt = weft__waitq_claim(&c->sendq, 0)) != NULL) {
+    if (c->sendq.head && !c->closed && (wt = weft__waitq_claim(&c->sendq, 0)) != NULL) {
         if (elem)
             copy(elem, wt->elem, c->elem_size);
         *wt->chosen = wt->index;
@@ -279,34 +292,29 @@ int weft_chan_recv_until(weft_chan *c, void *elem, weft_time deadline)
 
 /* Tasks to be made ready. A list through their waiters would miss the caches at each once more. */
 struct woken {
-    weft__task **tasks;
-    size_t n, cap;
-    weft__task *few[32];
+    weft__task *tasks[128];
+    size_t n;
 };
 
-static void woken_begin(struct woken *w)
+/* Claims as many waiters of a closed channel as fit. Caller holds c->lock. */
+static void close_some(weft_chan *c, struct woken *w)
 {
-    w->tasks = w->few;
-    w->n = 0;
-    w->cap = sizeof(w->few) / sizeof(*w->few);
-}
+    enum { MOST = sizeof(w->tasks) / sizeof(*w->tasks) };
+    weft__waiter *wt;
 
-static void woken_add(struct woken *w, weft__task *t)
-{
-    weft__task **more;
-
-    if (w->n == w->cap) {
-        more = weft__alloc(2 * w->cap, sizeof(weft__task *));
-        memcpy(more, w->tasks, w->n * sizeof(weft__task *));
-        if (w->tasks != w->few)
-            weft__free(w->tasks);
-        w->tasks = more;
-        w->cap *= 2;
+    for (w->n = 0; w->n < MOST; w->n++) {
+        wt = weft__waitq_claim(&c->recvq, WEFT_ECLOSED);
+        if (!wt)
+            wt = weft__waitq_claim(&c->sendq, WEFT_ECLOSED);
+        if (!wt)
+            break;
+        *wt->chosen = wt->index;
+        w->tasks[w->n] = wt->task;
     }
-    w->tasks[w->n++] = t;
+    c->closing = c->recvq.head || c->sendq.head;
 }
 
-static void woken_ready(struct woken *w)
+static void ready_all(const struct woken *w)
 {
     enum { SOON = 8 };
 
@@ -315,31 +323,34 @@ static void woken_ready(struct woken *w)
             __builtin_prefetch(w->tasks[i + SOON], 1);
         weft__ready(w->tasks[i]);
     }
-    if (w->tasks != w->few)
-        weft__free(w->tasks);
 }
 
-/* Claims everybody under the lock, makes them ready after it: the first one up may free c. */
+/* Claims waiters under the lock and makes them ready after it: once none is left, the first one up
+ * may free c. With many waiters that takes long, so others run in between. */
 void weft_chan_close(weft_chan *c)
 {
+    weft__task *t;
     struct woken woken;
-    weft__waiter *wt;
+    bool more;
 
     if (!c)
         weft__panic("close of nil channel");
-    weft__enter("weft_chan_close");
+    t = weft__enter("weft_chan_close")->task;
     weft__chan_lock(c, "weft_chan_close");
     if (c->closed)
         weft__panic("close of closed channel");
     weft__store(&c->closed, true);
-    woken_begin(&woken);
-    while ((wt = weft__waitq_claim(&c->recvq, WEFT_ECLOSED)) != NULL ||
-           (wt = weft__waitq_claim(&c->sendq, WEFT_ECLOSED)) != NULL) {
-        *wt->chosen = wt->index;
-        woken_add(&woken, wt->task);
+    close_some(c, &woken);
+    for (;;) {
+        more = c->closing;
+        weft__unlock(&c->lock);
+        ready_all(&woken);
+        if (!more)
+            break;
+        weft__breathe(t);
+        weft__lock(&c->lock);
+        close_some(c, &woken);
     }
-    weft__unlock(&c->lock);
-    woken_ready(&woken);
     weft__exit();
 }
 

@@ -13,6 +13,7 @@ struct weft_chan {
     size_t count, head; /* of the ring: values, and where the oldest is */
     uint32_t lock;      /* behind what malloc writes into freed memory */
     bool closed;
+    bool closing;     /* weft_chan_close has waiters left to wake; c stays in place */
     uint16_t senders; /* a timer, or signals, that send here; it may not be freed */
     uint32_t run;     /* in which the waiters wait */
     weft__waitq recvq, sendq;

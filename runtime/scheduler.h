@@ -153,8 +153,10 @@ weft__worker *weft__enter_slow(const char *call);
 /* Lets others run; returns the worker that w's task runs on after it. */
 weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how);
 void weft__yield(weft__task *t); /* the caller, in the runtime */
-void weft__wake_one(void);       /* someone idle, if nobody is looking for work already */
-bool weft__all_idle(void);       /* every processor sleeps, or is about to */
+void weft__breathe(
+    weft__task *t);        /* the same; due timers go first: between pieces of a long work */
+void weft__wake_one(void); /* someone idle, if nobody is looking for work already */
+bool weft__all_idle(void); /* every processor sleeps, or is about to */
 void weft__proc_wake(weft__proc *p);
 void weft__proc_post(weft__proc *p, weft__mail *m);
 /* NULL at the cap. made_for: see observe.h; so below. */

@@ -175,6 +175,13 @@ void weft__yield(weft__task *t)
         weft__switch_away(t->worker, WEFT__LEAVE_YIELD);
 }
 
+void weft__breathe(weft__task *t)
+{
+    if (!(t->flags & WEFT__FOREIGN))
+        weft__store(&t->worker->p->turn, t->worker->p->tick);
+    weft__yield(t);
+}
+
 void weft_yield(void)
 {
     weft__task *t = weft__enter("weft_yield")->task;

@@ -424,6 +424,70 @@ TEST(close_wakes_every_waiting_receiver)
     ints_free(c);
 }
 
+static atomic_int beside;
+
+static void run_beside(void *stop)
+{
+    while (!atomic_load((atomic_int *)stop)) {
+        atomic_fetch_add(&beside, 1);
+        weft_yield();
+    }
+}
+
+TEST(close_lets_others_run_while_it_wakes_many)
+{
+    enum { MANY = 5000 };
+    static atomic_int stop;
+    ints *c = ints_new(0);
+    int before;
+
+    go_many(MANY, recv_the_close, c);
+    settle();
+    weft_go(run_beside, &stop);
+    wait_for(&beside, 1);
+    before = atomic_load(&beside);
+    ints_close(c);
+    CHECK(atomic_load(&beside) - before > 10);
+    atomic_store(&stop, 1);
+    settle();
+    CHECK_EQ(atomic_load(&closed_seen), MANY);
+    ints_free(c);
+}
+
+/* Most receivers give up while the close is at the others, and the last one out frees the channel.
+ * One waits for the close, so that it has begun by then. */
+static struct {
+    ints *c;
+    atomic_int left;
+} leaving;
+
+static void leave_at(void *deadline)
+{
+    int v, rc = ints_recv_until(leaving.c, &v, (weft_time)(intptr_t)deadline);
+
+    CHECK(rc == WEFT_ECLOSED || rc == WEFT_ETIMEDOUT);
+    if (atomic_fetch_sub(&leaving.left, 1) == 1)
+        ints_free(leaving.c);
+}
+
+TEST(free_waits_for_the_end_of_a_close)
+{
+    enum { MANY = 400 };
+
+    for (int round = 1; round <= 50; round++) {
+        weft_time at = weft_after(WEFT_MILLISECOND);
+
+        leaving.c = ints_new(0);
+        atomic_store(&leaving.left, MANY + 1);
+        weft_go(leave_at, (void *)(intptr_t)WEFT_FOREVER);
+        go_many(MANY, leave_at, (void *)(intptr_t)at);
+        weft_sleep_until(at);
+        ints_close(leaving.c);
+        settle();
+        CHECK_EQ(atomic_load(&leaving.left), 0);
+    }
+}
+
 static void send_into_the_close(void *c)
 {
     CHECK_EQ(ints_send(c, 1), WEFT_ECLOSED);
