@@ -6,74 +6,134 @@
  * many cases name it, and the cases are tried again. If still none runs, a waiter of each is queued
  * with one ticket: the waker that claims the ticket has chosen the case. The locks are released
  * when the stack is left, so no waker claims before. Up to SMALL cases need no memory but the
- * caller's stack. */
+ * caller's stack. With many cases others run in between, save while the locks are held: sorting and
+ * preparing the waiters comes before. */
 #include "chan.h"
 
 #include <weft/select.h>
 
 #include <stdlib.h>
 
-enum { SMALL = 16 };
+enum { SMALL = 16, PIECE = 4096, SOON = 8 };
+
+/* A case that has a channel. */
+struct slot {
+    weft_chan *chan;
+    uint16_t index; /* of the case */
+    bool send;
+};
 
 struct select {
     weft_case *cases;
     int n;
-    int nlocks;
-    uint16_t *order; /* case numbers sorted by channel address, those without a channel left out */
-    uint16_t *ready; /* room for n case numbers */
-    weft__waiter *waiters;
+    int nslots;
+    struct slot *slots;    /* sorted by channel address */
+    struct slot *spare;    /* room for n; only if n > SMALL */
+    uint16_t *ready;       /* room for n case numbers */
+    weft__waiter *waiters; /* of the slots */
 };
+
+/* Between two steps of a loop over all cases: others run now and then. */
+static inline void pause_at(int i, weft__task *t)
+{
+    if (weft__unlikely(i % PIECE == PIECE - 1))
+        weft__breathe(t);
+}
+
+static inline void prefetch(const struct select *s, int i)
+{
+    if (i + SOON < s->nslots)
+        __builtin_prefetch(s->slots[i + SOON].chan, 1);
+}
 
 static void lock_all(const struct select *s)
 {
     weft_chan *last = NULL;
 
-    for (int i = 0; i < s->nlocks; i++) {
-        weft_chan *c = s->cases[s->order[i]].chan;
+    for (int i = 0; i < s->nslots; i++) {
+        weft_chan *c = s->slots[i].chan;
 
+        prefetch(s, i);
         if (c != last)
             weft__chan_lock(c, "weft_select");
         last = c;
     }
 }
 
-/* Not in the frame of a task that may be running again elsewhere: the last unlock lets a waker in,
- * and with it the end of this select. So what follows an unlock is read before it. */
+/* The task may be running again elsewhere, by a cancellation or by a waker whose channel is
+ * unlocked already. It cannot get past the channels that are still locked, so the slots stay until
+ * the last unlock; the next channel is read before each. There is at least one. */
 static void unlock_all(void *arg)
 {
     const struct select *s = arg;
-    weft_chan *chans[SMALL], **all = chans, *last = NULL;
-    int n = 0;
+    const struct slot *at = s->slots, *end = at + s->nslots;
+    weft_chan *c = at->chan, *next;
 
-    if (s->nlocks > SMALL)
-        all = weft__alloc((size_t)s->nlocks, sizeof(weft_chan *));
-    for (int i = 0; i < s->nlocks; i++) {
-        weft_chan *c = s->cases[s->order[i]].chan;
-
-        if (c != last)
-            all[n++] = c;
-        last = c;
+    for (; c; c = next) {
+        while (at < end && at->chan == c)
+            at++;
+        next = at < end ? at->chan : NULL;
+        weft__unlock(&c->lock);
     }
-    for (int i = 0; i < n; i++)
-        weft__unlock(&all[i]->lock);
-    if (all != chans)
-        weft__free(all);
 }
 
 /* Insertion sort: few cases, mostly in order already. */
-static void sort(struct select *s)
+static void sort_few(struct slot *slots, int n)
 {
-    s->nlocks = 0;
-    for (int i = 0; i < s->n; i++) {
-        int at = s->nlocks;
+    for (int i = 1; i < n; i++) {
+        struct slot k = slots[i];
+        int at = i;
 
-        if (!s->cases[i].chan)
+        for (; at > 0 && (uintptr_t)slots[at - 1].chan > (uintptr_t)k.chan; at--)
+            slots[at] = slots[at - 1];
+        slots[at] = k;
+    }
+}
+
+/* Radix sort, a byte of the address at a time; the bytes that all have in common cost little. */
+static void sort_many(struct select *s)
+{
+    for (unsigned shift = 0; shift < 8 * sizeof(uintptr_t); shift += 8) {
+        struct slot *from = s->slots;
+        uint32_t start[257] = {0};
+
+        for (int i = 0; i < s->nslots; i++)
+            start[((uintptr_t)from[i].chan >> shift & 255) + 1]++;
+        if (s->nslots == 0 ||
+            start[((uintptr_t)from->chan >> shift & 255) + 1] == (uint32_t)s->nslots)
             continue;
-        for (; at > 0 && (uintptr_t)s->cases[s->order[at - 1]].chan > (uintptr_t)s->cases[i].chan;
-             at--)
-            s->order[at] = s->order[at - 1];
-        s->order[at] = (uint16_t)i;
-        s->nlocks++;
+        for (int i = 0; i < 256; i++)
+            start[i + 1] += start[i];
+        for (int i = 0; i < s->nslots; i++)
+            s->spare[start[(uintptr_t)from[i].chan >> shift & 255]++] = from[i];
+        s->slots = s->spare;
+        s->spare = from;
+    }
+}
+
+/* Fills slots and waiters, all but what only the locks make true. */
+static void prepare(struct select *s, weft__task *t, uint32_t *chosen)
+{
+    s->nslots = 0;
+    for (int i = 0; i < s->n; i++) {
+        const weft_case *k = &s->cases[i];
+
+        pause_at(i, t);
+        if (k->chan)
+            s->slots[s->nslots++] = (struct slot){k->chan, (uint16_t)i, k->op == WEFT_CASE_SEND};
+    }
+    if (s->n <= SMALL)
+        sort_few(s->slots, s->nslots);
+    else
+        sort_many(s);
+    for (int i = 0; i < s->nslots; i++) {
+        weft__waiter *wt = &s->waiters[i];
+
+        pause_at(i, t);
+        weft__waiter_init(wt, t);
+        wt->index = s->slots[i].index;
+        wt->elem = s->cases[wt->index].elem;
+        wt->chosen = chosen;
     }
 }
 
@@ -129,105 +189,113 @@ static int try_ready(weft__worker *w, const struct select *s, bool locked, weft_
     return -1;
 }
 
-static weft__waitq *queue(const weft_case *k)
+static inline weft__waitq *queue(const struct slot *k)
 {
-    return k->op == WEFT_CASE_SEND ? &k->chan->sendq : &k->chan->recvq;
+    return k->send ? &k->chan->sendq : &k->chan->recvq;
 }
 
-static void enqueue_all(const struct select *s, weft__task *t, uint32_t *chosen)
+/* Caller holds all locks. */
+static void enqueue_all(const struct select *s, const weft__task *t)
 {
-    for (int i = 0; i < s->n; i++) {
-        weft__waiter *wt = &s->waiters[i];
+    uint64_t ticket = weft__load(&t->ticket) + 1;
 
-        if (!s->cases[i].chan)
-            continue;
-        weft__waiter_init(wt, t);
-        wt->elem = s->cases[i].elem;
-        wt->index = (uint32_t)i;
-        wt->chosen = chosen;
-        weft__waitq_push(queue(&s->cases[i]), wt);
+    for (int i = 0; i < s->nslots; i++) {
+        prefetch(s, i);
+        s->waiters[i].ticket = ticket;
+        weft__waitq_push(queue(&s->slots[i]), &s->waiters[i]);
     }
 }
 
-/* The waiter that was claimed, -1 if none, is in no queue any more. Whoever pops another in vain
- * holds its channel's lock for as long as it looks at it. */
-static void dequeue_all(const struct select *s, int claimed)
+/* claimed: the case whose waiter left its queue when it was claimed; -1 if none was. A waker that
+ * pops another waiter keeps that channel's lock while it reads the waiter. */
+static void dequeue_all(const struct select *s, weft__task *t, int claimed)
 {
-    for (int i = 0; i < s->n; i++) {
-        weft_case *k = &s->cases[i];
+    for (int i = 0; i < s->nslots; i++) {
+        weft_chan *c = s->slots[i].chan;
 
-        if (!k->chan || i == claimed)
+        pause_at(i, t);
+        if (s->slots[i].index == claimed)
             continue;
-        weft__lock(&k->chan->lock);
-        weft__waitq_remove(queue(k), &s->waiters[i]);
-        weft__unlock(&k->chan->lock);
+        prefetch(s, i);
+        weft__lock(&c->lock);
+        weft__waitq_remove(queue(&s->slots[i]), &s->waiters[i]);
+        weft__unlock(&c->lock);
     }
 }
 
-/* Under the locks; no case can run. */
-static int wait_for_one(const struct select *s, weft__task *t, weft_time deadline)
+/* Caller holds all locks, which are released; no case can run. */
+static int wait_for_one(const struct select *s, weft__task *t, const uint32_t *chosen,
+                        weft_time deadline)
 {
-    uint32_t chosen = 0;
+    bool none;
     weft_case *k;
-    bool in_vain;
     int rc;
 
-    enqueue_all(s, t, &chosen);
-    rc = weft__park(t, s->nlocks ? WEFT__WAIT_SELECT : WEFT__WAIT_SELECT_NONE, NULL, unlock_all,
-                    (void *)(uintptr_t)s, deadline);
-    in_vain = rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED;
-    dequeue_all(s, in_vain ? -1 : (int)chosen);
-    if (in_vain)
+    enqueue_all(s, t);
+    rc = weft__park(t, s->nslots ? WEFT__WAIT_SELECT : WEFT__WAIT_SELECT_NONE, NULL,
+                    s->nslots ? unlock_all : NULL, (void *)(uintptr_t)s, deadline);
+    none = rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED;
+    dequeue_all(s, t, none ? -1 : (int)*chosen);
+    if (none)
         return rc;
-    k = &s->cases[chosen];
+    k = &s->cases[*chosen];
     k->result = rc;
     if (rc == WEFT_ECLOSED && k->op == WEFT_CASE_RECV)
         weft__chan_zero(k->chan, k->elem);
-    return (int)chosen;
+    return (int)*chosen;
 }
 
 static int run(struct select *s, weft_time deadline)
 {
-    weft__worker *w = weft__enter("weft_select");
-    weft__task *t = w->task, *woken;
-    int at = try_ready(w, s, false, &woken);
+    weft__task *t = weft__enter("weft_select")->task, *woken;
+    int at = try_ready(t->worker, s, false, &woken);
+    uint32_t chosen = 0;
 
     if (at < 0) {
-        sort(s);
+        prepare(s, t, &chosen);
         lock_all(s);
-        at = try_ready(w, s, true, &woken);
+        at = try_ready(t->worker, s, true, &woken);
         if (at < 0 && deadline != WEFT_NOW) {
-            at = wait_for_one(s, t, deadline);
+            at = wait_for_one(s, t, &chosen, deadline);
             weft__exit_as(t);
             return at;
         }
-        unlock_all(s);
+        if (s->nslots)
+            unlock_all(s);
     }
     if (at >= 0 && woken)
-        weft__ready_by(w, woken);
+        weft__ready_by(t->worker, woken);
     if (at < 0)
         at = weft__is_canceled(t) ? WEFT_ECANCELED : WEFT_ETIMEDOUT;
     weft__exit_as(t);
     return at;
 }
 
+static int run_many(struct select *s, weft_time deadline)
+{
+    size_t n = (size_t)s->n;
+    struct slot *slots = weft__alloc(2 * n, sizeof(*slots));
+    int rc;
+
+    s->slots = slots;
+    s->spare = slots + n;
+    s->ready = weft__alloc(n, sizeof(*s->ready));
+    s->waiters = weft__alloc(n, sizeof(*s->waiters));
+    rc = run(s, deadline);
+    weft__free(slots);
+    weft__free(s->ready);
+    weft__free(s->waiters);
+    return rc;
+}
+
 int weft_select_until(weft_case *cases, int n, weft_time deadline)
 {
-    uint16_t order[SMALL], ready[SMALL];
+    struct slot slots[SMALL];
+    uint16_t ready[SMALL];
     weft__waiter waiters[SMALL];
-    struct select s = {cases, n, 0, order, ready, waiters};
-    int rc;
+    struct select s = {cases, n, 0, slots, NULL, ready, waiters};
 
     if (n < 0 || n > UINT16_MAX)
         weft__panic("weft: select of %d cases", n);
-    if (n <= SMALL)
-        return run(&s, deadline);
-    s.order = weft__alloc((size_t)n, sizeof(*order));
-    s.ready = weft__alloc((size_t)n, sizeof(*ready));
-    s.waiters = weft__alloc((size_t)n, sizeof(*waiters));
-    rc = run(&s, deadline);
-    weft__free(s.order);
-    weft__free(s.ready);
-    weft__free(s.waiters);
-    return rc;
+    return n <= SMALL ? run(&s, deadline) : run_many(&s, deadline);
 }

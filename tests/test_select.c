@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include <string.h>
+#include <time.h>
 
 WEFT_CHAN_TYPE(ints, int);
 
@@ -329,6 +330,38 @@ TEST(hundred_channels_in_one_select_each_reach_it)
     settle();
     for (int i = 0; i < N; i++)
         ints_free(c[i]);
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
+}
+
+/* The addresses fall: an insertion sort of them took 2.5 s. */
+TEST(select_of_as_many_cases_as_there_may_be_is_quick)
+{
+    enum { N = UINT16_MAX };
+    static weft_case on[N];
+    static weft_chan *c[N];
+    int v = 0, last = N - 1;
+    double before;
+
+    for (int i = 0; i < N; i++)
+        c[i] = weft_chan_new(sizeof(int), 0);
+    for (int i = 0; i < N; i++)
+        on[i] = weft_on_recv(c[last - i], &v);
+    before = cpu_seconds();
+    CHECK_EQ(weft_select_until(on, N, weft_after(1)), WEFT_ETIMEDOUT);
+    if (!under_asan() && !under_tsan())
+        CHECK(cpu_seconds() - before < 0.5);
+    weft_go(send_one, on[last].chan);
+    CHECK_EQ(weft_select(on, N), last);
+    CHECK_EQ(v, 1);
+    for (int i = 0; i < N; i++)
+        weft_chan_free(c[i]);
 }
 
 /* ---- many tasks; each value goes through exactly one case ---- */
