@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* framing.c - where a body ends.
  *
- * A body with a length is counted here; llhttp takes chunks apart. It stops after each chunk's
- * line (on_chunk_header) and at the end, so data and lines are told apart before they are given
- * to it: left > 0 says that the next bytes are data. Lines, of which a peer could make any number,
- * are held against the data they carry. Trailers are checked like header fields, line for line,
- * and dropped: RFC 9110 allows that, and nothing here asks for any. */
+ * Bytes of a body are counted and nothing more; lines of chunks are read here, byte by byte, since
+ * llhttp refuses extensions that RFC 9112 allows. Extensions mean nothing to us and are passed
+ * over, but only if they are what the grammar says: a proxy in front of us must not see another end
+ * of the line than we do. Lines, of which a peer could make any number, are held against the data
+ * they carry. Trailers are checked like header fields, by llhttp and line for line, and dropped:
+ * RFC 9110 allows that, and nothing here asks for any. */
 #include "parse.h"
+
+#include "path.h"
 
 #include <string.h>
 
 /* Bytes of lines that a body may have for nothing, and for each byte of data: a chunk of one byte
  * needs six of framing. */
 enum { FRAMING_FREE = 16 * 1024, FRAMING_PER_BYTE = 8 };
-
-static weft__parse *parse_of(llhttp_t *ll)
-{
-    return weft__container_of(ll, weft__parse, ll);
-}
 
 int weft__parse_limit(weft__parse *p)
 {
@@ -26,32 +24,9 @@ int weft__parse_limit(weft__parse *p)
     return weft__parse_refuse(p, 413, "body too large");
 }
 
-int weft__parse_chunk_header(llhttp_t *ll)
-{
-    weft__parse *p = parse_of(ll);
-
-    if (ll->content_length > (uint64_t)(INT64_MAX - p->got)) {
-        weft__parse_refuse(p, 413, "body too large");
-        return HPE_USER;
-    }
-    p->left = (int64_t)ll->content_length;
-    p->in_trailers = p->line_start = p->left == 0;
-    return weft__parse_limit(p) < 0 ? HPE_USER : HPE_PAUSED;
-}
-
-int weft__parse_on_body(llhttp_t *ll, const char *at, size_t n)
-{
-    weft__parse *p = parse_of(ll);
-
-    if (p->out + p->produced != at)
-        memmove(p->out + p->produced, at, n);
-    p->produced += n;
-    return 0;
-}
-
 static int refuse_framing(weft__parse *p)
 {
-    return p->status ? -p->status : weft__parse_refuse(p, 400, "malformed chunked body");
+    return weft__parse_refuse(p, 400, "malformed chunked body");
 }
 
 /* Gives llhttp in[0..n). The bytes it took, or a refusal. */
@@ -67,18 +42,140 @@ static ssize_t feed(weft__parse *p, const char *in, size_t n)
     return llhttp_get_error_pos(&p->ll) - in;
 }
 
-/* The chunk lines at in[0..n), up to the end of one, and the CRLF behind the data before. */
+/* Lines of chunks ------------------------------------------------------------------------------ */
+
+/* What the next byte belongs to. The grammar, with what may be missing in brackets:
+ *   size *([blanks] ";" [blanks] name [[blanks] "=" [blanks] (token or quoted)]) CR LF
+ * and in front of every line but the first, the CR LF behind the data before. */
+enum chunk {
+    SIZE_FIRST, /* of all zero, so a body begins here */
+    SIZE,
+    BLANKS, /* behind a size or a value: a semicolon comes */
+    NAME_FIRST,
+    NAME,
+    NAME_BLANKS,
+    VALUE_FIRST,
+    TOKEN,
+    QUOTED,
+    ESCAPED,
+    QUOTED_END,
+    LINE_LF,
+    DATA_CR,
+    DATA_LF,
+    BAD,
+};
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static bool is_token(char c)
+{
+    return weft__is_token((unsigned char)c);
+}
+
+/* What may stand in a quoted string, or behind a backslash there. */
+static bool is_text(char c)
+{
+    return c == '\t' || ((unsigned char)c >= ' ' && c != 0x7f);
+}
+
+/* The value of a hex digit, or -1. */
+static int digit_of(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* A size, name or value ended before c. */
+static enum chunk behind(char c)
+{
+    return is_blank(c) ? BLANKS : c == ';' ? NAME_FIRST : c == '\r' ? LINE_LF : BAD;
+}
+
+static enum chunk take_digit(weft__parse *p, char c)
+{
+    if (p->size >> 60)
+        return BAD;
+    p->size = p->size << 4 | (unsigned)digit_of(c);
+    return SIZE;
+}
+
+static enum chunk take_byte(weft__parse *p, char c)
+{
+    switch ((enum chunk)p->chunk) {
+    case SIZE_FIRST:
+        p->size = 0;
+        return digit_of(c) < 0 ? BAD : take_digit(p, c);
+    case SIZE:
+        return digit_of(c) < 0 ? behind(c) : take_digit(p, c);
+    case BLANKS:
+        return is_blank(c) ? BLANKS : c == ';' ? NAME_FIRST : BAD;
+    case NAME_FIRST:
+        return is_blank(c) ? NAME_FIRST : is_token(c) ? NAME : BAD;
+    case NAME:
+        return is_token(c) ? NAME : c == '=' ? VALUE_FIRST : is_blank(c) ? NAME_BLANKS : behind(c);
+    case NAME_BLANKS:
+        return is_blank(c) ? NAME_BLANKS : c == '=' ? VALUE_FIRST : c == ';' ? NAME_FIRST : BAD;
+    case VALUE_FIRST:
+        return is_blank(c) ? VALUE_FIRST : c == '"' ? QUOTED : is_token(c) ? TOKEN : BAD;
+    case TOKEN:
+        return is_token(c) ? TOKEN : behind(c);
+    case QUOTED:
+        return c == '"' ? QUOTED_END : c == '\\' ? ESCAPED : is_text(c) ? QUOTED : BAD;
+    case ESCAPED:
+        return is_text(c) ? QUOTED : BAD;
+    case QUOTED_END:
+        return behind(c);
+    case DATA_CR:
+        return c == '\r' ? DATA_LF : BAD;
+    default: /* DATA_LF, LINE_LF */
+        return c == '\n' ? SIZE_FIRST : BAD;
+    }
+}
+
+/* The line of a chunk is complete. Behind the last one llhttp goes on, which has seen no chunk. */
+static int end_line(weft__parse *p)
+{
+    static const char last[] = "0\r\n";
+
+    if (p->size > (uint64_t)(INT64_MAX - p->got))
+        return weft__parse_refuse(p, 413, "body too large");
+    p->left = (int64_t)p->size;
+    if (p->left > 0)
+        return weft__parse_limit(p);
+    p->in_trailers = p->line_start = true;
+    llhttp_resume(&p->ll);
+    return feed(p, last, sizeof(last) - 1) < 0 ? -p->status : 0;
+}
+
+/* The lines at in[0..n), up to the end of one that says a size. */
 static ssize_t take_chunk_line(weft__parse *p, const char *in, size_t n)
 {
-    ssize_t used = feed(p, in, n);
+    bool ends = false;
+    size_t i = 0;
+    int rc;
 
-    if (used < 0)
-        return used;
-    p->framing += used;
+    while (i < n && !ends) {
+        enum chunk next = take_byte(p, in[i++]);
+
+        if (next == BAD)
+            return refuse_framing(p);
+        ends = p->chunk == LINE_LF;
+        p->chunk = (uint8_t)next;
+    }
+    p->framing += (int64_t)i;
     if (p->framing > FRAMING_FREE + FRAMING_PER_BYTE * p->got)
         return weft__parse_refuse(p, 400, "more framing than body");
-    return used;
+    if (ends && (rc = end_line(p)) < 0)
+        return rc;
+    return (ssize_t)i;
 }
+
+/* Trailers and data ---------------------------------------------------------------------------- */
 
 /* What llhttp lets pass: lines that end in a bare LF, lines that go on in the next. */
 static int check_trailers(weft__parse *p, const char *in, size_t n)
@@ -117,25 +214,21 @@ static ssize_t take_trailers(weft__parse *p, const char *in, size_t n)
     return used;
 }
 
-static ssize_t take_data(weft__parse *p, const char *in, size_t n, char *out, size_t cap)
+static size_t take_data(weft__parse *p, const char *in, size_t n, char *out, size_t cap)
 {
-    ssize_t used = (ssize_t)n;
-
     if (n > cap)
         n = cap;
     if ((int64_t)n > p->left)
         n = (size_t)p->left;
-    p->out = out;
-    p->produced = 0;
-    if (p->body == WEFT__BODY_LENGTH) {
-        weft__parse_on_body(&p->ll, in, n);
-        used = (ssize_t)n;
-    } else {
-        used = feed(p, in, n);
-    }
+    if (out != in)
+        memmove(out, in, n);
     p->got += (int64_t)n;
     p->left -= (int64_t)n;
-    return used;
+    if (p->left == 0) {
+        p->done = p->body == WEFT__BODY_LENGTH;
+        p->chunk = DATA_CR;
+    }
+    return n;
 }
 
 ssize_t weft__parse_body(weft__parse *p, const char *in, size_t n, char *out, size_t cap,
@@ -151,9 +244,8 @@ ssize_t weft__parse_body(weft__parse *p, const char *in, size_t n, char *out, si
         if (p->left > 0) {
             if (made == cap)
                 break;
-            rc = take_data(p, in + at, n - at, out + made, cap - made);
-            made += p->produced;
-            p->done = p->left == 0 && p->body == WEFT__BODY_LENGTH;
+            rc = (ssize_t)take_data(p, in + at, n - at, out + made, cap - made);
+            made += (size_t)rc;
         } else if (p->in_trailers) {
             rc = take_trailers(p, in + at, n - at);
         } else {

@@ -84,8 +84,6 @@ static const llhttp_settings_t settings = {
     .on_header_value = on_value,
     .on_header_value_complete = on_value_complete,
     .on_headers_complete = on_headers_complete,
-    .on_chunk_header = weft__parse_chunk_header,
-    .on_body = weft__parse_on_body,
     .on_message_complete = on_message_complete,
 };
 
@@ -339,14 +337,28 @@ static int refuse_field(weft__parse *p, int error)
     }
 }
 
+/* line[0..n) is a field, its CR the last byte. Tabs around the value become blanks: they are as
+ * good (RFC 9110, 5.6.3), but llhttp knows only blanks in the fields that say where a body ends. */
+static void blank_tabs(char *line, size_t n)
+{
+    char *from = memchr(line, ':', n), *to = line + n - 1;
+
+    if (!from)
+        return;
+    for (from++; *from == ' ' || *from == '\t'; from++)
+        *from = ' ';
+    for (to--; to > from && (*to == ' ' || *to == '\t'); to--)
+        *to = ' ';
+}
+
 /* Gives llhttp the lines that are complete. Above 0: the head ends there. */
-static ssize_t take_fields(weft__parse *p, const char *buf, size_t n)
+static ssize_t take_fields(weft__parse *p, char *buf, size_t n)
 {
     size_t limit = (size_t)p->first + p->limits->head, end = n < limit + 2 ? n : limit + 2;
     const char *lf;
 
     while ((lf = memchr(buf + p->seen, '\n', end - p->seen)) != NULL) {
-        const char *line = buf + p->line;
+        char *line = buf + p->line;
         size_t past = (size_t)(lf + 1 - buf);
         bool empty = lf == line + 1 && *line == '\r';
         int rc;
@@ -355,6 +367,7 @@ static ssize_t take_fields(weft__parse *p, const char *buf, size_t n)
             return weft__parse_refuse(p, 400, "malformed header field");
         if (!empty && (past > limit || p->lines++ >= p->limits->fields))
             return weft__parse_refuse(p, 431, "header fields too large");
+        blank_tabs(line, (size_t)(lf - line));
         rc = feed_line(p, past);
         if (rc != (empty ? HPE_PAUSED : HPE_OK))
             return refuse_field(p, rc);

@@ -61,8 +61,8 @@ typedef struct weft__parse {
     int64_t left;     /* bytes until the end of the body or of this chunk */
     int64_t framing;  /* bytes of chunk lines so far */
     uint32_t trailers, trailer_bytes;
-    char *out; /* where on_body puts bytes */
-    size_t produced;
+    uint64_t size; /* of the chunk whose line is being read */
+    uint8_t chunk; /* where in such a line we are: framing.c */
 
     int status;      /* of a refusal, positive */
     const char *why; /* the same for people */
@@ -87,8 +87,6 @@ static inline int64_t weft__parse_plain(const weft__parse *p)
 }
 /* Refuses a body that is known to be too long. 0 or a refusal. */
 int weft__parse_limit(weft__parse *p);
-int weft__parse_chunk_header(llhttp_t *ll);
-int weft__parse_on_body(llhttp_t *ll, const char *at, size_t n);
 
 static inline int weft__parse_refuse(weft__parse *p, int status, const char *why)
 {
