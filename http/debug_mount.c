@@ -6,6 +6,8 @@
  * asked for, and is not one too many. On a unix socket there is no host to be wrong. */
 #include "debug.h"
 
+#include "path.h"
+
 #include "../runtime/atomic.h"
 
 #include <weft/net.h>
@@ -16,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { MAX_REQUESTS = 16, MAX_SECONDS = 300, MAX_SYMBOLS = 64 << 10 };
 
@@ -69,8 +70,8 @@ static bool is_this_machine(const char *host)
         return ntohl(v4.s_addr) >> 24 == 127;
     if (inet_pton(AF_INET6, host, &v6) == 1)
         return IN6_IS_ADDR_LOOPBACK(&v6);
-    return strcasecmp(host, "localhost") == 0 ||
-           (n > 10 && strcasecmp(host + n - 10, ".localhost") == 0);
+    return weft__same_word(host, "localhost", n + 1) ||
+           (n > 10 && weft__same_word(host + n - 10, ".localhost", 10));
 }
 
 static bool from_unix_socket(const weft_http_request *r)
@@ -121,7 +122,7 @@ static bool has_token(const weft_http_request *r, const char *token)
 {
     const char *sent = weft_http_header(r, "Authorization");
 
-    return sent && strncasecmp(sent, "Bearer ", 7) == 0 && same_text(sent + 7, token);
+    return sent && weft__same_word(sent, "Bearer ", 7) && same_text(sent + 7, token);
 }
 
 /* Answers itself if the request is not to be let in. */

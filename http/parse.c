@@ -17,7 +17,6 @@
 #include "path.h"
 
 #include <string.h>
-#include <strings.h>
 
 enum { LINE, FIELDS, DONE };
 
@@ -105,14 +104,14 @@ const char *weft__parse_method(const weft__parse *p)
 
 static bool is_named(const weft__parse *p, const weft__field *f, const char *name, size_t n)
 {
-    return f->name_len == n && strncasecmp(p->base + f->name, name, n) == 0;
+    return f->name_len == n && weft__same_word(p->base + f->name, name, n);
 }
 #define IS_NAMED(p, f, name) is_named(p, f, name, sizeof(name) - 1)
 
 static bool has_value(const weft__parse *p, const weft__field *f, const char *value)
 {
     return f->value_len == strlen(value) &&
-           strncasecmp(p->base + f->value, value, f->value_len) == 0;
+           weft__same_word(p->base + f->value, value, f->value_len);
 }
 
 static int judge_coding(weft__parse *p, const weft__field *f)
@@ -184,16 +183,16 @@ static int judge_absolute(weft__parse *p, const char *at, size_t n, const char *
     size_t scheme = 0, len;
     const char *authority;
 
-    if (n > 7 && strncasecmp(at, "http://", 7) == 0)
+    if (n > 7 && weft__same_word(at, "http://", 7))
         scheme = 7;
-    else if (n > 8 && strncasecmp(at, "https://", 8) == 0)
+    else if (n > 8 && weft__same_word(at, "https://", 8))
         scheme = 8;
     else
         return weft__parse_refuse(p, 400, "unknown form of target");
     authority = at + scheme;
     for (len = 0; scheme + len < n && authority[len] != '/' && authority[len] != '?'; len++)
         ;
-    if (!p->host || strlen(p->host) != len || strncasecmp(p->host, authority, len) != 0)
+    if (!p->host || strlen(p->host) != len || !weft__same_word(p->host, authority, len))
         return weft__parse_refuse(p, 400, "target and Host header differ");
     *path = authority + len;
     return 0;

@@ -75,6 +75,20 @@ static size_t host_name(const char *host, size_t n)
     return i;
 }
 
+static char to_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+bool weft__same_word(const char *a, const char *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (a[i] != b[i] && to_lower(a[i]) != to_lower(b[i]))
+            return false;
+    }
+    return true;
+}
+
 bool weft__host_is_valid(const char *host, size_t n)
 {
     size_t name = n > 0 ? host_name(host, n) : 0;

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 
 enum { ARENA_BLOCK = 2048, DIRECT_MIN = 512, ALL_MIN = 1024 };
 
@@ -357,7 +356,7 @@ const char *weft_http_header(const weft_http_request *r, const char *name)
     for (uint32_t i = 0; i < p->nfields; i++) {
         const weft__field *f = &p->fields[i];
 
-        if (f->name_len == n && strcasecmp(p->base + f->name, name) == 0)
+        if (f->name_len == n && weft__same_word(p->base + f->name, name, n))
             return p->base + f->value;
     }
     return NULL;

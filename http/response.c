@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum {
     CHUNK_FRONT = sizeof("7fffffffffffffff\r\n") - 1,
@@ -107,7 +106,7 @@ static void remove_fields(weft_http_response *w, const char *name)
 
     for (; line < end; line = next) {
         next = (char *)memchr(line, '\n', (size_t)(end - line)) + 1;
-        if (strncasecmp(line, name, n) != 0 || line[n] != ':')
+        if (!weft__same_word(line, name, n) || line[n] != ':')
             continue;
         memmove(line, next, (size_t)(end - next));
         end -= next - line;
@@ -136,21 +135,21 @@ static int set_own_field(weft_http_response *w, const char *name, size_t n, cons
 {
     switch (n) {
     case 4:
-        w->has_date = w->has_date || strcasecmp(name, "date") == 0;
+        w->has_date = w->has_date || weft__same_word(name, "date", n);
         return 1;
     case 7:
-        return strcasecmp(name, "trailer") == 0 ? WEFT_EINVAL : 1;
+        return weft__same_word(name, "trailer", n) ? WEFT_EINVAL : 1;
     case 10:
-        if (strcasecmp(name, "connection") != 0)
+        if (!weft__same_word(name, "connection", n))
             return 1;
-        if (strcasecmp(value, "close") != 0)
+        if (!weft__same_word(value, "close", sizeof("close")))
             return WEFT_EINVAL;
         w->closes = true;
         return 0;
     case 14:
-        return strcasecmp(name, "content-length") == 0 ? set_length(w, value) : 1;
+        return weft__same_word(name, "content-length", n) ? set_length(w, value) : 1;
     case 17:
-        return strcasecmp(name, "transfer-encoding") == 0 ? WEFT_EINVAL : 1;
+        return weft__same_word(name, "transfer-encoding", n) ? WEFT_EINVAL : 1;
     default:
         return 1;
     }

@@ -58,6 +58,9 @@ lint_places() {
             $(files "include runtime" '*.[ch]' 'runtime/atomic\.h')
         rule "WEFT_ variables are read by runtime/env.c" 'getenv\("WEFT_' \
             $(files "$ours" '*.[ch]' 'runtime/env\.c')
+        rule "case is ASCII's, not the locale's: weft__same_word" \
+            '\bstrn?casecmp *\(|\b(is(alpha|alnum|digit|space|upper|lower|print)|to(lower|upper)) *\(' \
+            $(files "runtime profiles http" '*.[ch]')
         rule "uv_run is called by runtime/uv_* alone" '\buv_run *\(' \
             $(files "$ours" '*.[ch]' 'runtime/uv_.*\.c')
         rule "no pthread condition variable: park a task, or a thread in worker.c, monitor.c, pool.c, symbolize.c or tasks.c" \
