@@ -46,7 +46,7 @@ int weft_cond_wait_until(weft_cond *c, weft_mutex *m, weft_time deadline)
         weft__waitq_remove(queue(c), &wt);
         weft__unlock(&c->_lock);
     }
-    weft__mutex_lock_in(m);
+    weft__mutex_lock_in(m, __builtin_return_address(0));
     weft__exit();
     return rc;
 }

@@ -134,18 +134,25 @@ static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
     }
 }
 
-void weft__mutex_lock_in(weft_mutex *m)
+/* For deadlock reports (profiles/holders.c). Caller holds m. */
+static inline void taken_at(weft_mutex *m, const void *site)
+{
+    weft__store(&m->_site, (uint32_t)(uintptr_t)site);
+}
+
+void weft__mutex_lock_in(weft_mutex *m, const void *site)
 {
     weft__task *t = weft__self()->task;
 
     if (!grab(m, t->id, 0))
         lock_slow(m, t);
+    taken_at(m, site);
 }
 
-static WEFT__NOINLINE void lock_contended(weft_mutex *m)
+static WEFT__NOINLINE void lock_contended(weft_mutex *m, const void *site)
 {
     weft__enter("weft_mutex_lock");
-    weft__mutex_lock_in(m);
+    weft__mutex_lock_in(m, site);
     weft__exit();
 }
 
@@ -154,13 +161,18 @@ void weft_mutex_lock(weft_mutex *m)
 {
     uint64_t free = 0, id = weft__caller("weft_mutex_lock")->id;
 
-    if (!weft__likely(weft__cas(&m->_state, &free, id << HOLDER)))
-        lock_contended(m);
+    if (weft__likely(weft__cas(&m->_state, &free, id << HOLDER)))
+        taken_at(m, __builtin_return_address(0));
+    else
+        lock_contended(m, __builtin_return_address(0));
 }
 
 bool weft_mutex_trylock(weft_mutex *m)
 {
-    return grab(m, weft__caller("weft_mutex_trylock")->id, 0);
+    if (!grab(m, weft__caller("weft_mutex_trylock")->id, 0))
+        return false;
+    taken_at(m, __builtin_return_address(0));
+    return true;
 }
 
 static void not_locked(const weft_mutex *m) WEFT__NORETURN;

@@ -38,6 +38,12 @@ static void write_by(weft_rwmutex *m, const weft__task *t)
     weft__store_rel(&m->_owner, t->id);
 }
 
+/* For deadlock reports (profiles/holders.c). Caller is the writer inside. */
+static inline void taken_at(weft_rwmutex *m, const void *site)
+{
+    weft__store(&m->_site, (uint32_t)(uintptr_t)site);
+}
+
 /* Under the lock. It is held, or waited for, since an earlier run. */
 static inline bool is_stale(const weft_rwmutex *m)
 {
@@ -76,6 +82,7 @@ void weft_rwmutex_lock(weft_rwmutex *m)
     } else {
         wait_turn(m, t, writeq(m), WEFT__WAIT_RWMUTEX_WRITE);
     }
+    taken_at(m, __builtin_return_address(0));
     weft__exit();
 }
 
@@ -89,6 +96,8 @@ bool weft_rwmutex_trylock(weft_rwmutex *m)
     if (got)
         write_by(m, w->task);
     weft__unlock(&m->_lock);
+    if (got)
+        taken_at(m, __builtin_return_address(0));
     weft__exit();
     return got;
 }

@@ -26,18 +26,20 @@ extern "C" {
 #endif
 
 /* A mutex. A running task may take it ahead of those that wait; one that waited 1 ms is served
- * first, in order, until none has waited so long. It knows which task holds it. */
+ * first, in order, until none has waited so long. It knows which task holds it and where that took
+ * it: deadlock reports and SIGQUIT say so of each lock that tasks wait for, and of cycles. */
 typedef struct weft_mutex {
-    uint64_t _state;  /* has the id of the holding task: dumps and deadlock reports name it */
+    uint64_t _state;  /* has the id of the holding task */
+    uint32_t _site;   /* where it was taken: the low half of a return address */
+    uint32_t _epoch;  /* of snapshots, when the holder last changed while others waited */
     int64_t _charged; /* when a holder was last charged with what others waited */
     void *_waiters[2];
     uint32_t _lock;
     uint32_t _run;
-    uint32_t _epoch; /* of snapshots, when the holder last changed while others waited */
 } weft_mutex;
 #define WEFT_MUTEX_INIT                                                                            \
     {                                                                                              \
-        0, 0, {0, 0}, 0, 0, 0                                                                      \
+        0, 0, 0, 0, {0, 0}, 0, 0                                                                   \
     }
 
 WEFT_API void weft_mutex_lock(weft_mutex *m);
@@ -55,11 +57,12 @@ typedef struct weft_rwmutex {
     void *_writeq[2];
     uint64_t _owner;
     int64_t _charged; /* as a mutex has it */
-    uint64_t _run;
+    uint32_t _run;
+    uint32_t _site; /* of the writer, as a mutex has it */
 } weft_rwmutex;
 #define WEFT_RWMUTEX_INIT                                                                          \
     {                                                                                              \
-        0, 0, {0, 0}, {0, 0}, 0, 0, 0                                                              \
+        0, 0, {0, 0}, {0, 0}, 0, 0, 0, 0                                                           \
     }
 
 WEFT_API void weft_rwmutex_lock(weft_rwmutex *m);
