@@ -319,20 +319,43 @@ static void walk_fault(struct weft__walk *walk, const weft__task *t, const void 
     weft__drop_entry(walk);
 }
 
-/* ucontext: where a signal found the caller, or NULL: its context is saved. */
-static void publish_caller(struct capture *c, weft__task *self, const void *ucontext)
+/* What a caller asks for, with the place where it stands saved in self. */
+struct asking {
+    weft__task *self;
+    const void *ucontext; /* where a signal found self, or NULL */
+    const void *from;     /* where self's stack is shown from: a return address, or NULL */
+    bool alone;           /* show self alone */
+    struct capture *c;    /* the answer; NULL: no run is under way, or memory ran out */
+};
+
+/* Leaves out the frames of a panic, down to the one that return address from is in. */
+static void drop_until(struct weft__walk *walk, uintptr_t from)
+{
+    uint32_t i = 0;
+
+    while (i < walk->kept && walk->pcs[i] != from)
+        i++;
+    if (i == walk->kept)
+        return;
+    walk->kept -= i;
+    walk->depth -= i;
+    memmove(walk->pcs, walk->pcs + i, walk->kept * sizeof(walk->pcs[0]));
+}
+
+static void publish_caller(struct capture *c, const struct asking *a)
 {
     struct weft__record r;
     struct weft__walk walk;
 
-    describe(&r, self);
+    describe(&r, a->self);
     r.state = WEFT__REC_RUNNING;
-    if (ucontext)
-        walk_fault(&walk, self, ucontext);
+    if (a->ucontext)
+        walk_fault(&walk, a->self, a->ucontext);
     else
-        weft__walk_saved(&walk, self);
-    r.tags = weft__tags_of(self);
-    publish(c, self->slot, &r, &walk);
+        weft__walk_saved(&walk, a->self);
+    drop_until(&walk, (uintptr_t)a->from);
+    r.tags = weft__tags_of(a->self);
+    publish(c, a->self->slot, &r, &walk);
 }
 
 static struct weft__counts count(void)
@@ -394,21 +417,23 @@ static struct capture *capture_new(void)
 }
 
 /* Of the caller alone, beside a capture that does not end. */
-static struct capture *capture_alone(weft__task *self, const void *ucontext)
+static struct capture *capture_alone(const struct asking *a)
 {
+    const weft__task *self = a->self;
     struct capture *c = capture_new();
 
     if (!c || !self || self->slot >= c->cap)
         return c;
-    publish_caller(c, self, ucontext);
+    publish_caller(c, a);
     c->s.n = self->slot + 1;
     c->s.alive = 1;
     return c;
 }
 
 /* self: the calling task with its context saved, or NULL. */
-static struct capture *capture_run(weft__task *self, const void *ucontext)
+static struct capture *capture_run(const struct asking *a)
 {
+    weft__task *self = a->self;
     struct capture *c = capture_new();
     uint32_t n, *pending;
     size_t npending = 0;
@@ -432,7 +457,7 @@ static struct capture *capture_run(weft__task *self, const void *ucontext)
     if (broken.crash_in_capture)
         crash();
     if (self && move_snap(self, weft__load_acq(&self->snap), c->epoch))
-        publish_caller(c, self, ucontext);
+        publish_caller(c, a);
     for (uint32_t slot = 0; slot < n; slot++) {
         fetch_ahead(slot, n);
         if (!capture_slot(c, slot) && pending)
@@ -466,7 +491,7 @@ static void hand_out(struct capture *c)
 }
 
 /* NULL if no run is under way, or memory ran out. */
-static struct capture *capture_shared(weft__task *self, const void *ucontext)
+static struct capture *capture_shared(const struct asking *a)
 {
     struct asker me = {NULL, NULL, false};
 
@@ -480,7 +505,7 @@ static struct capture *capture_shared(weft__task *self, const void *ucontext)
         captures.busy = true;
         pthread_mutex_unlock(&captures.lock);
         weft__store(&captures.holder, pthread_self());
-        me.c = capture_run(self, ucontext);
+        me.c = capture_run(a);
         weft__store(&captures.holder, 0);
         pthread_mutex_lock(&captures.lock);
         captures.busy = false;
@@ -509,19 +534,11 @@ static bool is_amid(const weft__worker *w)
 
 /* Dumps ---------------------------------------------------------------------------------------- */
 
-/* What a caller asks for, with the place where it stands saved in self. */
-struct asking {
-    weft__task *self;
-    const void *ucontext; /* where a signal found self, or NULL */
-    bool alone;           /* show self alone */
-    struct capture *c;    /* the answer; NULL: no run is under way, or memory ran out */
-};
-
 static void capture_for(void *arg)
 {
     struct asking *a = arg;
 
-    a->c = (a->alone ? capture_alone : capture_shared)(a->self, a->ucontext);
+    a->c = (a->alone ? capture_alone : capture_shared)(a);
 }
 
 bool weft__stand_aside(size_t tasks)
@@ -608,6 +625,7 @@ int weft_dump(int fd, const weft_dump_options *options)
 /* A report of the process's end. */
 struct report {
     struct asking asking;
+    const struct weft__death *death;
     int fd;
 };
 
@@ -621,13 +639,16 @@ static void explain_in(void *arg)
     struct report *r = arg;
     struct asking *a = &r->asking;
     struct weft__sink sink = {write_report, (void *)(intptr_t)r->fd};
+    uint64_t first = a->self ? a->self->id : 0;
     void *sp;
 
     weft__ctx_call(a->self && !a->ucontext ? &a->self->ctx.sp : &sp, capture_for, a);
     if (!a->c)
         return;
     a->c->s.half = WEFT__REPORT_HALF;
-    render(&a->c->s, a->self ? a->self->id : 0, &sink, WEFT_DUMP_TASKS);
+    if (r->death->overflowed)
+        first = r->death->overflowed->id;
+    render(&a->c->s, first, &sink, WEFT_DUMP_TASKS);
     capture_release(a->c);
 }
 
@@ -642,11 +663,12 @@ static void explain(int fd, const struct weft__death *d)
 {
     static const char why[] = "weft: this came amid a snapshot: the other tasks are not shown\n\n";
     weft__worker *w = weft__self();
-    struct report r = {.fd = fd};
+    struct report r = {.death = d, .fd = fd};
     bool amid = is_amid(w);
 
     r.asking.self = weft__dying_task(d->ucontext);
     r.asking.ucontext = d->ucontext;
+    r.asking.from = d->caller;
     r.asking.alone = amid || (d->alone && r.asking.self);
     if (amid && weft__death_write(fd, why, sizeof(why) - 1) < 0)
         return;
@@ -707,7 +729,7 @@ const struct weft__hooks weft__hooks = {
 /* For tests: a snapshot of its own, and its end. */
 const struct weft__snapshot *weft__snapshot_take(void)
 {
-    struct capture *c = capture_run(NULL, NULL);
+    struct capture *c = capture_run(&(struct asking){.self = NULL});
 
     return c ? &c->s : NULL;
 }

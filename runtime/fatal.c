@@ -19,6 +19,8 @@
 #include "park.h"
 #include "signals.h"
 
+#include <weft/error.h>
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -303,7 +305,7 @@ static void die(const char *prefix, const struct weft__death *d, const char *for
 
 void weft__panic(const char *format, ...)
 {
-    struct weft__death d = {.alone = traceback_is("single")};
+    struct weft__death d = {.alone = traceback_is("single"), .caller = __builtin_return_address(0)};
     va_list ap;
 
     va_start(ap, format);
@@ -321,9 +323,18 @@ static void fatal(const struct weft__death *d, const char *format, ...)
     die("fatal error: ", d, format, ap);
 }
 
+void weft_panic(const char *format, ...)
+{
+    struct weft__death d = {.alone = traceback_is("single"), .caller = __builtin_return_address(0)};
+    va_list ap;
+
+    va_start(ap, format);
+    die("panic: ", &d, format, ap);
+}
+
 void weft__fatal(const char *format, ...)
 {
-    static const struct weft__death d;
+    struct weft__death d = {.caller = __builtin_return_address(0)};
     va_list ap;
 
     va_start(ap, format);

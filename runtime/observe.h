@@ -29,6 +29,8 @@ struct weft__death {
                                    * came, and the caller's own stack is shown */
     const weft__task *overflowed; /* the task whose stack was too small, or NULL */
     uintptr_t address;            /* where it ran out, 0 if that is not known */
+    const void *caller;           /* of the library's call that panics: the stack is shown from
+                                   * where this returns to; NULL: from where it stands */
     bool alone;                   /* no other task is shown, if the one that dies is known */
 };
 

@@ -299,6 +299,38 @@ TEST_DIES(once_inside_itself_is_a_deadlock, 2, "goroutine 1 [sync.Once.Do]:\n")
     weft_once_do(&o, do_again, &o);
 }
 
+/* ---- the stack of a panic ---- */
+
+TEST_DIES(panic_shows_the_call_that_was_wrong_first, 2,
+          "panic: close of nil channel\n\ngoroutine 1 [running]:\nweft_chan_close(...)\n")
+{
+    weft_chan_close(NULL);
+}
+
+__attribute__((noinline)) static void panics(int n)
+{
+    weft_panic("%d is no answer", n);
+}
+
+static void panics_outside(void)
+{
+    panics(1);
+}
+
+TEST_DIES(panic_of_the_program_begins_with_its_caller, 2,
+          "panic: 43 is no answer\n\ngoroutine 1 [running]:\npanics(...)\n")
+{
+    panics(43);
+}
+
+TEST_PLAIN(panic_outside_a_run_is_the_message)
+{
+    static char err[4096];
+
+    CHECK_EQ(in_child(panics_outside, err, sizeof(err)), 2);
+    CHECK_STR(err, "panic: 1 is no answer\n\n");
+}
+
 /* ---- deadlock ---- */
 
 TEST_DIES(all_asleep_is_a_deadlock, 2,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* weft/error.h - result codes.
+/* weft/error.h - result codes, and panics.
  *
  * Every call that can fail returns 0 (or a count >= 0) on success and a negative
  * code from this list, or any other negative UV_E* code passed through from libuv.
@@ -36,6 +36,11 @@ enum weft_error {
 
 /* Text for a code; never NULL, never freed. */
 WEFT_API const char *weft_strerror(int code);
+
+/* Ends the program because of a bug, as misuse of the library does: "panic: TEXT" on stderr, cut at
+ * some 500 bytes, then every task, the caller's first and from where this is called, and status 2
+ * (weft/dump.h; WEFT_TRACEBACK). format is printf's. Any thread, outside weft_run without tasks. */
+WEFT_API void weft_panic(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 #ifdef __cplusplus
 }
