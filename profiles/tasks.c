@@ -30,6 +30,7 @@
 #include "../runtime/scheduler.h"
 #include "contention.h"
 #include "first.h"
+#include "holders.h"
 #include "locks.h"
 #include "merged.h"
 #include "out.h"
@@ -648,6 +649,8 @@ static void explain_in(void *arg)
     a->c->s.half = WEFT__REPORT_HALF;
     if (r->death->overflowed)
         first = r->death->overflowed->id;
+    if (r->death->locks)
+        weft__holders_text(&a->c->s, &sink);
     render(&a->c->s, first, &sink, WEFT_DUMP_TASKS);
     capture_release(a->c);
 }

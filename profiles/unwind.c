@@ -338,8 +338,8 @@ static const struct weft__rule *unknown(struct weft__walk *out, struct weft__rul
 
 enum { SCANNED = 512 }; /* words that are looked at for a return address */
 
-/* Is addr in code, behind a call instruction? */
-READS_STACKS static bool is_return(uintptr_t addr)
+/* async-signal-safe */
+READS_STACKS bool weft__is_return(uintptr_t addr)
 {
     const volatile uint8_t *code = (const volatile uint8_t *)addr;
 
@@ -367,7 +367,7 @@ READS_STACKS static bool by_frame_pointer(struct cursor *c, const struct memory 
     uintptr_t bp = c->reg[WEFT__REG_BP];
 
     if (!(c->known >> WEFT__REG_BP & 1) || bp < c->sp || !is_inside(m, bp) ||
-        !is_inside(m, bp + 8) || !is_return(word_at(m, bp + 8)))
+        !is_inside(m, bp + 8) || !weft__is_return(word_at(m, bp + 8)))
         return false;
     c->reg[WEFT__REG_BP] = word_at(m, bp);
     resume_at(c, m, bp + 8);
@@ -379,7 +379,7 @@ READS_STACKS static bool by_scan(struct cursor *c, const struct memory *m)
     uintptr_t at = (c->sp + 7) & ~(uintptr_t)7;
 
     for (int i = 0; i < SCANNED && is_inside(m, at); i++, at += 8) {
-        if (is_return(word_at(m, at))) {
+        if (weft__is_return(word_at(m, at))) {
             resume_at(c, m, at);
             return true;
         }
@@ -393,7 +393,7 @@ READS_STACKS static bool step_without_rule(struct weft__walk *out, struct cursor
 {
     /* A call through a bad pointer has left nothing but its return address. */
     if ((lacking & READ) && c->exact && !is_code(c->pc) && is_inside(m, c->sp) &&
-        is_return(word_at(m, c->sp))) {
+        weft__is_return(word_at(m, c->sp))) {
         resume_at(c, m, c->sp);
         return true;
     }

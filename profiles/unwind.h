@@ -83,6 +83,9 @@ void weft__walk(struct weft__walk *out, const struct weft__regs *regs, uintptr_t
 void weft__walk_fault(struct weft__walk *out, const struct weft__regs *regs, uintptr_t lo,
                       uintptr_t hi, const void *image, bool may_guess);
 
+/* Is addr in code, behind a call instruction? async-signal-safe */
+bool weft__is_return(uintptr_t addr);
+
 /* Goes on with a walk that missed, with learning allowed, over the same memory or a copy of it. */
 void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const void *image);
 

@@ -348,7 +348,7 @@ void weft__assert_failed(const char *what, const char *file, int line)
 
 void weft__deadlock(void)
 {
-    static const struct weft__death d;
+    static const struct weft__death d = {.locks = true};
 
     fatal(&d, "all goroutines are asleep - deadlock!");
 }
@@ -362,7 +362,7 @@ void weft__report_overflow(weft__task *t)
 
 void weft__quit(uintptr_t pc, int code)
 {
-    static const struct weft__death d;
+    static const struct weft__death d = {.locks = true};
 
     begin_dying(0);
     say("SIGQUIT: quit\nPC=%#llx m=0 sigcode=%d\n\n", (unsigned long long)pc, code);

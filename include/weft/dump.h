@@ -3,7 +3,8 @@
  *
  * A dump is a consistent cut that stops nobody: captured first, then written, with tasks running
  * on. SIGQUIT (Ctrl-\) writes one to stderr and ends the process with status 2; panics and the
- * report that all tasks are asleep end so, too.
+ * report that all tasks are asleep end so, too. SIGQUIT's and that report begin with who holds the
+ * locks that tasks wait for, cycles first.
  * Faults (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS) and SIGABRT (abort, assert,
  * std::terminate) write one and then end the process by the signal, as if no handler stood there:
  * a shell sees status 139 or 134, and there may be a core. The stack of the task that died comes
