@@ -202,19 +202,25 @@ static void lane_grow(int64_t now)
 /* A thread without a processor should not keep those that have one from the CPU: a longer slice
  * lets the kernel put it behind them at every wake-up (EEVDF, Linux 6.12; elsewhere ignored). No
  * longer than HOG_SLICE, for it may overdraw its share by as much, and then, given a processor, it
- * is the one who waits: with 100 ms a ticker beside hogs of 20 ms woke up to 74 ms late, not 14. */
+ * is the one that waits: with 100 ms a ticker beside hogs of 20 ms woke up to 74 ms late, not 14.
+ * Policy and nice stay as they are; what is neither SCHED_OTHER nor SCHED_BATCH has no slice. */
 static void set_slice(weft__worker *w, int64_t ns)
 {
-#ifdef SYS_sched_setattr
+#if defined(SYS_sched_setattr) && defined(SYS_sched_getattr)
     struct {
         uint32_t size, policy;
         uint64_t flags;
         int32_t nice;
         uint32_t priority;
         uint64_t runtime, deadline, period;
-    } attr = {.size = sizeof(attr), .runtime = (uint64_t)ns};
+    } attr = {.size = sizeof(attr)};
+    int tid = weft__load(&w->tid);
 
-    syscall(SYS_sched_setattr, weft__load(&w->tid), &attr, 0);
+    if (syscall(SYS_sched_getattr, tid, &attr, sizeof(attr), 0) != 0 ||
+        (attr.policy != SCHED_OTHER && attr.policy != SCHED_BATCH))
+        return;
+    attr.runtime = (uint64_t)ns;
+    syscall(SYS_sched_setattr, tid, &attr, 0);
 #else
     (void)w;
     (void)ns;

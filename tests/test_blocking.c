@@ -3,10 +3,16 @@
  * whose processor is not handed over hangs. */
 #include "support.h"
 
+#include "../runtime/scheduler.h"
+
+#include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -141,6 +147,66 @@ TEST(known_hogs_all_come_to_their_end)
 {
     go_many(30, burn_a_while, NULL);
     wait_for(&ended, 30);
+}
+
+/* ---- what the kernel knows of threads ---- */
+
+/* A sanitizer has threads, too. */
+static bool is_ours(int tid)
+{
+    char path[64], name[32] = "";
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/comm", tid);
+    f = fopen(path, "re");
+    if (f && !fgets(name, sizeof(name), f))
+        name[0] = '\0';
+    if (f)
+        fclose(f);
+    return strncmp(name, "weft-", 5) == 0;
+}
+
+/* Our threads have this nice value, and are scheduled as a batch. */
+static void check_threads(int nice)
+{
+    DIR *d = opendir("/proc/self/task");
+    int threads = 0;
+
+    CHECK(d != NULL);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        int tid = atoi(e->d_name);
+
+        if (tid <= 0 || !is_ours(tid))
+            continue;
+        CHECK_EQ(getpriority(PRIO_PROCESS, (id_t)tid), nice);
+        CHECK_EQ(sched_getscheduler(tid), SCHED_BATCH);
+        threads++;
+    }
+    closedir(d);
+    CHECK(threads >= 4);
+}
+
+static int hand_over(void *nice)
+{
+    go_many(2, hog, NULL);
+    wait_for(&begun, 2);
+    while (weft__load(&weft__sched.nlost) < 2)
+        weft_yield();
+    check_threads(*(int *)nice);
+    atomic_store(&stop, 1);
+    wait_for(&ended, 2);
+    return 0;
+}
+
+TEST_PLAIN(hand_over_keeps_nice_and_policy)
+{
+    weft_run_options options = {.procs = 1};
+    int nice;
+
+    CHECK_EQ(setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + 1), 0);
+    nice = getpriority(PRIO_PROCESS, 0);
+    CHECK_EQ(sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0}), 0);
+    CHECK_EQ(weft_run_with(&options, hand_over, &nice), 0);
 }
 
 /* ---- without hand-off ---- */
