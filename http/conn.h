@@ -34,6 +34,7 @@ struct weft_http_server {
     weft_http_options options; /* constant, each with its default filled in */
     weft__limits limits;       /* constant */
     size_t exchange_size;      /* constant */
+    weft_main_fn *conn_main;   /* constant: the connections' tasks */
     weft_group conns;          /* a task for each connection */
     weft_sema slots;           /* connections that may still be accepted; unused without a limit */
 
@@ -129,6 +130,9 @@ static inline weft__exchange *weft__exchange_of_response(const weft_http_respons
 }
 
 /* server.c */
+/* The scheduler judges tasks by their function. The connections of this server have one of their
+ * own, so that handlers of other servers that block or hog are not held against it. */
+void weft__http_server_apart(weft_http_server *s);
 weft__exchange *weft__exchange_get(weft__http_conn *c); /* NULL: out of memory */
 void weft__exchange_put(weft__exchange *x);
 void weft__http_conn_end(weft__http_conn *c); /* closes and frees it */
@@ -140,6 +144,7 @@ static inline bool weft__http_stops(const weft_http_server *s)
 
 /* conn.c: the connection's task. */
 int weft__http_conn_main(void *conn);
+int weft__http_conn_apart(void *conn); /* does the same; see weft__http_server_apart */
 
 /* io.c. As weft_conn_read and _writev, but waiting spends the budget, and an end of it is
  * WEFT_ETIMEDOUT. Sending refills it up to `most`, and changes iov. */

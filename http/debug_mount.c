@@ -4,6 +4,7 @@
  * A request is let in if it is for this machine (so that a name in a foreign zone that points here
  * opens nothing: DNS rebinding), not sent by another site's page, carries the token if one is
  * asked for, and is not one too many. On a unix socket there is no host to be wrong. */
+#include "conn.h"
 #include "debug.h"
 
 #include "path.h"
@@ -236,6 +237,7 @@ int weft_debug_serve_with(const char *addr, const weft_debug_options *options)
     s->mux = weft_http_mux_new();
     weft_debug_mount_with(s->mux, options);
     s->server = weft_http_server_new(s->mux, NULL);
+    weft__http_server_apart(s->server);
     s->listener = ln;
     s->next = weft__load(&services);
     while (!weft__cas(&services, &s->next, s))

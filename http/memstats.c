@@ -6,6 +6,7 @@
  * and nothing stops the world, so PauseTotalNs is a true 0 that never goes down. */
 #include "expvar.h"
 
+#include "../runtime/lane.h"
 #include "../runtime/scheduler.h"
 
 #include <malloc.h>
@@ -128,7 +129,11 @@ void weft__runtime_put(weft__json *o)
     set(o, "hog_lane", c.hog_lane);
     set(o, "handoffs", weft__load(&weft__sched.taken));
     set(o, "threads_without_processor", weft__load(&weft__sched.nlost));
+    set(o, "threads_spare", weft__load(&weft__sched.nspares));
     set(o, "threads_max", (uint64_t)weft__sched.max_threads);
+    set(o, "waiting_for_thread", weft__held_count());
+    weft__json_put_key(o, "threads_short");
+    weft__json_put_text(o, weft__threads_short() ? "true" : "false");
     weft__json_put_key(o, "stack_guard");
     weft__json_put_string(o, weft__stack_mode());
     weft__json_put_text(o, "}");

@@ -66,6 +66,7 @@ weft_http_server *weft_http_server_new(weft_http_mux *mux, const weft_http_optio
     fill_options(&s->options);
     s->mux = mux;
     weft__mux_hold(mux);
+    s->conn_main = weft__http_conn_main;
     s->limits.line = s->options.max_line;
     s->limits.head = s->options.max_head;
     s->limits.fields = s->options.max_fields;
@@ -73,6 +74,11 @@ weft_http_server *weft_http_server_new(weft_http_mux *mux, const weft_http_optio
     if (s->options.max_conns > 0)
         weft_sema_add(&s->slots, s->options.max_conns);
     return s;
+}
+
+void weft__http_server_apart(weft_http_server *s)
+{
+    s->conn_main = weft__http_conn_apart;
 }
 
 void weft_http_server_free(weft_http_server *s)
@@ -162,7 +168,7 @@ static void begin(weft_http_server *s, weft_conn *net)
     if (c->next)
         c->next->prev = c;
     s->list = c;
-    weft_group_go(&s->conns, weft__http_conn_main, c);
+    weft_group_go(&s->conns, s->conn_main, c);
     weft_mutex_unlock(&s->mutex);
 }
 

@@ -45,9 +45,9 @@ struct weft__record {
 struct weft__counts {
     uint32_t procs; /* 0: not known, nothing is told */
     uint32_t threads, spares;
-    uint32_t lost;        /* threads that run a task without a processor */
-    uint32_t max_threads; /* tasks keep their processors from then on */
-    bool capped;          /* that happened in this run */
+    uint32_t lost; /* threads that run a task without a processor */
+    uint32_t max_threads;
+    bool capped; /* threads are short: see spare.c */
 };
 
 struct weft__snapshot {

@@ -26,6 +26,7 @@
 
 #include "../runtime/env.h"
 #include "../runtime/fatal.h"
+#include "../runtime/lane.h"
 #include "../runtime/observe.h"
 #include "../runtime/scheduler.h"
 #include "contention.h"
@@ -367,7 +368,7 @@ static struct weft__counts count(void)
         .spares = weft__load(&weft__sched.nspares),
         .lost = weft__load(&weft__sched.nlost),
         .max_threads = (uint32_t)weft__sched.max_threads,
-        .capped = weft__load(&weft__sched.capped),
+        .capped = weft__threads_short(),
     };
 }
 
@@ -548,8 +549,7 @@ bool weft__stand_aside(size_t tasks)
 
     if (tasks <= MANY || !w || w->foreign)
         return false;
-    weft_blocking_begin();
-    return true;
+    return weft__blocking_try();
 }
 
 int weft__snapshot_get(const struct weft__snapshot **out)
@@ -727,6 +727,7 @@ const struct weft__hooks weft__hooks = {
     .held_up = weft__held_up,
     .interrupted = weft__interrupted,
     .thread_made = weft__thread_made,
+    .thread_gone = weft__thread_gone,
 };
 
 /* For tests: a snapshot of its own, and its end. */

@@ -16,9 +16,9 @@ void weft__snapshot_put(const struct weft__snapshot *s);
 int weft__tasks_write(const struct weft__snapshot *s, enum weft_dump_form form,
                       const struct weft__sink *to);
 
-/* What takes long and looks at so many tasks keeps no processor. It would be taken after a time
- * slice, but until then its timers would wait, so with many tasks it is given away at once; then,
- * if true, weft_blocking_end gets another, as does any call. */
+/* Declares a blocking call if the caller is about to look at so many tasks that it takes long. Then
+ * it returns true, and weft_blocking_end or any other call ends that. False, too, while threads are
+ * short: to wait for one could take for ever. */
 bool weft__stand_aside(size_t tasks);
 
 /* A snapshot of one's own; NULL without memory. One caller at a time. */

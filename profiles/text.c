@@ -10,8 +10,10 @@
  * with one empty line between blocks, at least one frame in each, and nothing besides.
  * debug=3 adds the task's name and labels behind the bracket, lines that begin with "# ", the true
  * file names, and the runtime's own frames at the inner end, which debug=2 hides as Go does. It
- * begins with # tasks: 1234 (12 running, 3 in calls, 7 runnable, 1212 waiting) # processors: 2,
- * threads: 5 (1 spare, 2 without a processor, at most 514) # at the cap: no task is shed */
+ * begins with
+ *   # tasks: 1234 (12 running, 3 in calls, 7 runnable, 1212 waiting)
+ *   # processors: 2, threads: 5 (1 spare, 2 without a processor, at most 514)
+ *   # at the cap: tasks that block wait for a thread */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -277,7 +279,7 @@ static void put_counts(struct dump *d)
     put_count(d->o, ", ", c->lost, " without a processor");
     put_count(d->o, ", at most ", c->max_threads, ")\n");
     if (c->capped)
-        weft__out_str(d->o, "# at the cap: no task is shed\n");
+        weft__out_str(d->o, "# at the cap: tasks that block wait for a thread\n");
     weft__out_char(d->o, '\n');
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* threads.c - see threads.h.
  *
- * Owns: the stacks by which this run's threads were made. Threads live until the run ends, so none
- * is ever taken out. Always:
+ * Owns: the stacks by which this run's threads were made, and a count of them: a thread that ends
+ * before the run does is taken out. Always:
  *   made = what table counts + the makings in unfinished + runner.made, but for what is on its way
+ *          and for those in unfinished whose thread has ended
  *   table is NULL outside a run, and makings come in a run only
  *
  * Who makes a thread may not wait for the symbolizer: the monitor is to hand a processor over at
@@ -27,8 +28,16 @@
 
 enum { HOOK_FRAMES = 2 }; /* of ours above the maker's */
 
+/* What thread_gone is told. */
+struct thread {
+    weft__cell *cell; /* atomic: NULL as long as it is unfinished; &gone: its thread has ended */
+};
+
+static weft__cell *const gone = (weft__cell *)&gone;
+
 struct making {
     struct making *next;
+    struct thread *thread;  /* or NULL */
     weft_task_fn *made_for; /* or NULL */
     void *sp;               /* the saved context of note */
     struct weft__held held;
@@ -84,6 +93,19 @@ static void append_entry(struct weft__walk *walk, weft_task_fn *fn)
     walk->depth += 2;
 }
 
+/* A thread was made by the stack of cell. */
+static void count(struct thread *t, weft__cell *cell)
+{
+    weft__cell *none = NULL;
+
+    if (!cell)
+        return;
+    if (!t || weft__cas(&t->cell, &none, cell))
+        weft__cell_add(cell, 1, 0);
+    else /* it has ended */
+        free(t);
+}
+
 /* Its walk is as long as it will ever be. */
 static void settle(struct making *m)
 {
@@ -95,7 +117,7 @@ static void settle(struct making *m)
     memmove(walk->pcs, walk->pcs + ours, walk->kept * sizeof(*walk->pcs));
     weft__drop_entry(walk);
     append_entry(walk, m->made_for);
-    weft__buckets_add(table, walk, 1, 0);
+    count(m->thread, weft__buckets_cell(table, walk));
     free(m);
 }
 
@@ -119,7 +141,7 @@ static void push(struct making *m)
         ;
 }
 
-static WEFT__NOINLINE void note(weft_task_fn *made_for)
+static WEFT__NOINLINE void note(weft_task_fn *made_for, struct thread *thread)
 {
     struct making *m;
 
@@ -130,9 +152,10 @@ static WEFT__NOINLINE void note(weft_task_fn *made_for)
     }
     m = malloc(sizeof(*m));
     if (!m) {
-        weft__buckets_add(table, &no_frames, 1, 0);
+        count(thread, weft__buckets_cell(table, &no_frames));
         return;
     }
+    m->thread = thread;
     m->made_for = made_for;
     m->held.walk.kept = m->held.walk.depth = 0;
     m->held.walk.missed = false;
@@ -143,14 +166,32 @@ static WEFT__NOINLINE void note(weft_task_fn *made_for)
         settle(m);
 }
 
-void weft__thread_made(weft_task_fn *made_for)
+void weft__thread_made(weft_task_fn *made_for, void **thread)
 {
-    note(made_for);
+    struct thread *t = thread ? calloc(1, sizeof(*t)) : NULL;
+
+    if (thread)
+        *thread = t;
+    note(made_for, t);
+}
+
+void weft__thread_gone(void *thread)
+{
+    struct thread *t = thread;
+    weft__cell *cell = t ? weft__xchg(&t->cell, gone) : NULL;
+
+    if (!t)
+        return;
+    weft__sub(&made, 1);
+    if (cell) {
+        weft__cell_add(cell, -1, 0);
+        free(t);
+    }
 }
 
 static void symbolizer_made(void)
 {
-    note(NULL);
+    note(NULL, NULL);
 }
 
 /* The run -------------------------------------------------------------------------------------- */
@@ -179,6 +220,8 @@ void weft__threads_stop(void)
     table = NULL;
     for (m = weft__xchg(&unfinished, NULL); m; m = next) {
         next = m->next;
+        if (m->thread && m->thread->cell == gone)
+            free(m->thread);
         free(m);
     }
     weft__store(&runner.made, 0);

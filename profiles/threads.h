@@ -16,6 +16,7 @@ int weft__threads_count(void);
 /* The hooks. */
 void weft__threads_start(void);
 void weft__threads_stop(void);
-void weft__thread_made(weft_task_fn *made_for);
+void weft__thread_made(weft_task_fn *made_for, void **thread);
+void weft__thread_gone(void *thread);
 
 #endif

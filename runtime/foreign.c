@@ -99,10 +99,18 @@ static void in_child(void)
     weft__self_set(NULL);
 }
 
+static void in_parent(void)
+{
+    weft__worker *w = weft__self();
+
+    if (w)
+        weft__store(&w->stays, true);
+}
+
 static void init(void)
 {
     pthread_key_create(&key, detach);
-    pthread_atfork(NULL, NULL, in_child);
+    pthread_atfork(NULL, in_parent, in_child);
 }
 
 void weft__foreign_init(void)
@@ -207,7 +215,6 @@ static weft__worker *join_run(const char *call)
     w = weft__alloc(1, sizeof(*w));
     w->foreign = true;
     w->in_rt = 1;
-    w->fd_syscall = -1;
     w->tid = (int)syscall(SYS_gettid);
     w->random = (uint64_t)w->tid * UINT64_C(0x9e3779b97f4a7c15);
     weft__samplers_begin(w, w->random);

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* monitor.c - takes processors from threads whose task hogs or blocks, and keeps the hog lane.
+/* monitor.c - takes processors from threads whose task hogs or blocks.
  *
- * Evidence, cheapest first: the processor's tick has not moved for the limit; the thread burnt CPU
- * for most of it (a hog), or sits in a system call (blocked). A thread that did neither was
- * descheduled by the kernel: it gets four times the limit. Wall time alone is no ground.
+ * Evidence, cheapest first: the processor's tick has not moved for the limit; the task declared a
+ * call that lasts; the thread burnt CPU for most of the limit (a hog), or sits in a system call
+ * (blocked). A thread that did neither was descheduled by the kernel: it gets four times the limit.
+ * Wall time alone is no ground. The limit is 10 ms, less for functions that are known (lane.c).
  *
- * Entry functions taken from HOG_TAKES times with CPU evidence are known hogs: to run, their tasks
- * need one of few lane slots, given back at their next wait or yield, and they are taken from after
- * 1 ms. Slots grow by one a second only while none turned over, else endless hogs would starve the
- * lane. The count of takes fades, so that a site that behaves again is no hog for ever.
+ * Whoever gets a processor runs its timers first. Between two rounds timers that are due on a
+ * processor whose task goes on are left to others (late).
  *
- * Runs every millisecond while anything does; asleep when everything is idle. */
-#include "monitor.h"
-
+ * Runs every millisecond while anything does, and more often for a while after it took a processor
+ * from a call: where one call blocks, many may be about to. Asleep when everything is idle. */
+#include "lane.h"
 #include "observe.h"
 #include "park.h"
 #include "signals.h"
+#include "spare.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -25,177 +25,29 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define US           INT64_C(1000)
 #define MS           INT64_C(1000000)
 #define WORKER_SLICE (MS / 10)
 #define HOG_SLICE    (6 * MS)
 
-enum { SITES = 256, HOG_TAKES = 4, IDLE_ROUNDS = 20 };
+/* How long a task may keep its processor. */
+#define LIMIT            (10 * MS)
+#define LIMIT_KNOWN_HOG  MS
+#define LIMIT_KNOWN_CALL (150 * US)
+#define LIMIT_DECLARED   (100 * US)
+
+#define FULL_ROUND (400 * US) /* or more between two of them */
+
+enum { IDLE_ROUNDS = 20 };
 enum { FINE = 500, TRIAL = 32 };    /* switches in a round of the monitor; rounds */
 enum { FEW = 8, ALL = WEFT__RING }; /* tasks */
 
-struct site {
-    weft_task_fn *fn; /* atomic */
-    uint32_t takes;   /* atomic */
-};
-
-uint32_t weft__hog_sites;
-static struct site sites[SITES];
-
-/* Lock: rank OBJECT, since leaving the lane makes the next one ready. */
-static struct {
-    uint32_t lock;
-    uint32_t used, slots;
-    uint32_t turned; /* slots given back since the last growth */
-    weft__task *head, *tail;
-} lane;
-
 static struct {
     pthread_t thread;
-    bool stop; /* atomic */
-    int64_t grown, trimmed;
-    int64_t backoff, last_blocked; /* between two takes that need a new thread */
+    bool stop;       /* atomic */
+    int64_t blocked; /* when a processor was last taken from a call */
+    int64_t full;    /* when the last full round was */
 } monitor;
-
-/* Hogs ----------------------------------------------------------------------------------------- */
-
-static struct site *site_of(weft_task_fn *fn, bool add)
-{
-    uintptr_t h = ((uintptr_t)fn >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 40;
-
-    for (unsigned i = 0; i < 16; i++) {
-        struct site *s = &sites[(h + i) % SITES];
-        weft_task_fn *have = weft__load_acq(&s->fn);
-
-        if (!have && add && weft__cas(&s->fn, &have, fn))
-            return s;
-        if (have == fn)
-            return s;
-        if (!have)
-            return NULL;
-    }
-    return NULL;
-}
-
-static bool is_hog(weft_task_fn *fn)
-{
-    const struct site *s = weft__monitor_knows_hogs() ? site_of(fn, false) : NULL;
-
-    return s && weft__load(&s->takes) >= HOG_TAKES;
-}
-
-static void burned(weft_task_fn *fn)
-{
-    struct site *s = site_of(fn, true);
-
-    if (s && weft__add(&s->takes, 1) == HOG_TAKES - 1)
-        weft__add(&weft__hog_sites, 1);
-}
-
-bool weft__lane_wanted(const weft__task *t)
-{
-    return !(t->flags & WEFT__LANE) && is_hog(t->fn);
-}
-
-bool weft__lane_admit(weft__task *t)
-{
-    bool admitted;
-
-    weft__lock(&lane.lock);
-    admitted = lane.used < lane.slots;
-    if (admitted) {
-        lane.used++;
-        weft__flag_set(t, WEFT__LANE);
-    } else {
-        weft__store(&t->next, NULL);
-        if (lane.tail)
-            weft__store(&lane.tail->next, t);
-        else
-            lane.head = t;
-        lane.tail = t;
-        weft__store(&t->since, weft__ticks());
-        weft__store(&t->reason, WEFT__WAIT_HOG_LANE);
-    }
-    weft__unlock(&lane.lock);
-    return admitted;
-}
-
-/* The next one in the lane, if there is room; it brings its slot with it. Under the lock. */
-static weft__task *lane_next(void)
-{
-    weft__task *t = lane.head;
-
-    if (!t || lane.used >= lane.slots)
-        return NULL;
-    lane.head = t->next;
-    if (!lane.head)
-        lane.tail = NULL;
-    lane.used++;
-    weft__flag_set(t, WEFT__LANE);
-    weft__store(&t->reason, WEFT__WAIT_NONE);
-    return t;
-}
-
-static void lane_run(weft__task *t)
-{
-    if (!t)
-        return;
-    weft__global_push(t);
-    weft__fence_full();
-    weft__wake_one();
-}
-
-/* A worker may be given up meanwhile: then the slot is gone, or weft__lane_clear, and with it the
- * end of the run, waits until the next one is in the queue that ends with the run. */
-void weft__lane_leave(weft__task *t)
-{
-    weft__flag_clear(t, WEFT__LANE);
-    weft__lock(&lane.lock);
-    if (weft__load_acq(&t->worker->end) == WEFT__ALIVE) {
-        lane.used--;
-        lane.turned++;
-        lane_run(lane_next());
-    }
-    weft__unlock(&lane.lock);
-}
-
-void weft__lane_clear(void)
-{
-    weft__lock(&lane.lock);
-    lane.head = lane.tail = NULL;
-    lane.used = 0;
-    lane.slots = 2 * (uint32_t)weft__sched.nprocs;
-    weft__unlock(&lane.lock);
-}
-
-static void sites_fade(void)
-{
-    for (unsigned i = 0; weft__monitor_knows_hogs() && i < SITES; i++) {
-        uint32_t takes = weft__load(&sites[i].takes), left = takes - takes / 4;
-
-        if (takes < HOG_TAKES || !weft__cas(&sites[i].takes, &takes, left))
-            continue;
-        if (left < HOG_TAKES)
-            weft__sub(&weft__hog_sites, 1);
-    }
-}
-
-static void lane_grow(int64_t now)
-{
-    weft__task *next = NULL;
-
-    if (now - monitor.grown < 1000 * MS)
-        return;
-    monitor.grown = now;
-    sites_fade();
-    weft__lock(&lane.lock);
-    if (lane.head && lane.turned == 0 && lane.slots < 16 * (uint32_t)weft__sched.nprocs) {
-        lane.slots++;
-        next = lane_next();
-    }
-    lane.turned = 0;
-    weft__unlock(&lane.lock);
-    lane_run(next);
-}
 
 /* Taking --------------------------------------------------------------------------------------- */
 
@@ -234,12 +86,39 @@ static void give(weft__proc *p, weft__worker *w)
     weft__proc_give(p, w);
 }
 
+/* Is the ground for taking still there? Caller holds w->lk and knows that the task is in user code.
+ */
+static bool still(const weft__worker *w, enum weft__why why)
+{
+    return why != WEFT__DECLARED || weft__call_declared(w, weft__load(&w->task));
+}
+
+/* w has lost p: its task goes on without a processor. Caller holds w->lk. */
+static void lose(weft__proc *p, weft__worker *w, enum weft__why why)
+{
+    weft__task *t = weft__load(&w->task);
+
+    w->lost = why;
+    weft__store(&w->p, NULL);
+    weft__store(&t->state, WEFT__LOST);
+    weft__store(&p->owner, NULL);
+    weft__add(&weft__sched.nlost, 1);
+    weft__add(&weft__sched.taken, 1);
+    if (why == WEFT__BURNT) {
+        weft__add(&weft__sched.nhogs, 1);
+        weft__site_burned(t->fn);
+    } else if (why == WEFT__IN_CALL) {
+        weft__site_blocked(t->fn);
+    } else if (why == WEFT__DECLARED) {
+        weft__call_lasts(w);
+    }
+}
+
 /* The other half of weft__enter; scheduler.h has the argument. fn: the entry of the task that w is
  * seen to run. */
-static bool take(weft__proc *p, weft__worker *w, weft_task_fn *fn, bool burnt)
+static bool take(weft__proc *p, weft__worker *w, weft_task_fn *fn, enum weft__why why)
 {
     weft__worker *spare = weft__spare_get(fn);
-    weft__task *t;
     bool taken = false;
 
     if (!spare)
@@ -249,18 +128,10 @@ static bool take(weft__proc *p, weft__worker *w, weft_task_fn *fn, bool burnt)
         weft__store(&w->take, 1);
         weft__fence_heavy();
         /* Its task is read after that: until then it may still switch, from then on it may not. */
-        if (weft__load_acq(&w->in_rt) == 0) {
-            t = weft__load(&w->task);
-            w->lost = 1;
-            weft__store(&w->p, NULL);
-            weft__store(&t->state, WEFT__LOST);
-            weft__store(&p->owner, NULL);
-            weft__add(&weft__sched.nlost, 1);
-            weft__add(&weft__sched.taken, 1);
-            if (burnt)
-                burned(t->fn);
+        if (weft__load_acq(&w->in_rt) == 0 && still(w, why)) {
+            lose(p, w, why);
             taken = true;
-        } else if (!burnt) {
+        } else if (why != WEFT__BURNT) {
             weft__store(&w->take, 0);
         } /* else it stays: the task yields at its next call */
     }
@@ -269,46 +140,29 @@ static bool take(weft__proc *p, weft__worker *w, weft_task_fn *fn, bool burnt)
         weft__spare_put(spare);
         return false;
     }
-    set_slice(w, burnt ? HOG_SLICE : WORKER_SLICE);
+    set_slice(w, why == WEFT__BURNT ? HOG_SLICE : WORKER_SLICE);
     give(p, spare);
+    weft__supply_check();
     return true;
 }
 
-static bool in_a_call(weft__worker *w)
+/* Opened each time: a thousand threads that sit in calls would hold as many descriptors. */
+static bool in_a_call(const weft__worker *w)
 {
     char text[64], path[64];
-    ssize_t n;
+    ssize_t n = -1;
+    int fd;
 
-    if (w->fd_syscall < 0) {
-        snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", w->tid);
-        w->fd_syscall = open(path, O_RDONLY | O_CLOEXEC);
+    snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", weft__load(&w->tid));
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        n = read(fd, text, sizeof(text) - 1);
+        close(fd);
     }
-    n = w->fd_syscall < 0 ? -1 : pread(w->fd_syscall, text, sizeof(text) - 1, 0);
     if (n <= 0)
         return true; /* not allowed to look: then time decides */
     text[n] = 0;
     return strncmp(text, "running", 7) != 0 && text[0] != '-';
-}
-
-/* New threads come at once at first, then ever slower: a thousand blocked calls need no thousand
- * threads within a second. */
-static bool thread_allowed(int64_t now)
-{
-    if (weft__load(&weft__sched.nspares) > 0)
-        return true;
-    if (weft__load(&weft__sched.nthreads) >= (uint32_t)weft__sched.max_threads) {
-        weft__say_capped();
-        return false;
-    }
-    if (weft__load(&weft__sched.nthreads) < 16 + 4 * (uint32_t)weft__sched.nprocs)
-        return true;
-    if (now - monitor.last_blocked > 4 * monitor.backoff)
-        monitor.backoff = 10 * MS;
-    if (now - monitor.last_blocked < monitor.backoff)
-        return false;
-    monitor.last_blocked = now;
-    monitor.backoff = monitor.backoff >= 500 * MS ? 1000 * MS : 2 * monitor.backoff;
-    return true;
 }
 
 static void note(weft__proc *p, weft__worker *w, uint32_t tick, int64_t now)
@@ -353,8 +207,9 @@ static void help(weft__proc *p, weft__worker *w)
  * within a quarter of a millisecond stays, if the queue runs dry again and again or most tasks end
  * with their first run; else the move pays in later runs, and a few stay. What is moved makes the
  * others slow, too, so how many that is shows in a round in which all stay, one in TRIAL. */
-static void keep(weft__proc *p, uint32_t switches)
+static void keep(weft__proc *p, uint32_t tick)
 {
+    uint32_t switches = tick - p->kept_tick;
     uint32_t drains = weft__load(&p->runq.drains), ends = weft__load(&p->ends), n = 0;
     bool stay = drains != p->seen_drains || ends - p->seen_ends > switches / 2;
 
@@ -368,42 +223,97 @@ static void keep(weft__proc *p, uint32_t switches)
         n = ALL;
     else
         n = (switches > p->undisturbed ? switches : p->undisturbed) / 4;
+    p->kept_tick = tick;
     p->seen_drains = drains;
     p->seen_ends = ends;
     weft__store(&p->runq.keep, n);
 }
 
-static void look(weft__proc *p, int64_t now)
+/* Did the task of w declare a call that lasts? */
+static bool declared(const weft__worker *w, const weft__task *t)
+{
+    return weft__call_declared(w, t) &&
+           weft__ticks() - weft__load(&t->since) >= weft__clock_ms * LIMIT_DECLARED / MS;
+}
+
+/* Whether p, whose owner w runs t without a pause, is to be taken, and why. */
+static enum weft__why judge(const weft__proc *p, const weft__worker *w, const weft__task *t,
+                            int64_t now)
+{
+    weft_task_fn *fn = weft__load(&t->fn);
+    int64_t burnt = weft__site_hogs(fn) ? LIMIT_KNOWN_HOG : LIMIT, kept = now - p->seen;
+    int64_t sat = weft__site_blocks(fn) ? LIMIT_KNOWN_CALL : LIMIT;
+
+    if (declared(w, t))
+        return WEFT__DECLARED;
+    if (kept < burnt && kept < sat)
+        return WEFT__KEPT;
+    if (kept >= burnt && weft__cpu_nanos(w->cpu_clock) - p->cpu0 >= burnt * 8 / 10)
+        return WEFT__BURNT;
+    if (kept >= sat && in_a_call(w))
+        return WEFT__IN_CALL;
+    return kept >= 4 * burnt ? WEFT__STALLED : WEFT__KEPT;
+}
+
+static bool timers_due(const weft__proc *p)
+{
+    int64_t next = weft__load_acq(&p->timers.next);
+
+    return next != WEFT_FOREVER && next <= weft__nanos();
+}
+
+/* In a full round also sees to what is asked of every millisecond. */
+static void look(weft__proc *p, int64_t now, bool full)
 {
     weft__worker *w = weft__load_acq(&p->owner);
     weft__task *t;
-    weft_task_fn *fn;
     uint32_t tick = weft__load(&p->tick);
-    int64_t limit, cpu;
-    bool burnt;
+    enum weft__why why;
 
     if (!w || weft__load_acq(&w->tid) == 0)
         return;
-    keep(p, tick - p->seen_tick);
+    if (full)
+        keep(p, tick);
+    t = weft__load_acq(&w->task);
     if (tick != p->seen_tick || w != p->seen_owner) {
-        weft__store(&p->turn, tick); /* timers wait for one task at most, not for a full turn's */
+        if (full)
+            weft__store(&p->turn,
+                        tick); /* timers wait for one task at most, not for a full turn's */
         note(p, w, tick, now);
-        return;
+        if (!t || !declared(w, t))
+            return;
     }
     help(p, w);
-    t = weft__load_acq(&w->task);
-    if (!weft__sched.handoff || !t)
-        return;
-    fn = weft__load(&t->fn);
-    limit = is_hog(fn) ? MS : 10 * MS;
-    if (now - p->seen < limit)
-        return;
-    cpu = weft__cpu_nanos(w->cpu_clock) - p->cpu0;
-    burnt = cpu >= limit * 8 / 10;
-    if (!burnt && !in_a_call(w) && now - p->seen < 4 * limit)
-        return;
-    if (thread_allowed(now) && take(p, w, fn, burnt))
+    why = weft__sched.handoff && t ? judge(p, w, t, now) : WEFT__KEPT;
+    if (why != WEFT__KEPT && take(p, w, weft__load(&t->fn), why)) {
         weft__store(&p->seen_owner, NULL);
+        if (why == WEFT__IN_CALL)
+            monitor.blocked = now;
+    } else if (t && timers_due(p)) {
+        weft__store(&weft__sched.late, true);
+    }
+}
+
+static void look_at_all(int64_t now)
+{
+    bool full = now - monitor.full >= FULL_ROUND;
+
+    if (full)
+        monitor.full = now;
+    weft__store(&weft__sched.late, false);
+    for (int i = 0; i < weft__sched.nprocs; i++)
+        look(&weft__sched.procs[i], now, full);
+    if (weft__load(&weft__sched.late))
+        weft__wake_one();
+    weft__supply_tend(now);
+    weft__lane_tend(now);
+}
+
+static useconds_t pause_after(int64_t now)
+{
+    if (now - monitor.blocked < 5 * MS)
+        return 100;
+    return weft__hogs_known() ? 500 : 1000;
 }
 
 static bool everyone_idle(void)
@@ -418,13 +328,18 @@ void weft__monitor_kick(void)
         weft__futex_wake(&weft__sched.monitor_asleep, 1);
 }
 
+/* Sleeps until something runs, or for a second while there are spares to end. */
 static void doze(void)
 {
+    bool surplus = weft__supply_surplus();
+
     weft__store_seq(&weft__sched.monitor_asleep, 1);
     weft__fence_heavy();
-    while (weft__load_acq(&weft__sched.monitor_asleep) && everyone_idle() &&
-           !weft__load(&monitor.stop))
-        weft__futex_wait(&weft__sched.monitor_asleep, 1, -1);
+    do {
+        if (!everyone_idle() || weft__load(&monitor.stop))
+            break;
+        weft__futex_wait(&weft__sched.monitor_asleep, 1, surplus ? 1000 * MS : -1);
+    } while (weft__load_acq(&weft__sched.monitor_asleep) && !surplus);
     weft__store_seq(&weft__sched.monitor_asleep, 0);
 }
 
@@ -438,28 +353,24 @@ static void *monitor_main(void *arg)
     while (!weft__load_acq(&monitor.stop)) {
         int64_t now = weft__mono();
 
-        for (int i = 0; i < weft__sched.nprocs; i++)
-            look(&weft__sched.procs[i], now);
-        lane_grow(now);
+        look_at_all(now);
         idle_rounds = everyone_idle() ? idle_rounds + 1 : 0;
         if (idle_rounds >= IDLE_ROUNDS) {
             weft__tasks_trim();
             doze();
-            idle_rounds = 0;
+            idle_rounds = weft__supply_surplus() ? IDLE_ROUNDS - 1 : 0;
         }
-        usleep(weft__monitor_knows_hogs() ? 500 : 1000);
+        usleep(pause_after(now));
     }
     return NULL;
 }
 
 void weft__monitor_start(void)
 {
-    monitor.stop = false;
-    monitor.backoff = 10 * MS;
-    monitor.last_blocked = 0;
+    memset(&monitor, 0, sizeof(monitor));
     if (weft__thread_start(&monitor.thread, 0, monitor_main, NULL) != 0)
         weft__fatal("cannot start the monitor thread");
-    weft__hooks.thread_made(NULL);
+    weft__hooks.thread_made(NULL, NULL);
 }
 
 void weft__monitor_stop(void)

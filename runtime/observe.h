@@ -69,8 +69,11 @@ struct weft__hooks {
     void (*interrupted)(weft__task *t, void *ucontext);
     /* The caller has just made a thread, on whatever stack. made_for: the entry of the task that
      * lost its processor or waits tied to its thread, if that is why and the stack does not tell;
-     * else NULL. No lock is held. May not wait. */
-    void (*thread_made)(weft_task_fn *made_for);
+     * else NULL. No lock is held. May not wait. If the thread may end
+     * before the run does, made is not NULL, and gets what thread_gone is to be given, for free()
+     * otherwise. */
+    void (*thread_made)(weft_task_fn *made_for, void **made);
+    void (*thread_gone)(void *made); /* that thread is about to end, before the run does */
 };
 
 extern const struct weft__hooks weft__hooks;

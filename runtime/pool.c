@@ -204,7 +204,7 @@ int weft__pool_admit(enum weft__pool which)
     }
     pthread_mutex_unlock(&p->lock);
     if (made)
-        weft__hooks.thread_made(NULL);
+        weft__hooks.thread_made(NULL, NULL);
     return rc;
 }
 

@@ -7,12 +7,13 @@
 #include "eh.h"
 #include "env.h"
 #include "fatal.h"
-#include "monitor.h"
+#include "lane.h"
 #include "observe.h"
 #include "park.h"
 #include "pool.h"
 #include "signals.h"
 #include "sock.h"
+#include "spare.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -26,7 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { ALTSTACK = 64 << 10 };
+enum { ALTSTACK = 64 << 10, CALLS = 10000 };
 
 /* Processors ----------------------------------------------------------------------------------- */
 
@@ -146,7 +147,7 @@ static enum left worker_stop(weft__worker *w)
         weft__store(&w->take, 1);
         weft__fence_heavy();
         if (weft__load_acq(&w->in_rt) == 0) {
-            w->lost = 1;
+            w->lost = WEFT__IN_CALL;
             weft__store(&w->p, NULL);
         } else {
             weft__store(&w->take, 0);
@@ -188,9 +189,7 @@ static void workers_join(void)
     for (w = weft__sched.all; w; w = next) {
         next = w->all;
         thread = w->thread;
-        if (w->fd_syscall >= 0)
-            close(w->fd_syscall);
-        w->fd_syscall = -1;
+        free(w->made);
         if (weft__xchg(&w->end, WEFT__ABANDONED) == WEFT__GONE) {
             pthread_join(thread, NULL);
             weft__lock(&w->lk); /* whoever gave it its processor is done with it */
@@ -293,7 +292,8 @@ static void begin(const weft_run_options *o)
     weft__tasks_init(o->stack_size);
     procs_make(o->procs > 0 ? o->procs : procs_allowed());
     weft__lane_clear(); /* before a worker: what hogged in an earlier run goes there at once */
-    weft__sched.max_threads = weft__sched.nprocs + (o->max_threads > 0 ? o->max_threads : 512);
+    weft__supply_clear();
+    weft__sched.max_threads = weft__sched.nprocs + (o->max_threads > 0 ? o->max_threads : CALLS);
     weft__clock_measure();
     weft__pools_start();
     weft__hooks.start();
@@ -335,6 +335,7 @@ static void run(void *start)
 
         if (!w)
             weft__fatal("cannot start a thread (%d run)", i);
+        weft__store(&w->stays, true);
         weft__proc_give(&weft__sched.procs[i], w);
     }
     weft__monitor_start();

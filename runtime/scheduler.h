@@ -51,7 +51,7 @@ struct weft__proc {
 
     /* The monitor's notes on what the owner has been doing. */
     uint32_t seen_tick, seen_drains, seen_ends;
-    uint32_t fine_rounds, undisturbed; /* see keep */
+    uint32_t kept_tick, fine_rounds, undisturbed; /* see keep */
     int64_t seen, cpu0;
     weft__worker *seen_owner;
 };
@@ -68,8 +68,10 @@ typedef void weft__after(void *arg);
 struct weft__worker {
     uint32_t in_rt __attribute__((aligned(64))); /* atomic */
     uint32_t take;                               /* atomic */
-    weft__task *task; /* atomic: the one that runs here, NULL on the thread's own stack */
-    weft__proc *p;    /* atomic; guarded by lk while in_rt == 0 */
+    uint32_t call_place; /* atomic: where the latest call was declared; blocking.c */
+    int64_t call_began;  /* atomic: when, or 0; it goes on while task->since is the same */
+    weft__task *task;    /* atomic: the one that runs here, NULL on the thread's own stack */
+    weft__proc *p;       /* atomic; guarded by lk while in_rt == 0 */
 
     /* Left for the next context by the one that switched away. */
     weft__task *prev;
@@ -91,7 +93,7 @@ struct weft__worker {
     weft__ctx ctx; /* the thread's own stack */
 
     uint32_t lk __attribute__((aligned(64)));
-    uint32_t lost; /* guarded by lk: 1 taken, the worker does not know yet */
+    uint32_t lost; /* guarded by lk: not 0: taken, the worker does not know yet; enum weft__why */
     uint32_t wake; /* futex: 1 when p was given, or the end has come */
     int *errno_at;
     struct weft__eh *eh; /* of the thread (eh.h); NULL without C++ */
@@ -105,10 +107,15 @@ struct weft__worker {
     pthread_t thread;
     int tid;
     int cpu_clock;
-    int fd_syscall; /* /proc/self/task/TID/syscall, -1 until the monitor needs it */
+    bool stays; /* atomic: it is not to end before the run does: see spare.c */
+    void *made; /* by weft__hooks.thread_made */
     void *altstack;
     uint32_t id;
 };
+
+/* Why a processor was taken: its task burnt CPU, sat in a call, declared one, or came to no call
+ * for another reason. */
+enum weft__why { WEFT__KEPT, WEFT__BURNT, WEFT__IN_CALL, WEFT__DECLARED, WEFT__STALLED };
 
 enum weft__end { WEFT__ALIVE, WEFT__GONE, WEFT__ABANDONED };
 
@@ -122,15 +129,17 @@ struct weft__sched {
     uint32_t lock; /* rank RUNQ: spares, all; nspares and nthreads are read without it */
     weft__worker *spares, *all;
     uint32_t nspares, nthreads;
-    uint32_t nlost;                      /* atomic: tasks that run without a processor */
-    uint32_t taken;                      /* atomic: hand-offs so far; for tests and dumps */
-    uint32_t nspinning;                  /* atomic: workers that look for work before they sleep */
-    uint32_t nidle;                      /* atomic: at least the number of bits in idle */
-    uint32_t idle_gen;                   /* atomic: goes up before a processor gets up */
+    uint32_t ids;       /* guarded by lock: of workers so far */
+    uint32_t nlost;     /* atomic: tasks that run without a processor */
+    uint32_t nhogs;     /* atomic: those of them that burnt CPU */
+    bool late;          /* atomic: a processor whose task goes on has timers that are due */
+    uint32_t taken;     /* atomic: hand-offs so far; for tests and dumps */
+    uint32_t nspinning; /* atomic: workers that look for work before they sleep */
+    uint32_t nidle;     /* atomic: at least the number of bits in idle */
+    uint32_t idle_gen;  /* atomic: goes up before a processor gets up */
     uint64_t idle[WEFT__PROCS_MAX / 64]; /* atomic: processors asleep in their loops */
     uint32_t outside;        /* atomic: waits, requests and threads that can still wake a task */
     uint32_t monitor_asleep; /* atomic, futex */
-    bool capped;             /* atomic: the thread cap was hit; said once */
     int result;
     void *runner;   /* weft_run's context, which stands while the run lasts */
     uint64_t chaos; /* seed; 0: off */
@@ -159,13 +168,9 @@ void weft__wake_one(void); /* someone idle, if nobody is looking for work alread
 bool weft__all_idle(void); /* every processor sleeps, or is about to */
 void weft__proc_wake(weft__proc *p);
 void weft__proc_post(weft__proc *p, weft__mail *m);
-/* NULL at the cap. made_for: see observe.h; so below. */
-weft__worker *weft__spare_get(weft_task_fn *made_for);
-void weft__say_capped(void); /* once a run */
-void weft__spare_put(weft__worker *w);
 void weft__proc_give(weft__proc *p, weft__worker *w);
-weft__worker *weft__worker_new(weft_task_fn *made_for); /* NULL: the kernel has no thread for it */
-void weft__blocking_detach(weft__worker *w);
+/* NULL: the kernel has no thread for it. made_for: see observe.h. */
+weft__worker *weft__worker_new(weft_task_fn *made_for);
 uint64_t weft__random(weft__worker *w);
 
 /* foreign.c */
@@ -183,6 +188,18 @@ weft__worker *weft__foreign_again(weft__worker *w, const char *call);
 void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline);
 void weft__foreign_wake(weft__task *t);
 
+/* blocking.c */
+bool weft__blocking_try(void); /* weft_blocking_begin; false where threads are short */
+void weft__call_lasts(const weft__worker *w); /* the declared call under way on w lasts */
+
+/* Is a declared call under way on w, which runs t? */
+static inline bool weft__call_declared(const weft__worker *w, const weft__task *t)
+{
+    int64_t began = weft__load_acq(&w->call_began);
+
+    return began != 0 && began == weft__load(&t->since);
+}
+
 /* run.c */
 void weft__worker_setup(weft__worker *w); /* on a new worker's thread */
 void weft__worker_teardown(weft__worker *w);
@@ -197,9 +214,6 @@ void weft__report_overflow(weft__task *t) WEFT__NORETURN; /* found by the canary
 void weft__monitor_start(void);
 void weft__monitor_stop(void);
 void weft__monitor_kick(void);
-bool weft__lane_admit(weft__task *t); /* false: t now waits in the hog lane */
-void weft__lane_leave(weft__task *t);
-void weft__lane_clear(void);
 
 /* In a child of fork, where only the forking thread lives. Calls that enter or ask who calls fail
  * there by weft__self; the others have to look. */

@@ -182,7 +182,7 @@ static weft__task *pool_take(weft__proc *p, unsigned flags)
         p->free = more;
         p->nfree++;
     }
-    weft__store(&t->flags, (uint8_t)flags);
+    weft__store(&t->flags, (uint16_t)flags);
     weft__unlock(&registry.lock);
     /* Who needs a second slab will need all of it; a fault for each stack costs a third more. */
     if (p && fresh && fresh != registry.slabs[0])
@@ -242,8 +242,8 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
     weft__store(&t->fn, fn);
     t->arg = arg;
     weft__store(&t->creator, creator ? creator->id : 0);
-    weft__store(&t->flags, (uint8_t)((t->flags & (WEFT__BIG | WEFT__FOREIGN | WEFT__CANARY)) |
-                                     (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0)));
+    weft__store(&t->flags, (uint16_t)((t->flags & (WEFT__BIG | WEFT__FOREIGN | WEFT__CANARY)) |
+                                      (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0)));
     weft__store(&t->pins, 0);
     t->group = NULL;
     weft__store(&t->on_cpu, 0);

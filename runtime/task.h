@@ -46,6 +46,7 @@ enum weft__task_flags {
     WEFT__STARTED = 32,
     WEFT__RESULT = 64,  /* fn is a weft_main_fn */
     WEFT__CANARY = 128, /* nothing but a canary guards its stack */
+    WEFT__PASSED = 256, /* waited for a thread, and need not again before it has run */
 };
 
 struct weft__task {
@@ -58,8 +59,8 @@ struct weft__task {
     uint64_t ticket;      /* atomic: odd: a wait is open; whoever makes it even ended that wait */
     weft__worker *worker; /* the thread it runs on or ran on last; it is tied to it if pins > 0 */
     int32_t result;       /* of the wait; written by the claimer */
-    uint16_t pins;        /* running owner only */
-    uint8_t flags;        /* changes only while the task runs or is picked */
+    uint16_t flags;       /* changes only while the task runs or is picked */
+    uint8_t pins;         /* running owner only */
     uint8_t reason;       /* of the wait: written by park.c before the ticket opens */
 
     /* Of the wait, too. */
@@ -90,12 +91,12 @@ struct weft__task {
 /* Flags are written by one at a time, and read by dumps. */
 static inline void weft__flag_set(weft__task *t, unsigned flag)
 {
-    weft__store(&t->flags, (uint8_t)(t->flags | flag));
+    weft__store(&t->flags, (uint16_t)(t->flags | flag));
 }
 
 static inline void weft__flag_clear(weft__task *t, unsigned flag)
 {
-    weft__store(&t->flags, (uint8_t)(t->flags & ~flag));
+    weft__store(&t->flags, (uint16_t)(t->flags & ~flag));
 }
 
 /* Parts of task.canceled. Others set the first, under group->_lock; the second is the task's own.

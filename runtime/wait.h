@@ -37,7 +37,8 @@ enum {
     XX(DNS, "DNS lookup", WEFT__WAIT_CANCELABLE | WEFT__WAIT_OUTSIDE)                              \
     XX(WORK, "uv work wait", WEFT__WAIT_OUTSIDE)                                                   \
     XX(PROCESS, "process wait", WEFT__WAIT_OUTSIDE)                                                \
-    XX(HOG_LANE, "hog lane", WEFT__WAIT_SCHED)
+    XX(HOG_LANE, "hog lane", WEFT__WAIT_SCHED)                                                     \
+    XX(THREAD, "thread wait", WEFT__WAIT_SCHED)
 
 enum weft__reason {
 #define XX(name, text, flags) WEFT__WAIT_##name,

@@ -7,12 +7,13 @@
  * snapshots, pins, the hog lane, a lost processor, the end. Whoever is switched to
  * finishes for the one that left (arrive): clears its on_cpu and only then releases its lock. */
 #include "eh.h"
-#include "monitor.h"
+#include "lane.h"
 #include "netpoll.h"
 #include "observe.h"
 #include "park.h"
 #include "scheduler.h"
 #include "signals.h"
+#include "spare.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -88,7 +89,7 @@ static bool direct(weft__worker *w, weft__task *cur, weft__task *next)
     uint32_t epoch;
 
     if (weft__unlikely((next->pins && next->worker != w) ||
-                       (weft__monitor_knows_hogs() && weft__lane_wanted(next))))
+                       (weft__gates_any() && weft__gate_asks(next))))
         return false;
     begin(w, next);
     w->begun = true;
@@ -218,72 +219,6 @@ void weft__proc_give(weft__proc *p, weft__worker *w)
     weft__futex_wake(&w->wake, 1);
 }
 
-void weft__say_capped(void)
-{
-    bool said = weft__xchg(&weft__sched.capped, true);
-
-    if (!said)
-        fprintf(stderr,
-                "weft: %d threads sit in calls or loops without a processor; "
-                "tasks that block or hog from now on keep theirs\n",
-                weft__sched.max_threads);
-}
-
-/* A spare thread, made if need be; NULL at the cap or at the end. */
-weft__worker *weft__spare_get(weft_task_fn *made_for)
-{
-    weft__worker *w;
-
-    weft__lock(&weft__sched.lock);
-    w = weft__sched.spares;
-    if (w) {
-        weft__sched.spares = w->next;
-        weft__store(&weft__sched.nspares, weft__sched.nspares - 1);
-    }
-    weft__unlock(&weft__sched.lock);
-    if (w || weft__load(&weft__sched.stopping))
-        return w;
-    if (weft__load(&weft__sched.nthreads) >= (uint32_t)weft__sched.max_threads) {
-        weft__say_capped();
-        return NULL;
-    }
-    w = weft__worker_new(made_for);
-    if (!w && !weft__xchg(&weft__sched.capped, true))
-        fprintf(stderr,
-                "weft: cannot start a thread beside %u; tasks that block or hog keep their "
-                "processors until one is free\n",
-                weft__load(&weft__sched.nthreads));
-    return w;
-}
-
-void weft__spare_put(weft__worker *w)
-{
-    weft__lock(&weft__sched.lock);
-    w->next = weft__sched.spares;
-    weft__sched.spares = w;
-    weft__store(&weft__sched.nspares, weft__sched.nspares + 1);
-    weft__unlock(&weft__sched.lock);
-}
-
-/* The task declared that it will block: its processor goes to a spare at once. In the runtime. */
-void weft__blocking_detach(weft__worker *w)
-{
-    weft__worker *spare = weft__spare_get(NULL);
-    weft__proc *p = w->p;
-
-    if (!spare)
-        return;
-    weft__lock(&w->lk);
-    w->lost = 1;
-    weft__store(&w->p, NULL);
-    weft__store(&w->take, 1);
-    weft__unlock(&w->lk);
-    weft__add(&weft__sched.nlost, 1);
-    weft__add(&weft__sched.taken, 1);
-    weft__store_rel(&w->task->state, WEFT__LOST);
-    weft__proc_give(p, spare);
-}
-
 static bool is_abandoned(weft__worker *w)
 {
     return weft__load_acq(&w->end) != WEFT__ALIVE;
@@ -300,18 +235,27 @@ static bool run_is_over(weft__worker *w)
  * spare. Its stack is nobody's before anybody can find it. */
 static void lost_came_back(weft__worker *w, weft__task *t)
 {
+    uint32_t why;
+
     weft__lock(&w->lk);
-    w->lost = 0;
+    why = w->lost;
+    w->lost = WEFT__KEPT;
     weft__store(&w->take, 0);
     weft__unlock(&w->lk);
     if (run_is_over(w)) {
         weft__store_rel(&t->state, WEFT__DEAD);
         return;
     }
+    if (weft__threads_short())
+        weft__flag_set(t, WEFT__PASSED); /* it brings a thread */
     weft__store_rel(&t->state, WEFT__RUNNABLE);
     weft__store_rel(&t->on_cpu, 0);
     weft__global_push(t);
     weft__fence_full();
+    if (why == WEFT__IN_CALL)
+        weft__site_returned(t->fn);
+    if (why == WEFT__BURNT)
+        weft__sub(&weft__sched.nhogs, 1);
     weft__sub(&weft__sched.nlost, 1);
     weft__wake_one();
 }
@@ -487,7 +431,7 @@ static bool all_asleep(int64_t *when)
 {
     uint32_t gen = weft__load_seq(&weft__sched.idle_gen);
 
-    if (!weft__all_idle() || weft__load_seq(&weft__sched.nlost) > 0 ||
+    if (!weft__all_idle() || weft__load_seq(&weft__sched.nlost) > 0 || weft__held_count() > 0 ||
         weft__load_seq(&weft__sched.outside) > 0 || weft__load_seq(&weft__sched.stopping))
         return false;
     for (int i = 0; i < weft__sched.nprocs; i++) {
@@ -604,6 +548,15 @@ static void poll_now(weft__worker *w, weft__proc *p)
     p->poll_after = took < POLL_MOST / POLL_SHARE ? POLL_TICKS + POLL_SHARE * took : POLL_MOST;
 }
 
+/* The monitor saw a processor whose task goes on while its timers are due. */
+static void run_late_timers(weft__proc *p)
+{
+    for (int i = 0; i < weft__sched.nprocs; i++) {
+        if (&weft__sched.procs[i] != p)
+            weft__timers_run(&weft__sched.procs[i]);
+    }
+}
+
 /* Work for w, which has a processor; NULL after a sleep or at the end. */
 static weft__task *find_work(weft__worker *w)
 {
@@ -613,6 +566,8 @@ static weft__task *find_work(weft__worker *w)
     weft__store(&p->turn, p->tick + FULL_TURN);
     deliver_mail(p);
     weft__timers_run(p);
+    if (weft__unlikely(weft__load(&weft__sched.late)))
+        run_late_timers(p);
     weft__samplers_check(w);
     w->now = weft__ticks();
     if (w->now - p->polled > p->poll_after)
@@ -685,8 +640,8 @@ static void step(weft__worker *w)
         give_to_pinned(w, t);
         return;
     }
-    if (weft__unlikely(!w->begun && weft__monitor_knows_hogs() && weft__lane_wanted(t) &&
-                       !weft__lane_admit(t)))
+    if (weft__unlikely(!w->begun && weft__gates_any() && weft__gate_asks(t) &&
+                       !weft__gate_admit(t)))
         return;
     run(w, t);
 }
@@ -739,12 +694,11 @@ weft__worker *weft__worker_new(weft_task_fn *made_for)
     if (!w)
         weft__fatal("out of memory (worker)");
     memset(w, 0, sizeof(*w));
-    w->fd_syscall = -1;
     w->now = WEFT__UNKNOWN;
     w->in_rt = 1;
     weft__lock(&weft__sched.lock);
-    w->id = weft__sched.nthreads + 1;
-    weft__store(&weft__sched.nthreads, w->id);
+    w->id = ++weft__sched.ids;
+    weft__store(&weft__sched.nthreads, weft__sched.nthreads + 1);
     w->random = (weft__sched.chaos ? weft__sched.chaos : (uint64_t)weft__ticks()) * 2654435761u +
                 w->id * UINT64_C(0x9e3779b97f4a7c15);
     weft__samplers_begin(w, w->random);
@@ -755,6 +709,6 @@ weft__worker *weft__worker_new(weft_task_fn *made_for)
         worker_undo(w);
         return NULL;
     }
-    weft__hooks.thread_made(made_for);
+    weft__hooks.thread_made(made_for, &w->made);
     return w;
 }

@@ -2,6 +2,7 @@
 /* test_end.c - who is late at the end of a run: in the runtime, or back from a call into C, when
  * it is torn down. What is late must not reach the next run: weft__global_push is wrapped, and
  * holds such a caller up until the run is over, or until it is plain that the end waits for it. */
+#include "../runtime/lane.h"
 #include "../runtime/scheduler.h"
 #include "support.h"
 
@@ -80,6 +81,8 @@ static int leave_a_full_lane(void *arg)
 {
     weft_go(sit_in_c, arg);
     wait_for(&sits, 1);
+    while (weft__load(&weft__sched.nlost) == 0)
+        weft_yield();
     for (int waiting = 0; waiting < 5;) {
         weft__task *t = weft__task_new(NULL, NULL, nothing, NULL);
 

@@ -75,7 +75,10 @@ typedef struct weft_run_options {
                         * overflows */
     size_t stack_size; /* usable bytes of a task's stack, the main task's among them; 0: 64 KiB.
                         * Rounded up to pages, and to 16 KiB; more than 16 GiB panics. */
-    int max_threads;   /* threads that may sit in blocking calls without a processor; 0: 512 */
+    int max_threads;   /* tasks that may sit in blocking calls at once, each with a thread;
+                        * 0: 10,000. Beyond it, or where the kernel gives no more threads, stderr
+                        * has a line about it once; a task whose function was seen to block waits
+                        * for a thread before it runs, and so does weft_blocking_begin. */
 } weft_run_options;
 
 /* Starts the runtime, runs fn(arg) as the first task and returns its result. Tasks still
@@ -112,10 +115,12 @@ WEFT_API int weft_procs(void);                  /* processors of this run */
 WEFT_API void weft_pin(void);
 WEFT_API void weft_unpin(void); /* panics without a pin */
 
-/* Declares that the code between the two calls may block its thread: other tasks get the processor
- * at once (not with hand-off switched off). No call of this library may stand between them. An
- * undeclared call that blocks, or a loop that burns CPU, loses its processor too, but only after 10
- * ms. */
+/* Declares that the code between the two calls may block its thread (no effect with hand-off
+ * switched off). If it lasts, other tasks get the processor within about a millisecond, or at once
+ * where the same place in the program was slow before; a call that is quicker costs some
+ * nanoseconds. No call of this library may stand between them. An undeclared call that blocks, or a
+ * loop that burns CPU, loses its processor too, but only after 10 ms; less than one where other
+ * tasks of the same function did so before. */
 WEFT_API void weft_blocking_begin(void);
 WEFT_API void weft_blocking_end(void);
 WEFT_API void weft_blocking(weft_task_fn *fn, void *arg); /* fn(arg) between the two */
