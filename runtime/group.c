@@ -155,13 +155,32 @@ static bool cancel_piece(weft_group *g)
     return end || starters(g)->head;
 }
 
-/* Cancels g, and has canceled every task of it on return. t is the calling task or thread; others
- * may run before it goes on. Caller holds the lock; releases it. */
+static void cancel_rest(void *arg);
+
+/* Leaves the rest to a task, which holds one of _count. For those that cannot let others run: the
+ * timer's callback, and threads that are no tasks, which would fill the run queue. Caller holds the
+ * lock; releases it. */
+static void cancel_by_task(weft_group *g)
+{
+    weft__worker *w = weft__self();
+
+    g->_count++;
+    weft__unlock(&g->_lock);
+    weft__spawn(w, weft__task_new(w->p, NULL, cancel_rest, g),
+                (uintptr_t)__builtin_return_address(0));
+}
+
+/* Cancels g. If t, the caller, is a task, every task of g is canceled on return, and others may run
+ * before. Caller holds the lock; releases it. */
 static void cancel(weft_group *g, int cause, weft__task *t)
 {
     mark(g, cause);
     if (!cancel_piece(g)) {
         weft__unlock(&g->_lock);
+        return;
+    }
+    if (t->flags & WEFT__FOREIGN) {
+        cancel_by_task(g);
         return;
     }
     g->_count++;
@@ -171,6 +190,18 @@ static void cancel(weft_group *g, int cause, weft__task *t)
         lock(g);
     } while (cancel_piece(g));
     drop(g);
+}
+
+static void cancel_rest(void *arg)
+{
+    weft_group *g = arg;
+    weft__task *t = weft__enter("weft_group_cancel")->task;
+
+    lock(g);
+    cancel(g, g->_cause, t);
+    lock(g);
+    drop(g);
+    weft__exit();
 }
 
 void weft_group_cancel(weft_group *g)
@@ -190,36 +221,18 @@ void weft_group_keep_going(weft_group *g)
 
 /* Deadline ------------------------------------------------------------------------------------- */
 
-/* A task of its own: a timer's callback may not let others run. It holds one of _count. */
-static void cancel_rest(void *arg)
-{
-    weft_group *g = arg;
-    weft__task *t = weft__enter("a group's deadline")->task;
-
-    lock(g);
-    cancel(g, WEFT_ETIMEDOUT, t);
-    lock(g);
-    drop(g);
-    weft__exit();
-}
-
 static void deadline_passed(weft__timer *fired, uint64_t arg, int64_t now)
 {
     weft_group *g = (weft_group *)((char *)fired - offsetof(weft_group, _timer));
-    weft__worker *w = weft__self();
-    bool more;
 
     (void)arg;
     (void)now;
     lock(g);
     mark(g, WEFT_ETIMEDOUT);
-    more = cancel_piece(g);
-    if (more)
-        g->_count++;
-    weft__unlock(&g->_lock);
-    if (more)
-        weft__spawn(w, weft__task_new(w->p, NULL, cancel_rest, g),
-                    (uintptr_t)__builtin_return_address(0));
+    if (cancel_piece(g))
+        cancel_by_task(g);
+    else
+        weft__unlock(&g->_lock);
 }
 
 /* Arms the timer. If it fires just now it marks the group, or has done so. Caller holds the lock.

@@ -2,7 +2,7 @@
 /* test_group.c - groups: results, cancellation, deadlines, nesting; Go's errgroup and context. */
 #include "support.h"
 
-#include <string.h>
+#include <pthread.h>
 
 VIRTUAL_CLOCK;
 
@@ -319,6 +319,53 @@ TEST(canceled_task_may_still_do_what_needs_no_wait)
     weft_group_cancel(&g);
     CHECK_EQ(weft_group_wait(&g), 0);
     weft_chan_free(c);
+}
+
+static weft_group crowded = WEFT_GROUP_INIT;
+
+/* Started last, it is canceled with the first of the crowd. */
+static int observe(void *arg)
+{
+    int end = atomic_load(&ran) + CROWD, runs = 0;
+
+    (void)arg;
+    CHECK_EQ(weft_chan_recv(NULL, NULL), WEFT_ECANCELED);
+    for (; atomic_load(&ran) < end; runs++)
+        weft_yield();
+    CHECK(runs >= 10);
+    return 0;
+}
+
+static void *cancel_crowded(void *arg)
+{
+    weft_group_cancel(&crowded);
+    return arg;
+}
+
+static void cancel_on_a_thread(void *arg)
+{
+    pthread_t thread;
+
+    CHECK_EQ(pthread_create(&thread, NULL, cancel_crowded, arg), 0);
+    pthread_join(thread, NULL);
+}
+
+/* Nobody waits until thousands were made ready, and have run. */
+TEST(others_run_while_a_crowd_is_canceled)
+{
+    for (int how = 0; how < 3; how++) {
+        crowded = (weft_group)WEFT_GROUP_INIT;
+        crowd(&crowded);
+        weft_group_go(&crowded, observe, NULL);
+        settle();
+        if (how == 0)
+            weft_group_cancel(&crowded);
+        else if (how == 1)
+            weft_group_deadline(&crowded, weft_after(WEFT_SECOND));
+        else
+            weft_blocking(cancel_on_a_thread, NULL);
+        CHECK_EQ(weft_group_wait(&crowded), how == 1 ? WEFT_ETIMEDOUT : WEFT_ECANCELED);
+    }
 }
 
 /* ---- deadlines ---- */

@@ -179,7 +179,8 @@ WEFT_API void weft_group_keep_going(weft_group *g);
 /* At that instant g is canceled, and at once if it has passed; WEFT_FOREVER: never. A second call
  * moves the deadline. It stays after a wait. */
 WEFT_API void weft_group_deadline(weft_group *g, weft_time when);
-/* Cancels g. Does not wait for its tasks to end, but may let others run. */
+/* Cancels g. Does not wait for its tasks to end, but may let others run. Called on a thread that is
+ * no task it may return before the last of many tasks is canceled. */
 WEFT_API void weft_group_cancel(weft_group *g);
 
 /* Waits until no task of g is left, without exception. If the caller is canceled, so is g, with the
