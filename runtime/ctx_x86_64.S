@@ -76,7 +76,7 @@ weft__ctx_call:
         .size   weft__ctx_call, .-weft__ctx_call
 
 /* The outermost frame of every task. The undefined return address tells unwinders that the stack
- * ends here. A fresh stack "returns" behind the nop: a return address that is a function's first
+ * ends here; the personality (pc-relative, 4 bytes) is asked by those that run cleanups. A fresh stack "returns" behind the nop: a return address that is a function's first
  * byte would be looked up in the function before it. */
         .globl  weft__ctx_entry
         .hidden weft__ctx_entry
@@ -85,6 +85,7 @@ weft__ctx_call:
 weft__ctx_entry:
         .cfi_startproc
         .cfi_undefined rip
+        .cfi_personality 0x1b, weft__task_unwound
         nop
         xorl    %ebp, %ebp
         call    weft__task_main

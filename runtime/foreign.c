@@ -77,6 +77,8 @@ static void detach(void *arg)
 
     if (weft__forked)
         return;
+    if (!w->foreign) /* the stack of its task could not be unwound (task.c) */
+        weft__panic("weft: pthread_exit called in a task");
     weft__lock(&lock); /* the end of the run either waits for w or has let it go */
     weft__store(&w->end, WEFT__GONE);
     weft__unlock(&lock);
@@ -111,6 +113,11 @@ static void init(void)
 {
     pthread_key_create(&key, detach);
     pthread_atfork(NULL, in_parent, in_child);
+}
+
+void weft__worker_lives(weft__worker *w)
+{
+    pthread_setspecific(key, w);
 }
 
 void weft__foreign_init(void)

@@ -127,6 +127,20 @@ static weft__job *next_job(struct pool *p)
     return j;
 }
 
+/* The program's code ended the thread: the task that waits would do so for ever. */
+static void vanish(void *arg)
+{
+    (void)arg;
+    weft__panic("weft: pthread_exit called in weft_work");
+}
+
+static void run(weft__job *j)
+{
+    pthread_cleanup_push(vanish, NULL);
+    j->run(j);
+    pthread_cleanup_pop(0);
+}
+
 static void *thread_main(void *arg)
 {
     struct thread *self = arg;
@@ -138,7 +152,7 @@ static void *thread_main(void *arg)
     pthread_mutex_lock(&p->lock);
     while ((j = next_job(p)) != NULL) {
         pthread_mutex_unlock(&p->lock);
-        j->run(j);
+        run(j);
         pthread_mutex_lock(&p->lock);
         j->ended(j, !p->stopping);
     }

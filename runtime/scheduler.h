@@ -179,7 +179,8 @@ weft__task *weft__caller_new(const char *call);
 void weft__forked_call(const char *call) WEFT__NORETURN;
 weft__worker *weft__enter_try(const char *call); /* weft__enter; NULL where that would panic */
 void weft__foreign_init(void);
-void weft__foreign_open(void); /* the run is ready for other threads' calls */
+void weft__worker_lives(weft__worker *w); /* the end of its thread is a panic; NULL: no more */
+void weft__foreign_open(void);            /* the run is ready for other threads' calls */
 void weft__foreign_leave(void);
 /* After this no thread is in the runtime, and none comes. until: how long those that end are
  * waited for. */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unwind.h>
 
 /* The stacks of a slab take no more than two page tables: a hypervisor that shadows them forgets
  * the table above, and with it what it knows of a GiB, when three of its entries are written and
@@ -430,6 +431,25 @@ static void task_finish(weft__task *t, int result)
     weft__enter("a task's end");
     weft__switch_away(weft__self(), WEFT__LEAVE_EXIT);
     weft__noreach();
+}
+
+_Unwind_Reason_Code weft__task_unwound(int, _Unwind_Action, _Unwind_Exception_Class,
+                                       struct _Unwind_Exception *, struct _Unwind_Context *);
+
+/* The personality of every stack's outermost frame. pthread_exit unwinds by force, up to here; then
+ * it would end the thread and leave the task's state as it is. An exception passes: its own library
+ * finds that nobody catches it. */
+_Unwind_Reason_Code weft__task_unwound(int version, _Unwind_Action actions,
+                                       _Unwind_Exception_Class class, struct _Unwind_Exception *e,
+                                       struct _Unwind_Context *context)
+{
+    (void)version;
+    (void)class;
+    (void)e;
+    (void)context;
+    if (actions & _UA_FORCE_UNWIND)
+        weft__panic("weft: pthread_exit called in a task");
+    return _URC_CONTINUE_UNWIND;
 }
 
 /* Where every stack begins. */

@@ -656,6 +656,7 @@ static void *worker_main(void *arg)
     w->eh = weft__eh_at();
     weft__ctx_thread(&w->ctx);
     weft__worker_setup(w);
+    weft__worker_lives(w);
     weft__store(&w->in_rt, 1);
     while (!run_is_over(w)) {
         if (weft__load_acq(&w->p))
@@ -666,6 +667,7 @@ static void *worker_main(void *arg)
     }
     if (w->begun) /* picked, but never run */
         weft__store_rel(&w->picked->state, WEFT__RUNNABLE);
+    weft__worker_lives(NULL);
     weft__worker_teardown(w);
     weft__self_set(NULL);
     if (weft__xchg(&w->end, WEFT__GONE) == WEFT__ABANDONED)

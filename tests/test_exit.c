@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -160,4 +161,42 @@ TEST_PLAIN(exit_in_a_task_keeps_its_status)
 
     for (int i = 0; i < rounds; i++)
         CHECK_EQ(status_at_once(run_and_exit), 7);
+}
+
+/* ---- pthread_exit ---- */
+
+static void skip_under_tsan(void)
+{
+    if (under_tsan())
+        SKIP("TSan ends the process at pthread_exit in a fiber");
+}
+
+static void exit_thread(void *arg)
+{
+    weft_yield();
+    pthread_exit(arg);
+}
+
+TEST_DIES(pthread_exit_in_a_task_is_a_panic, 2, "panic: weft: pthread_exit called in a task")
+{
+    skip_under_tsan();
+    weft_go(exit_thread, NULL);
+    weft_sleep(100 * WEFT_SECOND);
+}
+
+TEST_DIES(pthread_exit_in_a_task_is_shown_where_it_is, 2, "exit_thread(...)")
+{
+    skip_under_tsan();
+    weft_go(exit_thread, NULL);
+    weft_sleep(100 * WEFT_SECOND);
+}
+
+static void exit_pool_thread(void *arg)
+{
+    pthread_exit(arg);
+}
+
+TEST_DIES(pthread_exit_in_work_is_a_panic, 2, "panic: weft: pthread_exit called in weft_work")
+{
+    weft_work(exit_pool_thread, NULL);
 }

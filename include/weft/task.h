@@ -88,6 +88,7 @@ typedef struct weft_run_options {
  * cancelable waits end with it, calls under way are waited for, later ones panic. A thread counts
  * as one that could wake tasks from its first call on: tasks that all wait for a thread that has
  * not called yet are reported as a deadlock.
+ * exit() in a task ends the process with its code; pthread_exit there panics.
  * A child of fork has the forking thread alone: it may exec or _exit, and each call of the library
  * there panics (not weft_now, weft_after, weft_strerror and what tells a timer's channel). */
 WEFT_API int weft_run(weft_main_fn *fn, void *arg);
