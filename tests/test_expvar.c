@@ -282,8 +282,7 @@ TEST(what_is_no_json_is_refused)
         "\"\xc3\"",
         "\"\xed\xa0\x80\"",
         "\"\xc0\x80\"",
-        "\xef\xbb\xbf"
-        "1",
+        "\xef\xbb\xbf\x31",
         "[\"a\",\"b\"] x",
         "//\n1",
         "1 /*2*/",
