@@ -17,6 +17,9 @@ void weft__loop_poll(weft__loop *l, int64_t timeout_ns);
 /* Ends a wait in weft__loop_poll, now or the next one. Any thread. */
 void weft__loop_wake(weft__loop *l);
 bool weft__loop_busy(const weft__loop *l); /* has anything but its own handles */
+/* For the handler of SIGABRT: tells which call for l has aborted, if one has; error is the errno
+ * that the signal came with. l: that of the thread's processor, or NULL. */
+void weft__loop_aborted(const weft__loop *l, int error);
 /* Text of a code that is no errno. */
 const char *weft__loop_error(int code);
 

@@ -128,14 +128,26 @@ static void die_by(int signo, siginfo_t *info)
     syscall(SYS_rt_tgsigqueueinfo, getpid(), (int)syscall(SYS_gettid), signo, info);
 }
 
+/* libuv aborts where it has no code for a failure of the kernel. */
+static void tell_of_loop(int error)
+{
+    weft__worker *w = weft__self();
+    weft__proc *p = w ? weft__load(&w->p) : NULL;
+
+    weft__loop_aborted(p ? p->loop : NULL, error);
+}
+
 static void on_fault(int signo, siginfo_t *info, void *uc)
 {
+    int error = errno;
     bool has_address = info->si_code > 0 && (signo == SIGSEGV || signo == SIGBUS);
     struct weft__death d = {
         .ucontext = uc,
         .overflowed = has_address ? overflowed((uintptr_t)info->si_addr) : NULL,
     };
 
+    if (signo == SIGABRT)
+        tell_of_loop(error);
     for (int i = 0; i < FAULTS; i++) {
         if (faults[i].signo == signo)
             weft__fault(faults[i].name, info, &d);

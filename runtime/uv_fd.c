@@ -119,13 +119,13 @@ static WEFT__NOINLINE int make_epoll(weft__loop *l)
 
     if (fd < 0)
         return -errno;
-    rc = uv_poll_init(&l->uv, &l->fd_poll, fd);
+    rc = WEFT__UV(l, uv_poll_init, &l->uv, &l->fd_poll, fd);
     if (rc < 0) {
         close(fd);
         return rc;
     }
     l->fd_epoll = fd;
-    return uv_poll_start(&l->fd_poll, UV_READABLE, on_events);
+    return WEFT__UV(l, uv_poll_start, &l->fd_poll, UV_READABLE, on_events);
 }
 
 /* Room for fd in the table, if there is such a descriptor. Caller holds the lock. */

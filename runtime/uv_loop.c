@@ -7,6 +7,9 @@
  * only make tasks ready. Timers wait on a timerfd: uv_timer_t would round each to a millisecond. */
 #include "uv_loop.h"
 
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -27,15 +30,76 @@ static void on_timer(uv_poll_t *h, int status, int events)
         return; /* set anew meanwhile */
 }
 
+/* What the user can raise when the kernel refuses. */
+static const char *limit_of(int error)
+{
+    switch (error) {
+    case EMFILE:
+        return " (descriptors of a process: ulimit -n)";
+    case ENFILE:
+        return " (open files of all processes: fs.file-max)";
+    case ENOSPC:
+        return " (descriptors that epoll watches: fs.epoll.max_user_watches)";
+    case ENOMEM:
+        return " (memory: ulimit -v, ulimit -d, or the cgroup's limit)";
+    case EAGAIN:
+        return " (threads: ulimit -u, or the cgroup's limit)";
+    default:
+        return "";
+    }
+}
+
+void weft__loop_aborted(const weft__loop *l, int error)
+{
+    const char *call = l ? l->call : NULL;
+
+    if (call)
+        dprintf(STDERR_FILENO, "weft: %s of libuv gives up: %s%s\n", call, weft_strerror(-error),
+                limit_of(error));
+}
+
+/* What makes a loop, on weft_run's thread, before the run's handlers are there. libuv aborts where
+ * it has no code to return. */
+static const char *making;
+
+static void on_abort(int signo)
+{
+    int error = errno;
+
+    (void)signo;
+    weft__fatal("cannot make an event loop: %s: %s%s", making, weft_strerror(-error),
+                limit_of(error));
+}
+
+static int made(int rc)
+{
+    if (rc < 0)
+        weft__fatal("cannot make an event loop: %s: %s%s", making, weft_strerror(rc),
+                    limit_of(-rc));
+    return rc;
+}
+
+#define MUST(fn, ...) (making = #fn, made(fn(__VA_ARGS__)))
+
+static int timerfd(void)
+{
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+
+    return fd < 0 ? -errno : fd;
+}
+
 weft__loop *weft__loop_new(void)
 {
     weft__loop *l = weft__alloc(1, sizeof(*l));
+    struct sigaction before;
 
-    l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (uv_loop_init(&l->uv) != 0 || uv_async_init(&l->uv, &l->async, on_wake) != 0 ||
-        l->timer_fd < 0 || uv_poll_init(&l->uv, &l->timer_poll, l->timer_fd) != 0 ||
-        uv_poll_start(&l->timer_poll, UV_READABLE, on_timer) != 0)
-        weft__fatal("cannot make an event loop (out of file descriptors?)");
+    sigaction(SIGABRT, &(struct sigaction){.sa_handler = on_abort}, &before);
+    MUST(uv_loop_init, &l->uv);
+    MUST(uv_async_init, &l->uv, &l->async, on_wake);
+    l->timer_fd = MUST(timerfd, );
+    MUST(uv_poll_init, &l->uv, &l->timer_poll, l->timer_fd);
+    MUST(uv_poll_start, &l->timer_poll, UV_READABLE, on_timer);
+    sigaction(SIGABRT, &before, NULL);
     l->timer_poll.data = l;
     l->fd_epoll = -1;
     l->uv.data = l;
@@ -76,7 +140,7 @@ void weft__loop_poll(weft__loop *l, int64_t timeout_ns)
     if (timeout_ns > 0)
         set_timer(l, timeout_ns);
     l->at_leisure = timeout_ns != 0;
-    uv_run(&l->uv, timeout_ns == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+    WEFT__UV(l, uv_run, &l->uv, timeout_ns == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
 }
 
 void weft__loop_wake(weft__loop *l)

@@ -24,8 +24,19 @@ struct weft__loop {
     uint32_t fd_waits;   /* linked in fds; atomic */
     weft__fd_wait **fds; /* by number; guarded by fd_lock, as is nfds */
     size_t nfds;
-    bool at_leisure; /* the poll under way may wait */
+    bool at_leisure;  /* the poll under way may wait */
+    const char *call; /* of libuv, under way for the owner; or NULL */
 };
+
+/* The result of a call of libuv by the owner of l. Where libuv has no code for a failure it aborts;
+ * the report of that names the call (weft__loop_aborted). */
+#define WEFT__UV(l, fn, ...) ((l)->call = #fn, weft__uv_done((l), fn(__VA_ARGS__)))
+
+static inline int weft__uv_done(weft__loop *l, int rc)
+{
+    l->call = NULL;
+    return rc;
+}
 
 /* uv_fd.c: after the loop was closed. */
 void weft__loop_free_fds(weft__loop *l);

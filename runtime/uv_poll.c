@@ -32,7 +32,7 @@ static void on_event(uv_poll_t *uv, int status, int events)
 int weft__pollfd_open(weft__loop *l, int fd, weft__pollfd_fn *fn, void *arg, weft__pollfd **out)
 {
     weft__pollfd *h = weft__alloc(1, sizeof(*h));
-    int rc = uv_poll_init(&l->uv, &h->uv, fd);
+    int rc = WEFT__UV(l, uv_poll_init, &l->uv, &h->uv, fd);
 
     if (rc < 0) {
         weft__free(h);
@@ -47,7 +47,7 @@ int weft__pollfd_open(weft__loop *l, int fd, weft__pollfd_fn *fn, void *arg, wef
 
 int weft__pollfd_watch(weft__pollfd *h, int events)
 {
-    int rc = uv_poll_start(&h->uv, events, on_event);
+    int rc = WEFT__UV(h->loop, uv_poll_start, &h->uv, events, on_event);
 
     if (rc == 0)
         set_events(h, events);

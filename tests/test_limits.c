@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* test_limits.c - what the kernel refuses: a code where the API has one, else a line that names the
+ * call and the limit. libuv aborts in some of these cases. */
+#include "sockets.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Stands before libc's for libuv, too. The epoll_ctl that adds a descriptor and is number refused,
+ * counted from 1, has no room. */
+static atomic_int adds, refused;
+
+WEFT_API int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+    if (op == EPOLL_CTL_ADD && atomic_fetch_add(&adds, 1) + 1 == atomic_load(&refused)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return (int)syscall(SYS_epoll_ctl, epfd, op, fd, event);
+}
+
+/* From now on. */
+static void refuse_add(int number)
+{
+    atomic_store(&refused, atomic_load(&adds) + number);
+}
+
+TEST(wait_that_epoll_has_no_room_for_returns_its_code)
+{
+    struct pair p = tcp_pair();
+
+    refuse_add(1); /* libuv tries each descriptor when its handle is made */
+    CHECK_EQ(read_result(p.there), -ENOSPC);
+    weft_conn_set_deadline(p.there, weft_after(10 * WEFT_MILLISECOND));
+    CHECK_EQ(read_result(p.there), WEFT_ETIMEDOUT);
+    close_pair(p);
+}
+
+TEST_DIES(abort_of_libuv_names_its_call_and_the_limit, 128 + SIGABRT,
+          "weft: uv_run of libuv gives up: No space left on device (descriptors that epoll watches: "
+          "fs.epoll.max_user_watches)\nSIGABRT: abort")
+{
+    struct pair p = tcp_pair();
+
+    refuse_add(2);
+    read_result(p.there);
+}
+
+static rlim_t descriptors;
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static void run_with_few_descriptors(void)
+{
+    struct rlimit few = {descriptors, descriptors};
+
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    _exit(weft_run(nothing, NULL));
+}
+
+TEST_PLAIN(run_without_descriptors_names_call_and_limit)
+{
+    static char err[65536];
+    int rc = 2, told = 0;
+
+    for (descriptors = 3; rc != 0 && descriptors < 100; descriptors++) {
+        rc = in_child(run_with_few_descriptors, err, sizeof(err));
+        CHECK(rc == 0 || rc == 2);
+        if (rc == 2) {
+            CHECK_CONTAINS(err, "fatal error: ");
+            CHECK_CONTAINS(err, ": Too many open files (descriptors of a process: ulimit -n)\n");
+            told++;
+        }
+    }
+    CHECK(told > 3);
+    CHECK_EQ(rc, 0);
+}
