@@ -7,6 +7,8 @@
  * and their listeners. */
 #include "conn.h"
 
+#include "../runtime/group.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +46,8 @@ static void fill_options(weft_http_options *o)
     DEFAULT(log, log_to_stderr);
     if (o->max_line > 1 << 24 || o->max_head > 1 << 24 || o->max_fields > 1 << 16)
         weft__panic("http: limits out of range");
+    if (o->stack_size > 0)
+        weft__stack_size_of(o->stack_size, "weft_http_server_new");
 }
 
 void weft__http_log(const weft_http_server *s, const char *format, ...)
@@ -153,6 +157,7 @@ void weft__exchange_put(weft__exchange *x)
 
 static void begin(weft_http_server *s, weft_conn *net)
 {
+    weft_go_options task = {.stack_size = s->options.stack_size};
     weft__http_conn *c;
 
     weft_mutex_lock(&s->mutex);
@@ -168,7 +173,7 @@ static void begin(weft_http_server *s, weft_conn *net)
     if (c->next)
         c->next->prev = c;
     s->list = c;
-    weft_group_go(&s->conns, s->conn_main, c);
+    weft__group_go_with(&s->conns, &task, s->conn_main, c);
     weft_mutex_unlock(&s->mutex);
 }
 

@@ -349,7 +349,9 @@ static void add_task(weft_group *g, weft__task *t, bool placed)
     weft__unlock(&g->_lock);
 }
 
-static int start(weft_group *g, weft_task_fn *fn, void *arg, unsigned flags, uintptr_t site)
+/* options may be NULL. */
+static int start(weft_group *g, const weft_go_options *options, weft_task_fn *fn, void *arg,
+                 unsigned flags, uintptr_t site)
 {
     weft__worker *w = weft__enter("weft_group_go");
     bool limited = weft__load(&g->_limit) != 0;
@@ -364,7 +366,7 @@ static int start(weft_group *g, weft_task_fn *fn, void *arg, unsigned flags, uin
         }
         w = weft__self();
     }
-    t = weft__task_new(w->p, NULL, fn, arg);
+    t = weft__task_new(w->p, options, fn, arg);
     weft__flag_set(t, flags);
     add_task(g, t, limited);
     weft__spawn(w, t, site);
@@ -374,13 +376,19 @@ static int start(weft_group *g, weft_task_fn *fn, void *arg, unsigned flags, uin
 
 int(weft_group_go)(weft_group *g, weft_main_fn *fn, void *arg)
 {
-    return start(g, (weft_task_fn *)(void (*)(void))fn, arg, WEFT__RESULT,
+    return start(g, NULL, (weft_task_fn *)(void (*)(void))fn, arg, WEFT__RESULT,
                  (uintptr_t)__builtin_return_address(0));
+}
+
+void weft__group_go_with(weft_group *g, const weft_go_options *options, weft_main_fn *fn, void *arg)
+{
+    start(g, options, (weft_task_fn *)(void (*)(void))fn, arg, WEFT__RESULT,
+          (uintptr_t)__builtin_return_address(0));
 }
 
 int weft_group_go_void(weft_group *g, weft_task_fn *fn, void *arg)
 {
-    return start(g, fn, arg, 0, (uintptr_t)__builtin_return_address(0));
+    return start(g, NULL, fn, arg, 0, (uintptr_t)__builtin_return_address(0));
 }
 
 /* Ending --------------------------------------------------------------------------------------- */

@@ -672,6 +672,36 @@ TEST(a_peer_that_does_not_read_is_cut_off)
     CHECK_CONTAINS(logged, "does not read the answer for /");
 }
 
+static void use_much_stack(weft_http_response *w, weft_http_request *r, void *arg)
+{
+    volatile char big[600 * 1024];
+
+    (void)r;
+    (void)arg;
+    for (size_t n = 0; n < sizeof(big); n += 1024)
+        big[n] = 1;
+    weft_http_printf(w, "%d", big[1024]);
+}
+
+TEST(handlers_may_have_larger_stacks)
+{
+    s.mux = weft_http_mux_new();
+    weft_http_mux_add(s.mux, "/", use_much_stack, NULL);
+    site_start(&s, s.mux, &(weft_http_options){.stack_size = 2 << 20});
+    for (int i = 0; i < 3; i++) {
+        client_open(&c, &s);
+        client_send(&c, GET("/"));
+        check_answer(200);
+        client_close(&c);
+    }
+    site_end(&s);
+}
+
+TEST_DIES(stack_of_handlers_beyond_all_bounds_panics, 2, "weft_http_server_new with stack_size")
+{
+    weft_http_server_new(weft_http_mux_new(), &(weft_http_options){.stack_size = SIZE_MAX});
+}
+
 static int serve_there(void *ln)
 {
     return weft_http_server_serve(s.server, ln);

@@ -40,9 +40,10 @@ TEST(wait_that_epoll_has_no_room_for_returns_its_code)
     close_pair(p);
 }
 
-TEST_DIES(abort_of_libuv_names_its_call_and_the_limit, 128 + SIGABRT,
-          "weft: uv_run of libuv gives up: No space left on device (descriptors that epoll watches: "
-          "fs.epoll.max_user_watches)\nSIGABRT: abort")
+TEST_DIES(
+    abort_of_libuv_names_its_call_and_the_limit, 128 + SIGABRT,
+    "weft: uv_run of libuv gives up: No space left on device (descriptors that epoll watches: "
+    "fs.epoll.max_user_watches)\nSIGABRT: abort")
 {
     struct pair p = tcp_pair();
 

@@ -83,6 +83,9 @@ typedef struct weft_http_options {
      * second back, so it is also how long a peer may stay below 1 KiB/s. */
     weft_duration read_time;  /* then 408 */
     weft_duration write_time; /* then the connection is cut, and that is logged */
+    /* Usable bytes of the stack that the handlers of a connection run on, as in weft_go_options; 0:
+     * the run's default. Another size costs each connection some system calls, and more memory. */
+    size_t stack_size;
     /* A line of text without its end; NULL: to stderr. May be called by many tasks at once. */
     void (*log)(void *arg, const char *text);
     void *log_arg;
