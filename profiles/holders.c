@@ -24,7 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NONE = UINT32_MAX, NAMED = 8 /* waiters by their ids */, LINES = 100 /* locks */ };
+#define NONE UINT32_MAX
+enum { NAMED = 8 /* waiters by their ids */, LINES = 100 /* locks */ };
 
 /* A lock that tasks wait for. */
 struct held {
