@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+/* torture_crash.c - crash drills: a child dies in one of the ways below, at a random moment of a
+ * busy run. Each must end by its signal in time and say which task died, or which thread. At the
+ * end it tells how long the first part of a report took, and how many reports were cut off. */
+#include "../profiles/symbolize.h"
+#include "../runtime/task.h"
+#include "torture.h"
+
+#include <weft.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+enum { BUSY = 40, TEXT = 1 << 20, DRILLS_MAX = 100000 };
+enum { SLOWER = SANITIZED ? 10 : 1, HANGS_MS = 20000 * SLOWER };
+
+static uint64_t rnd; /* the child's, from its parent's */
+static atomic_llong *crashed_at;
+static weft_chan *requests;
+
+/* ---- the ways ---- */
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static void touch_nothing(void)
+{
+    *(volatile char *)mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) = 1;
+}
+
+static void (*volatile nowhere)(void);
+
+static void call_null(void)
+{
+    nowhere();
+}
+
+static void abort_it(void)
+{
+    abort();
+}
+
+/* Until malloc or a user of the heap notices. */
+static void write_into_the_heap(void)
+{
+    for (;;) {
+        uintptr_t volatile *p = malloc(16 + torture_random(&rnd, 2000));
+
+        for (long i = -8; i < 64; i++)
+            p[i] = (uintptr_t)torture_random(&rnd, UINT32_MAX) << 32 |
+                   torture_random(&rnd, UINT32_MAX);
+        for (int i = 0; i < 50; i++)
+            free(malloc(torture_random(&rnd, 5000)));
+        free((void *)(uintptr_t)p);
+    }
+}
+
+__attribute__((noinline)) static void smash(void)
+{
+    volatile char *frame = __builtin_frame_address(0);
+    unsigned n = 16 + (unsigned)torture_random(&rnd, 400);
+
+    for (unsigned i = 0; i < n; i++)
+        frame[i] = (char)torture_random(&rnd, 256);
+}
+
+static void smash_the_stack(void)
+{
+    volatile char room[512];
+
+    room[0] = room[511] = 0;
+    smash();
+    __asm__ volatile("" : : "r"(room) : "memory");
+}
+
+/* Follows a free chunk's links while it holds its arena's lock. */
+static void fault_inside_malloc(void)
+{
+    void *volatile a = malloc(3000), *volatile b = malloc(3000), *volatile c = malloc(3000);
+    uintptr_t volatile *links = b;
+
+    free(b);
+    links[0] = links[1] = 0x4141414141414141;
+    free(a);
+    free(c);
+}
+
+/* "corrupted size vs. prev_size", with the lock held. */
+static void abort_inside_malloc(void)
+{
+    void *volatile a = malloc(3000), *volatile b = malloc(3000), *volatile c = malloc(3000);
+    uintptr_t volatile *chunk = b;
+
+    free(b);
+    chunk[-1] += 64;
+    free(a);
+    free(c);
+}
+
+static volatile int deep = 1;
+
+__attribute__((noinline)) static int recurse(int n)
+{
+    return deep ? recurse(n + 1) + 1 : n;
+}
+
+static void overflow(void)
+{
+    recurse(0);
+}
+
+static uint64_t target;
+
+static void wait_for_request(void *arg)
+{
+    (void)arg;
+    target = weft_task_id();
+    weft_chan_recv(requests, NULL);
+}
+
+/* A task that waits gets a stack pointer to nowhere, and then is woken. */
+static void crash_in_the_switch(void)
+{
+    weft__task *t = NULL;
+
+    for (uint32_t i = 0; i < weft__tasks_slots(); i++) {
+        weft__task *at = weft__tasks_at(i);
+
+        if (target && at->id == target && weft__load_acq(&at->state) == WEFT__PARKED)
+            t = at;
+    }
+    if (!t || weft__load_acq(&t->on_cpu))
+        return; /* not there yet */
+    t->ctx.sp = (void *)(torture_random(&rnd, 2) ? (uintptr_t)64 : (uintptr_t)0x4141414141414140);
+    weft_chan_send(requests, NULL);
+    for (;;)
+        weft_yield();
+}
+
+static void crash_the_symbolizer(void)
+{
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    weft__symbolizer_crash = touch_nothing;
+    for (;;)
+        weft_dump(fd, NULL);
+}
+
+/* A wild access while another thread asks the symbolizer, which faults, too. */
+static void crash_both(void)
+{
+    weft__symbolizer_crash = touch_nothing;
+    touch_nothing();
+}
+
+enum who { VICTIM, TARGET, ANY_TASK, THREAD };
+
+static const struct drill {
+    const char *name;
+    void (*crash)(void);
+    enum who who;
+    bool heap; /* or stack: not under sanitizers, which have their own */
+} drills[] = {
+    {"wild access", touch_nothing, VICTIM, false},
+    {"NULL call", call_null, VICTIM, false},
+    {"abort", abort_it, VICTIM, false},
+    {"symbolizer", crash_the_symbolizer, THREAD, false},
+    {"symbolizer amid a report", crash_both, VICTIM, false},
+    {"wild write", write_into_the_heap, ANY_TASK, true},
+    {"smashed stack", smash_the_stack, VICTIM, true},
+    {"fault inside malloc", fault_inside_malloc, VICTIM, true},
+    {"abort inside malloc", abort_inside_malloc, VICTIM, true},
+    {"overflow", overflow, VICTIM, true},
+    {"in the switch", crash_in_the_switch, TARGET, true},
+};
+enum { DRILLS = sizeof(drills) / sizeof(*drills) };
+
+/* ---- the child ---- */
+
+static weft_mutex mutex;
+static weft_chan *pipeline;
+
+static void be_busy(void *arg)
+{
+    uint64_t r = (uintptr_t)arg;
+
+    for (;;) {
+        void *p = malloc(16 + torture_random(&r, 4000));
+        uint64_t v = r;
+
+        weft_mutex_lock(&mutex);
+        weft_yield();
+        weft_mutex_unlock(&mutex);
+        if (torture_random(&r, 2))
+            weft_chan_send(pipeline, &v);
+        else
+            weft_chan_recv(pipeline, &v);
+        torture_spin(20);
+        free(p);
+        if (torture_random(&r, 8) == 0)
+            weft_sleep(200 * WEFT_MICROSECOND);
+    }
+}
+
+static void victim(void *arg)
+{
+    const struct drill *d = arg;
+
+    weft_sleep(torture_random(&rnd, 20000) * WEFT_MICROSECOND);
+    if (d->who != ANY_TASK)
+        atomic_store(crashed_at, now_ns());
+    for (;;) {
+        d->crash();
+        weft_yield();
+    }
+}
+
+static int run(void *arg)
+{
+    requests = weft_chan_new(0, 0);
+    pipeline = weft_chan_new(sizeof(uint64_t), 4);
+    for (uintptr_t i = 1; i <= BUSY; i++)
+        weft_go(be_busy, (void *)(i * 7919 + rnd));
+    weft_go_with(&(weft_go_options){.name = "target"}, wait_for_request, NULL);
+    weft_go_with(&(weft_go_options){.name = "victim"}, victim, arg);
+    return weft_chan_recv(NULL, NULL);
+}
+
+static void child(const struct drill *d, int fd)
+{
+    static const struct rlimit no_core = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &no_core);
+    dup2(fd, STDERR_FILENO);
+    weft_run(run, (void *)(uintptr_t)d);
+    _exit(0);
+}
+
+/* ---- the parent ---- */
+
+static char text[TEXT];
+static int64_t latencies[DRILLS_MAX];
+static unsigned long done, timed, cut_off;
+
+static bool has(const char *what)
+{
+    return strstr(text, what) != NULL;
+}
+
+/* The message, a line for the task or thread, frames, an empty line. */
+static bool first_part_is_there(void)
+{
+    const char *at = strstr(text, "weft: goroutine ");
+
+    return at && strstr(at, "\n\n");
+}
+
+/* Reads what the child writes until its end; false if that does not come. */
+static bool read_report(int fd)
+{
+    int64_t until = now_ns() + HANGS_MS * INT64_C(1000000), at;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    bool seen = false;
+    size_t n = 0;
+    ssize_t got;
+
+    text[0] = '\0';
+    while ((at = until - now_ns()) > 0) {
+        if (poll(&p, 1, (int)(at / 1000000) + 1) == 0)
+            continue;
+        got = read(fd, text + n, TEXT - 1 - n);
+        if (got <= 0)
+            return true;
+        n += (size_t)got;
+        text[n] = '\0';
+        if (!seen && first_part_is_there()) {
+            seen = true;
+            if (atomic_load(crashed_at) && timed < DRILLS_MAX)
+                latencies[timed++] = now_ns() - atomic_load(crashed_at);
+        }
+        if (n > TEXT / 2)
+            n = 0; /* only the end of a long report is looked at from here on */
+    }
+    return false;
+}
+
+static bool names_the_dead(const struct drill *d)
+{
+    switch (d->who) {
+    case VICTIM:
+        return has("\" died on thread ") && has(" \"victim\" died on thread ");
+    case TARGET:
+        return has(" \"target\" died on thread ");
+    case THREAD:
+        return has(" \"weft-symbols\", which runs no task, died in\n");
+    default:
+        return has(" died on thread ") || has(", which runs no task, died in\n");
+    }
+}
+
+static void drill(const struct drill *d, uint64_t *r)
+{
+    int fds[2], status;
+    bool ended;
+    pid_t pid;
+
+    EXPECT(pipe2(fds, O_CLOEXEC) == 0);
+    atomic_store(crashed_at, 0);
+    rnd = torture_random(r, UINT32_MAX) + 1;
+    pid = fork();
+    if (pid == 0)
+        child(d, fds[1]);
+    close(fds[1]);
+    ended = read_report(fds[0]);
+    if (!ended)
+        kill(pid, SIGKILL);
+    EXPECT(waitpid(pid, &status, 0) == pid);
+    close(fds[0]);
+    done++;
+    cut_off += has("cut off here");
+    if (ended && WIFSIGNALED(status) &&
+        (WTERMSIG(status) == SIGSEGV || WTERMSIG(status) == SIGABRT ||
+         WTERMSIG(status) == SIGBUS) &&
+        names_the_dead(d))
+        return;
+    printf("drill \"%s\": %s, status %#x, wrote:\n%.20000s\n", d->name, ended ? "ended" : "hung",
+           (unsigned)status, text);
+    fflush(stdout);
+    abort();
+}
+
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+int main(int argc, char **argv)
+{
+    double end;
+    uint64_t r;
+
+    /* No watchdog, which is a thread: a child is forked from a process that has none. */
+    torture.seconds = argc > 1 ? atof(argv[1]) : 2;
+    torture.seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    end = torture_now() + torture.seconds;
+    r = torture_seed(0);
+    crashed_at =
+        mmap(NULL, sizeof(*crashed_at), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    EXPECT(crashed_at != MAP_FAILED);
+    for (unsigned long i = 0; torture_now() < end; i++) {
+        const struct drill *d = &drills[i % DRILLS];
+
+        if (!SANITIZED || !d->heap)
+            drill(d, &r);
+    }
+    qsort(latencies, timed, sizeof(*latencies), by_value);
+    printf(
+        "%lu drills, %lu reports cut off; first part after %.1f ms in the middle, %.1f at most\n",
+        done, cut_off, timed ? (double)latencies[timed / 2] / 1e6 : 0.0,
+        timed ? (double)latencies[timed - 1] / 1e6 : 0.0);
+    EXPECT(SANITIZED || timed < 5 || latencies[timed / 2] < 100000000);
+    return 0;
+}
