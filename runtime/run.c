@@ -16,6 +16,7 @@
 #include "spare.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -265,6 +266,16 @@ static void signals_can_come(void)
 #endif
 }
 
+/* Opens the standard streams that the process was started without. Else a descriptor of the runtime
+ * would get the number: children would inherit it, and a report for stderr would be written to it. */
+static void streams_open(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+            open("/", O_PATH); /* which can be neither read nor written */
+    }
+}
+
 static void begin(const weft_run_options *o)
 {
     static uint32_t guard;
@@ -280,6 +291,7 @@ static void begin(const weft_run_options *o)
     weft__sched.running = true;
     weft__run_number++;
     weft__unlock(&guard);
+    streams_open();
     weft__sched.handoff = !o->no_handoff && !weft__env_off("WEFT_HANDOFF");
     weft__sched.signals = !o->no_signals;
     weft__sched.chaos = (uint64_t)weft__env_number("WEFT_CHAOS", 0, INT64_MAX, 0);

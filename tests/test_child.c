@@ -178,3 +178,33 @@ TEST_PLAIN(write_to_a_pipe_without_a_reader_fails_if_sigpipe_is_ignored)
 
     CHECK_EQ(in_child(write_and_ignore, err, sizeof(err)), 3);
 }
+
+/* ---- standard streams ---- */
+
+static int look_at_the_streams(void *arg)
+{
+    (void)arg;
+    for (int fd = 0; fd <= 2; fd++) {
+        char path[32], to[32] = "";
+
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        if (readlink(path, to, sizeof(to) - 1) < 0 || strcmp(to, "/dev/null") != 0)
+            return 10 + fd;
+    }
+    return weft_process_run(
+        (const char *[]){"sh", "-c", "readlink /proc/$$/fd/0 | grep -q null && exit 3", NULL});
+}
+
+static void run_without_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        close(fd);
+    _exit(weft_run(look_at_the_streams, NULL));
+}
+
+TEST_PLAIN(streams_that_were_closed_are_not_the_runtime_s)
+{
+    char err[256];
+
+    CHECK_EQ(in_child(run_without_streams, err, sizeof(err)), 3);
+}
