@@ -108,7 +108,7 @@ void weft__contention_start(void)
 {
     for (int i = 0; i < WEFT__CONTENTIONS; i++) {
         if (!tables[i] && !(tables[i] = weft__buckets_new()))
-            weft__fatal("out of memory (profiles)");
+            weft__no_memory(NULL, "profiles");
     }
     set_periods();
 }

@@ -145,7 +145,7 @@ static weft_profile *profile_make(const char *name)
     p->stacks = weft__stacktab_new();
     p->shards = aligned_alloc(64, SHARDS * sizeof(*p->shards));
     if (!p->stacks || !p->shards)
-        weft__fatal("out of memory (profile)");
+        weft__no_memory(NULL, "profile");
     memset(p->shards, 0, SHARDS * sizeof(*p->shards));
     return p;
 }
@@ -273,7 +273,7 @@ void weft_profile_add(weft_profile *p, const void *value)
         stack = weft__stacktab_intern(p->stacks, walk);
     }
     if (!stack)
-        weft__fatal("out of memory (profile)");
+        weft__no_memory(NULL, "profile");
     weft__free(walk);
     if (!shard_add(shard_of(p, hash), value, hash, stack))
         weft__panic("weft: weft_profile_add of a value that is in \"%s\" already: %p", p->name,

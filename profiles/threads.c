@@ -203,7 +203,7 @@ void weft__threads_start(void)
     runner.thread = pthread_self();
     pthread_mutex_unlock(&taking);
     if (!table)
-        weft__fatal("out of memory (threads)");
+        weft__no_memory(NULL, "threads");
     if (weft__symbolizer_watch(symbolizer_made)) { /* nobody knows who made it */
         weft__add(&made, 1);
         weft__buckets_add(table, &no_frames, 1, 0);

@@ -9,7 +9,7 @@
 static void *must(void *p, size_t n, size_t size)
 {
     if (!p)
-        weft__fatal("out of memory (runtime object of %zu x %zu bytes)", n, size);
+        weft__no_memory(NULL, "runtime object of %zu x %zu bytes", n, size);
     return p;
 }
 

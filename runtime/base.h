@@ -39,6 +39,10 @@
 void weft__panic(const char *format, ...) WEFT__NORETURN WEFT__PRINTF(1, 2);
 /* As above with Go's "fatal error: TEXT": nothing could have recovered. */
 void weft__fatal(const char *format, ...) WEFT__NORETURN WEFT__PRINTF(1, 2);
+/* The system has no memory, or no thread, for what the text names: the same, and which limits hold.
+ * remedy: what the caller may change, or NULL. limits.c */
+void weft__no_memory(const char *remedy, const char *format, ...) WEFT__NORETURN WEFT__PRINTF(2, 3);
+void weft__no_thread(unsigned beside) WEFT__NORETURN;
 /* A bug of ours. */
 void weft__assert_failed(const char *what, const char *file, int line) WEFT__NORETURN;
 

@@ -369,7 +369,7 @@ void weft__monitor_start(void)
 {
     memset(&monitor, 0, sizeof(monitor));
     if (weft__thread_start(&monitor.thread, 0, monitor_main, NULL) != 0)
-        weft__fatal("cannot start the monitor thread");
+        weft__no_thread(weft__load(&weft__sched.nthreads));
     weft__hooks.thread_made(NULL, NULL);
 }
 

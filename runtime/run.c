@@ -83,7 +83,7 @@ static void procs_make(int n)
     weft__runq_solo = n == 1;
     weft__sched.procs = aligned_alloc(64, (size_t)n * sizeof(weft__proc));
     if (!weft__sched.procs)
-        weft__fatal("out of memory (%d processors)", n);
+        weft__no_memory(NULL, "%d processors", n);
     memset(weft__sched.procs, 0, (size_t)n * sizeof(weft__proc));
     for (int i = 0; i < n; i++) {
         weft__proc *p = &weft__sched.procs[i];
@@ -267,7 +267,8 @@ static void signals_can_come(void)
 }
 
 /* Opens the standard streams that the process was started without. Else a descriptor of the runtime
- * would get the number: children would inherit it, and a report for stderr would be written to it. */
+ * would get the number: children would inherit it, and a report for stderr would be written to it.
+ */
 static void streams_open(void)
 {
     for (int fd = 0; fd <= STDERR_FILENO; fd++) {
@@ -346,7 +347,7 @@ static void run(void *start)
         weft__worker *w = weft__worker_new(NULL);
 
         if (!w)
-            weft__fatal("cannot start a thread (%d run)", i);
+            weft__no_thread((unsigned)i);
         weft__store(&w->stays, true);
         weft__proc_give(&weft__sched.procs[i], w);
     }

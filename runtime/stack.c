@@ -184,7 +184,8 @@ uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary)
     void *base = map(n, step);
 
     if (!base)
-        weft__fatal("out of memory (%zu stacks of %zu bytes)", n, size);
+        weft__no_memory("a smaller stack_size of weft_run_options or weft_go_options needs less",
+                        "%zu stacks of %zu bytes", n, size);
     if (mode == MODE_MADVISE && n > 1 && n <= BATCH &&
         madvise_each((uintptr_t)base, n, step, weft__stack_guard, MADV_GUARD_INSTALL))
         guarded = n;

@@ -107,7 +107,7 @@ void weft__tasks_init(size_t stack_size)
         registry.slabs = mmap(NULL, SLABS_MAX * sizeof(*registry.slabs), PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (registry.slabs == MAP_FAILED)
-            weft__fatal("out of memory (task registry)");
+            weft__no_memory(NULL, "task registry");
         weft__stacks_init();
     }
     stack_size = weft__stack_size_of(stack_size, "weft_run_with");
@@ -150,7 +150,7 @@ static struct slab *grow(void)
     uint32_t first = registry.nslots;
 
     if (!s || first / SLAB >= SLABS_MAX)
-        weft__fatal("out of memory (%u tasks)", first);
+        weft__no_memory(NULL, "%u tasks", first);
     s->size = weft__stack_size;
     s->lo = weft__stacks_map(SLAB, s->size, &s->canary);
     registry.slabs[first / SLAB] = s;

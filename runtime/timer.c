@@ -16,7 +16,7 @@ static void grow(weft__timers *ts)
     struct weft__timer_slot *memory = aligned_alloc(64, (cap + LINE) * sizeof(*memory));
 
     if (!memory)
-        weft__fatal("out of memory (%u timers)", cap);
+        weft__no_memory(NULL, "%u timers", cap);
     if (ts->n)
         memcpy(memory + LINE - 1, ts->heap, ts->n * sizeof(*memory));
     free(ts->memory);

@@ -291,7 +291,7 @@ static void give_while_pinned(weft__worker *w)
     if (!spare && !weft__load(&weft__sched.stopping))
         spare = weft__worker_new(fn);
     if (!spare && !weft__load(&weft__sched.stopping)) /* nobody would run the processor */
-        weft__fatal("cannot start a thread (%u run)", weft__load(&weft__sched.nthreads));
+        weft__no_thread(weft__load(&weft__sched.nthreads));
     if (!spare)
         return;
     weft__store_rel(&w->p, NULL);
@@ -694,7 +694,7 @@ weft__worker *weft__worker_new(weft_task_fn *made_for)
     weft__worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
 
     if (!w)
-        weft__fatal("out of memory (worker)");
+        weft__no_memory(NULL, "worker");
     memset(w, 0, sizeof(*w));
     w->now = WEFT__UNKNOWN;
     w->in_rt = 1;

@@ -3,6 +3,7 @@
  * tasks, status 2; never a hang. */
 #include "support.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,77 @@ TEST_DIES(no_memory_for_big_stacks_is_fatal, 2, "fatal error: out of memory (1 s
 TEST_DIES(no_memory_for_stacks_is_fatal, 2, "fatal error: out of memory (32 stacks of 65536")
 {
     tasks_without_end(0);
+}
+
+TEST_DIES(no_memory_names_the_limit_and_the_remedy, 2,
+          " KiB; a smaller stack_size of weft_run_options or weft_go_options needs less")
+{
+    tasks_without_end(0);
+}
+
+TEST_DIES(no_data_names_the_limit, 2, "; ulimit -d is 40960 KiB")
+{
+    static const struct rlimit limit = {40 << 20, 40 << 20};
+
+    if (under_asan() || under_tsan())
+        SKIP("shadow memory is data, too");
+    CHECK_EQ(setrlimit(RLIMIT_DATA, &limit), 0);
+    for (;;)
+        weft_go(wait_for_ever, NULL);
+}
+
+/* ---- no threads ---- */
+
+/* The user has this many processes and threads at most: root has no limit. */
+static void limit_threads(rlim_t n)
+{
+    struct rlimit limit = {n, n};
+    uid_t uid = 100000 + (uid_t)getpid();
+
+    if (setresuid(uid, uid, uid) != 0)
+        SKIP("cannot become another user");
+    CHECK_EQ(setrlimit(RLIMIT_NPROC, &limit), 0);
+}
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+TEST_DIES_PLAIN(no_thread_to_run_tasks_is_fatal, 2, "fatal error: cannot start a thread beside 0 (")
+{
+    limit_threads(1);
+    weft_run(nothing, NULL);
+}
+
+static void do_nothing(void *arg)
+{
+    (void)arg;
+}
+
+static int threads(void)
+{
+    DIR *d = opendir("/proc/self/task");
+    int n = 0;
+
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n - 2; /* "." and ".." */
+}
+
+TEST(no_thread_for_work_names_or_children_is_a_code)
+{
+    weft_conn *c;
+
+    while (threads() < weft_procs() + 2) /* this one and the monitor's */
+        weft_yield();
+    limit_threads(1);
+    CHECK_EQ(weft_work(do_nothing, NULL), WEFT_EAGAIN);
+    CHECK_EQ(weft_dial("localhost:1", &c), WEFT_EAGAIN);
+    CHECK_EQ(weft_process_run((const char *[]){"true", NULL}), WEFT_EAGAIN);
+    weft_blocking(do_nothing, NULL);
 }
 
 TEST_DIES(no_memory_dumps_the_tasks, 2, " [chan receive (nil chan)]:\n")
