@@ -66,11 +66,16 @@ weft__cell *weft__buckets_cell(weft__buckets *b, const struct weft__walk *w)
     return cells ? &cells[at] : NULL;
 }
 
+/* A sum that would overflow stays at the end of its range. */
 void weft__cell_add(weft__cell *c, double count, int64_t delay)
 {
+    int64_t was, sum;
+
     atomic_fetch_add_explicit(&c->count, (int64_t)(count * ONE + (count < 0 ? -0.5 : 0.5)),
                               memory_order_relaxed);
-    atomic_fetch_add_explicit(&c->delay, delay, memory_order_relaxed);
+    was = atomic_fetch_add_explicit(&c->delay, delay, memory_order_relaxed);
+    if (__builtin_add_overflow(was, delay, &sum))
+        atomic_store_explicit(&c->delay, delay < 0 ? INT64_MIN : INT64_MAX, memory_order_relaxed);
 }
 
 void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, double count, int64_t delay)

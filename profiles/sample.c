@@ -72,6 +72,21 @@ static int compare_delays(const void *va, const void *vb)
     return a->delay > b->delay ? -1 : a->delay < b->delay;
 }
 
+/* Readers add all delays up in 64 bits, which hold 292 years: a million waits of three hours. So the
+ * longest of all are cut down until the sum fits, and the others stay true. */
+static void fit(struct weft__bucket *all, size_t n)
+{
+    int64_t left = INT64_MAX;
+
+    for (size_t i = n; i > 0; i--) {
+        int64_t most = left / (int64_t)i;
+
+        if (all[i - 1].delay > most)
+            all[i - 1].delay = most;
+        left -= all[i - 1].delay;
+    }
+}
+
 /* The longest first; n is how many took any time. NULL without memory. */
 static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
 {
@@ -82,6 +97,7 @@ static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
     qsort(all, *n, sizeof(*all), compare_delays);
     while (*n > 0 && all[*n - 1].delay <= 0)
         --*n;
+    fit(all, *n);
     return all;
 }
 
