@@ -10,6 +10,7 @@
 #include "places.h"
 #include "running.h"
 #include "sample.h"
+#include "windows.h"
 
 #include <weft/profile.h>
 
@@ -180,7 +181,10 @@ struct event {
     struct weight w;
     enum weft__contention which;       /* of a wait */
     const struct weft__charge *charge; /* NULL: a wait */
-    struct scratch *s;                 /* NULL until it is needed: mostly it is not */
+    bool charged, paired;              /* of a charge: which of the two is recorded */
+    struct weight pair;
+    struct weft__measure m; /* of a wait */
+    struct scratch *s;      /* NULL until it is needed: mostly it is not */
 };
 
 static bool has_scratch(struct event *e)
@@ -208,17 +212,20 @@ static bool find_spot(struct event *e, struct spot *spot, const weft__task *t, b
 
 /* Counts what is at one spot, or of both sides. */
 static void count(struct event *e, enum weft__contention which, const struct weft__sample *one,
-                  const struct spot *at, const struct spot *held, struct weight w)
+                  const struct spot *at, const struct spot *held, struct weight w,
+                  const struct weft__measure *m)
 {
     const struct weft__tie tie = {tables[which], at->place, held ? held->place : NULL, one->object,
                                   (uint64_t)one->labels << 32 | one->reason};
-    bool ties = at->place && (!held || held->place);
+    bool ties = at->place && (!held || held->place), wanted = weft__windows_want(which);
     weft__cell *cell = ties ? weft__tie_find(&tie) : NULL;
 
-    if (!cell) {
+    if (!cell || wanted) {
         if (!has_scratch(e))
             return;
         weft__sample_join(&e->s->joined, one);
+    }
+    if (!cell) {
         cell = weft__buckets_cell(tables[which], &e->s->joined);
         if (!cell)
             return;
@@ -226,6 +233,8 @@ static void count(struct event *e, enum weft__contention which, const struct wef
             weft__tie_set(&tie, cell);
     }
     weft__cell_add(cell, w.count, weft__ticks_about(w.delay));
+    if (wanted)
+        weft__windows_add(which, m, &e->s->joined, w.count, w.delay);
 }
 
 static uint32_t labels_of(const weft__task *t)
@@ -240,7 +249,7 @@ static void count_wait(struct event *e)
     if (find_spot(e, &at, e->self, false))
         count(e, e->which,
               &(struct weft__sample){.pcs = at.pcs, .n = at.n, .labels = labels_of(e->self)}, &at,
-              NULL, e->w);
+              NULL, e->w, &e->m);
 }
 
 /* Locks come and go, and each is a place of its own: when there are that many, no more are. */
@@ -251,10 +260,13 @@ static const void *object_of(const weft__task *t)
     return many ? NULL : weft__load(&t->object);
 }
 
-/* The wait of the one that is let in, kept if the charge is. */
+/* The wait of the task that is let in, since it was queued last. */
 static void count_pair(struct event *e, const struct spot *held)
 {
-    const weft__task *t = e->charge->first;
+    const struct weft__charge *c = e->charge;
+    const weft__task *t = c->first;
+    const struct weft__measure m = {
+        .from = c->now - c->first_waited, .until = c->now, .waited = c->first_waited, .key = t->id};
     struct spot at;
 
     if (!find_spot(e, &at, t, false))
@@ -268,22 +280,35 @@ static void count_pair(struct event *e, const struct spot *held)
                                  .object = object_of(t),
                                  .holder = held->pcs,
                                  .n_holder = held->n},
-          &at, held,
-          (struct weight){e->w.count, (int64_t)(e->w.count * (double)e->charge->first_waited)});
+          &at, held, e->pair, &m);
 }
 
-static void count_charge(struct event *e)
+static void count_charge(struct event *e, const struct spot *held)
+{
+    const struct weft__charge *c = e->charge;
+    const struct weft__measure m = {.until = c->now,
+                                    .waited = c->waited,
+                                    .n = c->n,
+                                    .inside = c->inside,
+                                    .key = (uintptr_t)weft__load(&c->first->object)};
+
+    count(e, WEFT__CONTENTION_MUTEX,
+          &(struct weft__sample){
+              .pcs = held->pcs, .n = held->n, .labels = e->self ? labels_of(e->self) : 0},
+          held, NULL, e->w, &m);
+}
+
+static void count_both(struct event *e)
 {
     uintptr_t site = (uintptr_t)e->charge->site;
     struct spot held = {.pcs = &site, .n = 1};
 
     if (e->self && !find_spot(e, &held, e->self, true))
         return;
-    count(e, WEFT__CONTENTION_MUTEX,
-          &(struct weft__sample){
-              .pcs = held.pcs, .n = held.n, .labels = e->self ? labels_of(e->self) : 0},
-          &held, NULL, e->w);
-    count_pair(e, &held);
+    if (e->charged)
+        count_charge(e, &held);
+    if (e->paired)
+        count_pair(e, &held);
 }
 
 static void record_in(void *event)
@@ -291,7 +316,7 @@ static void record_in(void *event)
     struct event *e = event;
 
     if (e->charge)
-        count_charge(e);
+        count_both(e);
     else
         count_wait(e);
     if (e->s)
@@ -317,29 +342,43 @@ void weft__waited(weft__task *t, enum weft__reason why, int64_t ticks)
 {
     weft__worker *worker = t->worker;
     int64_t asked = weft__load(&weft__wait_period);
-    struct event e = {t, weigh(&worker->waits, ticks), WEFT__CONTENTION_BLOCK, NULL, NULL};
+    struct event e = {.self = t, .w = weigh(&worker->waits, ticks)};
 
     if (asked == 0 || ticks <= 0)
         return;
     if (weft__load(&rates.block_adapts))
         adapt(&worker->waits, asked, worker->now);
+    e.which = WEFT__CONTENTION_BLOCK;
     if (!(weft__wait_flags(why) & WEFT__WAIT_BLOCK)) {
         e.which = WEFT__CONTENTION_IO;
         e.w = rarer(worker, e.w, asked * IO_RARER);
     }
+    e.m = (struct weft__measure){
+        .from = worker->now - ticks, .until = worker->now, .waited = ticks, .key = t->id};
     if (e.w.count > 0)
         record(&e);
 }
 
-void weft__held_up(const struct weft__charge *c)
+/* A sampler was used up by so many ticks. True if they count. */
+static bool sample(struct weft__sampler *s, struct weight *w, int64_t ticks, int64_t now)
+{
+    int64_t asked = weft__load(&weft__charge_period);
+
+    *w = weigh(s, ticks);
+    if (asked == 0 || ticks <= 0)
+        return false;
+    if (weft__load(&rates.mutex_adapts))
+        adapt(s, asked, now);
+    return true;
+}
+
+void weft__held_up(const struct weft__charge *c, bool charged, bool paired)
 {
     weft__worker *worker = weft__self();
-    int64_t asked = weft__load(&weft__charge_period);
-    struct event e = {c->self, weigh(&worker->charges, c->waited), WEFT__CONTENTION_MUTEX, c, NULL};
+    struct event e = {.self = c->self, .charge = c};
 
-    if (asked == 0 || c->waited <= 0)
-        return;
-    if (weft__load(&rates.mutex_adapts))
-        adapt(&worker->charges, asked, c->now);
-    record(&e);
+    e.charged = charged && sample(&worker->charges, &e.w, c->waited, c->now);
+    e.paired = paired && sample(&worker->pairs, &e.pair, c->first_waited, c->now);
+    if (e.charged || e.paired)
+        record(&e);
 }

@@ -20,7 +20,7 @@ enum weft__contention {
 /* The hooks. */
 void weft__contention_start(void);
 void weft__waited(weft__task *t, enum weft__reason why, int64_t ticks);
-void weft__held_up(const struct weft__charge *c);
+void weft__held_up(const struct weft__charge *c, bool charged, bool paired);
 
 /* What was recorded so far, as samples (sample.h); never NULL during a run. */
 const weft__buckets *weft__contention_recorded(enum weft__contention which);

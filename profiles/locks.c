@@ -23,12 +23,6 @@
 
 #include <weft/sync.h>
 
-static bool is_lock(unsigned reason)
-{
-    return reason == WEFT__WAIT_MUTEX || reason == WEFT__WAIT_RWMUTEX_WRITE ||
-           reason == WEFT__WAIT_RWMUTEX_READ;
-}
-
 /* Copies a member of the lock, which may be gone if T's wait has ended. */
 static bool peek(const void *object, size_t at, void *to, size_t n)
 {
@@ -100,7 +94,8 @@ void weft__locks_look(struct weft__locks *l, const weft__task *t, uint64_t ticke
 {
     struct weft__lock *lock;
 
-    if (r->state != WEFT__REC_WAITING || !is_lock(r->reason) || (!(ticket & 1) && !l->late))
+    if (r->state != WEFT__REC_WAITING || !weft__wait_is_for_lock(r->reason) ||
+        (!(ticket & 1) && !l->late))
         return;
     lock = find(l, r->object);
     if (lock && lock->known && !l->late)
@@ -130,7 +125,7 @@ static void drop_waiting_owners(struct weft__locks *l, const struct weft__record
 void weft__locks_settle(struct weft__locks *l, struct weft__record *records, size_t n)
 {
     for (size_t i = 0; l->n > 0 && i < n; i++) {
-        if (records[i].state == WEFT__REC_WAITING && is_lock(records[i].reason))
+        if (records[i].state == WEFT__REC_WAITING && weft__wait_is_for_lock(records[i].reason))
             drop_waiting_owners(l, &records[i]);
     }
     for (uint32_t i = 0; i < l->n; i++) {
@@ -140,7 +135,7 @@ void weft__locks_settle(struct weft__locks *l, struct weft__record *records, siz
     for (size_t i = 0; l->n > 0 && i < n; i++) {
         const struct weft__lock *lock;
 
-        if (records[i].state == WEFT__REC_WAITING && is_lock(records[i].reason) &&
+        if (records[i].state == WEFT__REC_WAITING && weft__wait_is_for_lock(records[i].reason) &&
             (lock = find(l, records[i].object)) != NULL)
             records[i].owner = lock->owner;
     }

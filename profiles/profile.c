@@ -11,6 +11,7 @@
 #include "tasks.h"
 #include "threads.h"
 #include "waits.h"
+#include "windows.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -76,19 +77,42 @@ static enum weft__contention which(const struct weft__asked *asked)
     return (enum weft__contention)asked->profile.which;
 }
 
+static struct weft__waits waits_of(const struct weft__asked *asked)
+{
+    return (struct weft__waits){
+        .which = which(asked), .with_io = asked->with_io, .live = !asked->no_live};
+}
+
 static void *waits_take(const struct weft__asked *asked)
 {
-    const struct weft__waits w = {
-        .which = which(asked), .with_io = asked->with_io, .live = !asked->no_live};
+    const struct weft__waits w = waits_of(asked);
 
     return weft__waits_take(&w);
+}
+
+static void *waits_begin(const struct weft__asked *asked)
+{
+    const struct weft__waits w = waits_of(asked);
+
+    return weft__waits_begin(&w);
+}
+
+static void *waits_end(const struct weft__asked *asked, void *begun)
+{
+    const struct weft__waits w = waits_of(asked);
+
+    return weft__waits_end(&w, begun);
+}
+
+static void waits_cancel(void *begun)
+{
+    weft__window_free(begun);
 }
 
 static int waits_write(const struct weft__asked *asked, const void *from, void *view,
                        int64_t duration, const struct weft__sink *to)
 {
-    if (from && !weft__buckets_add_all(view, from, -1))
-        return -ENOMEM;
+    (void)from;
     return asked->debug ? weft__waits_text(which(asked), view, to)
                         : weft__waits_pprof(view, duration, to);
 }
@@ -192,8 +216,8 @@ static int wall_write(const struct weft__asked *asked, const void *from, void *v
     .count = tasks_count, .take = tasks_take, .write = tasks_write, .drop = tasks_drop,            \
     .size = tasks_size
 #define WAITS(of)                                                                                  \
-    .which = of, .count = waits_count, .take = waits_take, .write = waits_write,                   \
-    .drop = buckets_drop, .size = buckets_size
+    .which = of, .count = waits_count, .take = waits_take, .begin = waits_begin, .end = waits_end, \
+    .cancel = waits_cancel, .write = waits_write, .drop = buckets_drop, .size = buckets_size
 #define SINCE(of)                                                                                  \
     .which = of, .take = since_take, .write = waits_write, .drop = buckets_drop,                   \
     .size = buckets_size
@@ -310,6 +334,26 @@ static int serve_sampled(const struct weft__asked *asked, weft__wall_wait *wait,
     return rc;
 }
 
+/* One that is not the difference of two views. */
+static int serve_window(const struct weft__asked *asked, weft__wall_wait *wait, void *arg,
+                        const struct weft__sink *to)
+{
+    const struct weft__profile *p = &asked->profile;
+    weft_time start = weft_now();
+    void *begun = p->begin(asked), *view;
+    int rc = -ENOMEM;
+
+    if (begun && !wait(arg, start + asked->over)) {
+        p->cancel(begun);
+        return -ECANCELED;
+    }
+    view = p->end(asked, begun);
+    if (view)
+        rc = write_view(asked, NULL, view, weft_now() - start, to);
+    p->drop(view);
+    return rc;
+}
+
 static int serve_change(const struct weft__asked *asked, weft__wall_wait *wait, void *arg,
                         const struct weft__sink *to)
 {
@@ -337,7 +381,7 @@ int weft__profile_serve(const struct weft__asked *asked, weft__wall_wait *wait, 
     if (p->kind == WEFT__PROFILE_SAMPLED)
         return serve_sampled(asked, wait, arg, to);
     if (asked->over > 0)
-        return serve_change(asked, wait, arg, to);
+        return (p->begin ? serve_window : serve_change)(asked, wait, arg, to);
     view = p->take(asked);
     rc = view ? write_view(asked, NULL, view, 0, to) : -ENOMEM;
     p->drop(view);

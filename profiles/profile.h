@@ -21,6 +21,11 @@ struct weft__profile {
     } kind;
     int (*count)(const struct weft__profile *p);    /* what the page shows; NULL: nothing */
     void *(*take)(const struct weft__asked *asked); /* NULL without memory */
+    /* What a time adds: end makes a view of what begin gave, and frees that; NULL without memory.
+     * cancel frees it alone. Or begin is NULL: the difference of two views. */
+    void *(*begin)(const struct weft__asked *asked);
+    void *(*end)(const struct weft__asked *asked, void *begun);
+    void (*cancel)(void *begun);
     /* from: an earlier view, and duration the ns since; or NULL. 0, the sink's code, -ENOMEM. */
     int (*write)(const struct weft__asked *asked, const void *from, void *view, int64_t duration,
                  const struct weft__sink *to);

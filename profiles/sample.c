@@ -72,8 +72,8 @@ static int compare_delays(const void *va, const void *vb)
     return a->delay > b->delay ? -1 : a->delay < b->delay;
 }
 
-/* Readers add all delays up in 64 bits, which hold 292 years: a million waits of three hours. So the
- * longest of all are cut down until the sum fits, and the others stay true. */
+/* Readers add all delays up in 64 bits, which hold 292 years: a million waits of three hours. So
+ * the longest of all are cut down until the sum fits, and the others stay true. */
 static void fit(struct weft__bucket *all, size_t n)
 {
     int64_t left = INT64_MAX;

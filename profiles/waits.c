@@ -9,10 +9,12 @@
 #include "idmap.h"
 #include "labelset.h"
 #include "listing.h"
+#include "locks.h"
 #include "merged.h"
 #include "sample.h"
 #include "symbolize.h"
 #include "tasks.h"
+#include "windows.h"
 
 #include <weft/task.h>
 
@@ -24,6 +26,8 @@
 /* What a view is made with; too large for a task's stack. */
 struct maker {
     const struct weft__waits *w;
+    struct weft__window *window; /* NULL: all that was waited so far */
+    int64_t from, until;         /* ns: waits that go on count between these */
     weft__buckets *b;
     const struct weft__snapshot *s;
     struct weft__idmap ids; /* of holders: the id's hash to its index + 1 below */
@@ -32,7 +36,7 @@ struct maker {
         const struct weft__record *record; /* NULL: it is gone */
     } * holders;
     uint32_t n_holders;
-    int64_t rate, io_rate; /* ns: live waits count that are as long; 0: none do */
+    bool on; /* a rate is set */
     struct weft__walk walk;
 };
 
@@ -54,10 +58,10 @@ static void add(struct maker *m, struct weft__sample s, double count, int64_t de
     weft__buckets_add(m->b, &m->walk, count, delay);
 }
 
-static void add_recorded(struct maker *m, enum weft__contention which)
+static void add_recorded(struct maker *m, const weft__buckets *recorded)
 {
     size_t n;
-    struct weft__bucket *all = weft__buckets_read(weft__contention_recorded(which), &n);
+    struct weft__bucket *all = weft__buckets_read(recorded, &n);
 
     for (size_t i = 0; all && i < n; i++)
         add(m, weft__sample_of(all[i].stack), all[i].count, all[i].delay);
@@ -76,20 +80,41 @@ static struct holder *holder_of(const struct maker *m, uint64_t id)
     return NULL;
 }
 
-/* Does it wait for other tasks, and long enough to be sampled for sure? */
-static bool counts(const struct maker *m, const struct weft__record *r)
+/* From when on a wait that goes on counts: of mutex, since others were charged for it last. */
+static int64_t counts_from(const struct maker *m, const struct weft__record *r)
 {
-    int64_t waits = m->s->now - r->since, least = m->rate;
-    unsigned flags;
+    int64_t from = r->since > m->from ? r->since : m->from;
+    const struct weft__lock *lock;
 
-    if (r->state != WEFT__REC_WAITING || !r->since)
-        return false;
-    flags = weft__wait_flags(r->reason);
-    if (m->w->which != WEFT__CONTENTION_BLOCK && !r->owner)
-        return false;
-    if (m->w->which == WEFT__CONTENTION_BLOCK && !(flags & WEFT__WAIT_BLOCK))
-        least = m->w->with_io && !(flags & WEFT__WAIT_SCHED) ? m->io_rate : 0;
-    return least && waits >= least;
+    if (m->w->which != WEFT__CONTENTION_MUTEX)
+        return from;
+    lock = m->s->locks ? weft__locks_find(m->s->locks, r->object) : NULL;
+    if (lock && weft__ticks_to_nanos(lock->charged) > from)
+        from = weft__ticks_to_nanos(lock->charged);
+    return from;
+}
+
+static uint64_t key_of(const struct maker *m, const struct weft__record *r)
+{
+    return m->w->which == WEFT__CONTENTION_MUTEX ? (uintptr_t)r->object : r->id;
+}
+
+/* How long a task has waited for others, of what counts; 0 if it does not. */
+static int64_t waits_of(const struct maker *m, const struct weft__record *r)
+{
+    unsigned flags = weft__wait_flags(r->reason);
+    int64_t waits;
+
+    if (!m->on || r->state != WEFT__REC_WAITING || !r->since)
+        return 0;
+    if (m->w->which != WEFT__CONTENTION_BLOCK && !weft__wait_is_for_lock(r->reason))
+        return 0;
+    if (!(flags & WEFT__WAIT_BLOCK) && (!m->w->with_io || (flags & WEFT__WAIT_SCHED)))
+        return 0;
+    if (m->window && weft__window_has(m->window, key_of(m, r)))
+        return 0;
+    waits = m->until - counts_from(m, r);
+    return waits > 0 ? waits : 0;
 }
 
 /* False without memory. */
@@ -103,7 +128,7 @@ static bool find_holders(struct maker *m)
     for (size_t i = 0; i < s->n; i++) {
         const struct weft__record *r = &s->records[i];
 
-        if (!counts(m, r) || holder_of(m, r->owner))
+        if (!r->owner || waits_of(m, r) == 0 || holder_of(m, r->owner))
             continue;
         m->holders[m->n_holders].id = r->owner;
         if (!weft__idmap_add(&m->ids, weft__idmap_mix(r->owner), ++m->n_holders))
@@ -123,27 +148,34 @@ static uint32_t labels_of(const struct weft__record *r)
     return weft__labelset_keep(weft__tags_set(r->tags));
 }
 
-static void add_live(struct maker *m, const struct weft__record *r)
+static const struct weft__record *holder_record(const struct maker *m, const struct weft__record *r)
 {
-    int64_t waits = m->s->now - r->since;
+    const struct holder *h = r->owner ? holder_of(m, r->owner) : NULL;
+
+    return h ? h->record : NULL;
+}
+
+/* A place has one row, however many objects are waited for there; a pair also tells its lock. What
+ * is not known, the holder of a lock that readers have, is a stack without frames. */
+static void add_live(struct maker *m, const struct weft__record *r, int64_t waits)
+{
     bool is_block = m->w->which == WEFT__CONTENTION_BLOCK;
-    bool is_pair = m->w->which == WEFT__CONTENTION_PAIRS;
-    const struct weft__record *holder = is_block ? NULL : holder_of(m, r->owner)->record;
+    const struct weft__record *holder = is_block ? NULL : holder_record(m, r);
     const struct weft__record *who = m->w->which == WEFT__CONTENTION_MUTEX ? holder : r;
     const struct weft__stack_entry *stack = who ? weft__record_stack(m->s, who) : NULL;
     const struct weft__stack_entry *held_at = holder ? weft__record_stack(m->s, holder) : NULL;
-    struct weft__sample s = {.is_pair = is_pair, .reason = r->reason, .object = r->object};
+    struct weft__sample s = {.labels = who ? labels_of(who) : 0};
 
-    if (!stack && !is_pair)
-        return;
     if (stack) {
         s.pcs = stack->pcs;
         s.n = stack->kept;
-        s.labels = labels_of(who);
     }
-    if (is_pair && held_at) {
-        s.holder = held_at->pcs;
-        s.n_holder = held_at->kept;
+    if (m->w->which == WEFT__CONTENTION_PAIRS) {
+        s.is_pair = true;
+        s.reason = r->reason;
+        s.object = r->object;
+        s.holder = held_at ? held_at->pcs : NULL;
+        s.n_holder = held_at ? held_at->kept : 0;
     }
     add(m, s, 1, waits);
 }
@@ -153,25 +185,72 @@ static bool add_all_live(struct maker *m)
     if (m->w->which != WEFT__CONTENTION_BLOCK && !find_holders(m))
         return false;
     for (size_t i = 0; i < m->s->n; i++) {
-        if (counts(m, &m->s->records[i]))
-            add_live(m, &m->s->records[i]);
+        int64_t waits = waits_of(m, &m->s->records[i]);
+
+        if (waits > 0)
+            add_live(m, &m->s->records[i], waits);
     }
     return true;
 }
 
+/* Those that others share may have begun before the window's end: not the next one. */
+static const struct weft__snapshot *snapshot_after(int64_t ticks)
+{
+    const struct weft__snapshot *s;
+
+    if (weft__snapshot_get(&s) < 0)
+        return NULL;
+    if (s->locks->cut >= ticks)
+        return s;
+    weft__snapshot_put(s);
+    return weft__snapshot_get(&s) == 0 ? s : NULL;
+}
+
+static void add_all_recorded(struct maker *m)
+{
+    if (m->window) {
+        add_recorded(m, weft__window_buckets(m->window));
+        return;
+    }
+    add_recorded(m, weft__contention_recorded(m->w->which));
+    if (m->w->which == WEFT__CONTENTION_BLOCK && m->w->with_io)
+        add_recorded(m, weft__contention_recorded(WEFT__CONTENTION_IO));
+}
+
+/* What goes on, if it is wanted. */
+static void take_snapshot(struct maker *m)
+{
+    int64_t from = 0, until = INT64_MIN;
+
+    if (m->window) {
+        weft__window_end(m->window);
+        weft__window_bounds(m->window, &from, &until);
+    }
+    if (m->w->live && (m->s = snapshot_after(until)) != NULL) {
+        m->from = m->window ? weft__ticks_to_nanos(from) : 0;
+        m->until = m->window ? weft__ticks_to_nanos(until) : m->s->now;
+    }
+    if (m->window)
+        weft__window_close(m->window);
+}
+
+/* Recorded first: a wait that ends meanwhile is missed for now, and not there twice. A window's
+ * table is read when it takes nothing more, and knows what ended meanwhile. */
 static bool make(struct maker *m)
 {
     size_t n = weft__buckets_count(weft__contention_recorded(m->w->which));
     bool good = true, aside;
 
     weft__symbolizer_look();
+    if (m->window)
+        take_snapshot(m);
     aside = !m->w->stays && weft__stand_aside(n);
-    add_recorded(m, m->w->which);
-    if (m->w->which == WEFT__CONTENTION_BLOCK && m->w->with_io)
-        add_recorded(m, WEFT__CONTENTION_IO);
+    add_all_recorded(m);
     if (aside)
         weft_blocking_end();
-    if (m->w->live && weft__snapshot_get(&m->s) == 0) {
+    if (!m->window)
+        take_snapshot(m);
+    if (m->s) {
         aside = weft__stand_aside(m->s->n);
         good = add_all_live(m);
         weft__snapshot_put(m->s);
@@ -183,22 +262,40 @@ static bool make(struct maker *m)
     return good;
 }
 
-weft__buckets *weft__waits_take(const struct weft__waits *w)
+static weft__buckets *take(const struct weft__waits *w, struct weft__window *window)
 {
     struct maker *m = calloc(1, sizeof(*m));
     weft__buckets *b = weft__buckets_new();
 
     if (m && b) {
         m->w = w;
+        m->window = window;
         m->b = b;
-        m->rate = weft__contention_rate(w->which); /* once: they may change meanwhile */
-        m->io_rate = weft__contention_rate(WEFT__CONTENTION_IO);
+        m->on = weft__contention_rate(w->which) > 0;
     }
     if (!m || !b || !make(m)) {
         weft__buckets_free(b);
         b = NULL;
     }
     free(m);
+    return b;
+}
+
+weft__buckets *weft__waits_take(const struct weft__waits *w)
+{
+    return take(w, NULL);
+}
+
+struct weft__window *weft__waits_begin(const struct weft__waits *w)
+{
+    return weft__window_open(w->which, w->with_io);
+}
+
+weft__buckets *weft__waits_end(const struct weft__waits *w, struct weft__window *window)
+{
+    weft__buckets *b = window ? take(w, window) : NULL;
+
+    weft__window_free(window);
     return b;
 }
 

@@ -16,6 +16,11 @@ struct weft__waits {
 
 /* What was waited so far, for weft__buckets_free; NULL without memory. While weft_run runs. */
 weft__buckets *weft__waits_take(const struct weft__waits *w);
+/* The same of a time alone, of each wait its part of it: begin is the time's begin, end its end.
+ * Whatever begin gives, end takes, and gives NULL without memory; to be called with NULL, too.
+ * weft__window_free ends a time that nobody wants to see. */
+struct weft__window *weft__waits_begin(const struct weft__waits *w);
+weft__buckets *weft__waits_end(const struct weft__waits *w, struct weft__window *window);
 /* 0, the sink's negative code, or -ENOMEM. duration: ns, 0 if it is no difference. */
 int weft__waits_pprof(const weft__buckets *b, int64_t duration, const struct weft__sink *to);
 int weft__waits_text(enum weft__contention which, const weft__buckets *b,

@@ -206,7 +206,7 @@ static void pass_to(weft_mutex *m, const weft__waiter *wt, int64_t now)
 /* Frees the mutex or hands it to the waiter in front, which c->first then is. If a waiter is awake
  * already, no other is woken, and the next unlock is charged for those in the queue. Caller holds
  * m->_lock. */
-static void release(weft_mutex *m, struct weft__charge *c)
+static void release(weft_mutex *m, struct weft__charge *c, int64_t inside[WEFT__WINDOWS])
 {
     uint64_t state = weft__load(&m->_state);
     int64_t now = weft__ticks();
@@ -222,6 +222,9 @@ static void release(weft_mutex *m, struct weft__charge *c)
         return;
     }
     c->now = now;
+    if (weft__charge_is_cut(m->_charged))
+        c->inside = weft__charge_cut(queue(m), NULL, now, inside);
+    c->n = weft__charge_count(queue(m));
     c->waited = weft__charge_take(queue(m), now);
     wt = weft__charge_pop(queue(m), now);
     if (!wt)
@@ -232,7 +235,7 @@ static void release(weft_mutex *m, struct weft__charge *c)
     weft__store(&m->_charged, now);
     pass_to(m, wt, now);
     c->first = wt->task;
-    c->first_waited = now - wt->n;
+    c->first_waited = now - wt->from;
 }
 
 /* The next holder may free the mutex. So one instruction lets it go, or all is done before the
@@ -240,6 +243,7 @@ static void release(weft_mutex *m, struct weft__charge *c)
 void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
 {
     struct weft__charge c = {.self = self, .site = site};
+    int64_t inside[WEFT__WINDOWS];
     uint64_t held = weft__load(&m->_state) >> HOLDER;
 
     if (!held)
@@ -253,7 +257,7 @@ void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
         weft__mutex_unlock_in(m, self, site);
         return;
     }
-    release(m, &c);
+    release(m, &c, inside);
     weft__unlock(&m->_lock);
     if (!c.first)
         return;

@@ -19,8 +19,10 @@ struct weft__charge {
     const void *site;
     int64_t now;    /* ticks */
     int64_t waited; /* by all */
+    uint32_t n;     /* waiters */
     weft__task *first;
-    int64_t first_waited;
+    int64_t first_waited;  /* since it was queued last */
+    const int64_t *inside; /* of waited, by window; NULL: no window began since the last charge */
 };
 
 /* What a report of the process's end shows. All zero: every task, the caller's first. */
@@ -34,6 +36,13 @@ struct weft__death {
     bool locks;                   /* the report begins with who holds what */
     bool alone;                   /* no other task is shown, if the one that dies is known */
 };
+
+/* The windows that profiles of mutexes have open (profiles/windows.c): when each began, 0 if the
+ * place is free, and the latest of these instants. */
+enum { WEFT__WINDOWS = 16 };
+extern struct weft__windows {
+    int64_t latest, began[WEFT__WINDOWS]; /* atomic; ticks */
+} weft__windows;
 
 /* How much waiting is sampled once, in ticks; 0: none. Each worker counts down in w->waits.left
  * what its tasks have waited, and a wait that reaches 0 is told of; so one of length d is with
@@ -59,11 +68,11 @@ struct weft__hooks {
     /* A wait of t, the caller's task, is over, and w->waits.left used up by it: the ticks that it
      * lasted. Its stack is as it was while it waited. */
     void (*waited)(weft__task *t, enum weft__reason why, int64_t ticks);
-    /* A charge used up w->charges.left: self lets go of a lock, for which others have waited so
-     * many ticks that were not yet charged to anybody. first, which waited that long, is claimed
-     * and not yet ready. self is NULL if its stack is not to be had; then it is at site. No lock is
-     * held. */
-    void (*held_up)(const struct weft__charge *c);
+    /* charged: a charge used up w->charges.left: self lets go of a lock, for which others have
+     * waited so many ticks that were not yet charged to anybody. paired: first's wait used up
+     * w->pairs.left; first is claimed and not yet ready. self is NULL if its stack is not to be
+     * had; then it is at site. No lock is held. */
+    void (*held_up)(const struct weft__charge *c, bool charged, bool paired);
     /* Directed capture: in a signal handler on the thread that runs t; NULL: it is in the runtime,
      * or runs none. */
     void (*interrupted)(weft__task *t, void *ucontext);
@@ -95,6 +104,7 @@ static inline void weft__samplers_begin(weft__worker *w, uint64_t random)
     if (wait == 0)
         weft__store(&w->waits.left, WEFT__NEVER);
     weft__sampler_begin(&w->charges, weft__load(&weft__charge_period), random);
+    weft__sampler_begin(&w->pairs, weft__load(&weft__charge_period), random);
 }
 
 /* The owner's: others who begin it may write left just when the owner does, and then it is as if

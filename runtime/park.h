@@ -18,8 +18,9 @@ typedef struct weft__waiter {
     bool sole;        /* only the object's lock decides who claims */
     uint32_t *chosen; /* channels: the claimer writes index there */
     int64_t n;        /* units wanted; when the wait began */
-    uint64_t owed;    /* these two: charge.h */
+    uint64_t owed;    /* these three: charge.h */
     uint32_t count;
+    int64_t from;
 } weft__waiter;
 
 typedef struct weft__waitq {

@@ -65,8 +65,7 @@ static void wait_turn(weft_rwmutex *m, weft__task *t, weft__waitq *q, enum weft_
     if (is_stale(m))
         weft__panic("weft: rwmutex %p was locked in an earlier run, which has ended", (void *)m);
     weft__waiter_init(&wt, t);
-    wt.n = weft__ticks();
-    weft__charge_push(q, &wt, wt.n);
+    weft__charge_push(q, &wt, weft__ticks());
     weft__park_unlock(t, why, m, &m->_lock, WEFT_FOREVER);
 }
 
@@ -145,11 +144,14 @@ bool weft_rwmutex_read_trylock(weft_rwmutex *m)
 
 /* Under the lock, which nobody holds: c is charged with what all that wait have waited. The time.
  */
-static int64_t charge(weft_rwmutex *m, struct weft__charge *c)
+static int64_t charge(weft_rwmutex *m, struct weft__charge *c, int64_t inside[WEFT__WINDOWS])
 {
     int64_t now = readq(m)->head || writeq(m)->head ? weft__ticks() : 0;
 
     c->now = now;
+    if (now && weft__charge_is_cut(m->_charged))
+        c->inside = weft__charge_cut(readq(m), writeq(m), now, inside);
+    c->n = weft__charge_count(readq(m)) + weft__charge_count(writeq(m));
     c->waited = weft__charge_take(readq(m), now) + weft__charge_take(writeq(m), now);
     if (now)
         weft__store(&m->_charged, now);
@@ -164,7 +166,7 @@ static weft__waiter *let_in(weft__waiter *wt, struct weft__charge *c, int64_t no
     weft__assert(claimed); /* nothing but unlock ends a wait */
     if (wt && !c->first) {
         c->first = wt->task;
-        c->first_waited = now - wt->n;
+        c->first_waited = now - wt->from;
     }
     return wt;
 }
@@ -182,6 +184,7 @@ static weft__task *hand_to_writer(weft_rwmutex *m, struct weft__charge *c, int64
 void weft_rwmutex_read_unlock(weft_rwmutex *m)
 {
     struct weft__charge c = {.self = weft__enter("weft_rwmutex_read_unlock")->task};
+    int64_t inside[WEFT__WINDOWS];
     weft__task *woken = NULL;
 
     weft__lock(&m->_lock);
@@ -189,7 +192,7 @@ void weft_rwmutex_read_unlock(weft_rwmutex *m)
         weft__fatal("sync: RUnlock of unlocked RWMutex (%p)", (void *)m);
     renew(m);
     if (--m->_readers == 0)
-        woken = hand_to_writer(m, &c, charge(m, &c));
+        woken = hand_to_writer(m, &c, charge(m, &c, inside));
     weft__unlock(&m->_lock);
     weft__charge(&c);
     if (woken)
@@ -200,6 +203,7 @@ void weft_rwmutex_read_unlock(weft_rwmutex *m)
 void weft_rwmutex_unlock(weft_rwmutex *m)
 {
     struct weft__charge c = {.self = weft__enter("weft_rwmutex_unlock")->task};
+    int64_t inside[WEFT__WINDOWS];
     weft__waitq readers = {NULL, NULL};
     weft__task *woken = NULL;
     weft__waiter *wt;
@@ -210,7 +214,7 @@ void weft_rwmutex_unlock(weft_rwmutex *m)
         weft__fatal("sync: Unlock of unlocked RWMutex (%p)", (void *)m);
     renew(m);
     m->_readers = 0;
-    now = charge(m, &c);
+    now = charge(m, &c, inside);
     weft__store_rel(&m->_owner, 0);
     while ((wt = let_in(weft__waitq_pop(readq(m)), &c, now)) != NULL) {
         m->_readers++;
@@ -222,7 +226,10 @@ void weft_rwmutex_unlock(weft_rwmutex *m)
     weft__charge(&c);
     if (woken)
         weft__ready(woken);
-    while ((wt = weft__waitq_pop(&readers)) != NULL)
+    while ((wt = weft__waitq_pop(&readers)) != NULL) {
+        if (wt->task != c.first)
+            weft__charge_pair(&c, wt);
         weft__ready(wt->task);
+    }
     weft__exit();
 }

@@ -88,7 +88,7 @@ struct weft__worker {
                          * for while it would sample too often */
         int64_t since;  /* when kept was 0 */
         uint32_t kept;
-    } waits, charges; /* observe.h */
+    } waits, charges, pairs; /* observe.h */
 
     weft__ctx ctx; /* the thread's own stack */
 

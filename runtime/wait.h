@@ -50,4 +50,11 @@ enum weft__reason {
 const char *weft__wait_text(unsigned reason);
 unsigned weft__wait_flags(unsigned reason);
 
+/* Of a mutex or rwmutex, whose holders are charged with the wait. */
+static inline int weft__wait_is_for_lock(unsigned reason)
+{
+    return reason == WEFT__WAIT_MUTEX || reason == WEFT__WAIT_RWMUTEX_WRITE ||
+           reason == WEFT__WAIT_RWMUTEX_READ;
+}
+
 #endif

@@ -2,6 +2,7 @@
 /* support.c - see support.h. */
 #include "support.h"
 
+#include "../profiles/profile.h"
 #include "../runtime/scheduler.h"
 
 #include <stdio.h>
@@ -58,6 +59,30 @@ char *profile_text(const char *name, weft_profile_options o)
     o.text = true;
     CHECK(fd >= 0);
     CHECK_EQ(weft_profile_write(fd, name, &o), 0);
+    return contents(fd);
+}
+
+static bool wait_in_window(void *arg, weft_time until)
+{
+    (void)arg;
+    return weft_sleep_until(until) == 0;
+}
+
+static int write_window(void *fd, const void *data, size_t n)
+{
+    CHECK_EQ(write(*(int *)fd, data, n), (ssize_t)n);
+    return 0;
+}
+
+/* As text, which the calls for others do not give. */
+char *window_text(const char *name, weft_duration over)
+{
+    int fd = memfd_create("window", MFD_CLOEXEC);
+    const struct weft__sink to = {write_window, &fd};
+    struct weft__asked asked = {.debug = 1, .over = over};
+
+    CHECK(fd >= 0 && weft__profile_find(&asked.profile, name));
+    CHECK_EQ(weft__profile_serve(&asked, wait_in_window, NULL, &to), 0);
     return contents(fd);
 }
 

@@ -32,6 +32,8 @@ char *contents(int fd);
 /* The same of a dump of all tasks, and of a profile as text. */
 char *dump_text(enum weft_dump_form form);
 char *profile_text(const char *name, weft_profile_options o);
+/* What that time, from now on, adds to a profile. */
+char *window_text(const char *name, weft_duration over);
 /* The time of all records of a profile's text that have this frame. */
 long long time_in(const char *profile, const char *frame);
 /* Yields until a dump of all tasks contains the text. */

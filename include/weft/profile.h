@@ -7,7 +7,7 @@
  *   threadcreate the library's threads, by the stacks that made them
  *   block        channels, select, locks, conditions, semaphores, groups: the stacks that waited
  *   mutex        mutexes and rwmutexes: the stacks that let others wait, charged as they unlock
- *   contention   the same waits with both sides: who waited, "-- held by --", who let go at last
+ *   contention   the same waits with both sides: who waited, "-- held by --", who let go
  *   delta_block, delta_mutex   what these had since they were last written, of waits that are over
  *   fgprof       where tasks spend a time, whether they run or wait, by looking at some 50 of them
  *                every 10 ms, each for as many as it stands for
@@ -40,8 +40,9 @@ typedef struct weft_profile_options {
     bool no_live; /* block, mutex, contention: without the waits that are not over */
     bool
         with_io; /* block: also I/O, sleeps and other waits for the world, sampled 100 times less */
-    /* What this time adds: the caller waits meanwhile, and the difference is written, not as text.
-     * Not of delta_block and delta_mutex. fgprof: how long to sample; 0: 30 seconds. */
+    /* What this time adds: the caller waits meanwhile, and that is written, not as text; of block,
+     * mutex and contention each wait's part of the time. Not of delta_block and delta_mutex.
+     * fgprof: how long to sample; 0: 30 seconds. */
     weft_duration over;
 } weft_profile_options;
 
