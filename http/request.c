@@ -251,14 +251,16 @@ bool weft__request_drain(weft__exchange *x)
 {
     weft_http_request *r = &x->r;
     char drop[DIRECT_MIN];
+    int64_t dropped = 0;
 
-    if (r->parse.body == WEFT__BODY_CHUNKED || r->parse.left > WEFT__DRAIN_MAX)
-        return r->parse.done;
-    while (!r->parse.done) {
-        if (weft_http_read(r, drop, sizeof(drop)) < 0)
+    while (!r->parse.done && dropped + r->parse.left <= WEFT__DRAIN_MAX) {
+        ssize_t got = weft_http_read(r, drop, sizeof(drop));
+
+        if (got < 0)
             return false;
+        dropped += got;
     }
-    return true;
+    return r->parse.done;
 }
 
 int weft_http_wait_until(weft_http_request *r, weft_time deadline)

@@ -236,9 +236,9 @@ static bool must_close(const weft__exchange *x, bool over)
         return true;
     if (r->parse.done || !over)
         return false;
-    /* Nobody has read the body. If it is coming and short, it is passed over. */
-    return (r->parse.expects_continue && !r->continued) || r->parse.body != WEFT__BODY_LENGTH ||
-           r->parse.left > WEFT__DRAIN_MAX;
+    /* Nobody has read the body. If it is coming and short, it is passed over; how long one in
+     * chunks is shows then. */
+    return (r->parse.expects_continue && !r->continued) || r->parse.left > WEFT__DRAIN_MAX;
 }
 
 /* How the body's end will be known. over: it is known already. */

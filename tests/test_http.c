@@ -365,6 +365,35 @@ TEST(what_is_left_of_a_body_is_passed_over)
     done();
 }
 
+/* n bytes in chunks of 1000. */
+static void send_chunks(size_t n)
+{
+    client_send(&c, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (size_t some; n > 0; n -= some) {
+        char line[16];
+
+        some = n < 1000 ? n : 1000;
+        snprintf(line, sizeof(line), "%zx\r\n", some);
+        client_send(&c, line);
+        send_zeros(some);
+        client_send(&c, "\r\n");
+    }
+    client_send(&c, "0\r\nA: b\r\n\r\n");
+}
+
+TEST(what_is_left_of_a_chunked_body_is_passed_over)
+{
+    start("/", ignore, NULL);
+    client_open(&c, &s);
+    send_chunks(65536);
+    check_answer(200);
+    client_expect(&c, GET("/"), 200, "ignored");
+    send_chunks(65537);
+    check_answer(200);
+    CHECK(client_is_at_end(&c));
+    done();
+}
+
 TEST(a_body_is_asked_for_when_the_handler_wants_it)
 {
     static const char expect[] =
