@@ -5,7 +5,8 @@
  * |-----------|---------------------------------------------|-----------------------------------|
  * | WAIT      | nothing is there of a request; no exchange  | HEAD when there is; GONE after    |
  * |           |                                             | idle_time, at the end, if stopped |
- * | HEAD      | bytes are read until the head is complete   | HANDLER; REFUSED; GONE at the end |
+ * | HEAD      | bytes are read until the head is complete,  | HANDLER; REFUSED; GONE at the end |
+ * |           | once stopped for five seconds more          |                                   |
  * | HANDLER   | it reads the body and writes the answer     | ANSWER; REFUSED if the body was,  |
  * |           |                                             | and nothing is written            |
  * | REFUSED   | the answer is a status, with Connection:    | ANSWER                            |
@@ -20,27 +21,49 @@
  * | GONE      | closed                                      |                                   |
  *
  * One request is in work at a time, so answers, errors among them, keep the order of requests.
- * The connection's state word is BUSY but in WAIT. Stopping turns IDLE into LEFT and ends the wait;
- * it looks at a state after it has set `stopping`, the task looks at that after it has set IDLE. */
+ * The connection's state word is BUSY but while it waits in WAIT or HEAD. Stopping turns IDLE into
+ * LEFT and ends the waits of either; it looks at a state after it has set `stopping`, the task
+ * looks at that after it has set the state. */
 #include "conn.h"
 
 #include <sys/socket.h>
 
-enum { LINGER_TIME = 1000000000 /* ns */, LINGER_BYTES = 256 * 1024 };
+enum { LINGER_BYTES = 256 * 1024 };
+#define LINGER_TIME  (1 * WEFT_SECOND)
+#define HEAD_AT_STOP (5 * WEFT_SECOND)
 
 enum next { NEXT, LINGER, GONE };
 
 /* WAIT. True: a request is coming. */
 static bool await_request(weft__http_conn *c)
 {
+    int64_t budget = c->server->options.idle_time;
     uint32_t idle = WEFT__CONN_IDLE;
     int rc;
 
     weft__store_seq(&c->state, WEFT__CONN_IDLE);
     if (weft__http_stops(c->server))
         return false;
-    rc = weft__http_wait(c->net, c->server->options.idle_time);
+    rc = weft__http_wait(c->net, &budget);
     return weft__cas(&c->state, &idle, WEFT__CONN_BUSY) && rc == 0;
+}
+
+/* As weft__http_recv. A server that stops has little patience with a head that is not complete. */
+static ssize_t read_more(weft__http_conn *c, char *at, size_t room, int64_t *budget)
+{
+    int64_t none = 0;
+    ssize_t rc;
+
+    while ((rc = weft__http_recv(c->net, at, room, &none)) == WEFT_ETIMEDOUT) {
+        weft__store_seq(&c->state, WEFT__CONN_HEAD);
+        if (weft__http_stops(c->server) && *budget > HEAD_AT_STOP)
+            *budget = HEAD_AT_STOP;
+        rc = weft__http_wait(c->net, budget);
+        weft__store(&c->state, WEFT__CONN_BUSY);
+        if (rc < 0)
+            break;
+    }
+    return rc;
 }
 
 /* HEAD. True: it is complete, or refused. */
@@ -60,7 +83,7 @@ static bool read_head(weft__exchange *x)
         room = weft__request_room(x);
         if (room == 0)
             return false;
-        rc = weft__http_recv(x->conn->net, r->in + r->filled, room, &budget);
+        rc = read_more(x->conn, r->in + r->filled, room, &budget);
         if (rc == WEFT_ETIMEDOUT && r->filled > r->start) {
             rc = weft__parse_refuse(&r->parse, 408, "the request does not come");
             break;

@@ -49,8 +49,9 @@ struct weft_http_server {
     uint32_t stopping;       /* atomic; written under mutex */
 };
 
-/* BUSY: has or reads a request. IDLE: waits for one. LEFT: stop has told it to go. */
-enum weft__conn_state { WEFT__CONN_BUSY, WEFT__CONN_IDLE, WEFT__CONN_LEFT };
+/* BUSY: has a request. IDLE: waits for one. HEAD: waits for more of its head. LEFT: stop has told
+ * it to go. */
+enum weft__conn_state { WEFT__CONN_BUSY, WEFT__CONN_IDLE, WEFT__CONN_HEAD, WEFT__CONN_LEFT };
 
 struct weft__http_conn {
     weft_conn *net;           /* constant; closed by the connection's task alone */
@@ -148,7 +149,8 @@ int weft__http_conn_apart(void *conn); /* does the same; see weft__http_server_a
 
 /* io.c. As weft_conn_read and _writev, but waiting spends the budget, and an end of it is
  * WEFT_ETIMEDOUT. Sending refills it up to `most`, and changes iov. */
-int weft__http_wait(weft_conn *net, int64_t budget); /* for bytes or the end: 0, perhaps in vain */
+int weft__http_wait(weft_conn *net, int64_t *budget); /* for bytes or the end: 0, perhaps in vain */
+void weft__http_nudge(weft_conn *net); /* ends such a wait under way, or the next, in vain */
 ssize_t weft__http_recv(weft_conn *net, void *buf, size_t n, int64_t *budget);
 int weft__http_send(weft_conn *net, struct iovec *iov, int n, int64_t *budget, int64_t most);
 

@@ -2,8 +2,7 @@
 /* io.c - reads and writes of a connection, with budgets instead of deadlines.
  *
  * A budget is how long the peer may still keep us waiting, in ns. Waiting spends it, and only then
- * is a clock read; the caller refills it for bytes that pass. The side's own deadline is left to
- * server.c, which moves it to end a wait. */
+ * is a clock read; the caller refills it for bytes that pass. */
 #include "conn.h"
 
 #include "../runtime/sock.h"
@@ -28,16 +27,14 @@ static int wait_for(weft__sock *s, enum weft__direction d, weft__task *t, int64_
     return rc;
 }
 
-int weft__http_wait(weft_conn *net, int64_t budget)
+int weft__http_wait(weft_conn *net, int64_t *budget)
 {
     weft__task *t = weft__sock_enter("weft_http_server_serve");
     weft__sock *s = weft__sock_at(net);
     int rc = weft__sock_begin(net, WEFT__READ, t, &forever);
 
     if (rc == 0) {
-        weft_time until = end_of(budget, weft__nanos());
-
-        rc = weft__sock_wait(s, WEFT__READ, t, &until);
+        rc = wait_for(s, WEFT__READ, t, budget);
         s->side[WEFT__READ].drained = false;
         weft__sock_end(s, WEFT__READ);
     }
@@ -67,6 +64,14 @@ ssize_t weft__http_recv(weft_conn *net, void *buf, size_t n, int64_t *budget)
     }
     weft__exit_as(t);
     return got;
+}
+
+void weft__http_nudge(weft_conn *net)
+{
+    weft__task *t = weft__sock_enter("weft_http_server_stop");
+
+    weft__sock_nudge(net, WEFT__READ);
+    weft__exit_as(t);
 }
 
 /* Takes n bytes off the front. */

@@ -289,8 +289,8 @@ static void tell_all(weft_http_server *s)
     for (weft__http_conn *c = s->list; c; c = c->next) {
         uint32_t idle = WEFT__CONN_IDLE;
 
-        if (weft__cas(&c->state, &idle, WEFT__CONN_LEFT))
-            weft_conn_set_read_deadline(c->net, WEFT_NOW);
+        if (weft__cas(&c->state, &idle, WEFT__CONN_LEFT) || idle == WEFT__CONN_HEAD)
+            weft__http_nudge(c->net);
     }
 }
 

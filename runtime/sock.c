@@ -458,11 +458,14 @@ static int doze(weft__sock *s, enum weft__direction d, weft__task *t, const weft
 
     weft__lock(&s->lock);
     rc = refused(s, side);
+    if (rc == 0 && side->nudged)
+        rc = RETRY;
+    side->nudged = false;
     if (rc == 0 && event && *deadline != WEFT_NOW)
         rc = watch_for(s, d, t, &after);
     if (rc != 0) {
         weft__unlock(&s->lock);
-        return rc;
+        return rc == RETRY ? 0 : rc;
     }
     weft__waiter_init_sole(&wt, t, *deadline);
     wt.index = event;
@@ -527,6 +530,21 @@ weft_addr weft__sock_local(const void *handle, const char *call)
     }
     weft__exit_as(t);
     return local;
+}
+
+void weft__sock_nudge(const void *handle, enum weft__direction d)
+{
+    weft__sock *s = weft__sock_at(handle);
+    weft__task *t = NULL;
+
+    weft__lock(&s->lock);
+    if (s->handle == handle) {
+        t = claim_io(&s->side[d], RETRY);
+        s->side[d].nudged = !t;
+    }
+    weft__unlock(&s->lock);
+    if (t)
+        weft__ready(t);
 }
 
 /* A task that waits until a later instant has to wait anew. */

@@ -41,6 +41,7 @@ typedef struct weft__side {
     bool busy;          /* somebody has the turn */
     bool shut;          /* before the system is told; read without the lock, too */
     bool drained;       /* whoever has the turn: the last read got less than it asked for */
+    bool nudged;        /* the next wait ends at once, in vain */
     uint8_t vain;       /* events in a row that found nobody waiting */
 } weft__side;
 
@@ -96,6 +97,9 @@ void weft__sock_end(weft__sock *s, enum weft__direction d); /* only after a begi
 int weft__sock_hold(const void *handle);
 void weft__sock_release(weft__sock *s);
 /* Does nothing to a socket that was closed. */
+/* Ends the wait for d that is under way, or if there is none the next one, in vain: so what the
+ * caller has stored before is looked at. By any task. */
+void weft__sock_nudge(const void *handle, enum weft__direction d);
 void weft__sock_set_deadline(const void *handle, enum weft__direction d, weft_time when);
 void weft__sock_shut(weft__sock *s, enum weft__direction d); /* only between hold and release */
 /* Wakes all and frees the socket once they have left. Panics if it was closed before. waits:

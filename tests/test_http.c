@@ -853,6 +853,52 @@ TEST(stopping_lets_running_requests_finish_and_closes_idle_ones)
     weft_chan_free(release);
 }
 
+/* Its time is five seconds from the stop on, not the minute that the server would wait. */
+TEST(stopping_does_not_wait_for_half_a_head)
+{
+    weft_time forever = WEFT_FOREVER, began;
+    weft_duration took;
+
+    if (weft_procs() != 2 || under_asan() || under_tsan())
+        SKIP("takes its time");
+    start("/", hello, &(weft_http_options){.head_time = 60 * WEFT_SECOND});
+    client_open(&c, &s);
+    client_send(&c, GET("/") "GET / HT");
+    check_answer(200);
+    began = weft_now();
+    CHECK_EQ(stop(&forever), 0);
+    took = weft_now() - began;
+    CHECK(took > 4 * WEFT_SECOND && took < 30 * WEFT_SECOND);
+    check_answer(408);
+    client_close(&c);
+    site_end(&s);
+}
+
+static void stop_with(const char *half, int rounds)
+{
+    for (int i = 0; i < rounds; i++) {
+        weft_time forever = WEFT_FOREVER;
+
+        start("/", hello, NULL);
+        client_open(&c, &s);
+        client_send(&c, half);
+        for (int j = 0; j < i % 7; j++)
+            weft_yield();
+        if (*half)
+            weft_conn_shutdown(c.conn, SHUT_WR);
+        CHECK_EQ(stop(&forever), 0);
+        client_close(&c);
+        site_end(&s);
+    }
+}
+
+/* At whatever instant the connection is told. */
+TEST(stopping_ends_the_wait_for_a_request)
+{
+    stop_with("", 200);
+    stop_with("GET / HT", 50);
+}
+
 TEST(stopping_cancels_at_its_deadline)
 {
     weft_time now = WEFT_NOW;

@@ -106,9 +106,10 @@ WEFT_API void weft_http_server_free(weft_http_server *s);
  * server, each its own listener. */
 WEFT_API int weft_http_server_serve(weft_http_server *s, weft_listener *ln);
 /* Stops for good: listeners and idle connections are closed at once; requests under way are
- * finished, each with "Connection: close". At the deadline, or if the caller is canceled, every
- * wait of handlers that still run returns WEFT_ECANCELED. Returns when the last one is gone: 0;
- * WEFT_ETIMEDOUT or WEFT_ECANCELED: it had to cancel. */
+ * finished, each with "Connection: close"; one whose head is not complete has five seconds more. At
+ * the deadline, or if the caller is canceled, every wait of handlers that still run returns
+ * WEFT_ECANCELED. Returns when the last one is gone: 0; WEFT_ETIMEDOUT or WEFT_ECANCELED: it had to
+ * cancel. */
 WEFT_API int weft_http_server_stop_until(weft_http_server *s, weft_time deadline);
 static inline int weft_http_server_stop(weft_http_server *s)
 {
