@@ -103,7 +103,7 @@ void weft__dispatch(weft__exchange *x)
 
     if (*path == '*') /* OPTIONS: the server as a whole is there */
         return;
-    if (!weft__path_is_clean(path)) {
+    if (!x->conn->server->options.raw_paths && !weft__path_is_clean(path)) {
         answer_unclean(x);
         return;
     }

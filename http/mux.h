@@ -24,7 +24,7 @@ typedef struct weft__match {
     weft__span values[WEFT__WILDCARDS_MAX];
 } weft__match;
 
-/* path: clean, undecoded. method: llhttp's number. */
+/* path: begins with a slash; undecoded. method: llhttp's number. */
 void weft__mux_match(const weft_http_mux *m, unsigned method, const char *path, weft__match *out);
 /* The methods, but for this one, that the path is there for: a bit each. 0: none. */
 uint64_t weft__mux_methods(const weft_http_mux *m, const char *path);

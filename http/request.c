@@ -310,6 +310,22 @@ const char *weft_http_path(weft_http_request *r)
     return decoded(r, r->parse.path, strlen(r->parse.path), false, &len);
 }
 
+/* NULs were put where the path and the target end. */
+const char *weft_http_target(weft_http_request *r)
+{
+    const weft__parse *p = &r->parse;
+    const char *at = p->base + p->target;
+    char *text = weft__request_alloc(r, (size_t)p->target_len + 1);
+
+    if (!text)
+        return NULL;
+    memcpy(text, at, p->target_len);
+    text[p->target_len] = 0;
+    if (p->query)
+        text[p->query - 1 - at] = '?';
+    return text;
+}
+
 const char *weft_http_query(const weft_http_request *r)
 {
     return r->parse.query ? r->parse.query : "";

@@ -322,6 +322,40 @@ TEST(what_has_no_handler_is_not_found)
     end();
 }
 
+static void show_target(weft_http_response *w, weft_http_request *r, void *arg)
+{
+    const char *rest = weft_http_param(r, "rest");
+
+    (void)arg;
+    weft_http_printf(w, "%s %s", weft_http_target(r), rest ? rest : "-");
+}
+
+/* What a proxy hands on is what was sent. */
+TEST(target_is_what_was_sent)
+{
+    static const char *const cases[][2] = {
+        {"/p/a%2Fb/c", "a/b/c"},  {"/p/a%2fb?c=d%20e?f", "a/b"}, {"/p//a/../b/./", "/a/../b/./"},
+        {"/p/%2e%2E/x?", "../x"}, {"http://a/p/x?y=//", "x"},
+    };
+    weft_http_mux *mux = weft_http_mux_new();
+
+    weft_http_mux_add(mux, "/p/{rest...}", show_target, NULL);
+    weft_http_mux_add(mux, "/{$}", show_target, NULL);
+    site_start(&s, mux, &(weft_http_options){.raw_paths = true});
+    client_open(&c, &s);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char request[200], expected[200];
+
+        snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", cases[i][0]);
+        snprintf(expected, sizeof(expected), "%s %s", cases[i][0], cases[i][1]);
+        client_expect(&c, request, 200, expected);
+    }
+    client_expect(&c, "GET http://a?q HTTP/1.1\r\nHost: a\r\n\r\n", 200, "http://a?q -");
+    client_expect(&c, "GET //p/x HTTP/1.1\r\nHost: a\r\n\r\n", 404, "404 page not found\n");
+    client_close(&c);
+    site_end(&s);
+}
+
 TEST(paths_are_redirected_to_what_they_mean)
 {
     start();

@@ -54,7 +54,8 @@ typedef void weft_http_fn(weft_http_response *w, weft_http_request *r, void *arg
  *
  * Of two patterns that match, the narrower one wins. Without a match the answer is 404, or 405 with
  * the methods there are. A path with empty or dot segments is redirected to its clean form, a path
- * that lacks only the slash of a pattern to that: 301, or 308 if the method is not GET or HEAD. */
+ * that lacks only the slash of a pattern to that: 301, or 308 if the method is not GET or HEAD. The
+ * former can be switched off (raw_paths). */
 WEFT_API weft_http_mux *weft_http_mux_new(void);
 /* Panics while a server serves it. NULL does nothing. */
 WEFT_API void weft_http_mux_free(weft_http_mux *m);
@@ -86,6 +87,9 @@ typedef struct weft_http_options {
     /* Usable bytes of the stack that the handlers of a connection run on, as in weft_go_options; 0:
      * the run's default. Another size costs each connection some system calls, and more memory. */
     size_t stack_size;
+    /* Paths are matched as they were sent, segment by segment, and not redirected to their clean
+     * form: for proxies. Handlers then meet empty segments, "." and "..", escaped or not. */
+    bool raw_paths;
     /* A line of text without its end; NULL: to stderr. May be called by many tasks at once. */
     void (*log)(void *arg, const char *text);
     void *log_arg;
@@ -121,6 +125,9 @@ static inline int weft_http_server_stop(weft_http_server *s)
 WEFT_API const char *weft_http_method(const weft_http_request *r);
 /* With its escapes resolved; NULL: out of memory. */
 WEFT_API const char *weft_http_path(weft_http_request *r);
+/* What the request line has between its blanks, byte for byte: path and query, or a whole URI, or
+ * "*". For proxies, as "%2F" and "/" differ in it. NULL: out of memory. */
+WEFT_API const char *weft_http_target(weft_http_request *r);
 /* What stands behind the '?', as it was sent; "" for nothing. */
 WEFT_API const char *weft_http_query(const weft_http_request *r);
 /* The first parameter of that name in the query: 0, and *value is its text, decoded, or NULL if
