@@ -387,7 +387,7 @@ bool weft__chan_offer(weft_chan *c, const void *elem)
     step = weft__chan_try_send(c, elem, &woken);
     weft__unlock(&c->lock);
     if (woken)
-        weft__ready(woken);
+        weft__ready_due(woken);
     return step == WEFT__STEP_DONE;
 }
 

@@ -196,7 +196,7 @@ static void help(weft__proc *p, weft__worker *w)
 {
     if (weft__load(&weft__sched.nidle) == 0 || weft__runq_empty(&p->runq))
         return;
-    if (weft__load(&p->runq.next))
+    if (weft__load(&p->runq.next) || weft__load(&p->runq.ndue))
         offer_next(p, w);
     weft__fence_full();
     weft__wake_one();

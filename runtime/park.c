@@ -42,6 +42,25 @@ bool weft__claim(weft__task *t, uint64_t ticket, int result)
     return true;
 }
 
+/* Makes t runnable. Returns true if it goes to the queue of w's processor, which is left to the
+ * caller. */
+static inline bool runnable_here(weft__worker *w, weft__task *t)
+{
+    weft__check(!(weft__load(&t->ticket) & 1));
+    weft__store(&t->ready_epoch, weft__load_acq(&weft__epoch));
+    weft__store_rel(&t->state, WEFT__RUNNABLE);
+    if (weft__unlikely(t->flags & WEFT__FOREIGN)) {
+        weft__foreign_wake(t);
+        return false;
+    }
+    if (w && weft__likely(w->p != NULL) && weft__load(&w->in_rt))
+        return true;
+    weft__global_push(t);
+    weft__fence_full();
+    weft__wake_one();
+    return false;
+}
+
 void weft__ready(weft__task *t)
 {
     weft__ready_by(weft__self(), t);
@@ -49,23 +68,22 @@ void weft__ready(weft__task *t)
 
 void weft__ready_by(weft__worker *w, weft__task *t)
 {
-    weft__check(!(weft__load(&t->ticket) & 1));
-    weft__store(&t->ready_epoch, weft__load_acq(&weft__epoch));
-    if (t->flags & WEFT__FOREIGN) {
-        weft__store_rel(&t->state, WEFT__RUNNABLE);
-        weft__foreign_wake(t);
+    if (!runnable_here(w, t))
         return;
-    }
-    weft__store_rel(&t->state, WEFT__RUNNABLE);
-    if (w && weft__likely(w->p != NULL) && weft__load(&w->in_rt)) {
-        weft__runq_push(&w->p->runq, t, !(weft__sched.chaos && weft__random(w) % 4 == 0));
-        if (weft__runq_stealable(&w->p->runq))
-            weft__wake_one();
+    weft__runq_push(&w->p->runq, t, !(weft__sched.chaos && weft__random(w) % 4 == 0));
+    if (weft__runq_stealable(&w->p->runq))
+        weft__wake_one();
+}
+
+void weft__ready_due(weft__task *t)
+{
+    weft__worker *w = weft__self();
+
+    if (!runnable_here(w, t))
         return;
-    }
-    weft__global_push(t);
-    weft__fence_full();
-    weft__wake_one();
+    weft__runq_push_due(&w->p->runq, t);
+    if (weft__runq_stealable(&w->p->runq))
+        weft__wake_one();
 }
 
 void weft__cancel(weft__task *t)

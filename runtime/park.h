@@ -119,6 +119,7 @@ int weft__park_unlock(weft__task *t, enum weft__reason why, const void *object, 
 bool weft__claim(weft__task *t, uint64_t ticket, int result);
 void weft__ready(weft__task *t);
 void weft__ready_by(weft__worker *w, weft__task *t); /* w: the caller's own, or NULL */
+void weft__ready_due(weft__task *t);                 /* as ready; its time has come */
 /* Ends the open wait of t, if it is cancelable, with WEFT_ECANCELED. */
 void weft__cancel(weft__task *t);
 

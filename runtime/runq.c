@@ -151,14 +151,39 @@ void weft__runq_push(weft__runq *q, weft__task *t, bool to_next)
     push_tail(q, t);
 }
 
+void weft__runq_push_due(weft__runq *q, weft__task *t)
+{
+    if (weft__load_acq(&q->head) == q->tail) {
+        weft__runq_push(q, t, true); /* nobody is before it */
+    } else if (q->ndue == WEFT__DUE) {
+        push_tail(q, t);
+    } else {
+        q->due[(q->due_head + q->ndue) % WEFT__DUE] = t;
+        weft__store_rel(&q->ndue, q->ndue + 1);
+    }
+}
+
+static weft__task *pop_due(weft__runq *q)
+{
+    weft__task *t;
+
+    if (q->ndue == 0)
+        return NULL;
+    t = q->due[q->due_head++ % WEFT__DUE];
+    weft__store(&q->ndue, q->ndue - 1);
+    return t;
+}
+
 void weft__runq_offer_next(weft__runq *q)
 {
     weft__task *t = weft__load(&q->next);
 
-    if (!t)
-        return;
-    push_tail(q, t);
-    weft__store(&q->next, NULL);
+    if (t) {
+        push_tail(q, t);
+        weft__store(&q->next, NULL);
+    }
+    while ((t = pop_due(q)) != NULL)
+        push_tail(q, t);
 }
 
 static weft__task *pop_next(weft__runq *q)
@@ -216,8 +241,13 @@ weft__task *weft__runq_pop(weft__runq *q)
         return t;
     }
     q->next_runs = 0;
+    if (weft__unlikely(q->ndue > 0)) {
+        if (q->due_runs++ < WEFT__DUE_RUNS)
+            return pop_due(q);
+        q->due_runs = 0;
+    }
     t = pop_head(q);
-    if (!t && !(t = pop_next(q)))
+    if (!t && !(t = pop_due(q)) && !(t = pop_next(q)))
         weft__store(&q->drains, q->drains + 1);
     return t;
 }

@@ -5,7 +5,11 @@
  * The ring is first in, first out. Its owner pushes at the tail; owner and thieves take at the
  * head by CAS. A thief takes half. next is the owner's alone, so that a wake and its pick cost no
  * locked instruction; what stays there while a task runs on, the monitor moves to the ring. The
- * ring moves between threads with its processor: "owner" is whoever holds that. */
+ * ring moves between threads with its processor: "owner" is whoever holds that.
+ *
+ * due holds tasks whose time has come while others were in the ring: they do not wait behind the
+ * many that one poll may have made ready. They are the owner's alone, like next, and get four turns
+ * of five at most, so that many timers do not starve the ring either. */
 #ifndef WEFT_RUNQ_H
 #define WEFT_RUNQ_H
 
@@ -14,6 +18,7 @@
 struct weft__task;
 
 enum { WEFT__RING = 1024, WEFT__BATCH = 128, WEFT__NEXT_RUNS = 32 };
+enum { WEFT__DUE = 32, WEFT__DUE_RUNS = 4 };
 
 typedef struct weft__runq {
     uint32_t head __attribute__((aligned(64))); /* atomic */
@@ -22,6 +27,10 @@ typedef struct weft__runq {
     uint32_t keep;           /* atomic: thieves come only for more than so many; the monitor's */
     uint32_t drains;         /* atomic: times that the owner found nothing; written by it */
     struct weft__task *next; /* atomic; written by the owner */
+    uint32_t due_head;       /* these two: the owner's */
+    uint32_t due_runs;       /* times in a row that due went before the ring */
+    uint32_t ndue;           /* atomic; written by the owner */
+    struct weft__task *due[WEFT__DUE];
     struct weft__task *ring[WEFT__RING];
 } weft__runq;
 
@@ -29,14 +38,18 @@ extern bool weft__runq_solo; /* one processor: nobody steals */
 
 /* Owner. to_next: run it before the ring; what stood there goes to the tail. */
 void weft__runq_push(weft__runq *q, struct weft__task *t, bool to_next);
+/* A task whose time has come. */
+void weft__runq_push_due(weft__runq *q, struct weft__task *t);
 struct weft__task *weft__runq_pop(weft__runq *q);
-void weft__runq_offer_next(weft__runq *q); /* next goes to the tail, where thieves find it */
+/* next and due go to the tail, where thieves find them. */
+void weft__runq_offer_next(weft__runq *q);
 /* Thief: moves up to half of from to q, and returns one of them; NULL if there was none. */
 struct weft__task *weft__runq_steal(weft__runq *q, weft__runq *from);
 
 static inline bool weft__runq_empty(const weft__runq *q)
 {
-    return weft__load_acq(&q->head) == weft__load_acq(&q->tail) && !weft__load_acq(&q->next);
+    return weft__load_acq(&q->head) == weft__load_acq(&q->tail) && !weft__load_acq(&q->next) &&
+           weft__load_acq(&q->ndue) == 0;
 }
 
 static inline bool weft__runq_stealable(const weft__runq *q)

@@ -57,10 +57,14 @@ static void fire_fn(weft__timer *timer, uint64_t arg, int64_t now)
 {
     weft_timer *t = weft__container_of(timer, weft_timer, timer);
     weft__worker *w = weft__self();
+    weft__task *task;
 
     (void)arg;
     (void)now;
-    weft__spawn(w, weft__task_new(w->p, NULL, t->fn, t->arg), (uintptr_t)weft_timer_new_func);
+    task = weft__task_new(w->p, NULL, t->fn, t->arg);
+    weft__store(&task->creator_pc, (uintptr_t)weft_timer_new_func);
+    weft__visible(task);
+    weft__ready_due(task);
 }
 
 /* Channels of timers are freed by us alone. */

@@ -160,7 +160,7 @@ static void fire(weft__timer *t, uint64_t arg, int64_t now)
 
         if (weft__claim(task, arg, WEFT_ETIMEDOUT)) {
             prefetch_sleeper(task);
-            weft__ready(task);
+            weft__ready_due(task);
         }
     }
 }
