@@ -15,9 +15,9 @@
  * is a level, so an event that nobody waited for would come again at once. It ends the watching:
  * for writing at once, since a socket is nearly always writable; for reading after some such
  * events in a row, as the task may have been woken and just not have come to read yet. Some are
- * many while the processor has other work, and few when it would sleep but for them. For the same
- * reason a wait that begins without a try misses nothing. Only home's owner touches the loop; a
- * task elsewhere posts mail, and wakes up there.
+ * many while the processor has other work, few when it would sleep but for them, and one in a
+ * flood. For the same reason a wait that begins without a try misses nothing. Only home's owner
+ * touches the loop; a task elsewhere posts mail, and wakes up there.
  *
  * The end. Closing wakes everybody; whoever is last out, users being 0, sees to the end: on home,
  * or by mail to it, or anywhere if no loop knows the socket. The descriptor is closed after its
@@ -245,7 +245,7 @@ static bool in_vain(weft__sock *s, int d, int events)
     weft__side *side = &s->side[d];
 
     side->vain = (uint8_t)(side->vain + (events & WEFT__AT_LEISURE ? VAIN_AT_LEISURE : 1));
-    if (d == WEFT__READ && side->vain <= VAIN_MAX)
+    if (d == WEFT__READ && side->vain <= VAIN_MAX && !(events & WEFT__FLOOD))
         return false;
     side->vain = 0;
     return true;

@@ -140,6 +140,7 @@ void weft__loop_poll(weft__loop *l, int64_t timeout_ns)
     if (timeout_ns > 0)
         set_timer(l, timeout_ns);
     l->at_leisure = timeout_ns != 0;
+    l->changes = l->events = 0;
     WEFT__UV(l, uv_run, &l->uv, timeout_ns == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
 }
 
@@ -147,6 +148,11 @@ void weft__loop_wake(weft__loop *l)
 {
     weft__fence_full();
     uv_async_send(&l->async);
+}
+
+uint32_t weft__loop_changes(const weft__loop *l)
+{
+    return l->changes;
 }
 
 bool weft__loop_busy(const weft__loop *l)

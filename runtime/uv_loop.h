@@ -15,8 +15,10 @@ struct weft__loop {
     uv_async_t async;
     uv_poll_t timer_poll; /* on timer_fd: uv_timer_t knows milliseconds only */
     int timer_fd;
-    int64_t armed;  /* what timer_fd is set to; 0: nothing */
-    uint32_t users; /* handles and requests of tasks */
+    int64_t armed;    /* what timer_fd is set to; 0: nothing */
+    uint32_t users;   /* handles and requests of tasks */
+    uint32_t changes; /* of what is watched, since the last poll */
+    uint32_t events;  /* in the poll under way */
     /* Descriptors of the program: uv_fd.c. */
     uv_poll_t fd_poll; /* on fd_epoll */
     int fd_epoll;      /* -1: not made yet; written by the owner */

@@ -23,6 +23,7 @@
 enum { NAP = 100000 /* ns */ };
 enum { FULL_TURN = 64, GLOBAL_FIRST = 4, SPIN_ROUNDS = 40, SPIN_PAUSES = 30 };
 enum { POLL_TICKS = 200000, POLL_SHARE = 8, POLL_MOST = 5000000 /* ticks */ };
+enum { POLL_CHANGES = 128 };
 
 struct weft__sched weft__sched;
 uint32_t weft__run_number;
@@ -536,7 +537,9 @@ static weft__task *spin(weft__worker *w, weft__proc *p)
 }
 
 /* While there is other work, polls get a share of the time at most: with thousands of sockets ready
- * whose tasks are still in the queue, each finds them all again. */
+ * whose tasks are still in the queue, each finds them all again. But each new socket costs the next
+ * poll a system call, so POLL_CHANGES of them make it come at once: the poll after 2,000 accepts
+ * took 14 ms. */
 static void poll_now(weft__worker *w, weft__proc *p)
 {
     int64_t took;
@@ -565,13 +568,14 @@ static weft__task *find_work(weft__worker *w)
 
     weft__store(&p->turn, p->tick + FULL_TURN);
     deliver_mail(p);
-    weft__timers_run(p);
+    w->now = weft__ticks();
+    if (w->now - p->polled > p->poll_after || weft__loop_changes(p->loop) >= POLL_CHANGES)
+        poll_now(w, p);
+    weft__timers_run(p); /* after what the poll made ready, and before it in the queue */
     if (weft__unlikely(weft__load(&weft__sched.late)))
         run_late_timers(p);
     weft__samplers_check(w);
     w->now = weft__ticks();
-    if (w->now - p->polled > p->poll_after)
-        poll_now(w, p);
     if (p->turns++ % GLOBAL_FIRST == 0)
         t = weft__global_pop(&p->runq, weft__sched.nprocs);
     if (!t)
