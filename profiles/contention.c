@@ -30,6 +30,7 @@ static weft__buckets *tables[WEFT__CONTENTIONS];
 /* Stacks of tasks are small, walks are not. */
 struct scratch {
     struct weft__walk waiter, holder, joined;
+    struct weft__trail trail;
 };
 
 static struct scratch *spares[SPARES]; /* atomic */
@@ -170,6 +171,7 @@ static struct weight rarer(weft__worker *w, struct weight one, int64_t rate)
 /* Where a task is. */
 struct spot {
     const weft__place *place; /* NULL: it is not one that is remembered */
+    uint32_t generation;      /* of place, when it was found */
     const uintptr_t *pcs;
     uint32_t n;
 };
@@ -199,14 +201,15 @@ static bool find_spot(struct event *e, struct spot *spot, const weft__task *t, b
     struct weft__walk *walk;
 
     if (place) {
-        *spot = (struct spot){place, place->pcs, place->n};
+        *spot = (struct spot){place, weft__load(&place->generation), place->pcs, place->n};
         return true;
     }
     if (!has_scratch(e))
         return false;
     walk = holds ? &e->s->holder : &e->s->waiter;
     weft__walk_saved(walk, t);
-    *spot = (struct spot){weft__place_add(t, walk), walk->pcs, walk->kept};
+    place = t->ctx.lo ? weft__place_add(t, walk, &e->s->trail) : NULL;
+    *spot = (struct spot){place, place ? weft__load(&place->generation) : 0, walk->pcs, walk->kept};
     return true;
 }
 
@@ -215,8 +218,13 @@ static void count(struct event *e, enum weft__contention which, const struct wef
                   const struct spot *at, const struct spot *held, struct weight w,
                   const struct weft__measure *m)
 {
-    const struct weft__tie tie = {tables[which], at->place, held ? held->place : NULL, one->object,
-                                  (uint64_t)one->labels << 32 | one->reason};
+    const struct weft__tie tie = {.buckets = tables[which],
+                                  .place = at->place,
+                                  .generation = at->generation,
+                                  .holder = held ? held->place : NULL,
+                                  .holder_generation = held ? held->generation : 0,
+                                  .object = one->object,
+                                  .labels_reason = (uint64_t)one->labels << 32 | one->reason};
     bool ties = at->place && (!held || held->place), wanted = weft__windows_want(which);
     weft__cell *cell = ties ? weft__tie_find(&tie) : NULL;
 

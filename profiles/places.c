@@ -1,21 +1,244 @@
 /* SPDX-License-Identifier: MIT */
 /* places.c - see places.h.
  *
- * Owns: the places, in chains that only grow; and the ties, one in the slot that its hash names,
- * where the last one set is. No locks: a place is complete before it is in its chain, and a tie's
- * seq is odd while it changes and another afterwards. Cells are never freed, so the worst that can
- * come of a tie is that it is not found. */
+ * A trail (trail.h) names the words that a walk goes by. Which word is the next follows from those
+ * before it, so the trails of all places make a tree: a node is what the words so far were, and
+ * says where the next word is. Nodes are in one hash table, by their parent and the word; a stack
+ * is found by as many probes as it has frames, however many places there are. Before that it is
+ * held against the place that was found last for this function and depth, which is most often the
+ * one, and takes a nanosecond or two a frame.
+ *
+ * Places are of one generation. When the rules of a file that is gone were forgotten, or the table
+ * is full, a new one begins, to which no node and no place of the last belongs; so what is kept is
+ * bounded, and what is used is soon known again. Memory of places is used again by the generation
+ * after the next, LEAST later at least: nobody looks at a place for so long. Until then nothing is
+ * remembered.
+ *
+ * No locks for readers: a node's seq is odd while it changes and another afterwards, and so is a
+ * tie's. `adding` guards all writes but those of ties; a second writer leaves it. Cells are never
+ * freed, so the worst that can come of a tie is that it is not found. */
 #include "places.h"
 
+#include "../runtime/clock.h"
+#include "../runtime/lock.h"
 #include "learn.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADS = 1024, PLACES_MOST = 4096, TIES = 4096 };
+enum { NODES = 1 << 17, NODES_MOST = NODES / 4 * 3, TIES = 4096, RECENT = 1024 };
+enum { FROM_SP = 1 /* flag of next */, FIRST = WEFT__CTX_PC * 8 };
 
-static weft__place *heads[HEADS]; /* atomic */
-static uint32_t n_places;         /* atomic */
+#define LEAST INT64_C(1000000000) /* ns */
+
+/* All atomic; guarded by adding for writing. */
+static struct node {
+    uint32_t seq, generation;
+    uint32_t parent; /* index + 1; 0: the first word */
+    uint32_t next;  /* where the next word is, in bytes above sp, and FROM_SP (words are aligned) */
+    uintptr_t word; /* as a trail's step has it */
+    const weft__place *place; /* the word was the last; else NULL */
+} nodes[NODES];
+
+static uint32_t generation = 1;    /* atomic */
+static uint32_t adding;            /* lock; guards what follows */
+static uint32_t age;               /* atomic: of the rules by which this generation was walked */
+static int64_t began;              /* ns, when it began */
+static uint32_t n_nodes, n_places; /* atomic; of this generation */
+static weft__place *places[2][WEFT__PLACES]; /* by odd and even generations */
+
+uint32_t weft__places_count(void)
+{
+    return weft__load(&n_places);
+}
+
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+    return (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static uint32_t slot_of(uint32_t parent, uintptr_t word)
+{
+    uint64_t h = mix(mix(parent, word) >> 17, word);
+
+    return (uint32_t)(h >> 40) % NODES;
+}
+
+/* The child of parent by this word, in this generation; what it says is in out. 0: there is none.
+ */
+static uint32_t child(uint32_t parent, uintptr_t word, uint32_t of, struct node *out)
+{
+    for (uint32_t i = slot_of(parent, word);; i = (i + 1) % NODES) {
+        const struct node *n = &nodes[i];
+        uint32_t seq = weft__load_acq(&n->seq);
+        bool is_it;
+
+        if ((seq & 1) || weft__load_acq(&n->generation) != of)
+            return 0;
+        is_it = weft__load_acq(&n->parent) == parent && weft__load_acq(&n->word) == word;
+        out->next = weft__load_acq(&n->next);
+        out->place = weft__load_acq(&n->place);
+        if (weft__load_acq(&n->seq) != seq)
+            return 0;
+        if (is_it)
+            return i + 1;
+    }
+}
+
+/* The stack may change meanwhile. */
+WEFT__NO_SANITIZE static inline uintptr_t word_at(uintptr_t sp, uint32_t next)
+{
+    uintptr_t word = *(const volatile uintptr_t *)(sp + (next & ~(uint32_t)FROM_SP));
+
+    return next & FROM_SP ? word - sp : word;
+}
+
+static const weft__place *recent[RECENT]; /* atomic */
+
+/* By what the task runs, and how deep it is in it: that tells most places apart. */
+static const weft__place **recent_of(const weft__task *t)
+{
+    uint64_t h = mix((uintptr_t)t->fn, t->ctx.hi - weft__task_color(t) - (uintptr_t)t->ctx.sp);
+
+    return &recent[(h >> 40) % RECENT];
+}
+
+static bool fits(const weft__place *p, uintptr_t sp, uintptr_t hi)
+{
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        const struct weft__trail_step *s = &p->steps[i];
+
+        if (hi - sp < s->at + 8 || word_at(sp, s->at | s->from_sp) != s->value)
+            return false;
+    }
+    return p->n_steps > 0;
+}
+
+static const weft__place *find_node(uintptr_t sp, uintptr_t hi, uint32_t of)
+{
+    struct node n = {.next = FIRST};
+    uint32_t id = 0;
+
+    do {
+        if (hi - sp < n.next + 8)
+            return NULL;
+        id = child(id, word_at(sp, n.next), of, &n);
+    } while (id && !n.place);
+    return id ? n.place : NULL;
+}
+
+const weft__place *weft__place_find(const weft__task *t)
+{
+    uint32_t of = weft__load_acq(&generation);
+    uintptr_t sp = (uintptr_t)t->ctx.sp;
+    const weft__place **last = recent_of(t), *p = weft__load_acq(last);
+
+    if (weft__load(&age) != weft__learned_age())
+        return NULL;
+    if (p && weft__load_acq(&p->generation) == of && fits(p, sp, t->ctx.hi))
+        return p;
+    p = find_node(sp, t->ctx.hi, of);
+    if (p)
+        weft__store_rel(last, p);
+    return p;
+}
+
+/* Adding --------------------------------------------------------------------------------------- */
+
+/* Caller holds adding. False: it has to wait for that. */
+static bool begin_generation(uint32_t rules)
+{
+    int64_t now = weft__mono();
+
+    if (now - began < LEAST)
+        return false;
+    began = now;
+    weft__store_rel(&generation, generation + 1);
+    weft__store(&age, rules);
+    weft__store(&n_nodes, 0);
+    weft__store(&n_places, 0);
+    return true;
+}
+
+static uint32_t add_node(uint32_t parent, uintptr_t word, uint32_t next, const weft__place *place)
+{
+    uint32_t i = slot_of(parent, word);
+    struct node *n;
+
+    while (nodes[i].generation == generation)
+        i = (i + 1) % NODES;
+    n = &nodes[i];
+    weft__store(&n->seq, n->seq + 1);
+    weft__fence_full();
+    weft__store(&n->parent, parent);
+    weft__store(&n->word, word);
+    weft__store(&n->next, next);
+    weft__store(&n->place, place);
+    weft__store_rel(&n->generation, generation);
+    weft__store_rel(&n->seq, n->seq + 1);
+    weft__store(&n_nodes, n_nodes + 1);
+    return i + 1;
+}
+
+static weft__place *new_place(const struct weft__trail *trail, const struct weft__walk *walk)
+{
+    weft__place **at = &places[generation % 2][n_places];
+
+    if (!*at && !(*at = malloc(sizeof(**at))))
+        return NULL;
+    (*at)->n = walk->kept;
+    memcpy((*at)->pcs, walk->pcs, walk->kept * sizeof(*walk->pcs));
+    (*at)->n_steps = trail->n <= WEFT__PLACE_STEPS ? trail->n : 0;
+    memcpy((*at)->steps, trail->steps, (*at)->n_steps * sizeof(*trail->steps));
+    weft__store_rel(&(*at)->generation, generation);
+    weft__store(&n_places, n_places + 1);
+    return *at;
+}
+
+static uint32_t step_at(const struct weft__trail_step *s)
+{
+    return s->at | (s->from_sp ? FROM_SP : 0);
+}
+
+/* Caller holds adding. */
+static const weft__place *add_trail(const struct weft__trail *trail, const struct weft__walk *walk)
+{
+    const weft__place *place = new_place(trail, walk);
+    struct node n;
+    uint32_t id = 0;
+
+    for (uint32_t i = 0; place && i < trail->n; i++) {
+        bool last = i + 1 == trail->n;
+        uint32_t have = child(id, trail->steps[i].value, generation, &n);
+
+        if (have && n.place) /* somebody else added it */
+            return n.place;
+        if (!have)
+            have = add_node(id, trail->steps[i].value, last ? 0 : step_at(&trail->steps[i + 1]),
+                            last ? place : NULL);
+        id = have;
+    }
+    return place;
+}
+
+const weft__place *weft__place_add(const weft__task *t, const struct weft__walk *walk,
+                                   struct weft__trail *trail)
+{
+    uint32_t rules = weft__learned_age();
+    const weft__place *place = NULL;
+    bool room;
+
+    if (walk->kept == 0 || walk->kept > WEFT__PLACE_FRAMES ||
+        !weft__trail_learn(trail, t->ctx.sp, t->ctx.hi, walk) || !weft__trylock(&adding))
+        return NULL;
+    room = age == rules && n_places < WEFT__PLACES && n_nodes + trail->n < NODES_MOST;
+    if (room || begin_generation(rules))
+        place = add_trail(trail, walk);
+    weft__unlock(&adding);
+    return place;
+}
+
+/* Ties ----------------------------------------------------------------------------------------- */
 
 static struct tie {
     uint32_t seq; /* atomic; what follows, too */
@@ -23,56 +246,7 @@ static struct tie {
     weft__cell *cell;
 } ties[TIES];
 
-static uint64_t mix(uint64_t h, uint64_t word)
-{
-    return (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-}
-
-/* Of what the task runs, and how deep it is in it: that tells most places apart. */
-static uint64_t key_of(const weft__task *t)
-{
-    uint64_t h = mix((uintptr_t)t->fn, t->ctx.hi - weft__task_color(t) - (uintptr_t)t->ctx.sp);
-
-    return h ^ h >> 32;
-}
-
-const weft__place *weft__place_find(const weft__task *t)
-{
-    uint64_t key = key_of(t);
-    const weft__place *p = weft__load_acq(&heads[key % HEADS]);
-
-    for (; p; p = p->next) {
-        if (p->key == key && weft__trail_fits(&p->trail, t->ctx.sp, t->ctx.hi))
-            return p->age == weft__learned_age() ? p : NULL;
-    }
-    return NULL;
-}
-
-const weft__place *weft__place_add(const weft__task *t, const struct weft__walk *walk)
-{
-    weft__place *p;
-
-    if (walk->kept == 0 || walk->kept > WEFT__PLACE_FRAMES ||
-        weft__load(&n_places) >= PLACES_MOST || !(p = malloc(sizeof(*p))))
-        return NULL;
-    p->key = key_of(t);
-    p->age = weft__learned_age();
-    p->n = walk->kept;
-    memcpy(p->pcs, walk->pcs, p->n * sizeof(*p->pcs));
-    if (!weft__trail_learn(&p->trail, t->ctx.sp, t->ctx.hi, walk)) {
-        free(p);
-        return NULL;
-    }
-    weft__add(&n_places, 1);
-    p->next = weft__load(&heads[p->key % HEADS]);
-    while (!weft__cas(&heads[p->key % HEADS], &p->next, p))
-        ;
-    return p;
-}
-
-/* Ties ----------------------------------------------------------------------------------------- */
-
-static struct tie *slot_of(const struct weft__tie *t)
+static struct tie *tie_of(const struct weft__tie *t)
 {
     uint64_t h = mix((uintptr_t)t->place, (uintptr_t)t->holder);
 
@@ -89,7 +263,7 @@ static bool is_tie(const struct tie *s, const struct weft__tie *t)
 
 weft__cell *weft__tie_find(const struct weft__tie *tie)
 {
-    struct tie *s = slot_of(tie);
+    struct tie *s = tie_of(tie);
     uint32_t seq = weft__load_acq(&s->seq);
     weft__cell *cell;
 
@@ -102,7 +276,7 @@ weft__cell *weft__tie_find(const struct weft__tie *tie)
 /* Whoever comes while another sets it, leaves it. */
 void weft__tie_set(const struct weft__tie *tie, weft__cell *cell)
 {
-    struct tie *s = slot_of(tie);
+    struct tie *s = tie_of(tie);
     uint32_t seq = weft__load(&s->seq);
 
     if ((seq & 1) || !weft__cas(&s->seq, &seq, seq + 1))
@@ -110,6 +284,8 @@ void weft__tie_set(const struct weft__tie *tie, weft__cell *cell)
     weft__store_rel(&s->is.buckets, tie->buckets);
     weft__store_rel(&s->is.place, tie->place);
     weft__store_rel(&s->is.holder, tie->holder);
+    weft__store_rel(&s->is.generation, tie->generation);
+    weft__store_rel(&s->is.holder_generation, tie->holder_generation);
     weft__store_rel(&s->is.object, tie->object);
     weft__store_rel(&s->is.labels_reason, tie->labels_reason);
     weft__store_rel(&s->cell, cell);

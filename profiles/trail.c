@@ -43,8 +43,6 @@ static bool go_by(struct pace *p, uintptr_t addr, bool from_sp)
         .from_sp = from_sp,
         .value = word_at(addr) - (from_sp ? p->from : 0),
     };
-    if (addr + 8 - p->from > t->reach)
-        t->reach = (uint32_t)(addr + 8 - p->from);
     return true;
 }
 
@@ -114,7 +112,7 @@ bool weft__trail_learn(struct weft__trail *trail, const void *sp, uintptr_t hi,
     struct weft__rule r;
     uintptr_t pc_at = p.from + WEFT__CTX_PC * 8;
 
-    trail->n = trail->reach = 0;
+    trail->n = 0;
     if (!walk->whole || walk->depth != walk->kept || !go_by(&p, pc_at, false))
         return false;
     p.pc = word_at(pc_at);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* test_places.c - stacks that waited before are known again: however many there are, no more than
+ * some at one time, and not after their code has gone. */
+#include "support.h"
+
+#include "../profiles/learn.h"
+#include "../profiles/places.h"
+
+#define NOINLINE __attribute__((noinline))
+
+enum { DEPTH = 14, MANY = 4000 };
+
+static weft_chan *never;
+
+NOINLINE int path_a(unsigned bits, int depth);
+NOINLINE int path_b(unsigned bits, int depth);
+
+/* A stack for each number: one function or the other for each of its bits. */
+static int go_on(unsigned bits, int depth)
+{
+    if (depth == 0)
+        return weft_chan_recv_until(never, NULL, weft_after(30 * WEFT_MICROSECOND));
+    return bits & 1 ? path_b(bits >> 1, depth - 1) : path_a(bits >> 1, depth - 1);
+}
+
+int path_a(unsigned bits, int depth)
+{
+    int rc = go_on(bits, depth);
+
+    __asm__ volatile("");
+    return rc;
+}
+
+int path_b(unsigned bits, int depth)
+{
+    int rc = go_on(bits, depth);
+
+    __asm__ volatile("nop");
+    return rc;
+}
+
+static void wait_at(int from, int to)
+{
+    for (int i = from; i < to; i++)
+        CHECK_EQ(path_a((unsigned)i, DEPTH), WEFT_ETIMEDOUT);
+}
+
+static void begin(void)
+{
+    weft_profile_set_block_rate(1);
+    never = weft_chan_new(1, 0);
+}
+
+TEST(each_of_many_stacks_is_known_when_it_waits_again)
+{
+    uint32_t first;
+
+    begin();
+    for (int i = 0; i < 3; i++)
+        wait_at(0, MANY); /* a deadline that has passed at once is no wait */
+    first = weft__places_count();
+    CHECK(first >= MANY * 9 / 10 && first < WEFT__PLACES);
+    wait_at(0, MANY);
+    CHECK(weft__places_count() < first + 10);
+}
+
+TEST(no_more_than_a_bound_are_kept_and_new_ones_are_learned)
+{
+    begin();
+    wait_at(0, WEFT__PLACES + 100);
+    CHECK(weft__places_count() <= WEFT__PLACES);
+    weft_sleep(WEFT_SECOND + WEFT_SECOND / 10); /* until old ones may be forgotten */
+    wait_at(WEFT__PLACES + 100, WEFT__PLACES + 200);
+    CHECK(weft__places_count() >= 90 && weft__places_count() < WEFT__PLACES / 2);
+}
+
+TEST(what_code_is_forgotten_is_not_known_by_its_old_rules)
+{
+    begin();
+    wait_at(0, 100);
+    CHECK(weft__places_count() >= 90);
+    weft__symbolizer_forget(1, 2); /* as for a library that has gone: nothing of ours */
+    weft_sleep(WEFT_SECOND + WEFT_SECOND / 10);
+    wait_at(0, 10);
+    CHECK(weft__places_count() < 50);
+}
