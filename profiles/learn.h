@@ -56,6 +56,7 @@ _Static_assert(sizeof(struct weft__rule) == 24, "a rule and its key fill half a 
 Dwfl_Module *weft__module_at(uintptr_t addr);
 void weft__modules_check(void);
 void weft__modules_close(void);
+void weft__modules_abandon(void); /* libdw is in no state to be asked or closed */
 
 /* rules.c. Of a rule that is all zero: its CFA, then its slots, from DWARF expressions, then what
  * the walker wants to know beforehand. False if a rule cannot say it. async-signal-safe */

@@ -48,6 +48,9 @@ struct known {
 
 static struct known *known;
 static Dwfl *dwfl;
+/* How often libdw fell over. Each time what it held is lost, so it is not asked for ever. */
+enum { FALLS_MAX = 50 };
+static unsigned falls;
 
 static bool has_build_id(Elf *elf, const char *want)
 {
@@ -303,7 +306,8 @@ Dwfl_Module *weft__module_at(uintptr_t addr)
 
     if (k == NULL || !is_there(&k->image))
         k = know(addr);
-    if (k == NULL || (dwfl == NULL && (dwfl = dwfl_begin(&callbacks)) == NULL))
+    if (k == NULL || falls >= FALLS_MAX ||
+        (dwfl == NULL && (dwfl = dwfl_begin(&callbacks)) == NULL))
         return NULL;
     mod = dwfl_addrmodule(dwfl, addr);
     if (mod != NULL)
@@ -319,4 +323,10 @@ void weft__modules_close(void)
     if (dwfl != NULL)
         dwfl_end(dwfl);
     dwfl = NULL;
+}
+
+void weft__modules_abandon(void)
+{
+    dwfl = NULL;
+    falls++;
 }

@@ -7,6 +7,7 @@
  * are where the frame inside it was inlined (DW_AT_call_file, DW_AT_call_line).
  */
 #include "learn.h"
+#include "rescue.h"
 
 #include "../runtime/utf8.h"
 
@@ -317,10 +318,13 @@ const struct weft__symbol *weft__symbol_make(Dwfl_Module *mod, uintptr_t addr)
 {
     struct nest nest = {.n = 0};
     struct weft__symbol *s;
-    Dwarf_Addr bias = 0, entry;
+    Dwarf_Addr bias = 0, entry, unused;
     Dwarf_Die *unit = mod == NULL ? NULL : unit_at(mod, addr, &bias);
+    Dwarf *dwarf = unit == NULL ? NULL : dwfl_module_getdwarf(mod, &unused);
     bool cut = false;
 
+    if (dwarf != NULL)
+        dwarf_new_oom_handler(dwarf, weft__rescue_from_oom);
     if (unit != NULL) {
         descend(&nest, unit, addr - bias);
         cut = cut_at_entry(&nest, addr - bias);

@@ -24,6 +24,7 @@
 
 #include "elfnames.h"
 #include "learn.h"
+#include "rescue.h"
 
 /* ---- pc -> symbol ---- */
 
@@ -164,6 +165,24 @@ static struct request *serving;                            /* by the thread; gua
 static pthread_t thread;                                   /* valid while state is not IDLE */
 static void (*on_made)(void);                              /* or NULL; guarded by lock */
 
+static void serve_it(void *request)
+{
+    struct request *r = request;
+
+    r->serve(r);
+}
+
+/* If libdw fell over, the request has no answer. */
+static void serve(struct request *r)
+{
+    if (weft__rescue_call(serve_it, r))
+        return;
+    weft__modules_abandon();
+    r->symbol = NULL;
+    if (r->rule != NULL)
+        *r->rule = (struct weft__rule){.flags = WEFT__RULE_NONE};
+}
+
 static void *symbolizer(void *arg)
 {
     struct request *r;
@@ -180,7 +199,7 @@ static void *symbolizer(void *arg)
             queue_end = &queue;
         serving = r;
         pthread_mutex_unlock(&lock);
-        r->serve(r);
+        serve(r);
         pthread_mutex_lock(&lock);
         serving = NULL;
         r->done = true;

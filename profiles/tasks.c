@@ -35,6 +35,7 @@
 #include "locks.h"
 #include "merged.h"
 #include "out.h"
+#include "rescue.h"
 #include "running.h"
 #include "symbolize.h"
 #include "tasks.h"
@@ -720,6 +721,7 @@ const struct weft__hooks weft__hooks = {
     .explain = explain,
     .explain_first = explain_first,
     .put_place = weft__put_place,
+    .faulted = weft__rescue,
     .dies = weft__symbolizer_died,
     .start = start,
     .stop = stop,

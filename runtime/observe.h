@@ -14,6 +14,8 @@
 #include "task.h"
 #include "wait.h"
 
+#include <signal.h>
+
 struct weft__charge {
     weft__task *self;
     const void *site;
@@ -61,6 +63,8 @@ struct weft__hooks {
     void (*explain_first)(int fd, const struct weft__death *d);
     /* Writes where in the code pc is. In such a handler, too. */
     void (*put_place)(int fd, uintptr_t pc);
+    /* A fault, in its handler: does not return if the thread can go on. async-signal-safe */
+    void (*faulted)(int signo, const siginfo_t *info, const void *ucontext);
     /* The calling thread is about to die while another makes a report: nobody may wait for it. */
     void (*dies)(void);
     void (*start)(void); /* weft_run begins */

@@ -146,6 +146,7 @@ static void on_fault(int signo, siginfo_t *info, void *uc)
         .overflowed = has_address ? overflowed((uintptr_t)info->si_addr) : NULL,
     };
 
+    weft__hooks.faulted(signo, info, uc);
     if (signo == SIGABRT)
         tell_of_loop(error);
     for (int i = 0; i < FAULTS; i++) {

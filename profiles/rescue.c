@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* rescue.c - see rescue.h.
+ *
+ * libdw does not check each allocation: without memory it reads through NULL, fails an assertion of
+ * its own, or calls exit(). A process that is short of memory would end because somebody looked at
+ * it. So its calls run below a sigsetjmp on the symbolizer thread, and a fault there jumps back.
+ * What libdw held is lost: the caller forgets it and begins anew.
+ *
+ * A fault is libdw's if it is in libdw or libelf, or in the C library's reading through NULL for
+ * it, or an assertion that failed. All others are reported: a heap that is broken faults in malloc,
+ * and holds malloc's lock. */
+#include "rescue.h"
+
+#undef NDEBUG /* else assert.h has no __assert_fail */
+#include <assert.h>
+#include <dlfcn.h>
+#include <link.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+static struct {
+    sigjmp_buf out;
+    pthread_t thread;
+    volatile sig_atomic_t is_open; /* a call of thread is under way */
+} call;
+
+bool weft__rescue_call(void (*fn)(void *arg), void *arg)
+{
+    bool whole = false;
+
+    call.thread = pthread_self();
+    if (sigsetjmp(call.out, 1) == 0) {
+        call.is_open = 1;
+        fn(arg);
+        whole = true;
+    }
+    call.is_open = 0;
+    return whole;
+}
+
+/* async-signal-safe */
+static bool is_in(uintptr_t pc, const char *library)
+{
+    struct dl_find_object o;
+
+    return _dl_find_object((void *)pc, &o) == 0 && o.dlfo_link_map->l_name != NULL &&
+           strstr(o.dlfo_link_map->l_name, library) != NULL;
+}
+
+/* Among what the stack holds at the abort is a return into the function that reports a failed
+ * assertion. */
+static bool is_assertion(const ucontext_t *uc)
+{
+    enum { WORDS = 256, LENGTH = 128 };
+    const uintptr_t *sp = (const uintptr_t *)uc->uc_mcontext.gregs[REG_RSP];
+    uintptr_t fails = (uintptr_t)__assert_fail;
+
+    for (int i = 0; i < WORDS; i++) {
+        if (sp[i] - fails < LENGTH)
+            return true;
+    }
+    return false;
+}
+
+static bool is_libdws(int signo, const siginfo_t *info, const ucontext_t *uc)
+{
+    enum { NEAR_NULL = 65536 };
+    uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+
+    if (signo == SIGABRT)
+        return is_assertion(uc);
+    if (signo != SIGSEGV && signo != SIGBUS)
+        return false;
+    return is_in(pc, "/libdw") || is_in(pc, "/libelf") ||
+           ((uintptr_t)info->si_addr < NEAR_NULL && is_in(pc, "/libc.so"));
+}
+
+void weft__rescue(int signo, const siginfo_t *info, const void *ucontext)
+{
+    if (call.is_open && pthread_equal(call.thread, pthread_self()) &&
+        is_libdws(signo, info, ucontext))
+        siglongjmp(call.out, 1);
+}
+
+void weft__rescue_from_oom(void)
+{
+    if (call.is_open && pthread_equal(call.thread, pthread_self()))
+        siglongjmp(call.out, 1);
+    abort();
+}
