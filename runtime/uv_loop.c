@@ -99,6 +99,7 @@ weft__loop *weft__loop_new(void)
     l->timer_fd = MUST(timerfd, );
     MUST(uv_poll_init, &l->uv, &l->timer_poll, l->timer_fd);
     MUST(uv_poll_start, &l->timer_poll, UV_READABLE, on_timer);
+    MUST(uv_run, &l->uv, UV_RUN_NOWAIT); /* which tells epoll of all this */
     sigaction(SIGABRT, &before, NULL);
     l->timer_poll.data = l;
     l->fd_epoll = -1;
