@@ -181,11 +181,23 @@ static const char *filename(char *to, size_t size, const struct weft__asked *a)
     return to;
 }
 
+/* An answer whose header is set with its first piece, so that a failure before that has its own. */
+struct answer {
+    weft_http_response *w;
+    const char *filename; /* NULL: text */
+    bool begun;
+};
+
 /* A reader that is quick never makes us wait: others get their turn, and timers, between pieces. */
-static int write_piece(void *w, const void *data, size_t n)
+static int write_piece(void *arg, const void *data, size_t n)
 {
+    struct answer *a = arg;
+
+    if (!a->begun)
+        begin(a->w, a->filename);
+    a->begun = true;
     weft_yield();
-    return weft_http_write(w, data, n);
+    return weft_http_write(a->w, data, n);
 }
 
 static bool wait_for_peer(void *r, weft_time until)
@@ -196,9 +208,10 @@ static bool wait_for_peer(void *r, weft_time until)
 static void serve(struct weft__debug *d, const char *name, weft_http_response *w,
                   weft_http_request *r)
 {
-    const struct weft__sink to = {write_piece, w};
-    char file[FILENAME_SIZE];
     struct weft__asked asked = {.debug = 0};
+    struct answer answer = {.w = w};
+    const struct weft__sink to = {write_piece, &answer};
+    char file[FILENAME_SIZE];
     int rc;
 
     if (!weft__profile_find(&asked.profile, name)) {
@@ -207,13 +220,17 @@ static void serve(struct weft__debug *d, const char *name, weft_http_response *w
     }
     if (!read_parameters(&asked, d, w, r))
         return;
-    begin(w, asked.debug ? NULL : filename(file, sizeof(file), &asked));
-    if (!weft_http_wants_body(w))
+    answer.filename = asked.debug ? NULL : filename(file, sizeof(file), &asked);
+    if (!weft_http_wants_body(w)) {
+        begin(w, answer.filename);
         return;
+    }
     rc = weft__profile_serve(&asked, wait_for_peer, r, &to);
-    if (rc == -ENOMEM && weft_http_status_set(w, 500) < 0)
-        weft_http_abort(w); /* amid the answer: the client is to see that it is not all */
-    else if (rc == -ENOMEM)
+    if (rc < 0 && answer.begun)
+        weft_http_abort(w); /* the client must see that this is not all */
+    else if (rc == -ECANCELED)
+        weft__debug_error(w, 500, "context canceled"); /* it may have closed one side only */
+    else if (rc < 0)
         weft__debug_error(w, 500, "failed to collect profile");
 }
 

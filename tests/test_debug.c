@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -347,6 +348,37 @@ static void serve_impatiently(void *listener)
     weft_debug_mount(mux);
     server = weft_http_server_new(mux, &(weft_http_options){.write_time = 100 * WEFT_MILLISECOND});
     weft_http_server_serve(server, listener);
+}
+
+/* What a client is told that goes during a profile, but still listens. */
+static void check_half_close(const char *target)
+{
+    char request[200], *text = calloc(1, 4096);
+    size_t n = 0;
+    ssize_t got;
+    weft_conn *c;
+
+    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", target);
+    CHECK_EQ(weft_dial(address, &c), 0);
+    CHECK_EQ(weft_conn_write(c, request, strlen(request)), 0);
+    CHECK_EQ(weft_conn_shutdown(c, SHUT_WR), 0);
+    while ((got = weft_conn_read(c, text + n, 4095 - n)) > 0)
+        n += (size_t)got;
+    CHECK_CONTAINS(text, "HTTP/1.1 500 Internal Server Error\r\n");
+    CHECK_CONTAINS(text, "Content-Type: text/plain; charset=utf-8\r\n");
+    CHECK_CONTAINS(text, "X-Go-Pprof: 1\r\n");
+    CHECK_CONTAINS(text, "\r\n\r\ncontext canceled\n");
+    CHECK(strstr(text, "Content-Disposition") == NULL);
+    weft_conn_close(c);
+    free(text);
+}
+
+TEST(client_that_half_closes_gets_an_error_in_words)
+{
+    start(serve);
+    check_half_close("/debug/pprof/block?seconds=20");
+    check_half_close("/debug/pprof/goroutine?seconds=20");
+    check_half_close("/debug/fgprof?seconds=20");
 }
 
 TEST(profile_over_a_time_is_not_cut_by_the_servers_own)
