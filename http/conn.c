@@ -18,7 +18,7 @@
  * | LINGER    | our side is shut down, what still comes is  | GONE                              |
  * |           | dropped, so that no reset overtakes the     |                                   |
  * |           | answer                                      |                                   |
- * | GONE      | closed                                      |                                   |
+ * | GONE      | closed, but for one that a handler took     |                                   |
  *
  * One request is in work at a time, so answers, errors among them, keep the order of requests.
  * The connection's state word is BUSY but while it waits in WAIT or HEAD. Stopping turns IDLE into
@@ -109,6 +109,8 @@ static enum next serve_one(weft__exchange *x)
     weft__response_begin(x);
     if (!r->refused)
         weft__dispatch(x);
+    if (x->conn->taken)
+        return GONE;
     if ((r->refused || r->error) && w->stage == WEFT__OPEN && w->status == 0) {
         if (!r->refused)
             return GONE;

@@ -58,6 +58,7 @@ struct weft__http_conn {
     weft_http_server *server; /* constant */
     weft__http_conn *next, *prev;
     uint32_t state; /* atomic: enum weft__conn_state */
+    bool taken;     /* net is a handler's; the connection's task */
 };
 
 /* Memory that ends with the request. */

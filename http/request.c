@@ -269,6 +269,8 @@ int weft_http_wait_until(weft_http_request *r, weft_time deadline)
     int64_t budget = deadline == WEFT_FOREVER ? deadline : deadline - weft_now();
     ssize_t got = 1;
 
+    if (x->conn->taken)
+        return WEFT_ECLOSED;
     while (got > 0 && !r->eof) {
         if (r->filled == r->size) { /* it has sent so much that there is no looking behind it */
             int rc = weft_sleep_until(deadline);

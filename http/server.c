@@ -189,7 +189,8 @@ void weft__http_conn_end(weft__http_conn *c)
     if (c->next)
         c->next->prev = c->prev;
     weft_mutex_unlock(&s->mutex);
-    weft_conn_close(c->net);
+    if (!c->taken)
+        weft_conn_close(c->net);
     weft__free(c);
     if (s->options.max_conns > 0)
         weft_sema_add(&s->slots, 1);

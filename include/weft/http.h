@@ -191,6 +191,17 @@ WEFT_API int weft_http_flush(weft_http_response *w); /* sends what is buffered, 
  * a handler that fails when it is too late for another status. */
 WEFT_API void weft_http_abort(weft_http_response *w);
 
+/* Takes the connection over, for another protocol than HTTP: 0, and *conn is the caller's, who
+ * closes it, perhaps long after the handler; *rest, *n are the bytes that came behind the request
+ * and were read already, until the handler's end. protocol: one that the request's Upgrade field
+ * offers; the answer is 101 with it and the header fields set so far. NULL: nothing is sent, the
+ * caller answers. From then on reads and writes of r and w return WEFT_ECLOSED, and a stop of the
+ * server waits for the handler but not for the connection. WEFT_EINVAL: something was written, the
+ * body was not read to its end, or the request, which is HTTP/1.1, does not offer that;
+ * WEFT_ENOMEM, or the codes of write: the connection ends. */
+WEFT_API int weft_http_upgrade(weft_http_response *w, const char *protocol, weft_conn **conn,
+                               const char **rest, size_t *n);
+
 /* Answers with a line of plain text, or with a redirect to location. Codes as of header_set and
  * write. */
 WEFT_API int weft_http_error(weft_http_response *w, int status, const char *text);
