@@ -17,7 +17,7 @@ typedef struct weft__waiter {
     bool queued;
     bool sole;        /* only the object's lock decides who claims */
     uint32_t *chosen; /* channels: the claimer writes index there */
-    int64_t n;        /* units wanted; when the wait began */
+    int64_t n;        /* units wanted; when the wait began; a group's result */
     uint64_t owed;    /* these three: charge.h */
     uint32_t count;
     int64_t from;

@@ -167,13 +167,15 @@ typedef struct weft_group {
         0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0}, {0, 0}, {0, 0, 0}, 0                                    \
     }
 
-/* Starts fn(arg) as a task of g. Returns 0. Only if g has a limit: waits while it is reached, and
- * returns WEFT_ECANCELED, with nothing started, if g is canceled, or the caller is meanwhile. */
+/* Starts fn(arg) as a task of g. Returns 0, always if g has no limit. With a limit it waits while
+ * that is reached, and returns WEFT_ECANCELED, with nothing started, if g is canceled or if the
+ * caller is canceled while it waits. */
 WEFT_API int weft_group_go(weft_group *g, weft_main_fn *fn, void *arg);
 /* What weft_group_go calls for a function without a result: that counts as 0. */
 WEFT_API int weft_group_go_void(weft_group *g, weft_task_fn *fn, void *arg);
-/* From now on at most n tasks of g at once; 0: any number. Tasks that are there already stay. A
- * task of g that starts others in it holds a place meanwhile: n of them may wait for each other. */
+/* From now on at most n tasks of g run at once; 0: any number. Tasks that run already stay. A task
+ * of g that starts others in it keeps its own place meanwhile, so n such tasks can wait for each
+ * other for ever. */
 WEFT_API void weft_group_limit(weft_group *g, uint32_t n);
 /* From now on errors cancel nothing: each task runs to its end. The first error is still kept. */
 WEFT_API void weft_group_keep_going(weft_group *g);
@@ -190,26 +192,27 @@ WEFT_API void weft_group_cancel(weft_group *g);
  * its deadline WEFT_ETIMEDOUT. A thread that is no task gets WEFT_ECANCELED when the run ends.
  * Panics in a task of g, which would wait for itself. */
 WEFT_API int weft_group_wait(weft_group *g);
-/* The same without canceling g if the caller is canceled: it waits until the tasks end by
- * themselves. */
+/* Waits and returns as weft_group_wait, but does not cancel g if the caller is canceled: it waits
+ * until the tasks end by themselves. */
 WEFT_API int weft_group_join(weft_group *g);
-/* The same, but comes back early, at the deadline or if the caller is canceled, with WEFT_EPENDING:
- * tasks are left, and g must be waited for again. No task's result is taken for it: a task that
- * returns WEFT_EPENDING is counted as one that returned WEFT_ETIMEDOUT. */
+/* Waits and returns as weft_group_join, but comes back early, at the deadline or if the caller is
+ * canceled, with WEFT_EPENDING: tasks are left, and g must be waited for again. No task's result is
+ * taken for it: a task that returns WEFT_EPENDING counts as one that returned WEFT_ETIMEDOUT. */
 WEFT_API int weft_group_wait_until(weft_group *g, weft_time deadline);
 
-/* Why g was canceled: the error, WEFT_ETIMEDOUT for its deadline, WEFT_ECANCELED for
- * weft_group_cancel, the cause of the task that waited; 0: it is not canceled. */
+/* Returns why g was canceled: the first error; WEFT_ETIMEDOUT for the deadline; WEFT_ECANCELED for
+ * weft_group_cancel; the cause of the canceled task that waited. Returns 0 if g is not canceled. */
 WEFT_API int weft_group_cause(const weft_group *g);
 WEFT_API bool weft_group_is_canceled(const weft_group *g);
-/* The same of the group that the calling task belongs to, also behind a shield. */
+/* Returns why the calling task is canceled, which is its group's cause, also behind a shield; 0 if
+ * it is not canceled or in no group. */
 WEFT_API int weft_task_cause(void);
 WEFT_API bool weft_task_is_canceled(void);
 
-/* Between the two the calling task waits as if it were not canceled: to clean up, to report, to
- * give back. Calls nest. A shield is for the waits of this task alone, weft_group_wait included: it
- * keeps from cancellation a group that is begun and waited for behind it, but not tasks that are
- * started in a canceled group. Threads that are no tasks have none. */
+/* Between the two calls the calling task waits as if it were not canceled: to clean up, to report,
+ * to give back. Calls nest. A shield covers the waits of this task alone, weft_group_wait included.
+ * So a new group that the task waits for behind its shield is not canceled; tasks that it starts in
+ * a canceled group are. On a thread that is no task the calls do nothing. */
 WEFT_API void weft_shield_begin(void);
 WEFT_API void weft_shield_end(void);                    /* panics without a begin */
 WEFT_API void weft_shield(weft_task_fn *fn, void *arg); /* fn(arg) between the two */
