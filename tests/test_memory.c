@@ -119,6 +119,7 @@ TEST(no_thread_for_work_names_or_children_is_a_code)
     CHECK_EQ(weft_dial("localhost:1", &c), WEFT_EAGAIN);
     CHECK_EQ(weft_process_run((const char *[]){"true", NULL}), WEFT_EAGAIN);
     weft_blocking(do_nothing, NULL);
+    _exit(0); /* LeakSanitizer wants a thread */
 }
 
 TEST_DIES(no_memory_dumps_the_tasks, 2, " [chan receive (nil chan)]:\n")
