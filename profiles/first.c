@@ -58,16 +58,16 @@ static bool is_on(const weft__task *t, uintptr_t sp)
 }
 
 /* In the middle of a switch the worker has both tasks; the stack tells whose code it was. */
-weft__task *weft__dying_task(const void *ucontext)
+weft__task *weft__dying_task(const struct weft__death *d)
 {
-    weft__worker *w = weft__self();
+    weft__worker *w = d->distrust ? NULL : weft__self();
     uintptr_t sp;
 
     if (!w)
         return NULL;
-    if (!ucontext || w->foreign)
+    if (!d->ucontext || w->foreign)
         return w->task;
-    sp = weft__regs_of(ucontext).sp;
+    sp = weft__regs_of(d->ucontext).sp;
     return !is_on(w->task, sp) && is_on(w->prev, sp) ? w->prev : w->task;
 }
 
@@ -91,7 +91,7 @@ static struct bounds bounds_of(const weft__task *t, uintptr_t sp)
     return (struct bounds){weft__fault_lo(t, sp), t->ctx.hi, (const void *)weft__fault_lo(t, sp)};
 }
 
-static void put_header(int fd, const weft__task *t)
+static void put_header(int fd, const weft__task *t, bool distrust)
 {
     const char *name = t ? weft__tags_name(t->tags) : NULL;
     char thread[16] = "";
@@ -99,7 +99,8 @@ static void put_header(int fd, const weft__task *t)
 
     prctl(PR_GET_NAME, thread);
     if (!t)
-        line(fd, "weft: thread %ld \"%s\", which runs no task, died in\n", tid, thread);
+        line(fd, "weft: thread %ld \"%s\", %s, died in\n", tid, thread,
+             distrust ? "whose task cannot be told" : "which runs no task");
     else
         line(fd, "weft: goroutine %llu%s%s%s died on thread %ld \"%s\" in\n",
              (unsigned long long)t->id, name ? " \"" : "", name ? name : "", name ? "\"" : "", tid,
@@ -169,11 +170,11 @@ void weft__explain_first(int fd, const struct weft__death *d)
 {
     static struct weft__walk walk;
     struct weft__regs regs = weft__regs_of(d->ucontext);
-    const weft__task *t = weft__dying_task(d->ucontext);
+    const weft__task *t = weft__dying_task(d);
     struct bounds b = bounds_of(t, regs.sp);
 
     regs.exact = true;
-    put_header(fd, t);
+    put_header(fd, t, d->distrust);
     weft__walk_fault(&walk, &regs, b.lo, b.hi, b.image, true);
     weft__drop_entry(&walk);
     put_stack(fd, t, &walk);

@@ -15,8 +15,8 @@ static inline uintptr_t weft__fault_lo(const weft__task *t, uintptr_t sp)
     return sp < t->ctx.lo ? t->ctx.lo - weft__stack_guard : t->ctx.lo;
 }
 
-/* The task that dies on the calling thread, where a signal found it, or NULL. async-signal-safe */
-weft__task *weft__dying_task(const void *ucontext);
+/* The task that dies on the calling thread, or NULL. async-signal-safe */
+weft__task *weft__dying_task(const struct weft__death *d);
 
 /* The hooks: see observe.h. async-signal-safe */
 void weft__put_place(int fd, uintptr_t pc);

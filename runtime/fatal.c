@@ -382,18 +382,19 @@ static void say_fault(const char *name, const siginfo_t *info, const void *ucont
     say("\n\n");
 }
 
-/* Calls what belongs to the first part; a fault in it comes back here. */
-static void guarded(void (*part)(const struct weft__death *d), const struct weft__death *d)
+/* Calls what belongs to the first part. A fault in it comes back here: then returns false. */
+static bool guarded(void (*part)(const struct weft__death *d), const struct weft__death *d)
 {
     if (sigsetjmp(dying.escape, 0) == 0) {
         dying.is_first = true;
         part(d);
         dying.is_first = false;
-    } else {
-        dying.is_first = false;
-        watchdog_start(AFTER_FAULT); /* the handler that was left had its signal blocked */
-        say("\nweft: a fault in this report; it goes on with all tasks\n\n");
+        return true;
     }
+    dying.is_first = false;
+    watchdog_start(AFTER_FAULT); /* the handler that was left had its signal blocked */
+    say("\nweft: a fault in this report\n");
+    return false;
 }
 
 static void explain_first(const struct weft__death *d)
@@ -416,6 +417,9 @@ void weft__fault(const char *name, const siginfo_t *info, const struct weft__dea
     }
     if (!can_explain() || traceback_none())
         return;
-    guarded(explain_first, &d);
+    if (!guarded(explain_first, &d)) {
+        d.distrust = true; /* the thread's stack alone may do */
+        guarded(explain_first, &d);
+    }
     weft__hooks.explain(STDERR_FILENO, &d);
 }

@@ -35,6 +35,7 @@ struct weft__death {
     uintptr_t address;            /* where it ran out, 0 if that is not known */
     const void *caller;           /* of the library's call that panics: the stack is shown from
                                    * where this returns to; NULL: from where it stands */
+    bool distrust;                /* what the runtime knows of the thread is overwritten */
     bool locks;                   /* the report begins with who holds what */
     bool alone;                   /* no other task is shown, if the one that dies is known */
 };
