@@ -7,9 +7,12 @@
  * only make tasks ready. Timers wait on a timerfd: uv_timer_t would round each to a millisecond. */
 #include "uv_loop.h"
 
+#include "fatal.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -52,10 +55,13 @@ static const char *limit_of(int error)
 void weft__loop_aborted(const weft__loop *l, int error)
 {
     const char *call = l ? l->call : NULL;
+    char text[256];
 
-    if (call)
-        dprintf(STDERR_FILENO, "weft: %s of libuv gives up: %s%s\n", call, weft_strerror(-error),
-                limit_of(error));
+    if (!call)
+        return;
+    snprintf(text, sizeof(text), "weft: %s of libuv gives up: %s%s\n", call, weft_strerror(-error),
+             limit_of(error));
+    weft__death_write(STDERR_FILENO, text, strlen(text));
 }
 
 /* What makes a loop, on weft_run's thread, before the run's handlers are there. libuv aborts where
