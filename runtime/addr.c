@@ -3,7 +3,9 @@
 #include "sock.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -128,7 +130,32 @@ static int split(const char *text, struct parts *out)
     return out->port == WEFT_EINVAL ? WEFT_EINVAL : 0;
 }
 
-/* False if host is no address but a name, or one with a zone. */
+/* An address with its zone, which is an interface's number or name. */
+static bool numeric_in_zone(const char *host, in_port_t port, weft_addr *out)
+{
+    const char *mark = strchr(host, '%');
+    struct sockaddr_in6 in = {.sin6_family = AF_INET6, .sin6_port = port};
+    char address[INET6_ADDRSTRLEN], *end;
+    unsigned long zone;
+
+    if (!mark || !mark[1] || (size_t)(mark - host) >= sizeof(address))
+        return false;
+    memcpy(address, host, (size_t)(mark - host));
+    address[mark - host] = 0;
+    if (inet_pton(AF_INET6, address, &in.sin6_addr) != 1)
+        return false;
+    zone = mark[1] >= '0' && mark[1] <= '9' ? strtoul(mark + 1, &end, 10) : 0;
+    if (zone == 0 || *end)
+        zone = if_nametoindex(mark + 1);
+    if (zone == 0 || zone > UINT32_MAX)
+        return false;
+    in.sin6_scope_id = (uint32_t)zone;
+    *out = (weft_addr){._len = sizeof(in)};
+    memcpy(out->_bytes, &in, sizeof(in));
+    return true;
+}
+
+/* False if host is no address but a name. */
 static bool numeric(const struct parts *p, weft_addr *out)
 {
     in_port_t port = htons((uint16_t)p->port);
@@ -142,7 +169,7 @@ static bool numeric(const struct parts *p, weft_addr *out)
     else if (inet_pton(AF_INET6, p->host, &v6) == 1)
         *out = from_ipv6(v6, port);
     else
-        return false;
+        return numeric_in_zone(p->host, port, out);
     return true;
 }
 

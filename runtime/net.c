@@ -87,7 +87,7 @@ static bool is_any(const weft_addr *a)
     return IN6_IS_ADDR_UNSPECIFIED(&in->sin6_addr);
 }
 
-static int bind_one(const weft_addr *a, int type)
+static int bind_one(const weft_addr *a, int type, const weft_listen_options *options)
 {
     int family = weft__addr_family(a), fd = weft__sys_socket(family, type), rc;
 
@@ -99,6 +99,8 @@ static int bind_one(const weft_addr *a, int type)
         set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
         weft__tcp_options(fd); /* accepted sockets inherit them */
     }
+    if (options && options->reuse_port)
+        set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     rc = bind_stream(fd, a);
     if (rc == 0 && type == SOCK_STREAM)
         rc = weft__sys_listen(fd);
@@ -107,12 +109,12 @@ static int bind_one(const weft_addr *a, int type)
     return rc < 0 ? rc : fd;
 }
 
-int weft__bound(const weft__addrs *addrs, int type)
+int weft__bound(const weft__addrs *addrs, int type, const weft_listen_options *options)
 {
     int rc = WEFT_EINVAL, first = 0;
 
     for (int i = 0; i < addrs->n; i++) {
-        rc = bind_one(&addrs->at[i], type);
+        rc = bind_one(&addrs->at[i], type, options);
         if (rc >= 0)
             return rc;
         if (i == 0)
@@ -149,7 +151,7 @@ static int listener_new(int fd, const char *path, weft_listener **out)
     return 0;
 }
 
-int weft_listen(const char *addr, weft_listener **out)
+int weft_listen_with(const char *addr, const weft_listen_options *options, weft_listener **out)
 {
     weft__addrs addrs;
     weft__task *t;
@@ -158,9 +160,20 @@ int weft_listen(const char *addr, weft_listener **out)
     if (rc < 0)
         return rc;
     t = weft__sock_enter("weft_listen");
-    rc = weft__bound(&addrs, SOCK_STREAM);
+    rc = weft__bound(&addrs, SOCK_STREAM, options);
     if (rc >= 0)
         rc = listener_new(rc, file_of(&addrs.at[0]), out);
+    weft__exit_as(t);
+    return rc;
+}
+
+int weft_listener_adopt(int fd, weft_listener **out)
+{
+    weft__task *t = weft__sock_enter("weft_listener_adopt");
+    int rc = weft__sock_adopt(fd, SOCK_STREAM, true);
+
+    if (rc == 0)
+        rc = listener_new(fd, NULL, out); /* who made the file of a unix socket removes it */
     weft__exit_as(t);
     return rc;
 }
@@ -235,6 +248,21 @@ static int conn_made(int fd, const struct sockaddr *peer, weft_conn **out)
         return -ENOMEM;
     *out = c->sock.handle;
     return 0;
+}
+
+int weft_conn_adopt(int fd, weft_conn **out)
+{
+    weft__task *t = weft__sock_enter("weft_conn_adopt");
+    struct sockaddr_storage peer = {.ss_family = AF_UNIX};
+    socklen_t len = sizeof(peer);
+    int rc = weft__sock_adopt(fd, SOCK_STREAM, false);
+
+    if (rc == 0) {
+        getpeername(fd, (struct sockaddr *)&peer, &len); /* fails if it is gone */
+        rc = conn_made(fd, (struct sockaddr *)&peer, out);
+    }
+    weft__exit_as(t);
+    return rc;
 }
 
 /* Tells why accept fails, at most once a minute for each listener and kind of error. */

@@ -96,10 +96,10 @@ void weft__sock_end(weft__sock *s, enum weft__direction d); /* only after a begi
 /* Keeps the socket and its descriptor in place until release. 0 or WEFT_ECLOSED. */
 int weft__sock_hold(const void *handle);
 void weft__sock_release(weft__sock *s);
-/* Does nothing to a socket that was closed. */
 /* Ends the wait for d that is under way, or if there is none the next one, in vain: so what the
  * caller has stored before is looked at. By any task. */
 void weft__sock_nudge(const void *handle, enum weft__direction d);
+/* Does nothing to a socket that was closed. */
 void weft__sock_set_deadline(const void *handle, enum weft__direction d, weft_time when);
 void weft__sock_shut(weft__sock *s, enum weft__direction d); /* only between hold and release */
 /* Wakes all and frees the socket once they have left. Panics if it was closed before. waits:
@@ -156,6 +156,10 @@ int weft__dns(const char *host, const char *service, enum weft__purpose purpose,
 weft_conn *weft__conn_new(int fd, const struct sockaddr *peer); /* NULL as weft__sock_new */
 void weft__tcp_options(int fd);                                 /* what every connection has */
 /* Binds a new socket to the first address that can be had; the descriptor. */
-int weft__bound(const weft__addrs *addrs, int type);
+int weft__bound(const weft__addrs *addrs, int type, const weft_listen_options *options);
+
+/* sockopt.c: makes a descriptor of the program's what weft__sock_new takes, if it is a socket of
+ * that type, which listens or not. 0; WEFT_EINVAL; a negative errno. */
+int weft__sock_adopt(int fd, int type, bool listens);
 
 #endif

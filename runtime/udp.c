@@ -13,6 +13,15 @@ struct weft_udp {
 
 _Static_assert(sizeof(struct weft_udp) <= WEFT__SOCK_SIZE, "fits");
 
+static int family_of(int fd)
+{
+    struct sockaddr_storage raw = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof(raw);
+
+    getsockname(fd, (struct sockaddr *)&raw, &len);
+    return raw.ss_family;
+}
+
 static int udp_new(int fd, int family, weft_udp **out)
 {
     weft_udp *u = weft__sock_new(fd);
@@ -24,7 +33,7 @@ static int udp_new(int fd, int family, weft_udp **out)
     return 0;
 }
 
-int weft_udp_listen(const char *addr, weft_udp **out)
+int weft_udp_listen_with(const char *addr, const weft_listen_options *options, weft_udp **out)
 {
     weft__addrs addrs;
     weft__task *t;
@@ -33,14 +42,20 @@ int weft_udp_listen(const char *addr, weft_udp **out)
     if (rc < 0)
         return rc;
     t = weft__sock_enter("weft_udp_listen");
-    rc = weft__bound(&addrs, SOCK_DGRAM);
-    if (rc >= 0) {
-        struct sockaddr_storage raw;
-        socklen_t len = sizeof(raw);
+    rc = weft__bound(&addrs, SOCK_DGRAM, options);
+    if (rc >= 0)
+        rc = udp_new(rc, family_of(rc), out);
+    weft__exit_as(t);
+    return rc;
+}
 
-        getsockname(rc, (struct sockaddr *)&raw, &len);
-        rc = udp_new(rc, raw.ss_family, out);
-    }
+int weft_udp_adopt(int fd, weft_udp **out)
+{
+    weft__task *t = weft__sock_enter("weft_udp_adopt");
+    int rc = weft__sock_adopt(fd, SOCK_DGRAM, false);
+
+    if (rc == 0)
+        rc = udp_new(fd, family_of(fd), out);
     weft__exit_as(t);
     return rc;
 }

@@ -29,6 +29,7 @@
 #ifndef WEFT_NET_H
 #define WEFT_NET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -53,10 +54,11 @@ typedef struct weft_addr {
 
 enum { WEFT_ADDR_TEXT = 136 }; /* bytes that any address fits in as text, its end included */
 
-/* From text as above with numbers for host and port: nothing is looked up. 0 or WEFT_EINVAL. */
+/* From text as above with numbers for host and port: nothing is looked up. An IPv6 address may have
+ * a zone, the number or name of an interface: "[fe80::5%1]:80". 0 or WEFT_EINVAL. */
 WEFT_API int weft_addr_init(weft_addr *a, const char *text);
-/* Writes the address as it would be dialed; "" for none. The length of the text, which is cut at
- * size - 1. */
+/* Writes the address as it would be dialed, and weft_addr_init reads it; "" for none. The length of
+ * the text, which is cut at size - 1. */
 WEFT_API int weft_addr_name(const weft_addr *a, char *text, size_t size);
 
 /* Listening ------------------------------------------------------------------------------------ */
@@ -65,7 +67,23 @@ WEFT_API int weft_addr_name(const weft_addr *a, char *text, size_t size);
  * changed; one whose owner has died (a connect is refused) is replaced; that two programs do so at
  * the same instant is for the caller to prevent. 0, and *out is the caller's; WEFT_EINVAL for a
  * malformed address; a UV_EAI_* for a name; WEFT_ECANCELED while a name is looked up. */
-WEFT_API int weft_listen(const char *addr, weft_listener **out);
+typedef struct weft_listen_options { /* all zero is the default */
+    bool reuse_port; /* others that set it may listen there, too: the system deals out what comes */
+} weft_listen_options;
+WEFT_API int weft_listen_with(const char *addr, const weft_listen_options *options,
+                              weft_listener **out);
+static inline int weft_listen(const char *addr, weft_listener **out)
+{
+    return weft_listen_with(addr, NULL, out);
+}
+/* Makes a listener of a stream socket that listens: of socket activation, or another process. 0,
+ * and fd is the listener's, non-blocking and close-on-exec, as connections are of its network; a
+ * unix socket's file stays at the close. After an error fd is the caller's, but for WEFT_ENOMEM,
+ * which closes it: WEFT_EINVAL for any other kind of socket; -EBADF, -ENOTSOCK. */
+WEFT_API int weft_listener_adopt(int fd, weft_listener **out);
+/* The descriptor, which stays ln's and closes with it: for options, or to be passed on. Neither its
+ * flags nor its state may be changed. WEFT_ECLOSED. */
+WEFT_API int weft_listener_fd(weft_listener *ln);
 /* Waits for a connection. While the process or the system is out of descriptors or memory it waits
  * for some, looking ever more rarely, at least once a second. One that cannot be had (it was reset,
  * a firewall forbids it) is passed over. Both is said on stderr, at most once a minute, unless it
@@ -96,6 +114,13 @@ static inline int weft_dial(const char *addr, weft_conn **out)
     return weft_dial_until(addr, WEFT_FOREVER, out);
 }
 
+/* Makes a connection of a connected stream socket, as one end of a socketpair: as
+ * weft_listener_adopt. */
+WEFT_API int weft_conn_adopt(int fd, weft_conn **out);
+/* The descriptor, as a listener's: for options, SO_PEERCRED, sendfile (weft_fd_wait waits for it).
+ */
+WEFT_API int weft_conn_fd(weft_conn *c);
+
 /* Waits for data. The number of bytes (> 0); 0 at the end of the stream, after the own side was
  * shut down, or if n is 0; WEFT_ETIMEDOUT; WEFT_ECANCELED; WEFT_ECLOSED. */
 WEFT_API ssize_t weft_conn_read(weft_conn *c, void *buf, size_t n);
@@ -111,6 +136,16 @@ WEFT_API void weft_conn_set_deadline(weft_conn *c, weft_time when);
 WEFT_API void weft_conn_set_read_deadline(weft_conn *c, weft_time when);
 WEFT_API void weft_conn_set_write_deadline(weft_conn *c, weft_time when);
 
+/* Options; 0, WEFT_ECLOSED, or what the system says, as -EOPNOTSUPP of a unix socket.
+ * no_delay: small writes go out at once; on at first.
+ * keep_alive: a peer that says nothing for idle is asked, and after some such times without an
+ * answer gone; 15 s at first, 0: never. linger: 0: closing drops what was not sent yet and resets
+ * the connection; < 0, at first: the system goes on sending. WEFT_EINVAL for more: closing does not
+ * wait. */
+WEFT_API int weft_conn_set_no_delay(weft_conn *c, bool on);
+WEFT_API int weft_conn_set_keep_alive(weft_conn *c, weft_duration idle);
+WEFT_API int weft_conn_set_linger(weft_conn *c, weft_duration time);
+
 /* Ends one direction or both: how is SHUT_RD, SHUT_WR or SHUT_RDWR of <sys/socket.h>. By any task,
  * any number of times; tasks that wait in that direction return. 0; WEFT_EINVAL; WEFT_ECLOSED. */
 WEFT_API int weft_conn_shutdown(weft_conn *c, int how);
@@ -122,7 +157,14 @@ WEFT_API weft_addr weft_conn_peer(weft_conn *c);
 /* UDP ------------------------------------------------------------------------------------------ */
 
 /* A socket that takes datagrams from anyone; codes as of weft_listen. */
-WEFT_API int weft_udp_listen(const char *addr, weft_udp **out);
+WEFT_API int weft_udp_listen_with(const char *addr, const weft_listen_options *options,
+                                  weft_udp **out);
+static inline int weft_udp_listen(const char *addr, weft_udp **out)
+{
+    return weft_udp_listen_with(addr, NULL, out);
+}
+WEFT_API int weft_udp_adopt(int fd, weft_udp **out); /* of a datagram socket; as a listener */
+WEFT_API int weft_udp_fd(weft_udp *u);               /* as a listener's */
 /* A socket for datagrams to and from one address, of a name the first that can be had; codes as of
  * weft_dial_until. That nobody listens there is told to a later call, as -ECONNREFUSED. */
 WEFT_API int weft_udp_dial_until(const char *addr, weft_time deadline, weft_udp **out);
