@@ -45,7 +45,7 @@ struct pool {
     struct thread *threads;
     uint32_t queued, idle, nthreads, max;
     bool stopping;  /* the run is over: no job is begun */
-    bool abandoned; /* nobody but the threads has the pool: the last one frees it */
+    bool abandoned; /* only the threads have the pool: the last one frees it */
     const struct kind *kind;
 };
 

@@ -22,7 +22,7 @@ struct lookup {
     uv_loop_t loop; /* all zero */
     uv_getaddrinfo_t req;
     struct addrinfo hints;
-    uint32_t state; /* atomic: who finds the other's mark frees */
+    uint32_t state; /* atomic: the second to mark it frees the lookup */
     int status;     /* of the lookup, before DONE */
     char host[WEFT__HOST_MAX + 1], service[WEFT__SERVICE_MAX + 1]; /* "": none */
 };

@@ -248,10 +248,10 @@ int weft_fd_wait_until(int fd, int events, weft_time deadline)
 
 /* Child processes ------------------------------------------------------------------------------ */
 
-/* Not libuv's: that takes SIGCHLD for itself, and never hears of a child that another thread has
- * waited for. A pidfd is ready when the child has ended, whoever takes its status. */
+/* uv_spawn is not used: it takes SIGCHLD for itself, and never hears of a child that another thread
+ * has waited for. A pidfd is ready as soon as the child has ended. */
 
-/* Waits, but for its deadline, like weft_fd_wait; not cancelable. */
+/* Waits until the child of that pidfd has ended. Returns < 0 if the descriptor cannot be polled. */
 static int child_wait(int fd, const char *const argv[])
 {
     weft__worker *w = weft__enter("weft_process_run");
@@ -269,7 +269,7 @@ static WEFT__NOINLINE int child_open(pid_t pid)
 }
 
 /* Takes the status of a child, and waits for it unless options have WNOHANG. Returns WEFT_EAGAIN if
- * it has not ended; -ECHILD if somebody else took the status. */
+ * the child has not ended; -ECHILD if another thread, or the kernel, took the status. */
 static WEFT__NOINLINE int child_status(idtype_t type, id_t id, int options)
 {
     siginfo_t info = {0};
@@ -285,7 +285,7 @@ static WEFT__NOINLINE int child_status(idtype_t type, id_t id, int options)
     return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 
-/* Without a descriptor for it the child keeps a thread. */
+/* Waits for a child that there is no descriptor for: it keeps a thread. */
 static int child_block(pid_t pid)
 {
     int status;
