@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* wall.c - see wall.h.
  *
- * Every PERIOD one slot of the registry is looked at by chance in each of so many equal parts of
- * it, and what is found there counts for the part: sums are right on average, and a look costs the
- * same with a hundred tasks and a million. There are as many parts as find about WANTED tasks.
+ * Every PERIOD each task that a thread runs is looked at, whether it computes or sits in a call,
+ * and counts for itself: there are no more of them than threads. Of all others, which wait, one
+ * slot of the registry is looked at by chance in each of so many equal parts of it, and a task that
+ * is found there counts for the part: sums are right on average, and a look costs the same with a
+ * hundred tasks and a million. There are as many parts as find about WANTED tasks.
  *
  * A task that rests is walked without any claim. If it waits, its ticket tells whether that was one
- * wait all the time; if it is runnable, two walks that agree do. One that runs is looked at a
- * second time, when it may rest, and then by its thread (running.c). */
+ * wait all the time; if it is runnable, two walks that agree do. One that runs is looked at again,
+ * when it may rest, and then by its thread (running.c). */
 #include "wall.h"
 
 #include "../runtime/scheduler.h"
@@ -26,7 +28,7 @@
 
 #define PERIOD (10 * WEFT_MILLISECOND)
 
-enum { WANTED = 50, PARTS_FIRST = 200, PARTS_MOST = 2000 };
+enum { WANTED = 50, PARTS_FIRST = 200, PARTS_MOST = 2000, RUNNING_MOST = 4096 };
 
 struct sampler {
     weft__buckets *b;
@@ -34,10 +36,7 @@ struct sampler {
     uint64_t random;
     int64_t elapsed; /* ns since the last time */
     uint32_t parts, found;
-    struct running {
-        weft__task *task;
-        uint32_t weight;
-    } running[PARTS_MOST];
+    weft__task *running[RUNNING_MOST];
     uint32_t n_running;
     struct weft__walk walk, again;
 };
@@ -136,19 +135,33 @@ static void walk_runner(struct sampler *s, weft__task *t)
 }
 
 /* Whoever does not show its stack spends its time somewhere below its entry. */
-static void look_at_runner(struct sampler *s, const struct running *r)
+static void look_at_runner(struct sampler *s, weft__task *t)
 {
-    enum look now = look(s, r->task);
+    enum look now = look(s, t);
 
     if (now == RUNS)
-        walk_runner(s, r->task);
+        walk_runner(s, t);
     if (now == RUNS && s->walk.kept == 0)
-        now = look(s, r->task);
+        now = look(s, t);
     if (now == NOBODY)
         return;
     if (s->walk.kept == 0)
-        walk_entry(&s->walk, r->task);
-    count(s, r->task, r->weight);
+        walk_entry(&s->walk, t);
+    count(s, t, 1);
+}
+
+/* Those that threads run just now. */
+static void find_runners(struct sampler *s)
+{
+    s->n_running = 0;
+    weft__lock(&weft__sched.lock);
+    for (weft__worker *w = weft__sched.all; w && s->n_running < RUNNING_MOST; w = w->all) {
+        weft__task *t = weft__load_acq(&w->task);
+
+        if (t && t != s->self)
+            s->running[s->n_running++] = t;
+    }
+    weft__unlock(&weft__sched.lock);
 }
 
 /* Their threads are waited for: others may have the processor meanwhile. */
@@ -158,14 +171,14 @@ static void look_at_runners(struct sampler *s)
 
     hold();
     for (uint32_t i = 0; i < s->n_running; i++)
-        look_at_runner(s, &s->running[i]);
+        look_at_runner(s, s->running[i]);
     weft__stacks_release();
     if (aside)
         weft_blocking_end();
-    s->n_running = 0;
 }
 
-static void look_at_all(struct sampler *s)
+/* A task that is found to run was found by find_runners. */
+static void look_at_resting(struct sampler *s)
 {
     uint64_t n = weft__tasks_slots(), parts = s->parts < n ? s->parts : n;
 
@@ -178,8 +191,6 @@ static void look_at_all(struct sampler *s)
         s->found += now != NOBODY;
         if (now == RESTS && s->walk.kept > 0)
             count(s, t, weight);
-        else if (now == RUNS)
-            s->running[s->n_running++] = (struct running){t, weight};
     }
 }
 
@@ -188,7 +199,8 @@ static void tick(struct sampler *s)
     uint32_t found;
 
     hold();
-    look_at_all(s);
+    find_runners(s);
+    look_at_resting(s);
     weft__stacks_release();
     if (s->n_running > 0)
         look_at_runners(s);

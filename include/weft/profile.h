@@ -9,8 +9,8 @@
  *   mutex        mutexes and rwmutexes: the stacks that let others wait, charged as they unlock
  *   contention   the same waits with both sides: who waited, "-- held by --", who let go
  *   delta_block, delta_mutex   what these had since they were last written, of waits that are over
- *   fgprof       where tasks spend a time, whether they run or wait, by looking at some 50 of them
- *                every 10 ms, each for as many as it stands for
+ *   fgprof       where tasks spend a time, whether they run or wait, by looking every 10 ms at all
+ *                that run and at some 50 that wait, each for as many as it stands for
  *
  * Samples have the labels of their task (weft/label.h): of block who waited, of mutex who unlocked,
  * of contention who waited. The first 1,024 distinct sets of labels are kept apart.
