@@ -53,6 +53,16 @@ void weft__global_push(weft__task *t)
     global_append(&t, 1);
 }
 
+void weft__global_push_front(weft__task *t)
+{
+    weft__lock(&global.lock);
+    global_reserve(1);
+    global.head = (global.head - 1) & (global.cap - 1);
+    global.ring[global.head] = t;
+    weft__store(&global.n, global.n + 1);
+    weft__unlock(&global.lock);
+}
+
 uint32_t weft__global_len(void)
 {
     return weft__load(&global.n);

@@ -61,6 +61,7 @@ static inline bool weft__runq_stealable(const weft__runq *q)
 
 /* The global queue. */
 void weft__global_push(struct weft__task *t);
+void weft__global_push_front(struct weft__task *t); /* ahead of all that wait there */
 /* Owner of q: takes a share for q and returns one of them; NULL if there is none. */
 struct weft__task *weft__global_pop(weft__runq *q, int procs);
 uint32_t weft__global_len(void);

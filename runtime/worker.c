@@ -251,7 +251,10 @@ static void lost_came_back(weft__worker *w, weft__task *t)
         weft__flag_set(t, WEFT__PASSED); /* it brings a thread */
     weft__store_rel(&t->state, WEFT__RUNNABLE);
     weft__store_rel(&t->on_cpu, 0);
-    weft__global_push(t);
+    if (why == WEFT__DECLARED) /* it burnt nothing, and may come back for an instant only */
+        weft__global_push_front(t);
+    else
+        weft__global_push(t);
     weft__fence_full();
     if (why == WEFT__IN_CALL)
         weft__site_returned(t->fn);

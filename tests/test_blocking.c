@@ -83,6 +83,46 @@ TEST(call_between_begin_and_end_leaves_its_processor)
     others_run_beside(read_between);
 }
 
+enum { BUSY = 5000, TRIES = 20 };
+
+static atomic_int turns;
+
+static void take_turns(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&stop)) {
+        atomic_fetch_add(&turns, 1);
+        weft_yield();
+    }
+}
+
+/* How many turns others have while a task comes back from a call of 20 ms. */
+static int turns_until_back(void)
+{
+    int before;
+
+    weft_blocking_begin();
+    nanosleep(&(struct timespec){0, 20000000}, NULL);
+    before = atomic_load(&turns);
+    weft_blocking_end();
+    return atomic_load(&turns) - before;
+}
+
+/* A dump or a profile of many tasks comes back once for each piece that it writes. */
+TEST(task_that_comes_back_from_a_call_is_not_behind_all_that_want_to_run)
+{
+    int least = BUSY;
+
+    go_many(BUSY, take_turns, NULL);
+    for (int i = 0; i < TRIES; i++) {
+        int others = turns_until_back();
+
+        least = others < least ? others : least;
+    }
+    atomic_store(&stop, 1);
+    CHECK(least < BUSY / 2);
+}
+
 TEST(undeclared_call_loses_its_processor)
 {
     others_run_beside(read_undeclared);
