@@ -35,6 +35,7 @@ static const struct {
     {"scrape10k_live", bench_scrape10k_live},
     {"dump10k", bench_dump10k},
     {"dump100k", bench_dump100k},
+    {"dump_busy100k", bench_dump_busy100k},
     {"walk1m", bench_walk1m},
     {"serve_hello", bench_serve_hello},
     {"serve_parked100k", bench_serve_parked100k},

@@ -69,6 +69,7 @@ void bench_park_frames(int tasks, int depth); /* until released, by 2^depth path
 void bench_release_frames(void);
 void bench_dump10k(void);
 void bench_dump100k(void);
+void bench_dump_busy100k(void);
 /* walk.c */
 void bench_walk1m(void);
 /* serve.c */

@@ -91,3 +91,46 @@ void bench_dump100k(void)
 {
     dump("dump100k", 100000);
 }
+
+/* As many tasks that wake up every 10 ms, which is more than the processors have time for. */
+static void wake_up_often(void *arg)
+{
+    while (*(volatile bool *)arg)
+        weft_sleep(10 * WEFT_MILLISECOND);
+    weft_waitgroup_done(&left_gate);
+}
+
+static double dump_time(void)
+{
+    const weft_dump_options options = {WEFT_DUMP_TASKS};
+    FILE *file = tmpfile();
+    weft_time start = weft_now();
+
+    if (file == NULL)
+        bench_check(-1, "tmpfile");
+    bench_check(weft_dump(fileno(file), &options), "weft_dump");
+    fclose(file);
+    return (double)(weft_now() - start) / 1e9;
+}
+
+/* A dump beside them, and of the same tasks while they wait. */
+void bench_dump_busy100k(void)
+{
+    enum { TASKS = 100000 };
+    bool goes_on = true;
+    double busy, quiet;
+
+    weft_waitgroup_add(&left_gate, TASKS);
+    for (int i = 0; i < TASKS; i++)
+        weft_go(wake_up_often, &goes_on);
+    weft_sleep(2 * WEFT_SECOND);
+    dump_time(); /* the first learns names and rules */
+    busy = dump_time();
+    goes_on = false;
+    weft_waitgroup_wait(&left_gate);
+    bench_park_frames(TASKS, 1);
+    dump_time();
+    quiet = dump_time();
+    bench_result("dump_busy100k", "_wall", busy, "s");
+    bench_result("dump_busy100k", "_ratio", busy / quiet, "x");
+}

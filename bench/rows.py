@@ -108,6 +108,8 @@ RUNTIME = Group("runtime", [
     *late("1 ms ticker beside 1000 hogs of 20 ms", "ticker_hogs1000", 12, 40),
     Line("dump to a file: wall", "dump10k", "dump10k_wall", 2, of_go=0.1),
     Line("dump to a file: wall", "dump100k", "dump100k_wall", 2, of_go=0.1),
+    Line("dump beside 100,000 timer tasks, to a dump of them at rest", "dump_busy100k",
+         "dump_busy100k_ratio", 2, limit=5, sides=("weft",)),
     Line("dump: longest gap of a 1 ms ticker", "dump10k", "dump10k_gap", 2, limit=2,
          minus="dump10k_bare", must=True),
     Line("dump: longest gap of a 1 ms ticker", "dump100k", "dump100k_gap", 2, limit=2,
