@@ -40,6 +40,7 @@ struct table {
 };
 
 static _Atomic(struct table *) symbols;
+static _Atomic uint32_t n_made, n_nowhere; /* symbols so far; of addresses where no file was */
 
 static const struct weft__symbol *symbol_of(uintptr_t slot)
 {
@@ -332,6 +333,20 @@ static const struct weft__symbol *last_of(uintptr_t pc)
 
 void (*weft__symbolizer_crash)(void); /* written before a request */
 
+/* Symbols are kept for the life of the process, and clients may ask for any address. */
+static bool may_make(bool is_nowhere)
+{
+    return atomic_load_explicit(&n_made, memory_order_relaxed) < WEFT__SYMBOLS_MOST &&
+           (!is_nowhere ||
+            atomic_load_explicit(&n_nowhere, memory_order_relaxed) < WEFT__NOWHERE_MOST);
+}
+
+void weft__symbols_count(uint32_t *all, uint32_t *nowhere)
+{
+    *all = atomic_load_explicit(&n_made, memory_order_relaxed);
+    *nowhere = atomic_load_explicit(&n_nowhere, memory_order_relaxed);
+}
+
 static void serve_name(struct request *r)
 {
     Dwfl_Module *mod;
@@ -345,9 +360,15 @@ static void serve_name(struct request *r)
     mod = weft__module_at(r->addr);
     if (mod == NULL && (r->symbol = last_of(r->addr)) != NULL)
         return; /* its file was unloaded just now */
+    if (!may_make(mod == NULL))
+        return;
     r->symbol = weft__symbol_make(mod, r->addr);
-    if (r->symbol != NULL)
-        remember(r->symbol, mod == NULL);
+    if (r->symbol == NULL)
+        return;
+    remember(r->symbol, mod == NULL);
+    atomic_fetch_add_explicit(&n_made, 1, memory_order_relaxed);
+    if (mod == NULL)
+        atomic_fetch_add_explicit(&n_nowhere, 1, memory_order_relaxed);
 }
 
 static bool is_dead(void)
@@ -380,7 +401,7 @@ static const struct weft__symbol *name_alone(uintptr_t addr)
 
 const struct weft__symbol *weft__symbolize(uintptr_t addr)
 {
-    /* For want of memory or a thread. */
+    /* For want of memory or a thread, or of room for more. */
     __extension__ static const struct weft__symbol nothing = {.n = 1,
                                                               .frames = {{.function = "?"}}};
     const struct weft__symbol *s = lookup(addr);

@@ -32,6 +32,11 @@ struct weft__symbol {
  * takes no lock. The runtime's own lock ranks must not be held. */
 const struct weft__symbol *weft__symbolize(uintptr_t addr);
 
+/* So many symbols are made at most, and so many of addresses where no file is mapped; all others
+ * are one without a name. */
+enum { WEFT__SYMBOLS_MOST = 1 << 18, WEFT__NOWHERE_MOST = 4096 };
+void weft__symbols_count(uint32_t *all, uint32_t *nowhere);
+
 /* Has files been loaded or unloaded since the last look? Then rules and symbols of those that are
  * gone, or have another in their place, are forgotten; a symbol stays until there is another to put
  * there. Costs some 20 ns if nothing has changed. Not async-signal-safe. Returns how often

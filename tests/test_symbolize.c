@@ -233,6 +233,22 @@ static bool name_of_any_bytes_is_text(void)
     return true;
 }
 
+/* Clients may ask for the name of any address. */
+TEST(no_more_than_a_bound_of_unmapped_addresses_are_kept)
+{
+    const uintptr_t first = 0x10000; /* below what the kernel maps */
+    uint32_t all, nowhere;
+    const struct weft__symbol *s = NULL;
+
+    for (uintptr_t i = 0; i < 2 * WEFT__NOWHERE_MOST; i++)
+        s = weft__symbolize(first + 16 * i);
+    weft__symbols_count(&all, &nowhere);
+    CHECK(nowhere == WEFT__NOWHERE_MOST);
+    CHECK(all >= nowhere);
+    CHECK(!s->found && s->n == 1 && s->frames[0].function != NULL);
+    return true;
+}
+
 int main(void)
 {
     RUN(inlined_functions_have_their_own_lines);
@@ -246,6 +262,7 @@ int main(void)
     RUN(vdso_has_names);
     RUN(main_binary_is_the_first_mapping);
     RUN(name_of_any_bytes_is_text);
+    RUN(no_more_than_a_bound_of_unmapped_addresses_are_kept);
     weft__symbolizer_stop();
     return tap_end();
 }
