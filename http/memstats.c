@@ -136,5 +136,6 @@ void weft__runtime_put(weft__json *o)
     weft__json_put_text(o, weft__threads_short() ? "true" : "false");
     weft__json_put_key(o, "stack_guard");
     weft__json_put_string(o, weft__stack_mode());
+    weft__kept_put(o);
     weft__json_put_text(o, "}");
 }

@@ -20,6 +20,7 @@ struct weft__cell {
 
 struct weft__buckets {
     weft__stacktab *stacks;
+    uint32_t rest; /* id of what has no room; 0: there is no limit */
     _Atomic(struct weft__cell *) segments[WEFT__SEGMENTS];
 };
 
@@ -44,6 +45,13 @@ void weft__buckets_free(weft__buckets *b)
     free(b);
 }
 
+bool weft__buckets_limit(weft__buckets *b, uint32_t most, const struct weft__walk *rest)
+{
+    b->rest = weft__stacktab_intern(b->stacks, rest);
+    weft__stacktab_limit(b->stacks, most);
+    return b->rest != 0;
+}
+
 static struct weft__cell *segment(weft__buckets *b, unsigned k)
 {
     struct weft__cell *have = atomic_load_explicit(&b->segments[k], memory_order_acquire), *made;
@@ -61,8 +69,11 @@ static struct weft__cell *segment(weft__buckets *b, unsigned k)
 weft__cell *weft__buckets_cell(weft__buckets *b, const struct weft__walk *w)
 {
     uint32_t id = weft__stacktab_intern(b->stacks, w), at;
-    weft__cell *cells = id ? segment(b, weft__segment_of(id, &at)) : NULL;
+    weft__cell *cells;
 
+    if (!id)
+        id = b->rest;
+    cells = id ? segment(b, weft__segment_of(id, &at)) : NULL;
     return cells ? &cells[at] : NULL;
 }
 
@@ -88,7 +99,7 @@ void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, double coun
 
 uint32_t weft__buckets_count(const weft__buckets *b)
 {
-    return weft__stacktab_count(b->stacks);
+    return weft__stacktab_count(b->stacks) - (b->rest != 0);
 }
 
 struct weft__bucket *weft__buckets_read(const weft__buckets *b, size_t *n)

@@ -17,6 +17,8 @@ enum weft__contention {
     WEFT__CONTENTIONS
 };
 
+enum { WEFT__CONTENTION_STACKS = 16384 /* with their labels, of each; beyond, they are one */ };
+
 /* The hooks. */
 void weft__contention_start(void);
 void weft__waited(weft__task *t, enum weft__reason why, int64_t ticks);

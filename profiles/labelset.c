@@ -58,3 +58,8 @@ const weft__tags *weft__labelset_of(uint32_t id)
         return &too_many;
     return id ? weft__load_acq(&kept[id - 1]) : NULL;
 }
+
+uint32_t weft__labelset_count(void)
+{
+    return weft__load(&n_kept);
+}

@@ -14,5 +14,6 @@ enum { WEFT__LABELSETS = 1024 };
  * thread, without locks. */
 uint32_t weft__labelset_keep(const weft__tags *set);
 const weft__tags *weft__labelset_of(uint32_t id); /* NULL for 0 */
+uint32_t weft__labelset_count(void);
 
 #endif

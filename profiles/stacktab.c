@@ -60,6 +60,7 @@ struct weft__stacktab {
     struct shard shards[SHARDS];
     struct spin id_lock;
     atomic_uint count;
+    uint32_t most; /* 0: no limit; written before others use the table */
     _Atomic(entry_ref *) segments[WEFT__SEGMENTS]; /* NULL until needed; written under id_lock */
 };
 
@@ -152,6 +153,11 @@ void weft__stacktab_free(weft__stacktab *s)
     for (int i = 0; i < WEFT__SEGMENTS; i++)
         free((void *)atomic_load_explicit(&s->segments[i], memory_order_relaxed));
     free(s);
+}
+
+void weft__stacktab_limit(weft__stacktab *s, uint32_t most)
+{
+    s->most = most;
 }
 
 static uint64_t hash_walk(const struct weft__walk *w)
@@ -251,7 +257,7 @@ uint32_t weft__stacktab_intern(weft__stacktab *s, const struct weft__walk *w)
     while ((id = weft__idmap_next(&sh->ids, hash, &at)))
         if (same(weft__stacktab_get(s, id), hash, w))
             break;
-    if (!id)
+    if (!id && (s->most == 0 || weft__stacktab_count(s) < s->most))
         id = add(s, sh, hash, w);
     spin_unlock(&sh->lock);
     return id;

@@ -3,6 +3,8 @@
  * where every wait is kept, on average where they are sampled. */
 #include "support.h"
 
+#include "../profiles/buckets.h"
+#include "../profiles/unwind.h"
 #include "../runtime/observe.h"
 
 #include <stdio.h>
@@ -492,6 +494,32 @@ TEST(labels_beyond_a_thousand_sets_are_told_as_one)
     CHECK_EQ(total_over("block", "receive_once", "{\"request\":\"1023\"}").count, 1);
     CHECK_EQ(total_over("block", "receive_once", "{\"labels\":\"too many\"}").count, 76);
     CHECK_EQ(total_over("block", "receive_once", "").count, 1100);
+}
+
+TEST(stacks_beyond_a_bound_are_told_as_one)
+{
+    enum { MOST = 100, ALL = 1000 };
+    weft__buckets *kept = weft__buckets_new();
+    struct weft__walk *w = calloc(1, sizeof(*w));
+    struct weft__bucket *all;
+    double sum = 0;
+    size_t n;
+
+    CHECK(weft__buckets_limit(kept, MOST, w));
+    for (uintptr_t i = 1; i <= ALL; i++) {
+        weft__walk_set(w, &i, 1);
+        weft__buckets_add(kept, w, 1, 1);
+    }
+    all = weft__buckets_read(kept, &n);
+    for (size_t i = 0; i < n; i++)
+        sum += all[i].count;
+    CHECK_EQ(n, MOST);
+    CHECK_EQ(all[0].stack->kept, 0);
+    CHECK_EQ(all[0].count, ALL - MOST + 1);
+    CHECK_EQ(sum, ALL);
+    free(all);
+    free(w);
+    weft__buckets_free(kept);
 }
 
 /* What a time adds ----------------------------------------------------------------------------- */

@@ -491,6 +491,28 @@ TEST(all_of_it_is_json_with_gos_memstats)
     free(text);
 }
 
+/* What is kept for the life of the process has a bound, which is told. */
+TEST(what_is_kept_has_a_bound)
+{
+    char *text = written();
+    json_t *all = json_loads(text, 0, NULL), *kept;
+    const char *key;
+    int n = 0;
+
+    json_object_foreach(json_object_get(all, "weft"), key, kept)
+    {
+        if (strncmp(key, "kept_", 5) != 0)
+            continue;
+        n++;
+        CHECK(json_integer_value(json_object_get(kept, "most")) > 0);
+        CHECK(json_integer_value(json_object_get(kept, "n")) <=
+              json_integer_value(json_object_get(kept, "most")));
+    }
+    CHECK_EQ(n, 8);
+    json_decref(all);
+    free(text);
+}
+
 static void park(void *c)
 {
     weft_chan_recv(c, NULL);
