@@ -29,6 +29,7 @@ static const struct {
     {"waits_roundtrip", bench_waits_roundtrip},
     {"waits_buffered128", bench_waits_buffered128},
     {"waits_lock", bench_waits_lock},
+    {"waits_kept", bench_waits_kept},
     {"waits_none", bench_waits_none},
     {"waits_resume", bench_waits_resume},
     {"scrape10k", bench_scrape10k},

@@ -59,6 +59,7 @@ double bench_held_lock(double *charged); /* block, and mutex */
 void bench_waits_roundtrip(void);
 void bench_waits_buffered128(void);
 void bench_waits_lock(void);
+void bench_waits_kept(void);
 void bench_waits_none(void);
 void bench_waits_resume(void);
 /* scrape.c */

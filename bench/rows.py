@@ -149,6 +149,8 @@ CONTENTION = Group("contention", [
     *adds("lock over a yield, each wait kept", "waits_lock", holds=BOTH),
     Pair("buffered(128) that never waits, an item", "waits_none", 1, "all", at_most=1.01,
          or_none=True, holds=()),
+    Line("a wait that is kept at 4,000 distinct stacks, to one at 10", "waits_kept",
+         "waits_kept_ratio", 1, limit=2, sides=("weft",)),
     Line("instructions of the resume path, all off", "resume", "resume", 1, limit=3,
          sides=("weft",)),
     *[line for case, waits in (("scrape10k", "over"), ("scrape10k_live", "not over"))

@@ -71,6 +71,69 @@ void bench_waits_none(void)
     bench_ns("waits_none", start, ITEMS);
 }
 
+/* A wait at one of so many distinct stacks, one function or the other for each bit of its number.
+ */
+enum { PATH = 14, KEPT_WAITS = 40000 };
+static int volatile kept_sink; /* keeps the calls from being compiled away */
+
+typedef int kept_step(ints *c, int path, int depth);
+static kept_step kept_left, kept_right;
+static kept_step *const kept_turn[] = {kept_left, kept_right};
+
+static int kept_wait(ints *c, int path, int depth)
+{
+    int v = 0;
+
+    if (depth > 0)
+        return kept_turn[path & 1](c, path >> 1, depth - 1);
+    ints_recv(c, &v);
+    return v;
+}
+
+static __attribute__((noinline)) int kept_left(ints *c, int path, int depth)
+{
+    return kept_wait(c, path, depth) + 1;
+}
+
+static __attribute__((noinline)) int kept_right(ints *c, int path, int depth)
+{
+    return kept_wait(c, path, depth) + 2;
+}
+
+static void kept_send(void *c)
+{
+    while (ints_send(c, 1) == 0)
+        continue;
+}
+
+static double kept_time(ints *c, int stacks)
+{
+    weft_time start;
+
+    for (int i = 0; i < 2 * stacks; i++) /* until all are known */
+        kept_sink = kept_left(c, i % stacks, PATH);
+    start = weft_now();
+    for (int i = 0; i < KEPT_WAITS; i++)
+        kept_sink = kept_left(c, i % stacks, PATH);
+    return (double)(weft_now() - start) / KEPT_WAITS;
+}
+
+/* Each wait is kept. */
+void bench_waits_kept(void)
+{
+    ints *c = ints_new(0);
+    double few, many;
+
+    weft_profile_set_block_rate(1);
+    weft_go(kept_send, c);
+    few = kept_time(c, 10);
+    many = kept_time(c, 4000);
+    ints_close(c);
+    bench_result("waits_kept", "_10", few, "ns");
+    bench_result("waits_kept", "_4000", many, "ns");
+    bench_result("waits_kept", "_ratio", many / few, "x");
+}
+
 /* For resume.py, which counts instructions. */
 void bench_waits_resume(void)
 {
