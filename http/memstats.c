@@ -134,6 +134,9 @@ void weft__runtime_put(weft__json *o)
     set(o, "waiting_for_thread", weft__held_count());
     weft__json_put_key(o, "threads_short");
     weft__json_put_text(o, weft__threads_short() ? "true" : "false");
+    set(o, "stacks_idle_bytes", c.idle_stacks);
+    set(o, "stacks_returned_bytes", c.returned);
+    set(o, "stacks_returned_bytes_per_second", c.return_rate);
     weft__json_put_key(o, "stack_guard");
     weft__json_put_string(o, weft__stack_mode());
     weft__kept_put(o);

@@ -328,24 +328,34 @@ void weft__monitor_kick(void)
         weft__futex_wake(&weft__sched.monitor_asleep, 1);
 }
 
-/* Sleeps until something runs, or for a second while there are spares to end. */
-static void doze(void)
+/* Sleeps until something runs, for so many nanoseconds at most if most is not negative. */
+static void doze(int64_t most)
 {
-    bool surplus = weft__supply_surplus();
-
     weft__store_seq(&weft__sched.monitor_asleep, 1);
     weft__fence_heavy();
     do {
         if (!everyone_idle() || weft__load(&monitor.stop))
             break;
-        weft__futex_wait(&weft__sched.monitor_asleep, 1, surplus ? 1000 * MS : -1);
-    } while (weft__load_acq(&weft__sched.monitor_asleep) && !surplus);
+        weft__futex_wait(&weft__sched.monitor_asleep, 1, most);
+    } while (weft__load_acq(&weft__sched.monitor_asleep) && most < 0);
     weft__store_seq(&weft__sched.monitor_asleep, 0);
+}
+
+/* Lets memory go that a burst has left. Returns how long the monitor may sleep at most; -1: for
+ * ever. */
+static int64_t tidy(int64_t now)
+{
+    int64_t most = weft__tasks_trim(now);
+
+    if (weft__supply_surplus() && (most < 0 || most > 1000 * MS))
+        most = 1000 * MS;
+    return most;
 }
 
 static void *monitor_main(void *arg)
 {
     int idle_rounds = 0;
+    int64_t most;
 
     (void)arg;
     prctl(PR_SET_NAME, "weft-monitor");
@@ -355,10 +365,10 @@ static void *monitor_main(void *arg)
 
         look_at_all(now);
         idle_rounds = everyone_idle() ? idle_rounds + 1 : 0;
+        most = tidy(now);
         if (idle_rounds >= IDLE_ROUNDS) {
-            weft__tasks_trim();
-            doze();
-            idle_rounds = weft__supply_surplus() ? IDLE_ROUNDS - 1 : 0;
+            doze(most);
+            idle_rounds = most < 0 ? 0 : IDLE_ROUNDS - 1;
         }
         usleep(pause_after(now));
     }

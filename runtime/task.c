@@ -34,7 +34,11 @@ struct slab {
     uintptr_t lo; /* of the first stack; the others follow at equal distances */
     size_t size;  /* of each */
     bool canary;  /* they have no other guard */
+    /* Guarded by registry.lock, a bit for each task. */
+    uint64_t idle; /* in the pool, with a stack that may hold pages */
+    uint64_t old;  /* since the sweep of weft__tasks_trim before */
 };
+_Static_assert(SLAB <= 64, "a bit for each task");
 
 static struct {
     uint32_t lock;
@@ -42,8 +46,21 @@ static struct {
     struct slab **slabs; /* SLABS_MAX pointers, reserved, filled from the front */
     weft__task *pool;    /* finished tasks, with stacks of this run's size */
     uint32_t npool;
+    uint32_t nidle;   /* atomic: bits set in idle of all slabs */
     uint64_t last_id; /* atomic */
 } registry;
+
+/* Lock: rank TASKS, taken before registry.lock; guards all. Two are also read without it. */
+static struct {
+    uint32_t lock;
+    uint32_t at;       /* the slab that comes next */
+    int64_t began;     /* this sweep */
+    int64_t pause_end; /* before it no step is made */
+    uint64_t returned; /* atomic: bytes since the process began */
+    uint64_t rate;     /* atomic: bytes in the last full second of trimming */
+    int64_t second;    /* the second that is being counted, and bytes in it */
+    uint64_t bytes;
+} sweep;
 
 uint32_t weft__tasks_slots(void)
 {
@@ -71,11 +88,45 @@ static bool has_canary(const weft__task *t)
            registry.slabs[t->slot / SLAB]->canary;
 }
 
+static uint64_t bit_of(const weft__task *t)
+{
+    return UINT64_C(1) << (t->slot % SLAB);
+}
+
 static void pool_push(weft__task *t)
 {
     weft__store(&t->next, registry.pool); /* shares its place with what dumps read */
     registry.pool = t;
     registry.npool++;
+    if (t->flags & WEFT__TOUCHED) {
+        registry.slabs[t->slot / SLAB]->idle |= bit_of(t);
+        weft__store(&registry.nidle, registry.nidle + 1);
+    }
+}
+
+static weft__task *pool_pop(void)
+{
+    weft__task *t = registry.pool;
+    struct slab *s;
+
+    registry.pool = t->next;
+    registry.npool--;
+    if (t->flags & WEFT__TOUCHED) {
+        s = registry.slabs[t->slot / SLAB];
+        s->idle &= ~bit_of(t);
+        s->old &= ~bit_of(t);
+        weft__store(&registry.nidle, registry.nidle - 1);
+    }
+    return t;
+}
+
+static void pool_clear(void)
+{
+    registry.pool = NULL;
+    registry.npool = 0;
+    weft__store(&registry.nidle, 0);
+    for (uint32_t i = 0; i < registry.nslots / SLAB; i++)
+        registry.slabs[i]->idle = registry.slabs[i]->old = 0;
 }
 
 /* A record that no run uses: it waits for one whose stacks have its size. Under the lock. */
@@ -91,8 +142,7 @@ static void pool_refill(void)
     weft__task *t;
 
     weft__lock(&registry.lock);
-    registry.pool = NULL;
-    registry.npool = 0;
+    pool_clear();
     for (uint32_t i = registry.nslots; i-- > 0;) {
         t = weft__tasks_at(i);
         if (weft__load(&t->state) == WEFT__IDLE && !(weft__load(&t->flags) & WEFT__FOREIGN))
@@ -173,12 +223,9 @@ static weft__task *pool_take(weft__proc *p, unsigned flags)
     weft__lock(&registry.lock);
     if (!registry.pool)
         fresh = grow();
-    t = registry.pool;
-    registry.pool = t->next;
-    registry.npool--;
-    for (int i = 1; p && i < SLAB && (more = registry.pool); i++) {
-        registry.pool = more->next;
-        registry.npool--;
+    t = pool_pop();
+    for (int i = 1; p && i < SLAB && registry.pool; i++) {
+        more = pool_pop();
         weft__store(&more->next, p->free);
         p->free = more;
         p->nfree++;
@@ -342,8 +389,7 @@ void weft__task_ends(weft__task *t, int result)
 void weft__tasks_discard(bool keep_work)
 {
     weft__lock(&registry.lock);
-    registry.pool = NULL;
-    registry.npool = 0;
+    pool_clear();
     for (uint32_t i = registry.nslots; i-- > 0;) {
         weft__task *t = weft__tasks_at(i);
         uint32_t state = weft__load_acq(&t->state); /* an abandoned thread may be coming back */
@@ -384,7 +430,9 @@ void weft__tasks_count(struct weft__census *c)
     uint32_t n = weft__tasks_slots();
 
     *c = (struct weft__census){.created = weft__load(&registry.last_id) + 1 - weft__first_id,
-                               .records = n * sizeof(weft__task)};
+                               .records = n * sizeof(weft__task),
+                               .returned = weft__load(&sweep.returned),
+                               .return_rate = weft__load(&sweep.rate)};
     for (uint32_t i = 0; i < n; i++) {
         const weft__task *t = weft__tasks_at(i);
         uint32_t state = weft__load(&t->state);
@@ -398,29 +446,93 @@ void weft__tasks_count(struct weft__census *c)
     }
 }
 
-/* Idle records deep in the pool keep their stacks' addresses, not the pages. */
-size_t weft__tasks_trim(void)
+/* Gives the pages of n stacks that lie together back to the kernel. Their guards stay. */
+static void stacks_drop(const struct slab *s, unsigned first, unsigned n)
 {
-    enum { KEEP = 1024 };
-    weft__task *t;
-    size_t freed = 0;
-    uint32_t n = 0;
-    uintptr_t lo;
+    uintptr_t step = s->size + weft__stack_guard, lo = s->lo + first * step;
 
-    weft__lock(&registry.lock);
-    for (t = registry.pool; t && n < KEEP; n++)
-        t = t->next;
-    for (n = 0; t && n < KEEP; t = t->next) {
-        if (t->ctx.sp || !(t->flags & WEFT__TOUCHED))
-            continue;
-        lo = t->ctx.lo + (has_canary(t) ? 4096 : 0); /* which has to stay */
-        madvise((void *)lo, t->ctx.hi - lo, MADV_DONTNEED);
-        weft__flag_clear(t, WEFT__TOUCHED);
-        freed += t->ctx.hi - lo;
-        n++;
+    if (!s->canary) {
+        madvise((void *)lo, n * step - weft__stack_guard, MADV_DONTNEED);
+        return;
     }
-    weft__unlock(&registry.lock);
-    return freed;
+    for (; n > 0; n--, lo += step) /* the canary is in the lowest page */
+        madvise((void *)(lo + 4096), s->size - 4096, MADV_DONTNEED);
+}
+
+/* Returns the number of stacks given back: those that were idle when the sweep before came by, and
+ * have been since. Caller holds the lock. */
+static uint32_t slab_trim(struct slab *s)
+{
+    uint64_t go = s->idle & s->old, rest = go;
+
+    s->idle &= ~go;
+    s->old = s->idle;
+    while (rest) {
+        unsigned first = (unsigned)__builtin_ctzll(rest), n = 0;
+
+        for (; first + n < SLAB && (rest >> (first + n) & 1); n++) {
+            weft__flag_clear(&s->tasks[first + n], WEFT__TOUCHED);
+            rest &= rest - 1;
+        }
+        stacks_drop(s, first, n);
+    }
+    weft__store(&registry.nidle, registry.nidle - (uint32_t)__builtin_popcountll(go));
+    return (uint32_t)__builtin_popcountll(go);
+}
+
+static void count_returned(uint64_t bytes, int64_t now)
+{
+    weft__store(&sweep.returned, sweep.returned + bytes);
+    if (now / WEFT_SECOND != sweep.second) {
+        weft__store(&sweep.rate, sweep.bytes);
+        sweep.second = now / WEFT_SECOND;
+        sweep.bytes = 0;
+    }
+    sweep.bytes += bytes;
+}
+
+/* A step of a sweep over the slabs. It takes STEP at most and is followed by a pause of a hundred
+ * times what it took; a sweep begins SWEEP after the one before began. */
+static int64_t sweep_step(int64_t now)
+{
+    static const int64_t SWEEP = 10 * WEFT_SECOND, STEP = WEFT_MILLISECOND / 10;
+    uint32_t nslabs = weft__tasks_slots() / SLAB, n = 0;
+    int64_t began, took;
+
+    if (now < sweep.pause_end)
+        return sweep.pause_end - now;
+    if (sweep.at >= nslabs) {
+        count_returned(0, now);
+        if (now - sweep.began < SWEEP)
+            return sweep.began + SWEEP - now;
+        sweep.at = 0;
+        sweep.began = now;
+    }
+    began = weft__mono();
+    do {
+        weft__lock(&registry.lock);
+        n += slab_trim(registry.slabs[sweep.at++]);
+        weft__unlock(&registry.lock);
+        took = weft__mono() - began;
+    } while (sweep.at < nslabs && took < STEP);
+    count_returned((uint64_t)n * 4096, now);
+    sweep.pause_end = now + 100 * took;
+    return 100 * took;
+}
+
+int64_t weft__tasks_trim(int64_t now)
+{
+    enum { KEEP = 256 };
+    int64_t pause;
+
+    if (weft__load(&registry.nidle) <= KEEP) {
+        weft__store(&sweep.rate, 0);
+        return -1;
+    }
+    weft__lock(&sweep.lock);
+    pause = sweep_step(now);
+    weft__unlock(&sweep.lock);
+    return pause;
 }
 
 static void task_finish(weft__task *t, int result) WEFT__NORETURN;

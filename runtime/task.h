@@ -148,9 +148,14 @@ struct weft__census {
     size_t stacks;      /* bytes from the saved stack pointers up, in pages */
     size_t idle_stacks; /* bytes that finished tasks may have left in memory, in pages */
     size_t records;     /* bytes */
+    uint64_t returned;  /* bytes of idle stacks given back to the kernel since the process began */
+    uint64_t return_rate; /* of them in the last second */
 };
 void weft__tasks_count(struct weft__census *c);
-size_t weft__tasks_trim(void); /* gives idle stacks back to the kernel; monitor only */
+/* Gives stacks that no task has used for a while back to the kernel, in small steps. now: by
+ * weft__mono. Returns after how many nanoseconds it is to be called again; -1: not before more
+ * tasks end. By the monitor. */
+int64_t weft__tasks_trim(int64_t now);
 
 /* worker.c: the first call on a fresh stack; returns the task that begins. */
 weft__task *weft__worker_arrived(void);

@@ -4,6 +4,7 @@
 #include "support.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -366,15 +367,76 @@ static void end_at_once(void *arg)
     atomic_fetch_add(&done, 1);
 }
 
+/* As if hours passed: each stack that no task has used in two sweeps goes. */
+static void trim_all(void)
+{
+    static int64_t now;
+
+    for (int i = 0; i < 3000; i++)
+        weft__tasks_trim(now += 11 * WEFT_SECOND);
+}
+
+static atomic_int waiting;
+
+static void wait_at(void *gate)
+{
+    atomic_fetch_add(&waiting, 1);
+    weft_chan_recv(gate, NULL);
+    atomic_fetch_add(&done, 1);
+}
+
 static int trim_in_between(void *arg)
 {
     (void)arg;
     for (int i = 1; i <= 3; i++) {
         go_many(3000, end_at_once, NULL);
         wait_for(&done, 3000 * i);
-        weft__tasks_trim();
+        trim_all();
     }
     return 0;
+}
+
+static struct weft__census census(void)
+{
+    struct weft__census c;
+
+    weft__tasks_count(&c);
+    return c;
+}
+
+static size_t resident(void)
+{
+    size_t all, pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    CHECK(f && fscanf(f, "%zu %zu", &all, &pages) == 2);
+    fclose(f);
+    return pages * 4096;
+}
+
+static int burst(void *arg)
+{
+    enum { MANY = 4000 };
+    size_t idle, before, kept = (size_t)(256 + 256 * weft_procs() + 64) * 4096;
+    weft_chan *gate = weft_chan_new(0, 0);
+
+    go_many(MANY, wait_at, gate);
+    wait_for(&waiting, MANY);
+    weft_chan_close(gate);
+    wait_for(&done, MANY);
+    while (census().states[WEFT__IDLE] < MANY)
+        weft_yield();
+    idle = census().idle_stacks; /* the monitor may have begun, on a slow machine */
+    before = resident();
+    trim_all();
+    CHECK(census().idle_stacks <= kept);
+    CHECK(idle <= kept || before - resident() >= (idle - kept) * 9 / 10);
+    return arg != NULL;
+}
+
+TEST_PLAIN(memory_of_a_burst_of_tasks_goes_back)
+{
+    CHECK_EQ(weft_run(burst, NULL), 0);
 }
 
 TEST_PLAIN(canaries_outlive_a_trim)
