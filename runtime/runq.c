@@ -4,6 +4,7 @@
 
 #include "task.h"
 
+enum { LARGE = 64 << 10 };       /* places in the global queue that are not kept when it is empty */
 enum { SOON = 24, SOONER = 12 }; /* a few switches are over before memory has answered */
 
 #define AT(q, i) ((q)->ring[(i) % WEFT__RING])
@@ -68,11 +69,16 @@ uint32_t weft__global_len(void)
     return weft__load(&global.n);
 }
 
-void weft__global_clear(void)
+static void global_drop(void)
 {
     weft__free(global.ring);
     global.ring = NULL;
     global.n = global.cap = global.head = 0;
+}
+
+void weft__global_clear(void)
+{
+    global_drop();
 }
 
 static uint32_t least(uint32_t a, uint32_t b)
@@ -104,6 +110,8 @@ weft__task *weft__global_pop(weft__runq *q, int procs)
         weft__store_rel(&q->tail, q->tail + 1);
     }
     weft__store(&global.n, global.n - share);
+    if (weft__unlikely(global.n == 0 && global.cap > LARGE))
+        global_drop(); /* a burst is over */
     weft__unlock(&global.lock);
     return first;
 }

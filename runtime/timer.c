@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE = 64 / sizeof(struct weft__timer_slot), FIRST = 64 };
+enum { LINE = 64 / sizeof(struct weft__timer_slot), FIRST = 64, LARGE = 64 << 10 };
 
 /* The second slot begins a line, so that the children of each do. */
 static void grow(weft__timers *ts)
@@ -65,8 +65,19 @@ static void sift_down(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
     place(ts, pos, s);
 }
 
+/* Lets a heap go that a burst has left. */
+static void shrink(weft__timers *ts)
+{
+    free(ts->memory);
+    ts->memory = NULL;
+    ts->heap = NULL;
+    ts->cap = 0;
+}
+
 static void next_changed(weft__timers *ts)
 {
+    if (weft__unlikely(ts->n == 0 && ts->cap > LARGE))
+        shrink(ts);
     weft__store_rel(&ts->next, ts->n ? ts->heap[0].when : WEFT_FOREVER);
 }
 
