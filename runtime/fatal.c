@@ -32,12 +32,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Seconds without progress after which the report is cut off. Sanitizers make everything some ten
- * times as slow. */
+/* Seconds without progress after which the report is cut off, and how long weft_run's thread may
+ * take to begin with an errand. Sanitizers make everything some ten times as slow. */
 #if defined(WEFT__ASAN) || defined(WEFT__TSAN)
-enum { AFTER_FAULT = 20, AFTER_PANIC = 60 };
+enum { AFTER_FAULT = 20, AFTER_PANIC = 60, ERRAND_BEGINS = 5000 /* ms */ };
 #else
-enum { AFTER_FAULT = 2, AFTER_PANIC = 10 };
+enum { AFTER_FAULT = 2, AFTER_PANIC = 10, ERRAND_BEGINS = 500 /* ms */ };
 #endif
 
 static struct {
@@ -222,7 +222,7 @@ void weft__errands_init(void)
 
 bool weft__errand(void (*fn)(void *arg), void *arg)
 {
-    int64_t until = weft__mono() + INT64_C(100000000);
+    int64_t until = weft__mono() + ERRAND_BEGINS * INT64_C(1000000);
     uint32_t asked = ASKED;
 
     if (pthread_equal(errand.runner, pthread_self()))

@@ -21,7 +21,7 @@ int weft__death_write(int fd, const char *text, size_t n);
 
 /* Has weft_run's thread call fn(arg) and waits for its end. For the thread that dies: it may hold
  * locks, such as malloc's for its thread, that another thread does without. Returns false if
- * weft_run's thread did not begin within 100 ms, or is the caller. One at a time. */
+ * weft_run's thread did not begin within half a second, or is the caller. One at a time. */
 bool weft__errand(void (*fn)(void *arg), void *arg);
 void weft__errands_init(void); /* on weft_run's thread */
 void weft__errand_run(void);   /* on weft_run's thread: what it was asked for, if anything */
