@@ -187,6 +187,9 @@ const char *weft__status_text(int status); /* "" for one we have no words for */
  * Where they begin. */
 uint32_t weft__head_front(weft__exchange *x);
 
+/* watched.c: runs the handler, and cancels it if its peer goes. */
+void weft__run_watched(weft__exchange *x);
+
 /* dispatch.c: runs the handler that the request is for, or answers in its stead. */
 void weft__dispatch(weft__exchange *x);
 

@@ -91,6 +91,8 @@ static void run(weft__exchange *x)
     rc = weft__parse_limit(parse);
     if (rc < 0)
         weft__response_refuse(x, -rc, parse->why);
+    else if (p->watched)
+        weft__run_watched(x);
     else
         p->fn(&x->w, &x->r, p->arg);
 }

@@ -29,4 +29,4 @@ set_source_files_properties(${WEFT_LLHTTP} PROPERTIES EXTERNAL_OBJECT TRUE GENER
 
 set(WEFT_HTTP_SOURCES
   http/conn.c http/dispatch.c http/framing.c http/head.c http/io.c http/mux.c http/parse.c
-  http/path.c http/request.c http/response.c http/server.c http/upgrade.c)
+  http/path.c http/request.c http/response.c http/server.c http/upgrade.c http/watched.c)

@@ -281,6 +281,7 @@ void weft_http_mux_add_with(weft_http_mux *m, const char *pattern, const weft_ht
     p->fn = fn;
     p->arg = arg;
     p->max_body = route ? route->max_body : 0;
+    p->watched = route && route->cancel_when_gone;
     p->next = m->patterns;
     m->patterns = p;
     plant(m, p);

@@ -36,6 +36,7 @@ struct weft__pattern {
     weft_http_fn *fn;
     void *arg;
     int64_t max_body; /* 0: the server's */
+    bool watched;     /* the handler is canceled when its peer goes */
     char *text;       /* as it was given */
     int method;       /* -1: all */
     uint32_t nsegments;

@@ -41,4 +41,8 @@ int weft__pollfd_watch(weft__pollfd *h, int events);
 /* fn is called no more, and the descriptor may be closed. */
 void weft__pollfd_close(weft__pollfd *h);
 
+/* uv_fd.c: waits until the peer of this socket has closed its side or the connection broke: > 0;
+ * else as weft_fd_wait. Not in the runtime. */
+int weft__fd_wait_gone(int fd);
+
 #endif

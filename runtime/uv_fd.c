@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 enum { FDS_MIN = 64, FOUND_MAX = 64 };
+enum { GONE = 4 }; /* an event beside WEFT_FD_*: the peer sends no more */
 
 struct weft__fd_wait {
     weft__fd_wait *next; /* for the same descriptor */
@@ -42,7 +43,8 @@ static int ready_of(uint32_t epoll_events, int wanted)
 {
     if (epoll_events & (EPOLLERR | EPOLLHUP))
         return wanted;
-    return (((epoll_events & EPOLLIN) ? WEFT_FD_READ : 0) |
+    return (((epoll_events & EPOLLRDHUP) ? GONE : 0) |
+            ((epoll_events & EPOLLIN) ? WEFT_FD_READ : 0) |
             ((epoll_events & EPOLLOUT) ? WEFT_FD_WRITE : 0)) &
            wanted;
 }
@@ -56,6 +58,7 @@ static WEFT__NOINLINE int arm(weft__loop *l, int fd)
     for (const weft__fd_wait *f = l->fds[fd]; f; f = f->next) {
         e.events |= (f->events & WEFT_FD_READ) ? EPOLLIN : 0;
         e.events |= (f->events & WEFT_FD_WRITE) ? EPOLLOUT : 0;
+        e.events |= (f->events & GONE) ? EPOLLRDHUP : 0;
     }
     if (epoll_ctl(l->fd_epoll, EPOLL_CTL_MOD, fd, &e) == 0)
         return 0;
@@ -242,6 +245,15 @@ int weft_fd_wait_until(int fd, int events, weft_time deadline)
     if (!w->p)
         weft__panic("weft: weft_fd_wait called on a thread that is no task");
     rc = fd_wait(w, fd, events, WEFT__WAIT_IO, (void *)(intptr_t)fd, deadline);
+    weft__exit();
+    return rc;
+}
+
+int weft__fd_wait_gone(int fd)
+{
+    int rc = fd_wait(weft__enter("weft_http_server_serve"), fd, GONE, WEFT__WAIT_IO,
+                     (void *)(intptr_t)fd, WEFT_FOREVER);
+
     weft__exit();
     return rc;
 }

@@ -960,3 +960,156 @@ TEST(connections_beyond_the_cap_wait)
     site_end(&s);
     weft_chan_free(release);
 }
+
+/* Handlers that are canceled ------------------------------------------------------------------- */
+
+static atomic_int canceled;
+
+static void wait_until_canceled(weft_http_response *w, weft_http_request *r, void *arg)
+{
+    char byte;
+
+    (void)arg;
+    if (weft_http_read(r, &byte, 1) == 1 && byte == 'q') { /* does not wait, and is not canceled */
+        weft_http_write(w, "quick", 5);
+        return;
+    }
+    atomic_fetch_add(&entered, 1);
+    CHECK_EQ(weft_sleep(WEFT_FOREVER / 2), WEFT_ECANCELED);
+    CHECK_EQ(weft_chan_recv(release, NULL), WEFT_ECANCELED);
+    atomic_fetch_add(&canceled, 1);
+}
+
+static void start_watched(void)
+{
+    weft_http_mux *mux = weft_http_mux_new();
+
+    release = weft_chan_new(1, 0);
+    weft_http_mux_add_with(mux, "/", &(weft_http_route){.cancel_when_gone = true},
+                           wait_until_canceled, NULL);
+    site_start(&s, mux, NULL);
+}
+
+/* Also behind bytes that nobody reads, and if it closed its side only. */
+TEST(a_handler_is_canceled_when_its_peer_goes)
+{
+    start_watched();
+    for (int i = 0; i < 20; i++) {
+        client_open(&c, &s);
+        client_send(&c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nq");
+        check_answer(200);
+        CHECK_STR(a.body, "quick");
+        client_send(&c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nw and more");
+        wait_for(&entered, i + 1);
+        if (i % 2)
+            weft_conn_shutdown(c.conn, SHUT_WR);
+        else
+            client_close(&c);
+        wait_for(&canceled, i + 1);
+        if (i % 2)
+            client_close(&c);
+    }
+    site_end(&s);
+    weft_chan_free(release);
+}
+
+TEST(a_stop_cancels_a_watched_handler)
+{
+    start_watched();
+    client_open(&c, &s);
+    client_send(&c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nw");
+    wait_for(&entered, 1);
+    CHECK_EQ(weft_http_server_stop_until(s.server, WEFT_NOW), WEFT_ETIMEDOUT);
+    CHECK_EQ(atomic_load(&canceled), 1);
+    client_close(&c);
+    site_end(&s);
+    weft_chan_free(release);
+}
+
+/* Taking the connection over ------------------------------------------------------------------- */
+
+static void echo_back(void *conn)
+{
+    char buf[100];
+    ssize_t n;
+
+    while ((n = weft_conn_read(conn, buf, sizeof(buf))) > 0)
+        CHECK_EQ(weft_conn_write(conn, buf, (size_t)n), 0);
+    weft_conn_close(conn);
+}
+
+/* The connection outlives the handler. */
+static void upgrade_to_echo(weft_http_response *w, weft_http_request *r, void *arg)
+{
+    const char *protocol = weft_http_query(r), *rest;
+    weft_conn *conn;
+    size_t n;
+    int rc;
+
+    (void)arg;
+    weft_http_header_set(w, "X-Mine", "yes");
+    rc = weft_http_upgrade(w, *protocol ? protocol : NULL, &conn, &rest, &n);
+    if (rc < 0) {
+        CHECK_EQ(rc, WEFT_EINVAL);
+        weft_http_error(w, 426, "no");
+        return;
+    }
+    CHECK_EQ(weft_http_write(w, "x", 1), WEFT_ECLOSED);
+    CHECK_EQ(weft_http_read(r, (char[1]){0}, 1), WEFT_ECLOSED);
+    CHECK_EQ(weft_http_wait_until(r, WEFT_NOW), WEFT_ECLOSED);
+    CHECK_EQ(weft_conn_write(conn, rest, n), 0);
+    weft_go(echo_back, conn);
+}
+
+static void expect_bytes(const char *text)
+{
+    CHECK(client_sees(&c, text));
+    c.at += strlen(text);
+}
+
+TEST(a_handler_can_take_the_connection_over)
+{
+    start("/", upgrade_to_echo, &(weft_http_options){.max_conns = 1});
+    client_open(&c, &s);
+    client_send(&c, "GET /?echo/1 HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, upgrade\r\n"
+                    "Upgrade: other, Echo/1\r\nContent-Length: 0\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+    expect_bytes("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo/1\r\n"
+                 "X-Mine: yes\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+    client_send(&c, "more");
+    expect_bytes("more");
+    site_end(&s); /* which does not wait for it, nor end it */
+    client_send(&c, "still there");
+    expect_bytes("still there");
+    client_close(&c);
+}
+
+TEST(a_handler_can_answer_by_itself)
+{
+    start("/", upgrade_to_echo, NULL);
+    client_open(&c, &s);
+    client_send(&c, "GET / HTTP/1.1\r\nHost: a\r\n\r\nraw");
+    expect_bytes("raw");
+    done();
+}
+
+TEST(what_was_not_offered_is_not_taken_over)
+{
+    static const char *const requests[] = {
+        "GET /?echo HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /?echo HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\n\r\n",
+        "GET /?echo HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echoo, xecho, e\r\n\r\n",
+        "GET /?a%0d%0ab HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: a%0d%0ab\r\n\r\n",
+    };
+
+    start("/", upgrade_to_echo, NULL);
+    client_open(&c, &s);
+    for (size_t i = 0; i < 3; i++)
+        client_expect(&c, requests[i], 426, "no\n");
+    client_expect(&c,
+                  "POST /?echo HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n"
+                  "Content-Length: 4\r\n\r\nbody",
+                  426, "no\n");
+    client_send(&c, "GET /?echo HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    check_answer(426);
+    done();
+}

@@ -65,6 +65,9 @@ WEFT_API void weft_http_mux_add(weft_http_mux *m, const char *pattern, weft_http
 
 typedef struct weft_http_route {
     int64_t max_body; /* bytes of a request's body; 0: as the server; < 0: any number */
+    /* Once the peer has closed the connection or its side of it, every wait of the handler returns
+     * WEFT_ECANCELED. Costs two tasks a request, of which one is the handler's. */
+    bool cancel_when_gone;
 } weft_http_route;
 WEFT_API void weft_http_mux_add_with(weft_http_mux *m, const char *pattern,
                                      const weft_http_route *route, weft_http_fn *fn, void *arg);
