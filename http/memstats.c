@@ -129,6 +129,8 @@ void weft__runtime_put(weft__json *o)
     set(o, "hog_lane", c.hog_lane);
     set(o, "handoffs", weft__load(&weft__sched.taken));
     set(o, "threads_without_processor", weft__load(&weft__sched.nlost));
+    set(o, "hogs_beside", weft__load(&weft__sched.nhogs));
+    set(o, "hogs_beside_max", (uint64_t)weft__sched.max_hogs);
     set(o, "threads_spare", weft__load(&weft__sched.nspares));
     set(o, "threads_max", (uint64_t)weft__sched.max_threads);
     set(o, "waiting_for_thread", weft__held_count());

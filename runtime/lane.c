@@ -3,11 +3,16 @@
  *
  * Owns: the table of entry functions, the hog lane, and the tasks that wait for a thread.
  *
- * Hogs. Entry functions taken from HOG_TAKES times with CPU evidence are known hogs: to run, their
- * tasks need one of few lane slots, given back at their next wait or yield, and they are taken from
- * after 1 ms. Slots grow by one a second only while none turned over, else endless hogs would
- * starve the lane. The count of takes fades, so that a function that behaves again is no hog for
- * ever.
+ * Hogs. A task whose processor was taken while it burnt CPU goes on beside the processors, on its
+ * thread. max_hogs bounds how many do so at once: while there are as many, tasks that burnt CPU the
+ * last time they ran wait in the lane before they run again, and so do new tasks of functions that
+ * are known to hog (taken from HOG_TAKES times; the count fades). A task loses the mark when it
+ * runs to a wait or a yield without being taken from; so short tasks that share their function with
+ * hogs are hogs only until then.
+ *
+ * Nothing in C stops a loop that makes no call. A hog that did not come back within a second no
+ * longer counts, and while hogs crowd the lane, a new task may run after each short pause, the
+ * latest first, since most are short. What waited for a while goes to the end of the others' queue.
  *
  * Calls. From a function whose tasks sit in undeclared calls without a processor, or did so some
  * seconds ago, processors are taken sooner. While threads are short (spare.c) and some task of a
@@ -21,7 +26,12 @@
 #include "park.h"
 #include "spare.h"
 
-#define SECOND INT64_C(1000000000)
+#define MS         INT64_C(1000000)
+#define SECOND     (1000 * MS)
+#define AGED       (100 * MS)
+#define SUNK       SECOND
+#define PAUSE      MS /* for each hog beside the processors */
+#define PAUSE_MOST (15 * MS)
 
 enum { SITES = 256, HOG_TAKES = 4, BLOCK_TAKES = 2 };
 
@@ -42,10 +52,14 @@ struct queue {
 
 static struct {
     uint32_t lock;
-    uint32_t used, slots;
-    uint32_t turned; /* slots given back since the last growth */
-    int64_t grown;   /* monitor */
-    struct queue queue;
+    uint32_t running;   /* atomic: tasks with WEFT__LANE */
+    uint32_t sunk;      /* atomic: hogs beside the processors for longer than SUNK */
+    uint32_t turns;     /* given so far */
+    int64_t failed;     /* atomic: when a task was last taken from while it burnt CPU */
+    struct queue fresh; /* tasks that never ran, the latest first */
+    struct queue older; /* those that waited for AGED or more */
+    struct queue hogs;  /* the others, and what was in older for AGED */
+    int64_t faded, aged;
 } lane;
 
 static struct {
@@ -78,10 +92,17 @@ static weft__task *unlink_first(struct queue *q)
     return t;
 }
 
-/* t, which was picked to run, waits in q. */
-static void append(struct queue *q, weft__task *t, enum weft__reason why)
+static void link_first(struct queue *q, weft__task *t)
 {
-    link_last(q, t);
+    weft__store(&t->next, q->head);
+    q->head = t;
+    if (!q->tail)
+        q->tail = t;
+}
+
+/* t, which was picked to run, waits. */
+static void note_wait(weft__task *t, enum weft__reason why)
+{
     weft__store(&t->since, weft__ticks());
     weft__store(&t->reason, (uint8_t)why);
 }
@@ -191,74 +212,171 @@ static void sites_fade(void)
 
 /* The hog lane --------------------------------------------------------------------------------- */
 
-static bool asks_for_slot(const weft__task *t)
+static bool is_crowded(void)
 {
-    return !(t->flags & WEFT__LANE) && weft__site_hogs(t->fn);
+    return weft__load(&weft__sched.nhogs) + weft__load(&lane.running) >=
+           (uint32_t)weft__sched.max_hogs + weft__load(&lane.sunk);
+}
+
+static bool asks_for_lane(const weft__task *t)
+{
+    if (t->flags & WEFT__LANE)
+        return false;
+    if (t->flags & WEFT__HOG)
+        return true;
+    return !(t->flags & WEFT__STARTED) && is_crowded() && weft__site_hogs(t->fn);
+}
+
+static weft__task *pop_fresh(void)
+{
+    weft__task *t = pop(&lane.fresh);
+
+    return t ? t : pop(&lane.older);
+}
+
+/* The next one that may run; NULL if there is none. Caller holds the lock. */
+static weft__task *lane_next(int64_t now)
+{
+    int64_t pause = weft__load(&weft__sched.nhogs) * PAUSE;
+    weft__task *t = NULL;
+
+    if (weft__load(&lane.running) >= (uint32_t)weft__sched.nprocs)
+        return NULL;
+    if (!is_crowded()) {
+        t = lane.turns++ % 4 == 3 ? pop(&lane.hogs) : pop_fresh();
+        if (!t)
+            t = lane.hogs.head ? pop(&lane.hogs) : pop_fresh();
+    } else if (now - weft__load(&lane.failed) >= (pause < PAUSE_MOST ? pause : PAUSE_MOST)) {
+        t = pop_fresh();
+        if (t)
+            weft__store(&lane.failed, now);
+    }
+    return t;
+}
+
+static void admit(weft__task *t)
+{
+    weft__add(&lane.running, 1);
+    weft__flag_set(t, WEFT__LANE);
+    weft__flag_clear(t, WEFT__HOG);
+}
+
+/* Lets those run for whom there is room. Caller holds the lock. */
+static void lane_move(void)
+{
+    int64_t now = weft__mono();
+    weft__task *t;
+
+    while ((t = lane_next(now)) != NULL) {
+        admit(t);
+        run(t);
+    }
 }
 
 bool weft__lane_admit(weft__task *t)
 {
-    bool admitted;
+    weft__task *next;
 
     weft__lock(&lane.lock);
-    admitted = lane.used < lane.slots;
-    if (admitted) {
-        lane.used++;
-        weft__flag_set(t, WEFT__LANE);
-    } else {
-        append(&lane.queue, t, WEFT__WAIT_HOG_LANE);
-    }
+    note_wait(t, WEFT__WAIT_HOG_LANE);
+    if (t->flags & WEFT__HOG)
+        link_last(&lane.hogs, t);
+    else
+        link_first(&lane.fresh, t);
+    next = lane_next(weft__mono());
+    if (next)
+        admit(next);
     weft__unlock(&lane.lock);
-    return admitted;
+    if (next != t)
+        run(next);
+    return next == t;
 }
 
-/* The next one in the lane, if there is room; it brings its slot with it. Caller holds the lock. */
-static weft__task *lane_next(void)
+/* A worker may be given up meanwhile: then nothing is passed on, or weft__lane_clear, and with it
+ * the end of the run, waits until the next one is in the queue that ends with the run. */
+static void pass_on(const weft__worker *w)
 {
-    weft__task *t = lane.used < lane.slots ? pop(&lane.queue) : NULL;
-
-    if (!t)
-        return NULL;
-    lane.used++;
-    weft__flag_set(t, WEFT__LANE);
-    return t;
+    weft__lock(&lane.lock);
+    if (weft__load_acq(&w->end) == WEFT__ALIVE)
+        lane_move();
+    weft__unlock(&lane.lock);
 }
 
-/* A worker may be given up meanwhile: then the slot is gone, or weft__lane_clear, and with it the
- * end of the run, waits until the next one is in the queue that ends with the run. */
 void weft__lane_leave(weft__task *t)
 {
     weft__flag_clear(t, WEFT__LANE);
-    weft__lock(&lane.lock);
-    if (weft__load_acq(&t->worker->end) == WEFT__ALIVE) {
-        lane.used--;
-        lane.turned++;
-        run(lane_next());
-    }
-    weft__unlock(&lane.lock);
+    weft__sub(&lane.running, 1);
+    weft__store(&lane.failed, 0); /* the next need not wait for a pause */
+    pass_on(t->worker);
 }
 
-static void lane_grow(void)
+void weft__lane_lost(weft__task *t, bool burnt)
 {
-    weft__task *next = NULL;
-
-    weft__lock(&lane.lock);
-    if (lane.queue.head && lane.turned == 0 && lane.slots < 16 * (uint32_t)weft__sched.nprocs) {
-        lane.slots++;
-        next = lane_next();
+    if (t->flags & WEFT__LANE) {
+        weft__flag_clear(t, WEFT__LANE);
+        weft__sub(&lane.running, 1);
+        burnt = true; /* it does not clear itself by a take for another reason */
     }
-    lane.turned = 0;
-    weft__unlock(&lane.lock);
-    run(next);
+    if (burnt) {
+        weft__flag_set(t, WEFT__HOG);
+        weft__store(&lane.failed, weft__mono());
+    }
+}
+
+void weft__lane_returned(const weft__worker *w)
+{
+    if (weft__hogs_known())
+        pass_on(w);
+}
+
+/* What is no longer new waits with the others, in the order of coming. Caller holds the lock. */
+static void lane_age(void)
+{
+    struct queue aged = {NULL, NULL};
+    weft__task *t;
+
+    while ((t = unlink_first(&lane.older)) != NULL)
+        link_first(&aged, t);
+    while ((t = unlink_first(&aged)) != NULL)
+        link_last(&lane.hogs, t);
+    lane.older = lane.fresh;
+    lane.fresh = (struct queue){NULL, NULL};
+}
+
+/* How many hogs seem to make no call at all. */
+static uint32_t count_sunk(int64_t now)
+{
+    uint32_t n = 0;
+
+    if (weft__load(&weft__sched.nhogs) == 0)
+        return 0;
+    weft__lock(&weft__sched.lock);
+    for (weft__worker *w = weft__sched.all; w; w = w->all) {
+        int64_t since = weft__load(&w->hog_since);
+
+        n += since != 0 && now - since > SUNK;
+    }
+    weft__unlock(&weft__sched.lock);
+    return n;
 }
 
 void weft__lane_tend(int64_t now)
 {
-    if (now - lane.grown < SECOND)
-        return;
-    lane.grown = now;
-    sites_fade();
-    lane_grow();
+    bool ages = now - lane.aged >= AGED;
+
+    if (ages)
+        weft__store(&lane.sunk, count_sunk(now));
+    if (now - lane.faded >= SECOND) {
+        lane.faded = now;
+        sites_fade();
+    }
+    weft__lock(&lane.lock);
+    if (ages) {
+        lane.aged = now;
+        lane_age();
+    }
+    lane_move();
+    weft__unlock(&lane.lock);
 }
 
 /* Waiting for a thread ------------------------------------------------------------------------- */
@@ -276,7 +394,8 @@ static bool held_admit(weft__task *t)
     weft__lock(&held.lock);
     admitted = !weft__threads_short() || !sits(t->fn);
     if (!admitted) {
-        append(&held.tasks, t, WEFT__WAIT_THREAD);
+        link_last(&held.tasks, t);
+        note_wait(t, WEFT__WAIT_THREAD);
         weft__store_seq(&held.n, held.n + 1);
     }
     weft__unlock(&held.lock);
@@ -364,7 +483,7 @@ uint32_t weft__held_count(void)
 
 bool weft__gate_asks(const weft__task *t)
 {
-    return asks_for_slot(t) || asks_for_thread(t);
+    return asks_for_lane(t) || asks_for_thread(t);
 }
 
 bool weft__gate_admit(weft__task *t)
@@ -372,7 +491,7 @@ bool weft__gate_admit(weft__task *t)
     if (asks_for_thread(t) && !held_admit(t))
         return false;
     weft__flag_clear(t, WEFT__PASSED);
-    return !asks_for_slot(t) || weft__lane_admit(t);
+    return !asks_for_lane(t) || weft__lane_admit(t);
 }
 
 void weft__gate_set(bool threads_are_short)
@@ -386,9 +505,9 @@ void weft__gate_set(bool threads_are_short)
 void weft__lane_clear(void)
 {
     weft__lock(&lane.lock);
-    lane.queue = (struct queue){NULL, NULL};
-    lane.used = 0;
-    lane.slots = 2 * (uint32_t)weft__sched.nprocs;
+    lane.fresh = lane.older = lane.hogs = (struct queue){NULL, NULL};
+    weft__store(&lane.running, 0);
+    weft__store(&lane.sunk, 0);
     weft__unlock(&lane.lock);
     weft__lock(&held.lock);
     held.tasks = (struct queue){NULL, NULL};

@@ -39,10 +39,14 @@ void weft__site_returned(weft_task_fn *fn);
 bool weft__site_hogs(weft_task_fn *fn);
 bool weft__site_blocks(weft_task_fn *fn);
 
-bool weft__lane_admit(weft__task *t); /* false: t waits for a slot of the hog lane */
-void weft__lane_leave(weft__task *t); /* t gives its slot back */
-void weft__lane_clear(void);          /* before a run, and at its end */
-void weft__lane_tend(int64_t now);    /* monitor, each round */
+/* The hog lane. */
+bool weft__lane_admit(weft__task *t);            /* false: t waits there */
+void weft__lane_leave(weft__task *t);            /* t, which had its turn, waits, yields or ends */
+void weft__lane_lost(weft__task *t, bool burnt); /* t, which may have its turn, was taken from */
+/* A hog came back to w from beside the processors. */
+void weft__lane_returned(const weft__worker *w);
+void weft__lane_clear(void);       /* before a run, and at its end */
+void weft__lane_tend(int64_t now); /* monitor, each round */
 
 /* Tasks that wait for a thread. */
 void weft__held_wait(weft__task *t); /* the caller waits while threads are short; in the runtime */

@@ -104,8 +104,12 @@ static void lose(weft__proc *p, weft__worker *w, enum weft__why why)
     weft__store(&p->owner, NULL);
     weft__add(&weft__sched.nlost, 1);
     weft__add(&weft__sched.taken, 1);
-    if (why == WEFT__BURNT) {
+    weft__lane_lost(t, why == WEFT__BURNT);
+    if (why == WEFT__BURNT || why == WEFT__STALLED) {
         weft__add(&weft__sched.nhogs, 1);
+        weft__store(&w->hog_since, weft__mono());
+    }
+    if (why == WEFT__BURNT) {
         weft__site_burned(t->fn);
     } else if (why == WEFT__IN_CALL) {
         weft__site_blocked(t->fn);
@@ -252,7 +256,7 @@ static enum weft__why judge(const weft__proc *p, const weft__worker *w, const we
         return WEFT__BURNT;
     if (kept >= sat && in_a_call(w))
         return WEFT__IN_CALL;
-    return kept >= 4 * burnt ? WEFT__STALLED : WEFT__KEPT;
+    return kept >= 4 * LIMIT ? WEFT__STALLED : WEFT__KEPT;
 }
 
 static bool timers_due(const weft__proc *p)

@@ -75,6 +75,11 @@ static int procs_allowed(void)
     return n > 0 ? n : 1;
 }
 
+static int hogs_allowed(int asked)
+{
+    return asked > 0 ? asked : (int)weft__env_number("WEFT_HOGS", 1, INT32_MAX, weft__sched.nprocs);
+}
+
 static void procs_make(int n)
 {
     if (n > WEFT__PROCS_MAX)
@@ -307,6 +312,7 @@ static void begin(const weft_run_options *o)
     weft__lane_clear(); /* before a worker: what hogged in an earlier run goes there at once */
     weft__supply_clear();
     weft__sched.max_threads = weft__sched.nprocs + (o->max_threads > 0 ? o->max_threads : CALLS);
+    weft__sched.max_hogs = hogs_allowed(o->max_hogs);
     weft__clock_measure();
     weft__pools_start();
     weft__hooks.start();

@@ -107,8 +107,9 @@ struct weft__worker {
     pthread_t thread;
     int tid;
     int cpu_clock;
-    bool stays; /* atomic: it is not to end before the run does: see spare.c */
-    void *made; /* by weft__hooks.thread_made */
+    bool stays;        /* atomic: it is not to end before the run does: see spare.c */
+    int64_t hog_since; /* atomic: when its task lost its processor as a hog; 0: it did not */
+    void *made;        /* by weft__hooks.thread_made */
     void *altstack;
     uint32_t id;
 };
@@ -126,12 +127,13 @@ struct weft__sched {
     bool stopping; /* atomic: main has returned */
     bool handoff, signals;
     int max_threads;
+    int max_hogs;  /* see nhogs */
     uint32_t lock; /* rank RUNQ: spares, all; nspares and nthreads are read without it */
     weft__worker *spares, *all;
     uint32_t nspares, nthreads;
     uint32_t ids;       /* guarded by lock: of workers so far */
     uint32_t nlost;     /* atomic: tasks that run without a processor */
-    uint32_t nhogs;     /* atomic: those of them that burnt CPU */
+    uint32_t nhogs;     /* atomic: those of them that sit in no call */
     bool late;          /* atomic: a processor whose task goes on has timers that are due */
     uint32_t taken;     /* atomic: hand-offs so far; for tests and dumps */
     uint32_t nspinning; /* atomic: workers that look for work before they sleep */

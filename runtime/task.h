@@ -42,11 +42,12 @@ enum weft__task_flags {
     WEFT__FOREIGN_CREATOR = 2, /* the creator was such a thread */
     WEFT__BIG = 4,             /* has a stack of its own size */
     WEFT__TOUCHED = 8,         /* its stack may hold pages: set when it is in the pool */
-    WEFT__LANE = 16,           /* holds a slot of the hog lane */
+    WEFT__LANE = 16,           /* has its turn of the hog lane */
     WEFT__STARTED = 32,
     WEFT__RESULT = 64,  /* fn is a weft_main_fn */
     WEFT__CANARY = 128, /* nothing but a canary guards its stack */
     WEFT__PASSED = 256, /* waited for a thread, and need not again before it has run */
+    WEFT__HOG = 512,    /* burnt CPU until its processor was taken, the last time it ran */
 };
 
 struct weft__task {

@@ -258,8 +258,11 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     weft__fence_full();
     if (why == WEFT__IN_CALL)
         weft__site_returned(t->fn);
-    if (why == WEFT__BURNT)
+    if (why == WEFT__BURNT || why == WEFT__STALLED) {
+        weft__store(&w->hog_since, 0);
         weft__sub(&weft__sched.nhogs, 1);
+        weft__lane_returned(w);
+    }
     weft__sub(&weft__sched.nlost, 1);
     weft__wake_one();
 }

@@ -189,6 +189,70 @@ TEST(known_hogs_all_come_to_their_end)
     wait_for(&ended, 30);
 }
 
+/* ---- short tasks and hogs of one function ---- */
+
+struct closure {
+    weft_task_fn *fn;
+};
+
+static void call(void *arg)
+{
+    ((const struct closure *)arg)->fn(arg);
+}
+
+/* More endless hogs than the lane ever had slots; each short task has to run before the next is
+ * started. */
+TEST(short_tasks_run_beside_hogs_that_share_their_function)
+{
+    enum { HOGS = 40, SHORT = 50 };
+    static struct closure hogs = {hog}, counts = {count};
+
+    if (weft_procs() > 2)
+        return; /* that many would be more hogs */
+    go_many(HOGS, call, &hogs);
+    while (weft__load(&weft__sched.nhogs) < 4)
+        weft_sleep(WEFT_MILLISECOND);
+    for (int i = 1; i <= SHORT; i++) {
+        weft_go(call, &counts);
+        while (atomic_load(&ended) < i)
+            weft_sleep(WEFT_MILLISECOND);
+    }
+    atomic_store(&stop, 1);
+    wait_for(&ended, SHORT + HOGS);
+}
+
+static void burn_and_yield(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&stop)) {
+        burn(5000000);
+        weft_yield();
+    }
+    atomic_fetch_add(&ended, 1);
+}
+
+/* Once their function is known, they take turns; the main task may be taken for one, too. */
+static int watch_hogs(void *most)
+{
+    go_many(10, burn_and_yield, NULL);
+    weft_sleep(300 * WEFT_MILLISECOND);
+    for (int i = 0; i < 200; i++) {
+        weft_sleep(WEFT_MILLISECOND);
+        CHECK(weft__load(&weft__sched.nhogs) <= *(uint32_t *)most + 2);
+    }
+    atomic_store(&stop, 1);
+    wait_for(&ended, 10);
+    return 0;
+}
+
+TEST_PLAIN(hogs_beside_the_processors_are_bounded)
+{
+    uint32_t most = 1;
+    weft_run_options options = {.procs = 1, .max_hogs = (int)most};
+
+    CHECK_EQ(weft_run_with(&options, watch_hogs, &most), 0);
+}
+
 /* ---- what the kernel knows of threads ---- */
 
 /* A sanitizer has threads, too. */

@@ -55,48 +55,13 @@ void __wrap_weft__global_push(weft__task *t)
     __real_weft__global_push(t);
 }
 
-/* ---- the hog lane ---- */
+/* ---- tasks ---- */
 
 static atomic_int sits, ended;
-
-/* Holds a slot, and is in C when the run ends. */
-static void sit_in_c(void *arg)
-{
-    (void)arg;
-    CHECK(weft__lane_admit(weft__self()->task));
-    weft_blocking_begin();
-    atomic_store(&sits, 1);
-    while (!weft__load_acq(&weft__sched.stopping))
-        usleep(1000);
-    weft_blocking_end(); /* the slot goes to the next in the lane */
-}
 
 static void nothing(void *arg)
 {
     (void)arg;
-}
-
-/* Several wait in it, as the monitor may add a slot. */
-static int leave_a_full_lane(void *arg)
-{
-    weft_go(sit_in_c, arg);
-    wait_for(&sits, 1);
-    while (weft__load(&weft__sched.nlost) == 0)
-        weft_yield();
-    for (int waiting = 0; waiting < 5;) {
-        weft__task *t = weft__task_new(NULL, NULL, nothing, NULL);
-
-        weft__visible(t);
-        waiting += !weft__lane_admit(t);
-    }
-    atomic_store(&armed, true);
-    return 0;
-}
-
-TEST_PLAIN(late_hog_passes_nothing_on)
-{
-    CHECK_EQ(weft_run(leave_a_full_lane, NULL), 0);
-    check_nobody_late();
 }
 
 /* ---- foreign threads ---- */

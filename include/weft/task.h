@@ -75,6 +75,11 @@ typedef struct weft_run_options {
                         * overflows */
     size_t stack_size; /* usable bytes of a task's stack, the main task's among them; 0: 64 KiB.
                         * Rounded up to pages, and to 16 KiB; more than 16 GiB panics. */
+    int max_hogs;      /* tasks that may burn CPU at once without a processor, beside those that
+                        * have one; 0: WEFT_HOGS, else the number of processors. More use idle CPUs
+                        * and let long computations end sooner; fewer leave more of a CPU quota to
+                        * the others. Beyond it tasks that burn CPU take turns, but a loop that
+                        * makes no call for a second no longer counts: C cannot stop it. */
     int max_threads;   /* tasks that may sit in blocking calls at once, each with a thread;
                         * 0: 10,000. Beyond it, or where the kernel gives no more threads, stderr
                         * has a line about it once; a task whose function was seen to block waits
