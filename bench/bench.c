@@ -25,6 +25,8 @@ static const struct {
     {"timers1m", bench_timers1m},
     {"ticker_hogs", bench_ticker_hogs},
     {"ticker_hogs1000", bench_ticker_hogs1000},
+    {"ticker_blocked1000", bench_ticker_blocked1000},
+    {"short_call", bench_short_call},
     {"fd_wait", bench_fd_wait},
     {"waits_roundtrip", bench_waits_roundtrip},
     {"waits_buffered128", bench_waits_buffered128},

@@ -48,10 +48,15 @@ void bench_park1m(void);
 /* timer.c */
 void bench_timers1m(void);
 /* hogs.c */
+/* Sleeps 1 ms again and again and prints how late it woke each time. */
+void bench_tick(const char *name, weft_duration length);
 void bench_ticker_hogs(void);
 void bench_ticker_hogs1000(void);
 /* fd.c */
 void bench_fd_wait(void);
+/* blocked.c */
+void bench_ticker_blocked1000(void);
+void bench_short_call(void);
 /* known.c: waits that are timed, and how much of that the profiles have: 1 is all. */
 double bench_held_chan(void);
 double bench_held_lock(double *charged); /* block, and mutex */

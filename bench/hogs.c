@@ -36,8 +36,7 @@ static void calibrate(void)
     turns = (int64_t)((double)PROBE * (double)(20 * WEFT_MILLISECOND) / (double)best);
 }
 
-/* Sleeps 1 ms again and again and prints how late it woke each time. */
-static void tick(const char *name, weft_duration length)
+void bench_tick(const char *name, weft_duration length)
 {
     static int64_t late[MAX_TICKS];
     weft_time end = weft_after(length);
@@ -63,7 +62,7 @@ void bench_ticker_hogs(void)
 {
     for (int i = 0; i < 2 * weft_procs(); i++)
         weft_go(hog, NULL);
-    tick("ticker_hogs", 4 * WEFT_SECOND);
+    bench_tick("ticker_hogs", 4 * WEFT_SECOND);
 }
 
 static void hog_20ms(void *arg)
@@ -80,5 +79,5 @@ void bench_ticker_hogs1000(void)
     calibrate();
     for (int i = 0; i < 1000; i++)
         weft_go(hog_20ms, NULL);
-    tick("ticker_hogs1000", 6 * WEFT_SECOND);
+    bench_tick("ticker_hogs1000", 6 * WEFT_SECOND);
 }

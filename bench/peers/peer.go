@@ -417,6 +417,8 @@ var cases = map[string]func(){
 	"timers1m":             timers1m,
 	"ticker_hogs":          tickerHogs,
 	"ticker_hogs1000":      tickerHogs1000,
+	"ticker_blocked1000":   tickerBlocked1000,
+	"short_call":           shortCall,
 	"waits_roundtrip":      func() { roundtrips("waits_roundtrip", 1000000, 2000000) },
 	"waits_lock":           func() { locksOverYield("waits_lock", 1000) },
 	"dump10k":              func() { dump("dump10k", 10000) },
