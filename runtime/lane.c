@@ -438,7 +438,8 @@ static bool release_one(void)
         weft__flag_set(t, WEFT__PASSED);
     weft__unlock(&held.lock);
     if (wt)
-        weft__ready(wt->task);
+        weft__ready_by(NULL,
+                       wt->task); /* the caller may be a spare that is just given a processor */
     run(t);
     return wt || t;
 }
