@@ -308,7 +308,7 @@ int weft_http_server_stop_until(weft_http_server *s, weft_time deadline)
     if (rc == WEFT_EPENDING) {
         rc = deadline <= weft_now() ? WEFT_ETIMEDOUT : WEFT_ECANCELED;
         weft_group_cancel(&s->conns);
-        weft_group_join(&s->conns);
+        weft_group_wait(&s->conns);
     }
     return rc;
 }

@@ -502,19 +502,6 @@ int weft_group_wait(weft_group *g)
     return result;
 }
 
-int weft_group_join(weft_group *g)
-{
-    weft__task *t = weft__enter("weft_group_join")->task;
-    bool foreign = t->flags & WEFT__FOREIGN; /* canceled by the end of the run alone */
-    int result = 0, rc;
-
-    rc = await(g, t, foreign ? WEFT__WAIT_GROUP : WEFT__WAIT_JOIN, WEFT_FOREVER, &result);
-    if (is_over(g, t, rc))
-        result = WEFT_ECANCELED;
-    weft__exit();
-    return result;
-}
-
 int weft_group_wait_until(weft_group *g, weft_time deadline)
 {
     weft__task *t = weft__enter("weft_group_wait_until")->task;

@@ -183,34 +183,6 @@ TEST(wait_of_a_canceled_task_returns_with_no_task_left)
     CHECK_EQ(weft_group_wait(&g), 0);
 }
 
-static int join_slow_inner(void *arg)
-{
-    weft_group inner = WEFT_GROUP_INIT;
-    weft_mutex *gate = arg;
-
-    CHECK_EQ(weft_sleep(WEFT_SECOND), WEFT_ECANCELED);
-    weft_group_go(&inner, pass_gate, gate);
-    CHECK_EQ(weft_group_join(&inner), 0);
-    CHECK(!weft_group_is_canceled(&inner));
-    return 0;
-}
-
-TEST(join_waits_to_the_end_though_canceled)
-{
-    weft_group g = WEFT_GROUP_INIT;
-    weft_mutex gate = WEFT_MUTEX_INIT;
-
-    weft_mutex_lock(&gate);
-    weft_group_go(&g, join_slow_inner, &gate);
-    settle();
-    weft_group_cancel(&g);
-    settle();
-    CHECK_EQ(atomic_load(&ran), 0);
-    weft_mutex_unlock(&gate);
-    CHECK_EQ(weft_group_join(&g), 0);
-    CHECK_EQ(atomic_load(&ran), 1);
-}
-
 static int wait_a_while_for_inner(void *arg)
 {
     weft_group inner = WEFT_GROUP_INIT;

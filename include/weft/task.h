@@ -152,12 +152,12 @@ WEFT_API void *weft_local_get(weft_local key); /* NULL if never set by this task
  * started in it later are born canceled. Nothing else ties groups to each other or to the task that
  * uses one first: a group of the whole process may be used from anywhere.
  *
- * weft_group_wait and weft_group_join return only when no task is left. So the group, and what its
- * tasks were given, may be in the frame that calls them; a group in which a task was started must
- * not go before one of them, and every other call on the group, has returned. Several tasks may
- * wait for one group. A group that is done may be used again, by any of them at once: each wait
- * returns the result of its own round. The first error, the cancellation and the deadline stay
- * until WEFT_GROUP_INIT is assigned to it. */
+ * weft_group_wait returns only when no task is left. So the group, and what its tasks were given,
+ * may be in the frame that calls it; a group in which a task was started must not go before it, and
+ * every other call on the group, has returned. Several tasks may wait for one group. A group that
+ * is done may be used again, by any of them at once: each wait returns the result of its own round.
+ * The first error, the cancellation and the deadline stay until WEFT_GROUP_INIT is assigned to it.
+ */
 typedef struct weft_group {
     uint32_t _lock, _state;
     int32_t _err, _cause;
@@ -197,12 +197,14 @@ WEFT_API void weft_group_cancel(weft_group *g);
  * its deadline WEFT_ETIMEDOUT. A thread that is no task gets WEFT_ECANCELED when the run ends.
  * Panics in a task of g, which would wait for itself. */
 WEFT_API int weft_group_wait(weft_group *g);
-/* Waits and returns as weft_group_wait, but does not cancel g if the caller is canceled: it waits
- * until the tasks end by themselves. */
-WEFT_API int weft_group_join(weft_group *g);
-/* Waits and returns as weft_group_join, but comes back early, at the deadline or if the caller is
- * canceled, with WEFT_EPENDING: tasks are left, and g must be waited for again. No task's result is
- * taken for it: a task that returns WEFT_EPENDING counts as one that returned WEFT_ETIMEDOUT. */
+static inline int weft_group_join(weft_group *g) /* the same, by the name that threads have */
+{
+    return weft_group_wait(g);
+}
+/* Waits and returns as weft_group_wait, but comes back early, at the deadline or if the caller is
+ * canceled, with WEFT_EPENDING: g is not canceled by that, tasks are left, and g must be waited for
+ * again. No task's result is taken for it: a task that returns WEFT_EPENDING counts as one that
+ * returned WEFT_ETIMEDOUT. */
 WEFT_API int weft_group_wait_until(weft_group *g, weft_time deadline);
 
 /* Returns why g was canceled: the first error; WEFT_ETIMEDOUT for the deadline; WEFT_ECANCELED for
