@@ -241,6 +241,7 @@ static void tear_down(void)
     weft__socks_discard();
     idle = weft__pools_stop(until);
     procs_free(); /* the last events of the loops may make tasks ready */
+    weft__children_discard();
     weft__global_clear();
     weft__tasks_discard(!idle);
     weft__store_rel(&weft__sched.running, false);

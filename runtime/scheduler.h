@@ -208,6 +208,9 @@ void weft__worker_setup(weft__worker *w); /* on a new worker's thread */
 void weft__worker_teardown(weft__worker *w);
 void weft__done_kick(void); /* wakes weft_run's thread */
 
+/* uv_fd.c: the run is over; closes the descriptors of children that tasks waited for. */
+void weft__children_discard(void);
+
 /* fatal.c */
 void weft__deadlock(void);
 void weft__death_wait(void); /* does not return if the process is about to end because of us */

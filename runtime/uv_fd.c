@@ -263,16 +263,6 @@ int weft__fd_wait_gone(int fd)
 /* uv_spawn is not used: it takes SIGCHLD for itself, and never hears of a child that another thread
  * has waited for. A pidfd is ready as soon as the child has ended. */
 
-/* Waits until the child of that pidfd has ended. Returns < 0 if the descriptor cannot be polled. */
-static int child_wait(int fd, const char *const argv[])
-{
-    weft__worker *w = weft__enter("weft_process_run");
-    int rc = fd_wait(w, fd, WEFT_FD_READ, WEFT__WAIT_PROCESS, argv, WEFT_FOREVER);
-
-    weft__exit();
-    return rc;
-}
-
 static WEFT__NOINLINE int child_open(pid_t pid)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -308,19 +298,74 @@ static int child_block(pid_t pid)
     return status;
 }
 
+/* A child that a task waits for, on that task's stack. */
+struct child {
+    struct child *next, *prev;
+    int fd;
+};
+
+static struct {
+    uint32_t lock; /* rank GROUP */
+    struct child *head;
+} children;
+
+static void child_link(struct child *c)
+{
+    weft__lock(&children.lock);
+    c->prev = NULL;
+    c->next = children.head;
+    if (c->next)
+        c->next->prev = c;
+    children.head = c;
+    weft__unlock(&children.lock);
+}
+
+static void child_unlink(struct child *c)
+{
+    weft__lock(&children.lock);
+    if (c->next)
+        c->next->prev = c->prev;
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        children.head = c->next;
+    weft__unlock(&children.lock);
+}
+
+void weft__children_discard(void)
+{
+    for (struct child *c = children.head; c; c = c->next)
+        close(c->fd);
+    children.head = NULL;
+}
+
+/* Waits until the child has ended. Returns < 0 if its descriptor cannot be polled. */
+static int child_wait(struct child *c, const char *const argv[])
+{
+    weft__worker *w = weft__enter("weft_process_run");
+    int rc;
+
+    child_link(c);
+    rc = fd_wait(w, c->fd, WEFT_FD_READ, WEFT__WAIT_PROCESS, argv, WEFT_FOREVER);
+    child_unlink(c);
+    weft__exit();
+    return rc;
+}
+
 static int child_end(pid_t pid, const char *const argv[])
 {
-    int fd = child_open(pid), rc;
+    struct child c = {.fd = child_open(pid)};
+    int rc;
 
-    if (fd < 0)
-        return fd == -ESRCH ? -ECHILD : child_block(pid);
-    while ((rc = child_status(P_PIDFD, (id_t)fd, WNOHANG)) == WEFT_EAGAIN) {
-        if (child_wait(fd, argv) < 0) {
+    if (c.fd < 0)
+        return c.fd == -ESRCH ? -ECHILD : child_block(pid);
+    while ((rc = child_status(P_PIDFD, (id_t)c.fd, WNOHANG)) == WEFT_EAGAIN) {
+        if (child_wait(&c, argv) < 0) {
             rc = child_block(pid);
             break;
         }
     }
-    close(fd);
+    close(c.fd);
     return rc;
 }
 

@@ -2,6 +2,7 @@
 /* test_fd.c - waits on descriptors, the thread pool, child processes. */
 #include "support.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -507,6 +508,45 @@ TEST(child_without_a_descriptor_for_it_is_waited_for)
         ;
     CHECK_EQ(weft_process_run((const char *[]){"sh", "-c", "exit 3", NULL}), 3);
     CHECK_EQ(run_for_a_while(), 0);
+}
+
+static void run_longer_than_the_run(void *arg)
+{
+    atomic_store((atomic_int *)arg, 1);
+    weft_process_run((const char *[]){"sleep", "2", NULL});
+}
+
+static int leave_a_child_behind(void *arg)
+{
+    weft_go(run_longer_than_the_run, arg);
+    wait_for(arg, 1);
+    wait_for_dump("[process wait]");
+    return 0;
+}
+
+static int descriptors(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    int n = 0;
+
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+TEST_PLAIN(end_of_the_run_closes_what_a_child_was_waited_for_with)
+{
+    atomic_int begun = 0;
+    int before;
+
+    CHECK_EQ(weft_run(leave_a_child_behind, &begun), 0);
+    before = descriptors();
+    for (int i = 0; i < 3; i++) {
+        begun = 0;
+        CHECK_EQ(weft_run(leave_a_child_behind, &begun), 0);
+    }
+    CHECK_EQ(descriptors(), before);
 }
 
 static void run_one(void *arg)
