@@ -27,6 +27,7 @@ static const struct {
     {"ticker_hogs1000", bench_ticker_hogs1000},
     {"ticker_blocked1000", bench_ticker_blocked1000},
     {"short_call", bench_short_call},
+    {"accept_storm", bench_accept_storm},
     {"fd_wait", bench_fd_wait},
     {"waits_roundtrip", bench_waits_roundtrip},
     {"waits_buffered128", bench_waits_buffered128},

@@ -52,6 +52,8 @@ void bench_timers1m(void);
 void bench_tick(const char *name, weft_duration length);
 void bench_ticker_hogs(void);
 void bench_ticker_hogs1000(void);
+/* storm.c */
+void bench_accept_storm(void);
 /* fd.c */
 void bench_fd_wait(void);
 /* blocked.c */

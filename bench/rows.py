@@ -108,6 +108,8 @@ RUNTIME = Group("runtime", [
     *late("1 ms ticker beside 1000 hogs of 20 ms", "ticker_hogs1000", 12, 40),
     *late("1 ms ticker beside 1000 blocking calls", "ticker_blocked1000", 5, 25),
     Line("short declared call", "short_call", "short_call", 1, limit=1000),
+    Line("accept storm: longest gap of a 1 ms ticker", "accept_storm", "accept_storm_gap", 1,
+         limit=20),
     Line("dump to a file: wall", "dump10k", "dump10k_wall", 2, of_go=0.1),
     Line("dump to a file: wall", "dump100k", "dump100k_wall", 2, of_go=0.1),
     Line("dump beside 100,000 timer tasks, to a dump of them at rest", "dump_busy100k",

@@ -12,7 +12,9 @@ import (
 	"bufio"
 	"fmt"
 	"math/rand"
+	"net"
 	"os"
+	"os/exec"
 	"runtime"
 	"runtime/pprof"
 	"sort"
@@ -316,6 +318,43 @@ func tickerHogs1000() {
 	lateness("ticker_hogs1000", tick(6*time.Second))
 }
 
+// ---- accept storm ----
+
+func acceptStorm() {
+	var files syscall.Rlimit
+	syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files)
+	files.Cur = files.Max
+	syscall.Setrlimit(syscall.RLIMIT_NOFILE, &files)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				b := make([]byte, 1)
+				for {
+					if _, err := c.Read(b); err != nil {
+						return
+					}
+					c.Write(b)
+				}
+			}()
+		}
+	}()
+	ticker := startGap()
+	port := strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
+	if err := exec.Command("python3", "bench/storm.py", port).Run(); err != nil {
+		panic(err)
+	}
+	result("accept_storm_gap", float64(ticker.stop())/1e6, "ms")
+}
+
 // ---- dump ----
 
 type parking struct {
@@ -419,6 +458,7 @@ var cases = map[string]func(){
 	"ticker_hogs1000":      tickerHogs1000,
 	"ticker_blocked1000":   tickerBlocked1000,
 	"short_call":           shortCall,
+	"accept_storm":         acceptStorm,
 	"waits_roundtrip":      func() { roundtrips("waits_roundtrip", 1000000, 2000000) },
 	"waits_lock":           func() { locksOverYield("waits_lock", 1000) },
 	"dump10k":              func() { dump("dump10k", 10000) },
