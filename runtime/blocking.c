@@ -43,6 +43,7 @@ static void hand_over(weft__worker *w)
     weft__unlock(&w->lk);
     weft__add(&weft__sched.nlost, 1);
     weft__add(&weft__sched.taken, 1);
+    weft__lane_lost(w->task, false);
     weft__store_rel(&w->task->state, WEFT__LOST);
     weft__proc_give(p, spare);
     weft__supply_check();

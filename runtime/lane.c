@@ -310,17 +310,20 @@ void weft__lane_leave(weft__task *t)
     pass_on(t->worker);
 }
 
-void weft__lane_lost(weft__task *t, bool burnt)
+/* Its flags are the task's, which may be looking at them: weft__lane_back changes them. */
+void weft__lane_lost(const weft__task *t, bool burnt)
 {
-    if (t->flags & WEFT__LANE) {
-        weft__flag_clear(t, WEFT__LANE);
+    if (t->flags & WEFT__LANE)
         weft__sub(&lane.running, 1);
-        burnt = true; /* it does not clear itself by a take for another reason */
-    }
-    if (burnt) {
-        weft__flag_set(t, WEFT__HOG);
+    if (burnt)
         weft__store(&lane.failed, weft__mono());
-    }
+}
+
+void weft__lane_back(weft__task *t, bool burnt)
+{
+    if (burnt || (t->flags & WEFT__LANE)) /* a take for another reason clears it of nothing */
+        weft__flag_set(t, WEFT__HOG);
+    weft__flag_clear(t, WEFT__LANE);
 }
 
 void weft__lane_returned(const weft__worker *w)

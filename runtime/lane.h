@@ -40,9 +40,10 @@ bool weft__site_hogs(weft_task_fn *fn);
 bool weft__site_blocks(weft_task_fn *fn);
 
 /* The hog lane. */
-bool weft__lane_admit(weft__task *t);            /* false: t waits there */
-void weft__lane_leave(weft__task *t);            /* t, which had its turn, waits, yields or ends */
-void weft__lane_lost(weft__task *t, bool burnt); /* t, which may have its turn, was taken from */
+bool weft__lane_admit(weft__task *t); /* false: t waits there */
+void weft__lane_leave(weft__task *t); /* t, which had its turn, waits, yields or ends */
+void weft__lane_lost(const weft__task *t, bool burnt); /* t, in user code, was taken from */
+void weft__lane_back(weft__task *t, bool burnt);       /* and came back */
 /* A hog came back to w from beside the processors. */
 void weft__lane_returned(const weft__worker *w);
 void weft__lane_clear(void);       /* before a run, and at its end */

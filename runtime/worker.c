@@ -111,7 +111,7 @@ weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how)
     weft__eh exceptions;
     bool has_exceptions;
 
-    if (weft__unlikely(cur->flags & WEFT__LANE))
+    if (weft__unlikely((cur->flags & WEFT__LANE) && how != WEFT__LEAVE_LOST))
         weft__lane_leave(cur);
     if (how == WEFT__LEAVE_YIELD) {
         w->now = WEFT__UNKNOWN;
@@ -247,6 +247,7 @@ static void lost_came_back(weft__worker *w, weft__task *t)
         weft__store_rel(&t->state, WEFT__DEAD);
         return;
     }
+    weft__lane_back(t, why == WEFT__BURNT);
     if (weft__threads_short())
         weft__flag_set(t, WEFT__PASSED); /* it brings a thread */
     weft__store_rel(&t->state, WEFT__RUNNABLE);
