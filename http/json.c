@@ -54,7 +54,7 @@ static bool make_room(weft__json *j, size_t n)
 
 void weft__json_put(weft__json *j, const char *bytes, size_t n)
 {
-    if (!make_room(j, n))
+    if (n == 0 || !make_room(j, n))
         return;
     memcpy(j->text + j->n, bytes, n);
     j->n += n;
