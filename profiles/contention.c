@@ -170,9 +170,10 @@ static struct weight rarer(weft__worker *w, struct weight one, int64_t rate)
 
 /* Where a task is. */
 struct spot {
-    const weft__place *place; /* NULL: it is not one that is remembered */
-    uint32_t generation;      /* of place, when it was found */
-    const uintptr_t *pcs;
+    const weft__task *task;   /* its context is saved and stays so */
+    bool holds;               /* it is the side that lets go */
+    struct weft__known known; /* none: it is not a place that is remembered */
+    const uintptr_t *pcs;     /* NULL until they are needed: see read_spot */
     uint32_t n;
 };
 
@@ -194,44 +195,82 @@ static bool has_scratch(struct event *e)
     return e->s || (e->s = scratch_get()) != NULL;
 }
 
+static struct weft__walk *walk_of(struct event *e, const struct spot *spot)
+{
+    return spot->holds ? &e->s->holder : &e->s->waiter;
+}
+
+static void walk_spot(struct event *e, struct spot *spot)
+{
+    struct weft__walk *walk = walk_of(e, spot);
+
+    weft__walk_saved(walk, spot->task);
+    spot->pcs = walk->pcs;
+    spot->n = walk->kept;
+}
+
 /* Of t, whose context is saved and stays so. Walks if need be. */
 static bool find_spot(struct event *e, struct spot *spot, const weft__task *t, bool holds)
 {
-    const weft__place *place = t->ctx.lo ? weft__place_find(t) : NULL;
-    struct weft__walk *walk;
-
-    if (place) {
-        *spot = (struct spot){place, weft__load(&place->generation), place->pcs, place->n};
+    *spot = (struct spot){.task = t, .holds = holds};
+    if (t->ctx.lo)
+        spot->known = weft__place_find(t);
+    if (spot->known.id)
         return true;
-    }
     if (!has_scratch(e))
         return false;
-    walk = holds ? &e->s->holder : &e->s->waiter;
-    weft__walk_saved(walk, t);
-    place = t->ctx.lo ? weft__place_add(t, walk, &e->s->trail) : NULL;
-    *spot = (struct spot){place, place ? weft__load(&place->generation) : 0, walk->pcs, walk->kept};
+    walk_spot(e, spot);
+    if (t->ctx.lo)
+        spot->known = weft__place_add(t, walk_of(e, spot), &e->s->trail);
     return true;
+}
+
+/* Reads the spot's PCs into the scratch, which e has. Walks if the place was forgotten since. */
+static void read_spot(struct event *e, struct spot *spot)
+{
+    struct weft__walk *walk = walk_of(e, spot);
+
+    if (spot->pcs)
+        return;
+    if (!weft__place_read(spot->known, walk)) {
+        walk_spot(e, spot);
+        return;
+    }
+    spot->pcs = walk->pcs;
+    spot->n = walk->kept;
+}
+
+/* Joins what one has with the stacks of the spots. */
+static void join(struct event *e, struct weft__sample one, struct spot *at, struct spot *held)
+{
+    read_spot(e, at);
+    one.pcs = at->pcs;
+    one.n = at->n;
+    if (held) {
+        read_spot(e, held);
+        one.holder = held->pcs;
+        one.n_holder = held->n;
+    }
+    weft__sample_join(&e->s->joined, &one);
 }
 
 /* Counts what is at one spot, or of both sides. */
 static void count(struct event *e, enum weft__contention which, const struct weft__sample *one,
-                  const struct spot *at, const struct spot *held, struct weight w,
+                  struct spot *at, struct spot *held, struct weight w,
                   const struct weft__measure *m)
 {
     const struct weft__tie tie = {.buckets = tables[which],
-                                  .place = at->place,
-                                  .generation = at->generation,
-                                  .holder = held ? held->place : NULL,
-                                  .holder_generation = held ? held->generation : 0,
+                                  .place = at->known.id,
+                                  .holder = held ? held->known.id : 0,
                                   .object = one->object,
                                   .labels_reason = (uint64_t)one->labels << 32 | one->reason};
-    bool ties = at->place && (!held || held->place), wanted = weft__windows_want(which);
+    bool ties = tie.place && (!held || tie.holder), wanted = weft__windows_want(which);
     weft__cell *cell = ties ? weft__tie_find(&tie) : NULL;
 
     if (!cell || wanted) {
         if (!has_scratch(e))
             return;
-        weft__sample_join(&e->s->joined, one);
+        join(e, *one, at, held);
     }
     if (!cell) {
         cell = weft__buckets_cell(tables[which], &e->s->joined);
@@ -255,9 +294,8 @@ static void count_wait(struct event *e)
     struct spot at;
 
     if (find_spot(e, &at, e->self, false))
-        count(e, e->which,
-              &(struct weft__sample){.pcs = at.pcs, .n = at.n, .labels = labels_of(e->self)}, &at,
-              NULL, e->w, &e->m);
+        count(e, e->which, &(struct weft__sample){.labels = labels_of(e->self)}, &at, NULL, e->w,
+              &e->m);
 }
 
 /* Locks come and go, and each is a place of its own: when there are that many, no more are. */
@@ -269,7 +307,7 @@ static const void *object_of(const weft__task *t)
 }
 
 /* The wait of the task that is let in, since it was queued last. */
-static void count_pair(struct event *e, const struct spot *held)
+static void count_pair(struct event *e, struct spot *held)
 {
     const struct weft__charge *c = e->charge;
     const weft__task *t = c->first;
@@ -280,18 +318,14 @@ static void count_pair(struct event *e, const struct spot *held)
     if (!find_spot(e, &at, t, false))
         return;
     count(e, WEFT__CONTENTION_PAIRS,
-          &(struct weft__sample){.pcs = at.pcs,
-                                 .n = at.n,
-                                 .labels = labels_of(t),
+          &(struct weft__sample){.labels = labels_of(t),
                                  .is_pair = true,
                                  .reason = weft__load(&t->reason),
-                                 .object = object_of(t),
-                                 .holder = held->pcs,
-                                 .n_holder = held->n},
+                                 .object = object_of(t)},
           &at, held, e->pair, &m);
 }
 
-static void count_charge(struct event *e, const struct spot *held)
+static void count_charge(struct event *e, struct spot *held)
 {
     const struct weft__charge *c = e->charge;
     const struct weft__measure m = {.until = c->now,
@@ -301,15 +335,13 @@ static void count_charge(struct event *e, const struct spot *held)
                                     .key = (uintptr_t)weft__load(&c->first->object)};
 
     count(e, WEFT__CONTENTION_MUTEX,
-          &(struct weft__sample){
-              .pcs = held->pcs, .n = held->n, .labels = e->self ? labels_of(e->self) : 0},
-          held, NULL, e->w, &m);
+          &(struct weft__sample){.labels = e->self ? labels_of(e->self) : 0}, held, NULL, e->w, &m);
 }
 
 static void count_both(struct event *e)
 {
     uintptr_t site = (uintptr_t)e->charge->site;
-    struct spot held = {.pcs = &site, .n = 1};
+    struct spot held = {.holds = true, .pcs = &site, .n = 1};
 
     if (e->self && !find_spot(e, &held, e->self, true))
         return;

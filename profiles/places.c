@@ -10,9 +10,10 @@
  *
  * Places are of one generation. When the rules of a file that is gone were forgotten, or the table
  * is full, a new one begins, to which no node and no place of the last belongs; so what is kept is
- * bounded, and what is used is soon known again. Memory of places is used again by the generation
- * after the next, LEAST later at least: nobody looks at a place for so long. Until then nothing is
- * remembered.
+ * bounded, and what is used is soon known again. A generation lasts weft__places_least at least;
+ * if it has to end earlier, nothing more is remembered until then. The memory of a place is used
+ * again by the generation after the next, with another id. So ties name places by id, not by
+ * address, and a reader checks the id again after it has read a place.
  *
  * No locks for readers: a node's seq is odd while it changes and another afterwards, and so is a
  * tie's. `adding` guards all writes but those of ties; a second writer leaves it. Cells are never
@@ -24,12 +25,11 @@
 #include "learn.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { NODES = 1 << 17, NODES_MOST = NODES / 4 * 3, TIES = 4096, RECENT = 1024 };
 enum { FROM_SP = 1 /* flag of next */, FIRST = WEFT__CTX_PC * 8 };
 
-#define LEAST INT64_C(1000000000) /* ns */
+int64_t weft__places_least = 1000000000; /* tests set less */
 
 /* All atomic; guarded by adding for writing. */
 static struct node {
@@ -103,15 +103,33 @@ static const weft__place **recent_of(const weft__task *t)
     return &recent[(h >> 40) % RECENT];
 }
 
-static bool fits(const weft__place *p, uintptr_t sp, uintptr_t hi)
+static bool has_steps(const weft__place *p, uintptr_t sp, uintptr_t hi)
 {
-    for (uint32_t i = 0; i < p->n_steps; i++) {
-        const struct weft__trail_step *s = &p->steps[i];
+    uint32_t n = weft__load_acq(&p->n_steps);
 
-        if (hi - sp < s->at + 8 || word_at(sp, s->at | s->from_sp) != s->value)
+    for (uint32_t i = 0; i < n; i++) {
+        const struct weft__trail_step *s = &p->steps[i];
+        uint32_t at = weft__load_acq(&s->at), from_sp = weft__load_acq(&s->from_sp);
+
+        if (hi - sp < at + 8 || word_at(sp, at | from_sp) != weft__load_acq(&s->value))
             return false;
     }
-    return p->n_steps > 0;
+    return n > 0;
+}
+
+static bool is_of(uint64_t id, uint32_t of)
+{
+    return id >> 32 == of;
+}
+
+static bool fits(struct weft__known k, uint32_t of, uintptr_t sp, uintptr_t hi)
+{
+    return is_of(k.id, of) && has_steps(k.place, sp, hi) && weft__load_acq(&k.place->id) == k.id;
+}
+
+static struct weft__known known_of(const weft__place *p)
+{
+    return (struct weft__known){p, p ? weft__load_acq(&p->id) : 0};
 }
 
 static const weft__place *find_node(uintptr_t sp, uintptr_t hi, uint32_t of)
@@ -127,20 +145,33 @@ static const weft__place *find_node(uintptr_t sp, uintptr_t hi, uint32_t of)
     return id ? n.place : NULL;
 }
 
-const weft__place *weft__place_find(const weft__task *t)
+/* Reads age before generation: then the generation is that of these rules, or a later one. */
+struct weft__known weft__place_find(const weft__task *t)
 {
+    const struct weft__known none = {NULL, 0};
+    bool is_valid = weft__load_acq(&age) == weft__learned_age();
     uint32_t of = weft__load_acq(&generation);
     uintptr_t sp = (uintptr_t)t->ctx.sp;
-    const weft__place **last = recent_of(t), *p = weft__load_acq(last);
+    const weft__place **last = recent_of(t);
+    struct weft__known known = known_of(weft__load_acq(last));
 
-    if (weft__load(&age) != weft__learned_age())
-        return NULL;
-    if (p && weft__load_acq(&p->generation) == of && fits(p, sp, t->ctx.hi))
-        return p;
-    p = find_node(sp, t->ctx.hi, of);
-    if (p)
-        weft__store_rel(last, p);
-    return p;
+    if (!is_valid)
+        return none;
+    if (fits(known, of, sp, t->ctx.hi))
+        return known;
+    known = known_of(find_node(sp, t->ctx.hi, of));
+    if (!is_of(known.id, of)) /* or a later generation has its memory */
+        return none;
+    weft__store_rel(last, known.place);
+    return known;
+}
+
+bool weft__place_read(struct weft__known known, struct weft__walk *walk)
+{
+    walk->kept = walk->depth = weft__load_acq(&known.place->n);
+    for (uint32_t i = 0; i < walk->kept; i++)
+        walk->pcs[i] = weft__load_acq(&known.place->pcs[i]);
+    return weft__load_acq(&known.place->id) == known.id;
 }
 
 /* Adding --------------------------------------------------------------------------------------- */
@@ -150,11 +181,11 @@ static bool begin_generation(uint32_t rules)
 {
     int64_t now = weft__mono();
 
-    if (now - began < LEAST)
+    if (now - began < weft__places_least)
         return false;
     began = now;
     weft__store_rel(&generation, generation + 1);
-    weft__store(&age, rules);
+    weft__store_rel(&age, rules);
     weft__store(&n_nodes, 0);
     weft__store(&n_places, 0);
     return true;
@@ -180,19 +211,35 @@ static uint32_t add_node(uint32_t parent, uintptr_t word, uint32_t next, const w
     return i + 1;
 }
 
+static void write_place(weft__place *p, const struct weft__trail *trail,
+                        const struct weft__walk *walk)
+{
+    uint32_t n_steps = trail->n <= WEFT__PLACE_STEPS ? trail->n : 0;
+
+    weft__store(&p->n, walk->kept);
+    for (uint32_t i = 0; i < walk->kept; i++)
+        weft__store_rel(&p->pcs[i], walk->pcs[i]);
+    weft__store_rel(&p->n_steps, n_steps);
+    for (uint32_t i = 0; i < n_steps; i++) {
+        weft__store_rel(&p->steps[i].at, trail->steps[i].at);
+        weft__store_rel(&p->steps[i].from_sp, trail->steps[i].from_sp);
+        weft__store_rel(&p->steps[i].value, trail->steps[i].value);
+    }
+}
+
 static weft__place *new_place(const struct weft__trail *trail, const struct weft__walk *walk)
 {
-    weft__place **at = &places[generation % 2][n_places];
+    weft__place **at = &places[generation % 2][n_places], *p;
 
-    if (!*at && !(*at = malloc(sizeof(**at))))
+    if (!*at && !(*at = calloc(1, sizeof(**at))))
         return NULL;
-    (*at)->n = walk->kept;
-    memcpy((*at)->pcs, walk->pcs, walk->kept * sizeof(*walk->pcs));
-    (*at)->n_steps = trail->n <= WEFT__PLACE_STEPS ? trail->n : 0;
-    memcpy((*at)->steps, trail->steps, (*at)->n_steps * sizeof(*trail->steps));
-    weft__store_rel(&(*at)->generation, generation);
+    p = *at;
+    weft__store(&p->id, 0);
+    weft__fence_full();
+    write_place(p, trail, walk);
     weft__store(&n_places, n_places + 1);
-    return *at;
+    weft__store_rel(&p->id, (uint64_t)generation << 32 | n_places);
+    return p;
 }
 
 static uint32_t step_at(const struct weft__trail_step *s)
@@ -221,21 +268,21 @@ static const weft__place *add_trail(const struct weft__trail *trail, const struc
     return place;
 }
 
-const weft__place *weft__place_add(const weft__task *t, const struct weft__walk *walk,
+struct weft__known weft__place_add(const weft__task *t, const struct weft__walk *walk,
                                    struct weft__trail *trail)
 {
+    struct weft__known known = {NULL, 0};
     uint32_t rules = weft__learned_age();
-    const weft__place *place = NULL;
     bool room;
 
     if (walk->kept == 0 || walk->kept > WEFT__PLACE_FRAMES ||
         !weft__trail_learn(trail, t->ctx.sp, t->ctx.hi, walk) || !weft__trylock(&adding))
-        return NULL;
+        return known;
     room = age == rules && n_places < WEFT__PLACES && n_nodes + trail->n < NODES_MOST;
     if (room || begin_generation(rules))
-        place = add_trail(trail, walk);
+        known = known_of(add_trail(trail, walk));
     weft__unlock(&adding);
-    return place;
+    return known;
 }
 
 /* Ties ----------------------------------------------------------------------------------------- */
@@ -248,7 +295,7 @@ static struct tie {
 
 static struct tie *tie_of(const struct weft__tie *t)
 {
-    uint64_t h = mix((uintptr_t)t->place, (uintptr_t)t->holder);
+    uint64_t h = mix(t->place, t->holder);
 
     h = mix(h ^ h >> 32, (uintptr_t)t->object ^ (uintptr_t)t->buckets);
     return &ties[(mix(h, t->labels_reason) >> 40) % TIES];
@@ -256,9 +303,10 @@ static struct tie *tie_of(const struct weft__tie *t)
 
 static bool is_tie(const struct tie *s, const struct weft__tie *t)
 {
-    return weft__load(&s->is.buckets) == t->buckets && weft__load(&s->is.place) == t->place &&
-           weft__load(&s->is.holder) == t->holder && weft__load(&s->is.object) == t->object &&
-           weft__load(&s->is.labels_reason) == t->labels_reason;
+    return weft__load_acq(&s->is.buckets) == t->buckets &&
+           weft__load_acq(&s->is.place) == t->place && weft__load_acq(&s->is.holder) == t->holder &&
+           weft__load_acq(&s->is.object) == t->object &&
+           weft__load_acq(&s->is.labels_reason) == t->labels_reason;
 }
 
 weft__cell *weft__tie_find(const struct weft__tie *tie)
@@ -284,8 +332,6 @@ void weft__tie_set(const struct weft__tie *tie, weft__cell *cell)
     weft__store_rel(&s->is.buckets, tie->buckets);
     weft__store_rel(&s->is.place, tie->place);
     weft__store_rel(&s->is.holder, tie->holder);
-    weft__store_rel(&s->is.generation, tie->generation);
-    weft__store_rel(&s->is.holder_generation, tie->holder_generation);
     weft__store_rel(&s->is.object, tie->object);
     weft__store_rel(&s->is.labels_reason, tie->labels_reason);
     weft__store_rel(&s->cell, cell);

@@ -3,6 +3,7 @@
  * some at one time, and not after their code has gone. */
 #include "support.h"
 
+#include "../profiles/contention.h"
 #include "../profiles/learn.h"
 #include "../profiles/places.h"
 
@@ -83,4 +84,22 @@ TEST(what_code_is_forgotten_is_not_known_by_its_old_rules)
     weft_sleep(WEFT_SECOND + WEFT_SECOND / 10);
     wait_at(0, 10);
     CHECK(weft__places_count() < 50);
+}
+
+/* The second stacks get the memory of the first, which are forgotten by then. */
+TEST(stacks_that_get_the_memory_of_forgotten_ones_are_counted_apart)
+{
+    const weft__buckets *block = weft__contention_recorded(WEFT__CONTENTION_BLOCK);
+    uint32_t first;
+
+    begin();
+    weft__places_least = 0;
+    wait_at(0, 200);
+    first = weft__buckets_count(block);
+    for (uint32_t i = 0; i < 2; i++) {
+        weft__symbolizer_forget(1, 2);
+        wait_at(1000, 1001); /* begins a generation */
+    }
+    wait_at(200, 400);
+    CHECK(weft__buckets_count(block) >= first + 180); /* a deadline that has passed is no wait */
 }
