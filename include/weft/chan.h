@@ -23,12 +23,12 @@ typedef struct weft_chan weft_chan;
 
 /* capacity 0: a send meets its receiver. Panics if elem_size * capacity is out of reach. */
 WEFT_API weft_chan *weft_chan_new(size_t elem_size, size_t capacity);
-/* Values still buffered are dropped. Panics if a task waits on c (the end of a run discards those
- * that do), if signals are sent on it, or if a timer owns it. NULL does nothing. A later call with
- * c panics, until malloc gives the memory to something else. */
+/* Frees c and drops the values still buffered. Panics if a task waits on c (the end of a run
+ * discards those that do), if signals are sent on it, or if a timer owns it. NULL does nothing. A
+ * later call with c panics, until malloc gives the memory to something else. */
 WEFT_API void weft_chan_free(weft_chan *c);
-/* Wakes every waiter; with many of them other tasks run in between. Panics if c is closed or NULL,
- * as in Go. */
+/* Closes c and wakes every waiter; with many of them other tasks run in between. Panics if c is
+ * closed or NULL, as in Go. */
 WEFT_API void weft_chan_close(weft_chan *c);
 
 /* 0; WEFT_ECLOSED (C has no recover: Go panics here); WEFT_ETIMEDOUT; WEFT_ECANCELED.

@@ -3,14 +3,14 @@
  *
  * A dump is a consistent cut that stops nobody: captured first, then written, with tasks running
  * on. SIGQUIT (Ctrl-\) writes one to stderr and ends the process with status 2; panics and the
- * report that all tasks are asleep end so, too. SIGQUIT's and that report begin with who holds the
- * locks that tasks wait for, cycles first.
+ * report that all tasks are asleep end so, too. That report and SIGQUIT's begin with the holders of
+ * the locks that tasks wait for, cycles first.
  * Faults (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS) and SIGABRT (abort, assert,
  * std::terminate) write one and then end the process by the signal, as if no handler stood there:
  * a shell sees status 139 or 134, and there may be a core. The stack of the task that died comes
  * first, on lines of its own, written even if malloc or a stack is broken; if the dump then makes
- * no progress for two seconds it is cut off. Where the program had a handler of its own when the
- * run began, or sets one later, that is called and nothing is reported.
+ * no progress for two seconds it is cut off. If the program had a handler of its own when the run
+ * began, or sets one later, the handler is called and nothing is reported.
  * WEFT_TRACEBACK, else GOTRACEBACK, says how much: none (the message), single (of a panic or a
  * fault the task that caused it), all (the default), crash (all, and panics abort for a core). */
 #ifndef WEFT_DUMP_H

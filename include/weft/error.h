@@ -39,7 +39,7 @@ WEFT_API const char *weft_strerror(int code);
 
 /* Ends the program because of a bug, as misuse of the library does: "panic: TEXT" on stderr, cut at
  * some 500 bytes, then every task, the caller's first and from where this is called, and status 2
- * (weft/dump.h; WEFT_TRACEBACK). format is printf's. Any thread, outside weft_run without tasks. */
+ * (weft/dump.h; WEFT_TRACEBACK). format is printf's. Any thread; outside weft_run without tasks. */
 WEFT_API void weft_panic(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 #ifdef __cplusplus

@@ -21,13 +21,13 @@ extern "C" {
 
 enum weft_expvar_kind {
     WEFT_EXPVAR_INT,    /* 0 at first */
-    WEFT_EXPVAR_FLOAT,  /* 0 at first; what JSON cannot say, as infinity, is shown as null */
-    WEFT_EXPVAR_STRING, /* "" at first; shown as UTF-8, with U+FFFD for what is none */
+    WEFT_EXPVAR_FLOAT,  /* 0 at first; infinity and NaN, which JSON lacks, are shown as null */
+    WEFT_EXPVAR_STRING, /* "" at first; shown as UTF-8, with U+FFFD for other bytes */
     WEFT_EXPVAR_MAP,    /* of names to values; empty at first */
     WEFT_EXPVAR_JSON,   /* any JSON value; null at first */
 };
 
-/* So deep are maps shown in maps, a deeper one as null; and so deep may JSON nest. */
+/* How deep maps are shown in maps (a deeper one is shown as null), and how deep JSON may nest. */
 enum { WEFT_EXPVAR_DEPTH = 100 };
 
 typedef struct weft_expvar weft_expvar;
@@ -47,15 +47,15 @@ WEFT_API void weft_expvar_set_float(weft_expvar *v, double x);
 /* STRING: copies it. */
 WEFT_API void weft_expvar_set_string(weft_expvar *v, const char *s);
 
-/* JSON: copies it without its white space; numbers are shown digit by digit as they are here,
- * however large. 0; or v keeps its value: WEFT_EINVAL if text is not one JSON value (RFC 8259) in
- * UTF-8, has half of a surrogate pair, or nests deeper than WEFT_EXPVAR_DEPTH; WEFT_ENOMEM. */
+/* JSON: copies it without its white space; numbers keep their digits, however large. 0;
+ * WEFT_EINVAL if text is not one JSON value (RFC 8259) in UTF-8, has half of a surrogate pair, or
+ * nests deeper than WEFT_EXPVAR_DEPTH; WEFT_ENOMEM. After an error v keeps its value. */
 WEFT_API int weft_expvar_set_json(weft_expvar *v, const char *text);
 
 /* MAP: adds n to the INT of that name, which comes into being with the first call. */
 WEFT_API void weft_expvar_map_add(weft_expvar *v, const char *name, int64_t n);
 /* MAP: shows value, which was made without a name, under this one. NULL: shows nothing there any
- * more. A value that was there before lives on. Panics if the map would then be in itself. */
+ * more. A value that was there before lives on. Panics if the map would then contain itself. */
 WEFT_API void weft_expvar_map_set(weft_expvar *v, const char *name, weft_expvar *value);
 
 /* Values that are asked for at each request, by functions that may wait. The second kind returns

@@ -12,13 +12,14 @@ extern "C" {
 
 enum weft_fd_events { WEFT_FD_READ = 1, WEFT_FD_WRITE = 2 };
 
-/* Waits until fd, a descriptor of the caller's, is ready for one of the events: those that it is
- * ready for (> 0), all that were asked for if it has an error or hung up, which the next read or
- * write on it tells; WEFT_ETIMEDOUT; WEFT_ECANCELED; UV_EBADF; UV_EPERM for what is always ready,
- * as a regular file. Any number of tasks may wait for one fd at once, each for what it likes, and
- * all of them are told. fd stays the caller's, open until the return, and its flags are not
- * touched; who waits in order to read or write should make it non-blocking, since others may be
- * quicker. WEFT_NOW asks as poll(2) does, for about its price. */
+/* Waits until fd, a descriptor of the caller's, is ready for one of the events. Returns the events
+ * that it is ready for (> 0); all that were asked for if it hung up or has an error, which the next
+ * read or write on it returns; WEFT_ETIMEDOUT; WEFT_ECANCELED; UV_EBADF; UV_EPERM for descriptors
+ * that are always ready, such as a regular file's. Any number of tasks may wait for one fd at once,
+ * each for its own events; an event wakes all that wait for it. fd stays the caller's, open until
+ * the return, and its flags are not touched. A task that then reads or writes should make fd
+ * non-blocking, since another task may be quicker. WEFT_NOW asks as poll(2) does, for about its
+ * price. */
 WEFT_API int weft_fd_wait_until(int fd, int events, weft_time deadline);
 static inline int weft_fd_wait(int fd, int events)
 {
@@ -34,8 +35,8 @@ WEFT_API int weft_work(weft_task_fn *fn, void *arg);
 /* Runs a program and waits for its end; argv ends with NULL, argv[0] is looked up in PATH, standard
  * streams are inherited, no signal is blocked or ignored in it. Its exit status (>= 0), 128 + the
  * signal that ended it; WEFT_EINVAL if there is no argv[0]; -ECHILD if its status is lost, since
- * another thread waited for it or SIGCHLD is ignored; or another negative UV_E*. It and a channel
- * for SIGCHLD do not disturb each other. Not cancelable. */
+ * another thread waited for it or SIGCHLD is ignored; or another negative UV_E*. Works beside a
+ * channel for SIGCHLD. Not cancelable. */
 WEFT_API int weft_process_run(const char *const argv[]);
 
 #ifdef __cplusplus

@@ -54,8 +54,8 @@ typedef void weft_http_fn(weft_http_response *w, weft_http_request *r, void *arg
  *
  * Of two patterns that match, the narrower one wins. Without a match the answer is 404, or 405 with
  * the methods there are. A path with empty or dot segments is redirected to its clean form, a path
- * that lacks only the slash of a pattern to that: 301, or 308 if the method is not GET or HEAD. The
- * former can be switched off (raw_paths). */
+ * that lacks only the slash of a pattern to that: 301, or 308 if the method is not GET or HEAD.
+ * raw_paths switches redirects to clean forms off. */
 WEFT_API weft_http_mux *weft_http_mux_new(void);
 /* Panics while a server serves it. NULL does nothing. */
 WEFT_API void weft_http_mux_free(weft_http_mux *m);
@@ -66,7 +66,8 @@ WEFT_API void weft_http_mux_add(weft_http_mux *m, const char *pattern, weft_http
 typedef struct weft_http_route {
     int64_t max_body; /* bytes of a request's body; 0: as the server; < 0: any number */
     /* Once the peer has closed the connection or its side of it, every wait of the handler returns
-     * WEFT_ECANCELED. Costs two tasks a request, of which one is the handler's. */
+     * WEFT_ECANCELED. Each request then costs two tasks more: the handler's, and one that watches.
+     */
     bool cancel_when_gone;
 } weft_http_route;
 WEFT_API void weft_http_mux_add_with(weft_http_mux *m, const char *pattern,
@@ -128,8 +129,8 @@ static inline int weft_http_server_stop(weft_http_server *s)
 WEFT_API const char *weft_http_method(const weft_http_request *r);
 /* With its escapes resolved; NULL: out of memory. */
 WEFT_API const char *weft_http_path(weft_http_request *r);
-/* What the request line has between its blanks, byte for byte: path and query, or a whole URI, or
- * "*". For proxies, as "%2F" and "/" differ in it. NULL: out of memory. */
+/* Returns the target of the request line byte for byte: path and query, or a whole URI, or "*". For
+ * proxies, as "%2F" and "/" differ in it. NULL: out of memory. */
 WEFT_API const char *weft_http_target(weft_http_request *r);
 /* What stands behind the '?', as it was sent; "" for nothing. */
 WEFT_API const char *weft_http_query(const weft_http_request *r);
@@ -194,14 +195,14 @@ WEFT_API int weft_http_flush(weft_http_response *w); /* sends what is buffered, 
  * a handler that fails when it is too late for another status. */
 WEFT_API void weft_http_abort(weft_http_response *w);
 
-/* Takes the connection over, for another protocol than HTTP: 0, and *conn is the caller's, who
- * closes it, perhaps long after the handler; *rest, *n are the bytes that came behind the request
- * and were read already, until the handler's end. protocol: one that the request's Upgrade field
- * offers; the answer is 101 with it and the header fields set so far. NULL: nothing is sent, the
- * caller answers. From then on reads and writes of r and w return WEFT_ECLOSED, and a stop of the
- * server waits for the handler but not for the connection. WEFT_EINVAL: something was written, the
- * body was not read to its end, or the request, which is HTTP/1.1, does not offer that;
- * WEFT_ENOMEM, or the codes of write: the connection ends. */
+/* Takes the connection over, for another protocol than HTTP. protocol: one that the request's
+ * Upgrade field offers; the answer is 101 with it and the header fields set so far. NULL: nothing
+ * is sent, the caller answers. From then on reads and writes of r and w return WEFT_ECLOSED, and a
+ * stop of the server waits for the handler but not for the connection. 0, and *conn is the caller's
+ * to close, perhaps long after the handler; *rest, *n are the bytes behind the request that were
+ * read already, valid until the handler's end. WEFT_EINVAL: something was written, the body was not
+ * read to its end, or the request is not HTTP/1.1 or does not offer protocol. WEFT_ENOMEM, or the
+ * codes of weft_http_write: the connection ends. Cancelable while it sends the answer. */
 WEFT_API int weft_http_upgrade(weft_http_response *w, const char *protocol, weft_conn **conn,
                                const char **rest, size_t *n);
 

@@ -12,16 +12,15 @@
  *
  * An address is "host:port", "[v6 address]:port", ":port" or, save for UDP, "unix:/path"
  * ("unix:@name": Linux's names without a file). The host is a name or an address, the port a
- * number or a service's name. A name is looked up by getaddrinfo on a thread of its own, which no
- * work keeps busy (WEFT_EAGAIN if the system gives no thread); an address is not looked up. To
- * listen on ":port" is to listen on every address of both families; to dial it is to dial this
- * machine.
+ * number or a service's name. getaddrinfo looks names up on threads that weft_work does not use
+ * (WEFT_EAGAIN if the system gives no thread); an address is not looked up. Listening on ":port"
+ * listens on every address of both families; dialing it dials this machine.
  *
  * Calls are for tasks, and panic on other threads. Any number of tasks may use one socket at once:
  * those that want to read take turns in the order in which they came, so do those that want to
  * write. Waits are cancelable. One task closes the socket, once: a second close panics. Calls under
  * way, and all later calls with that pointer for as long as the program runs, return WEFT_ECLOSED.
- * What is open when weft_run returns is closed by it. The pointers are handles, not addresses: no
+ * At its end weft_run closes all sockets that are open. The pointers are handles, not addresses: no
  * debugger or other code can follow them. A socket's 256 bytes are kept for later sockets.
  *
  * Beside the codes listed below every call passes on what the system says, as -ECONNRESET. No
@@ -54,8 +53,9 @@ typedef struct weft_addr {
 
 enum { WEFT_ADDR_TEXT = 136 }; /* bytes that any address fits in as text, its end included */
 
-/* From text as above with numbers for host and port: nothing is looked up. An IPv6 address may have
- * a zone, the number or name of an interface: "[fe80::5%1]:80". 0 or WEFT_EINVAL. */
+/* Sets *a from text of the form given at the top of this file, with numbers for host and port:
+ * nothing is looked up. An IPv6 address may have a zone, the number or name of an interface:
+ * "[fe80::5%1]:80". 0 or WEFT_EINVAL. */
 WEFT_API int weft_addr_init(weft_addr *a, const char *text);
 /* Writes the address as it would be dialed, and weft_addr_init reads it; "" for none. The length of
  * the text, which is cut at size - 1. */
@@ -63,12 +63,13 @@ WEFT_API int weft_addr_name(const weft_addr *a, char *text, size_t size);
 
 /* Listening ------------------------------------------------------------------------------------ */
 
-/* Port 0 is any free one. A unix socket's file is its owner's alone (mode 0600) until that is
- * changed; one whose owner has died (a connect is refused) is replaced; that two programs do so at
- * the same instant is for the caller to prevent. 0, and *out is the caller's; WEFT_EINVAL for a
+/* Listens. Port 0 is any free one. A unix socket's file is its owner's alone (mode 0600) until that
+ * is changed; one whose owner has died (a connect is refused) is replaced; that two programs do so
+ * at the same instant is for the caller to prevent. 0, and *out is the caller's; WEFT_EINVAL for a
  * malformed address; a UV_EAI_* for a name; WEFT_ECANCELED while a name is looked up. */
 typedef struct weft_listen_options { /* all zero is the default */
-    bool reuse_port; /* others that set it may listen there, too: the system deals out what comes */
+    bool
+        reuse_port; /* listeners that set it may share the port; the system deals out connections */
 } weft_listen_options;
 WEFT_API int weft_listen_with(const char *addr, const weft_listen_options *options,
                               weft_listener **out);
@@ -76,31 +77,31 @@ static inline int weft_listen(const char *addr, weft_listener **out)
 {
     return weft_listen_with(addr, NULL, out);
 }
-/* Makes a listener of a stream socket that listens: of socket activation, or another process. 0,
- * and fd is the listener's, non-blocking and close-on-exec, as connections are of its network; a
- * unix socket's file stays at the close. After an error fd is the caller's, but for WEFT_ENOMEM,
- * which closes it: WEFT_EINVAL for any other kind of socket; -EBADF, -ENOTSOCK. */
+/* Makes a listener of a stream socket that listens: from socket activation, or another process. 0,
+ * and fd is the listener's, set up as weft_listen sets up its own: non-blocking, close-on-exec. A
+ * unix socket's file stays at the close. WEFT_EINVAL for any other kind of socket; -EBADF,
+ * -ENOTSOCK: fd stays the caller's. WEFT_ENOMEM: fd is closed. Does not wait. */
 WEFT_API int weft_listener_adopt(int fd, weft_listener **out);
-/* The descriptor, which stays ln's and closes with it: for options, or to be passed on. Neither its
- * flags nor its state may be changed. WEFT_ECLOSED. */
+/* Returns the descriptor, for options or to pass it on; WEFT_ECLOSED. It stays ln's and closes with
+ * it. The caller changes neither its flags nor its state. */
 WEFT_API int weft_listener_fd(weft_listener *ln);
-/* Waits for a connection. While the process or the system is out of descriptors or memory it waits
- * for some, looking ever more rarely, at least once a second. One that cannot be had (it was reset,
- * a firewall forbids it) is passed over. Both is said on stderr, at most once a minute, unless it
- * is a mere network error. 0, and *out is the caller's; WEFT_ETIMEDOUT; WEFT_ECANCELED;
- * WEFT_ECLOSED; of the system's errors only those of a descriptor that is no listening socket. */
+/* Waits for a connection. While the process or the system is out of descriptors or memory it tries
+ * again, ever more rarely, at least once a second. It skips a connection that fails (a reset, a
+ * firewall). stderr has a line about either, at most once a minute, but none about network errors.
+ * 0, and *out is the caller's; WEFT_ETIMEDOUT; WEFT_ECANCELED; WEFT_ECLOSED; of the system's errors
+ * only those of a descriptor that is no listening socket. */
 WEFT_API int weft_accept_until(weft_listener *ln, weft_time deadline, weft_conn **out);
 static inline int weft_accept(weft_listener *ln, weft_conn **out)
 {
     return weft_accept_until(ln, WEFT_FOREVER, out);
 }
-/* Pending and later accepts return WEFT_ECLOSED, and whoever dials is refused. By any task, any
- * number of times; so a server is stopped whose own task then closes ln. */
+/* Makes pending and later accepts return WEFT_ECLOSED; the system refuses peers that dial. By any
+ * task, any number of times: so another task stops a server, whose own task then closes ln. */
 WEFT_API void weft_listener_shutdown(weft_listener *ln);
-/* When it returns the address is free, and a unix socket's file is gone. Panics if ln is closed
- * already; NULL does nothing. Not cancelable. */
+/* Closes ln. When it returns the address is free, and a unix socket's file is gone. Panics if ln is
+ * closed already; NULL does nothing. Not cancelable. */
 WEFT_API void weft_listener_close(weft_listener *ln);
-WEFT_API weft_addr weft_listener_addr(weft_listener *ln); /* none of one that was closed */
+WEFT_API weft_addr weft_listener_addr(weft_listener *ln); /* none if ln was closed */
 
 /* Connections ---------------------------------------------------------------------------------- */
 
@@ -114,11 +115,11 @@ static inline int weft_dial(const char *addr, weft_conn **out)
     return weft_dial_until(addr, WEFT_FOREVER, out);
 }
 
-/* Makes a connection of a connected stream socket, as one end of a socketpair: as
- * weft_listener_adopt. */
+/* Makes a connection of a connected stream socket, such as one end of a socketpair. Results and
+ * ownership as of weft_listener_adopt. */
 WEFT_API int weft_conn_adopt(int fd, weft_conn **out);
-/* The descriptor, as a listener's: for options, SO_PEERCRED, sendfile (weft_fd_wait waits for it).
- */
+/* Returns the descriptor, as weft_listener_fd: for options, SO_PEERCRED, sendfile (weft_fd_wait
+ * waits for it). */
 WEFT_API int weft_conn_fd(weft_conn *c);
 
 /* Waits for data. The number of bytes (> 0); 0 at the end of the stream, after the own side was
@@ -136,12 +137,13 @@ WEFT_API void weft_conn_set_deadline(weft_conn *c, weft_time when);
 WEFT_API void weft_conn_set_read_deadline(weft_conn *c, weft_time when);
 WEFT_API void weft_conn_set_write_deadline(weft_conn *c, weft_time when);
 
-/* Options; 0, WEFT_ECLOSED, or what the system says, as -EOPNOTSUPP of a unix socket.
- * no_delay: small writes go out at once; on at first.
- * keep_alive: a peer that says nothing for idle is asked, and after some such times without an
- * answer gone; 15 s at first, 0: never. linger: 0: closing drops what was not sent yet and resets
- * the connection; < 0, at first: the system goes on sending. WEFT_EINVAL for more: closing does not
- * wait. */
+/* Set options. 0, WEFT_ECLOSED, or the system's error, such as -EOPNOTSUPP for a unix socket. Any
+ * task; none waits.
+ *   no_delay    small writes go out at once; on at first
+ *   keep_alive  the system probes a peer that was silent for idle, and breaks the connection after
+ *               some probes without an answer; 15 s at first, 0: never
+ *   linger      0: closing drops unsent data and resets the connection; < 0, at first: the system
+ *               goes on sending. WEFT_EINVAL if it is > 0: closing does not wait */
 WEFT_API int weft_conn_set_no_delay(weft_conn *c, bool on);
 WEFT_API int weft_conn_set_keep_alive(weft_conn *c, weft_duration idle);
 WEFT_API int weft_conn_set_linger(weft_conn *c, weft_duration time);
@@ -151,7 +153,7 @@ WEFT_API int weft_conn_set_linger(weft_conn *c, weft_duration time);
 WEFT_API int weft_conn_shutdown(weft_conn *c, int how);
 /* Closes c. Panics if it is closed already; NULL does nothing. Does not wait. */
 WEFT_API void weft_conn_close(weft_conn *c);
-WEFT_API weft_addr weft_conn_local(weft_conn *c); /* these two: none of one that was closed */
+WEFT_API weft_addr weft_conn_local(weft_conn *c); /* these two: none if c was closed */
 WEFT_API weft_addr weft_conn_peer(weft_conn *c);
 
 /* UDP ------------------------------------------------------------------------------------------ */
@@ -163,10 +165,11 @@ static inline int weft_udp_listen(const char *addr, weft_udp **out)
 {
     return weft_udp_listen_with(addr, NULL, out);
 }
-WEFT_API int weft_udp_adopt(int fd, weft_udp **out); /* of a datagram socket; as a listener */
-WEFT_API int weft_udp_fd(weft_udp *u);               /* as a listener's */
-/* A socket for datagrams to and from one address, of a name the first that can be had; codes as of
- * weft_dial_until. That nobody listens there is told to a later call, as -ECONNREFUSED. */
+/* Makes one of a datagram socket. Results and ownership as of weft_listener_adopt. */
+WEFT_API int weft_udp_adopt(int fd, weft_udp **out);
+WEFT_API int weft_udp_fd(weft_udp *u); /* as weft_listener_fd */
+/* Makes a socket for datagrams to and from one address: of a name, the first that works; codes as
+ * of weft_dial_until. If nobody listens there, a later call returns -ECONNREFUSED. */
 WEFT_API int weft_udp_dial_until(const char *addr, weft_time deadline, weft_udp **out);
 static inline int weft_udp_dial(const char *addr, weft_udp **out)
 {

@@ -7,19 +7,19 @@
  *   threadcreate the library's threads, by the stacks that made them
  *   block        channels, select, locks, conditions, semaphores, groups: the stacks that waited
  *   mutex        mutexes and rwmutexes: the stacks that let others wait, charged as they unlock
- *   contention   the same waits with both sides: who waited, "-- held by --", who let go
- *   delta_block, delta_mutex   what these had since they were last written, of waits that are over
- *   fgprof       where tasks spend a time, whether they run or wait, by looking every 10 ms at all
- *                that run and at some 50 that wait, each for as many as it stands for
+ *   contention   the same waits with both sides: the waiter, "-- held by --", the unlocker
+ *   delta_block, delta_mutex   the waits that ended since these were last written
+ *   fgprof       where tasks spend a time, running or waiting: every 10 ms a look at all tasks
+ *                that run and at some 50 that wait, each of which stands for its share
  *
- * Samples have the labels of their task (weft/label.h): of block who waited, of mutex who unlocked,
- * of contention who waited. The first 1,024 distinct sets of labels are kept apart.
+ * Samples have labels (weft/label.h): block and contention those of the task that waited, mutex
+ * those of the task that unlocked. The first 1,024 distinct sets of labels are told apart.
  *
  * Waits are always recorded, sampled by their length: one of d is kept with probability
  * min(1, d / rate), and a kept one that is shorter than the rate stands for its like. So long waits
  * are never missed, and sums are right on average. Unless a rate was set, it is 100 us, and more on
- * a processor where that would keep more than some 5,000 waits a second. What is not over yet
- * counts up to now. Formats are those of Go's runtime/pprof. */
+ * a processor where that would keep more than some 5,000 waits a second. Waits that
+ * go on count up to now. Formats are those of Go's runtime/pprof. */
 #ifndef WEFT_PROFILE_H
 #define WEFT_PROFILE_H
 
@@ -40,15 +40,15 @@ typedef struct weft_profile_options {
     bool no_live; /* block, mutex, contention: without the waits that are not over */
     bool
         with_io; /* block: also I/O, sleeps and other waits for the world, sampled 100 times less */
-    /* What this time adds: the caller waits meanwhile, and that is written, not as text; of block,
-     * mutex and contention each wait's part of the time. Not of delta_block and delta_mutex.
-     * fgprof: how long to sample; 0: 30 seconds. */
+    /* Waits for this time and writes only what it adds, never as text; of block, mutex and
+     * contention each wait's part of the time. Not for delta_block and delta_mutex. fgprof: how
+     * long to sample; 0: 30 seconds. */
     weft_duration over;
 } weft_profile_options;
 
 /* Writes the profile of that name to fd; options may be NULL. Any thread, while weft_run runs. 0;
  * WEFT_EINVAL: no such profile, options that it does not have, or no run; WEFT_ENOMEM;
- * WEFT_ECANCELED amid the time of over; the negative errno of a failed write. A slow reader of fd
+ * WEFT_ECANCELED during the time of over; the negative errno of a failed write. A slow reader of fd
  * blocks the caller's thread, not its processor. */
 WEFT_API int weft_profile_write(int fd, const char *name, const weft_profile_options *options);
 

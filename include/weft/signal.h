@@ -5,10 +5,10 @@
  *     weft_signal_start(stop, SIGTERM);
  *     weft_chan_recv(stop, &signo);
  *
- * A signal handler may call nothing of this library, on whatever thread it runs: the call it
- * interrupted may hold a lock that it would wait for. A channel of signals is the way. A handler
- * may run on a thread that runs tasks, whose stacks are small: one that is installed while weft_run
- * runs needs SA_ONSTACK, one that stood before has it meanwhile.
+ * A signal handler may call nothing of this library, on any thread: the call that it interrupted
+ * may hold a lock that the handler would wait for. Use a channel of signals. A handler may run on a
+ * thread that runs tasks, whose stacks are small. So a handler that is installed while weft_run
+ * runs needs SA_ONSTACK; to those installed before, weft_run adds it until it returns.
  *
  * Tasks block the signals that weft_run's caller blocked, and so do the children they start: by
  * fork, posix_spawn, popen or system. A write to a pipe without a reader raises SIGPIPE, which ends
@@ -23,11 +23,11 @@ extern "C" {
 
 /* From now on signo (an int) is sent on c, without waiting: a full channel misses it. Several
  * channels may ask for one signal. While any does, the signal's default action is off; a handler
- * that the program had installed before is still called. 0; WEFT_EINVAL (SIGKILL, SIGSTOP and
- * the synchronous signals cannot be had). */
+ * that the program had installed before is still called. 0; WEFT_EINVAL for
+ * SIGKILL, SIGSTOP and the synchronous signals. */
 WEFT_API int weft_signal_start(weft_chan *c, int signo);
-/* After the return c gets no more of it. With the last one the former disposition is back: a signal
- * that comes just then is received or has its default action. */
+/* Ends that: after the return c gets no more of signo. When no channel is left, the former
+ * disposition is restored; a signal that comes just then is received or has its default action. */
 WEFT_API void weft_signal_stop(weft_chan *c, int signo);
 
 #ifdef __cplusplus

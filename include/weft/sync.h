@@ -10,10 +10,9 @@
  * Taking a lock is never a cancellation point, so it cannot fail. Memory may go as soon as the
  * call that proved the object idle returned.
  *
- * They may outlive a run. What waited in it has gone with its tasks, and is forgotten. A lock stays
- * locked: to wait in a later run for a mutex or rwmutex that was locked in an earlier one, or for
- * the end of a weft_once_do that began there, panics, since the tasks that could unlock it are
- * gone. */
+ * They may outlive a run, which takes its waiters with it. A lock stays locked: a task of a later
+ * run panics if it waits for a mutex or rwmutex that was locked in an earlier one, or for the end
+ * of a weft_once_do that began there, since the tasks that could unlock it are gone. */
 #ifndef WEFT_SYNC_H
 #define WEFT_SYNC_H
 
@@ -26,13 +25,14 @@ extern "C" {
 #endif
 
 /* A mutex. A running task may take it ahead of those that wait; one that waited 1 ms is served
- * first, in order, until none has waited so long. It knows which task holds it and where that took
- * it: deadlock reports and SIGQUIT say so of each lock that tasks wait for, and of cycles. */
+ * first, in order, until none has waited so long. It knows which task holds it and where the task
+ * took it: deadlock reports and SIGQUIT show both for each lock that tasks wait for, cycles first.
+ */
 typedef struct weft_mutex {
     uint64_t _state;  /* has the id of the holding task */
     uint32_t _site;   /* where it was taken: the low half of a return address */
     uint32_t _epoch;  /* of snapshots, when the holder last changed while others waited */
-    int64_t _charged; /* when a holder was last charged with what others waited */
+    int64_t _charged; /* when a holder was last charged with the time of waiters */
     void *_waiters[2];
     uint32_t _lock;
     uint32_t _run;

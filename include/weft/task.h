@@ -23,7 +23,7 @@
  *             return 200;
  *         case WEFT_ETIMEDOUT: // the deadline has canceled g
  *             return 504;
- *         default: // what failed first; it has canceled the other
+ *         default: // the first failure, which has canceled the other task
  *             return 502;
  *         }
  *     }
@@ -36,8 +36,8 @@
  * 1024], a VLA or alloca of a size that others choose) off it, or ask for more: weft_run_with for
  * all tasks, weft_go_with for one, weft_http_options for handlers. C libraries need up to 30 KiB
  * for a printf or a regular expression. An overflow ends the program with a report, if its frames
- * are small, or are compiled with -fstack-clash-protection; a frame of other code that is larger
- * than the 64 KiB below the stack that nobody may touch can reach beyond them, into another task's
+ * are small, or are compiled with -fstack-clash-protection. Below each stack are 64 KiB that no
+ * code may touch; other code with a frame larger than that can reach beyond, into another task's
  * stack.
  *
  * Tasks run on WEFT_PROCS processors at once, and any call of this library may return on another
@@ -46,9 +46,9 @@
  * while an exception unwinds. (A C++ runtime that dlopen brings in must be there before weft_run.)
  * An exception must not leave the task's function, which is std::terminate.
  * The rounding mode and the other floating point controls (fesetround, feenableexcept, mxcsr) are
- * the thread's and do not move: to keep them for each task would make a switch 12 % slower. What is
- * set before weft_run holds in all tasks; a task that changes them changes them back before its
- * next call of this library. */
+ * the thread's and do not move: to keep them for each task would make a switch 12 % slower. Those
+ * set before weft_run hold in all tasks; a task that changes them changes them back before its next
+ * call of this library. */
 #ifndef WEFT_TASK_H
 #define WEFT_TASK_H
 
@@ -61,7 +61,7 @@
 extern "C" {
 #endif
 
-/* What a task runs. weft_go and weft_group_go take either. */
+/* The functions of tasks. weft_go and weft_group_go take either. */
 typedef void weft_task_fn(void *arg);
 typedef int weft_main_fn(void *arg); /* the result: 0, or an error, any other number */
 
@@ -95,14 +95,14 @@ typedef struct weft_run_options {
  * not called yet are reported as a deadlock.
  * exit() in a task ends the process with its code; pthread_exit there panics.
  * A child of fork has the forking thread alone: it may exec or _exit, and each call of the library
- * there panics (not weft_now, weft_after, weft_strerror and what tells a timer's channel). */
+ * there panics (not weft_now, weft_after, weft_strerror, weft_timer_chan). */
 WEFT_API int weft_run(weft_main_fn *fn, void *arg);
 WEFT_API int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg);
 
 /* Starts fn(arg) as a task; a result is dropped. Any thread of the process may call it while
  * weft_run runs. May let other tasks run first. */
 WEFT_API void weft_go(weft_task_fn *fn, void *arg);
-WEFT_API void weft_go_int(weft_main_fn *fn, void *arg); /* what weft_go calls for such a function */
+WEFT_API void weft_go_int(weft_main_fn *fn, void *arg); /* weft_go of a function with a result */
 
 typedef struct weft_go_options {
     const char *name;  /* as by weft_task_name; may be NULL */
@@ -143,7 +143,7 @@ WEFT_API void *weft_local_get(weft_local key); /* NULL if never set by this task
 /* A group is a Go WaitGroup, errgroup and context in one: it counts the tasks started in it, keeps
  * their first error, and cancels them. All zero is a valid group.
  *
- * A group is canceled, for good, by the first of
+ * The first of these cancels a group, which then stays canceled:
  *   an error: a task returns another result than 0 (unless weft_group_keep_going was called);
  *   its deadline;
  *   weft_group_cancel;
@@ -176,7 +176,7 @@ typedef struct weft_group {
  * that is reached, and returns WEFT_ECANCELED, with nothing started, if g is canceled or if the
  * caller is canceled while it waits. */
 WEFT_API int weft_group_go(weft_group *g, weft_main_fn *fn, void *arg);
-/* What weft_group_go calls for a function without a result: that counts as 0. */
+/* weft_group_go of a function without a result: that counts as 0. */
 WEFT_API int weft_group_go_void(weft_group *g, weft_task_fn *fn, void *arg);
 /* From now on at most n tasks of g run at once; 0: any number. Tasks that run already stay. A task
  * of g that starts others in it keeps its own place meanwhile, so n such tasks can wait for each

@@ -44,7 +44,7 @@ WEFT_API weft_timer *weft_timer_new_func(weft_timer_fn *fn, void *arg);
 WEFT_API void weft_timer_free(weft_timer *t);
 /* Owned by the timer; NULL for weft_timer_new_func. Do not close it. */
 WEFT_API struct weft_chan *weft_timer_chan(weft_timer *t);
-/* (Re)sets it; to WEFT_FOREVER, too, where it never fires. True if it was active: set, and its
+/* (Re)sets it; set to WEFT_FOREVER it never fires. True if it was active: set, and its
  * value not yet received (its fn not started). */
 WEFT_API bool weft_timer_start(weft_timer *t, weft_time when);
 WEFT_API bool weft_timer_stop(weft_timer *t); /* true as for start */
