@@ -46,10 +46,13 @@ bool weft__claim(weft__task *t, uint64_t ticket, int result)
  * caller. */
 static inline bool runnable_here(weft__worker *w, weft__task *t)
 {
+    bool foreign =
+        weft__load(&t->flags) & WEFT__FOREIGN; /* a foreign thread may end when RUNNABLE */
+
     weft__check(!(weft__load(&t->ticket) & 1));
     weft__store(&t->ready_epoch, weft__load_acq(&weft__epoch));
     weft__store_rel(&t->state, WEFT__RUNNABLE);
-    if (weft__unlikely(t->flags & WEFT__FOREIGN)) {
+    if (weft__unlikely(foreign)) {
         weft__foreign_wake(t);
         return false;
     }

@@ -68,8 +68,8 @@ static inline void arrive(weft__worker *w)
     }
 }
 
-/* Marks t as this worker's. Its last thread may still be leaving its stack. */
-static inline void begin(weft__worker *w, weft__task *t)
+/* Waits until t's last thread has left its stack. Until then that thread may also store flags. */
+static inline void wait_until_left(const weft__task *t)
 {
     for (int spins = 0; weft__load_acq(&t->on_cpu); spins++) {
         if (spins < 100)
@@ -77,6 +77,21 @@ static inline void begin(weft__worker *w, weft__task *t)
         else
             sched_yield();
     }
+}
+
+/* Does t have to ask at a gate before it runs? */
+static inline bool asks(const weft__task *t)
+{
+    if (weft__likely(!weft__gates_any()))
+        return false;
+    wait_until_left(t);
+    return weft__gate_asks(t);
+}
+
+/* Marks t as this worker's. */
+static inline void begin(weft__worker *w, weft__task *t)
+{
+    wait_until_left(t);
     weft__store(&t->on_cpu, 1);
     weft__store(&t->state, WEFT__RUNNING);
     weft__store_rel(&w->task, t); /* pairs with the monitor's look, which reads t->fn */
@@ -89,8 +104,7 @@ static bool direct(weft__worker *w, weft__task *cur, weft__task *next)
 {
     uint32_t epoch;
 
-    if (weft__unlikely((next->pins && next->worker != w) ||
-                       (weft__gates_any() && weft__gate_asks(next))))
+    if (weft__unlikely((next->pins && next->worker != w) || asks(next)))
         return false;
     begin(w, next);
     w->begun = true;
@@ -236,6 +250,7 @@ static bool run_is_over(weft__worker *w)
  * spare. Its stack is nobody's before anybody can find it. */
 static void lost_came_back(weft__worker *w, weft__task *t)
 {
+    weft_task_fn *fn = t->fn; /* t may end, and be another, once it is in the queue */
     uint32_t why;
 
     weft__lock(&w->lk);
@@ -258,7 +273,7 @@ static void lost_came_back(weft__worker *w, weft__task *t)
         weft__global_push(t);
     weft__fence_full();
     if (why == WEFT__IN_CALL)
-        weft__site_returned(t->fn);
+        weft__site_returned(fn);
     if (why == WEFT__BURNT || why == WEFT__STALLED) {
         weft__store(&w->hog_since, 0);
         weft__sub(&weft__sched.nhogs, 1);
@@ -651,8 +666,7 @@ static void step(weft__worker *w)
         give_to_pinned(w, t);
         return;
     }
-    if (weft__unlikely(!w->begun && weft__gates_any() && weft__gate_asks(t) &&
-                       !weft__gate_admit(t)))
+    if (weft__unlikely(!w->begun && asks(t) && !weft__gate_admit(t)))
         return;
     run(w, t);
 }

@@ -530,7 +530,7 @@ static void *waits_for_groups_beyond_the_run(void *wait)
     return NULL;
 }
 
-static int (*waits[])(weft_group *) = {weft_group_wait, weft_group_join, wait_long};
+static int (*waits[])(weft_group *) = {weft_group_wait, wait_long};
 enum { WAITS = sizeof(waits) / sizeof(*waits) };
 
 static int ends_before_waiters_for_groups(void *threads)

@@ -106,7 +106,6 @@ static bool call_runtime(int n)
     CALL(weft_go_with(NULL, nothing, NULL));
     CALL(weft_group_go(&its.group, return_zero, NULL));
     CALL(weft_group_wait(&its.group));
-    CALL(weft_group_join(&its.group));
     CALL(weft_group_wait_until(&its.group, WEFT_NOW));
     CALL(weft_group_cancel(&its.group));
     CALL(weft_group_deadline(&its.group, WEFT_FOREVER));

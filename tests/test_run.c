@@ -429,7 +429,6 @@ static weft_group group = WEFT_GROUP_INIT;
     XX(weft_group_go, weft_group_go(&group, give_back, NULL))                                      \
     XX(weft_group_wait, weft_group_wait(&group))                                                   \
     XX(weft_group_wait_until, weft_group_wait_until(&group, WEFT_NOW))                             \
-    XX(weft_group_join, weft_group_join(&group))                                                   \
     XX(weft_group_cancel, weft_group_cancel(&group))                                               \
     XX(weft_group_deadline, weft_group_deadline(&group, WEFT_NOW))                                 \
     XX(weft_group_limit, weft_group_limit(&group, 1))                                              \
