@@ -4,8 +4,8 @@
  * state: the holder's id << HOLDER, 0 while it is free; WAITERS: the queue is not empty, so unlock
  * must look at it; STARVING: the mutex is handed to the waiter in front, and nobody barges; AWAKE:
  * a waiter was woken to compete and has neither the mutex nor its place in the queue yet.
- * m->_lock (rank OBJECT) guards the queue, and the flags are set under it; AWAKE is cleared under
- * it or by the woken waiter as it takes the mutex. AWAKE and STARVING are never set together.
+ * m->_lock (rank OBJECT) guards the queue, and the flags are set under it. The woken waiter clears
+ * AWAKE as it takes the mutex or goes back to the queue. AWAKE and STARVING are never set together.
  * Holder and lock are one word: no dump sees a mutex held by nobody, or by a task that let go.
  *
  * Not starving, unlock frees the mutex and wakes the waiter in front, which competes with the tasks
@@ -57,13 +57,16 @@ static bool grab(weft_mutex *m, uint64_t id, uint64_t own)
     return false;
 }
 
-/* Under m->_lock: promises that unlock will look at the queue; false if the mutex came free. */
-static bool announce(weft_mutex *m)
+/* Makes the next unlock look at the queue, where the caller puts itself then. Returns false if the
+ * mutex came free. own: as for grab. A waiter gives AWAKE back in the same instruction that finds
+ * the mutex held, so an unlock that goes by AWAKE cannot miss it. Caller holds m->_lock. */
+static bool announce(weft_mutex *m, uint64_t own)
 {
-    uint64_t state = weft__load(&m->_state);
+    uint64_t state = weft__load(&m->_state), waits;
 
     while (!may_take(state)) {
-        if ((state & WAITERS) || weft__cas(&m->_state, &state, state | WAITERS))
+        waits = (state & ~own) | WAITERS;
+        if (state == waits || weft__cas(&m->_state, &state, waits))
             return true;
     }
     return false;
@@ -101,7 +104,6 @@ static void queue_up(weft_mutex *m, weft__waiter *wt, bool again, int64_t since,
         return;
     }
     weft__charge_push_front(queue(m), wt, now);
-    weft__and(&m->_state, ~(uint64_t)AWAKE);
     if (wt->index)
         weft__or(&m->_state, STARVING);
 }
@@ -115,7 +117,7 @@ static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
     for (;;) {
         weft__lock(&m->_lock);
         not_of_an_earlier_run(m);
-        if (!announce(m)) {
+        if (!announce(m, own)) {
             weft__unlock(&m->_lock);
             if (grab(m, t->id, own))
                 return;
@@ -203,9 +205,9 @@ static void pass_to(weft_mutex *m, const weft__waiter *wt, int64_t now)
                     wt->task->id << HOLDER | flags_left(m) | (starving ? STARVING : 0u));
 }
 
-/* Frees the mutex or hands it to the waiter in front, which c->first then is. If a waiter is awake
- * already, no other is woken, and the next unlock is charged for those in the queue. Caller holds
- * m->_lock. */
+/* Frees the mutex or hands it to the waiter in front, which c->first then is. Caller holds
+ * m->_lock.
+ */
 static void release(weft_mutex *m, struct weft__charge *c, int64_t inside[WEFT__WINDOWS])
 {
     uint64_t state = weft__load(&m->_state);
@@ -213,14 +215,9 @@ static void release(weft_mutex *m, struct weft__charge *c, int64_t inside[WEFT__
     weft__waiter *wt;
     bool claimed;
 
-    if (!(state >> HOLDER)) /* another unlock was quicker */
+    if (!(state >> HOLDER) || (state & AWAKE)) /* another unlock was quicker */
         not_locked(m);
     holder_changes(m);
-    if (state & AWAKE) {
-        weft__assert(!(state & STARVING));
-        weft__store_rel(&m->_state, AWAKE | flags_left(m));
-        return;
-    }
     c->now = now;
     if (weft__charge_is_cut(m->_charged))
         c->inside = weft__charge_cut(queue(m), NULL, now, inside);
@@ -238,6 +235,22 @@ static void release(weft_mutex *m, struct weft__charge *c, int64_t inside[WEFT__
     c->first_waited = now - wt->from;
 }
 
+/* Frees the mutex if a waiter is awake already: no other is woken, and the next unlock is charged
+ * for those in the queue. */
+static bool leave_to_awake(weft_mutex *m)
+{
+    uint64_t state = weft__load(&m->_state);
+
+    if (weft__load(&m->_run) != weft__run_number) /* the flag, if any, is of an earlier run */
+        return false;
+    while ((state & AWAKE) && state >> HOLDER) {
+        holder_changes(m);
+        if (weft__cas(&m->_state, &state, state & FLAGS))
+            return true;
+    }
+    return false;
+}
+
 /* The next holder may free the mutex. So one instruction lets it go, or all is done before the
  * waiter is made ready. */
 void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
@@ -249,7 +262,7 @@ void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
     if (!held)
         not_locked(m);
     held <<= HOLDER;
-    if (weft__cas(&m->_state, &held, 0))
+    if (weft__cas(&m->_state, &held, 0) || leave_to_awake(m))
         return;
     weft__lock(&m->_lock);
     if (weft__unlikely(renewed(m))) {
@@ -259,8 +272,6 @@ void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
     }
     release(m, &c, inside);
     weft__unlock(&m->_lock);
-    if (!c.first)
-        return;
     weft__charge(&c);
     weft__ready(c.first);
 }

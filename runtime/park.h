@@ -83,7 +83,7 @@ static inline void weft__waitq_renew(weft__waitq *q, uint32_t *run)
     if (weft__unlikely(*run != weft__run_number)) {
         weft__store(&q->head, NULL);
         q->tail = NULL;
-        *run = weft__run_number;
+        weft__store(run, weft__run_number);
     }
 }
 
