@@ -28,7 +28,7 @@ static void grow(weft__timers *ts)
 static void place(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
 {
     ts->heap[pos - 1] = s;
-    weft__store(&s.timer->pos, pos);
+    weft__store_rel(&s.timer->pos, pos); /* after home: weft__timer_disarm */
 }
 
 static void sift_up(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
@@ -118,26 +118,36 @@ void weft__timer_arm(weft__timer *t, int64_t when, uint64_t arg)
         weft__proc_wake(p);
 }
 
-/* In no heap, home may be a processor of an earlier run that had more of them. */
+/* Locks the heap that t is in, and returns it; NULL if t is in none. A firing that another worker
+ * runs may arm t in another heap meanwhile. In no heap, home may be a processor of an earlier run
+ * that had more of them. */
+static weft__timers *lock_heap_of(const weft__timer *t)
+{
+    while (weft__load_acq(&t->pos) != 0) {
+        uint16_t home = weft__load(&t->home);
+        weft__timers *ts = &weft__sched.procs[home].timers;
+
+        weft__lock(&ts->lock);
+        if (weft__load_acq(&t->pos) != 0 && weft__load(&t->home) == home)
+            return ts;
+        weft__unlock(&ts->lock);
+    }
+    return NULL;
+}
+
 bool weft__timer_disarm(weft__timer *t)
 {
-    weft__timers *ts;
-    bool armed;
+    weft__timers *ts = lock_heap_of(t);
+    bool first;
 
-    if (weft__load_acq(&t->pos) == 0)
+    if (!ts)
         return false;
-    ts = &weft__sched.procs[weft__load(&t->home)].timers;
-    weft__lock(&ts->lock);
-    armed = t->pos != 0;
-    if (armed) {
-        bool first = t->pos == 1;
-
-        remove_at(ts, t->pos);
-        if (first)
-            next_changed(ts);
-    }
+    first = t->pos == 1;
+    remove_at(ts, t->pos);
+    if (first)
+        next_changed(ts);
     weft__unlock(&ts->lock);
-    return armed;
+    return true;
 }
 
 bool weft__timer_disarm_wait(weft__timer *t)
@@ -165,7 +175,7 @@ static void fire(weft__timer *t, uint64_t arg, int64_t now)
 {
     if (t->fire) {
         t->fire(t, arg, now);
-        weft__store_rel(&t->firing, 0);
+        weft__sub(&t->firing, 1);
     } else {
         weft__task *task = weft__container_of(t, weft__task, timer);
 
@@ -206,7 +216,7 @@ unsigned weft__timers_run(weft__proc *p)
             due[n].timer = ts->heap[0].timer;
             due[n].arg = due[n].timer->arg;
             if (due[n].timer->fire)
-                weft__store(&due[n].timer->firing, 1);
+                weft__add(&due[n].timer->firing, 1);
             remove_at(ts, 1);
             prefetch(ts);
         }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* timer.h - one heap of timers a processor.
  *
- * A timer is armed on the processor of whoever arms it and fires in that processor's worker.
- * Lock: heap->lock (rank TIMERS) guards the heap and every timer in it. A timer that was popped
- * is FIRING until its callback returned, which runs without the lock. */
+ * A timer is armed in the heap of the processor that arms it. The processor's worker fires it, or
+ * another worker if that one is late. Lock: heap->lock (rank TIMERS) guards the heap and every
+ * timer in it. A timer that was popped is firing until its callback has returned, which runs
+ * without the lock. A callback may arm its timer again, and a second worker may fire that before
+ * the first callback has returned; so firing counts them. */
 #ifndef WEFT_TIMER_H
 #define WEFT_TIMER_H
 
@@ -22,7 +24,7 @@ struct weft__timer {
     uint64_t arg;
     uint32_t pos;   /* atomic: in the heap, from 1; 0: not in it */
     uint16_t home;  /* atomic: processor whose heap it is or was last in */
-    uint8_t firing; /* atomic */
+    uint8_t firing; /* atomic: callbacks under way */
 };
 
 typedef struct weft__timers {
@@ -43,7 +45,7 @@ void weft__timer_arm(weft__timer *t, int64_t when, uint64_t arg);
 bool weft__timer_disarm(weft__timer *t);
 /* As disarm; if it is firing just now, waits until it has fired. */
 bool weft__timer_disarm_wait(weft__timer *t);
-/* Fires what is due; the number fired. By the owner of p. */
+/* Fires what is due in p's heap, by any worker that has a processor. Returns the number fired. */
 unsigned weft__timers_run(struct weft__proc *p);
 void weft__timers_free(weft__timers *ts);
 
