@@ -45,6 +45,7 @@ static struct {
     uint32_t nslots;     /* atomic */
     struct slab **slabs; /* SLABS_MAX pointers, reserved, filled from the front */
     weft__task *pool;    /* finished tasks, with stacks of this run's size */
+    weft__task *others;  /* with stacks of another: checkers of leaks see no memory from mmap */
     uint32_t npool;
     uint32_t nidle;   /* atomic: bits set in idle of all slabs */
     uint64_t last_id; /* atomic */
@@ -122,7 +123,7 @@ static weft__task *pool_pop(void)
 
 static void pool_clear(void)
 {
-    registry.pool = NULL;
+    registry.pool = registry.others = NULL;
     registry.npool = 0;
     weft__store(&registry.nidle, 0);
     for (uint32_t i = 0; i < registry.nslots / SLAB; i++)
@@ -132,8 +133,12 @@ static void pool_clear(void)
 /* A record that no run uses: it waits for one whose stacks have its size. Under the lock. */
 static void pool_push_back(weft__task *t)
 {
-    if (registry.slabs[t->slot / SLAB]->size == weft__stack_size)
+    if (registry.slabs[t->slot / SLAB]->size == weft__stack_size) {
         pool_push(t);
+    } else {
+        weft__store(&t->next, registry.others);
+        registry.others = t;
+    }
 }
 
 /* Between runs, before one whose stacks have another size. */
