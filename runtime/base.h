@@ -39,8 +39,8 @@
 void weft__panic(const char *format, ...) WEFT__NORETURN WEFT__PRINTF(1, 2);
 /* As above with Go's "fatal error: TEXT": nothing could have recovered. */
 void weft__fatal(const char *format, ...) WEFT__NORETURN WEFT__PRINTF(1, 2);
-/* The system has no memory, or no thread, for what the text names: the same, and which limits hold.
- * remedy: what the caller may change, or NULL. limits.c */
+/* limits.c: ends the program because the system gives no memory or no thread. The text says for
+ * what; the limits that hold follow. remedy: a setting that the user may change, or NULL. */
 void weft__no_memory(const char *remedy, const char *format, ...) WEFT__NORETURN WEFT__PRINTF(2, 3);
 void weft__no_thread(unsigned beside) WEFT__NORETURN;
 /* A bug of ours. */

@@ -6,8 +6,8 @@
  * and goes on, so a short call costs two entries and no hand-off.
  *
  * Where calls are known to last, the processor goes to another thread at once: lasted has a count
- * for each place in the program that declares. A place's count goes up with each call that lasts
- * and down with each that does not. */
+ * for each place in the program that declares calls. A call that lasts raises the count of its
+ * place; a quick one lowers it. */
 #include "lane.h"
 #include "park.h"
 #include "spare.h"
@@ -49,7 +49,8 @@ static void hand_over(weft__worker *w)
     weft__supply_check();
 }
 
-/* place tells apart the places that declare. False if threads are short and waits is false. */
+/* Declares a call. place: an index for the place in the program. Returns false if threads are short
+ * and waits is false. */
 static bool begin(uintptr_t place, bool waits)
 {
     weft__worker *w = weft__enter("weft_blocking_begin");

@@ -40,8 +40,8 @@ static void let_close_end(weft_chan *c)
     weft__chan_lock(c, "weft_chan_free");
 }
 
-/* What is left where c was looks as if it could neither take nor give a value, so every call comes
- * to its lock, until malloc uses the memory for something else. */
+/* Frees c. The freed memory looks like a channel that can neither take nor give a value, so every
+ * later call takes its lock, and panics there, until malloc uses the memory for something else. */
 void weft_chan_free(weft_chan *c)
 {
     weft__not_forked("weft_chan_free");
@@ -325,8 +325,8 @@ static void ready_all(const struct woken *w)
     }
 }
 
-/* Claims waiters under the lock and makes them ready after it: once none is left, the first one up
- * may free c. With many waiters that takes long, so others run in between. */
+/* Claims waiters under the lock and makes them ready after it: once none is left, the first woken
+ * task may free c. With many waiters that takes long, so other tasks run in between. */
 void weft_chan_close(weft_chan *c)
 {
     weft__task *t;

@@ -15,7 +15,7 @@ struct weft_chan {
     bool closed;
     bool closing;     /* weft_chan_close has waiters left to wake; c stays in place */
     uint16_t senders; /* a timer, or signals, that send here; it may not be freed */
-    uint32_t run;     /* in which the waiters wait */
+    uint32_t run;     /* the run whose tasks the waiters are */
     weft__waitq recvq, sendq;
     unsigned char ring[];
 };
@@ -41,7 +41,7 @@ enum weft__step weft__chan_try_send(weft_chan *c, const void *elem, weft__task *
 enum weft__step weft__chan_try_recv(weft_chan *c, void *elem, weft__task **woken);
 /* Sends without waiting; false if that cannot be. Any thread. */
 bool weft__chan_offer(weft_chan *c, const void *elem);
-/* From a call with true to the one with false a free of c panics. */
+/* Makes a free of c panic, from a call with true to the one with false. */
 void weft__chan_keep(weft_chan *c, bool keep, const char *call);
 /* Drops what is buffered; true if anything was. */
 bool weft__chan_drain(weft_chan *c);

@@ -6,7 +6,7 @@
 
 struct weft__windows weft__windows;
 
-/* The queue is in order of arrival, but for a waiter in front that lost to a barger. So the waiters
+/* The queue is in order of arrival, except a waiter in front that lost to a barger. So the waiters
  * that came since the window began are at the end, and only they are looked at, one by one. */
 static int64_t waited_since(const weft__waitq *q, int64_t began, int64_t now)
 {

@@ -68,20 +68,20 @@ static inline weft__waiter *weft__charge_pop(weft__waitq *q, int64_t now)
     return wt;
 }
 
-/* A window of the mutex profile began since charged, the instant of the lock's last charge. Then
- * weft__charge_cut tells how much of the charge lies in it. */
+/* Returns true if a window of the mutex profile began since charged, the instant of the lock's last
+ * charge. Then weft__charge_cut computes how much of the charge lies in it. */
 static inline bool weft__charge_is_cut(int64_t charged)
 {
     return weft__unlikely(weft__load(&weft__windows.latest) > charged);
 }
 
-/* charge.c. Fills inside with what the waiters of the queues have waited in each window, and
- * returns it. To be called before take. other may be NULL. */
+/* charge.c: fills inside with the time that the waiters of both queues have waited in each window,
+ * and returns it. To be called before take. other may be NULL. */
 const int64_t *weft__charge_cut(const weft__waitq *q, const weft__waitq *other, int64_t now,
                                 int64_t inside[WEFT__WINDOWS]);
 
-/* Records what is to be sampled of a charge and of its pair. No lock is held, first is not ready.
- */
+/* Records the samples of a charge and of its pair, if it has any. No lock is held, and first is
+ * not ready yet. */
 static inline void weft__charge(const struct weft__charge *c)
 {
     weft__worker *w = weft__self();
@@ -95,7 +95,7 @@ static inline void weft__charge(const struct weft__charge *c)
         weft__hooks.held_up(c, charged, paired);
 }
 
-/* The same for another waiter that the same unlock lets in. */
+/* Records the pair of another waiter that the same unlock lets in. */
 static inline void weft__charge_pair(const struct weft__charge *c, const weft__waiter *wt)
 {
     struct weft__charge other = *c;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* eh.c - see eh.h. weft itself needs no C++ runtime, so it is looked up: in the program as it was
- * linked (a static one shows no symbol to the loader), among the libraries of the program, and
- * among those that were loaded for themselves alone. */
+/* eh.c - see eh.h. weft itself needs no C++ runtime, so init looks for one in three places: the
+ * program as it was linked (a static runtime shows no symbol to the loader), the program's
+ * libraries, and a libstdc++ that dlopen loaded with local symbols. */
 #include "eh.h"
 
 #include <dlfcn.h>

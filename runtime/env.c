@@ -45,7 +45,7 @@ static bool is_first(const char *name)
     return first;
 }
 
-/* Says that the variable's value is ignored, since it is not what known tells. */
+/* Says that the variable's value is ignored. known: a text of the values it knows. */
 static void complain(const char *name, const char *value, const char *known)
 {
     char text[TEXT];

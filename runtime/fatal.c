@@ -135,9 +135,9 @@ static void watchdog_feed(void)
         setitimer(ITIMER_REAL, &real, NULL);
 }
 
-/* The signal goes to the calling thread, so that the process ends by the thread that dies. The
- * plain system call, because the C library's function may allocate. The thread has to see further
- * faults, too: a blocked one would end the process at once. */
+/* Starts the watchdog. Its signal goes to the calling thread, so that the process ends by the
+ * thread that dies. It is a plain system call, because the C library's function may allocate.
+ * Unblocks faults, too: a fault whose signal is blocked ends the process at once. */
 static void watchdog_start(int seconds)
 {
     struct sigaction sa = {.sa_handler = on_watchdog, .sa_flags = SA_ONSTACK};
@@ -176,7 +176,7 @@ int weft__death_write(int fd, const char *text, size_t n)
 
 /* The beginning -------------------------------------------------------------------------------- */
 
-/* A fault or a panic on the thread that makes the report. */
+/* Handles a fault or a panic on the thread that makes the report. */
 static WEFT__NORETURN void fail_again(void)
 {
     if (dying.is_first)
@@ -185,8 +185,8 @@ static WEFT__NORETURN void fail_again(void)
     end();
 }
 
-/* One thread at a time, and only once. Another thread that dies meanwhile waits for the end; if it
- * is the symbolizer, the report goes on without names. */
+/* Makes the calling thread the one that reports. Another thread that dies meanwhile waits here for
+ * the end of the process; if it is the symbolizer, the report goes on without names. */
 static void begin_dying(int signo)
 {
     uint32_t not = 0;
@@ -261,8 +261,8 @@ void weft__death_wait(void)
 
 /* Reports -------------------------------------------------------------------------------------- */
 
-/* Tasks are shown while a run is under way, and not by a child of fork, which has no workers to
- * help with a snapshot. */
+/* Returns whether tasks can be shown: while a run is under way, but not in a child of fork, which
+ * has no workers to help with a snapshot. */
 static bool can_explain(void)
 {
     return weft__load(&weft__sched.running) && !weft__forked;
@@ -291,7 +291,7 @@ static void die(const char *prefix, const struct weft__death *d, const char *for
     char text[512];
     int n;
 
-    if (!weft__forked) /* whose parent's thread may be dying, too */
+    if (!weft__forked) /* in a child dying may be set, by a thread of the parent */
         begin_dying(0);
     if (d->overflowed)
         say_overflow(d);
@@ -366,7 +366,7 @@ void weft__quit(uintptr_t pc, int code)
 
     begin_dying(0);
     say("SIGQUIT: quit\nPC=%#llx m=0 sigcode=%d\n\n", (unsigned long long)pc, code);
-    if (can_explain()) /* whatever WEFT_TRACEBACK says, as in Go */
+    if (can_explain()) /* with any WEFT_TRACEBACK, as in Go */
         weft__hooks.explain(STDERR_FILENO, &d);
     end();
 }
@@ -382,7 +382,7 @@ static void say_fault(const char *name, const siginfo_t *info, const void *ucont
     say("\n\n");
 }
 
-/* Calls what belongs to the first part. A fault in it comes back here: then returns false. */
+/* Calls part, a piece of the first part. Returns false if a fault in it was jumped out of. */
 static bool guarded(void (*part)(const struct weft__death *d), const struct weft__death *d)
 {
     if (sigsetjmp(dying.escape, 0) == 0) {

@@ -15,16 +15,17 @@ void weft__quit(uintptr_t pc, int code) WEFT__NORETURN;
 /* Reports a fault, in its signal's handler, and returns: the caller ends the process by the
  * signal. Does not return if another thread is dying already. */
 void weft__fault(const char *name, const siginfo_t *info, const struct weft__death *d);
-/* write(2) of all n bytes for a report: what is written is progress to the watchdog. 0, or the
- * negative errno. async-signal-safe */
+/* Writes all n bytes for a report, and tells the watchdog of the progress. Returns 0, or the
+ * negative errno of write(2). async-signal-safe */
 int weft__death_write(int fd, const char *text, size_t n);
 
-/* Has weft_run's thread call fn(arg) and waits for its end. For the thread that dies: it may hold
- * locks, such as malloc's for its thread, that another thread does without. Returns false if
- * weft_run's thread did not begin within half a second, or is the caller. One at a time. */
+/* Has weft_run's thread call fn(arg) and waits for its end. The thread that dies calls it, since it
+ * may hold locks that the other thread does not need, such as malloc's for its own arena. Returns
+ * false if weft_run's thread did not begin within half a second, or is the caller. One at a time.
+ */
 bool weft__errand(void (*fn)(void *arg), void *arg);
 void weft__errands_init(void); /* on weft_run's thread */
-void weft__errand_run(void);   /* on weft_run's thread: what it was asked for, if anything */
+void weft__errand_run(void);   /* on weft_run's thread: does the errand, if there is one */
 
 /* Reads WEFT_TRACEBACK, so that a run says at its start that it does not know the value. */
 void weft__traceback_check(void);

@@ -71,8 +71,8 @@ static void ready_all(weft__waitq *woken)
         weft__ready(wt->task);
 }
 
-/* Waits until the timer's callback, if it runs just now, no longer uses g. Not under the lock,
- * which the callback takes. */
+/* Waits until the timer's callback, if it runs just now, no longer uses g. The caller does not hold
+ * the lock, which the callback takes. */
 static inline void timer_settle(weft_group *g)
 {
     while (weft__unlikely(weft__load_acq(&timer(g)->firing)))
@@ -122,7 +122,7 @@ static void drop(weft_group *g)
 
 /* Cancellation --------------------------------------------------------------------------------- */
 
-/* The first call decides the cause. Caller holds the lock. */
+/* Marks g canceled; the first call decides the cause. Caller holds the lock. */
 static void mark(weft_group *g, int cause)
 {
     if (is_canceled(g))
@@ -157,9 +157,9 @@ static bool cancel_piece(weft_group *g)
 
 static void cancel_rest(void *arg);
 
-/* Leaves the rest to a task, which holds one of _count. For those that cannot let others run: the
- * timer's callback, and threads that are no tasks, which would fill the run queue. Caller holds the
- * lock; releases it. */
+/* Leaves the rest to a task, which holds one of _count. For callers that cannot let other tasks
+ * run: the timer's callback, and threads that are no tasks, which would fill the run queue. Caller
+ * holds the lock; releases it. */
 static void cancel_by_task(weft_group *g)
 {
     weft__worker *w = weft__self();
@@ -476,8 +476,8 @@ static int await(weft_group *g, weft__task *t, enum weft__reason why, weft_time 
     return is_done(g, result) ? 0 : rc;
 }
 
-/* The run has ended under a thread that is no task of it: no task runs any more, and its frame
- * goes. */
+/* Ends the wait of a thread that is no task, when the run is over: no task runs any more, and the
+ * thread's frame goes. */
 static bool is_over(weft_group *g, const weft__task *t, int rc)
 {
     if (rc != WEFT_ECANCELED || !(t->flags & WEFT__FOREIGN))

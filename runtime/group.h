@@ -8,7 +8,7 @@
 int weft__task_cause(const weft__task *t); /* why t, the caller, is canceled; 0: it is not */
 void weft__group_leave(weft__task *t, int result); /* t's function returned; t is in a group */
 
-/* As weft_group_go, for a group without a limit. */
+/* Starts a task as weft_group_go does, in a group without a limit. */
 void weft__group_go_with(weft_group *g, const weft_go_options *options, weft_main_fn *fn,
                          void *arg);
 

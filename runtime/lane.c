@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lane.c - what is known of functions that hog or block, and the queues of tasks that wait for it.
+/* lane.c - the record of functions that hog or block, and the tasks that must wait because of it.
  *
  * Owns: the table of entry functions, the hog lane, and the tasks that wait for a thread.
  *
@@ -11,16 +11,18 @@
  * hogs are hogs only until then.
  *
  * Nothing in C stops a loop that makes no call. A hog that did not come back within a second no
- * longer counts, and while hogs crowd the lane, a new task may run after each short pause, the
- * latest first, since most are short. What waited for a while goes to the end of the others' queue.
+ * longer counts. While hogs crowd the lane, a new task may run after each short pause, the latest
+ * first, since most are short. A task that waited for AGED or more moves on to the end of the other
+ * tasks' queue.
  *
- * Calls. From a function whose tasks sit in undeclared calls without a processor, or did so some
- * seconds ago, processors are taken sooner. While threads are short (spare.c) and some task of a
- * function sits so, its others wait here before they run. A task that came back from its call does
- * not, for it brought its thread. Tasks that declare a call wait here before it.
+ * Calls. If tasks of a function sit in undeclared calls without a processor, or did so some seconds
+ * ago, the monitor takes processors from its tasks sooner. While threads are short (spare.c) and a
+ * task of a function sits in a call, the function's other tasks wait here before they run; but not
+ * a task that came back from its call, since it brought its thread. Tasks that declare a call wait
+ * here before the call.
  *
- * Locks: lane.lock and held.lock, rank OBJECT, since leaving makes the next one ready. The table is
- * all atomics. */
+ * Locks: lane.lock and held.lock, rank OBJECT, since the next task is made ready under them. All
+ * fields of the table are atomic. */
 #include "lane.h"
 
 #include "park.h"
@@ -100,7 +102,7 @@ static void link_first(struct queue *q, weft__task *t)
         q->tail = t;
 }
 
-/* t, which was picked to run, waits. */
+/* Gives t, which was picked to run, a wait reason. */
 static void note_wait(weft__task *t, enum weft__reason why)
 {
     weft__store(&t->since, weft__ticks());
@@ -234,7 +236,7 @@ static weft__task *pop_fresh(void)
     return t ? t : pop(&lane.older);
 }
 
-/* The next one that may run; NULL if there is none. Caller holds the lock. */
+/* Returns the next task that may run; NULL if there is none. Caller holds the lock. */
 static weft__task *lane_next(int64_t now)
 {
     int64_t pause = weft__load(&weft__sched.nhogs) * PAUSE;
@@ -261,7 +263,7 @@ static void admit(weft__task *t)
     weft__flag_clear(t, WEFT__HOG);
 }
 
-/* Lets those run for whom there is room. Caller holds the lock. */
+/* Lets as many tasks run as there is room for. Caller holds the lock. */
 static void lane_move(void)
 {
     int64_t now = weft__mono();
@@ -292,8 +294,8 @@ bool weft__lane_admit(weft__task *t)
     return next == t;
 }
 
-/* A worker may be given up meanwhile: then nothing is passed on, or weft__lane_clear, and with it
- * the end of the run, waits until the next one is in the queue that ends with the run. */
+/* Lets the next tasks run. The end of the run may abandon w meanwhile: then this does nothing; or
+ * weft__lane_clear waits for the lock, until the next task is in a queue that ends with the run. */
 static void pass_on(const weft__worker *w)
 {
     weft__lock(&lane.lock);
@@ -306,7 +308,7 @@ void weft__lane_leave(weft__task *t)
 {
     weft__flag_clear(t, WEFT__LANE);
     weft__sub(&lane.running, 1);
-    weft__store(&lane.failed, 0); /* the next need not wait for a pause */
+    weft__store(&lane.failed, 0); /* the next task need not wait for a pause */
     pass_on(t->worker);
 }
 
@@ -332,7 +334,7 @@ void weft__lane_returned(const weft__worker *w)
         pass_on(w);
 }
 
-/* What is no longer new waits with the others, in the order of coming. Caller holds the lock. */
+/* Moves tasks that are no longer new to the others, in order of arrival. Caller holds the lock. */
 static void lane_age(void)
 {
     struct queue aged = {NULL, NULL};
@@ -346,7 +348,7 @@ static void lane_age(void)
     lane.fresh = (struct queue){NULL, NULL};
 }
 
-/* How many hogs seem to make no call at all. */
+/* Returns how many hogs seem to make no call at all. */
 static uint32_t count_sunk(int64_t now)
 {
     uint32_t n = 0;
@@ -389,7 +391,8 @@ static bool asks_for_thread(const weft__task *t)
     return weft__threads_short() && !(t->flags & WEFT__PASSED) && sits(t->fn);
 }
 
-/* The ground is looked at under the lock: whoever takes it away looks for tasks after that. */
+/* Returns true if t may run, else queues it. Checks the shortage under the lock: the thread that
+ * ends the shortage looks for held tasks after that. */
 static bool held_admit(weft__task *t)
 {
     bool admitted;
@@ -423,7 +426,7 @@ void weft__held_wait(weft__task *t)
     weft__unlock(&held.lock);
 }
 
-/* Lets the next one go; false if there is none. */
+/* Releases one held task. Returns false if there is none. */
 static bool release_one(void)
 {
     weft__waiter *wt = NULL;
@@ -441,8 +444,7 @@ static bool release_one(void)
         weft__flag_set(t, WEFT__PASSED);
     weft__unlock(&held.lock);
     if (wt)
-        weft__ready_by(NULL,
-                       wt->task); /* the caller may be a spare that is just given a processor */
+        weft__ready_by(NULL, wt->task); /* the caller's worker may own no processor yet */
     run(t);
     return wt || t;
 }
@@ -453,7 +455,7 @@ void weft__held_release(int64_t n)
         ;
 }
 
-/* No task of fn sits in a call any more: its others may run. */
+/* Releases the held tasks of fn, since no task of it sits in a call any more. */
 static void release_all_of(weft_task_fn *fn)
 {
     struct queue go = {NULL, NULL}, stay = {NULL, NULL};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* limits.c - the end of a program that the system gives no memory or no thread: says which limits
- * hold. Nothing here allocates. */
+/* limits.c - ends a program to which the system gives no memory or no thread, and says which limits
+ * hold. Nothing here allocates. Any thread may call. */
 #include "base.h"
 
 #include <fcntl.h>
@@ -16,7 +16,7 @@ struct text {
 
 static void append(struct text *t, const char *format, ...) WEFT__PRINTF(2, 3);
 
-/* Cuts what does not fit. */
+/* Appends to t, and cuts the text where t is full. */
 static void append(struct text *t, const char *format, ...)
 {
     va_list ap;

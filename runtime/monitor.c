@@ -4,13 +4,14 @@
  * Evidence, cheapest first: the processor's tick has not moved for the limit; the task declared a
  * call that lasts; the thread burnt CPU for most of the limit (a hog), or sits in a system call
  * (blocked). A thread that did neither was descheduled by the kernel: it gets four times the limit.
- * Wall time alone is no ground. The limit is 10 ms, less for functions that are known (lane.c).
+ * Wall time alone is no ground. The limit is 10 ms, less for known functions (lane.c).
  *
- * Whoever gets a processor runs its timers first. Between two rounds timers that are due on a
- * processor whose task goes on are left to others (late).
+ * A worker that gets a processor runs its timers first. If a processor's task goes on while timers
+ * of the processor are due, other workers run them (late).
  *
- * Runs every millisecond while anything does, and more often for a while after it took a processor
- * from a call: where one call blocks, many may be about to. Asleep when everything is idle. */
+ * The monitor runs every millisecond while any task does, and more often for a while after it took
+ * a processor from a call: where one call blocks, many may be about to. It sleeps when all is idle.
+ */
 #include "lane.h"
 #include "observe.h"
 #include "park.h"
@@ -55,7 +56,8 @@ static struct {
  * lets the kernel put it behind them at every wake-up (EEVDF, Linux 6.12; elsewhere ignored). No
  * longer than HOG_SLICE, for it may overdraw its share by as much, and then, given a processor, it
  * is the one that waits: with 100 ms a ticker beside hogs of 20 ms woke up to 74 ms late, not 14.
- * Policy and nice stay as they are; what is neither SCHED_OTHER nor SCHED_BATCH has no slice. */
+ * Policy and nice stay as they are; policies other than SCHED_OTHER and SCHED_BATCH have no slice.
+ */
 static void set_slice(weft__worker *w, int64_t ns)
 {
 #if defined(SYS_sched_setattr) && defined(SYS_sched_getattr)
@@ -86,14 +88,14 @@ static void give(weft__proc *p, weft__worker *w)
     weft__proc_give(p, w);
 }
 
-/* Is the ground for taking still there? Caller holds w->lk and knows that the task is in user code.
- */
+/* Returns whether the reason for taking still holds. Caller holds w->lk, and knows that the task is
+ * in user code. */
 static bool still(const weft__worker *w, enum weft__why why)
 {
     return why != WEFT__DECLARED || weft__call_declared(w, weft__load(&w->task));
 }
 
-/* w has lost p: its task goes on without a processor. Caller holds w->lk. */
+/* Takes p from w, whose task goes on without a processor. Caller holds w->lk. */
 static void lose(weft__proc *p, weft__worker *w, enum weft__why why)
 {
     weft__task *t = weft__load(&w->task);
@@ -233,14 +235,14 @@ static void keep(weft__proc *p, uint32_t tick)
     weft__store(&p->runq.keep, n);
 }
 
-/* Did the task of w declare a call that lasts? */
+/* Returns whether t, the task of w, declared a call that has lasted for LIMIT_DECLARED. */
 static bool declared(const weft__worker *w, const weft__task *t)
 {
     return weft__call_declared(w, t) &&
            weft__ticks() - weft__load(&t->since) >= weft__clock_ms * LIMIT_DECLARED / MS;
 }
 
-/* Whether p, whose owner w runs t without a pause, is to be taken, and why. */
+/* Decides whether p is taken from its owner w, which runs t without a pause, and why. */
 static enum weft__why judge(const weft__proc *p, const weft__worker *w, const weft__task *t,
                             int64_t now)
 {
@@ -266,7 +268,7 @@ static bool timers_due(const weft__proc *p)
     return next != WEFT_FOREVER && next <= weft__nanos();
 }
 
-/* In a full round also sees to what is asked of every millisecond. */
+/* Looks at p, and takes it if need be. full: also does the work of every millisecond. */
 static void look(weft__proc *p, int64_t now, bool full)
 {
     weft__worker *w = weft__load_acq(&p->owner);
@@ -281,8 +283,7 @@ static void look(weft__proc *p, int64_t now, bool full)
     t = weft__load_acq(&w->task);
     if (tick != p->seen_tick || w != p->seen_owner) {
         if (full)
-            weft__store(&p->turn,
-                        tick); /* timers wait for one task at most, not for a full turn's */
+            weft__store(&p->turn, tick); /* timers wait for one task, not for a whole turn */
         note(p, w, tick, now);
         if (!t || !declared(w, t))
             return;
@@ -345,8 +346,8 @@ static void doze(int64_t most)
     weft__store_seq(&weft__sched.monitor_asleep, 0);
 }
 
-/* Lets memory go that a burst has left. Returns how long the monitor may sleep at most; -1: for
- * ever. */
+/* Gives back memory that a burst has left. Returns how many nanoseconds the monitor may sleep at
+ * most; -1: for ever. */
 static int64_t tidy(int64_t now)
 {
     int64_t most = weft__tasks_trim(now);

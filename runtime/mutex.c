@@ -72,8 +72,8 @@ static bool announce(weft_mutex *m, uint64_t own)
     return false;
 }
 
-/* Under m->_lock. True if there were flags of an earlier run, which are forgotten with its queue.
- */
+/* Forgets the queue and the flags of an earlier run; returns true if there were flags. Caller holds
+ * m->_lock. */
 static bool renewed(weft_mutex *m)
 {
     if (m->_run == weft__run_number)
@@ -82,7 +82,7 @@ static bool renewed(weft_mutex *m)
     return weft__and(&m->_state, ~(uint64_t)FLAGS) & FLAGS;
 }
 
-/* Under m->_lock, before the first wait of this run. */
+/* Prepares m for the first wait of this run. Caller holds m->_lock. */
 static void not_of_an_earlier_run(weft_mutex *m)
 {
     uint64_t holder = weft__load(&m->_state) >> HOLDER;
@@ -93,7 +93,7 @@ static void not_of_an_earlier_run(weft_mutex *m)
     renewed(m);
 }
 
-/* Puts wt in the queue; a waiter that was woken in vain goes to the front, where it came from.
+/* Puts wt in the queue; a woken waiter that lost to a barger goes to the front, where it came from.
  * Caller holds m->_lock. since: when the wait began. */
 static void queue_up(weft_mutex *m, weft__waiter *wt, bool again, int64_t since, int64_t now)
 {
@@ -235,8 +235,8 @@ static void release(weft_mutex *m, struct weft__charge *c, int64_t inside[WEFT__
     c->first_waited = now - wt->from;
 }
 
-/* Frees the mutex if a waiter is awake already: no other is woken, and the next unlock is charged
- * for those in the queue. */
+/* Frees the mutex if a waiter is awake already. Then no other waiter is woken, and the next unlock
+ * is charged for the queue. Returns false, and does nothing, if none is awake. */
 static bool leave_to_awake(weft_mutex *m)
 {
     uint64_t state = weft__load(&m->_state);
@@ -251,8 +251,8 @@ static bool leave_to_awake(weft_mutex *m)
     return false;
 }
 
-/* The next holder may free the mutex. So one instruction lets it go, or all is done before the
- * waiter is made ready. */
+/* Unlocks m. The next holder may free it: so one instruction releases it, or everything is done
+ * before the waiter is made ready. */
 void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
 {
     struct weft__charge c = {.self = self, .site = site};

@@ -134,7 +134,7 @@ static void unlink_path(weft__sock *s)
     free(ln->path);
 }
 
-/* path: of a unix socket's file, or NULL. */
+/* Makes a listener that owns fd. path: the file of its unix socket, or NULL. */
 static int listener_new(int fd, const char *path, weft_listener **out)
 {
     weft_listener *ln = weft__sock_new(fd);
@@ -173,7 +173,7 @@ int weft_listener_adopt(int fd, weft_listener **out)
     int rc = weft__sock_adopt(fd, SOCK_STREAM, true);
 
     if (rc == 0)
-        rc = listener_new(fd, NULL, out); /* who made the file of a unix socket removes it */
+        rc = listener_new(fd, NULL, out); /* the maker of a unix socket's file removes it */
     weft__exit_as(t);
     return rc;
 }
@@ -209,20 +209,21 @@ weft_addr weft_listener_addr(weft_listener *ln)
 
 /* Accepting ------------------------------------------------------------------------------------ */
 
-/* The caller's own errors by accept(2): none of them goes away. */
+/* Returns true for errors of accept(2) that its caller caused: none of them goes away. */
 static bool is_final(int rc)
 {
     return rc == -EBADF || rc == -EFAULT || rc == -ENOTSOCK || rc == -EOPNOTSUPP;
 }
 
-/* The process or the system is out of something, connections stay where they are. ENOSPC: of
- * descriptors that epoll may watch. */
+/* Returns true if the process or the system is out of a resource; connections stay in the backlog.
+ * ENOSPC: no more descriptors that epoll may watch. */
 static bool is_exhausted(int rc)
 {
     return rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS || rc == -ENOMEM || rc == -ENOSPC;
 }
 
-/* The connection was reset before we came, or its network is in trouble: nobody need be told. */
+/* Returns true if the connection was reset before the accept, or its network has an error: stderr
+ * need not say so. */
 static bool is_common(int rc)
 {
     return rc == -ECONNABORTED || rc == -EPROTO || rc == -ENETDOWN || rc == -ENOPROTOOPT ||
@@ -281,13 +282,13 @@ static void say(weft__sock *s, int rc)
     fprintf(stderr, "weft: accept at %s: %s; it is tried again\n", at, weft_strerror(rc));
 }
 
-/* What an accept that failed waits before the next try. */
+/* How long a failed accept waits before the next try. */
 struct patience {
-    weft_duration backoff; /* for what was exhausted to come back */
-    unsigned lost;         /* connections in a row that could not be had */
+    weft_duration backoff; /* after the latest lack of a resource */
+    unsigned lost;         /* connections in a row that failed */
 };
 
-/* After an error that is not final. 0: try again. */
+/* Waits as long as an error that is not final asks for. Returns 0: try again. */
 static int accept_failed(weft__sock *s, weft__task *t, int rc, struct patience *p,
                          weft_time deadline)
 {

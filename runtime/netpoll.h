@@ -20,7 +20,7 @@ bool weft__loop_busy(const weft__loop *l); /* has anything but its own handles *
 /* For the handler of SIGABRT: tells which call for l has aborted, if one has; error is the errno
  * that the signal came with. l: that of the thread's processor, or NULL. */
 void weft__loop_aborted(const weft__loop *l, int error);
-/* Changes of what it watches that the next poll tells the kernel. */
+/* Returns how many changes of its watches the next poll must tell the kernel. */
 uint32_t weft__loop_changes(const weft__loop *l);
 /* Text of a code that is no errno. */
 const char *weft__loop_error(int code);
@@ -29,9 +29,9 @@ const char *weft__loop_error(int code);
 typedef struct weft__pollfd weft__pollfd;
 enum { WEFT__READABLE = 1, WEFT__WRITABLE = 2, WEFT__AT_LEISURE = 4, WEFT__FLOOD = 8 };
 
-/* events: those that are, of those watched, and AT_LEISURE if the processor had nothing else to do,
- * FLOOD if this poll has told of so many that it comes back to the same descriptors; < 0: an error,
- * which the next system call on the descriptor tells, and nothing is watched from here on. */
+/* events: the watched events that are ready; also AT_LEISURE if the processor had nothing else to
+ * do, and FLOOD if this poll reported so many that it repeats descriptors. < 0: an error, which the
+ * next system call on the descriptor returns; nothing is watched from here on. */
 typedef void weft__pollfd_fn(void *arg, int events);
 
 /* Watches nothing yet. 0 or a UV_E*. */

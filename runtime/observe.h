@@ -27,7 +27,7 @@ struct weft__charge {
     const int64_t *inside; /* of waited, by window; NULL: no window began since the last charge */
 };
 
-/* What a report of the process's end shows. All zero: every task, the caller's first. */
+/* Says how to report the end of the process. All zero: shows every task, the caller's first. */
 struct weft__death {
     const void *ucontext;         /* where a signal found the thread that dies; NULL: no signal
                                    * came, and the caller's own stack is shown */
@@ -35,8 +35,8 @@ struct weft__death {
     uintptr_t address;            /* where it ran out, 0 if that is not known */
     const void *caller;           /* of the library's call that panics: the stack is shown from
                                    * where this returns to; NULL: from where it stands */
-    bool distrust;                /* what the runtime knows of the thread is overwritten */
-    bool locks;                   /* the report begins with who holds what */
+    bool distrust;                /* the runtime's data on the thread may be overwritten */
+    bool locks;                   /* the report begins with the holders of locks */
     bool alone;                   /* no other task is shown, if the one that dies is known */
 };
 
@@ -47,10 +47,10 @@ extern struct weft__windows {
     int64_t latest, began[WEFT__WINDOWS]; /* atomic; ticks */
 } weft__windows;
 
-/* How much waiting is sampled once, in ticks; 0: none. Each worker counts down in w->waits.left
- * what its tasks have waited, and a wait that reaches 0 is told of; so one of length d is with
- * probability d / period, and for sure if it is longer than the period. If none is to be sampled it
- * counts down from NEVER: to ask first would cost as much, each time, where it is on by default. */
+/* How many ticks of waiting give one sample; 0: none. Each worker subtracts the waits of its tasks
+ * from w->waits.left; the wait that drives it below 0 is reported through hooks.waited. So a wait
+ * of length d is reported with probability d / period, and always if it is longer than the period.
+ * If sampling is off, left begins at NEVER: a check first would cost as much on each wait. */
 extern int64_t weft__wait_period, weft__charge_period; /* atomic; park.c */
 
 struct weft__hooks {
@@ -62,9 +62,10 @@ struct weft__hooks {
     /* Prints the stack of the thread that dies, before explain: in its signal's handler, whatever
      * state the heap and the locks are in. */
     void (*explain_first)(int fd, const struct weft__death *d);
-    /* Writes where in the code pc is. In such a handler, too. */
+    /* Writes where in the code pc is. Also called in such a handler. */
     void (*put_place)(int fd, uintptr_t pc);
-    /* A fault, in its handler: does not return if the thread can go on. async-signal-safe */
+    /* Looks at a fault, in its handler. Does not return if the thread can go on
+     * (profiles/rescue.c). async-signal-safe */
     void (*faulted)(int signo, const siginfo_t *info, const void *ucontext);
     /* The calling thread is about to die while another makes a report: nobody may wait for it. */
     void (*dies)(void);
@@ -73,19 +74,19 @@ struct weft__hooks {
     /* A wait of t, the caller's task, is over, and w->waits.left used up by it: the ticks that it
      * lasted. Its stack is as it was while it waited. */
     void (*waited)(weft__task *t, enum weft__reason why, int64_t ticks);
-    /* charged: a charge used up w->charges.left: self lets go of a lock, for which others have
-     * waited so many ticks that were not yet charged to anybody. paired: first's wait used up
-     * w->pairs.left; first is claimed and not yet ready. self is NULL if its stack is not to be
-     * had; then it is at site. No lock is held. */
+    /* charged: a charge used up w->charges.left: self unlocks a lock for which other tasks waited
+     * c->waited ticks that nobody was charged for yet. paired: first's wait used up w->pairs.left;
+     * first is claimed and not yet ready. self is NULL if its stack cannot be walked; then it is at
+     * site. No lock is held. */
     void (*held_up)(const struct weft__charge *c, bool charged, bool paired);
     /* Directed capture: in a signal handler on the thread that runs t; NULL: it is in the runtime,
      * or runs none. */
     void (*interrupted)(weft__task *t, void *ucontext);
-    /* The caller has just made a thread, on whatever stack. made_for: the entry of the task that
-     * lost its processor or waits tied to its thread, if that is why and the stack does not tell;
-     * else NULL. No lock is held. May not wait. If the thread may end
-     * before the run does, made is not NULL, and gets what thread_gone is to be given, for free()
-     * otherwise. */
+    /* The caller has just made a thread, on any kind of stack. made_for: the entry of the task that
+     * lost its processor or waits tied to its thread, if that is the reason and the stack does not
+     * show it; else NULL. No lock is held. May not wait. If the thread may end before the run does,
+     * made is not NULL, and receives the argument of thread_gone; if thread_gone is never called,
+     * the caller frees it with free(). */
     void (*thread_made)(weft_task_fn *made_for, void **made);
     void (*thread_gone)(void *made); /* that thread is about to end, before the run does */
 };

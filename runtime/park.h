@@ -75,9 +75,9 @@ static inline weft__waiter *weft__waitq_pop(weft__waitq *q)
     return wt;
 }
 
-/* An object may outlive a run; the stacks that its waiters lay on do not. Empties the queue of an
- * object whose waiters are of an earlier run. Only for waits that the end of a run cancels, so that
- * no foreign thread is in them. Caller holds the object's lock. */
+/* Empties the queue of an object whose waiters are of an earlier run: an object may outlive a run,
+ * its waiters' stacks do not. Only for waits that the end of a run cancels, so that no foreign
+ * thread is in them. Caller holds the object's lock. */
 static inline void weft__waitq_renew(weft__waitq *q, uint32_t *run)
 {
     if (weft__unlikely(*run != weft__run_number)) {

@@ -85,7 +85,7 @@ static void pool_free(struct pool *p)
     weft__free(p);
 }
 
-/* The threads of weft_work: as many as libuv's pool would have. */
+/* Returns how many threads weft_work may have: as many as libuv's pool would. */
 static uint32_t works_max(void)
 {
     const char *env = getenv("UV_THREADPOOL_SIZE");

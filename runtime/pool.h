@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pool.h - threads for calls that block and cannot be waited for otherwise. */
+/* pool.h - threads for calls that block and have no descriptor to wait for. See pool.c. */
 #ifndef WEFT_POOL_H
 #define WEFT_POOL_H
 

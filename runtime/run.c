@@ -272,9 +272,8 @@ static void signals_can_come(void)
 #endif
 }
 
-/* Opens the standard streams that the process was started without. Else a descriptor of the runtime
- * would get the number: children would inherit it, and a report for stderr would be written to it.
- */
+/* Opens the standard streams that the process was started without. Otherwise a descriptor of the
+ * runtime would get the number: children would inherit it, and reports to stderr would go to it. */
 static void streams_open(void)
 {
     for (int fd = 0; fd <= STDERR_FILENO; fd++) {

@@ -4,8 +4,8 @@
  *
  * The ring is first in, first out. Its owner pushes at the tail; owner and thieves take at the
  * head by CAS. A thief takes half. next is the owner's alone, so that a wake and its pick cost no
- * locked instruction; what stays there while a task runs on, the monitor moves to the ring. The
- * ring moves between threads with its processor: "owner" is whoever holds that.
+ * locked instruction; while a task runs on, the monitor moves the task in next to the ring. The
+ * ring moves between threads with its processor: the owner is the worker that has the processor.
  *
  * due holds tasks whose time has come while others were in the ring: they do not wait behind the
  * many that one poll may have made ready. They are the owner's alone, like next, and get four turns
@@ -27,7 +27,7 @@ typedef struct weft__runq {
     uint32_t keep;           /* atomic: thieves come only for more than so many; the monitor's */
     uint32_t drains;         /* atomic: times that the owner found nothing; written by it */
     struct weft__task *next; /* atomic; written by the owner */
-    uint32_t due_head;       /* these two: the owner's */
+    uint32_t due_head;       /* these two: owner only */
     uint32_t due_runs;       /* times in a row that due went before the ring */
     uint32_t ndue;           /* atomic; written by the owner */
     struct weft__task *due[WEFT__DUE];
@@ -38,10 +38,10 @@ extern bool weft__runq_solo; /* one processor: nobody steals */
 
 /* Owner. to_next: run it before the ring; what stood there goes to the tail. */
 void weft__runq_push(weft__runq *q, struct weft__task *t, bool to_next);
-/* A task whose time has come. */
+/* Pushes a task whose time has come. Owner. */
 void weft__runq_push_due(weft__runq *q, struct weft__task *t);
 struct weft__task *weft__runq_pop(weft__runq *q);
-/* next and due go to the tail, where thieves find them. */
+/* Moves next and due to the tail, where thieves find them. */
 void weft__runq_offer_next(weft__runq *q);
 /* Thief: moves up to half of from to q, and returns one of them; NULL if there was none. */
 struct weft__task *weft__runq_steal(weft__runq *q, weft__runq *from);

@@ -23,14 +23,14 @@ static inline weft__waitq *writeq(weft_rwmutex *m)
     return (weft__waitq *)m->_writeq;
 }
 
-/* Under the lock, which nobody holds: it is taken in this run. */
+/* Sets the readers of a lock that becomes held in this run. Caller holds _lock. */
 static inline void taken(weft_rwmutex *m, int32_t readers)
 {
     m->_readers = readers;
     m->_run = weft__run_number;
 }
 
-/* The writer that comes in. Caller holds _lock. The owner is stored after _charged: a snapshot that
+/* Lets t in as the writer. Caller holds _lock. The owner is stored after _charged: a snapshot that
  * finds the owner changed since its cut finds _charged later, too (profiles/locks.c). */
 static void write_by(weft_rwmutex *m, const weft__task *t)
 {
@@ -38,19 +38,20 @@ static void write_by(weft_rwmutex *m, const weft__task *t)
     weft__store_rel(&m->_owner, t->id);
 }
 
-/* For deadlock reports (profiles/holders.c). Caller is the writer inside. */
+/* Notes where the caller, the writer inside, took m: for deadlock reports (profiles/holders.c). */
 static inline void taken_at(weft_rwmutex *m, const void *site)
 {
     weft__store(&m->_site, (uint32_t)(uintptr_t)site);
 }
 
-/* Under the lock. It is held, or waited for, since an earlier run. */
+/* Returns whether m was last taken in an earlier run. Caller holds _lock. */
 static inline bool is_stale(const weft_rwmutex *m)
 {
     return weft__unlikely(m->_run != weft__run_number);
 }
 
-/* Under the lock, when its holder lets go: tasks of an earlier run wait no more. */
+/* Empties the queues if their tasks are of an earlier run. Called when the holder unlocks; caller
+ * holds _lock. */
 static inline void renew(weft_rwmutex *m)
 {
     if (is_stale(m))

@@ -107,7 +107,7 @@ struct weft__worker {
     pthread_t thread;
     int tid;
     int cpu_clock;
-    bool stays;        /* atomic: it is not to end before the run does: see spare.c */
+    bool stays;        /* atomic: it must not end before the run does: see spare.c */
     int64_t hog_since; /* atomic: when its task lost its processor as a hog; 0: it did not */
     void *made;        /* by weft__hooks.thread_made */
     void *altstack;
@@ -164,14 +164,14 @@ weft__worker *weft__enter_slow(const char *call);
 /* Lets others run; returns the worker that w's task runs on after it. */
 weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how);
 void weft__yield(weft__task *t); /* the caller, in the runtime */
-void weft__breathe(
-    weft__task *t);        /* the same; due timers go first: between pieces of a long work */
+/* Yields between pieces of a long work; due timers go first. */
+void weft__breathe(weft__task *t);
 void weft__wake_one(void); /* someone idle, if nobody is looking for work already */
 bool weft__all_idle(void); /* every processor sleeps, or is about to */
 void weft__proc_wake(weft__proc *p);
 void weft__proc_post(weft__proc *p, weft__mail *m);
 void weft__proc_give(weft__proc *p, weft__worker *w);
-/* NULL: the kernel has no thread for it. made_for: see observe.h. */
+/* Makes a worker and its thread. NULL: the kernel gives no thread. made_for: see observe.h. */
 weft__worker *weft__worker_new(weft_task_fn *made_for);
 uint64_t weft__random(weft__worker *w);
 
@@ -184,8 +184,7 @@ void weft__foreign_init(void);
 void weft__worker_lives(weft__worker *w); /* the end of its thread is a panic; NULL: no more */
 void weft__foreign_open(void);            /* the run is ready for other threads' calls */
 void weft__foreign_leave(void);
-/* After this no thread is in the runtime, and none comes. until: how long those that end are
- * waited for. */
+/* Keeps other threads out of the runtime, and waits until `until` for those inside. */
 void weft__foreign_stop(int64_t until);
 weft__worker *weft__foreign_again(weft__worker *w, const char *call);
 void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline);
@@ -195,7 +194,7 @@ void weft__foreign_wake(weft__task *t);
 bool weft__blocking_try(void); /* weft_blocking_begin; false where threads are short */
 void weft__call_lasts(const weft__worker *w); /* the declared call under way on w lasts */
 
-/* Is a declared call under way on w, which runs t? */
+/* Returns whether a declared call is under way on w, which runs t. */
 static inline bool weft__call_declared(const weft__worker *w, const weft__task *t)
 {
     int64_t began = weft__load_acq(&w->call_began);

@@ -33,7 +33,7 @@ struct select {
     weft__waiter *waiters; /* of the slots */
 };
 
-/* Between two steps of a loop over all cases: others run now and then. */
+/* Lets other tasks run now and then. For use between two steps of a loop over all cases. */
 static inline void pause_at(int i, weft__task *t)
 {
     if (weft__unlikely(i % PIECE == PIECE - 1))
@@ -60,9 +60,10 @@ static void lock_all(const struct select *s)
     }
 }
 
-/* The task may be running again elsewhere, by a cancellation or by a waker whose channel is
- * unlocked already. It cannot get past the channels that are still locked, so the slots stay until
- * the last unlock; the next channel is read before each. There is at least one. */
+/* Unlocks the channels, of which there is at least one. The task may be running again elsewhere, by
+ * a cancellation or by a waker whose channel is unlocked already. It cannot get past the channels
+ * that are still locked, so the slots stay until the last unlock: so read the next channel before
+ * each unlock. */
 static void unlock_all(void *arg)
 {
     const struct select *s = arg;
@@ -90,7 +91,7 @@ static void sort_few(struct slot *slots, int n)
     }
 }
 
-/* Radix sort, a byte of the address at a time; the bytes that all have in common cost little. */
+/* Sorts by radix, a byte of the address at a time; bytes that all addresses share cost little. */
 static void sort_many(struct select *s)
 {
     for (unsigned shift = 0; shift < 8 * sizeof(uintptr_t); shift += 8) {

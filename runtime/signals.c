@@ -38,14 +38,14 @@ static struct {
     bool ours[SIGNALS];          /* atomic: a handler of the runtime stands there */
     void (*moved[SIGNALS])(int); /* handlers of the program that handlers_move changed */
     sigset_t mask;               /* of weft_run's caller, and so of workers and children */
-    bool dumps;                  /* SIGQUIT is the runtime's whether somebody listens or not */
-    uint32_t pending[SIGNALS];   /* atomic: noted by on_signal, and nobody was told yet */
+    bool dumps;                  /* SIGQUIT is the runtime's with and without listeners */
+    uint32_t pending[SIGNALS];   /* atomic: noted by on_signal, not yet sent on channels */
     uintptr_t pc[SIGNALS];       /* atomic: of the latest, for the message at death */
     int code[SIGNALS];
 } sig;
 
-/* Nobody listens any more: the signal has its default action, if that was its disposition. A
- * handler of the program has been called by ours. async-signal-safe */
+/* Gives a signal that no channel listens for any more its default action, if that was its
+ * disposition. Our handler has called the program's already. async-signal-safe */
 static void pass_on(int signo)
 {
     const struct sigaction *old = &sig.old[signo];
@@ -54,9 +54,9 @@ static void pass_on(int signo)
         kill(getpid(), signo);
 }
 
-/* async-signal-safe. A handler that was interrupted before it noted the signal may find the
- * disposition restored: it looks at ours after it wrote pending, restore's callers look at pending
- * after ours, so one of them sees to the signal. */
+/* Notes the signal and wakes weft_run's thread. A handler that was interrupted before it noted the
+ * signal may find the disposition restored. It reads ours after it wrote pending; restore's callers
+ * read pending after they wrote ours: so one of them handles the signal. async-signal-safe */
 static void on_signal(int signo, siginfo_t *info, void *uc)
 {
     const struct sigaction *old = &sig.old[signo];
@@ -216,8 +216,8 @@ static void install_over_default(int signo, void (*handler)(int, siginfo_t *, vo
         install(signo, handler);
 }
 
-/* A handler may be running still: old stays. Returns true if it had noted the signal for channels
- * that were not told yet; the caller sees to that. */
+/* Restores the disposition. A handler may still be running, so old stays. Returns true if the
+ * signal was noted and not yet sent on channels: then the caller passes it on. */
 static bool restore(int signo)
 {
     if (!sig.ours[signo])
@@ -227,7 +227,7 @@ static bool restore(int signo)
     return weft__xchg(&sig.pending[signo], 0) != 0;
 }
 
-/* Returns false if nobody listens. Caller holds sig.lock. */
+/* Sends signo on its channels. Returns false if none listens. Caller holds sig.lock. */
 static bool offer(int signo)
 {
     for (struct listener *l = sig.listeners[signo]; l; l = l->next)
@@ -273,7 +273,7 @@ void weft__signals_stop(void)
 
 /* Threads -------------------------------------------------------------------------------------- */
 
-/* No thread blocks faults, nor the signals that the runtime sends to a thread. */
+/* Removes faults, and the signals that the runtime sends to a thread: no thread blocks these. */
 static void unblock_ours(sigset_t *set)
 {
     sigset_t faulty;
@@ -311,9 +311,9 @@ int weft__thread_start(pthread_t *thread, size_t stack, void *(*fn)(void *), voi
     return start_with(&mask, thread, stack, fn, arg);
 }
 
-/* TSan puts a handler off until the interrupted task runs again, which for a task that then waits
- * may be never. So there no signal for the process lands on a worker, and only fork's children get
- * the mask that is theirs. */
+/* Starts a thread that runs the program's code, with the mask of weft_run's caller. Under TSan the
+ * thread blocks all signals for the process, and only fork's children get that mask: TSan delays a
+ * handler until the interrupted task runs again, which for a task that then waits may be never. */
 int weft__thread_start_user(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg)
 {
     sigset_t mask = sig.mask;

@@ -12,18 +12,17 @@
  *
  * Watching. The loop of home, the processor where a task first waited, watches the descriptor, and
  * goes on watching when the wait is over: in steady traffic a request costs no epoll_ctl. Readiness
- * is a level, so an event that nobody waited for would come again at once. It ends the watching:
- * for writing at once, since a socket is nearly always writable; for reading after some such
- * events in a row, as the task may have been woken and just not have come to read yet. Some are
- * many while the processor has other work, few when it would sleep but for them, and one in a
- * flood. For the same reason a wait that begins without a try misses nothing. Only home's owner
- * touches the loop; a task elsewhere posts mail, and wakes up there.
+ * is a level, so an event that no task waited for would come again at once. It ends the watching:
+ * for writing at once, since a socket is nearly always writable; for reading after some such events
+ * in a row, as the task may be woken and not yet have read. How many: 64 while the processor has
+ * other work, four when it has none, one in a flood. For the same reason a wait that begins without
+ * a try misses nothing. Only home's owner touches the loop; a task elsewhere posts mail, and wakes
+ * up there.
  *
- * The end. Closing wakes everybody; whoever is last out, users being 0, sees to the end: on home,
+ * The end. Closing wakes all tasks. The last to leave (users is then 0) ends the socket: on home,
  * or by mail to it, or anywhere if no loop knows the socket. The descriptor is closed after its
- * handle in the loop, whose memory is the loop's business; then the socket's own memory is unused.
- * It is zeroed under s->lock when the next socket takes it, as a call with an old handle may be
- * looking. */
+ * handle in the loop, whose memory the loop frees; then the socket's own memory is unused. It is
+ * zeroed under s->lock when the next socket takes it, as a call with an old handle may read it. */
 #include "sock.h"
 
 #include <errno.h>
@@ -52,7 +51,7 @@ weft__task *weft__sock_enter(const char *call)
     return w->task;
 }
 
-/* More unused sockets. False without memory. */
+/* Adds a slab of unused sockets. Returns false without memory. */
 static bool grow(void)
 {
     char *slab = aligned_alloc(64, (size_t)SLAB * WEFT__SOCK_SIZE);
@@ -71,7 +70,7 @@ static bool grow(void)
     return true;
 }
 
-/* NULL without memory. */
+/* Takes an unused socket. Returns NULL without memory. */
 static weft__sock *unused_get(void)
 {
     weft__sock *s;
@@ -547,7 +546,7 @@ void weft__sock_nudge(const void *handle, enum weft__direction d)
         weft__ready(t);
 }
 
-/* A task that waits until a later instant has to wait anew. */
+/* Wakes a task that waits until a later instant: it must wait again with the new deadline. */
 void weft__sock_set_deadline(const void *handle, enum weft__direction d, weft_time when)
 {
     weft__sock *s = weft__sock_at(handle);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* sock.h - a non-blocking socket of ours, its two directions, and waiting for them.
  *
- * What users hold is a handle: the address of the socket with its generation in the 16 bits above
- * the address. The memory of a socket is never unmapped, and its next user has another generation.
+ * Users hold a handle: the address of the socket with its generation in the 16 bits above the
+ * address. The memory of a socket is never unmapped, and its next user has another generation.
  * So a call with the handle of a socket that was closed reads valid memory, finds another handle
- * there, and returns WEFT_ECLOSED for as long as the program runs. (Memory whose generations are
- * used up is given up: 256 bytes for 65,535 sockets.)
+ * there, and returns WEFT_ECLOSED for as long as the program runs. (After 65,535 generations the
+ * memory, 256 bytes, is not used again.)
  *
  * A call on a socket is: enter, begin a turn, system calls with waits in between, end the turn.
  *
@@ -35,14 +35,14 @@ enum { WEFT__SHUT = 1 }; /* result of begin and wait: this direction was shut do
 
 /* One direction. One task at a time has the turn; only that one waits for the descriptor. */
 typedef struct weft__side {
-    weft__waiter *io;   /* who has the turn and waits, or NULL; index != 0: for the descriptor */
-    weft__waitq turns;  /* who waits for the turn */
+    weft__waiter *io;   /* of the task that has the turn and waits, or NULL; index != 0: for fd */
+    weft__waitq turns;  /* tasks that wait for the turn */
     weft_time deadline; /* of connections and UDP; read without the lock, too */
-    bool busy;          /* somebody has the turn */
+    bool busy;          /* a task has the turn */
     bool shut;          /* before the system is told; read without the lock, too */
-    bool drained;       /* whoever has the turn: the last read got less than it asked for */
-    bool nudged;        /* the next wait ends at once, in vain */
-    uint8_t vain;       /* events in a row that found nobody waiting */
+    bool drained;       /* the last read got less than it asked for; by the task with the turn */
+    bool nudged;        /* makes the next wait return 0 at once */
+    uint8_t vain;       /* events in a row that found no task waiting */
 } weft__side;
 
 typedef struct weft__sock weft__sock;
@@ -52,7 +52,7 @@ struct weft__sock {
     uint16_t generation;
     void *handle;   /* NULL: nobody uses this memory */
     int fd;         /* constant */
-    uint32_t users; /* calls under way; the last one out of a closed socket ends it */
+    uint32_t users; /* calls under way; the last to leave a closed socket ends it */
     uint8_t armed;  /* events that poll watches; written by home's owner */
     bool closed;
     bool posted;        /* mail is on its way to home */
@@ -67,7 +67,7 @@ struct weft__sock {
 
 enum { WEFT__SOCK_ADDRESS_BITS = 48, WEFT__SOCK_SIZE = 256 /* bytes of any kind of socket */ };
 
-/* Where the socket of that handle is or was. */
+/* Returns where the socket of that handle is or was. */
 static inline void *weft__sock_at(const void *handle)
 {
     return (void *)((uintptr_t)handle & ((UINT64_C(1) << WEFT__SOCK_ADDRESS_BITS) - 1));
@@ -87,7 +87,8 @@ void *weft__sock_new(int fd);
  * under the lock. That of the side itself, once past, fails at once, unless it is WEFT_NOW. */
 int weft__sock_begin(const void *handle, enum weft__direction d, weft__task *t,
                      const weft_time *deadline);
-/* Waits for the descriptor, or in vain, so try again: 0; else as begin; or a UV_E*. */
+/* Waits for the descriptor. Returns 0 when it may be ready (possibly spurious: try again); else as
+ * begin; or a UV_E*. */
 int weft__sock_wait(weft__sock *s, enum weft__direction d, weft__task *t,
                     const weft_time *deadline);
 /* Sleeps, with the turn; 0 or as begin. */
@@ -96,8 +97,8 @@ void weft__sock_end(weft__sock *s, enum weft__direction d); /* only after a begi
 /* Keeps the socket and its descriptor in place until release. 0 or WEFT_ECLOSED. */
 int weft__sock_hold(const void *handle);
 void weft__sock_release(weft__sock *s);
-/* Ends the wait for d that is under way, or if there is none the next one, in vain: so what the
- * caller has stored before is looked at. By any task. */
+/* Makes the wait for d that is under way, or else the next one, return 0, so that the waiting task
+ * reads what the caller stored before. By any task. */
 void weft__sock_nudge(const void *handle, enum weft__direction d);
 /* Does nothing to a socket that was closed. */
 void weft__sock_set_deadline(const void *handle, enum weft__direction d, weft_time when);
@@ -105,7 +106,7 @@ void weft__sock_shut(weft__sock *s, enum weft__direction d); /* only between hol
 /* Wakes all and frees the socket once they have left. Panics if it was closed before. waits:
  * returns when the descriptor is closed. */
 void weft__sock_close(const void *handle, weft__task *t, const char *what, bool waits);
-/* The address of our end; all zero if the socket was closed. */
+/* Returns the address of our end; all zero if the socket was closed. */
 weft_addr weft__sock_local(const void *handle, const char *call);
 void weft__socks_discard(void); /* at the end of a run, when no worker is left */
 

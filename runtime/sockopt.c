@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* sockopt.c - descriptors of the program's as sockets of ours, the way back, and options. */
+/* sockopt.c - makes sockets of the program's descriptors, returns the descriptors of sockets, and
+ * sets options. Owns no state: each call holds the socket (sock.h) while it uses the descriptor. */
 #include "sock.h"
 
 #include <errno.h>
@@ -100,7 +101,7 @@ int weft_conn_set_no_delay(weft_conn *c, bool on)
     return set_int(c, "weft_conn_set_no_delay", IPPROTO_TCP, TCP_NODELAY, on);
 }
 
-/* The system counts whole seconds. */
+/* Rounds up to the whole seconds that the system counts. */
 int weft_conn_set_keep_alive(weft_conn *c, weft_duration idle)
 {
     static const char call[] = "weft_conn_set_keep_alive";
@@ -117,7 +118,7 @@ int weft_conn_set_keep_alive(weft_conn *c, weft_duration idle)
     return set_int(c, call, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
-/* A close that lingers would keep the processor that does it. */
+/* Refuses to linger: the close would block its processor. */
 int weft_conn_set_linger(weft_conn *c, weft_duration time)
 {
     struct linger l = {.l_onoff = time == 0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* spare.c - the supply of threads: spares, the cap, and what happens when there are no more.
  *
- * Owns: sched.spares, and the word on whether threads are short. A thread is made when a processor
+ * Owns: sched.spares, and the flag that threads are short. A thread is made when a processor
  * needs one and no spare is there, up to the cap (max_threads beside one for each processor). While
  * tasks sit in calls, spares are made ahead, so that the kernel's refusal of a thread is known
  * while there are threads left.
@@ -55,7 +55,7 @@ static int64_t in_calls(void)
     return (int64_t)weft__load(&weft__sched.nlost) - weft__load(&weft__sched.nhogs);
 }
 
-/* How many more tasks may sit in calls before threads are short. */
+/* Returns how many more tasks may sit in calls before threads are short. */
 static int64_t room(void)
 {
     int64_t left = weft__sched.max_threads - weft__sched.nprocs - in_calls();
@@ -126,8 +126,9 @@ static weft__worker *make(weft_task_fn *made_for)
     return w;
 }
 
-/* As many as there are processors, since each of their tasks may be about to block: when a make
- * fails, there is a thread for each. After a refusal asks ten times a second. */
+/* Makes spares ahead: as many as there are processors, since each of their tasks may be about to
+ * block. So when the kernel refuses a thread, each task still has one. After a refusal this asks
+ * ten times a second. */
 static void make_ahead(weft_task_fn *made_for)
 {
     int64_t now = weft__mono();
@@ -190,7 +191,7 @@ static void unlist(weft__worker *w)
     weft__unlock(&weft__sched.lock);
 }
 
-/* Its thread frees it once it sees that it is abandoned. */
+/* Ends the thread of w, which frees w once it sees that it is abandoned. */
 static void retire(weft__worker *w)
 {
     unlist(w);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* spare.h - the supply of threads. */
+/* spare.h - the supply of threads. See spare.c. */
 #ifndef WEFT_SPARE_H
 #define WEFT_SPARE_H
 
 #include "scheduler.h"
 
-/* A spare thread, made if need be. NULL at the cap, where the kernel refuses, or at the end.
- * made_for: see observe.h. */
+/* Takes a spare thread, and makes one if there is none. Returns NULL at the cap, where the kernel
+ * refuses, or at the end of the run. made_for: see observe.h. */
 weft__worker *weft__spare_get(weft_task_fn *made_for);
 void weft__spare_put(weft__worker *w);
 

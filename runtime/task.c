@@ -130,7 +130,8 @@ static void pool_clear(void)
         registry.slabs[i]->idle = registry.slabs[i]->old = 0;
 }
 
-/* A record that no run uses: it waits for one whose stacks have its size. Under the lock. */
+/* Puts an idle record into the pool if its stack has this run's size; else the record waits for a
+ * run with that size. Caller holds registry.lock. */
 static void pool_push_back(weft__task *t)
 {
     if (registry.slabs[t->slot / SLAB]->size == weft__stack_size) {
@@ -141,7 +142,7 @@ static void pool_push_back(weft__task *t)
     }
 }
 
-/* Between runs, before one whose stacks have another size. */
+/* Fills the pool with records of this run's size. Called between runs, when the size changes. */
 static void pool_refill(void)
 {
     weft__task *t;
@@ -496,8 +497,8 @@ static void count_returned(uint64_t bytes, int64_t now)
     sweep.bytes += bytes;
 }
 
-/* A step of a sweep over the slabs. It takes STEP at most and is followed by a pause of a hundred
- * times what it took; a sweep begins SWEEP after the one before began. */
+/* Makes a step of a sweep over the slabs. It takes STEP at most and is followed by a pause of a
+ * hundred times what it took; a sweep begins SWEEP after the one before began. */
 static int64_t sweep_step(int64_t now)
 {
     static const int64_t SWEEP = 10 * WEFT_SECOND, STEP = WEFT_MILLISECOND / 10;

@@ -65,7 +65,7 @@ static void sift_down(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
     place(ts, pos, s);
 }
 
-/* Lets a heap go that a burst has left. */
+/* Frees a heap that a burst has left. */
 static void shrink(weft__timers *ts)
 {
     free(ts->memory);

@@ -57,7 +57,7 @@ static void lookup_post(void *job)
     weft__pool_post(WEFT__POOL_NAMES, job);
 }
 
-/* The task waits no more. */
+/* Ends the task's part: it waits no more. */
 static void lookup_leave(struct lookup *k)
 {
     if (weft__pool_take_back(WEFT__POOL_NAMES, &k->job) || weft__xchg(&k->state, LEFT) == DONE)

@@ -38,7 +38,8 @@ struct weft__fd_wait {
 
 /* Events --------------------------------------------------------------------------------------- */
 
-/* A hang-up or an error is what ends any wait: the next call on the descriptor says more. */
+/* Returns which of the wanted events are ready. A hang-up or an error ends any wait: the next call
+ * on the descriptor returns the error. */
 static int ready_of(uint32_t epoll_events, int wanted)
 {
     if (epoll_events & (EPOLLERR | EPOLLHUP))
@@ -67,7 +68,7 @@ static WEFT__NOINLINE int arm(weft__loop *l, int fd)
     return -errno;
 }
 
-/* Caller holds the lock. */
+/* Unlinks the wait at *at. Caller holds the lock. */
 static void unlink_wait(weft__loop *l, weft__fd_wait **at)
 {
     (*at)->wt.queued = false;
@@ -95,7 +96,7 @@ static void wake_waits(weft__loop *l, int fd, uint32_t events, int rc)
     }
 }
 
-/* On the loop's owner. */
+/* Wakes the waits whose events are ready. On the loop's owner. */
 static void on_events(uv_poll_t *h, int status, int unused)
 {
     weft__loop *l = weft__container_of(h, weft__loop, fd_poll);
@@ -115,7 +116,7 @@ static void on_events(uv_poll_t *h, int status, int unused)
     }
 }
 
-/* On the loop's owner. */
+/* Makes the loop's epoll, and has libuv watch it. On the loop's owner. */
 static WEFT__NOINLINE int make_epoll(weft__loop *l)
 {
     int fd = epoll_create1(EPOLL_CLOEXEC), rc;
@@ -131,7 +132,7 @@ static WEFT__NOINLINE int make_epoll(weft__loop *l)
     return WEFT__UV(l, uv_poll_start, &l->fd_poll, UV_READABLE, on_events);
 }
 
-/* Room for fd in the table, if there is such a descriptor. Caller holds the lock. */
+/* Makes room for fd in the table, if there is such a descriptor. Caller holds the lock. */
 static WEFT__NOINLINE int make_room(weft__loop *l, int fd)
 {
     size_t n = l->nfds ? l->nfds : FDS_MIN;
@@ -182,7 +183,7 @@ static int begin(weft__loop *l, int fd, weft__fd_wait *f)
     return rc;
 }
 
-/* The wait ended without an event. */
+/* Removes a wait that ended without an event. */
 static void leave(weft__loop *l, int fd, weft__fd_wait *f)
 {
     weft__lock(&l->fd_lock);
@@ -193,12 +194,13 @@ static void leave(weft__loop *l, int fd, weft__fd_wait *f)
             at = &(*at)->next;
         unlink_wait(l, at);
         if (!l->fds[fd])
-            epoll_ctl(l->fd_epoll, EPOLL_CTL_DEL, fd, NULL); /* fails if fd was closed: as well */
+            epoll_ctl(l->fd_epoll, EPOLL_CTL_DEL, fd,
+                      NULL); /* fails if fd was closed, which does as well */
     }
     weft__unlock(&l->fd_lock);
 }
 
-/* What poll(2) sees now; 0: nothing. */
+/* Returns the events that poll(2) sees now; 0: none. */
 static WEFT__NOINLINE int look(int fd, int events)
 {
     struct pollfd p = {.fd = fd,

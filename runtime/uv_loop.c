@@ -33,7 +33,7 @@ static void on_timer(uv_poll_t *h, int status, int events)
         return; /* set anew meanwhile */
 }
 
-/* What the user can raise when the kernel refuses. */
+/* Names the limit that the user can raise when the kernel refuses. */
 static const char *limit_of(int error)
 {
     switch (error) {
@@ -64,8 +64,8 @@ void weft__loop_aborted(const weft__loop *l, int error)
     weft__death_write(STDERR_FILENO, text, strlen(text));
 }
 
-/* What makes a loop, on weft_run's thread, before the run's handlers are there. libuv aborts where
- * it has no code to return. */
+/* The call of libuv that makes a loop now, on weft_run's thread, before the run's handlers are
+ * installed; or NULL. libuv aborts where it has no code to return. */
 static const char *making;
 
 static void on_abort(int signo)

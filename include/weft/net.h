@@ -68,8 +68,7 @@ WEFT_API int weft_addr_name(const weft_addr *a, char *text, size_t size);
  * at the same instant is for the caller to prevent. 0, and *out is the caller's; WEFT_EINVAL for a
  * malformed address; a UV_EAI_* for a name; WEFT_ECANCELED while a name is looked up. */
 typedef struct weft_listen_options { /* all zero is the default */
-    bool
-        reuse_port; /* listeners that set it may share the port; the system deals out connections */
+    bool reuse_port; /* listeners that set it share the port: the system deals connections out */
 } weft_listen_options;
 WEFT_API int weft_listen_with(const char *addr, const weft_listen_options *options,
                               weft_listener **out);

@@ -18,8 +18,8 @@
  * Waits are always recorded, sampled by their length: one of d is kept with probability
  * min(1, d / rate), and a kept one that is shorter than the rate stands for its like. So long waits
  * are never missed, and sums are right on average. Unless a rate was set, it is 100 us, and more on
- * a processor where that would keep more than some 5,000 waits a second. Waits that
- * go on count up to now. Formats are those of Go's runtime/pprof. */
+ * a processor where that would keep more than some 5,000 waits a second. Waits that go
+ * on count up to now. Formats are those of Go's runtime/pprof. */
 #ifndef WEFT_PROFILE_H
 #define WEFT_PROFILE_H
 
