@@ -303,13 +303,23 @@ static void die(const char *prefix, const struct weft__death *d, const char *for
     end();
 }
 
+/* caller: the return address of the call that panics. */
+static void panic(const void *caller, const char *format, va_list ap) WEFT__NORETURN
+    WEFT__PRINTF(2, 0);
+
+static void panic(const void *caller, const char *format, va_list ap)
+{
+    struct weft__death d = {.alone = traceback_is("single"), .caller = caller};
+
+    die("panic: ", &d, format, ap);
+}
+
 void weft__panic(const char *format, ...)
 {
-    struct weft__death d = {.alone = traceback_is("single"), .caller = __builtin_return_address(0)};
     va_list ap;
 
     va_start(ap, format);
-    die("panic: ", &d, format, ap);
+    panic(__builtin_return_address(0), format, ap);
 }
 
 static void fatal(const struct weft__death *d, const char *format, ...) WEFT__NORETURN
@@ -325,11 +335,10 @@ static void fatal(const struct weft__death *d, const char *format, ...)
 
 void weft_panic(const char *format, ...)
 {
-    struct weft__death d = {.alone = traceback_is("single"), .caller = __builtin_return_address(0)};
     va_list ap;
 
     va_start(ap, format);
-    die("panic: ", &d, format, ap);
+    panic(__builtin_return_address(0), format, ap);
 }
 
 void weft__fatal(const char *format, ...)
