@@ -368,7 +368,7 @@ TEST_PLAIN(group_forgets_tasks_of_an_earlier_run)
 
 /* ---- tasks ---- */
 
-static uint64_t last_id;
+static _Atomic uint64_t last_id; /* the run that ends does not wait for its sleepers */
 
 static void note_id(void)
 {

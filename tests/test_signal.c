@@ -164,9 +164,11 @@ static void run_amid_a_signal(void)
 
 TEST_PLAIN(signal_during_the_stop_is_received_or_acts)
 {
-    int rounds = under_asan() || under_tsan() ? 30 : 300, received = 0, status;
+    int rounds = under_asan() ? 30 : 300, received = 0, status;
     char err[1024];
 
+    if (under_tsan())
+        SKIP("TSan drops a signal that it put off when the handler goes");
     for (int i = 0; i < rounds; i++) {
         delay = (unsigned)i * 7 % 150;
         status = in_child(run_amid_a_signal, err, sizeof(err));
