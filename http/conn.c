@@ -3,27 +3,27 @@
  *
  * | in        | what happens                                | next                              |
  * |-----------|---------------------------------------------|-----------------------------------|
- * | WAIT      | nothing is there of a request; no exchange  | HEAD when there is; GONE after    |
+ * | WAIT      | no byte of a request is there; no exchange  | HEAD when there is; GONE after    |
  * |           |                                             | idle_time, at the end, if stopped |
- * | HEAD      | bytes are read until the head is complete,  | HANDLER; REFUSED; GONE at the end |
- * |           | once stopped for five seconds more          |                                   |
+ * | HEAD      | bytes are read until the head is complete;  | HANDLER; REFUSED; GONE at the end |
+ * |           | after a stop for five seconds at most       |                                   |
  * | HANDLER   | it reads the body and writes the answer     | ANSWER; REFUSED if the body was,  |
  * |           |                                             | and nothing is written            |
  * | REFUSED   | the answer is a status, with Connection:    | ANSWER                            |
  * |           | close                                       |                                   |
- * | ANSWER    | what is left of it is written               | DRAIN; LINGER or GONE if it says  |
+ * | ANSWER    | the rest of the answer is written           | DRAIN; LINGER or GONE if it says  |
  * |           |                                             | close; GONE if it cannot be       |
- * | DRAIN     | body nobody read is passed over             | HEAD if bytes are left, else      |
+ * | DRAIN     | the unread body is read and dropped         | HEAD if bytes are left, else      |
  * |           |                                             | WAIT; LINGER if it does not come  |
- * | LINGER    | our side is shut down, what still comes is  | GONE                              |
+ * | LINGER    | our side is shut down, bytes that come are  | GONE                              |
  * |           | dropped, so that no reset overtakes the     |                                   |
  * |           | answer                                      |                                   |
- * | GONE      | closed, but for one that a handler took     |                                   |
+ * | GONE      | closed, unless a handler took it over       |                                   |
  *
  * One request is in work at a time, so answers, errors among them, keep the order of requests.
- * The connection's state word is BUSY but while it waits in WAIT or HEAD. Stopping turns IDLE into
- * LEFT and ends the waits of either; it looks at a state after it has set `stopping`, the task
- * looks at that after it has set the state. */
+ * The connection's state word is BUSY except while it waits in WAIT or HEAD. A stop turns IDLE into
+ * LEFT and ends both kinds of wait. It reads the state after it has set `stopping`; the task reads
+ * `stopping` after it has set the state. */
 #include "conn.h"
 
 #include <sys/socket.h>
@@ -48,7 +48,7 @@ static bool await_request(weft__http_conn *c)
     return weft__cas(&c->state, &idle, WEFT__CONN_BUSY) && rc == 0;
 }
 
-/* As weft__http_recv. A server that stops has little patience with a head that is not complete. */
+/* Reads as weft__http_recv does. Once the server stops, an incomplete head gets HEAD_AT_STOP. */
 static ssize_t read_more(weft__http_conn *c, char *at, size_t room, int64_t *budget)
 {
     int64_t none = 0;

@@ -49,8 +49,8 @@ struct weft_http_server {
     uint32_t stopping;       /* atomic; written under mutex */
 };
 
-/* BUSY: has a request. IDLE: waits for one. HEAD: waits for more of its head. LEFT: stop has told
- * it to go. */
+/* BUSY: has a request. IDLE: waits for one. HEAD: waits for more of its head. LEFT: a stop asked it
+ * to close. */
 enum weft__conn_state { WEFT__CONN_BUSY, WEFT__CONN_IDLE, WEFT__CONN_HEAD, WEFT__CONN_LEFT };
 
 struct weft__http_conn {
@@ -132,8 +132,8 @@ static inline weft__exchange *weft__exchange_of_response(const weft_http_respons
 }
 
 /* server.c */
-/* The scheduler judges tasks by their function. The connections of this server have one of their
- * own, so that handlers of other servers that block or hog are not held against it. */
+/* Gives the connections of this server a function of their own. The scheduler judges tasks by their
+ * function, so other servers' handlers that block or hog would count against these. */
 void weft__http_server_apart(weft_http_server *s);
 weft__exchange *weft__exchange_get(weft__http_conn *c); /* NULL: out of memory */
 void weft__exchange_put(weft__exchange *x);
@@ -150,8 +150,8 @@ int weft__http_conn_apart(void *conn); /* does the same; see weft__http_server_a
 
 /* io.c. As weft_conn_read and _writev, but waiting spends the budget, and an end of it is
  * WEFT_ETIMEDOUT. Sending refills it up to `most`, and changes iov. */
-int weft__http_wait(weft_conn *net, int64_t *budget); /* for bytes or the end: 0, perhaps in vain */
-void weft__http_nudge(weft_conn *net); /* ends such a wait under way, or the next, in vain */
+int weft__http_wait(weft_conn *net, int64_t *budget); /* for bytes or the end: 0, may be spurious */
+void weft__http_nudge(weft_conn *net); /* makes such a wait, now or the next one, return 0 */
 ssize_t weft__http_recv(weft_conn *net, void *buf, size_t n, int64_t *budget);
 int weft__http_send(weft_conn *net, struct iovec *iov, int n, int64_t *budget, int64_t most);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* debug_kept.c - what the profiles keep for the life of the process, and the most that they will,
- * in the "weft" of /debug/vars. */
+/* debug_kept.c - puts the sizes and bounds of the profiles' tables, which live as long as the
+ * process, into the "weft" of /debug/vars. */
 #include "expvar.h"
 
 #include "../profiles/contention.h"

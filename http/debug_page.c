@@ -39,7 +39,7 @@ static const char head[] =
     "</head>\n"
     "<body>\n";
 
-/* Text that stands between tags or in quotes; what is no UTF-8 becomes U+FFFD. */
+/* Puts text between tags or in quotes; bytes that are not UTF-8 become U+FFFD. */
 static void put_text(weft_http_response *w, const char *s)
 {
     for (size_t n; *s; s += n ? n : 1) {

@@ -134,13 +134,15 @@ static bool read_parameters(struct weft__asked *a, const struct weft__debug *d,
 
 /* Profiles ------------------------------------------------------------------------------------- */
 
-/* A character of a file's name that is the same in a header field, quoted or not, and in a URL. */
+/* Returns whether c, of a file's name, is the same in a header field, quoted or not, and in a URL.
+ */
 static bool is_plain(char c)
 {
     return weft__is_token((unsigned char)c) && !strchr("%'*", c);
 }
 
-/* For clients of old "_" stands for what is not plain; RFC 6266 has the name itself beside it. */
+/* Sets the file's name. Old clients get "_" for characters that are not plain; the name itself
+ * follows in the form of RFC 6266. */
 static void set_disposition(weft_http_response *w, const char *filename)
 {
     char text[4 * FILENAME_SIZE + 80], *to = stpcpy(text, "attachment; filename=\"");
@@ -168,8 +170,8 @@ static void begin(weft_http_response *w, const char *filename)
         set_disposition(w, filename);
 }
 
-/* The file that a client keeps: Go's NAME or NAME-delta; of what came since it was last asked for,
- * as Pyroscope's godeltaprof calls it. */
+/* Writes the name of the file that a client saves: Go's NAME or NAME-delta; for delta_block and
+ * delta_mutex godeltaprof's. */
 static const char *filename(char *to, size_t size, const struct weft__asked *a)
 {
     const char *name = a->profile.name;
@@ -182,10 +184,10 @@ static const char *filename(char *to, size_t size, const struct weft__asked *a)
     return to;
 }
 
-/* An answer whose header is set with its first piece, so that a failure before that has its own.
- * Each piece is twice as long as the last, up to a bound. Where a program is short of
- * CPU, each piece costs a turn among all tasks that want to run: 100,000 of them take 50 ms. What
- * is made between two turns has no processor, and the kernel gives its thread a fair share. */
+/* An answer whose header is set with its first piece, so that an earlier failure can set another.
+ * Each piece is twice as long as the last, up to a bound. If a program is short of CPU, each piece
+ * costs a turn among all tasks that want to run: 100,000 of them take 50 ms. Between two turns the
+ * piece is made without a processor, and the kernel gives the thread a fair share. */
 enum { PIECE_FIRST = 64 << 10, PIECE_LAST = 4 << 20 };
 
 struct answer {
@@ -194,10 +196,11 @@ struct answer {
     bool begun;
     char *piece; /* NULL: not needed yet, or there is no memory for it */
     size_t n, room;
-    bool aside;
+    bool aside; /* weft__stand_aside declared a blocking call, which is to be ended */
 };
 
-/* Others get their turn, and timers, between pieces, though a quick reader never makes us wait. */
+/* Writes data, and lets other tasks and timers run before, since a quick reader never makes us
+ * wait. */
 static int write_now(struct answer *a, const void *data, size_t n)
 {
     if (!a->begun)
@@ -243,7 +246,7 @@ static int write_piece(void *answer, const void *data, size_t n)
     return rc;
 }
 
-/* Writes what is left. */
+/* Writes the last piece, and frees it. */
 static int write_end(struct answer *a, int rc)
 {
     if (rc == 0 && a->n > 0)
@@ -315,7 +318,7 @@ void weft__debug_cmdline(struct weft__debug *d, weft_http_response *w, weft_http
     weft__json_free(&line);
 }
 
-/* On one line, whatever the name has in it. */
+/* Puts the symbol on one line, with any bytes in its name. */
 static void put_symbol(weft_http_response *w, uint64_t address, const char *name)
 {
     weft_http_printf(w, "0x%" PRIx64 " ", address);

@@ -280,7 +280,7 @@ void weft_expvar_map_add(weft_expvar *v, const char *name, int64_t n)
     weft_expvar_add(value, n);
 }
 
-/* Whether map is value, or somewhere in it. Caller holds the lock. */
+/* Returns whether map is value, or somewhere in it. Caller holds the lock. */
 static bool would_loop(const weft_expvar *map, weft_expvar *value)
 {
     weft_expvar *next = value;
@@ -328,8 +328,8 @@ void weft_expvar_map_set(weft_expvar *v, const char *name, weft_expvar *value)
 
 static void put_value(weft__json *out, weft_expvar *v, unsigned depth);
 
-/* A copy of a list with its names, each behind the entries: those of the list may be freed
- * meanwhile. NULL: out of memory. */
+/* Copies a list, its names behind the entries: the list's own names may be freed meanwhile. NULL:
+ * out of memory. */
 static struct entry *list_copy(const struct list *l, size_t *n)
 {
     size_t size = sizeof(struct entry);
@@ -380,7 +380,7 @@ static void put_map(weft__json *out, weft_expvar *v, unsigned depth)
     weft__json_put(out, "}", 1);
 }
 
-/* A copy of v's text, or of `otherwise` if it has none yet. NULL: out of memory. */
+/* Copies v's text, or `otherwise` if it has none yet. NULL: out of memory. */
 static char *text_copy(weft_expvar *v, const char *otherwise)
 {
     const char *from;

@@ -2,11 +2,11 @@
 /* framing.c - where a body ends.
  *
  * Bytes of a body are counted and nothing more; lines of chunks are read here, byte by byte, since
- * llhttp refuses extensions that RFC 9112 allows. Extensions mean nothing to us and are passed
- * over, but only if they are what the grammar says: a proxy in front of us must not see another end
- * of the line than we do. Lines, of which a peer could make any number, are held against the data
- * they carry. Trailers are checked like header fields, by llhttp and line for line, and dropped:
- * RFC 9110 allows that, and nothing here asks for any. */
+ * llhttp refuses extensions that RFC 9112 allows. Extensions mean nothing to us and are ignored,
+ * but only if they fit the grammar: a proxy in front of us must see the same end of the line. A
+ * peer could send any number of lines, so their bytes are bounded by the data they carry. Trailers
+ * are checked like header fields, by llhttp and line for line, and dropped: RFC 9110 allows that,
+ * and nothing here asks for any. */
 #include "parse.h"
 
 #include "path.h"
@@ -44,7 +44,7 @@ static ssize_t feed(weft__parse *p, const char *in, size_t n)
 
 /* Lines of chunks ------------------------------------------------------------------------------ */
 
-/* What the next byte belongs to. The grammar, with what may be missing in brackets:
+/* The place of the next byte. The grammar, with optional parts in brackets:
  *   size *([blanks] ";" [blanks] name [[blanks] "=" [blanks] (token or quoted)]) CR LF
  * and in front of every line but the first, the CR LF behind the data before. */
 enum chunk {
@@ -75,13 +75,13 @@ static bool is_token(char c)
     return weft__is_token((unsigned char)c);
 }
 
-/* What may stand in a quoted string, or behind a backslash there. */
+/* Returns whether c may stand in a quoted string, or behind a backslash there. */
 static bool is_text(char c)
 {
     return c == '\t' || ((unsigned char)c >= ' ' && c != 0x7f);
 }
 
-/* The value of a hex digit, or -1. */
+/* Returns the value of a hex digit, or -1. */
 static int digit_of(char c)
 {
     if (c >= '0' && c <= '9')
@@ -90,7 +90,7 @@ static int digit_of(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* A size, name or value ended before c. */
+/* Returns the state after c, which ends a size, name or value. */
 static enum chunk behind(char c)
 {
     return is_blank(c) ? BLANKS : c == ';' ? NAME_FIRST : c == '\r' ? LINE_LF : BAD;
@@ -137,7 +137,7 @@ static enum chunk take_byte(weft__parse *p, char c)
     }
 }
 
-/* The line of a chunk is complete. Behind the last one llhttp goes on, which has seen no chunk. */
+/* Handles the end of a chunk's line. After the last chunk llhttp goes on: it has seen no chunk. */
 static int end_line(weft__parse *p)
 {
     static const char last[] = "0\r\n";
@@ -152,7 +152,8 @@ static int end_line(weft__parse *p)
     return feed(p, last, sizeof(last) - 1) < 0 ? -p->status : 0;
 }
 
-/* The lines at in[0..n), up to the end of one that says a size. */
+/* Takes the bytes at in[0..n), up to the end of a line that has a size. Returns how many it took.
+ */
 static ssize_t take_chunk_line(weft__parse *p, const char *in, size_t n)
 {
     bool ends = false;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* json.c - see json.h.
  *
- * Jansson, which reads this in the tests, does not write it: its integers end at 2^63, it knows
- * doubles only with a fixed number of digits, it refuses or cuts strings at a NUL, its reader
- * recurses for 2,048 levels on whatever stack it is called on, and an object that lacks a member
- * for want of memory looks like any other. Here text that the program gives is checked and copied,
- * digit by digit, so numbers of any size stay exact, without recursion; and nothing depends on the
- * locale, which the program may change at any time. */
+ * Jansson, which the tests read this with, is not used to write it: its integers end at 2^63, its
+ * doubles have a fixed number of digits, it refuses or cuts strings at a NUL, its reader recurses
+ * for 2,048 levels on the caller's stack, and an object that lacks a member because memory ran out
+ * looks like any other. Here text from the program is checked and copied digit by digit, without
+ * recursion, so numbers of any size stay exact; and nothing depends on the locale, which the
+ * program may change at any time. */
 #include "json.h"
 
 #include "../runtime/base.h"
@@ -73,8 +73,7 @@ static void put_escape(weft__json *j, unsigned c)
     weft__json_put_text(j, text);
 }
 
-/* The character of length n that s begins with, as it stands in a string of a document that may be
- * part of a page. */
+/* Puts the first character of s, of length n, escaped so that the document may stand in a page. */
 static void put_char(weft__json *j, const char *s, size_t n)
 {
     uint32_t c = weft__utf8_char(s, n);
@@ -87,7 +86,7 @@ static void put_char(weft__json *j, const char *s, size_t n)
 
 /* Strings, numbers, keys ----------------------------------------------------------------------- */
 
-/* The letter that stands for c behind a backslash, or 0. */
+/* Returns the letter that stands for c behind a backslash, or 0. */
 static char short_escape(char c)
 {
     static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
@@ -129,13 +128,13 @@ void weft__json_put_unsigned(weft__json *j, uint64_t value)
     weft__json_put_text(j, text);
 }
 
-/* digits[0] before the point, the others behind it, times ten to the exponent. */
+/* A number: digits[0], the point, the other digits, times ten to the exponent. */
 struct decimal {
     char digits[DIGITS_MAX + 1];
     int n, exponent;
 };
 
-/* The n digits that are nearest to x > 0. The point is left out: it is the locale's. */
+/* Finds the n digits nearest to x > 0. Skips the point, which is the locale's. */
 static void round_to(struct decimal *d, double x, int n)
 {
     char text[48];
@@ -172,9 +171,9 @@ static bool reads_back(const struct decimal *d, double x)
     return strtod(text, NULL) == x;
 }
 
-/* The fewest digits that read back as x > 0. Below a power of two doubles lie closer together than
- * above it, so there the nearest number of n digits may read back as another double, and the next
- * one up as x. */
+/* Finds the fewest digits that read back as x > 0. Below a power of two doubles lie closer together
+ * than above it, so there the nearest number of n digits may read back as another double, and the
+ * next one up as x. */
 static void shortest(struct decimal *d, double x)
 {
     for (int n = 1; n <= DIGITS_MAX; n++) {

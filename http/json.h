@@ -18,23 +18,24 @@ typedef struct weft__json {
 
 void weft__json_free(weft__json *j);
 
-/* Bytes as they are. */
+/* Puts bytes as they are. */
 void weft__json_put(weft__json *j, const char *bytes, size_t n);
 void weft__json_put_text(weft__json *j, const char *text);
 
-/* A string of any bytes: what is not UTF-8 becomes U+FFFD. < > & and the line separators U+2028 and
- * U+2029 are written as \u escapes, so that the document may stand in a page. */
+/* Puts a string of any bytes: those that are not UTF-8 become U+FFFD. < > & and the line separators
+ * U+2028 and U+2029 are written as \u escapes, so that the document may stand in a page. */
 void weft__json_put_string(weft__json *j, const char *s);
 void weft__json_put_int(weft__json *j, int64_t value);
 void weft__json_put_unsigned(weft__json *j, uint64_t value);
-/* As Go's expvar.Float: the fewest digits that read back as x; null if x is no number. */
+/* Puts x as Go's expvar.Float does: the fewest digits that read back as x; null if x is not finite.
+ */
 void weft__json_put_float(weft__json *j, double x);
 
-/* A member's name and its colon, with the comma before it where one is due. */
+/* Puts a member's name and its colon, after a comma unless it is the first. */
 void weft__json_put_key(weft__json *j, const char *key);
 
 /* Puts one JSON value (RFC 8259) without the white space in it; numbers keep their digits and
- * strings their escapes. Returns false, and j is as before, if text is no such value: also if it is
+ * strings their escapes. Returns false and leaves j alone if text is no such value, is
  * not UTF-8, has half of a surrogate pair, or nests deeper than WEFT_EXPVAR_DEPTH. */
 bool weft__json_put_value(weft__json *j, const char *text);
 

@@ -336,8 +336,10 @@ static int refuse_field(weft__parse *p, int error)
     }
 }
 
-/* line[0..n) is a field, its CR the last byte. Tabs around the value become blanks: they are as
- * good (RFC 9110, 5.6.3), but llhttp knows only blanks in the fields that say where a body ends. */
+/* Turns tabs around a field's value into blanks. line[0..n) is the field, its CR the last byte.
+ * Both are allowed (RFC 9110, 5.6.3), but in fields that say where a body ends llhttp knows only
+ * blanks.
+ */
 static void blank_tabs(char *line, size_t n)
 {
     char *from = memchr(line, ':', n), *to = line + n - 1;

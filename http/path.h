@@ -21,9 +21,9 @@ static inline bool weft__is_token(unsigned char c) /* tchar of RFC 9110 */
     return weft__is_in(weft__tokens, c);
 }
 
-/* a[0..n) and b[0..n) are the same but for the case of ASCII's letters. Not strncasecmp: that asks
- * the program's locale, and in a Turkish one TRANSFER-ENCODING is not transfer-encoding. Bytes
- * behind the first that differ are not read. */
+/* Returns whether a[0..n) and b[0..n) differ at most in the case of ASCII's letters. strncasecmp
+ * follows the program's locale, and in a Turkish one TRANSFER-ENCODING is not transfer-encoding.
+ * Reads no byte after the first difference. */
 bool weft__same_word(const char *a, const char *b, size_t n);
 
 bool weft__host_is_valid(const char *host, size_t n); /* a name or address, perhaps with port */

@@ -236,8 +236,8 @@ static bool must_close(const weft__exchange *x, bool over)
         return true;
     if (r->parse.done || !over)
         return false;
-    /* Nobody has read the body. If it is coming and short, it is passed over; how long one in
-     * chunks is shows then. */
+    /* The handler has not read the body. If the peer sends it and it is short, it is dropped. The
+     * length of one in chunks shows only then. */
     return (r->parse.expects_continue && !r->continued) || r->parse.left > WEFT__DRAIN_MAX;
 }
 

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* upgrade.c - a handler takes its connection over.
  *
- * The connection's task goes on to the handler's end and then lets go of what is HTTP's: the
- * exchange, its place in the server's list and below the limit. Nothing but the request's own
- * fields decides what may be switched to (RFC 9110, 7.8), and only behind a request that is
- * complete: what follows it is the other protocol's, and never parsed as another request. */
+ * The connection's task goes on to the handler's end and then frees the exchange and the
+ * connection's place in the server's list and below its limit. The handler may switch only to a
+ * protocol that the request offers (RFC 9110, 7.8), and only after the whole request was read: the
+ * bytes that follow are the other protocol's, and are never parsed as another request. Called by
+ * the handler's task. */
 #include "conn.h"
 #include "path.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* A protocol may have a version behind a slash. */
+/* Returns whether text is a protocol's name, which may have a version behind a slash. */
 static bool is_protocol(const char *text)
 {
     for (const char *c = text; *c; c++) {
@@ -21,7 +22,7 @@ static bool is_protocol(const char *text)
     return *text != 0;
 }
 
-/* One element of the list is this word, in whatever case. */
+/* Returns whether an element of the list is this word, in any case. */
 static bool list_has(const char *list, const char *word)
 {
     size_t n = strlen(word);
@@ -38,7 +39,7 @@ static bool list_has(const char *list, const char *word)
     return false;
 }
 
-/* Some field of that name has the word. */
+/* Returns whether a field of that name has the word. */
 static bool field_has(const weft_http_request *r, const char *field, const char *word)
 {
     const char *name, *value;
@@ -57,7 +58,7 @@ static bool offers(const weft_http_request *r, const char *protocol)
            field_has(r, "Upgrade", protocol);
 }
 
-/* The status line and the fields that go with it, the handler's fields behind them. */
+/* Sends the status line and its fields, then the handler's fields. */
 static int send_101(weft__exchange *x, const char *protocol)
 {
     weft_http_response *w = &x->w;
