@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* watched.c - a handler that is canceled when its peer goes.
+/* watched.c - runs a handler that is canceled when its peer goes.
  *
- * Only groups cancel, so the handler is the one task of a group; another watches the connection. It
- * reads nothing, which would be the handler's, but waits for what the system says of the peer's
- * end: that is told even behind bytes that nobody has read. */
+ * Only groups cancel, so the handler is the one task of a group. A second task watches the
+ * connection. It reads no bytes, which belong to the handler; it waits for the event that the peer
+ * has closed, which the kernel reports even while bytes are unread. Called by the connection's
+ * task. */
 #include "conn.h"
 
 #include "../runtime/group.h"
@@ -24,7 +25,8 @@ static int handle(void *arg)
     return 0;
 }
 
-/* The descriptor is held, since a handler that took the connection over may close it. */
+/* Waits until the peer goes, then cancels the handler. Holds the descriptor, since a handler that
+ * took the connection over may close it. */
 static int watch(void *arg)
 {
     struct watched *w = arg;
@@ -52,10 +54,7 @@ void weft__run_watched(weft__exchange *x)
 
     weft__group_go_with(&w.handler, &task, handle, &w);
     weft_group_go(&watcher, watch, &w);
-    weft_group_wait(
-        &w.handler); /* ends early if the server cancels this task: so it is handed on */
-    weft_group_cancel(&w.handler);
-    weft_group_join(&w.handler);
+    weft_group_wait(&w.handler);
     weft_group_cancel(&watcher);
-    weft_group_join(&watcher);
+    weft_group_wait(&watcher);
 }
