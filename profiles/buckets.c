@@ -20,7 +20,7 @@ struct weft__cell {
 
 struct weft__buckets {
     weft__stacktab *stacks;
-    uint32_t rest; /* id of what has no room; 0: there is no limit */
+    uint32_t rest; /* id of the bucket for stacks that have no room; 0: there is no limit */
     _Atomic(struct weft__cell *) segments[WEFT__SEGMENTS];
 };
 
@@ -77,7 +77,7 @@ weft__cell *weft__buckets_cell(weft__buckets *b, const struct weft__walk *w)
     return cells ? &cells[at] : NULL;
 }
 
-/* A sum that would overflow stays at the end of its range. */
+/* Adds delays; a sum that would overflow stays at the end of its range. */
 void weft__cell_add(weft__cell *c, double count, int64_t delay)
 {
     int64_t was, sum;

@@ -21,8 +21,8 @@ struct weft__bucket {
 
 weft__buckets *weft__buckets_new(void); /* NULL without memory */
 void weft__buckets_free(weft__buckets *b);
-/* Before others use it: no more than about so many stacks are kept apart, and what happens at all
- * others is counted for rest. False without memory. */
+/* Bounds the number of stacks that are told apart, about; further ones are counted for rest. To be
+ * called before other threads use the table. Returns false without memory. */
 bool weft__buckets_limit(weft__buckets *b, uint32_t most, const struct weft__walk *rest);
 
 /* What is counted for one stack, as long as the table; NULL without memory. Any thread. */

@@ -306,7 +306,7 @@ static const void *object_of(const weft__task *t)
     return many ? NULL : weft__load(&t->object);
 }
 
-/* The wait of the task that is let in, since it was queued last. */
+/* Records the wait of the task that is let in, since it was queued last. */
 static void count_pair(struct event *e, struct spot *held)
 {
     const struct weft__charge *c = e->charge;
@@ -399,7 +399,7 @@ void weft__waited(weft__task *t, enum weft__reason why, int64_t ticks)
         record(&e);
 }
 
-/* A sampler was used up by so many ticks. True if they count. */
+/* Weighs a wait of so many ticks that used up a sampler. Returns true if it counts. */
 static bool sample(struct weft__sampler *s, struct weight *w, int64_t ticks, int64_t now)
 {
     int64_t asked = weft__load(&weft__charge_period);

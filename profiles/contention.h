@@ -17,7 +17,10 @@ enum weft__contention {
     WEFT__CONTENTIONS
 };
 
-enum { WEFT__CONTENTION_STACKS = 16384 /* with their labels, of each; beyond, they are one */ };
+enum {
+    WEFT__CONTENTION_STACKS =
+        16384 /* with labels, of each kind; all further ones share one entry */
+};
 
 /* The hooks. */
 void weft__contention_start(void);

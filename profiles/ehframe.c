@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* ehframe.c - unwind rules read straight from the .eh_frame that is mapped with the code.
  *
- * For those who cannot wait for the symbolizer and libdw: a thread that faulted, and everybody
- * once the symbolizer is dead. async-signal-safe: no lock, no allocation, no call into the dynamic
- * loader but _dl_find_object. Slower than a learned rule by far, and nothing is remembered.
+ * For threads that cannot wait for the symbolizer and libdw: one that faulted, and all once the
+ * symbolizer is dead. async-signal-safe: no lock, no allocation, and of the dynamic loader only
+ * _dl_find_object. Much slower than a learned rule, and nothing is remembered.
  *
  *   .eh_frame_hdr  version 1, three encodings, the address of .eh_frame, a count, and a table of
  *                  (first PC, FDE), both 4 bytes and relative to the section, sorted by PC
  *   FDE            length, distance to its CIE, first PC, size, augmentation, instructions
  *   CIE            length, 0, version, augmentation string, code and data alignment, return
  *                  address register, augmentation, instructions that every FDE begins with
- * The instructions are run up to the PC; what they leave is made a rule by rules.c. */
+ * The instructions are run up to the PC; rules.c makes a rule of the resulting state. */
 #include "learn.h"
 
 #include <dlfcn.h>
@@ -25,7 +25,7 @@ static const uint8_t dwarf_regs[SAVED] = {6, 3, 12, 13, 14, 15, RA};
 
 struct reader {
     const uint8_t *at, *end;
-    bool bad; /* it would have read beyond end, or met what it does not know */
+    bool bad; /* it would have read beyond end, or met an unknown form */
 };
 
 struct bytes {
@@ -35,7 +35,7 @@ struct bytes {
 
 enum where { SAME, AT_CFA, BY_EXPRESSION, GONE };
 
-/* What the instructions so far say. */
+/* The state that the instructions so far have made. */
 struct state {
     uint64_t cfa_reg;
     int64_t cfa_off;
@@ -119,7 +119,7 @@ static struct bytes block(struct reader *r)
     return (struct bytes){take(r, n), n};
 }
 
-/* A value in one of the forms DW_EH_PE_*; relative ones to where they stand. */
+/* Reads a value in one of the forms DW_EH_PE_*; relative ones are relative to their own place. */
 static uintptr_t encoded(struct reader *r, uint8_t encoding)
 {
     uintptr_t base = (encoding & 0x70) == DW_EH_PE_pcrel ? (uintptr_t)r->at : 0;
@@ -151,7 +151,7 @@ static uintptr_t encoded(struct reader *r, uint8_t encoding)
 
 /* ---- entries ---- */
 
-/* Enters the entry at: a reader of what follows its length. Its length is trusted, as the loader
+/* Returns a reader of the bytes behind the length of the entry at. Trusts the length, as the loader
  * trusts the file. */
 static struct reader entry_at(const uint8_t *at)
 {
@@ -205,7 +205,7 @@ static bool read_cie(struct cie *c, const uint8_t *at)
     return !r.bad;
 }
 
-/* The FDE whose first PC is the last not above addr, by the sorted table. */
+/* Finds the FDE whose first PC is the last not above addr, by the sorted table. */
 static const uint8_t *find_fde(const uint8_t *header, uintptr_t addr)
 {
     struct reader r = {.at = header, .end = header + 64};
@@ -281,7 +281,8 @@ struct machine {
     uintptr_t pc; /* the instructions so far are those of code below it */
 };
 
-/* An instruction whose operand is in its low bits, or that moves the PC; false if it is neither. */
+/* Runs an instruction whose operand is in its low bits, or that moves the PC; false if it is
+ * neither. */
 static bool packed(struct machine *m, struct reader *r, uint8_t op)
 {
     const struct bytes none = {NULL, 0};
@@ -314,7 +315,7 @@ static bool packed(struct machine *m, struct reader *r, uint8_t op)
     }
 }
 
-/* An instruction about the CFA or the whole state; false if it is neither. */
+/* Runs an instruction about the CFA or the whole state; false if it is neither. */
 static bool about_cfa(struct machine *m, struct reader *r, uint8_t op)
 {
     uint64_t reg;
@@ -360,7 +361,7 @@ static bool about_cfa(struct machine *m, struct reader *r, uint8_t op)
     }
 }
 
-/* An instruction about one register. */
+/* Runs an instruction about one register. */
 static void about_register(struct machine *m, struct reader *r, uint8_t op)
 {
     const struct bytes none = {NULL, 0};
@@ -424,7 +425,8 @@ static bool execute(struct machine *m, struct bytes code, uintptr_t addr)
 
 /* ---- the rule ---- */
 
-/* Decodes an expression for rules.c, from ops[n] on. False if it holds what rules do not know. */
+/* Decodes an expression for rules.c, from ops[n] on. False if it has an operation that rules lack.
+ */
 static bool decode(struct bytes e, Dwarf_Op *ops, size_t *n)
 {
     struct reader r = {.at = e.at, .end = e.at + e.n};
@@ -466,7 +468,7 @@ static bool rule_cfa(struct weft__rule *out, const struct state *s, uintptr_t ad
     return weft__rule_set_cfa(out, ops, n, addr);
 }
 
-/* False if the caller's register i cannot be told. */
+/* Sets the rule's slot of register i. Returns false if the caller's register cannot be found. */
 static bool rule_slot(struct weft__rule *out, const struct state *s, int i, uintptr_t addr)
 {
     Dwarf_Op ops[OPS] = {{.atom = DW_OP_call_frame_cfa}};

@@ -3,7 +3,7 @@
  *
  * Nothing is prepared beforehand: the symbol table of a file is looked through when a fault is
  * reported. That costs some milliseconds for 100,000 symbols, once, and no memory before. A file
- * that was replaced on disk is told by its build-id and gives no names. */
+ * that was replaced on disk has another build-id, and gives no names. */
 #include "elfnames.h"
 
 #include <dlfcn.h>
@@ -62,8 +62,8 @@ static void map_file(struct image *im, const char *path)
         *im = (struct image){at, (size_t)st.st_size};
 }
 
-/* Has the file the build-id of what is loaded at start? The notes stand in the first segment,
- * which begins with the file. */
+/* Returns whether the file has the build-id of the module loaded at start. The notes stand in the
+ * first segment, which begins with the file. */
 static bool is_same(const struct image *im, const void *start)
 {
     char ours[WEFT__BUILD_ID_SIZE], theirs[WEFT__BUILD_ID_SIZE];
@@ -104,7 +104,8 @@ static bool is_function(const ElfW(Sym) * s)
            (type == STT_FUNC || type == STT_GNU_IFUNC || (type == STT_NOTYPE && s->st_size > 0));
 }
 
-/* A symbol of those at pc is better if it begins nearer, or is known to other files. */
+/* Returns whether a symbol at pc is better than the best so far: it begins nearer, or is visible to
+ * other files. */
 static void offer(struct weft__place *p, const struct symbols *from, const ElfW(Sym) * s,
                   uintptr_t pc)
 {
@@ -119,7 +120,7 @@ static void offer(struct weft__place *p, const struct symbols *from, const ElfW(
     p->offset = offset;
 }
 
-/* Names those places that lie in the file loaded at o. */
+/* Names the places that lie in the file loaded at o. */
 static void name_all(const struct symbols *from, const struct dl_find_object *o,
                      struct weft__place *places, size_t n)
 {
@@ -146,7 +147,7 @@ static void name_all(const struct symbols *from, const struct dl_find_object *o,
     }
 }
 
-/* The path of the file of a module, and its name for the report. */
+/* Returns the path of a module's file, and stores its name for the report. */
 static const char *path_of(const struct link_map *map, const char **name)
 {
     static char self[4096];
@@ -163,8 +164,8 @@ static const char *path_of(const struct link_map *map, const char **name)
     return path;
 }
 
-/* The file's own .symtab, else that of the debug file which is installed under its build-id, else
- * .dynsym. False if there is none, or the file is not the one that is loaded. */
+/* Finds symbols: the file's own .symtab, else that of the debug file installed under its build-id,
+ * else .dynsym. Returns false if there is none, or the file is not the one that is loaded. */
 static bool find_symbols(struct symbols *to, const char *path, const void *start)
 {
     char id[WEFT__BUILD_ID_SIZE], debug[WEFT__BUILD_ID_SIZE + 64];

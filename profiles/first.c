@@ -7,15 +7,15 @@
  *       0x7f0000001000
  *   created by start+0x30 (service+0x1600) in goroutine 1
  *
- * Behind a name stands the offset in the function, in parentheses that in the file, for addr2line;
- * both are those of the call's last byte, but for the first frame, whose instruction is known.
- * Frames with "?" were guessed. The lines are none of Go's grammar, so that its readers do not
- * take the task for two when the full report follows.
+ * Behind a name stands the offset in the function, and in parentheses that in the file, for
+ * addr2line. Both are those of the call's last byte, except in the first frame, whose instruction
+ * is known. Frames with "?" were guessed. The lines do not fit Go's grammar, so that its readers do
+ * not see the task twice when the full report follows.
  *
  * Everything here runs in a signal's handler, and the thread may hold malloc's lock or any other,
  * or have overwritten any memory: so no lock is taken, nothing is allocated, and of the program's
- * memory only the stack is read. A fault in here is jumped out of (runtime/fatal.c). One thread
- * comes here, once in a process, hence the static memory. */
+ * memory only the stack is read. If this code faults, runtime/fatal.c jumps out of it. One thread
+ * calls it, once in a process, so it may use static memory. */
 #include "first.h"
 
 #include <stdarg.h>
@@ -33,7 +33,7 @@
 
 enum { HALF = WEFT__REPORT_HALF, COPIED = 64 << 10 };
 
-/* What is read of a stack: [lo, hi), which stands at image. */
+/* The part of a stack to be read: [lo, hi), whose bytes are at image. */
 struct bounds {
     uintptr_t lo, hi;
     const void *image;
@@ -57,7 +57,8 @@ static bool is_on(const weft__task *t, uintptr_t sp)
     return t && sp >= t->ctx.lo - weft__stack_guard && sp < t->ctx.hi;
 }
 
-/* In the middle of a switch the worker has both tasks; the stack tells whose code it was. */
+/* Chooses the task. In the middle of a switch the worker has two; the stack shows whose code ran.
+ */
 weft__task *weft__dying_task(const struct weft__death *d)
 {
     weft__worker *w = d->distrust ? NULL : weft__self();
@@ -71,7 +72,7 @@ weft__task *weft__dying_task(const struct weft__death *d)
     return !is_on(w->task, sp) && is_on(w->prev, sp) ? w->prev : w->task;
 }
 
-/* The stack of a thread that runs no task, whose end is not known: as much as is mapped. */
+/* Reads the stack of a thread that runs no task. Its end is not known: as much as is mapped. */
 static struct bounds copy_stack(uintptr_t sp)
 {
     static _Alignas(16) char copy[COPIED];
@@ -126,7 +127,7 @@ void weft__put_place(int fd, uintptr_t pc)
     put_place(fd, "", &place, "");
 }
 
-/* The innermost and outermost frames of a walk, as the places of their instructions. */
+/* Fills in places with the instructions of the innermost and outermost frames of a walk. */
 static size_t pick(struct weft__place *places, bool *guesses, const struct weft__walk *walk)
 {
     size_t n = 0;

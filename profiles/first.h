@@ -5,17 +5,17 @@
 
 #include "../runtime/observe.h"
 
-/* Reports show so many innermost and as many outermost frames of a stack. */
+/* How many innermost, and how many outermost, frames of a stack a report shows. */
 enum { WEFT__REPORT_HALF = 50 };
 
-/* The lower end of what may be read of a faulting task's stack. It may have grown into the guard:
- * nothing is read there, but its frame begins there. */
+/* Returns the lower end of the readable part of a faulting task's stack. If the stack grew into the
+ * guard, its frame begins there, but nothing is read there. */
 static inline uintptr_t weft__fault_lo(const weft__task *t, uintptr_t sp)
 {
     return sp < t->ctx.lo ? t->ctx.lo - weft__stack_guard : t->ctx.lo;
 }
 
-/* The task that dies on the calling thread, or NULL. async-signal-safe */
+/* Returns the task that dies on the calling thread, or NULL. async-signal-safe */
 weft__task *weft__dying_task(const struct weft__death *d);
 
 /* The hooks: see observe.h. async-signal-safe */

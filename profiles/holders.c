@@ -70,7 +70,8 @@ static uint64_t owner_now(const struct held *l)
     return l->is_mutex ? owner >> WEFT__MUTEX_HOLDER : owner;
 }
 
-/* Does t wait for a lock that it holds itself? While its wait is open nobody hands it the lock. */
+/* Returns whether t waits for a lock that it holds itself. While its wait is open no task hands it
+ * the lock. */
 static bool waits_for_itself(const weft__task *t, const struct weft__record *r,
                              const struct held *l)
 {
@@ -106,7 +107,8 @@ static int by_owner(const void *a, const void *b)
     return ((*x)->owner > (*y)->owner) - ((*x)->owner < (*y)->owner);
 }
 
-/* The first lock of an owner among those ordered by owner; n if it has none. */
+/* Returns the index of the owner's first lock among those ordered by owner, or where it would be.
+ */
 static uint32_t first_of(struct held *const *ordered, uint32_t n, uint64_t owner)
 {
     uint32_t lo = 0, hi = n;
@@ -122,7 +124,7 @@ static uint32_t first_of(struct held *const *ordered, uint32_t n, uint64_t owner
     return lo;
 }
 
-/* Finds for each lock what its owner waits for. */
+/* Finds for each lock the lock that its owner waits for. */
 static bool link_all(struct holders *h)
 {
     struct held **ordered = malloc(h->n * sizeof(struct held *));
@@ -160,7 +162,7 @@ static void put_lock(struct weft__out *o, const struct held *l)
     weft__out_hex(o, (uintptr_t)l->lock->object);
 }
 
-/* The return address that a lock has the low half of; 0: there is none. */
+/* Finds the return address whose low half a lock holds; 0: there is none. */
 static uintptr_t whole_address(const struct holders *h, uint32_t low)
 {
     for (size_t i = 0; i < h->nmaps; i++) {
@@ -174,7 +176,7 @@ static uintptr_t whole_address(const struct holders *h, uint32_t low)
     return 0;
 }
 
-/* Where the owner took it, unless another has it by now. */
+/* Puts where the owner took the lock, unless another task has it by now. */
 static void put_site(const struct holders *h, const struct held *l)
 {
     const char *at = (const char *)l->lock->object +
@@ -251,7 +253,8 @@ static void put_cycle(struct holders *h, struct held *first)
     } while (l != first);
 }
 
-/* Each search goes on until it meets a lock that was seen; if it was this search, in a cycle. */
+/* Tells all cycles. Each search goes on until it meets a lock that was seen; if this search saw it,
+ * the lock is in a cycle. */
 static void put_cycles(struct holders *h)
 {
     for (uint32_t i = 0; i < h->n; i++) {
@@ -280,7 +283,7 @@ static void put_waiters(struct weft__out *o, const struct held *l)
     weft__out_str(o, l->n == 1 ? " waits for it\n" : " wait for it\n");
 }
 
-/* The locks of no cycle, and those of one that more tasks wait for. */
+/* Tells the locks of no cycle, and those of a cycle for which more tasks wait. */
 static void put_locks(struct holders *h)
 {
     uint32_t lines = 0, left = 0;

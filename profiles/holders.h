@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* holders.h - who holds the locks that tasks wait for, as the head of a report says it. */
+/* holders.h - writes the head of a report: the locks that tasks wait for, and their holders. */
 #ifndef WEFT_HOLDERS_H
 #define WEFT_HOLDERS_H
 

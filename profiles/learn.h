@@ -56,10 +56,11 @@ _Static_assert(sizeof(struct weft__rule) == 24, "a rule and its key fill half a 
 Dwfl_Module *weft__module_at(uintptr_t addr);
 void weft__modules_check(void);
 void weft__modules_close(void);
-void weft__modules_abandon(void); /* libdw is in no state to be asked or closed */
+void weft__modules_abandon(void); /* leaves libdw alone, which can neither be asked nor closed */
 
-/* rules.c. Of a rule that is all zero: its CFA, then its slots, from DWARF expressions, then what
- * the walker wants to know beforehand. False if a rule cannot say it. async-signal-safe */
+/* rules.c: make a rule of one that is all zero. First the CFA, then the slots, both from DWARF
+ * expressions; finish computes what the walker wants precomputed. False if a rule cannot express
+ * it. async-signal-safe */
 bool weft__rule_set_cfa(struct weft__rule *r, const Dwarf_Op *ops, size_t n, uintptr_t pc);
 bool weft__rule_set_slot(struct weft__rule *r, int i, const Dwarf_Op *ops, size_t n, uintptr_t pc);
 void weft__rule_finish(struct weft__rule *r, bool is_signal);

@@ -6,12 +6,12 @@
  *   1. T's ticket, odd, before T is recorded
  *   2. the lock's holder, then its mark: a mutex's _epoch, and _charged
  *   3. T's ticket again: the same
- * From the cut to 3 nobody ended T's wait, so T was in the lock's queue, the lock was in place, and
- * whoever changed the holder did so by a path that stores the mark first. If the mark is of the
- * cut or later the holder may be of later, too, and is not known. Else the holder is that of the
- * cut, but for a task that read the epoch or the clock before the cut and stored after it. That
- * one ran at the cut, and no record shows which came first, unless it handed the lock to a task
- * that is recorded as waiting: settle leaves that out. */
+ * From the cut to 3 T's wait went on. So T was in the lock's queue, the lock was in place, and any
+ * task that changed the holder stored the mark first. If the mark is of the cut or later, the
+ * holder may be later, too, and is not known. Else the holder is that of the cut, with one
+ * exception: a task that read the epoch or the clock before the cut and stored the holder after it.
+ * That task ran at the cut, and no record shows which came first, unless it handed the lock to a
+ * task that is recorded as waiting: settle leaves such a holder out. */
 #include "locks.h"
 
 #include "../runtime/mutex.h"
@@ -23,7 +23,8 @@
 
 #include <weft/sync.h>
 
-/* Copies a member of the lock, which may be gone if T's wait has ended. */
+/* Copies a member of the lock, which may be gone if T's wait has ended. Not weft__peek: that reads
+ * the memory itself where a sandbox forbids the call, and a dump must not fault. */
 static bool peek(const void *object, size_t at, void *to, size_t n)
 {
     struct iovec local = {to, n};
@@ -32,7 +33,7 @@ static bool peek(const void *object, size_t at, void *to, size_t n)
     return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)n;
 }
 
-/* Each member by a call of its own: what they were in one copy, nobody says. */
+/* Copies one member a call: the order of reads inside one copy is not specified. */
 #define PEEK(object, type, member, to) peek(object, offsetof(type, member), to, sizeof(*(to)))
 
 static bool read_mutex(struct weft__lock *lock, uint32_t *epoch)
@@ -113,7 +114,7 @@ const struct weft__lock *weft__locks_find(const struct weft__locks *l, const voi
     return find(l, object);
 }
 
-/* A task that waits for a lock does not hold it at the cut. */
+/* Forgets a holder that waits for the lock at the cut: it does not hold it then. */
 static void drop_waiting_owners(struct weft__locks *l, const struct weft__record *r)
 {
     struct weft__lock *lock = find(l, r->object);

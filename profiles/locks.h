@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* locks.h - the locks that tasks wait for at a snapshot's cut: who holds each. */
+/* locks.h - the locks that tasks wait for at a snapshot's cut, with the holder of each. */
 #ifndef WEFT_LOCKS_H
 #define WEFT_LOCKS_H
 
@@ -22,7 +22,7 @@ struct weft__locks {
     struct weft__idmap ids;
     uint32_t epoch; /* of the snapshot */
     int64_t cut;    /* ticks, taken before the epoch was raised */
-    bool late;      /* a mutant: takes what is there for what was there at the cut */
+    bool late;      /* a mutant: takes the present holder for the one at the cut */
 };
 
 /* Looks at the lock that t waits for by r, its record, unless it is known. ticket: that of t before
@@ -31,7 +31,7 @@ void weft__locks_look(struct weft__locks *l, const weft__task *t, uint64_t ticke
                       const struct weft__record *r);
 /* Stores the owners in the records, now that all are there. */
 void weft__locks_settle(struct weft__locks *l, struct weft__record *records, size_t n);
-/* NULL: no task waits for it, or memory ran out. */
+/* Finds a lock; NULL: no task waits for it, or memory ran out. */
 const struct weft__lock *weft__locks_find(const struct weft__locks *l, const void *object);
 void weft__locks_free(struct weft__locks *l);
 

@@ -48,7 +48,7 @@ struct known {
 
 static struct known *known;
 static Dwfl *dwfl;
-/* How often libdw fell over. Each time what it held is lost, so it is not asked for ever. */
+/* How often a call of libdw faulted. Each time its memory is lost, so it is not asked for ever. */
 enum { FALLS_MAX = 50 };
 static unsigned falls;
 

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* places.c - see places.h.
  *
- * A trail (trail.h) names the words that a walk goes by. Which word is the next follows from those
- * before it, so the trails of all places make a tree: a node is what the words so far were, and
- * says where the next word is. Nodes are in one hash table, by their parent and the word; a stack
- * is found by as many probes as it has frames, however many places there are. Before that it is
- * held against the place that was found last for this function and depth, which is most often the
- * one, and takes a nanosecond or two a frame.
+ * A trail (trail.h) names the words that a walk depends on. The words so far determine where the
+ * next one is, so the trails of all places make a tree: a node stands for the words so far, and
+ * holds the position of the next. Nodes are in one hash table, by their parent and the word;
+ * finding a stack takes as many probes as it has frames, however many places there are. Before that
+ * the stack is compared with the place found last for this function and depth, which is right most
+ * often, and costs a nanosecond or two a frame.
  *
- * Places are of one generation. When the rules of a file that is gone were forgotten, or the table
- * is full, a new one begins, to which no node and no place of the last belongs; so what is kept is
- * bounded, and what is used is soon known again. A generation lasts weft__places_least at least;
+ * Places belong to a generation. When the rules of a file that is gone were dropped, or the table
+ * is full, a new generation begins without any node or place of the last. So the tables are
+ * bounded, and places in use are soon known again. A generation lasts weft__places_least at least;
  * if it has to end earlier, nothing more is remembered until then. The memory of a place is used
  * again by the generation after the next, with another id. So ties name places by id, not by
  * address, and a reader checks the id again after it has read a place.
  *
  * No locks for readers: a node's seq is odd while it changes and another afterwards, and so is a
  * tie's. `adding` guards all writes but those of ties; a second writer leaves it. Cells are never
- * freed, so the worst that can come of a tie is that it is not found. */
+ * freed, so the worst outcome is a tie that is not found. */
 #include "places.h"
 
 #include "../runtime/clock.h"
@@ -64,8 +64,8 @@ static uint32_t slot_of(uint32_t parent, uintptr_t word)
     return (uint32_t)(h >> 40) % NODES;
 }
 
-/* The child of parent by this word, in this generation; what it says is in out. 0: there is none.
- */
+/* Finds the child of parent by this word, in this generation, and copies it to out. Returns its
+ * index + 1; 0: there is none. */
 static uint32_t child(uint32_t parent, uintptr_t word, uint32_t of, struct node *out)
 {
     for (uint32_t i = slot_of(parent, word);; i = (i + 1) % NODES) {
@@ -85,7 +85,7 @@ static uint32_t child(uint32_t parent, uintptr_t word, uint32_t of, struct node 
     }
 }
 
-/* The stack may change meanwhile. */
+/* Reads a word of a stack, which may change meanwhile. */
 WEFT__NO_SANITIZE static inline uintptr_t word_at(uintptr_t sp, uint32_t next)
 {
     uintptr_t word = *(const volatile uintptr_t *)(sp + (next & ~(uint32_t)FROM_SP));
@@ -95,7 +95,7 @@ WEFT__NO_SANITIZE static inline uintptr_t word_at(uintptr_t sp, uint32_t next)
 
 static const weft__place *recent[RECENT]; /* atomic */
 
-/* By what the task runs, and how deep it is in it: that tells most places apart. */
+/* Picks the slot by the task's function and the depth of its stack, which differ in most places. */
 static const weft__place **recent_of(const weft__task *t)
 {
     uint64_t h = mix((uintptr_t)t->fn, t->ctx.hi - weft__task_color(t) - (uintptr_t)t->ctx.sp);
@@ -176,7 +176,7 @@ bool weft__place_read(struct weft__known known, struct weft__walk *walk)
 
 /* Adding --------------------------------------------------------------------------------------- */
 
-/* Caller holds adding. False: it has to wait for that. */
+/* Begins a generation. Returns false if the last one is too young. Caller holds adding. */
 static bool begin_generation(uint32_t rules)
 {
     int64_t now = weft__mono();
@@ -247,7 +247,7 @@ static uint32_t step_at(const struct weft__trail_step *s)
     return s->at | (s->from_sp ? FROM_SP : 0);
 }
 
-/* Caller holds adding. */
+/* Adds the place of a trail. Caller holds adding. */
 static const weft__place *add_trail(const struct weft__trail *trail, const struct weft__walk *walk)
 {
     const weft__place *place = new_place(trail, walk);
@@ -258,7 +258,7 @@ static const weft__place *add_trail(const struct weft__trail *trail, const struc
         bool last = i + 1 == trail->n;
         uint32_t have = child(id, trail->steps[i].value, generation, &n);
 
-        if (have && n.place) /* somebody else added it */
+        if (have && n.place) /* another thread added it */
             return n.place;
         if (!have)
             have = add_node(id, trail->steps[i].value, last ? 0 : step_at(&trail->steps[i + 1]),
@@ -321,7 +321,7 @@ weft__cell *weft__tie_find(const struct weft__tie *tie)
     return weft__load_acq(&s->seq) == seq ? cell : NULL;
 }
 
-/* Whoever comes while another sets it, leaves it. */
+/* Sets the tie, unless another thread is setting it. */
 void weft__tie_set(const struct weft__tie *tie, weft__cell *cell)
 {
     struct tie *s = tie_of(tie);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* places.h - stacks at which tasks have waited before, known again without a walk; and what was
- * counted for them. For those who record each wait. */
+/* places.h - recognizes, without a walk, stacks at which tasks have waited before, and finds the
+ * counts of their waits. For contention.c, which records each wait. */
 #ifndef WEFT_PLACES_H
 #define WEFT_PLACES_H
 

@@ -4,11 +4,11 @@
  * libdw does not check each allocation: without memory it reads through NULL, fails an assertion of
  * its own, or calls exit(). A process that is short of memory would end because somebody looked at
  * it. So its calls run below a sigsetjmp on the symbolizer thread, and a fault there jumps back.
- * What libdw held is lost: the caller forgets it and begins anew.
+ * The memory that libdw held is lost: the caller drops its handles and starts over.
  *
- * A fault is libdw's if it is in libdw or libelf, or in the C library's reading through NULL for
- * it, or an assertion that failed. All others are reported: a heap that is broken faults in malloc,
- * and holds malloc's lock. */
+ * A fault is libdw's if it is in libdw or libelf, or in the C library reading through NULL for
+ * them, or if an assertion failed. All others are reported: a broken heap faults in malloc, with
+ * malloc's lock held. */
 #include "rescue.h"
 
 #undef NDEBUG /* else assert.h has no __assert_fail */
@@ -51,8 +51,8 @@ static bool is_in(uintptr_t pc, const char *library)
            strstr(o.dlfo_link_map->l_name, library) != NULL;
 }
 
-/* Among what the stack holds at the abort is a return into the function that reports a failed
- * assertion. */
+/* Returns whether an assertion failed: at the abort the stack holds a return address in the
+ * function that reports it. */
 static bool is_assertion(const ucontext_t *uc)
 {
     enum { WORDS = 256, LENGTH = 128 };

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* rescue.h - calls of libdw that end when it faults for want of memory. */
+/* rescue.h - calls libdw so that a fault in it, for lack of memory, ends only the call. */
 #ifndef WEFT_RESCUE_H
 #define WEFT_RESCUE_H
 
 #include <signal.h>
 #include <stdbool.h>
 
-/* Calls fn(arg), which may call libdw. Returns false if libdw fell over and fn was left in the
+/* Calls fn(arg), which may call libdw. Returns false if libdw faulted and fn was left in the
  * middle. One thread at a time. */
 bool weft__rescue_call(void (*fn)(void *arg), void *arg);
-/* In the handler of a fault: leaves the call of the thread if libdw fell over in it; else returns.
+/* Leaves the thread's call if libdw faulted in it; else returns. For the handler of a fault.
  * async-signal-safe */
 void weft__rescue(int signo, const siginfo_t *info, const void *ucontext);
-/* What libdw is to call when it is out of memory, in place of exit(). */
+/* Leaves the call. libdw calls it when it is out of memory, in place of exit(). */
 void weft__rescue_from_oom(void) __attribute__((noreturn));
 
 #endif

@@ -5,8 +5,8 @@
  * all stacks at once: a value is kept as register + offset, or as what memory holds there. That
  * covers all that compilers emit, signal frames, the PLT and frames realigned by gcc; anything
  * else makes a rule NONE, which ends a walk.
- * x86-64 only, as weft__regs is. Only the symbolizer thread comes here, but for what ehframe.c
- * calls: that is async-signal-safe.
+ * x86-64 only, as weft__regs is. Only the symbolizer thread calls this, and ehframe.c
+ * some functions on any thread: those are async-signal-safe.
  */
 #include "learn.h"
 

@@ -173,7 +173,7 @@ static void serve_it(void *request)
     r->serve(r);
 }
 
-/* If libdw fell over, the request has no answer. */
+/* Serves a request. If libdw faults, the request has no answer. */
 static void serve(struct request *r)
 {
     if (weft__rescue_call(serve_it, r))
@@ -317,7 +317,7 @@ void weft__symbolizer_learn(struct weft__rule *out, uintptr_t addr)
 
     *out = (struct weft__rule){.flags = WEFT__RULE_NONE};
     ask(&r);
-    /* Without it what is mapped must do. */
+    /* Without the symbolizer .eh_frame as it is mapped must do. */
     if ((out->flags & WEFT__RULE_NONE) && !weft__rule_read(out, addr))
         *out = (struct weft__rule){.flags = WEFT__RULE_NONE};
 }
@@ -381,8 +381,8 @@ static bool is_dead(void)
     return dead;
 }
 
-/* The function's name alone, without libdw; NULL without memory. For the report of a process that
- * dies, which is the only one that asks once the symbolizer is dead: nothing is freed. */
+/* Names the function alone, without libdw; NULL without memory. For the report of a dying process,
+ * which alone asks once the symbolizer is dead: nothing is freed. */
 static const struct weft__symbol *name_alone(uintptr_t addr)
 {
     struct weft__place place = {.addr = addr};

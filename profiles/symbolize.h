@@ -32,8 +32,8 @@ struct weft__symbol {
  * takes no lock. The runtime's own lock ranks must not be held. */
 const struct weft__symbol *weft__symbolize(uintptr_t addr);
 
-/* So many symbols are made at most, and so many of addresses where no file is mapped; all others
- * are one without a name. */
+/* How many symbols are made at most, and how many of those for addresses where no file is mapped;
+ * all others share one without a name. */
 enum { WEFT__SYMBOLS_MOST = 1 << 18, WEFT__NOWHERE_MOST = 4096 };
 void weft__symbols_count(uint32_t *all, uint32_t *nowhere);
 
@@ -54,7 +54,7 @@ bool weft__symbolizer_watch(void (*made)(void));
  * does anybody who asks from now on. Nobody watches any more. */
 void weft__symbolizer_died(void);
 
-/* For tests: what the symbolizer does instead of naming; NULL: nothing. */
+/* For tests: the symbolizer calls it instead of naming, unless it is NULL. */
 extern void (*weft__symbolizer_crash)(void);
 
 /* An executable mapping of this process, from /proc/self/maps, main binary first. */

@@ -311,7 +311,7 @@ static void capture_pending(struct capture *c, uint32_t *slots, size_t n)
     }
 }
 
-/* The task's own stack where a signal found it. */
+/* Walks the task's own stack from where a signal found it. */
 static void walk_fault(struct weft__walk *walk, const weft__task *t, const void *ucontext)
 {
     struct weft__regs regs = weft__regs_of(ucontext);
@@ -322,7 +322,7 @@ static void walk_fault(struct weft__walk *walk, const weft__task *t, const void 
     weft__drop_entry(walk);
 }
 
-/* What a caller asks for, with the place where it stands saved in self. */
+/* A caller's request, with the caller's context saved in self. */
 struct asking {
     weft__task *self;
     const void *ucontext; /* where a signal found self, or NULL */
@@ -624,7 +624,7 @@ int weft_dump(int fd, const weft_dump_options *options)
     return rc;
 }
 
-/* A report of the process's end. */
+/* Writes the report of the process's end. */
 struct report {
     struct asking asking;
     const struct weft__death *death;

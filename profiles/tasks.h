@@ -17,8 +17,8 @@ int weft__tasks_write(const struct weft__snapshot *s, enum weft_dump_form form,
                       const struct weft__sink *to);
 
 /* Declares a blocking call if the caller is about to look at so many tasks that it takes long. Then
- * it returns true, and weft_blocking_end or any other call ends that. False, too, while threads are
- * short: to wait for one could take for ever. */
+ * returns true, and weft_blocking_end, or any other call of the library, ends it. Returns false
+ * also while threads are short, when a wait for one could last for ever. */
 bool weft__stand_aside(size_t tasks);
 
 /* A snapshot of one's own; NULL without memory. One caller at a time. */

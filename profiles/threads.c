@@ -28,7 +28,7 @@
 
 enum { HOOK_FRAMES = 2 }; /* of ours above the maker's */
 
-/* What thread_gone is told. */
+/* The argument of thread_gone. */
 struct thread {
     weft__cell *cell; /* atomic: NULL as long as it is unfinished; &gone: its thread has ended */
 };
@@ -93,7 +93,7 @@ static void append_entry(struct weft__walk *walk, weft_task_fn *fn)
     walk->depth += 2;
 }
 
-/* A thread was made by the stack of cell. */
+/* Counts a thread for the stack of cell, which made it. */
 static void count(struct thread *t, weft__cell *cell)
 {
     weft__cell *none = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* trail.h - the words that a walk went by, in its order: where another stack has the same ones, it
+/* trail.h - the words that a walk depends on, in the walk's order. A stack that has the same words
  * is the same stack, and needs no walk. */
 #ifndef WEFT_TRAIL_H
 #define WEFT_TRAIL_H

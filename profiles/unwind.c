@@ -305,12 +305,12 @@ static void turn(struct weft__walk *out, size_t n)
     reverse(ring, WEFT__WALK_OUTER);
 }
 
-/* What a walk does where the table has no rule. */
+/* Says how a walk goes on where the table has no rule. */
 enum lacking {
-    STOP = 0,  /* it misses */
-    LEARN = 1, /* asks the symbolizer */
-    READ = 2,  /* reads .eh_frame, and takes a call to where no code is for one */
-    GUESS = 4, /* and goes on without a rule */
+    STOP = 0,  /* it stops, and has missed */
+    LEARN = 1, /* it asks the symbolizer */
+    READ = 2,  /* it reads .eh_frame, and steps out of a call to an address without code */
+    GUESS = 4, /* it also goes on without a rule */
 };
 
 static bool is_code(uintptr_t addr)
@@ -320,7 +320,7 @@ static bool is_code(uintptr_t addr)
     return _dl_find_object((void *)addr, &o) == 0;
 }
 
-/* The rule of an address that the table does not know; NULL if there is none, or none yet. */
+/* Finds the rule of an address that the table lacks; NULL if there is none, or none yet. */
 static const struct weft__rule *unknown(struct weft__walk *out, struct weft__rule *room,
                                         uintptr_t addr, unsigned lacking)
 {
@@ -354,7 +354,7 @@ READS_STACKS bool weft__is_return(uintptr_t addr)
     return false;
 }
 
-/* The cursor goes to the caller whose return address is at. */
+/* Moves the cursor to the caller, whose return address is at. */
 READS_STACKS static void resume_at(struct cursor *c, const struct memory *m, uintptr_t at)
 {
     c->pc = word_at(m, at);
@@ -387,7 +387,7 @@ READS_STACKS static bool by_scan(struct cursor *c, const struct memory *m)
     return false;
 }
 
-/* The caller of a frame that no rule applies to. */
+/* Steps to the caller of a frame that no rule applies to. */
 READS_STACKS static bool step_without_rule(struct weft__walk *out, struct cursor *c,
                                            const struct memory *m, unsigned lacking)
 {

@@ -76,14 +76,14 @@ static inline void weft__walk_set(struct weft__walk *w, const uintptr_t *pcs, si
 void weft__walk(struct weft__walk *out, const struct weft__regs *regs, uintptr_t lo, uintptr_t hi,
                 const void *image, bool may_learn);
 
-/* The same for the thread that faults, whose stack may be in any state, and which may hold any
- * lock: rules not yet learned are read where they are mapped. After a call to where no code is, the
- * walk goes on with the caller. may_guess: where it would end it tries frame pointers, then looks
- * for return addresses. async-signal-safe. */
+/* Walks the stack of the thread that faults. The stack may be in any state, and the thread may hold
+ * any lock: rules that were not learned are read where they are mapped. After a call to an address
+ * without code the walk goes on with the caller. may_guess: where the walk would end, it tries
+ * frame pointers, then searches for return addresses. async-signal-safe. */
 void weft__walk_fault(struct weft__walk *out, const struct weft__regs *regs, uintptr_t lo,
                       uintptr_t hi, const void *image, bool may_guess);
 
-/* Is addr in code, behind a call instruction? async-signal-safe */
+/* Returns whether addr is in code, behind a call instruction. async-signal-safe */
 bool weft__is_return(uintptr_t addr);
 
 /* Goes on with a walk that missed, with learning allowed, over the same memory or a copy of it. */

@@ -23,10 +23,10 @@
 
 /* Taking --------------------------------------------------------------------------------------- */
 
-/* What a view is made with; too large for a task's stack. */
+/* The state while a view is made; too large for a task's stack. */
 struct maker {
     const struct weft__waits *w;
-    struct weft__window *window; /* NULL: all that was waited so far */
+    struct weft__window *window; /* NULL: all waits so far */
     int64_t from, until;         /* ns: waits that go on count between these */
     weft__buckets *b;
     const struct weft__snapshot *s;
@@ -80,7 +80,7 @@ static struct holder *holder_of(const struct maker *m, uint64_t id)
     return NULL;
 }
 
-/* From when on a wait that goes on counts: of mutex, since others were charged for it last. */
+/* Returns the instant from which a wait that goes on counts: for mutex the lock's last charge. */
 static int64_t counts_from(const struct maker *m, const struct weft__record *r)
 {
     int64_t from = r->since > m->from ? r->since : m->from;
@@ -99,7 +99,7 @@ static uint64_t key_of(const struct maker *m, const struct weft__record *r)
     return m->w->which == WEFT__CONTENTION_MUTEX ? (uintptr_t)r->object : r->id;
 }
 
-/* How long a task has waited for others, of what counts; 0 if it does not. */
+/* Returns how long a task has waited so far, if its wait counts in this profile; else 0. */
 static int64_t waits_of(const struct maker *m, const struct weft__record *r)
 {
     unsigned flags = weft__wait_flags(r->reason);
@@ -155,8 +155,8 @@ static const struct weft__record *holder_record(const struct maker *m, const str
     return h ? h->record : NULL;
 }
 
-/* A place has one row, however many objects are waited for there; a pair also tells its lock. What
- * is not known, the holder of a lock that readers have, is a stack without frames. */
+/* Adds a wait that goes on. A place has one row, for any number of objects; a pair names its lock,
+ * too. An unknown holder, as of a lock that readers have, is a stack without frames. */
 static void add_live(struct maker *m, const struct weft__record *r, int64_t waits)
 {
     bool is_block = m->w->which == WEFT__CONTENTION_BLOCK;
@@ -193,7 +193,8 @@ static bool add_all_live(struct maker *m)
     return true;
 }
 
-/* Those that others share may have begun before the window's end: not the next one. */
+/* Takes a snapshot whose cut is not before ticks. A shared one may have begun before that; the next
+ * one has not. */
 static const struct weft__snapshot *snapshot_after(int64_t ticks)
 {
     const struct weft__snapshot *s;
@@ -217,7 +218,7 @@ static void add_all_recorded(struct maker *m)
         add_recorded(m, weft__contention_recorded(WEFT__CONTENTION_IO));
 }
 
-/* What goes on, if it is wanted. */
+/* Takes the snapshot, if waits that go on are wanted, and closes the window. */
 static void take_snapshot(struct maker *m)
 {
     int64_t from = 0, until = INT64_MIN;
@@ -234,8 +235,9 @@ static void take_snapshot(struct maker *m)
         weft__window_close(m->window);
 }
 
-/* Recorded first: a wait that ends meanwhile is missed for now, and not there twice. A window's
- * table is read when it takes nothing more, and knows what ended meanwhile. */
+/* Makes the view: recorded waits first, so that a wait that ends meanwhile is missed this time and
+ * not counted twice. A window's table is read after its close, and knows the waits that ended
+ * meanwhile. */
 static bool make(struct maker *m)
 {
     size_t n = weft__buckets_count(weft__contention_recorded(m->w->which));

@@ -14,11 +14,11 @@ struct weft__waits {
     bool stays;                  /* the caller keeps its thread, and is not live */
 };
 
-/* What was waited so far, for weft__buckets_free; NULL without memory. While weft_run runs. */
+/* Takes all waits so far, for weft__buckets_free; NULL without memory. While weft_run runs. */
 weft__buckets *weft__waits_take(const struct weft__waits *w);
-/* The same of a time alone, of each wait its part of it: begin is the time's begin, end its end.
- * Whatever begin gives, end takes, and gives NULL without memory; to be called with NULL, too.
- * weft__window_free ends a time that nobody wants to see. */
+/* Take the waits of a time alone, from begin to end; each wait counts with its part of the time.
+ * end takes the result of begin, NULL too, and returns NULL without memory. weft__window_free ends
+ * a time without a result. */
 struct weft__window *weft__waits_begin(const struct weft__waits *w);
 weft__buckets *weft__waits_end(const struct weft__waits *w, struct weft__window *window);
 /* 0, the sink's negative code, or -ENOMEM. duration: ns, 0 if it is no difference. */

@@ -150,7 +150,7 @@ static void look_at_runner(struct sampler *s, weft__task *t)
     count(s, t, 1);
 }
 
-/* Those that threads run just now. */
+/* Looks at the tasks that threads run just now. */
 static void find_runners(struct sampler *s)
 {
     s->n_running = 0;

@@ -6,8 +6,8 @@
  * many waits: the unlocker works out how much of the first one after a window began lies in it
  * (runtime/charge.c), for as many windows as there are places; beyond them it is estimated.
  *
- * What goes on at the end comes from a snapshot, whose cut is later. So a wait that ends between
- * the two is noted: the table has its part, and the snapshot may have it, too.
+ * The waits that go on at the window's end come from a snapshot, whose cut is later. So a wait that
+ * ends between the two is noted: the table has its part, and the snapshot may have it, too.
  *
  * Lock: `lock` (no other is taken under it) guards the list and what all windows in it hold. */
 #include "windows.h"
@@ -151,7 +151,8 @@ bool weft__window_has(const weft__window *w, uint64_t key)
     return false;
 }
 
-/* Without memory it is left out, and may count twice. */
+/* Notes the key of a wait that ended between the end and close. Without memory it is not noted, and
+ * may count twice. */
 static void note(weft__window *w, uint64_t key)
 {
     if (w->n_keys == w->room) {
@@ -170,7 +171,7 @@ static void note(weft__window *w, uint64_t key)
 
 /* Recording ------------------------------------------------------------------------------------ */
 
-/* How much of a wait lies in the window, in ticks. */
+/* Returns how much of a wait lies in the window, in ticks. */
 static int64_t part_of_wait(const weft__window *w, const struct weft__measure *m)
 {
     int64_t from = m->from > w->from ? m->from : w->from;
@@ -179,8 +180,8 @@ static int64_t part_of_wait(const weft__window *w, const struct weft__measure *m
     return until - from;
 }
 
-/* And of a charge. Its waiters all waited from the window's end on, but for those that came since.
- */
+/* Returns how much of a charge lies in the window, in ticks. Past the window's end all its waiters
+ * are taken to have waited, as if none came later. */
 static int64_t part_of_charge(const weft__window *w, const struct weft__measure *m)
 {
     int64_t part = m->waited;
@@ -209,7 +210,7 @@ static void add(weft__window *w, enum weft__contention which, const struct weft_
         return;
     if (delay == m->waited)
         delay = part;
-    else if (part < m->waited) /* it stands for others */
+    else if (part < m->waited) /* the sample stands for others */
         delay = (int64_t)((double)delay * ((double)part / (double)m->waited));
     weft__buckets_add(w->buckets, joined, count, weft__ticks_about(delay));
 }

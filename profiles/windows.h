@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* windows.h - what waits add to a profile in a time: of each wait its part of that time, and no
- * more. */
+/* windows.h - profiles of waits over a time: each wait counts with its part of that time. See
+ * windows.c. */
 #ifndef WEFT_WINDOWS_H
 #define WEFT_WINDOWS_H
 
@@ -19,23 +19,23 @@ struct weft__measure {
     uint64_t key;          /* tells the wait from others that go on: the task's id; the lock */
 };
 
-/* Begins now. which: with_io counts with BLOCK alone. NULL without memory. */
+/* Opens a window that begins now. with_io is for BLOCK alone. NULL without memory. */
 weft__window *weft__window_open(enum weft__contention which, bool with_io);
-/* The window ends now. What is over later is still told to it, until close, but counts up to now
- * only. */
+/* Ends the window now. Waits that end later are still added, until close, but count up to now. */
 void weft__window_end(weft__window *w);
-/* Takes nothing more. */
+/* Closes the window: nothing more is added. */
 void weft__window_close(weft__window *w);
 void weft__window_free(weft__window *w); /* closed or not; NULL does nothing */
 
-/* After close: samples (sample.h). with_io's are in the same table. */
+/* Returns the samples (sample.h), with_io's in the same table. After close. */
 const weft__buckets *weft__window_buckets(const weft__window *w);
 void weft__window_bounds(const weft__window *w, int64_t *from, int64_t *until); /* ticks */
-/* Was a wait of this key, which went on at the end, over before close? Then the table has it. */
+/* Returns whether a wait of this key went on at the end and ended before close: the table has it.
+ */
 bool weft__window_has(const weft__window *w, uint64_t key);
 
-/* For those who record: is one open that wants these? add takes a sample joined by sample.h, of
- * which count and delay (ticks) are recorded for the whole measure. */
+/* Called by the code that records waits. want returns whether an open window wants these; add takes
+ * a sample joined by sample.h, whose count and delay (ticks) are those of the whole measure. */
 bool weft__windows_want(enum weft__contention which);
 void weft__windows_add(enum weft__contention which, const struct weft__measure *m,
                        const struct weft__walk *joined, double count, int64_t delay);
