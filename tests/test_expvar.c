@@ -459,7 +459,7 @@ static void drain(void *pipe)
 TEST(descriptor_that_does_not_block_gets_all_of_it)
 {
     char *big = calloc(1, 300001);
-    int ends[2];
+    static int ends[2]; /* drain may outlive this frame */
 
     memset(big, 'x', 300000);
     weft_expvar_set_string(weft_expvar_new("my.string", WEFT_EXPVAR_STRING), big);
