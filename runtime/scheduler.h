@@ -56,12 +56,11 @@ struct weft__proc {
     weft__worker *seen_owner;
 };
 
-/* What becomes of the task that a context switch leaves. */
+/* Says why a task leaves its stack by a context switch. */
 enum weft__leave { WEFT__LEAVE_PARK, WEFT__LEAVE_YIELD, WEFT__LEAVE_EXIT, WEFT__LEAVE_LOST };
 
-#define WEFT__UNKNOWN                                                                              \
-    INT64_MAX /* later than any: whoever waited seems to have done so for ever                     \
-               */
+/* A time that makes the next wait look infinitely long, which forces the slow path. */
+#define WEFT__UNKNOWN INT64_MAX
 
 typedef void weft__after(void *arg);
 
@@ -100,7 +99,7 @@ struct weft__worker {
 
     bool foreign;       /* a thread that is not ours: no processor, task is its stand-in */
     bool recording;     /* this thread only: in weft__hooks.record or interrupted */
-    uint32_t end;       /* atomic: enum weft__end; whoever comes second frees the worker */
+    uint32_t end;       /* atomic: enum weft__end; the second to store frees the worker */
     weft__task *pinned; /* atomic: the task tied to this thread, or NULL */
     weft__worker *next; /* spares; guarded by sched.lock. Foreign ones: by foreign.c */
     weft__worker *all;  /* every worker ever made in this run */
@@ -173,6 +172,7 @@ void weft__proc_post(weft__proc *p, weft__mail *m);
 void weft__proc_give(weft__proc *p, weft__worker *w);
 /* Makes a worker and its thread. NULL: the kernel gives no thread. made_for: see observe.h. */
 weft__worker *weft__worker_new(weft_task_fn *made_for);
+void weft__worker_unlist(weft__worker *w); /* takes w out of sched.all */
 uint64_t weft__random(weft__worker *w);
 
 /* foreign.c */
@@ -258,7 +258,7 @@ static inline void weft__exit(void)
     weft__store_rel(&weft__self()->in_rt, 0);
 }
 
-/* As above for the task that calls, which knows its worker without a thread-local. */
+/* Leaves the runtime for t, the caller, which knows its worker without a thread-local. */
 static inline void weft__exit_as(weft__task *t)
 {
     weft__store_rel(&t->worker->in_rt, 0);

@@ -179,22 +179,10 @@ static uint32_t kept(void)
     return (uint32_t)weft__sched.nprocs + KEPT;
 }
 
-static void unlist(weft__worker *w)
-{
-    weft__worker **at = &weft__sched.all;
-
-    weft__lock(&weft__sched.lock);
-    while (*at != w)
-        at = &(*at)->all;
-    *at = w->all;
-    weft__store(&weft__sched.nthreads, weft__sched.nthreads - 1);
-    weft__unlock(&weft__sched.lock);
-}
-
 /* Ends the thread of w, which frees w once it sees that it is abandoned. */
 static void retire(weft__worker *w)
 {
-    unlist(w);
+    weft__worker_unlist(w);
     weft__hooks.thread_gone(w->made);
     pthread_detach(w->thread);
     weft__store_rel(&w->wake, 1);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* worker.c - what a thread with a processor does: switch tasks, find work, sleep, hand over.
+/* worker.c - the work of a thread with a processor: switch tasks, find work, sleep, hand over.
  *
- * A task that waits switches straight to the next one; the worker's own stack is visited only when
- * there is none, for a full turn (timers, the loop, the global queue) every 64th time and whenever
- * the monitor asks for one, which it does each round, and for whatever needs more than a switch:
- * snapshots, pins, the hog lane, a lost processor, the end. Whoever is switched to
- * finishes for the one that left (arrive): clears its on_cpu and only then releases its lock. */
+ * A task that waits switches straight to the next one. The worker's own stack runs only when no
+ * task is next; for a full turn (timers, the loop, the global queue), every 64th time and when the
+ * monitor asks for one, which it does each round; and for all that needs more than a switch:
+ * snapshots, pins, the hog lane, a lost processor, the end. The task that arrives finishes for the
+ * task that left (arrive): it clears on_cpu, and only then releases the other's lock. */
 #include "eh.h"
 #include "lane.h"
 #include "netpoll.h"
@@ -321,8 +321,8 @@ static void give_while_pinned(weft__worker *w)
     weft__proc_give(p, spare);
 }
 
-/* fresh: w is in the hands of whoever made it, who gives it a processor or puts it among the
- * spares. False at the end. */
+/* Waits for a processor. fresh: the thread that made w gives it one, or puts it among the spares.
+ * Returns false at the end of the run. */
 static bool wait_for_processor(weft__worker *w, bool fresh)
 {
     if (!fresh && !weft__load(&w->pinned))
@@ -343,8 +343,9 @@ void weft__proc_wake(weft__proc *p)
     weft__loop_wake(p->loop);
 }
 
-/* Clears p's idle bit; true if the caller did. The count follows later, and whoever cleared the bit
- * may be held up before: p's owner runs on meanwhile, so only the bits tell who sleeps. */
+/* Clears the processor's idle bit; returns true if this call did. The count follows later, and the
+ * thread that cleared the bit may be delayed before that while the owner runs on: so only the bits
+ * say which processors sleep. */
 static bool idle_leave(uint32_t index)
 {
     uint64_t bit = UINT64_C(1) << (index % 64);
@@ -700,8 +701,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/* No thread came of it: as if it had not been. */
-static void worker_undo(weft__worker *w)
+void weft__worker_unlist(weft__worker *w)
 {
     weft__worker **at = &weft__sched.all;
 
@@ -711,6 +711,12 @@ static void worker_undo(weft__worker *w)
     *at = w->all;
     weft__store(&weft__sched.nthreads, weft__sched.nthreads - 1);
     weft__unlock(&weft__sched.lock);
+}
+
+/* Removes a worker for which there is no thread. */
+static void worker_undo(weft__worker *w)
+{
+    weft__worker_unlist(w);
     weft__free(w);
 }
 
