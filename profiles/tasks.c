@@ -6,15 +6,17 @@
  * task that runs at the cut is recorded `running`, whatever it does next.
  *
  * How: the dumper publishes the snapshot, then raises weft__epoch to E, then fences heavily. Every
- * task whose snap is below 2E still has to be recorded, by whoever is first to move it on from 2E:
+ * task whose snap is below 2E still has to be recorded, by the first thread to move snap on from
+ * it:
  *   - the dumper, for a task that waits or is runnable: it walks the stack without any claim and
- *     then moves snap. If that fails somebody else recorded the task, and the walk is thrown away;
+ *     then moves snap. If that fails another thread recorded the task, and the walk is dropped;
  *   - the worker that is about to resume it, before it runs;
  *   - the worker that the task comes to when it leaves RUNNING: its record says running.
  * Workers store the task's new state, fence lightly and then read the epoch, so one that did not
  * see E did all it did before the cut, and the dumper sees it. A task made ready after the cut by
  * one that saw E carries E in ready_epoch, and is recorded as still waiting.
- * Whoever moved snap writes records[slot], its state last; the dumper waits for those it lost.
+ * The thread that moved snap writes records[slot], its state last; the dumper waits for those that
+ * others moved.
  *
  * A task that stays in user code is captured there (running.c).
  *
@@ -75,13 +77,13 @@ struct asker {
     bool done;
 };
 
-/* One capture at a time; whoever asks meanwhile gets its result. lock guards all, and the refs of
- * every capture. */
+/* One capture at a time; threads that ask meanwhile get its result. lock guards all, and the refs
+ * of every capture. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t done;
     bool busy;
-    pthread_t holder; /* atomic: who captures; 0: nobody */
+    pthread_t holder; /* atomic: the thread that captures; 0: none */
     bool open;        /* atomic: a run is under way */
     struct asker *askers;
 } captures = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
@@ -149,7 +151,7 @@ static bool move_snap(weft__task *t, uint32_t old, uint32_t epoch)
     return old < 2 * epoch && weft__cas(&t->snap, &old, 2 * epoch);
 }
 
-/* By whoever moved snap. The reference to r's tags is the capture's from here on. */
+/* Publishes a record. By the thread that moved snap. The capture owns r's tags from here on. */
 static void publish(struct capture *c, uint32_t slot, struct weft__record *r,
                     const struct weft__walk *walk)
 {
@@ -214,8 +216,8 @@ static void record(weft__task *t, bool running)
     w->recording = false;
 }
 
-/* Whoever runs for long comes to no worker: look at its thread. Without a stack look again later,
- * unless this is the last time: then the task is shown without. */
+/* Records a task that runs for long, and so reaches no worker, by its thread. If there is no stack,
+ * looks again later; the last time it shows the task without. */
 static void record_running(struct capture *c, weft__task *t, uint32_t old, bool last)
 {
     int tid = weft__thread_of(t);
@@ -480,7 +482,7 @@ static struct capture *capture_run(const struct asking *a)
     return c;
 }
 
-/* The capture is its askers' from here on. Under the lock. */
+/* Gives the capture to its askers, who own it from here on. Caller holds the lock. */
 static void hand_out(struct capture *c)
 {
     for (struct asker *a = captures.askers; a; a = a->next) {
@@ -529,7 +531,7 @@ static void capture_release(struct capture *c)
         capture_free(c);
 }
 
-/* A capture needs the caller, who is about to die, to end. */
+/* Returns whether a capture cannot end without the caller, which is about to die. */
 static bool is_amid(const weft__worker *w)
 {
     return weft__load(&captures.holder) == pthread_self() || (w && w->recording);
@@ -665,7 +667,8 @@ static void explain_first(int fd, const struct weft__death *d)
 
 static void explain(int fd, const struct weft__death *d)
 {
-    static const char why[] = "weft: this came amid a snapshot: the other tasks are not shown\n\n";
+    static const char why[] =
+        "weft: this came during a snapshot: the other tasks are not shown\n\n";
     weft__worker *w = d->distrust ? NULL : weft__self();
     struct report r = {.death = d, .fd = fd};
     bool amid = is_amid(w);
