@@ -16,7 +16,7 @@ static weft_time end_of(int64_t budget, weft_time from)
     return budget < WEFT_FOREVER - from ? from + budget : WEFT_FOREVER;
 }
 
-/* With the turn. 0, perhaps in vain; else as weft__sock_begin. */
+/* Waits, with the turn. Returns 0 (possibly spurious: retry); else as weft__sock_begin. */
 static int wait_for(weft__sock *s, enum weft__direction d, weft__task *t, int64_t *budget)
 {
     weft_time from = weft__nanos(), until = end_of(*budget, from);
@@ -52,8 +52,7 @@ ssize_t weft__http_recv(weft_conn *net, void *buf, size_t n, int64_t *budget)
 
     if (rc == 0) {
         do {
-            /* After a read that took all there was a try is in vain, but for those who do not wait.
-             */
+            /* A short read drained the socket: skip recv unless the budget is 0. */
             got = side->drained && *budget > 0 ? -EAGAIN : weft__sys_recv(s->fd, buf, n);
             side->drained = got > 0 && (size_t)got < n;
             if (got != -EAGAIN)

@@ -24,11 +24,13 @@ typedef struct weft__match {
     weft__span values[WEFT__WILDCARDS_MAX];
 } weft__match;
 
-/* path: begins with a slash; undecoded. method: llhttp's number. */
+/* Finds the pattern for a path, which begins with a slash and is undecoded. method: llhttp's
+ * number.
+ */
 void weft__mux_match(const weft_http_mux *m, unsigned method, const char *path, weft__match *out);
-/* The methods, but for this one, that the path is there for: a bit each. 0: none. */
+/* Returns the methods for which the path has a pattern: a bit each. 0: none. */
 uint64_t weft__mux_methods(const weft_http_mux *m, const char *path);
-/* From now on it cannot be changed; held and released by each server. */
+/* Keeps m from being changed until release. Each server holds it once. */
 void weft__mux_hold(weft_http_mux *m);
 void weft__mux_release(weft_http_mux *m);
 

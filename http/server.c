@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* server.c - servers: listeners, the list of connections, stopping, and exchanges not in use.
  *
- * Locks: s->mutex guards the lists and is held for a few instructions, but for starting and ending
- * connections; s->pool_lock is a leaf. A connection is closed and freed by its own task, after it
- * left the list: whoever has the mutex and finds it there may touch it. The same holds for servings
- * and their listeners. */
+ * Locks: s->mutex guards the lists and is held for a few instructions, except while connections
+ * start and end; s->pool_lock is a leaf. A connection's own task closes and frees it, after it left
+ * the list: a task that holds the mutex and finds it there may touch it. The same is true for
+ * servings and their listeners. */
 #include "conn.h"
 
 #include "../runtime/group.h"
@@ -276,7 +276,7 @@ int weft_http_serve(const char *addr, weft_http_mux *mux)
 
 /* Stopping ------------------------------------------------------------------------------------- */
 
-/* Under the mutex. */
+/* Ends the waits of all listeners and connections. Caller holds the mutex. */
 static void tell_all(weft_http_server *s)
 {
     weft__store_seq(&s->stopping, 1);

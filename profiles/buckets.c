@@ -2,8 +2,9 @@
 /* buckets.c - see buckets.h.
  *
  * Owns: a table of stacks, and for the ids it gives out, two numbers each. Segment k of the numbers
- * holds 2^k * WEFT__SEGMENT_FIRST of them, is made by whoever needs it first, and never moves, so
- * nothing is locked. An event adds to the two one after the other: a reader may see it half. */
+ * holds 2^k * WEFT__SEGMENT_FIRST of them, is made by the first thread that needs it, and never
+ * moves, so nothing is locked. An event adds to the two one after the other: a reader may see it
+ * half. */
 #include "buckets.h"
 
 #include <stdatomic.h>

@@ -177,8 +177,8 @@ struct spot {
     uint32_t n;
 };
 
-/* What is recorded at one time. On the stack of the task that waited or unlocks, with its context
- * saved, unless that is not to be had. */
+/* One recording. It runs on the stack of the task that waited or unlocks, with its context saved if
+ * the stack can be walked. */
 struct event {
     weft__task *self;
     struct weight w;

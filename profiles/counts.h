@@ -6,7 +6,7 @@
 #include "buckets.h"
 #include "snapshot.h"
 
-/* debug=1. 0, the sink's negative code, or -ENOMEM; so below. */
+/* Both return 0, the sink's negative code, or -ENOMEM. text is debug=1. */
 int weft__counts_text(const char *name, const weft__buckets *b, const struct weft__sink *to);
 /* gzip'ed profile.proto of type name/count. duration: ns, or 0; b may be a difference, with counts
  * below 0. */

@@ -177,7 +177,7 @@ static struct shard *shard_of(const weft_profile *p, uint64_t hash)
     return &p->shards[hash >> (64 - SHARD_BITS)];
 }
 
-/* Where value stands, or the free place where it would. Under the lock; there is room. */
+/* Finds the place of value, or the free place for it. Caller holds the lock; there is room. */
 static uint32_t place_of(const struct shard *s, const void *value, uint64_t hash)
 {
     uint32_t i = (uint32_t)hash & (s->room - 1);
@@ -187,7 +187,7 @@ static uint32_t place_of(const struct shard *s, const void *value, uint64_t hash
     return i;
 }
 
-/* Makes room for one more. Under the lock. */
+/* Makes room for one more. Caller holds the lock. */
 static void reserve(struct shard *s)
 {
     struct shard bigger = {.room = s->room ? s->room * 2 : ROOM_FIRST};
@@ -224,7 +224,8 @@ static bool shard_add(struct shard *s, const void *value, uint64_t hash, uint32_
     return added;
 }
 
-/* Frees place i: what would stand there if it had been free moves up, and so on. Under the lock. */
+/* Frees place i: an entry that would be there had it been free moves up, and so on. Caller holds
+ * the lock. */
 static void close_gap(struct shard *s, uint32_t i)
 {
     uint32_t mask = s->room - 1;

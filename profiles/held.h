@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* held.h - a walk by somebody who may not learn rules, with what it takes to finish it later. */
+/* held.h - a walk by a thread that may not learn rules, with all that is needed to finish it. */
 #ifndef WEFT_HELD_H
 #define WEFT_HELD_H
 

@@ -2,10 +2,10 @@
 /* modules.c - the loaded files, as libdwfl wants them, and where their debug files are.
  *
  * Owns: the one Dwfl, and the list of the files that something was learned of. Only the symbolizer
- * thread comes here; there is no lock.
+ * thread calls this; there is no lock.
  * A file is reported when an address in it is first asked for, found by _dl_find_object. That takes
- * no lock of the dynamic loader, so whoever asks may hold any: dlopen's, amid a constructor, or
- * that of dl_iterate_phdr, amid its callback. (A constructor does not hold the latter; but a
+ * no lock of the dynamic loader, so the asking thread may hold any: dlopen's, inside a constructor,
+ * or that of dl_iterate_phdr, inside its callback. (A constructor does not hold the latter; but a
  * callback that waits for the symbolizer would wait for ever if that iterated.) But dlclose may
  * take away what is being looked at: name and build-id are copied by a call that fails, and hold if
  * the file is still there afterwards.
@@ -210,7 +210,7 @@ static bool is_there(const struct image *im)
            (im->id != NULL ? has_its_id(im) : has_its_name(im, o.dlfo_link_map));
 }
 
-/* When something was unloaded, a name alone is no proof: it may have been loaded anew. */
+/* When something was unloaded, a name alone is no proof: it may have been loaded again. */
 static bool is_gone(const struct image *im, const struct image *unused)
 {
     (void)unused;

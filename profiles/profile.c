@@ -122,9 +122,8 @@ static int waits_count(const struct weft__profile *p)
     return (int)weft__buckets_count(weft__contention_recorded((enum weft__contention)p->which));
 }
 
-/* What was shown so far of the waits that are over; only then do they have their place for good.
- * Under the lock nothing is called that may come back on another thread, so a thread's mutex does.
- */
+/* The ended waits that were shown so far: only these never change their row. Nothing under the lock
+ * can switch tasks, so a pthread mutex is safe. */
 static struct {
     pthread_mutex_t lock;
     weft__buckets *shown[WEFT__CONTENTIONS];

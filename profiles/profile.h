@@ -11,7 +11,7 @@
 
 struct weft__asked;
 
-/* A view is what a profile shows at one time, immutable but for write. */
+/* A view is the content of a profile at one time; only write changes it. */
 struct weft__profile {
     const char *name, *about;
     enum weft__profile_kind {
@@ -21,8 +21,8 @@ struct weft__profile {
     } kind;
     int (*count)(const struct weft__profile *p);    /* what the page shows; NULL: nothing */
     void *(*take)(const struct weft__asked *asked); /* NULL without memory */
-    /* What a time adds: end makes a view of what begin gave, and frees that; NULL without memory.
-     * cancel frees it alone. Or begin is NULL: the difference of two views. */
+    /* A time alone: end makes a view of begin's result and frees that; NULL without memory. cancel
+     * only frees it. If begin is NULL, a time alone is the difference of two views. */
     void *(*begin)(const struct weft__asked *asked);
     void *(*end)(const struct weft__asked *asked, void *begun);
     void (*cancel)(void *begun);

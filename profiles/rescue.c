@@ -2,8 +2,8 @@
 /* rescue.c - see rescue.h.
  *
  * libdw does not check each allocation: without memory it reads through NULL, fails an assertion of
- * its own, or calls exit(). A process that is short of memory would end because somebody looked at
- * it. So its calls run below a sigsetjmp on the symbolizer thread, and a fault there jumps back.
+ * its own, or calls exit(). A process that is short of memory would end because a profile was taken
+ * of it. So its calls run below a sigsetjmp on the symbolizer thread, and a fault there jumps back.
  * The memory that libdw held is lost: the caller drops its handles and starts over.
  *
  * A fault is libdw's if it is in libdw or libelf, or in the C library reading through NULL for

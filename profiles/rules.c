@@ -55,7 +55,7 @@ static struct value plus(struct value v, int64_t n)
     return v;
 }
 
-/* An operator on the two topmost values; numbers only, but for a sum. */
+/* Applies an operator to the two topmost values: numbers only, except in a sum. */
 static bool apply(uint8_t op, struct value *a, const struct value *b)
 {
     if (op == DW_OP_plus && a->base == ON_NOTHING) {
@@ -175,8 +175,8 @@ static bool learn_slot(struct weft__rule *r, Dwarf_Frame *frame, int i, int dwar
 
     if (dwarf_frame_register(frame, dwarf_reg, mem, &ops, &n) != 0)
         return false;
-    /* "Same value" or "undefined". What the CFI does not mention has libdw's idea of the ABI, which
-     * takes rbx (3) for no callee-saved register (0.188: it has rax, 0, in its place). */
+    /* "Same value" or "undefined". Registers that the CFI omits follow libdw's idea of the ABI,
+     * which takes rbx (3) for no callee-saved register (0.188: it has rax, 0, in its place). */
     if (n == 0)
         return (ops == NULL || i == WEFT__REG_BX) && i != WEFT__SLOT_RA;
     return weft__rule_set_slot(r, i, ops, n, pc);

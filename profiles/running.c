@@ -72,18 +72,19 @@ void weft__walk_saved(struct weft__walk *walk, const weft__task *t)
     weft__drop_entry(walk);
 }
 
-/* What a signal handler leaves for the one who asks. */
+/* The answer that a signal handler leaves for the asking thread. */
 static struct {
-    bool taken;         /* atomic: somebody asks */
-    weft__task *wanted; /* atomic: whoever clears it decides: the handler answers, or is too late */
-    uint32_t done;      /* atomic: enum answer */
+    bool taken; /* atomic: a thread asks */
+    weft__task
+        *wanted;   /* atomic: cleared by the handler, which answers, or by the asker: too late */
+    uint32_t done; /* atomic: enum answer */
     struct weft__held held;
 } directed;
 
 enum answer { NONE, STACK, ELSEWHERE };
 
-/* The thread does not run the task (any more). It may have been asked for another, before: then
- * whoever asks now asks once more. async-signal-safe */
+/* Answers that the thread does not run the task (any more). The signal may be of an earlier
+ * question about another task: then the present asker asks once more. async-signal-safe */
 static void answer_elsewhere(void)
 {
     weft__task *wanted = weft__load(&directed.wanted);
@@ -169,7 +170,7 @@ static enum answer ask(weft__task *t, int tid)
     return weft__load_acq(&directed.done);
 }
 
-/* Asks the thread for its stack; false if it did not show it, or somebody else asks just now. */
+/* Asks the thread for its stack; false if it did not show it, or another thread asks just now. */
 static bool ask_thread(struct weft__walk *walk, weft__task *t, int tid)
 {
     bool shown;

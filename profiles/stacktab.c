@@ -81,8 +81,8 @@ static void spin_unlock(struct spin *l)
     atomic_store_explicit(&l->held, 0, memory_order_release);
 }
 
-/* Chunks of tables that are gone, by size: whoever scrapes makes tables of the same size time and
- * again, and the first touch of memory costs more than what is then done with it. */
+/* Chunks of freed tables, by size: scrapers make tables of the same size again and again, and the
+ * first touch of memory costs more than its use. */
 static struct {
     struct spin lock;
     size_t bytes; /* in all */
@@ -217,8 +217,8 @@ static uint32_t publish(weft__stacktab *s, struct weft__stack_entry *e)
         atomic_store_explicit(&s->segments[k], segment, memory_order_relaxed);
     }
     atomic_store_explicit(&segment[at], e, memory_order_relaxed);
-    /* Pairs with the acquire load in weft__stacktab_count; whoever has the id by other means was
-     * given it by the thread that interned, and is ordered after it by that. */
+    /* Pairs with the acquire load in weft__stacktab_count; a thread that has the id by other
+     * means got it from the thread that interned, and is ordered after it by that. */
     atomic_store_explicit(&s->count, id, memory_order_release);
     spin_unlock(&s->id_lock);
     return id;

@@ -307,7 +307,7 @@ static void serve_learn(struct request *r)
         return; /* somebody else asked too */
     mod = weft__module_at(r->addr);
     weft__rule_learn(r->rule, mod, r->addr);
-    if (mod != NULL) /* else it was unloaded just now, and nobody would ever forget the rule */
+    if (mod != NULL) /* else it was unloaded just now, and the rule would never be dropped */
         weft__rule_add(r->addr, r->rule);
 }
 

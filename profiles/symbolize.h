@@ -47,11 +47,11 @@ uint32_t weft__symbolizer_look(void);
  * interned strings and symbols that renderers may still hold). */
 void weft__symbolizer_start(void);
 void weft__symbolizer_stop(void);
-/* made is called from now on by whoever makes the thread, and may not ask it anything; NULL: nobody
- * wants to know. True if there is a thread already. */
+/* Has made called from now on by the thread that makes the symbolizer; it may not ask it anything.
+ * NULL: no call. Returns true if the symbolizer's thread exists already. */
 bool weft__symbolizer_watch(void (*made)(void));
-/* On a thread that is about to die: if that is the symbolizer, whoever asked it gets no answer, nor
- * does anybody who asks from now on. Nobody watches any more. */
+/* Called by a thread that is about to die: if that is the symbolizer, requests get no answer from
+ * now on. Ends the watch, too. */
 void weft__symbolizer_died(void);
 
 /* For tests: the symbolizer calls it instead of naming, unless it is NULL. */

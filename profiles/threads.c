@@ -3,12 +3,12 @@
  *
  * Owns: the stacks by which this run's threads were made, and a count of them: a thread that ends
  * before the run does is taken out. Always:
- *   made = what table counts + the makings in unfinished + runner.made, but for what is on its way
- *          and for those in unfinished whose thread has ended
+ *   made = the counts in table + the makings in unfinished + runner.made, except makings on their
+ *          way and those in unfinished whose thread has ended
  *   table is NULL outside a run, and makings come in a run only
  *
- * Who makes a thread may not wait for the symbolizer: the monitor is to hand a processor over at
- * once, and who makes the symbolizer itself holds its lock. So it walks by the rules that are
+ * The maker of a thread may not wait for the symbolizer: the monitor must hand a processor over at
+ * once, and the maker of the symbolizer holds its lock. So the maker walks by the rules that are
  * known, which needs no lock either; a walk that this does not finish is held, with a copy of the
  * stack, until a profile is taken. weft_run's thread does not even walk: it stands where its
  * context is saved until the run is over, and is walked then.

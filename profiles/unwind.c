@@ -106,7 +106,7 @@ static struct table *table_new(unsigned bits, struct table *older)
     return t;
 }
 
-/* Leaves room for one more rule; false if there is none to be had. */
+/* Leaves room for one more rule; false if memory or room ran out. */
 static bool make_room(void)
 {
     struct table *old = atomic_load_explicit(&rules, memory_order_relaxed);

@@ -134,7 +134,7 @@ static void walk_runner(struct sampler *s, weft__task *t)
         s->walk.pcs[0]++; /* where it is, no return address */
 }
 
-/* Whoever does not show its stack spends its time somewhere below its entry. */
+/* Counts a task that a thread runs; if it does not show its stack, at its entry. */
 static void look_at_runner(struct sampler *s, weft__task *t)
 {
     enum look now = look(s, t);

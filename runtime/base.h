@@ -37,7 +37,7 @@
 
 /* Misuse of the API: "panic: TEXT", the calling task's stack and all others, exit 2. fatal.c */
 void weft__panic(const char *format, ...) WEFT__NORETURN WEFT__PRINTF(1, 2);
-/* As above with Go's "fatal error: TEXT": nothing could have recovered. */
+/* Ends the program as weft__panic does, with Go's "fatal error: TEXT": nothing could recover. */
 void weft__fatal(const char *format, ...) WEFT__NORETURN WEFT__PRINTF(1, 2);
 /* limits.c: ends the program because the system gives no memory or no thread. The text says for
  * what; the limits that hold follow. remedy: a setting that the user may change, or NULL. */

@@ -20,7 +20,7 @@ struct both {
     const void *site;
 };
 
-/* The mutex last: whoever gets it may signal, and we may be gone. */
+/* Releases both, the mutex last: its next holder may signal, and the waiter's stack may be gone. */
 static void release(void *arg)
 {
     struct both b = *(struct both *)arg;

@@ -3,9 +3,9 @@
  * thread a record of its own; it waits on a futex, and shows in dumps as locked to its thread.
  * The record goes back when the thread ends. While one is registered nothing is a deadlock.
  *
- * A run is open to them from when it is ready until it stops. Whoever is in a call then, or ends,
- * is waited for (weft__foreign_stop), so that nothing they do reaches the next run; who calls later
- * is outside a run. */
+ * A run is open to them from when it is ready until it stops. Then weft__foreign_stop waits for
+ * threads that are in a call or about to end, so that nothing they do reaches the next run; a later
+ * call is outside a run. */
 #include "local.h"
 #include "observe.h"
 #include "park.h"
@@ -26,7 +26,8 @@ static uint32_t lock;        /* rank GROUP */
 static bool open;            /* atomic; written under lock: threads may join the run */
 static weft__worker *listed; /* the threads known to this run, by next; guarded by lock */
 
-/* Where w is linked; the end of the list if it is known to an earlier run only. Under the lock. */
+/* Finds the link to w; the end of the list if w is known to an earlier run only. Caller holds lock.
+ */
 static weft__worker **place_of(const weft__worker *w)
 {
     weft__worker **at = &listed;
@@ -153,7 +154,8 @@ static bool is_inside(weft__worker *w)
            !(waits && !(weft__wait_flags(weft__load(&t->reason)) & WEFT__WAIT_CANCELABLE));
 }
 
-/* Under the lock. is_late: who ends has had its time; what it does is the program's. */
+/* Returns whether a thread is left to wait for. is_late: threads that end have had their time, and
+ * are not waited for. Caller holds lock. */
 static bool anybody_left(bool is_late)
 {
     for (weft__worker *w = listed; w; w = w->next) {

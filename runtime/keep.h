@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* keep.h - memory that dumpers may look at without any claim, kept until none of them does.
  *
- * Whoever frees such memory has first made it unreachable to dumpers by a store (a task left DEAD,
- * a pointer replaced); weft__keeps then fences lightly and reads holders. A dumper adds itself to
- * holders and fences heavily before it looks. So either it finds nothing, or the memory is kept. */
+ * A thread that frees such memory first makes it unreachable to dumpers by a store (a task left
+ * DEAD, a pointer replaced); weft__keeps then fences lightly and reads holders. A dumper adds
+ * itself to holders and fences heavily before it looks. So either it finds nothing, or the memory
+ * is kept. */
 #ifndef WEFT_KEEP_H
 #define WEFT_KEEP_H
 

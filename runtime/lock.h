@@ -4,7 +4,7 @@
  *
  * Ranks, ascending; a thread takes them in this order only:
  * GROUP, OBJECT (select: several by address), TIMERS, RUNQ, TASKS. No task is made ready while a
- * lock above OBJECT is held. Releasing is one store: whoever takes the lock next may free it. */
+ * lock above OBJECT is held. Releasing is one store: the next holder may free the lock. */
 #ifndef WEFT_LOCK_H
 #define WEFT_LOCK_H
 

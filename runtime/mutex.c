@@ -276,8 +276,8 @@ void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
     weft__ready(c.first);
 }
 
-/* False if somebody waits, or id does not hold it. The state is not read: that would wait for the
- * locked instruction that took the mutex. */
+/* Unlocks m. Returns false if a task waits, or id does not hold it. Does not read the state first:
+ * the read would wait for the locked instruction that took the mutex. */
 static inline bool unlock_alone(weft_mutex *m, uint64_t id)
 {
     uint64_t state = id << HOLDER;

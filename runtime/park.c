@@ -122,7 +122,8 @@ WEFT__NOINLINE void weft__waited_slow(weft__task *t, weft__worker *w, int64_t ti
         weft__hooks.waited(t, (enum weft__reason)weft__load(&t->reason), ticks);
 }
 
-/* Whoever ran before on this worker has told when it went to wait, and that was when t came. */
+/* Subtracts the wait of t, which resumed when the task before it on this worker parked: that is
+ * w->now, so no clock is read. */
 static inline void waited(weft__task *t, weft__worker *w)
 {
     int64_t ticks = w->now - t->since;

@@ -96,21 +96,21 @@ static inline void weft__waiter_init(weft__waiter *wt, weft__task *t)
     wt->sole = false;
 }
 
-/* As above for a wait that nothing but the object wt is queued on can end, if that is so: no
- * deadline, no group that could be canceled. Then its claims are ordered by the object's lock. */
+/* Prepares wt as weft__waiter_init does. If only the object can end the wait (no deadline, and no
+ * group that could be canceled), marks it so: its claims are then ordered by the object's lock. */
 static inline void weft__waiter_init_sole(weft__waiter *wt, weft__task *t, weft_time deadline)
 {
     weft__waiter_init(wt, t);
     wt->sole = deadline == WEFT_FOREVER && !t->group;
 }
 
-/* t, the caller, waits. after(arg) is called as soon as the task's stack is nobody's: it releases
- * the object's lock. Returns the claimer's result, WEFT_ETIMEDOUT at the deadline, or
+/* Makes t, the caller, wait. after(arg) is called as soon as the task's stack is nobody's: it
+ * releases the object's lock. Returns the claimer's result, WEFT_ETIMEDOUT at the deadline, or
  * WEFT_ECANCELED if the reason is cancelable; in both last cases the waiter may still be queued.
  * Afterwards t->worker may be another. */
 int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__after *after,
                void *arg, weft_time deadline);
-/* As above; releases one lock. */
+/* Parks as weft__park does, and releases one lock. */
 int weft__park_unlock(weft__task *t, enum weft__reason why, const void *object, uint32_t *lock,
                       weft_time deadline);
 

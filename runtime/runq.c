@@ -20,7 +20,7 @@ static struct {
     weft__task **ring;
 } global;
 
-/* Under the lock. */
+/* Makes room for that many more. Caller holds the lock. */
 static void global_reserve(uint32_t more)
 {
     uint32_t cap = global.cap ? global.cap : 1024;

@@ -5,7 +5,7 @@
  * _owner is.
  * Always: a writer that waits keeps new readers out; an unlocking writer lets all readers that
  * wait in first, an unlocking last reader lets the writer in front in. So neither kind starves.
- * The lock is handed over: who is woken holds it. */
+ * The lock is handed over: a woken task holds it. */
 #include "charge.h"
 #include "observe.h"
 
@@ -58,7 +58,7 @@ static inline void renew(weft_rwmutex *m)
         *readq(m) = *writeq(m) = (weft__waitq){NULL, NULL};
 }
 
-/* Under the lock, which is released: waits for the lock to be handed over. */
+/* Waits until the lock is handed over. Caller holds _lock; releases it. */
 static void wait_turn(weft_rwmutex *m, weft__task *t, weft__waitq *q, enum weft__reason why)
 {
     weft__waiter wt;
@@ -143,8 +143,8 @@ bool weft_rwmutex_read_trylock(weft_rwmutex *m)
     return got;
 }
 
-/* Under the lock, which nobody holds: c is charged with what all that wait have waited. The time.
- */
+/* Charges c with the time that all waiters have waited. Returns the time. Caller holds _lock; the
+ * rwmutex is free. */
 static int64_t charge(weft_rwmutex *m, struct weft__charge *c, int64_t inside[WEFT__WINDOWS])
 {
     int64_t now = readq(m)->head || writeq(m)->head ? weft__ticks() : 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* sema.c - counting semaphores and wait groups. _lock (rank OBJECT) guards everything.
  *
- * A semaphore is first come, first served: while somebody waits nobody overtakes, so a wish for
- * many units is not starved by wishes for few. A wait that gives up may unblock those behind it. */
+ * A semaphore is first come, first served: while a task waits no other overtakes, so a wait for
+ * many units is not starved by waits for few. A wait that gives up may unblock those behind it. */
 #include "park.h"
 
 #include <weft/sync.h>
@@ -15,7 +15,8 @@ static inline weft__waitq *squeue(weft_sema *s)
     return (weft__waitq *)s->_waiters;
 }
 
-/* Serves the front while there are units; the tasks to make ready go to woken. Under the lock. */
+/* Serves the front while there are units; the tasks to make ready go to woken. Caller holds the
+ * lock. */
 static void serve(weft_sema *s, weft__waitq *woken)
 {
     weft__waiter *wt;

@@ -196,7 +196,7 @@ void weft__socks_discard(void)
 
 /* Waking --------------------------------------------------------------------------------------- */
 
-/* Under the lock. The task whose wait for the descriptor ended thereby, or NULL. */
+/* Ends the wait for the descriptor. Returns its task, or NULL. Caller holds the lock. */
 static weft__task *claim_io(weft__side *side, int result)
 {
     weft__waiter *wt = side->io;
@@ -205,7 +205,7 @@ static weft__task *claim_io(weft__side *side, int result)
     return wt && weft__waiter_claim(wt, result) ? wt->task : NULL;
 }
 
-/* Ends all waits of a side. Under the lock, which keeps s in place. */
+/* Ends all waits of a side. Caller holds the lock, which keeps s in place. */
 static void wake_all(weft__side *side, int result)
 {
     weft__task *t = claim_io(side, result);
@@ -312,7 +312,7 @@ static void deliver(weft__proc *p, weft__mail *m)
 
 /* Waiting -------------------------------------------------------------------------------------- */
 
-/* Under the lock. What keeps a call from going on. */
+/* Returns the code for a socket or side on which no call may go on, or 0. Caller holds the lock. */
 static int refused(const weft__sock *s, const weft__side *side)
 {
     if (s->closed)
@@ -332,7 +332,7 @@ static int settled(int rc, const weft_time *deadline)
     return rc == WEFT_ETIMEDOUT && !is_past(*deadline) ? RETRY : rc;
 }
 
-/* Under the lock, also when it returns. The turn is then ours if it returns 0. */
+/* Waits for the turn. Returns 0 with the turn. Caller holds the lock, also after it. */
 static int wait_turn(weft__sock *s, weft__side *side, weft__task *t, const weft_time *deadline)
 {
     weft__waiter wt;
@@ -426,7 +426,7 @@ static void post_and_unlock(void *arg)
     weft__unlock(&s->lock);
 }
 
-/* Under the lock: the event of d will be noticed once *after has released the lock. */
+/* Has the event of d noticed, from when *after has released the lock. Caller holds the lock. */
 static int watch_for(weft__sock *s, enum weft__direction d, weft__task *t, weft__after **after)
 {
     weft__proc *here = t->worker->p;

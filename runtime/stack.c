@@ -51,8 +51,8 @@ enum { DEFAULT = 64 << 10 };
 #define MOST  ((size_t)16 << 30)
 
 size_t weft__stack_size = DEFAULT;
-size_t weft__stack_guard =
-    64 << 10; /* what a frame of code that was not built to touch each page may jump */
+/* How far a frame may jump in code that was not built to touch each page. */
+size_t weft__stack_guard = 64 << 10;
 static enum mode mode;
 bool weft__stack_canaries;
 static uint32_t protected; /* atomic: guards in use */
@@ -156,15 +156,16 @@ static void take_back(uintptr_t lo)
     weft__free(s);
 }
 
-/* May n more stacks have guards? */
+/* Returns whether n more stacks may have guards. */
 static bool within_budget(size_t n)
 {
     return mode == MODE_MADVISE ||
            (mode == MODE_MPROTECT && weft__load(&protected) + n <= MPROTECT_BUDGET);
 }
 
-/* Many come and go together, so they share no page table with others: a hypervisor that shadows
- * page tables forgets all of one that is written often, and each stack in it faults anew. */
+/* Maps n stacks. Many come and go together, so they share no page table with other memory: a
+ * hypervisor that shadows page tables drops its copy of one that is written often, and each stack
+ * in it faults again. */
 static void *map(size_t n, size_t step)
 {
     size_t len = n * step;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* tags.h - what a task is called: its name and its labels.
  *
- * A weft__tags never changes once a task has it; it is counted, and shared by whoever has the same.
- * There are two kinds:
- *   a set: labels and nothing else. set is itself. It is what tasks inherit.
- *   a task's own: a name, or what is to hold again after weft_labels_do, over a set or none. Only
- *   the task and snapshots refer to it.
- * A task without either has NULL. Since the outer of a do is the task's own and not its set's, it
- * goes with the task, also with one that the end of a run discards, and is inherited by nobody.
+ * A weft__tags never changes once a task has it; it is counted, and shared by all tasks that have
+ * the same. There are two kinds: a set: labels and nothing else. set is itself. It is what tasks
+ * inherit. a task's own: a name, or what is to hold again after weft_labels_do, over a set or none.
+ * Only the task and snapshots refer to it. A task without either has NULL. Since the outer of a do
+ * is the task's own and not its set's, it goes with the task, also with one that the end of a run
+ * discards, and is inherited by nobody.
  *
  * Dumpers read a task's pointer without any claim and count themselves in if the count is not 0
  * yet; keep.h has what they read until then. */

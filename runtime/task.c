@@ -199,7 +199,7 @@ static struct slab *slab_memory(void)
     return s;
 }
 
-/* Adds a slab to the pool. Under the lock. */
+/* Adds a slab to the pool. Caller holds the lock. */
 static struct slab *grow(void)
 {
     struct slab *s = slab_memory();
@@ -390,8 +390,8 @@ void weft__task_ends(weft__task *t, int result)
         weft__group_leave(t, result);
 }
 
-/* Everything that is not under way any more goes back to the pool; what an abandoned thread still
- * runs is left to it for good. Under the lock: foreign threads may come and end just now. */
+/* Puts the records of all tasks that no longer run back into the pool; an abandoned thread keeps
+ * the task that it still runs. Takes the lock, since foreign threads may come and end just now. */
 void weft__tasks_discard(bool keep_work)
 {
     weft__lock(&registry.lock);

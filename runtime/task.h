@@ -57,7 +57,7 @@ struct weft__task {
     uint32_t on_cpu;      /* atomic: 1 from being picked until its stack is left */
     uint32_t snap;        /* atomic: 2E: recorded in snapshot E, 2E+1: born in it (observe.h) */
     uint32_t ready_epoch; /* atomic: the epoch when it was last made ready */
-    uint64_t ticket;      /* atomic: odd: a wait is open; whoever makes it even ended that wait */
+    uint64_t ticket; /* atomic: odd: a wait is open; the thread that makes it even ends the wait */
     weft__worker *worker; /* the thread it runs on or ran on last; it is tied to it if pins > 0 */
     int32_t result;       /* of the wait; written by the claimer */
     uint16_t flags;       /* changes only while the task runs or is picked */

@@ -183,7 +183,7 @@ static void fire_tick(weft__timer *timer, uint64_t arg, int64_t now)
     weft__chan_offer(t->chan, &now);
 }
 
-/* A firing under way arms it anew, so look again after it. */
+/* Stops the ticker. A firing under way arms it again, so look again after it. */
 static void ticker_stop(weft_timer *t)
 {
     while (weft__timer_disarm_wait(&t->timer) || weft__load(&t->timer.pos))

@@ -160,7 +160,7 @@ bool weft__timer_disarm_wait(weft__timer *t)
 }
 
 /* A task that slept long is in no cache. Making it ready fetches what that needs of it; this, what
- * its first steps will: the rest of its record and the frames up to whoever sleeps. */
+ * its first steps will: the rest of its record and the frames up to the caller of sleep. */
 static inline void prefetch_sleeper(const weft__task *t)
 {
     enum { LINE_SIZE = 64, FRAMES = 7 * LINE_SIZE };

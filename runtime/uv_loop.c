@@ -30,7 +30,7 @@ static void on_timer(uv_poll_t *h, int status, int events)
     (void)events;
     l->armed = 0;
     if (read(l->timer_fd, &expirations, sizeof(expirations)) < 0)
-        return; /* set anew meanwhile */
+        return; /* set again meanwhile */
 }
 
 /* Names the limit that the user can raise when the kernel refuses. */
@@ -117,7 +117,7 @@ static void close_handle(uv_handle_t *h, void *arg)
 {
     (void)arg;
     if (!uv_is_closing(h))
-        uv_close(h, NULL); /* whoever waits for it has gone with the run */
+        uv_close(h, NULL); /* its waiter has gone with the run */
 }
 
 void weft__loop_free(weft__loop *l)

@@ -31,11 +31,11 @@ WEFT_API void weft_chan_free(weft_chan *c);
  * closed or NULL, as in Go. */
 WEFT_API void weft_chan_close(weft_chan *c);
 
-/* 0; WEFT_ECLOSED (C has no recover: Go panics here); WEFT_ETIMEDOUT; WEFT_ECANCELED.
- * A NULL channel waits for ever, for the deadline or for cancellation. */
+/* Sends a copy of *elem. 0; WEFT_ECLOSED (C has no recover: Go panics here); WEFT_ETIMEDOUT;
+ * WEFT_ECANCELED. On a NULL channel waits for the deadline or for cancellation. */
 WEFT_API int weft_chan_send_until(weft_chan *c, const void *elem, weft_time deadline);
-/* As above; WEFT_ECLOSED only once the buffer is drained, and *elem is then zeroed.
- * elem may be NULL: the value is dropped. */
+/* Receives into *elem; NULL: drops the value. 0; WEFT_ECLOSED only once the buffer is drained, and
+ * *elem is then zeroed; WEFT_ETIMEDOUT; WEFT_ECANCELED. A NULL channel as in a send. */
 WEFT_API int weft_chan_recv_until(weft_chan *c, void *elem, weft_time deadline);
 
 WEFT_API size_t weft_chan_len(weft_chan *c); /* values buffered now; 0 for NULL */

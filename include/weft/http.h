@@ -182,7 +182,7 @@ WEFT_API int weft_http_header_set(weft_http_response *w, const char *name, const
 WEFT_API int weft_http_header_add(weft_http_response *w, const char *name, const char *value);
 WEFT_API bool weft_http_wants_body(const weft_http_response *w); /* false for HEAD, 204, 304 */
 
-/* Writes part of the body; buffered, but for what does not fit, which goes out from where it is. 0;
+/* Writes part of the body: into a buffer, and data that does not fit goes out at once, uncopied. 0;
  * WEFT_EINVAL: more than the Content-Length that was set; WEFT_ETIMEDOUT: a peer that does not
  * read; WEFT_ECANCELED; other codes of weft_conn_write. After one of the last three all further
  * calls return it and the connection will be closed. */

@@ -35,12 +35,12 @@ enum {
     WEFT_LABEL_VALUE_MAX = 1023, /* bytes of a value */
 };
 
-/* From here on the caller's labels are these n, instead of those it had; n may be 0. Of equal keys
- * the last counts. 0; WEFT_EAGAIN: more than one of the limits above; WEFT_EINVAL: a NULL, an empty
- * key, what is not UTF-8, n < 0. After an error the labels are as they were. */
+/* Replaces the caller's labels by these n, which may be 0. Of equal keys the last counts. 0;
+ * WEFT_EAGAIN: more than one of the limits above; WEFT_EINVAL: a NULL, an empty key, a text that is
+ * not UTF-8, n < 0. After an error the labels are as they were. */
 WEFT_API int weft_labels_set(const weft_label *labels, int n);
 
-/* As above, with those it had: a key that was there gets the new value. */
+/* Adds these labels to the caller's: a key that was there gets the new value. Codes as of set. */
 WEFT_API int weft_labels_add(const weft_label *labels, int n);
 
 /* Adds the labels, calls fn(arg), and restores what was before, whatever fn did to the caller's
