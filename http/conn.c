@@ -136,7 +136,7 @@ static void linger(weft__exchange *x)
         dropped += (size_t)n;
 }
 
-/* From WAIT to WAIT: all requests that came together. True: there may be more. */
+/* Goes from WAIT to WAIT: serves all requests that came together. True: there may be more. */
 static bool serve_some(weft__http_conn *c)
 {
     weft__exchange *x = weft__exchange_get(c);

@@ -51,7 +51,7 @@ void weft__debug_error(weft_http_response *w, int status, const char *text)
 
 /* Letting in ----------------------------------------------------------------------------------- */
 
-/* The host of "host", "host:port", "[v6]" or "[v6]:port", into at most size bytes. */
+/* Returns the host of "host", "host:port", "[v6]" or "[v6]:port", into at most size bytes. */
 static const char *host_only(char *to, size_t size, const char *text)
 {
     const char *from = text[0] == '[' ? text + 1 : text;

@@ -63,7 +63,7 @@ static void put_text(weft_http_response *w, const char *s)
     }
 }
 
-/* A path as a link in single quotes has it. */
+/* Puts a path as a link in single quotes has it. */
 static void put_path(weft_http_response *w, const char *s)
 {
     static const char other[] =

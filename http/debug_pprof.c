@@ -24,7 +24,7 @@ enum { FILENAME_SIZE = WEFT__PROFILE_NAME_MAX + 20 };
 
 /* Parameters ----------------------------------------------------------------------------------- */
 
-/* A decimal number as Go's Atoi takes it, or otherwise. */
+/* Returns a decimal number as Go's Atoi takes it, or otherwise. */
 static int number(const char *text, int otherwise)
 {
     char *end;

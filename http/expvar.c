@@ -72,7 +72,7 @@ static struct list published = {first, 3, 0}; /* cap 0: not from malloc */
 
 /* Lists ---------------------------------------------------------------------------------------- */
 
-/* Where name is, or where it would stand. */
+/* Finds the index of name, or where it would stand. */
 static size_t find(const struct list *l, const char *name)
 {
     size_t lo = 0, hi = l->n;

@@ -87,7 +87,7 @@ static void advance(struct msghdr *msg, size_t n)
     }
 }
 
-/* With the turn. */
+/* Sends all, with the turn. */
 static int send_all(weft__sock *s, weft__task *t, struct msghdr *msg, int64_t *budget, int64_t most)
 {
     ssize_t put;

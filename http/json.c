@@ -215,7 +215,7 @@ static void put_scientific(weft__json *j, const struct decimal *d)
     weft__json_put_text(j, exponent);
 }
 
-/* With an exponent from 1e6 on and below 1e-4, as Go's %g without a precision. */
+/* Writes an exponent from 1e6 on and below 1e-4, as Go's %g without a precision. */
 void weft__json_put_float(weft__json *j, double x)
 {
     struct decimal d = {"0", 1, 0};
@@ -288,7 +288,7 @@ static bool take_number(struct reader *r)
     return take_digits(r) > 0;
 }
 
-/* The four hex digits of a \u escape, or -1. */
+/* Returns the four hex digits of a \u escape, or -1. */
 static int hex4(const char *at)
 {
     char digits[5] = "";
@@ -301,8 +301,8 @@ static int hex4(const char *at)
     return (int)strtol(digits, NULL, 16);
 }
 
-/* The length of the escape at s, which begins with a backslash; 0: it is none. A surrogate stands
- * with its other half. */
+/* Returns the length of the escape at s, which begins with a backslash; 0: it is none. A surrogate
+ * stands with its other half. */
 static size_t escape_length(const char *s)
 {
     int high, low;

@@ -376,8 +376,8 @@ static bool takes_rest(const weft__pattern *p)
     return p->segments[p->nsegments - 1].kind == WEFT__REST;
 }
 
-/* A pattern that does not take path, or only as part of what is below it, may be one slash away
- * from another that was meant. */
+/* Returns whether path lacks a slash. A pattern that does not take path, or only as part of those
+ * below it, may be one slash away from another that was meant. */
 static bool lacks_slash(const weft_http_mux *m, unsigned method, const char *path,
                         const weft__pattern *p)
 {

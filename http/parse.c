@@ -316,7 +316,7 @@ static int take_line(weft__parse *p, const char *buf, size_t lf)
     return 0;
 }
 
-/* What an error of llhttp among the fields means. */
+/* Refuses the head by the meaning of llhttp's error among the fields. */
 static int refuse_field(weft__parse *p, int error)
 {
     uint32_t codings = 0;

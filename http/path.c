@@ -34,7 +34,8 @@ static int hex(unsigned char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The byte that an escape at s stands for, -1 if it is malformed. Reads no further than a NUL. */
+/* Returns the byte that an escape at s stands for, -1 if it is malformed. Reads no further than a
+ * NUL. */
 static int escaped(const char *s)
 {
     int hi = hex((unsigned char)s[1]), lo = hi < 0 ? -1 : hex((unsigned char)s[2]);
@@ -55,7 +56,7 @@ static bool is_port(const char *s, size_t n)
     return true;
 }
 
-/* The length of the name or address at the front, 0 if there is none. */
+/* Returns the length of the name or address at the front, 0 if there is none. */
 static size_t host_name(const char *host, size_t n)
 {
     size_t i = 0;

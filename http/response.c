@@ -241,7 +241,7 @@ static bool must_close(const weft__exchange *x, bool over)
     return (r->parse.expects_continue && !r->continued) || r->parse.left > WEFT__DRAIN_MAX;
 }
 
-/* How the body's end will be known. over: it is known already. */
+/* Decides how the body's end will be known. over: it is known already. */
 static void decide_framing(weft__exchange *x, bool over)
 {
     weft_http_response *w = &x->w;
@@ -304,7 +304,7 @@ static int push(weft__exchange *x, const void *data, size_t n)
     return send_all(x, iov, k);
 }
 
-/* The end of an answer whose head is out. */
+/* Ends an answer whose head is out. */
 static void send_rest(weft__exchange *x)
 {
     weft_http_response *w = &x->w;

@@ -145,7 +145,7 @@ static void adapt(struct weft__sampler *s, int64_t asked, int64_t now)
     s->since = now;
 }
 
-/* Of a wait that reached the next sample. */
+/* Weighs a wait that reached the next sample. */
 static struct weight weigh(struct weft__sampler *s, int64_t ticks)
 {
     int64_t period = weft__load(&s->period), left = weft__load(&s->left);
@@ -209,7 +209,7 @@ static void walk_spot(struct event *e, struct spot *spot)
     spot->n = walk->kept;
 }
 
-/* Of t, whose context is saved and stays so. Walks if need be. */
+/* Finds the spot of t, whose context is saved and stays so. Walks if need be. */
 static bool find_spot(struct event *e, struct spot *spot, const weft__task *t, bool holds)
 {
     *spot = (struct spot){.task = t, .holds = holds};

@@ -91,8 +91,9 @@ void weft__lines_free(struct weft__lines *l)
     free(l);
 }
 
-/* The length of a demangled name up to its parameter list. What follows the last parenthesis tells
- * whether that closes a list ("f(int) const") or lies inside the name ("f(int)::x", "f<(E)1>"). */
+/* Returns the length of a demangled name up to its parameter list. What follows the last
+ * parenthesis tells whether that closes a list ("f(int) const") or lies inside the name
+ * ("f(int)::x", "f<(E)1>"). */
 static size_t bare_length(const char *name)
 {
     static const char call[] = "operator()";

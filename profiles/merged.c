@@ -136,7 +136,7 @@ static uint32_t depth_of(const struct group *g)
     return g->stack ? g->stack->kept : 0;
 }
 
-/* By what the tasks of a group have in common. */
+/* Compares groups by the things that their tasks have in common. */
 static int compare_kinds(const void *va, const void *vb)
 {
     const struct group *a = va, *b = vb;

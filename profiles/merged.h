@@ -26,13 +26,13 @@ static inline const struct weft__stack_entry *weft__record_stack(const struct we
     return e->kept ? e : NULL;
 }
 
-/* What to add to the PCs of a record's stack to have return addresses. */
+/* Returns what to add to the PCs of a record's stack to have return addresses. */
 static inline uintptr_t weft__record_shift(const struct weft__record *r)
 {
     return r->flags & WEFT__REC_UNSTARTED ? 1 : 0;
 }
 
-/* How long the task has waited or sat in its call, in ns; -1 if it does neither. */
+/* Returns how long the task has waited or sat in its call, in ns; -1 if it does neither. */
 static inline int64_t weft__record_waited(const struct weft__snapshot *s,
                                           const struct weft__record *r)
 {

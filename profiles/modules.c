@@ -200,7 +200,7 @@ static bool has_its_name(const struct image *im, const struct link_map *map)
     return strcmp(name, im->file) == 0;
 }
 
-/* As far as can be told. */
+/* Returns whether the file seems to be there still. */
 static bool is_there(const struct image *im)
 {
     struct dl_find_object o;
@@ -276,7 +276,7 @@ static struct known *known_at(uintptr_t addr)
     return k;
 }
 
-/* A new entry for what is loaded at addr; NULL if nothing is, or without memory. */
+/* Makes an entry for the file loaded at addr; NULL if nothing is, or without memory. */
 static struct known *know(uintptr_t addr)
 {
     char name[PATH_MAX];

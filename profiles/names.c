@@ -129,8 +129,8 @@ struct nest {
     int n;
 };
 
-/* The compilation unit of addr. clang writes no .debug_aranges, by which libdw looks; then each
- * unit is asked. */
+/* Finds the compilation unit of addr. clang writes no .debug_aranges, by which libdw looks; then
+ * each unit is asked. */
 static Dwarf_Die *unit_at(Dwfl_Module *mod, Dwarf_Addr addr, Dwarf_Addr *bias)
 {
     Dwarf_Die *unit = dwfl_module_addrdie(mod, addr, bias);
@@ -210,7 +210,7 @@ static uint32_t number(Dwarf_Die *die, unsigned attribute)
     return (uint32_t)n;
 }
 
-/* The place where an inlined function was called. */
+/* Finds the place where an inlined function was called. */
 static void call_place(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Die *inlined)
 {
     Dwarf_Files *files;

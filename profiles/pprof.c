@@ -211,7 +211,7 @@ static uint64_t function_id(weft__pprof *p, const struct weft__frame *frame)
     return id;
 }
 
-/* The id of the mapping that holds addr, 0 if none does. */
+/* Returns the id of the mapping that holds addr, 0 if none does. */
 static uint64_t mapping_id(weft__pprof *p, uintptr_t addr, bool named)
 {
     for (size_t i = 0; i < p->n_maps; i++) {

@@ -42,7 +42,7 @@ static inline uint32_t weft__charge_count(const weft__waitq *q)
     return q->head ? q->head->count : 0;
 }
 
-/* What is owed by now; from here on nothing is. Sums may wrap, their difference does not. */
+/* Takes the sum owed by now; nothing is owed after it. Sums may wrap, their difference does not. */
 static inline int64_t weft__charge_take(weft__waitq *q, int64_t now)
 {
     weft__waiter *head = q->head;

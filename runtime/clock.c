@@ -40,7 +40,7 @@ static bool tsc_is_invariant(void)
 #endif
 }
 
-/* At one time: a thread that is held up in between tries again. */
+/* Reads both clocks at one time: tries again if the thread was delayed in between. */
 static void both(int64_t *nanos, int64_t *ticks)
 {
     int64_t before, took, least = INT64_MAX;

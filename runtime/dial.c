@@ -16,7 +16,7 @@
 #define LEAST_SHARE    (2 * WEFT_SECOND)
 enum { RETRY_MIN = 1000000, RETRY_MAX = 50000000 /* ns */ };
 
-/* How a connect that was under way has ended; -EINPROGRESS if it has not. */
+/* Returns how a connect under way has ended; -EINPROGRESS if it has not. */
 static WEFT__NOINLINE int outcome(int fd)
 {
     struct sockaddr_storage peer;
@@ -28,7 +28,7 @@ static WEFT__NOINLINE int outcome(int fd)
     return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 ? 0 : -EINPROGRESS;
 }
 
-/* The queue of a unix listener is full, which cannot be waited for. */
+/* Pauses, since the queue of a unix listener is full, and no event tells when it is not. */
 static int pause_until(weft__sock *s, weft__task *t, weft_duration *pause, weft_time deadline)
 {
     weft_time now = weft__nanos(), until = now + *pause;
@@ -58,7 +58,8 @@ static int connect_until(weft__sock *s, weft__task *t, const weft_addr *a, weft_
     return waited ? waited : rc;
 }
 
-/* A port that nobody listens on may be given to the very socket that dials it. */
+/* Returns whether the socket has dialed itself: the system may give it the very port that it dials,
+ * if nobody listens there. */
 static bool met_itself(const weft_conn *c, const weft_addr *a)
 {
     weft_addr local = weft__addr_local(c->sock.fd);
@@ -95,7 +96,7 @@ static int dial_one(const weft_addr *a, weft_time deadline, weft_conn **out)
     return rc;
 }
 
-/* When the next of n addresses is to have its turn. */
+/* Returns when the next of n addresses gets its turn. */
 static weft_time share(weft_time deadline, int n)
 {
     weft_time now;

@@ -213,7 +213,7 @@ void weft__forked_call(const char *call)
     weft__panic("weft: %s called in a forked child: only the forking thread lives there", call);
 }
 
-/* NULL if no run is open. */
+/* Makes the calling thread known to the run. Returns NULL if no run is open. */
 static weft__worker *join_run(const char *call)
 {
     weft__worker *w;
@@ -291,7 +291,7 @@ weft__task *weft__caller_new(const char *call)
     return w->task;
 }
 
-/* As the scheduler does for its tasks: the new state first, then the epoch (observe.h). */
+/* Resumes t as the scheduler does its tasks: the new state first, then the epoch (observe.h). */
 static void resumed(weft__task *t)
 {
     weft__store(&t->on_cpu, 1);
@@ -340,7 +340,7 @@ void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline)
     errno = saved;
 }
 
-/* After the store of its state; t may be gone, but its memory never is. */
+/* Wakes the thread of t, after the store of its state. t may be gone, but its memory never is. */
 void weft__foreign_wake(weft__task *t)
 {
     weft__futex_wake(&t->state, 1);

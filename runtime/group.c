@@ -252,7 +252,7 @@ static void watch_deadline(weft_group *g)
     weft__timer_arm(tm, g->_deadline, 0);
 }
 
-/* Caller holds the lock. */
+/* Counts a task or a canceler. Caller holds the lock. */
 static inline void count_one(weft_group *g)
 {
     if (g->_count++ == 0 && g->_deadline != 0)
@@ -405,7 +405,7 @@ static bool fails(weft_group *g, int result)
     return !(weft__load(&g->_state) & (CANCELED | KEEP_GOING));
 }
 
-/* Caller holds the lock. */
+/* Takes t out of its group's list. Caller holds the lock. */
 static void remove_task(weft_group *g, weft__task *t)
 {
     if (g->_uncanceled == t)

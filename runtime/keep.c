@@ -11,7 +11,8 @@ static struct {
     weft__kept *head; /* atomic; guarded by lock */
 } kept;
 
-/* Under the lock nothing is added, so what is taken was there when no dumper was left. */
+/* Frees what is kept. Nothing is added under the lock, so all that is taken was there when the last
+ * dumper left. */
 static void end_kept(void)
 {
     weft__kept *k = NULL, *next;

@@ -18,7 +18,7 @@ typedef struct weft__kept {
 
 extern uint32_t weft__keep_holders; /* atomic */
 
-/* Some dumper may be looking: what is to be freed goes to weft__keep. */
+/* Returns whether a dumper may be looking: then memory to be freed goes to weft__keep. */
 static inline bool weft__keeps(void)
 {
     weft__fence_light();

@@ -312,7 +312,8 @@ void weft__lane_leave(weft__task *t)
     pass_on(t->worker);
 }
 
-/* Its flags are the task's, which may be looking at them: weft__lane_back changes them. */
+/* Leaves the flags alone: they are the task's, which may read them. weft__lane_back changes them.
+ */
 void weft__lane_lost(const weft__task *t, bool burnt)
 {
     if (t->flags & WEFT__LANE)

@@ -53,7 +53,8 @@ void *weft_local_get(weft_local key)
     return t->locals ? t->locals[key._key] : NULL;
 }
 
-/* A destroy function may set values again; as with pthread keys that is followed for a while. */
+/* Destroys the values. A destroy function may set values again; as with pthread keys, some rounds
+ * of that are destroyed, too. */
 void weft__locals_end(weft__task *t)
 {
     bool again = true;

@@ -120,8 +120,8 @@ static void lose(weft__proc *p, weft__worker *w, enum weft__why why)
     }
 }
 
-/* The other half of weft__enter; scheduler.h has the argument. fn: the entry of the task that w is
- * seen to run. */
+/* Takes p from w: the other half of weft__enter; scheduler.h has the argument. fn: the entry of the
+ * task that w is seen to run. */
 static bool take(weft__proc *p, weft__worker *w, weft_task_fn *fn, enum weft__why why)
 {
     weft__worker *spare = weft__spare_get(fn);
@@ -208,11 +208,11 @@ static void help(weft__proc *p, weft__worker *w)
     weft__wake_one();
 }
 
-/* How many tasks thieves should leave alone, from the switches of the last round. Moving a task to
- * another CPU costs more than a run of less than a microsecond or two: then what will be done
- * within a quarter of a millisecond stays, if the queue runs dry again and again or most tasks end
- * with their first run; else the move pays in later runs, and a few stay. What is moved makes the
- * others slow, too, so how many that is shows in a round in which all stay, one in TRIAL. */
+/* Computes how many tasks thieves should leave alone, from the switches of the last round. Moving a
+ * task to another CPU costs more than a run of less than a microsecond or two: then what will be
+ * done within a quarter of a millisecond stays, if the queue runs dry again and again or most tasks
+ * end with their first run; else the move pays in later runs, and a few stay. What is moved makes
+ * the others slow, too, so how many that is shows in a round in which all stay, one in TRIAL. */
 static void keep(weft__proc *p, uint32_t tick)
 {
     uint32_t switches = tick - p->kept_tick;

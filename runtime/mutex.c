@@ -36,8 +36,9 @@ static inline bool may_take(uint64_t state)
     return !(state >> HOLDER) && !(state & STARVING);
 }
 
-/* To be called before the holder changes while tasks may wait. So a snapshot that reads the state
- * and then finds another epoch than its own has read the holder at its cut (profiles/locks.c). */
+/* Marks m. To be called before the holder changes while tasks may wait. So a snapshot that reads
+ * the state and then finds another epoch than its own has read the holder at its cut
+ * (profiles/locks.c). */
 static inline void holder_changes(weft_mutex *m)
 {
     weft__store(&m->_epoch, weft__load_acq(&weft__epoch));
@@ -136,7 +137,7 @@ static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
     }
 }
 
-/* For deadlock reports (profiles/holders.c). Caller holds m. */
+/* Notes where the caller, which holds m, took it: for deadlock reports (profiles/holders.c). */
 static inline void taken_at(weft_mutex *m, const void *site)
 {
     weft__store(&m->_site, (uint32_t)(uintptr_t)site);
@@ -158,7 +159,7 @@ static WEFT__NOINLINE void lock_contended(weft_mutex *m, const void *site)
     weft__exit();
 }
 
-/* The id first: what is read after a locked instruction waits for it. */
+/* Loads the id before the CAS: later loads stall behind it. */
 void weft_mutex_lock(weft_mutex *m)
 {
     uint64_t free = 0, id = weft__caller("weft_mutex_lock")->id;

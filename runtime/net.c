@@ -308,7 +308,7 @@ static int accept_failed(weft__sock *s, weft__task *t, int rc, struct patience *
     return weft__sock_pause(s, WEFT__READ, t, deadline - now < pause ? deadline : now + pause);
 }
 
-/* With the turn. */
+/* Accepts a connection, with the turn. */
 static int accept_one(weft__sock *s, weft__task *t, weft_time deadline, weft_conn **out)
 {
     struct patience p = {BACKOFF_MIN, 0};
@@ -388,7 +388,8 @@ ssize_t weft_conn_read(weft_conn *c, void *buf, size_t n)
     return got;
 }
 
-/* The result of a write that failed; we may have shut it down under the system call. */
+/* Returns the code of a write that failed; our side may have been shut down during the system call.
+ */
 static int write_error(weft__sock *s, ssize_t rc)
 {
     return rc == -EPIPE && weft__load(&s->side[WEFT__WRITE].shut) ? WEFT__SHUT : (int)rc;
@@ -399,7 +400,8 @@ static int write_wait(weft__sock *s, weft__task *t)
     return weft__sock_wait(s, WEFT__WRITE, t, &s->side[WEFT__WRITE].deadline);
 }
 
-/* With the turn. After a short write there is no room, so the next try comes after a wait. */
+/* Writes all, with the turn. After a short write there is no room, so the next try comes after a
+ * wait. */
 static int write_all(weft__sock *s, weft__task *t, const char *buf, size_t n, int flags)
 {
     ssize_t put;
@@ -541,7 +543,8 @@ weft_addr weft_conn_local(weft_conn *c)
     return weft__sock_local(c, "weft_conn_local");
 }
 
-/* A reset socket would not tell its peer, hence the copy; a unix one is asked. */
+/* Returns the peer's address: a copy, since a reset socket no longer has it; a unix socket is
+ * asked. */
 static weft_addr peer_of(const weft_conn *c)
 {
     struct sockaddr_storage raw;

@@ -95,7 +95,7 @@ extern const struct weft__hooks weft__hooks;
 
 #define WEFT__NEVER (INT64_MAX / 2) /* less UNKNOWN is not too little for an int64_t */
 
-/* With a phase by chance, so that the first wait is not the one that is sampled. */
+/* Begins with a random phase, so that not always the first wait is sampled. */
 static inline void weft__sampler_begin(struct weft__sampler *s, int64_t period, uint64_t random)
 {
     weft__store(&s->period, period);

@@ -35,7 +35,7 @@ static void finished(weft_once *o)
     weft__exit();
 }
 
-/* True if the caller is the one to call. */
+/* Returns true if the caller must call the function. */
 static bool elected(weft_once *o)
 {
     weft__worker *w = weft__enter("weft_once_do");

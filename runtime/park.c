@@ -149,7 +149,7 @@ static inline uint64_t wait_open(weft__worker *w, weft__task *t, enum weft__reas
     return ticket;
 }
 
-/* The wait is over before it began. */
+/* Ends a wait that was over before it began. */
 static int wait_skip(weft__task *t, weft__after *after, void *arg)
 {
     weft__store(&t->state, WEFT__RUNNING);

@@ -127,7 +127,7 @@ static weft__job *next_job(struct pool *p)
     return j;
 }
 
-/* The program's code ended the thread: the task that waits would do so for ever. */
+/* Panics, since the program's code ended the thread: the task that waits would wait for ever. */
 static void vanish(void *arg)
 {
     (void)arg;

@@ -143,7 +143,7 @@ void weft__done_kick(void)
 /* What keeps a worker; in the order in which it must be waited for. */
 enum left { NOBODY, IN_A_CALL, IN_THE_RUNTIME };
 
-/* Its task, if it runs one, comes to the worker's own stack at its next call. */
+/* Stops w. Its task, if it runs one, comes to the worker's own stack at its next call. */
 static enum left worker_stop(weft__worker *w)
 {
     enum left where = IN_A_CALL;
@@ -166,7 +166,7 @@ static enum left worker_stop(weft__worker *w)
     return where;
 }
 
-/* What keeps the workers that have not left their loops. */
+/* Stops the workers. Returns what keeps those that have not left their loops. */
 static enum left workers_stop(void)
 {
     enum left most = NOBODY, where;
@@ -339,7 +339,7 @@ static void wait_done(const sigset_t *mask)
 #endif
 }
 
-/* The run, with the context saved of who called for it. */
+/* Does the run, with the caller's context saved. */
 static void run(void *start)
 {
     weft__task *t = weft__task_new(NULL, NULL, main_task, start);

@@ -126,7 +126,7 @@ static bool take(weft__runq *q, uint32_t head, uint32_t n)
     return weft__cas(&q->head, &head, head + n);
 }
 
-/* The ring is full: half of it and t go to the global queue. */
+/* Moves half of the ring, which is full, and t to the global queue. */
 static WEFT__NOINLINE bool spill(weft__runq *q, weft__task *t, uint32_t head)
 {
     weft__task *batch[WEFT__RING / 2 + 1];

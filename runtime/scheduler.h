@@ -244,7 +244,7 @@ static inline weft__worker *weft__enter(const char *call)
     return w;
 }
 
-/* The task that calls, for what needs to know no more. */
+/* Returns the calling task, for callers that need no worker. */
 static inline weft__task *weft__caller(const char *call)
 {
     weft__worker *w = weft__self();

@@ -195,7 +195,7 @@ static inline weft__waitq *queue(const struct slot *k)
     return k->send ? &k->chan->sendq : &k->chan->recvq;
 }
 
-/* Caller holds all locks. */
+/* Queues a waiter of each case. Caller holds all locks. */
 static void enqueue_all(const struct select *s, const weft__task *t)
 {
     uint64_t ticket = weft__load(&t->ticket) + 1;
@@ -207,8 +207,9 @@ static void enqueue_all(const struct select *s, const weft__task *t)
     }
 }
 
-/* claimed: the case whose waiter left its queue when it was claimed; -1 if none was. A waker that
- * pops another waiter keeps that channel's lock while it reads the waiter. */
+/* Unlinks the waiters. claimed: the case whose waiter left its queue when it was claimed; -1 if
+ * none was. A waker that pops another waiter keeps that channel's lock while it reads the waiter.
+ */
 static void dequeue_all(const struct select *s, weft__task *t, int claimed)
 {
     for (int i = 0; i < s->nslots; i++) {
@@ -224,7 +225,7 @@ static void dequeue_all(const struct select *s, weft__task *t, int claimed)
     }
 }
 
-/* Caller holds all locks, which are released; no case can run. */
+/* Waits until a case runs; none can now. Caller holds all locks; releases them. */
 static int wait_for_one(const struct select *s, weft__task *t, const uint32_t *chosen,
                         weft_time deadline)
 {

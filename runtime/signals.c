@@ -76,7 +76,7 @@ static void on_signal(int signo, siginfo_t *info, void *uc)
     errno = saved;
 }
 
-/* The task whose guard the address lies in, or just below whose stack it does. */
+/* Finds the task in whose guard, or just below whose stack, the address lies. */
 static weft__task *overflowed(uintptr_t address)
 {
     weft__worker *w = weft__self();

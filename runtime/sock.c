@@ -142,7 +142,7 @@ static void unlist(weft__sock *s)
 
 /* The end -------------------------------------------------------------------------------------- */
 
-/* On home's owner, or no loop knows s. */
+/* Ends s. On home's owner, or anywhere if no loop knows s. */
 static void end(weft__sock *s)
 {
     weft__waiter *closer = s->closer;
@@ -224,7 +224,7 @@ static bool wants(const weft__side *side)
 
 static void on_event(void *arg, int events);
 
-/* By home's owner, under the lock. */
+/* Watches s for these events. On home's owner. Caller holds the lock. */
 static int watch(weft__sock *s, int events)
 {
     int rc = 0;
@@ -238,7 +238,7 @@ static int watch(weft__sock *s, int events)
     return rc;
 }
 
-/* An event that nobody waits for. True if it is to come no more. */
+/* Counts an event that no task waits for. Returns true if the watch for it must end. */
 static bool in_vain(weft__sock *s, int d, int events)
 {
     weft__side *side = &s->side[d];
@@ -325,8 +325,8 @@ static bool is_past(weft_time when)
     return when != WEFT_FOREVER && when <= weft__nanos();
 }
 
-/* The result of a park, under the lock, with the waiter unlinked. A deadline may have moved while
- * its timer fired. */
+/* Returns the result of a park. Caller holds the lock; the waiter is unlinked. A deadline may have
+ * moved while its timer fired. */
 static int settled(int rc, const weft_time *deadline)
 {
     return rc == WEFT_ETIMEDOUT && !is_past(*deadline) ? RETRY : rc;
@@ -394,8 +394,8 @@ void weft__sock_end(weft__sock *s, enum weft__direction d)
         weft__ready(t);
 }
 
-/* The loop with the fewest sockets if this one has clearly more: else a listener's processor would
- * get all that it accepts. */
+/* Chooses the loop with the fewest sockets if this one has clearly more: else a listener's
+ * processor would get all that it accepts. */
 static weft__proc *choose_home(weft__proc *here)
 {
     weft__proc *least = here;
@@ -446,7 +446,7 @@ static int watch_for(weft__sock *s, enum weft__direction d, weft__task *t, weft_
     return 0;
 }
 
-/* The caller has the turn. event: wait for the descriptor too. */
+/* Sleeps, with the turn. event: waits for the descriptor, too. */
 static int doze(weft__sock *s, enum weft__direction d, weft__task *t, const weft_time *deadline,
                 bool event)
 {

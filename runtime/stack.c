@@ -105,7 +105,7 @@ static bool madvise_each(uintptr_t at, size_t n, size_t step, size_t len, int ad
     return done == (long)(n * len);
 }
 
-/* False if the kernel has no mapping left for it. */
+/* Puts a guard there. Returns false if the kernel has no mapping left for it. */
 static bool guard(uintptr_t at)
 {
     if (mode == MODE_MADVISE && madvise((void *)at, weft__stack_guard, MADV_GUARD_INSTALL) == 0)
@@ -205,7 +205,8 @@ uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary)
     return (uintptr_t)base + weft__stack_guard;
 }
 
-/* Where the kernel cannot, the first touch of each does it, one page fault after the other. */
+/* Populates the first pages of n stacks. Where the kernel cannot, the first touch of each does,
+ * with a page fault. */
 void weft__stacks_populate(uintptr_t lo, size_t n, size_t size)
 {
     weft__assert(n <= BATCH);
@@ -232,7 +233,7 @@ static void unmap_walked(weft__kept *kept)
     unmap((uintptr_t)stack, stack->size);
 }
 
-/* The task has been left DEAD. */
+/* Unmaps a stack, whose task was left DEAD. */
 void weft__stack_unmap(uintptr_t lo, size_t size, bool canary)
 {
     struct walked *stack = (struct walked *)lo;

@@ -29,7 +29,7 @@ WEFT__NOINLINE ssize_t weft__sys_recv(int fd, void *buf, size_t n)
     SYS_RETURN(recv(fd, buf, n, 0));
 }
 
-/* The length of the datagram, also if it was more than n. */
+/* Returns the length of the datagram, also if it was more than n. */
 WEFT__NOINLINE ssize_t weft__sys_recvfrom(int fd, void *buf, size_t n, struct sockaddr *from,
                                           socklen_t *len)
 {

@@ -26,7 +26,7 @@ static void end(weft__kept *kept)
     weft__free(weft__container_of(kept, weft__tags, kept));
 }
 
-/* As deep as one: a set has no outer and no other set. */
+/* Drops a reference. Recurses once at most: a set has no outer and no other set. */
 void weft__tags_drop(weft__tags *tags)
 {
     while (tags && weft__sub(&tags->refs, 1) == 1) {
@@ -76,7 +76,7 @@ static void replace(weft__task *t, weft__tags *tags)
 
 /* Making them ---------------------------------------------------------------------------------- */
 
-/* The references to set and outer are the new tags'. */
+/* Makes tags, which take over the references to set and outer. */
 static weft__tags *tags_new(const char *name, weft__tags *set, weft__tags *outer)
 {
     size_t n = name ? strnlen(name, WEFT__NAME_MAX) : 0;
@@ -204,7 +204,7 @@ static weft__tags *set_new(const struct labels *from)
     return set;
 }
 
-/* The labels of base, which may be NULL, with these. */
+/* Sets the labels of base, which may be NULL, with these added. */
 static int set_with(const weft__tags *base, const weft_label *labels, int n, weft__tags **out)
 {
     struct labels all;
@@ -245,7 +245,7 @@ int weft_labels_add(const weft_label *labels, int n)
     return relabel(t, weft__tags_set(t->tags), labels, n);
 }
 
-/* What was before fn, under the name that the task has now. */
+/* Restores the labels from before fn, under the name that the task has now. */
 static void leave_labels(weft__task *t)
 {
     const weft__tags *now = t->tags;

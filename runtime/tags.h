@@ -33,7 +33,7 @@ struct weft__tags {
     weft_label labels[]; /* by key; the strings are behind them */
 };
 
-/* The labels; NULL: none. */
+/* Returns the labels; NULL: none. */
 static inline const weft__tags *weft__tags_set(const weft__tags *tags)
 {
     return tags ? tags->set : NULL;

@@ -73,7 +73,7 @@ weft__task *weft__tasks_at(uint32_t slot)
     return &registry.slabs[slot / SLAB]->tasks[slot % SLAB];
 }
 
-/* A task's stack for when it has none of its own size. */
+/* Gives t its slab's stack, instead of one of its own size. */
 static void stack_home(weft__task *t)
 {
     const struct slab *s = registry.slabs[t->slot / SLAB];
@@ -82,7 +82,7 @@ static void stack_home(weft__task *t)
     weft__store(&t->ctx.hi, t->ctx.lo + s->size);
 }
 
-/* Of that stack. */
+/* Returns whether that stack has a canary. */
 static bool has_canary(const weft__task *t)
 {
     return weft__unlikely(weft__load(&weft__stack_canaries)) &&
@@ -275,7 +275,7 @@ static weft__task *take(weft__proc *p)
     return pool_take(p, 0);
 }
 
-/* A stack of another size than the slab's; it goes with the task. */
+/* Gives t a stack of another size than the slab's, which goes when the task ends. */
 static void stack_big(weft__task *t, size_t size)
 {
     bool canary;
@@ -310,7 +310,7 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
         weft__tags_inherit(t, creator);
 }
 
-/* The record becomes visible; see observe.h for the order. A task that saw the epoch it was born
+/* Makes the record visible; see observe.h for the order. A task that saw the epoch it was born
  * in is no part of that snapshot (snap 2E + 1); when the epoch changed in the middle, either. */
 void weft__visible(weft__task *t)
 {
@@ -381,7 +381,7 @@ void weft__task_foreign_free(weft__task *t)
     weft__unlock(&registry.lock);
 }
 
-/* Before a task's last switch, on its own stack. */
+/* Ends t, before its last switch, on its own stack. */
 void weft__task_ends(weft__task *t, int result)
 {
     if (weft__unlikely(t->locals != NULL))
@@ -599,7 +599,7 @@ void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site)
     }
 }
 
-/* Who starts many tasks need not wait for long: timers that come due meanwhile would be late. */
+/* Lets others run now and then: while a task starts many, timers that come due would be late. */
 static inline void spawned(weft__worker *w)
 {
     weft__proc *p = w->p;

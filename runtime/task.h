@@ -110,7 +110,8 @@ static inline bool weft__is_canceled(const weft__task *t)
     return weft__load(&t->canceled) == WEFT__CANCELED;
 }
 
-/* How far below its stack's end a task begins, so that tasks do not all use the same cache sets. */
+/* Returns how far below its stack's end a task begins, so that tasks do not all use the same cache
+ * sets. */
 static inline size_t weft__task_color(const weft__task *t)
 {
     return (t->slot % 8) * (size_t)128;

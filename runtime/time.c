@@ -114,7 +114,7 @@ weft_chan *weft_timer_chan(weft_timer *t)
     return t->chan;
 }
 
-/* True if the setting had not come to its end: not fired, or fired and nobody took the value. */
+/* Stops t. Returns true if it had not fired, or nobody took the value. */
 static bool stop(weft_timer *t)
 {
     bool active = weft__timer_disarm_wait(&t->timer);
@@ -169,7 +169,7 @@ struct weft_ticker {
     weft_timer t;
 };
 
-/* The next tick keeps the rhythm; ticks that are past are left out. */
+/* Fires a tick and sets the next one, which keeps the rhythm; missed ticks are left out. */
 static void fire_tick(weft__timer *timer, uint64_t arg, int64_t now)
 {
     weft_timer *t = weft__container_of(timer, weft_timer, timer);

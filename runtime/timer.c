@@ -9,7 +9,7 @@
 
 enum { LINE = 64 / sizeof(struct weft__timer_slot), FIRST = 64, LARGE = 64 << 10 };
 
-/* The second slot begins a line, so that the children of each do. */
+/* Grows the heap. The second slot begins a cache line, so that the children of each do. */
 static void grow(weft__timers *ts)
 {
     uint32_t cap = ts->cap ? 2 * ts->cap : FIRST;
@@ -186,8 +186,8 @@ static void fire(weft__timer *t, uint64_t arg, int64_t now)
     }
 }
 
-/* The next to fire is one of the first few. Of a million timers none is in a cache any more, nor is
- * the task around it, whose first line is needed next. */
+/* Prefetches the root's candidates: with many timers all are cold, as is the task around each,
+ * whose first line is needed next. */
 static inline void prefetch(const weft__timers *ts)
 {
     for (uint32_t i = 0; i < 5 && i < ts->n; i++) {
@@ -196,7 +196,7 @@ static inline void prefetch(const weft__timers *ts)
     }
 }
 
-/* In batches: no task is made ready under the lock of timers. */
+/* Fires due timers, in batches: no task is made ready under the lock of timers. */
 unsigned weft__timers_run(weft__proc *p)
 {
     weft__timers *ts = &p->timers;

@@ -127,7 +127,8 @@ ssize_t weft_udp_recv(weft_udp *handle, void *buf, size_t n, weft_addr *from)
     return rc;
 }
 
-/* A socket of IPv6 that listens for both wants IPv4 in IPv6. */
+/* Writes the target as the socket wants it: one of IPv6 that listens for both takes IPv4 in IPv6.
+ */
 static socklen_t raw_target(const weft_udp *u, const weft_addr *to, struct sockaddr_storage *raw)
 {
     struct sockaddr_in in;

@@ -9,8 +9,8 @@
 
 #define WEFT__UTF8_INSTEAD "\xef\xbf\xbd" /* U+FFFD, in place of a byte that is no part of one */
 
-/* The length of the character that s begins with; 0 if that is none (RFC 3629: no overlong forms,
- * no surrogates, nothing above U+10FFFF). At the end of the string 1. */
+/* Returns the length of the character that s begins with; 0 if that is none (RFC 3629: no overlong
+ * forms, no surrogates, nothing above U+10FFFF). At the end of the string 1. */
 static inline size_t weft__utf8_length(const char *text)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -53,7 +53,7 @@ static inline void weft__utf8_clean(char *to, const char *s)
     *to = 0;
 }
 
-/* The character of that length that s begins with; of length 0: the byte. */
+/* Returns the character of that length that s begins with; of length 0: the byte. */
 static inline uint32_t weft__utf8_char(const char *text, size_t n)
 {
     const unsigned char *s = (const unsigned char *)text;

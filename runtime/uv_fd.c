@@ -160,7 +160,7 @@ void weft__loop_free_fds(weft__loop *l)
 
 /* Waits ---------------------------------------------------------------------------------------- */
 
-/* On the loop's owner. */
+/* Begins a wait. On the loop's owner. */
 static int begin(weft__loop *l, int fd, weft__fd_wait *f)
 {
     int rc = l->fd_epoll < 0 ? make_epoll(l) : 0;
@@ -388,7 +388,7 @@ static int child_start(const char *const argv[], pid_t *pid)
     return -rc;
 }
 
-/* The program is started outside the runtime: if that takes its time, others get the processor. */
+/* Starts the program outside the runtime: if that lasts, others get the processor. */
 int weft_process_run(const char *const argv[])
 {
     pid_t pid;

@@ -50,7 +50,7 @@ enum weft__reason {
 const char *weft__wait_text(unsigned reason);
 unsigned weft__wait_flags(unsigned reason);
 
-/* Of a mutex or rwmutex, whose holders are charged with the wait. */
+/* Returns whether it is for a mutex or rwmutex, whose holders are charged with the wait. */
 static inline int weft__wait_is_for_lock(unsigned reason)
 {
     return reason == WEFT__WAIT_MUTEX || reason == WEFT__WAIT_RWMUTEX_WRITE ||

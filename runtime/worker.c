@@ -45,7 +45,7 @@ static WEFT__NOINLINE void overflowed(weft__task *t)
     weft__report_overflow(t);
 }
 
-/* The context that left has its stack to itself no more. */
+/* Finishes for the context that left: its stack is free from here on. */
 static inline void arrive(weft__worker *w)
 {
     weft__task *prev = w->prev;
@@ -79,7 +79,7 @@ static inline void wait_until_left(const weft__task *t)
     }
 }
 
-/* Does t have to ask at a gate before it runs? */
+/* Returns whether t must ask at a gate before it runs. */
 static inline bool asks(const weft__task *t)
 {
     if (weft__likely(!weft__gates_any()))
@@ -98,8 +98,8 @@ static inline void begin(weft__worker *w, weft__task *t)
     t->worker = w;
 }
 
-/* May cur switch straight to next? If next was begun, that is to be undone by nobody: the worker's
- * own stack goes on with it. */
+/* Returns whether cur may switch straight to next. If this returns false after begin(next), the
+ * worker's stack resumes next as already begun. */
 static bool direct(weft__worker *w, weft__task *cur, weft__task *next)
 {
     uint32_t epoch;
@@ -246,8 +246,8 @@ static bool run_is_over(weft__worker *w)
     return is_abandoned(w) || weft__load_acq(&weft__sched.stopping) || is_abandoned(w);
 }
 
-/* A task came back from where its processor was taken. It queues for another; the thread becomes a
- * spare. Its stack is nobody's before anybody can find it. */
+/* Queues a task that came back without its processor; the thread becomes a spare. Its stack is
+ * nobody's before anybody can find it. */
 static void lost_came_back(weft__worker *w, weft__task *t)
 {
     weft_task_fn *fn = t->fn; /* t may end, and be another, once it is in the queue */
@@ -283,8 +283,8 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     weft__wake_one();
 }
 
-/* The processor goes where t is tied to. That thread may still have one of its own, which it is
- * about to give away since t left it. */
+/* Gives the processor to the thread that t is tied to. That thread may still have one of its own,
+ * which it is about to give away since t left it. */
 static void give_to_pinned(weft__worker *w, weft__task *t)
 {
     weft__worker *to = t->worker;
@@ -304,7 +304,7 @@ static void give_to_pinned(weft__worker *w, weft__task *t)
     weft__proc_give(p, to);
 }
 
-/* The task tied to this thread waits: others may have the processor meanwhile. */
+/* Gives the processor to others while the task tied to this thread waits. */
 static void give_while_pinned(weft__worker *w)
 {
     weft__proc *p = w->p;
@@ -469,7 +469,7 @@ static bool all_asleep(int64_t *when)
            weft__all_idle();
 }
 
-/* The last one to fall asleep: jump the virtual clock, or report the deadlock. */
+/* Jumps the virtual clock, or reports the deadlock: all processors sleep. */
 static void nobody_left(int64_t when)
 {
     if (when == WEFT_FOREVER) {
@@ -481,7 +481,7 @@ static void nobody_left(int64_t when)
     }
 }
 
-/* How long p may sleep. */
+/* Returns how long p may sleep. */
 static int64_t sleep_time(weft__proc *p)
 {
     int64_t next = weft__load(&p->timers.next), now;
@@ -494,8 +494,9 @@ static int64_t sleep_time(weft__proc *p)
     return weft__clock_virtual ? -1 : next - now;
 }
 
-/* Where timers come thick and fast, each would cost a sleep: after a short sleep, the next is one
- * of NAP at least. A hundred timers then share it, at the price of half its length. */
+/* Stretches a sleep. Where timers come thick and fast, each would cost a sleep: after a short
+ * sleep, the next is one of NAP at least. A hundred timers then share it, at the price of half its
+ * length. */
 static int64_t nap(weft__proc *p, int64_t ns)
 {
     int64_t last = p->slept;
@@ -574,7 +575,7 @@ static void poll_now(weft__worker *w, weft__proc *p)
     p->poll_after = took < POLL_MOST / POLL_SHARE ? POLL_TICKS + POLL_SHARE * took : POLL_MOST;
 }
 
-/* The monitor saw a processor whose task goes on while its timers are due. */
+/* Runs the timers of processors whose task goes on while they are due, as the monitor saw. */
 static void run_late_timers(weft__proc *p)
 {
     for (int i = 0; i < weft__sched.nprocs; i++) {
