@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* blocked.c - calls that block their thread: how late a 1 ms ticker wakes beside 1,000 of them, and
- * what a declared call costs that does not block. */
+ * the cost of a declared call that does not block. */
 #include "bench.h"
 
 #include <stdio.h>

@@ -32,7 +32,7 @@ char *contents(int fd);
 /* The same of a dump of all tasks, and of a profile as text. */
 char *dump_text(enum weft_dump_form form);
 char *profile_text(const char *name, weft_profile_options o);
-/* What that time, from now on, adds to a profile. */
+/* Returns a profile of that time alone, from now on, as text. */
 char *window_text(const char *name, weft_duration over);
 /* The time of all records of a profile's text that have this frame. */
 long long time_in(const char *profile, const char *frame);

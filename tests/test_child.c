@@ -15,7 +15,7 @@ extern char **environ;
 /* ---- the mask ---- */
 
 static const char none[] = "0000000000000000";
-static int ends[2]; /* of a pipe: what children say */
+static int ends[2]; /* of a pipe that children write to */
 
 static char *const show[] = {(char[]){"grep"}, (char[]){"SigBlk"}, (char[]){"/proc/self/status"},
                              NULL};

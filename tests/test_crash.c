@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_crash.c - faults and aborts: what is reported, whatever is broken, and how the process ends.
+/* test_crash.c - faults and aborts: the report, even with a broken heap or stack, and the end.
  *
  * Each crash is a child of a test that judges its status and what it wrote. */
 #include "support.h"
@@ -56,7 +56,7 @@ static void check_all_tasks(void)
     CHECK_CONTAINS(err, "\n\ngoroutine 2 [");
 }
 
-/* What lies between the two, the second searched for behind the first. */
+/* Returns the text between the two; searches for the second behind the first. */
 static char *between(const char *from, const char *to)
 {
     static char text[1 << 16];

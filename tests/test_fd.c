@@ -502,7 +502,7 @@ TEST(child_without_a_descriptor_for_it_is_waited_for)
 {
     struct rlimit few = {64, 64};
 
-    weft_sleep(1); /* what the runtime opens, it has */
+    weft_sleep(1); /* by now the runtime has opened its descriptors */
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
     while (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0)
         ;

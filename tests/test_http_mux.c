@@ -330,7 +330,7 @@ static void show_target(weft_http_response *w, weft_http_request *r, void *arg)
     weft_http_printf(w, "%s %s", weft_http_target(r), rest ? rest : "-");
 }
 
-/* What a proxy hands on is what was sent. */
+/* A proxy must hand on the bytes that were sent. */
 TEST(target_is_what_was_sent)
 {
     static const char *const cases[][2] = {

@@ -12,7 +12,7 @@ static weft_waitgroup waitgroup = {._count = 8};
 static weft_chan *chan;
 static weft_timer *timer;
 
-/* What the tasks that the first run leaves behind do, and the second run's main task. */
+/* The function of the tasks that the first run leaves behind, and the second run's main task. */
 static weft_task_fn *left;
 static void (*again)(void);
 

@@ -20,7 +20,7 @@ static struct {
     int64_t worst; /* ns of CPU that the thread burnt between two ticks */
 } storm;
 
-/* What the machine does to other programs meanwhile is not in it. */
+/* Returns the thread's CPU time, which does not count what other programs take. */
 static int64_t cpu_of_thread(void)
 {
     struct timespec ts;

@@ -293,7 +293,7 @@ TEST(waiter_that_lost_is_not_counted_again)
     free(text);
 }
 
-/* What one unlock was charged with is not told once more of the waits that go on. */
+/* Waits that go on do not count again the time that an unlock was charged with. */
 TEST(holder_answers_for_what_was_waited_since_the_last_charge)
 {
     char *text;

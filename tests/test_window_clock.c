@@ -12,7 +12,7 @@
 enum { TASKS = 40 };
 #define WINDOW WEFT_SECOND
 
-/* What each task has waited for the mutex: in all before, and since when, or 0. */
+/* How long each task has waited for the mutex: ended waits in sum, and since when now, or 0. */
 static struct account {
     atomic_llong before, since;
 } accounts[1000];

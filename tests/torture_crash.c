@@ -325,7 +325,7 @@ static bool names_the_dead(const struct drill *d)
     }
 }
 
-/* What was overwritten may be the runtime's, which then finds an assertion or a deadlock. */
+/* The drill may have overwritten the runtime's data: then an assertion or a deadlock may come. */
 static bool ends_well(const struct drill *d, int status)
 {
     int signo = WIFSIGNALED(status) ? WTERMSIG(status) : 0;

@@ -7,8 +7,8 @@
  * runnable. Snapshots are taken all the time, and each is held against that. WEFT_BREAK's mutants
  * of the capture must be caught (torture_mutants.sh).
  *
- * Who waits for a ring's mutex is shown with its holder at that instant, or with none: never with a
- * task that rests outside holder_waits.
+ * A task that waits for a ring's mutex is shown with its holder at that instant, or with none:
+ * never with a task that rests outside holder_waits.
  *
  * Besides: no more tasks run than can, no id is in a snapshot twice, every task of the rings is in
  * it (they live from before the first to after the last), and what does not run has its whole

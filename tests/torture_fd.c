@@ -4,7 +4,7 @@
  * Each end of a socketpair has a reader and a writer, tasks of their own that wait through whatever
  * processor they are on, some until a deadline that is near, some in a group that is canceled. Each
  * byte is the next of its stream. In between pipes are opened and closed, so that numbers are used
- * again and again; a wait for one of them is told of its own pipe and no other. */
+ * again and again; a wait for one of them gets events of its own pipe alone. */
 #include "torture.h"
 
 #include "../runtime/scheduler.h"
