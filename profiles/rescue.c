@@ -6,9 +6,9 @@
  * of it. So its calls run below a sigsetjmp on the symbolizer thread, and a fault there jumps back.
  * The memory that libdw held is lost: the caller drops its handles and starts over.
  *
- * A fault is libdw's if it is in libdw or libelf, or in the C library reading through NULL for
- * them, or if an assertion failed. All others are reported: a broken heap faults in malloc, with
- * malloc's lock held. */
+ * A fault is libdw's if it is in libdw or libelf, or in the C library reading through NULL for them
+ * or walking a tree of theirs, which a fall may have left half made, or if an assertion failed. All
+ * others are reported: a broken heap faults in malloc, with malloc's lock held. */
 #include "rescue.h"
 
 #undef NDEBUG /* else assert.h has no __assert_fail */
@@ -16,6 +16,7 @@
 #include <dlfcn.h>
 #include <link.h>
 #include <pthread.h>
+#include <search.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -66,6 +67,19 @@ static bool is_assertion(const ucontext_t *uc)
     return false;
 }
 
+/* Returns whether pc is in one of the C library's functions for binary trees. */
+static bool is_in_a_tree(uintptr_t pc)
+{
+    enum { LENGTH = 1024 };
+    const uintptr_t functions[] = {(uintptr_t)tfind, (uintptr_t)tsearch, (uintptr_t)tdelete};
+
+    for (int i = 0; i < 3; i++) {
+        if (pc - functions[i] < LENGTH)
+            return true;
+    }
+    return false;
+}
+
 static bool is_libdws(int signo, const siginfo_t *info, const ucontext_t *uc)
 {
     enum { NEAR_NULL = 65536 };
@@ -76,7 +90,7 @@ static bool is_libdws(int signo, const siginfo_t *info, const ucontext_t *uc)
     if (signo != SIGSEGV && signo != SIGBUS)
         return false;
     return is_in(pc, "/libdw") || is_in(pc, "/libelf") ||
-           ((uintptr_t)info->si_addr < NEAR_NULL && is_in(pc, "/libc.so"));
+           ((uintptr_t)info->si_addr < NEAR_NULL && is_in(pc, "/libc.so")) || is_in_a_tree(pc);
 }
 
 void weft__rescue(int signo, const siginfo_t *info, const void *ucontext)

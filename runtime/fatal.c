@@ -41,8 +41,7 @@ enum { AFTER_FAULT = 2, AFTER_PANIC = 10, ERRAND_BEGINS = 500 /* ms */ };
 #endif
 
 static struct {
-    uint32_t begun;    /* atomic: the first thread to die speaks, the others wait for the end */
-    pthread_t thread;  /* atomic: the one that speaks */
+    pthread_t thread;  /* atomic: the first thread to die, which speaks while others wait; or 0 */
     int signo;         /* the signal that ends the process; 0: none, it ends with status 2 */
     int patience;      /* seconds */
     bool has_timer;    /* the watchdog is timer; else it is ITIMER_REAL */
@@ -168,7 +167,7 @@ int weft__death_write(int fd, const char *text, size_t n)
             return -errno;
         text += done;
         n -= (size_t)done;
-        if (weft__load_acq(&dying.begun))
+        if (weft__load_acq(&dying.thread))
             watchdog_feed();
     }
     return 0;
@@ -189,15 +188,14 @@ static WEFT__NORETURN void fail_again(void)
  * the end of the process; if it is the symbolizer, the report goes on without names. */
 static void begin_dying(int signo)
 {
-    uint32_t not = 0;
+    pthread_t speaks = 0;
 
-    if (weft__cas(&dying.begun, &not, 1)) {
-        weft__store_rel(&dying.thread, pthread_self());
+    if (weft__cas(&dying.thread, &speaks, pthread_self())) {
         dying.signo = signo;
         watchdog_start(signo ? AFTER_FAULT : AFTER_PANIC);
         return;
     }
-    if (weft__load_acq(&dying.thread) == pthread_self())
+    if (speaks == pthread_self())
         fail_again();
     weft__hooks.dies();
     for (;;)
@@ -253,7 +251,7 @@ void weft__errand_run(void)
 
 void weft__death_wait(void)
 {
-    while (weft__load_acq(&dying.begun)) {
+    while (weft__load_acq(&dying.thread)) {
         weft__errand_run();
         usleep(1000);
     }

@@ -57,12 +57,12 @@ TEST(each_of_many_stacks_is_known_when_it_waits_again)
     uint32_t first;
 
     begin();
-    for (int i = 0; i < 3; i++)
-        wait_at(0, MANY); /* a deadline that has passed at once is no wait */
-    first = weft__places_count();
-    CHECK(first >= MANY * 9 / 10 && first < WEFT__PLACES);
+    do /* a deadline that has passed at once is no wait: more often so on a busy machine */
+        wait_at(0, MANY);
+    while ((first = weft__places_count()) < MANY * 9 / 10);
+    CHECK(first < WEFT__PLACES);
     wait_at(0, MANY);
-    CHECK(weft__places_count() < first + 10);
+    CHECK(weft__places_count() <= MANY + 10);
 }
 
 TEST(no_more_than_a_bound_are_kept_and_new_ones_are_learned)
