@@ -22,6 +22,7 @@
 #include <weft/error.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -115,10 +116,14 @@ static WEFT__NORETURN void end(void)
 
 /* The watchdog --------------------------------------------------------------------------------- */
 
+/* Says so only where a write does not wait: stderr may be what makes no progress. */
 static void on_watchdog(int signo)
 {
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+
     (void)signo;
-    say("\nweft: the report makes no progress and is cut off here\n");
+    if (poll(&p, 1, 0) == 1)
+        say("\nweft: the report makes no progress and is cut off here\n");
     end();
 }
 
@@ -192,6 +197,8 @@ static void begin_dying(int signo)
 
     if (weft__cas(&dying.thread, &speaks, pthread_self())) {
         dying.signo = signo;
+        signal(SIGPIPE,
+               SIG_IGN); /* a report that nobody reads does not change how the process ends */
         watchdog_start(signo ? AFTER_FAULT : AFTER_PANIC);
         return;
     }

@@ -6,6 +6,7 @@
 
 #undef NDEBUG
 #include <assert.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -411,4 +412,62 @@ TEST_PLAIN(report_that_hangs_is_cut_off)
     CHECK_EQ(broken("hang_in_report"), 128 + SIGSEGV);
     CHECK_CONTAINS(first_part(), "touch_page_zero");
     CHECK_CONTAINS(err, "\nweft: the report makes no progress and is cut off here\n");
+}
+
+/* ---- a stderr that takes nothing ---- */
+
+static void fault(void)
+{
+    volatile int *volatile eight = (volatile int *)8;
+
+    *eight = 1;
+}
+
+static void quit(void)
+{
+    kill(getpid(), SIGQUIT);
+    weft_chan_recv(NULL, NULL);
+}
+
+static void (*then)(void);
+
+static void without_a_reader(void)
+{
+    int ends[2];
+
+    CHECK_EQ(pipe(ends), 0);
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[0]);
+    then();
+}
+
+static void with_a_full_pipe(void)
+{
+    int ends[2];
+
+    CHECK_EQ(pipe(ends), 0);
+    CHECK_EQ(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    while (write(ends[1], err, 4096) > 0)
+        ;
+    CHECK_EQ(fcntl(ends[1], F_SETFL, 0), 0);
+    dup2(ends[1], STDERR_FILENO);
+    then();
+}
+
+TEST_PLAIN(report_that_nobody_reads_does_not_change_the_end)
+{
+    then = fault;
+    CHECK_EQ(status_of(without_a_reader), 128 + SIGSEGV);
+    then = abort;
+    CHECK_EQ(status_of(without_a_reader), 128 + SIGABRT);
+    then = quit;
+    CHECK_EQ(status_of(without_a_reader), 2);
+}
+
+TEST_PLAIN(report_to_a_full_pipe_is_cut_off)
+{
+    if (under_asan() || under_tsan())
+        SKIP("the report may take ten times as long");
+    then = fault;
+    CHECK_EQ(status_of(with_a_full_pipe), 128 + SIGSEGV);
 }
