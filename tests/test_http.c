@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -916,7 +917,7 @@ TEST(stopping_cancels_at_its_deadline)
 
 static int serve_for_ever(void *mux)
 {
-    return weft_http_serve("unix:@weft-test-http", mux);
+    return weft_http_serve(s.addr, mux);
 }
 
 TEST(a_server_ends_with_its_group)
@@ -925,8 +926,8 @@ TEST(a_server_ends_with_its_group)
     weft_group g = WEFT_GROUP_INIT;
 
     weft_http_mux_add(mux, "/", hello, NULL);
+    snprintf(s.addr, sizeof(s.addr), "unix:@weft-http-%d", getpid());
     weft_group_go(&g, serve_for_ever, mux);
-    strcpy(s.addr, "unix:@weft-test-http");
     while (weft_dial(s.addr, &c.conn) < 0)
         weft_yield();
     client_expect(&c, GET("/"), 200, "hello");

@@ -122,10 +122,13 @@ TEST(other_kind_of_descriptor_is_refused)
 
 TEST(descriptor_of_a_connection_tells_its_peer)
 {
-    struct pair p = connect_pair("unix:@weft-test-sockopt");
+    struct pair p;
     struct ucred peer;
     socklen_t len = sizeof(peer);
+    char at[64];
 
+    snprintf(at, sizeof(at), "unix:@weft-sockopt-%d", getpid());
+    p = connect_pair(at);
     CHECK_EQ(getsockopt(weft_conn_fd(p.there), SOL_SOCKET, SO_PEERCRED, &peer, &len), 0);
     CHECK_EQ(peer.pid, getpid());
     close_pair(p);
