@@ -126,18 +126,19 @@ static weft__worker *make(weft_task_fn *made_for)
     return w;
 }
 
-/* Makes spares ahead: as many as there are processors, since each of their tasks may be about to
- * block. So when the kernel refuses a thread, each task still has one. After a refusal this asks
- * ten times a second. */
+/* Makes spares ahead of the need. The first calls that block have one, so that the processor which
+ * is handed over now can be handed over once more: a refusal is known before the last thread sits
+ * in a call. When more block, there are as many as processors, since each of their tasks may be
+ * about to. After a refusal this asks ten times a second. */
 static void make_ahead(weft_task_fn *made_for)
 {
     int64_t now = weft__mono();
+    uint32_t wanted = in_calls() < AHEAD_FROM ? 1 : (uint32_t)weft__sched.nprocs;
     weft__worker *w;
 
-    if (in_calls() < AHEAD_FROM ||
-        (weft__load(&supply.refused) && now - weft__load(&supply.asked) < SECOND / 10))
+    if (weft__load(&supply.refused) && now - weft__load(&supply.asked) < SECOND / 10)
         return;
-    while (weft__load(&weft__sched.nspares) < (uint32_t)weft__sched.nprocs) {
+    while (weft__load(&weft__sched.nspares) < wanted) {
         weft__store(&supply.asked, now);
         w = make(made_for);
         if (!w) {
