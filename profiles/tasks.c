@@ -501,12 +501,12 @@ static struct capture *capture_shared(const struct asking *a)
     struct asker me = {NULL, NULL, false};
 
     pthread_mutex_lock(&captures.lock);
-    if (captures.open && captures.busy) {
+    if (weft__load(&captures.open) && captures.busy) {
         me.next = captures.askers;
         captures.askers = &me;
         while (!me.done)
             pthread_cond_wait(&captures.done, &captures.lock);
-    } else if (captures.open) {
+    } else if (weft__load(&captures.open)) {
         captures.busy = true;
         pthread_mutex_unlock(&captures.lock);
         weft__store(&captures.holder, pthread_self());
