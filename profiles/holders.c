@@ -61,11 +61,10 @@ static struct held *held_of(struct holders *h, const struct weft__record *r)
 
 static uint64_t owner_now(const struct held *l)
 {
-    const void *at = (const char *)l->lock->object +
-                     (l->is_mutex ? offsetof(weft_mutex, _state) : offsetof(weft_rwmutex, _owner));
+    size_t at = l->is_mutex ? offsetof(weft_mutex, _state) : offsetof(weft_rwmutex, _owner);
     uint64_t owner = 0;
 
-    if (!weft__peek(&owner, at, sizeof owner))
+    if (!weft__lock_peek(l->lock->object, at, &owner, sizeof owner))
         return 0;
     return l->is_mutex ? owner >> WEFT__MUTEX_HOLDER : owner;
 }
@@ -179,13 +178,12 @@ static uintptr_t whole_address(const struct holders *h, uint32_t low)
 /* Puts where the owner took the lock, unless another task has it by now. */
 static void put_site(const struct holders *h, const struct held *l)
 {
-    const char *at = (const char *)l->lock->object +
-                     (l->is_mutex ? offsetof(weft_mutex, _site) : offsetof(weft_rwmutex, _site));
+    size_t at = l->is_mutex ? offsetof(weft_mutex, _site) : offsetof(weft_rwmutex, _site);
     const struct weft__symbol *s;
     uint32_t low = 0, i = 0;
     uintptr_t site;
 
-    if (!weft__peek(&low, at, sizeof low) || owner_now(l) != l->owner ||
+    if (!weft__lock_peek(l->lock->object, at, &low, sizeof low) || owner_now(l) != l->owner ||
         !(site = whole_address(h, low)))
         return;
     s = weft__symbolize(site - 1);
@@ -214,8 +212,8 @@ static void put_owner(const struct holders *h, const struct held *l)
         return;
     }
     if (!l->is_mutex)
-        weft__peek(&readers, (const char *)l->lock->object + offsetof(weft_rwmutex, _readers),
-                   sizeof readers);
+        weft__lock_peek(l->lock->object, offsetof(weft_rwmutex, _readers), &readers,
+                        sizeof readers);
     if (readers > 0) {
         put_id(o, "held by ", (uint64_t)readers);
         weft__out_str(o, readers == 1 ? " reader" : " readers");

@@ -23,9 +23,9 @@
 
 #include <weft/sync.h>
 
-/* Copies a member of the lock, which may be gone if T's wait has ended. Not weft__peek: that reads
- * the memory itself where a sandbox forbids the call, and a dump must not fault. */
-static bool peek(const void *object, size_t at, void *to, size_t n)
+/* Not weft__peek: that reads the memory itself where a sandbox forbids the call, and a dump must
+ * not fault. */
+bool weft__lock_peek(const void *object, size_t at, void *to, size_t n)
 {
     struct iovec local = {to, n};
     struct iovec remote = {(char *)(uintptr_t)object + at, n};
@@ -34,7 +34,8 @@ static bool peek(const void *object, size_t at, void *to, size_t n)
 }
 
 /* Copies one member a call: the order of reads inside one copy is not specified. */
-#define PEEK(object, type, member, to) peek(object, offsetof(type, member), to, sizeof(*(to)))
+#define PEEK(object, type, member, to)                                                             \
+    weft__lock_peek(object, offsetof(type, member), to, sizeof(*(to)))
 
 static bool read_mutex(struct weft__lock *lock, uint32_t *epoch)
 {

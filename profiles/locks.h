@@ -35,4 +35,8 @@ void weft__locks_settle(struct weft__locks *l, struct weft__record *records, siz
 const struct weft__lock *weft__locks_find(const struct weft__locks *l, const void *object);
 void weft__locks_free(struct weft__locks *l);
 
+/* Copies n bytes of a lock from at on. Returns false if that memory is gone, or the kernel forbids
+ * the look: the wait for the lock may have ended, and its memory with it. */
+bool weft__lock_peek(const void *object, size_t at, void *to, size_t n);
+
 #endif
