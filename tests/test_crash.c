@@ -157,7 +157,7 @@ static void kill_process(void)
 TEST_PLAIN(signal_from_outside_ends_by_it_too)
 {
     if (under_tsan())
-        SKIP("TSan takes every SIGABRT for the thread's own, and gives up amid a switch");
+        SKIP("TSan takes every SIGABRT for the thread's own, and gives up during a switch");
     CHECK_EQ(status_of(kill_process), 128 + SIGABRT);
     CHECK_CONTAINS(err, "SIGABRT: abort\nPC=0x");
     CHECK_CONTAINS(err, "\n\ngoroutine 2 [");

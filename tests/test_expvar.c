@@ -491,7 +491,7 @@ TEST(all_of_it_is_json_with_gos_memstats)
     free(text);
 }
 
-/* What is kept for the life of the process has a bound, which is told. */
+/* The document tells the bound of each table that lives as long as the process. */
 TEST(what_is_kept_has_a_bound)
 {
     char *text = written();
