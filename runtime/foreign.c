@@ -97,8 +97,7 @@ static void in_child(void)
     weft__worker *w = weft__self();
 
     weft__forked = true;
-    if (w && !w->foreign)
-        weft__signals_in_child();
+    weft__signals_in_child(w && !w->foreign);
     weft__self_set(NULL);
 }
 

@@ -38,6 +38,7 @@ static struct {
     bool ours[SIGNALS];          /* atomic: a handler of the runtime stands there */
     void (*moved[SIGNALS])(int); /* handlers of the program that handlers_move changed */
     sigset_t mask;               /* of weft_run's caller, and so of workers and children */
+    pid_t pid;                   /* of the process that called weft_run */
     bool dumps;                  /* SIGQUIT is the runtime's with and without listeners */
     uint32_t pending[SIGNALS];   /* atomic: noted by on_signal, not yet sent on channels */
     uintptr_t pc[SIGNALS];       /* atomic: of the latest, for the message at death */
@@ -54,6 +55,19 @@ static void pass_on(int signo)
         kill(getpid(), signo);
 }
 
+/* Returns whether the handler runs in a child that shares its parent's dispositions: before the
+ * handlers of pthread_atfork, or made by a bare system call or vfork. The child gets the signal
+ * again, with the disposition from before the run. A child of vfork has its parent's memory, so
+ * nothing else is changed. async-signal-safe */
+static bool is_childs(int signo)
+{
+    if (getpid() == sig.pid)
+        return false;
+    sigaction(signo, &sig.old[signo], NULL);
+    kill(getpid(), signo);
+    return true;
+}
+
 /* Notes the signal and wakes weft_run's thread. A handler that was interrupted before it noted the
  * signal may find the disposition restored. It reads ours after it wrote pending; restore's callers
  * read pending after they wrote ours: so one of them handles the signal. async-signal-safe */
@@ -62,6 +76,8 @@ static void on_signal(int signo, siginfo_t *info, void *uc)
     const struct sigaction *old = &sig.old[signo];
     int saved = errno;
 
+    if (is_childs(signo))
+        return;
     weft__store(&sig.pc[signo], weft__ctx_pc(uc));
     weft__store(&sig.code[signo], info->si_code);
     weft__store_seq(&sig.pending[signo], 1);
@@ -146,6 +162,10 @@ static void on_fault(int signo, siginfo_t *info, void *uc)
         .overflowed = has_address ? overflowed((uintptr_t)info->si_addr) : NULL,
     };
 
+    if (getpid() != sig.pid) {
+        die_by(signo, info);
+        return;
+    }
     weft__hooks.faulted(signo, info, uc);
     if (signo == SIGABRT)
         tell_of_loop(error);
@@ -237,6 +257,7 @@ static bool offer(int signo)
 
 void weft__signals_start(void)
 {
+    sig.pid = getpid();
     pthread_sigmask(SIG_SETMASK, NULL, &sig.mask);
     handlers_move(true);
     if (!weft__sched.signals)
@@ -327,9 +348,14 @@ int weft__thread_start_user(pthread_t *thread, size_t stack, void *(*fn)(void *)
     return start_with(&mask, thread, stack, fn, arg);
 }
 
-void weft__signals_in_child(void)
+/* The child has no thread that would do what handlers leave to do. What they noted came to the
+ * parent. Without the lock, since another thread of the parent may have held it. */
+void weft__signals_in_child(bool is_worker)
 {
-    pthread_sigmask(SIG_SETMASK, &sig.mask, NULL);
+    for (int s = 1; s < SIGNALS; s++)
+        restore(s);
+    if (is_worker)
+        pthread_sigmask(SIG_SETMASK, &sig.mask, NULL);
 }
 
 /* Channels ------------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 
 void weft__signals_start(void);  /* handlers of the runtime, where the disposition is SIG_DFL */
 void weft__signals_stop(void);   /* as they were before */
@@ -20,6 +21,7 @@ int weft__thread_start(pthread_t *thread, size_t stack, void *(*fn)(void *), voi
 /* The same for a thread that runs the program's code: it blocks what weft_run's caller did, for a
  * child begins with its parent thread's mask. */
 int weft__thread_start_user(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg);
-void weft__signals_in_child(void); /* gives fork's child of a worker that mask exactly */
+/* Restores the dispositions in a child of fork. Gives that of a worker that mask exactly. */
+void weft__signals_in_child(bool is_worker);
 
 #endif

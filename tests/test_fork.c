@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_fork.c - a bare fork's child: one thread of many, no loop, locks that nobody will release.
- * Whatever it calls fails clearly. */
+ * Whatever it calls fails clearly, and signals end it. */
 #include "support.h"
 
 #include <fcntl.h>
@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -228,4 +230,78 @@ TEST(calls_of_a_forked_child_fail_clearly_though_the_parent_dumped)
     free(dump_text(WEFT_DUMP_TASKS));
     fail_clearly(call_runtime);
     free_objects();
+}
+
+/* ---- signals ---- */
+
+enum { HANDLED = 17, OUTLIVED = 98, NOT_DEFAULT = 97 };
+
+static void end_as_handled(int signo)
+{
+    (void)signo;
+    _exit(HANDLED);
+}
+
+static pid_t bare_fork(void)
+{
+    return (pid_t)syscall(SYS_fork);
+}
+
+static bool is_default(int signo)
+{
+    struct sigaction now;
+
+    return sigaction(signo, NULL, &now) == 0 && now.sa_handler == SIG_DFL;
+}
+
+/* The end of a child that gets the signal. */
+static int ended_by(int signo, pid_t (*make)(void))
+{
+    struct forked f = {.pid = make()};
+
+    if (f.pid == 0) {
+        if (make == fork && signo != SIGUSR1 && !is_default(signo))
+            _exit(NOT_DEFAULT);
+        kill(getpid(), signo);
+        sleep(2); /* which a handler that leaves the signal to another thread would end */
+        _exit(OUTLIVED);
+    }
+    CHECK(f.pid > 0);
+    weft_blocking(wait_for_child, &f);
+    return WIFSIGNALED(f.status) ? 128 + WTERMSIG(f.status) : WEXITSTATUS(f.status);
+}
+
+static void check_children(pid_t (*make)(void))
+{
+    static const int signals[] = {SIGQUIT, SIGTERM, SIGINT, SIGSEGV, SIGABRT};
+
+    for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+        CHECK_EQ(ended_by(signals[i], make), 128 + signals[i]);
+    CHECK_EQ(ended_by(SIGUSR1, make), HANDLED);
+}
+
+static int signal_children(void *arg)
+{
+    static const struct rlimit no_core = {0, 0};
+    weft_chan *c = weft_chan_new(sizeof(int), 8);
+
+    (void)arg;
+    setrlimit(RLIMIT_CORE, &no_core);
+    CHECK_EQ(weft_signal_start(c, SIGTERM), 0);
+    CHECK_EQ(weft_signal_start(c, SIGUSR1), 0);
+    check_children(fork);
+    if (!under_tsan()) /* which knows no other fork */
+        check_children(bare_fork);
+    CHECK_EQ(weft_chan_len(c), 0);
+    CHECK(!is_default(SIGTERM));
+    weft_signal_stop(c, SIGTERM);
+    weft_signal_stop(c, SIGUSR1);
+    weft_chan_free(c);
+    return 0;
+}
+
+TEST_PLAIN(signals_of_a_forked_child_are_as_before_the_run)
+{
+    signal(SIGUSR1, end_as_handled);
+    CHECK_EQ(weft_run(signal_children, NULL), 0);
 }
