@@ -339,7 +339,7 @@ static void add_task(weft_group *g, weft__task *t, bool placed)
     if (!placed)
         count_one(g);
     first = g->_tasks;
-    t->group = g;
+    weft__store_rel(&t->group, g); /* deadlock reports read it without the lock */
     t->group_prev = NULL;
     t->group_next = first;
     if (first)
@@ -416,7 +416,7 @@ static void remove_task(weft_group *g, weft__task *t)
         g->_tasks = t->group_next;
     if (t->group_next)
         t->group_next->group_prev = t->group_prev;
-    t->group = NULL;
+    weft__store(&t->group, NULL);
 }
 
 void weft__group_leave(weft__task *t, int result)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* once.c - one call of a function. _state: NEW -> BUSY -> DONE; DONE is read without the lock and
- * written after the function returned. _lock (rank OBJECT) guards the rest. */
+ * written after the function returned. _owner is right while BUSY; deadlock reports read it without
+ * the lock. _lock (rank OBJECT) guards the rest. */
 #include "park.h"
 
 #include <weft/sync.h>
 
-_Static_assert(sizeof(weft_once) == 24, "part of the ABI");
+_Static_assert(sizeof(weft_once) == 32, "part of the ABI");
 
 enum { NEW, BUSY, DONE, RUN = 4 /* above: BUSY has the number of the run */ };
 
@@ -52,8 +53,10 @@ static bool elected(weft_once *o)
         weft__waitq_push(queue(o), &wt);
         weft__park_unlock(w->task, WEFT__WAIT_ONCE, o, &o->_lock, WEFT_FOREVER);
     } else {
-        if (mine)
+        if (mine) {
+            weft__store(&o->_owner, w->task->id);
             weft__store(&o->_state, busy());
+        }
         weft__unlock(&o->_lock);
     }
     weft__exit();

@@ -299,7 +299,7 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
     weft__store(&t->flags, (uint16_t)((t->flags & (WEFT__BIG | WEFT__FOREIGN | WEFT__CANARY)) |
                                       (w && w->foreign ? WEFT__FOREIGN_CREATOR : 0)));
     weft__store(&t->pins, 0);
-    t->group = NULL;
+    weft__store(&t->group, NULL);
     weft__store(&t->on_cpu, 0);
     weft__store(&t->reason, WEFT__WAIT_NONE);
     weft__store(&t->canceled, 0);

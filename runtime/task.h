@@ -81,7 +81,7 @@ struct weft__task {
     uint32_t slot;
     uint32_t canceled; /* atomic: WEFT__CANCELED, and WEFT__SHIELD for each shield */
 
-    /* Guarded by group->_lock. */
+    /* Guarded by group->_lock for writing. group is atomic. */
     weft_group *group;
     weft__task *group_next, *group_prev;
 

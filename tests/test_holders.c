@@ -91,6 +91,157 @@ TEST_PLAIN(lock_taken_twice_is_a_cycle_of_one)
     CHECK_CONTAINS(err, ", held by goroutine 1, taken in lock_twice (");
 }
 
+static weft_group group, other;
+
+static int lock_a_in_group(void *arg)
+{
+    (void)arg;
+    weft_mutex_lock(&a);
+    return 0;
+}
+
+static int wait_for_group_with_lock(void *arg)
+{
+    (void)arg;
+    weft_mutex_lock(&a);
+    for (int i = 0; i < 12; i++)
+        weft_group_go(&group, lock_a_in_group, NULL);
+    return weft_group_wait(&group);
+}
+
+TEST_PLAIN(group_whose_tasks_wait_for_its_waiter_is_a_cycle)
+{
+    deadlock_of(wait_for_group_with_lock);
+    CHECK_EQ(strncmp(err + strlen(DEADLOCK), "weft: 2 tasks wait for each other:\n", 35), 0);
+    check_line("weft: goroutine 1 waits for group %p, whose goroutine ", &group);
+    check_line(" waits for mutex %p, held by goroutine 1, taken in wait_for_group_with_lock (", &a);
+    CHECK(!strstr(strstr(err, "wait for each other") + 1, "wait for each other")); /* told once */
+    CHECK_CONTAINS(err, " and 4 more wait for it\n\ngoroutine 1 ");
+}
+
+static int wait_for_other(void *arg)
+{
+    (void)arg;
+    return weft_group_wait(&other);
+}
+
+static int wait_for_group(void *arg)
+{
+    (void)arg;
+    return weft_group_wait(&group);
+}
+
+static int run_groups(void *arg)
+{
+    (void)arg;
+    weft_group_go(&group, wait_for_other, NULL);
+    weft_group_go(&other, wait_for_group, NULL);
+    return weft_chan_recv(NULL, NULL);
+}
+
+TEST_PLAIN(groups_whose_tasks_wait_for_each_other_are_a_cycle)
+{
+    deadlock_of(run_groups);
+    CHECK_EQ(strncmp(err + strlen(DEADLOCK), "weft: 2 tasks wait for each other:\n", 35), 0);
+    check_line("weft: goroutine 2 waits for group %p, whose goroutine 3 has not ended\n", &other);
+    check_line("weft: goroutine 3 waits for group %p, whose goroutine 2 has not ended\n", &group);
+}
+
+static int wait_in_vain(void *arg)
+{
+    (void)arg;
+    return weft_chan_recv(NULL, NULL);
+}
+
+static int wait_without_cycle(void *arg)
+{
+    weft_group_go(&group, wait_in_vain, arg);
+    return weft_group_wait(&group);
+}
+
+TEST_PLAIN(groups_without_a_cycle_are_not_told)
+{
+    deadlock_of(wait_without_cycle);
+    CHECK_EQ(strncmp(err + strlen(DEADLOCK), "goroutine 1 [", 13), 0);
+}
+
+static weft_once once;
+
+static void call_that_locks(void *arg)
+{
+    (void)arg;
+    atomic_store(&locked, 1);
+    weft_mutex_lock(&a);
+}
+
+static void do_once(void *arg)
+{
+    weft_once_do(&once, call_that_locks, arg);
+}
+
+static int lock_then_once(void *arg)
+{
+    weft_mutex_lock(&a);
+    weft_go(do_once, arg);
+    wait_for(&locked, 1);
+    do_once(arg);
+    return 0;
+}
+
+TEST_PLAIN(once_whose_call_waits_for_its_waiter_is_a_cycle)
+{
+    deadlock_of(lock_then_once);
+    CHECK_EQ(strncmp(err + strlen(DEADLOCK), "weft: 2 tasks wait for each other:\n", 35), 0);
+    check_line("weft: goroutine 1 waits for once %p, begun by goroutine 2\n", &once);
+    check_line(
+        "weft: goroutine 2 waits for mutex %p, held by goroutine 1, taken in lock_then_once (", &a);
+}
+
+static void call_in_vain(void *arg)
+{
+    (void)arg;
+    atomic_store(&locked, 1);
+    weft_chan_recv(NULL, NULL);
+}
+
+static void do_in_vain(void *arg)
+{
+    weft_once_do(&once, call_in_vain, arg);
+}
+
+static int wait_for_once(void *arg)
+{
+    weft_go(do_in_vain, arg);
+    wait_for(&locked, 1);
+    do_in_vain(arg);
+    return 0;
+}
+
+TEST_PLAIN(task_that_began_a_once_is_named)
+{
+    deadlock_of(wait_for_once);
+    check_line(DEADLOCK "weft: once %p was begun by goroutine 2; goroutine 1 waits for it\n\n",
+               &once);
+}
+
+static void begin_again(void *arg)
+{
+    weft_once_do(&once, begin_again, arg);
+}
+
+static int run_again(void *arg)
+{
+    begin_again(arg);
+    return 0;
+}
+
+TEST_PLAIN(once_begun_in_its_own_call_is_a_cycle_of_one)
+{
+    deadlock_of(run_again);
+    CHECK_CONTAINS(err,
+                   DEADLOCK "weft: a task waits for itself:\nweft: goroutine 1 waits for once ");
+}
+
 static void take_and_end(void *arg)
 {
     (void)arg;

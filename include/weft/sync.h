@@ -26,8 +26,8 @@ extern "C" {
 
 /* A mutex. A running task may take it ahead of those that wait; one that waited 1 ms is served
  * first, in order, until none has waited so long. It knows which task holds it and where the task
- * took it: deadlock reports and SIGQUIT show both for each lock that tasks wait for, cycles first.
- */
+ * took it: deadlock reports and SIGQUIT show both for each lock that tasks wait for. They begin
+ * with the cycles of tasks that wait for each other's locks, onces and groups. */
 typedef struct weft_mutex {
     uint64_t _state;  /* has the id of the holding task */
     uint32_t _site;   /* where it was taken: the low half of a return address */
@@ -98,13 +98,11 @@ typedef struct weft_once {
     uint32_t _state;
     uint32_t _lock;
     void *_waiters[2];
+    uint64_t _owner; /* id of the task that runs the function */
 } weft_once;
 #define WEFT_ONCE_INIT                                                                             \
     {                                                                                              \
-        0, 0,                                                                                      \
-        {                                                                                          \
-            0, 0                                                                                   \
-        }                                                                                          \
+        0, 0, {0, 0}, 0                                                                            \
     }
 
 /* The first caller runs fn(arg), all others wait until it returned. Not cancelable. */
