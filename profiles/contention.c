@@ -108,6 +108,7 @@ int64_t weft__contention_rate(enum weft__contention which)
 
 void weft__contention_start(void)
 {
+    weft__places_start();
     for (int i = 0; i < WEFT__CONTENTIONS; i++) {
         if (!tables[i] && !(tables[i] = weft__buckets_new()))
             weft__no_memory(NULL, "profiles");

@@ -31,14 +31,16 @@ enum { FROM_SP = 1 /* flag of next */, FIRST = WEFT__CTX_PC * 8 };
 
 int64_t weft__places_least = 1000000000; /* tests set less */
 
-/* All atomic; guarded by adding for writing. */
+/* NODES of them, mapped for the process's life when the first run begins: as static data they would
+ * keep the process from starting below a ulimit -d, without a word. All atomic; guarded by adding
+ * for writing. */
 static struct node {
     uint32_t seq, generation;
     uint32_t parent; /* index + 1; 0: the first word */
     uint32_t next;  /* where the next word is, in bytes above sp, and FROM_SP (words are aligned) */
     uintptr_t word; /* as a trail's step has it */
     const weft__place *place; /* the word was the last; else NULL */
-} nodes[NODES];
+} * nodes;
 
 static uint32_t generation = 1;    /* atomic */
 static uint32_t adding;            /* lock; guards what follows */
@@ -46,6 +48,12 @@ static uint32_t age;               /* atomic: of the rules by which this generat
 static int64_t began;              /* ns, when it began */
 static uint32_t n_nodes, n_places; /* atomic; of this generation */
 static weft__place *places[2][WEFT__PLACES]; /* by odd and even generations */
+
+void weft__places_start(void)
+{
+    if (!nodes && !(nodes = weft__map(NODES * sizeof(*nodes))))
+        weft__no_memory(NULL, "table of places, %zu bytes", NODES * sizeof(*nodes));
+}
 
 uint32_t weft__places_count(void)
 {

@@ -26,6 +26,7 @@ struct weft__known {
     uint64_t id; /* 0: none was found */
 };
 
+void weft__places_start(void); /* a run begins; ends the process if there is no memory */
 /* Finds where t is, whose context is saved and stays so; none if it was not seen there, or long
  * ago. */
 struct weft__known weft__place_find(const weft__task *t);

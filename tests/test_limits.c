@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -102,4 +103,54 @@ TEST_PLAIN(run_without_descriptors_names_call_and_limit)
     }
     CHECK(told > 3);
     CHECK_EQ(rc, 0);
+}
+
+/* ---- memory ---- */
+
+static struct {
+    __rlimit_resource_t which;
+    rlim_t bytes;
+} memory;
+
+static void run_with_little_memory(void)
+{
+    struct rlimit limit = {memory.bytes, memory.bytes};
+
+    CHECK_EQ(setrlimit(memory.which, &limit), 0);
+    _exit(weft_run(nothing, NULL));
+}
+
+/* From none on, until a run has enough. */
+static void run_with_more_and_more(__rlimit_resource_t which, rlim_t step, const char *name)
+{
+    static char err[65536];
+    int rc = 2, told = 0;
+
+    memory.which = which;
+    for (memory.bytes = 0; rc != 0 && memory.bytes < (rlim_t)1 << 30; memory.bytes += step) {
+        rc = in_child(run_with_little_memory, err, sizeof(err));
+        if (rc != 0 && rc != 2)
+            FAIL("%s of %lu KiB: status %d, \"%s\"", name, (unsigned long)memory.bytes >> 10, rc,
+                 err);
+        if (rc == 2) {
+            CHECK_CONTAINS(err, "fatal error: ");
+            told += strstr(err, name) != NULL;
+        }
+    }
+    CHECK(told > 3);
+    CHECK_EQ(rc, 0);
+}
+
+TEST_PLAIN(run_without_memory_for_data_names_the_limit)
+{
+    if (under_asan() || under_tsan())
+        SKIP("sanitizers need more memory than they can do without");
+    run_with_more_and_more(RLIMIT_DATA, 512 << 10, "ulimit -d is ");
+}
+
+TEST_PLAIN(run_without_address_space_names_the_limit)
+{
+    if (under_asan() || under_tsan())
+        SKIP("sanitizers need more memory than they can do without");
+    run_with_more_and_more(RLIMIT_AS, 2 << 20, "ulimit -v is ");
 }
