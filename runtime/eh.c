@@ -9,16 +9,19 @@
 void *__cxa_get_globals(void) __attribute__((weak));
 
 static void *(*get)(void);
+static void *library; /* a libstdc++ that dlopen loaded; the handle keeps it in place */
 
 void weft__eh_init(void)
 {
-    void *found = NULL, *library;
+    void *found = NULL;
 
     get = __cxa_get_globals;
     if (!get)
         found = dlsym(RTLD_DEFAULT, "__cxa_get_globals");
-    if (!get && !found && (library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD)) != NULL)
-        found = dlsym(library, "__cxa_get_globals"); /* the handle keeps it in place */
+    if (!get && !found && !library)
+        library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    if (!get && !found && library)
+        found = dlsym(library, "__cxa_get_globals");
     if (found)
         get = (void *(*)(void))(uintptr_t)found;
 }
