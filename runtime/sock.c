@@ -244,7 +244,7 @@ static bool in_vain(weft__sock *s, int d, int events)
     weft__side *side = &s->side[d];
 
     side->vain = (uint8_t)(side->vain + (events & WEFT__AT_LEISURE ? VAIN_AT_LEISURE : 1));
-    if (d == WEFT__READ && side->vain <= VAIN_MAX && !(events & WEFT__FLOOD))
+    if (d == WEFT__READ && side->vain < VAIN_MAX && !(events & WEFT__FLOOD))
         return false;
     side->vain = 0;
     return true;
