@@ -19,7 +19,6 @@
 #include "first.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -27,16 +26,24 @@
 #include <unistd.h>
 
 #include "../runtime/fatal.h"
+#include "../runtime/format.h"
 #include "elfnames.h"
 #include "running.h"
 #include "unwind.h"
 
-enum { HALF = WEFT__REPORT_HALF, COPIED = 64 << 10 };
+enum { HALF = WEFT__REPORT_HALF, COPIED = 64 << 10, SEARCHED = 16 * COPIED };
 
 /* The part of a stack to be read: [lo, hi), whose bytes are at image. */
 struct bounds {
     uintptr_t lo, hi;
     const void *image;
+};
+
+/* What died. */
+struct dead {
+    const weft__task *task; /* NULL: none, or its record was overwritten */
+    uint64_t id;            /* of the task; 0: not known */
+    struct bounds stack;
 };
 
 static void line(int fd, const char *format, ...) WEFT__PRINTF(2, 3);
@@ -45,11 +52,12 @@ static void line(int fd, const char *format, ...)
 {
     char text[512];
     va_list ap;
+    size_t n;
 
     va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
+    n = weft__format(text, sizeof text, format, ap);
     va_end(ap);
-    weft__death_write(fd, text, strlen(text));
+    weft__death_write(fd, text, n);
 }
 
 static bool is_on(const weft__task *t, uintptr_t sp)
@@ -72,7 +80,7 @@ weft__task *weft__dying_task(const struct weft__death *d)
     return !is_on(w->task, sp) && is_on(w->prev, sp) ? w->prev : w->task;
 }
 
-/* Reads the stack of a thread that runs no task. Its end is not known: as much as is mapped. */
+/* Copies the stack from sp on, as much as is mapped and fits. */
 static struct bounds copy_stack(uintptr_t sp)
 {
     static _Alignas(16) char copy[COPIED];
@@ -85,27 +93,73 @@ static struct bounds copy_stack(uintptr_t sp)
     return (struct bounds){sp, n > 0 ? sp + (uintptr_t)n : sp, copy};
 }
 
-static struct bounds bounds_of(const weft__task *t, uintptr_t sp)
+/* Finds the mark in a copy of a stack. Returns the address behind it; 0: it is not there. */
+static uintptr_t mark_in(const struct bounds *b, uint64_t *id)
 {
-    if (!is_on(t, sp))
-        return copy_stack(sp);
-    return (struct bounds){weft__fault_lo(t, sp), t->ctx.hi, (const void *)weft__fault_lo(t, sp)};
+    const uint64_t *words = b->image;
+    size_t n = (b->hi - b->lo) / sizeof(*words);
+
+    for (size_t i = b->lo % 16 / 8; i + 1 < n; i += 2) {
+        uintptr_t at = b->lo + i * sizeof(*words);
+
+        if (words[i] && words[i + 1] == weft__ctx_check(words[i], at)) {
+            *id = words[i];
+            return at + sizeof(struct weft__ctx_mark);
+        }
+    }
+    return 0;
 }
 
-static void put_header(int fd, const weft__task *t, bool distrust)
+/* Finds the mark of the task's stack that sp is on, and the task's id by it. Returns where the
+ * stack ends; 0: it is no task's, or the mark was overwritten. */
+static uintptr_t find_mark(uintptr_t sp, uint64_t *id)
 {
-    const char *name = t ? weft__tags_name(t->tags) : NULL;
+    for (uintptr_t at = sp; at - sp < SEARCHED; at += COPIED - sizeof(struct weft__ctx_mark)) {
+        struct bounds b = copy_stack(at);
+        uintptr_t end = mark_in(&b, id);
+
+        if (end || b.hi - b.lo < COPIED)
+            return end;
+    }
+    return 0;
+}
+
+/* Tells which task died, and where its stack is. */
+static struct dead find_dead(const struct weft__death *d, uintptr_t sp)
+{
+    struct dead dead = {.task = weft__dying_task(d)};
+    const weft__task *t = dead.task;
+    uintptr_t end = find_mark(sp, &dead.id);
+
+    if (end && (!t || t->id != dead.id)) { /* the record was overwritten */
+        dead.task = NULL;
+        dead.stack = (struct bounds){sp & ~(uintptr_t)7, end, (const void *)(sp & ~(uintptr_t)7)};
+        return dead;
+    }
+    if (t)
+        dead.id = t->id;
+    if (is_on(t, sp))
+        dead.stack =
+            (struct bounds){weft__fault_lo(t, sp), t->ctx.hi, (const void *)weft__fault_lo(t, sp)};
+    else
+        dead.stack = copy_stack(sp);
+    return dead;
+}
+
+static void put_header(int fd, const struct dead *dead, bool distrust)
+{
+    const char *name = dead->task ? weft__tags_name(dead->task->tags) : NULL;
     char thread[16] = "";
     long tid = syscall(SYS_gettid);
 
     prctl(PR_GET_NAME, thread);
-    if (!t)
+    if (!dead->id)
         line(fd, "weft: thread %ld \"%s\", %s, died in\n", tid, thread,
              distrust ? "whose task cannot be told" : "which runs no task");
     else
         line(fd, "weft: goroutine %llu%s%s%s died on thread %ld \"%s\" in\n",
-             (unsigned long long)t->id, name ? " \"" : "", name ? name : "", name ? "\"" : "", tid,
-             thread);
+             (unsigned long long)dead->id, name ? " \"" : "", name ? name : "", name ? "\"" : "",
+             tid, thread);
 }
 
 static void put_place(int fd, const char *before, const struct weft__place *p, const char *after)
@@ -171,12 +225,11 @@ void weft__explain_first(int fd, const struct weft__death *d)
 {
     static struct weft__walk walk;
     struct weft__regs regs = weft__regs_of(d->ucontext);
-    const weft__task *t = weft__dying_task(d);
-    struct bounds b = bounds_of(t, regs.sp);
+    struct dead dead = find_dead(d, regs.sp);
 
     regs.exact = true;
-    put_header(fd, t, d->distrust);
-    weft__walk_fault(&walk, &regs, b.lo, b.hi, b.image, true);
+    put_header(fd, &dead, d->distrust);
+    weft__walk_fault(&walk, &regs, dead.stack.lo, dead.stack.hi, dead.stack.image, true);
     weft__drop_entry(&walk);
-    put_stack(fd, t, &walk);
+    put_stack(fd, dead.task, &walk);
 }

@@ -14,15 +14,16 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color)
+void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color, uint64_t id)
 {
-    void **sp = (void **)(hi - color);
+    struct weft__ctx_mark *mark = (struct weft__ctx_mark *)(hi - color) - 1;
+    void **sp = (void **)mark;
 
     weft__assert((hi - color) % 16 == 0 && lo < hi - color - 4096);
     weft__store(&ctx->lo, lo); /* dumpers read them */
     weft__store(&ctx->hi, hi);
-    *--sp = NULL; /* keeps weft__ctx_entry's call aligned, and ends frame pointer walks */
-    *--sp = NULL;
+    mark->id = id; /* its size keeps weft__ctx_entry's call aligned */
+    mark->check = weft__ctx_check(id, (uintptr_t)mark);
     sp -= WEFT__CTX_WORDS;
     memset(sp, 0, WEFT__CTX_WORDS * sizeof(*sp));
     sp[WEFT__CTX_PC] = WEFT__CTX_START;

@@ -28,8 +28,22 @@ enum {
     WEFT__CTX_WORDS = 7,
 };
 
-/* Makes ctx start in weft__task_main on the stack [lo, hi), less color bytes at its top. */
-void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color);
+/* Makes ctx start in weft__task_main on the stack [lo, hi), less color bytes at its top. id is the
+ * task's. */
+void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color, uint64_t id);
+
+/* The outermost words of a task's stack, above its frames: so a fault's report tells which task's
+ * stack it is though the task's record was overwritten. */
+struct weft__ctx_mark {
+    uint64_t id;
+    uint64_t check; /* weft__ctx_check of the id, and of where the mark is: a copy is none */
+};
+
+static inline uint64_t weft__ctx_check(uint64_t id, uintptr_t at)
+{
+    return ~(id * UINT64_C(0x9e3779b97f4a7c15) ^ at);
+}
+
 /* A context for the calling thread's own stack. */
 void weft__ctx_thread(weft__ctx *ctx);
 void weft__ctx_drop(weft__ctx *ctx); /* of a context that runs no more */

@@ -15,6 +15,7 @@
 #include "fatal.h"
 
 #include "env.h"
+#include "format.h"
 #include "observe.h"
 #include "park.h"
 #include "signals.h"
@@ -51,31 +52,27 @@ static struct {
     sigjmp_buf escape; /* out of it; valid while is_first */
 } dying;
 
-static const char *traceback(void)
+enum level { NONE, SINGLE, ALL, CRASH };
+static enum level level_at_start = ALL; /* for faults, which may have overwritten the environment */
+
+static enum level traceback(void)
 {
-    static const char *const levels[] = {"none", "single", "all", "system", "crash",
-                                         "0",    "1",      "2",   NULL};
-    int level = weft__env_word("WEFT_TRACEBACK", levels, -1);
+    static const char *const words[] = {"none", "single", "all", "system", "crash",
+                                        "0",    "1",      "2",   NULL};
+    static const enum level levels[] = {NONE, SINGLE, ALL, ALL, CRASH, NONE, ALL, ALL};
+    int word = weft__env_word("WEFT_TRACEBACK", words, -1);
     const char *go = getenv("GOTRACEBACK");
 
-    if (level >= 0)
-        return levels[level];
-    return go ? go : "all";
+    for (int i = 0; word < 0 && go && words[i]; i++) {
+        if (strcmp(go, words[i]) == 0)
+            word = i;
+    }
+    return word >= 0 ? levels[word] : ALL;
 }
 
 void weft__traceback_check(void)
 {
-    traceback();
-}
-
-static bool traceback_is(const char *name)
-{
-    return strcmp(traceback(), name) == 0;
-}
-
-static bool traceback_none(void)
-{
-    return traceback_is("none") || traceback_is("0");
+    level_at_start = traceback();
 }
 
 static void say(const char *format, ...) WEFT__PRINTF(1, 2);
@@ -84,11 +81,12 @@ static void say(const char *format, ...)
 {
     char text[512];
     va_list ap;
+    size_t n;
 
     va_start(ap, format);
-    vsnprintf(text, sizeof(text), format, ap);
+    n = weft__format(text, sizeof(text), format, ap);
     va_end(ap);
-    weft__death_write(STDERR_FILENO, text, strlen(text));
+    weft__death_write(STDERR_FILENO, text, n);
 }
 
 /* The end -------------------------------------------------------------------------------------- */
@@ -109,7 +107,7 @@ static WEFT__NORETURN void end(void)
 {
     if (dying.signo)
         end_by(dying.signo);
-    if (traceback_is("crash"))
+    if (traceback() == CRASH)
         end_by(SIGABRT);
     _exit(2);
 }
@@ -303,7 +301,7 @@ static void die(const char *prefix, const struct weft__death *d, const char *for
     n = snprintf(text, sizeof(text), "%s", prefix);
     vsnprintf(text + n, sizeof(text) - (size_t)n, format, ap);
     say("%.508s\n\n", text);
-    if (can_explain() && !traceback_none())
+    if (can_explain() && traceback() != NONE)
         weft__hooks.explain(STDERR_FILENO, d);
     end();
 }
@@ -314,7 +312,7 @@ static void panic(const void *caller, const char *format, va_list ap) WEFT__NORE
 
 static void panic(const void *caller, const char *format, va_list ap)
 {
-    struct weft__death d = {.alone = traceback_is("single"), .caller = caller};
+    struct weft__death d = {.alone = traceback() == SINGLE, .caller = caller};
 
     die("panic: ", &d, format, ap);
 }
@@ -397,7 +395,7 @@ static void say_fault(const char *name, const siginfo_t *info, const void *ucont
 }
 
 /* Calls part, a piece of the first part. Returns false if a fault in it was jumped out of. */
-static bool guarded(void (*part)(const struct weft__death *d), const struct weft__death *d)
+static bool guarded(void (*part)(struct weft__death *d), struct weft__death *d)
 {
     if (sigsetjmp(dying.escape, 0) == 0) {
         dying.is_first = true;
@@ -407,31 +405,60 @@ static bool guarded(void (*part)(const struct weft__death *d), const struct weft
     }
     dying.is_first = false;
     watchdog_start(AFTER_FAULT); /* the handler that was left had its signal blocked */
-    say("\nweft: a fault in this report\n");
     return false;
 }
 
-static void explain_first(const struct weft__death *d)
+/* Finds the task in whose guard, or just below whose stack, the address lies. */
+static void find_overflowed(struct weft__death *d)
+{
+    weft__worker *w = weft__self();
+    weft__task *t = w && !w->foreign ? w->task : NULL;
+
+    if (t && d->address < t->ctx.lo && d->address >= t->ctx.lo - weft__stack_guard)
+        d->overflowed = t;
+}
+
+/* libuv aborts where it has no code for a failure of the kernel. */
+static void tell_of_loop(struct weft__death *d)
+{
+    weft__worker *w = weft__self();
+    weft__proc *p = w ? weft__load(&w->p) : NULL;
+
+    weft__loop_aborted(p ? p->loop : NULL, d->error);
+}
+
+static void tell_of_overflow(struct weft__death *d)
+{
+    say_overflow(d);
+}
+
+static void explain_first(struct weft__death *d)
 {
     weft__hooks.explain_first(STDERR_FILENO, d);
 }
 
-void weft__fault(const char *name, const siginfo_t *info, const struct weft__death *death)
+void weft__fault(const char *name, const siginfo_t *info, const void *ucontext, int error)
 {
-    struct weft__death d = *death;
+    struct weft__death d = {.ucontext = ucontext, .error = error};
+    int signo = info->si_signo;
 
-    begin_dying(info->si_signo);
-    d.alone = traceback_is("single");
+    begin_dying(signo);
+    d.alone = level_at_start == SINGLE;
+    d.address = (uintptr_t)info->si_addr;
+    if (info->si_code > 0 && (signo == SIGSEGV || signo == SIGBUS))
+        guarded(find_overflowed, &d);
+    if (signo == SIGABRT)
+        guarded(tell_of_loop, &d);
     if (d.overflowed) {
-        d.address = (uintptr_t)info->si_addr;
-        guarded(say_overflow, &d);
+        guarded(tell_of_overflow, &d);
         say("fatal error: stack overflow\n\n");
     } else {
         say_fault(name, info, d.ucontext);
     }
-    if (!can_explain() || traceback_none())
+    if (!can_explain() || level_at_start == NONE)
         return;
     if (!guarded(explain_first, &d)) {
+        say("\nweft: a fault in this report\n");
         d.distrust = true; /* the thread's stack alone may do */
         guarded(explain_first, &d);
     }

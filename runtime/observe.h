@@ -32,7 +32,9 @@ struct weft__death {
     const void *ucontext;         /* where a signal found the thread that dies; NULL: no signal
                                    * came, and the caller's own stack is shown */
     const weft__task *overflowed; /* the task whose stack was too small, or NULL */
-    uintptr_t address;            /* where it ran out, 0 if that is not known */
+    uintptr_t address;            /* where it ran out, 0 if that is not known; of another fault the
+                                   * address that it came with */
+    int error;                    /* errno when a fault came */
     const void *caller;           /* of the library's call that panics: the stack is shown from
                                    * where this returns to; NULL: from where it stands */
     bool distrust;                /* the runtime's data on the thread may be overwritten */

@@ -92,17 +92,6 @@ static void on_signal(int signo, siginfo_t *info, void *uc)
     errno = saved;
 }
 
-/* Finds the task in whose guard, or just below whose stack, the address lies. */
-static weft__task *overflowed(uintptr_t address)
-{
-    weft__worker *w = weft__self();
-    weft__task *t = w && !w->foreign ? w->task : NULL;
-
-    if (t && address < t->ctx.lo && address >= t->ctx.lo - weft__stack_guard)
-        return t;
-    return NULL;
-}
-
 static const struct {
     int signo;
     const char *name; /* Go's */
@@ -144,34 +133,20 @@ static void die_by(int signo, siginfo_t *info)
     syscall(SYS_rt_tgsigqueueinfo, getpid(), (int)syscall(SYS_gettid), signo, info);
 }
 
-/* libuv aborts where it has no code for a failure of the kernel. */
-static void tell_of_loop(int error)
-{
-    weft__worker *w = weft__self();
-    weft__proc *p = w ? weft__load(&w->p) : NULL;
-
-    weft__loop_aborted(p ? p->loop : NULL, error);
-}
-
+/* Reads nothing of the runtime but its static data before the report has begun: the fault may have
+ * overwritten all else, and a second one would end the process without a word. */
 static void on_fault(int signo, siginfo_t *info, void *uc)
 {
     int error = errno;
-    bool has_address = info->si_code > 0 && (signo == SIGSEGV || signo == SIGBUS);
-    struct weft__death d = {
-        .ucontext = uc,
-        .overflowed = has_address ? overflowed((uintptr_t)info->si_addr) : NULL,
-    };
 
     if (getpid() != sig.pid) {
         die_by(signo, info);
         return;
     }
     weft__hooks.faulted(signo, info, uc);
-    if (signo == SIGABRT)
-        tell_of_loop(error);
     for (int i = 0; i < FAULTS; i++) {
         if (faults[i].signo == signo)
-            weft__fault(faults[i].name, info, &d);
+            weft__fault(faults[i].name, info, uc, error);
     }
     die_by(signo, info);
 }

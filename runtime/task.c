@@ -334,7 +334,7 @@ weft__task *weft__task_new(weft__proc *p, const weft_go_options *options, weft_t
     born(t, fn, arg);
     if (weft__unlikely(options != NULL && options->name))
         weft__tags_rename(t, options->name);
-    weft__ctx_make(&t->ctx, t->ctx.lo, t->ctx.hi, weft__task_color(t));
+    weft__ctx_make(&t->ctx, t->ctx.lo, t->ctx.hi, weft__task_color(t), t->id);
     return t;
 }
 

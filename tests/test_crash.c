@@ -397,8 +397,8 @@ static int broken(const char *what)
 TEST_PLAIN(fault_in_the_first_part_leaves_the_stack_and_all_tasks)
 {
     CHECK_EQ(broken("crash_in_first"), 128 + SIGSEGV);
-    CHECK_CONTAINS(err, "\nweft: a fault in this report\nweft: thread ");
-    CHECK_CONTAINS(err, ", whose task cannot be told, died in\n    touch_page_zero+0x");
+    CHECK_CONTAINS(err, "\nweft: a fault in this report\nweft: goroutine 3 died on thread ");
+    CHECK_CONTAINS(err, " in\n    touch_page_zero+0x");
     CHECK_CONTAINS(err, "\n\ngoroutine 2 [");
 }
 

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* torture_crash.c - crash drills: a child dies in one of the ways below, at a random moment of a
  * busy run. Each must end by its signal in time and say which task died, or which thread. At the
- * end it tells how long the first part of a report took, and how many reports were cut off. */
+ * end it tells how long the first part of a report took, and how many reports were cut off. A third
+ * argument names the one way to be tried. */
 #include "../profiles/symbolize.h"
-#include "../runtime/task.h"
+#include "../runtime/scheduler.h"
 #include "torture.h"
 
 #include <weft.h>
 
 #include <fcntl.h>
+#include <link.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,7 +36,11 @@ enum { BUSY = 40, TEXT = 1 << 20, DRILLS_MAX = 100000 };
 enum { SLOWER = SANITIZED ? 10 : 1, HANGS_MS = 20000 * SLOWER, SPINS_MS = 5000 };
 
 static uint64_t rnd; /* the child's, from its parent's */
-static atomic_llong *crashed_at;
+/* Shared with the parent. */
+static struct {
+    atomic_llong crashed_at;
+    atomic_ullong victim; /* its task id */
+} * shared;
 static weft_chan *requests;
 
 /* ---- the ways ---- */
@@ -176,7 +183,88 @@ static void crash_both(void)
     touch_nothing();
 }
 
-enum who { VICTIM, TARGET, ANY_TASK, THREAD };
+static uintptr_t garbage(void)
+{
+    switch (torture_random(&rnd, 4)) {
+    case 0:
+        return 0;
+    case 1:
+        return torture_random(&rnd, UINT32_MAX);
+    case 2:
+        return (uintptr_t)&garbage + torture_random(&rnd, 1 << 20); /* there is memory */
+    default:
+        return (uintptr_t)torture_random(&rnd, UINT32_MAX) << 32 | torture_random(&rnd, UINT32_MAX);
+    }
+}
+
+/* Overwrites a word in `one_in` of [at, at + n). */
+static void overwrite(void *at, size_t n, unsigned one_in)
+{
+    uintptr_t volatile *words = at;
+
+    for (size_t i = 0; i < n / sizeof(*words); i++) {
+        if (torture_random(&rnd, one_in) == 0)
+            words[i] = garbage();
+    }
+}
+
+static weft__task *own_record(void)
+{
+    return weft__self()->task;
+}
+
+static void overwrite_own_task(void)
+{
+    overwrite(own_record(), sizeof(weft__task), 1 + (unsigned)torture_random(&rnd, 4));
+    touch_nothing();
+}
+
+static void overwrite_own_worker(void)
+{
+    overwrite(weft__self(), sizeof(weft__worker), 1 + (unsigned)torture_random(&rnd, 4));
+    touch_nothing();
+}
+
+/* What the records of the worker and of the task's name stand among. */
+static void overwrite_heap(void)
+{
+    uintptr_t at = (uintptr_t)weft__self() & ~(uintptr_t)4095;
+
+    overwrite((void *)at, 4096, 4);
+    touch_nothing();
+}
+
+/* Finds the data that the C library writes to: its writable segment behind the part that the loader
+ * made read-only. */
+static int find_data(struct dl_phdr_info *info, size_t size, void *range)
+{
+    uintptr_t *at = range, relro = 0;
+
+    (void)size;
+    if (!strstr(info->dlpi_name, "/libc.so"))
+        return 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+
+        if (ph->p_type == PT_GNU_RELRO)
+            relro = info->dlpi_addr + ph->p_vaddr + ph->p_memsz;
+        if (ph->p_type == PT_LOAD && (ph->p_flags & PF_W))
+            at[1] = info->dlpi_addr + ph->p_vaddr + ph->p_memsz;
+    }
+    at[0] = (relro + 4095) & ~(uintptr_t)4095;
+    return 1;
+}
+
+static void overwrite_libc(void)
+{
+    uintptr_t at[2] = {0, 0};
+
+    dl_iterate_phdr(find_data, at);
+    overwrite((void *)at[0], at[1] - at[0], 8);
+    touch_nothing();
+}
+
+enum who { VICTIM, ITS_ID, TARGET, ANY_TASK, THREAD };
 
 static const struct drill {
     const char *name;
@@ -195,6 +283,10 @@ static const struct drill {
     {"abort inside malloc", abort_inside_malloc, VICTIM, true},
     {"overflow", overflow, VICTIM, true},
     {"in the switch", crash_in_the_switch, TARGET, true},
+    {"own record overwritten", overwrite_own_task, ITS_ID, true},
+    {"worker's record overwritten", overwrite_own_worker, ITS_ID, true},
+    {"heap record overwritten", overwrite_heap, ITS_ID, true},
+    {"libc's data overwritten", overwrite_libc, ANY_TASK, true},
 };
 enum { DRILLS = sizeof(drills) / sizeof(*drills) };
 
@@ -229,9 +321,10 @@ static void victim(void *arg)
 {
     const struct drill *d = arg;
 
+    atomic_store(&shared->victim, weft_task_id());
     weft_sleep(torture_random(&rnd, 20000) * WEFT_MICROSECOND);
     if (d->who != ANY_TASK)
-        atomic_store(crashed_at, now_ns());
+        atomic_store(&shared->crashed_at, now_ns());
     for (;;) {
         d->crash();
         weft_yield();
@@ -302,8 +395,8 @@ static bool read_report(int fd, pid_t may_spin)
         text[n] = '\0';
         if (!seen && first_part_is_there()) {
             seen = true;
-            if (atomic_load(crashed_at) && timed < DRILLS_MAX)
-                latencies[timed++] = now_ns() - atomic_load(crashed_at);
+            if (atomic_load(&shared->crashed_at) && timed < DRILLS_MAX)
+                latencies[timed++] = now_ns() - atomic_load(&shared->crashed_at);
         }
         if (n > TEXT / 2)
             n = 0; /* only the end of a long report is looked at from here on */
@@ -313,7 +406,14 @@ static bool read_report(int fd, pid_t may_spin)
 
 static bool names_the_dead(const struct drill *d)
 {
+    char line[64];
+
+    if (has("whose task cannot be told"))
+        return false;
     switch (d->who) {
+    case ITS_ID: /* the name may be overwritten */
+        snprintf(line, sizeof(line), "weft: goroutine %llu ", atomic_load(&shared->victim));
+        return has(line) && has(" died on thread ");
     case VICTIM:
         return has("\" died on thread ") && has(" \"victim\" died on thread ");
     case TARGET:
@@ -343,7 +443,7 @@ static void drill(const struct drill *d, uint64_t *r)
     pid_t pid;
 
     EXPECT(pipe2(fds, O_CLOEXEC) == 0);
-    atomic_store(crashed_at, 0);
+    atomic_store(&shared->crashed_at, 0);
     rnd = torture_random(r, UINT32_MAX) + 1;
     pid = fork();
     if (pid == 0)
@@ -381,13 +481,12 @@ int main(int argc, char **argv)
     torture.seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     end = torture_now() + torture.seconds;
     r = torture_seed(0);
-    crashed_at =
-        mmap(NULL, sizeof(*crashed_at), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    EXPECT(crashed_at != MAP_FAILED);
+    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    EXPECT(shared != MAP_FAILED);
     for (unsigned long i = 0; torture_now() < end; i++) {
         const struct drill *d = &drills[i % DRILLS];
 
-        if (!SANITIZED || !d->heap)
+        if ((!SANITIZED || !d->heap) && (argc <= 3 || strcmp(argv[3], d->name) == 0))
             drill(d, &r);
     }
     qsort(latencies, timed, sizeof(*latencies), by_value);
