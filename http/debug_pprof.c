@@ -207,7 +207,7 @@ static int write_now(struct answer *a, const void *data, size_t n)
         begin(a->w, a->filename);
     a->begun = true;
     if (a->aside)
-        weft_blocking_end();
+        weft__stand_back();
     else
         weft_yield();
     a->aside = false;

@@ -146,7 +146,7 @@ static void *since_take(const struct weft__asked *asked)
         *shown = now;
     pthread_mutex_unlock(&since.lock);
     if (aside)
-        weft_blocking_end();
+        weft__stand_back();
     weft__buckets_free(done);
     if (good)
         return added;
@@ -316,7 +316,7 @@ static int write_view(const struct weft__asked *asked, const void *from, void *v
     if (asked->debug || !weft__stand_aside(a.n))
         return p->write(asked, from, view, duration, to);
     rc = p->write(asked, from, view, duration, &aside);
-    weft_blocking_end();
+    weft__stand_back();
     return rc;
 }
 

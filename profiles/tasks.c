@@ -555,6 +555,11 @@ bool weft__stand_aside(size_t tasks)
     return weft__blocking_try();
 }
 
+void weft__stand_back(void)
+{
+    weft__blocking_back();
+}
+
 int weft__snapshot_get(const struct weft__snapshot **out)
 {
     weft__worker *w = weft__enter_try("weft_dump");
@@ -567,7 +572,7 @@ int weft__snapshot_get(const struct weft__snapshot **out)
     aside = weft__stand_aside(weft__tasks_slots());
     weft__ctx_call(&a.self->ctx.sp, capture_for, &a);
     if (aside)
-        weft_blocking_end();
+        weft__stand_back();
     if (!a.c)
         return weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
     *out = &a.c->s;
@@ -608,7 +613,7 @@ int weft__tasks_write(const struct weft__snapshot *s, enum weft_dump_form form,
     int rc = render(s, self, to, form);
 
     if (aside)
-        weft_blocking_end();
+        weft__stand_back();
     return rc;
 }
 

@@ -17,9 +17,10 @@ int weft__tasks_write(const struct weft__snapshot *s, enum weft_dump_form form,
                       const struct weft__sink *to);
 
 /* Declares a blocking call if the caller is about to look at so many tasks that it takes long. Then
- * returns true, and weft_blocking_end, or any other call of the library, ends it. Returns false
+ * returns true, and weft__stand_back, or any other call of the library, ends it. Returns false
  * also while threads are short, when a wait for one could last for ever. */
 bool weft__stand_aside(size_t tasks);
+void weft__stand_back(void);
 
 /* A snapshot of one's own; NULL without memory. One caller at a time. */
 const struct weft__snapshot *weft__snapshot_take(void);

@@ -249,7 +249,7 @@ static bool make(struct maker *m)
     aside = !m->w->stays && weft__stand_aside(n);
     add_all_recorded(m);
     if (aside)
-        weft_blocking_end();
+        weft__stand_back();
     if (!m->window)
         take_snapshot(m);
     if (m->s) {
@@ -257,7 +257,7 @@ static bool make(struct maker *m)
         good = add_all_live(m);
         weft__snapshot_put(m->s);
         if (aside)
-            weft_blocking_end();
+            weft__stand_back();
     }
     weft__idmap_free(&m->ids);
     free(m->holders);

@@ -174,7 +174,7 @@ static void look_at_runners(struct sampler *s)
         look_at_runner(s, s->running[i]);
     weft__stacks_release();
     if (aside)
-        weft_blocking_end();
+        weft__stand_back();
 }
 
 /* A task that is found to run was found by find_runners. */

@@ -7,7 +7,10 @@
  *
  * Where calls are known to last, the processor goes to another thread at once: lasted has a count
  * for each place in the program that declares calls. A call that lasts raises the count of its
- * place; a quick one lowers it. */
+ * place; a quick one lowers it.
+ *
+ * A task of the program has WEFT__CALLING between the two ends of its declaration. The runtime's
+ * own declarations (weft__blocking_try) lack it: any call of the library may end those. */
 #include "lane.h"
 #include "park.h"
 #include "spare.h"
@@ -49,45 +52,55 @@ static void hand_over(weft__worker *w)
     weft__supply_check();
 }
 
-/* Declares a call. place: an index for the place in the program. Returns false if threads are short
- * and waits is false. */
-static bool begin(uintptr_t place, bool waits)
+/* Declares a call of w's task, which is in the runtime. place: an index for the place in the
+ * program. */
+static void declare(weft__worker *w, uintptr_t place)
 {
-    weft__worker *w = weft__enter("weft_blocking_begin");
-    weft__task *t = w->task;
-    int64_t now;
+    int64_t now = weft__ticks();
 
-    if (weft__unlikely(w->foreign || !weft__sched.handoff)) {
-        weft__exit_as(t);
-        return true;
-    }
-    if (weft__unlikely(weft__threads_short())) {
-        if (waits)
-            weft__held_wait(t);
-        else if (weft__threads_short()) {
-            weft__exit_as(t);
-            return false;
-        }
-        w = t->worker;
-    }
     weft__store(&w->call_place, (uint32_t)(place * UINT64_C(0x9e3779b97f4a7c15) >> 56) % PLACES);
-    now = weft__ticks();
-    weft__store(&t->since, now);
+    weft__store(&w->task->since, now);
     weft__store_rel(&w->call_began, now); /* pairs with weft__call_declared */
     if (weft__load(&lasted[w->call_place]) >= KNOWN)
         hand_over(w);
     weft__store_rel(&w->in_rt, 0);
-    return true;
+}
+
+static void begin(uintptr_t place)
+{
+    weft__worker *w = weft__enter("weft_blocking_begin");
+    weft__task *t = w->task;
+
+    if (weft__unlikely(t->flags & WEFT__CALLING))
+        weft__in_a_call("weft_blocking_begin");
+    if (weft__unlikely(w->foreign)) {
+        weft__exit_as(t);
+        return;
+    }
+    if (weft__unlikely(weft__threads_short()))
+        weft__held_wait(t);
+    weft__flag_set(t, WEFT__CALLING);
+    if (weft__likely(weft__sched.handoff))
+        declare(t->worker, place);
+    else
+        weft__exit_as(t);
 }
 
 void weft_blocking_begin(void)
 {
-    begin((uintptr_t)__builtin_return_address(0), true);
+    begin((uintptr_t)__builtin_return_address(0));
 }
 
 bool weft__blocking_try(void)
 {
-    return begin((uintptr_t)__builtin_return_address(0), false);
+    weft__worker *w = weft__enter("weft_blocking_begin");
+    bool may = !w->foreign && weft__sched.handoff && !weft__threads_short();
+
+    if (may)
+        declare(w, (uintptr_t)__builtin_return_address(0));
+    else
+        weft__exit_as(w->task);
+    return may;
 }
 
 /* The task still runs on w, with or without a processor. */
@@ -101,7 +114,7 @@ static void call_ended(weft__worker *w)
         count(place, is_short ? -1 : 1);
 }
 
-void weft_blocking_end(void)
+void weft__blocking_back(void)
 {
     weft__worker *w = weft__self();
 
@@ -111,9 +124,21 @@ void weft_blocking_end(void)
     weft__exit();
 }
 
+void weft_blocking_end(void)
+{
+    const weft__worker *w = weft__self();
+
+    if (weft__likely(w && !w->foreign)) {
+        if (weft__unlikely(!(w->task->flags & WEFT__CALLING)))
+            weft__panic("weft: weft_blocking_end without weft_blocking_begin");
+        weft__flag_clear(w->task, WEFT__CALLING);
+    }
+    weft__blocking_back();
+}
+
 void weft_blocking(weft_task_fn *fn, void *arg)
 {
-    begin((uintptr_t)fn, true);
+    begin((uintptr_t)fn);
     fn(arg);
     weft_blocking_end();
 }

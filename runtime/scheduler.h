@@ -162,7 +162,8 @@ static inline weft__worker *weft__self(void)
 weft__worker *weft__enter_slow(const char *call);
 /* Lets others run; returns the worker that w's task runs on after it. */
 weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how);
-void weft__yield(weft__task *t); /* the caller, in the runtime */
+void weft__in_a_call(const char *call) WEFT__NORETURN; /* panics: a declared call is under way */
+void weft__yield(weft__task *t);                       /* the caller, in the runtime */
 /* Yields between pieces of a long work; due timers go first. */
 void weft__breathe(weft__task *t);
 void weft__wake_one(void); /* someone idle, if nobody is looking for work already */
@@ -191,7 +192,10 @@ void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline);
 void weft__foreign_wake(weft__task *t);
 
 /* blocking.c */
-bool weft__blocking_try(void); /* weft_blocking_begin; false where threads are short */
+/* Declares a call of the runtime's own, which weft__blocking_back, or any other call of the
+ * library, ends. Returns false where threads are short, and where a declaration has no effect. */
+bool weft__blocking_try(void);
+void weft__blocking_back(void);
 void weft__call_lasts(const weft__worker *w); /* the declared call under way on w lasts */
 
 /* Returns whether a declared call is under way on w, which runs t. */

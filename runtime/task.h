@@ -44,10 +44,11 @@ enum weft__task_flags {
     WEFT__TOUCHED = 8,         /* its stack may hold pages: set when it is in the pool */
     WEFT__LANE = 16,           /* has its turn of the hog lane */
     WEFT__STARTED = 32,
-    WEFT__RESULT = 64,  /* fn is a weft_main_fn */
-    WEFT__CANARY = 128, /* nothing but a canary guards its stack */
-    WEFT__PASSED = 256, /* waited for a thread, and need not again before it has run */
-    WEFT__HOG = 512,    /* burnt CPU until its processor was taken, the last time it ran */
+    WEFT__RESULT = 64,    /* fn is a weft_main_fn */
+    WEFT__CANARY = 128,   /* nothing but a canary guards its stack */
+    WEFT__PASSED = 256,   /* waited for a thread, and need not again before it has run */
+    WEFT__HOG = 512,      /* burnt CPU until its processor was taken, the last time it ran */
+    WEFT__CALLING = 1024, /* stands between weft_blocking_begin and weft_blocking_end */
 };
 
 struct weft__task {

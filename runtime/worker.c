@@ -116,6 +116,22 @@ static bool direct(weft__worker *w, weft__task *cur, weft__task *next)
     return true;
 }
 
+void weft__in_a_call(const char *call)
+{
+    weft__panic("weft: %s between weft_blocking_begin and weft_blocking_end", call);
+}
+
+/* Does what a task with a mark needs before it leaves its stack. */
+static WEFT__NOINLINE void leave_marked(weft__task *t, enum weft__leave how)
+{
+    if (t->flags & WEFT__CALLING)
+        weft__in_a_call(how == WEFT__LEAVE_PARK   ? weft__wait_text(t->reason)
+                        : how == WEFT__LEAVE_EXIT ? "the end of the task"
+                                                  : "a yield");
+    if (t->flags & WEFT__LANE)
+        weft__lane_leave(t);
+}
+
 weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how)
 {
     weft__task *cur = w->task, *next = NULL;
@@ -125,8 +141,8 @@ weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how)
     weft__eh exceptions;
     bool has_exceptions;
 
-    if (weft__unlikely((cur->flags & WEFT__LANE) && how != WEFT__LEAVE_LOST))
-        weft__lane_leave(cur);
+    if (weft__unlikely((cur->flags & (WEFT__LANE | WEFT__CALLING)) && how != WEFT__LEAVE_LOST))
+        leave_marked(cur, how);
     if (how == WEFT__LEAVE_YIELD) {
         w->now = WEFT__UNKNOWN;
         weft__store_rel(&cur->state, WEFT__RUNNABLE);
@@ -215,6 +231,8 @@ weft__worker *weft__enter_slow(const char *call)
 
     if (w->foreign)
         return weft__foreign_again(w, call);
+    if (w->task->flags & WEFT__CALLING)
+        weft__in_a_call(call);
     weft__lock(&w->lk); /* waits for a taker in mid-decision */
     lost = w->lost;
     if (!lost)

@@ -50,6 +50,76 @@ TEST_DIES(free_of_a_channel_with_waiters_panics, 2, "panic: weft: free of channe
     weft_chan_free(c);
 }
 
+/* ---- declared calls ---- */
+
+/* The message names the wait, or the call if the processor has been taken. */
+#define IN_A_CALL " between weft_blocking_begin and weft_blocking_end\n\ngoroutine "
+
+TEST_DIES(end_of_a_call_without_a_begin_panics, 2,
+          "panic: weft: weft_blocking_end without weft_blocking_begin\n\ngoroutine 1 [running]:\n")
+{
+    weft_blocking_begin();
+    weft_blocking_end();
+    weft_blocking_end();
+}
+
+TEST_DIES(sleep_in_a_declared_call_panics, 2, "sleep" IN_A_CALL)
+{
+    weft_blocking_begin();
+    weft_sleep(WEFT_MILLISECOND);
+}
+
+TEST_DIES(receive_in_a_declared_call_panics, 2, IN_A_CALL)
+{
+    weft_blocking(recv_from, weft_chan_new(0, 0));
+}
+
+TEST_DIES(yield_in_a_declared_call_panics, 2, "yield" IN_A_CALL)
+{
+    weft_blocking_begin();
+    weft_yield();
+}
+
+/* The monitor takes the processor, so the next call would come back on another thread. */
+TEST_DIES(call_in_a_declared_call_that_lasts_panics, 2, "yield" IN_A_CALL)
+{
+    weft_blocking_begin();
+    usleep(50000);
+    weft_yield();
+}
+
+TEST_DIES(second_begin_of_a_declared_call_panics, 2, "panic: weft: weft_blocking_begin" IN_A_CALL)
+{
+    weft_blocking_begin();
+    weft_blocking_begin();
+}
+
+static void begin_only(void *arg)
+{
+    (void)arg;
+    weft_blocking_begin();
+}
+
+TEST_DIES(task_that_ends_in_a_declared_call_panics, 2, "end of the task" IN_A_CALL)
+{
+    weft_go(begin_only, NULL);
+    weft_sleep(WEFT_SECOND);
+}
+
+static int misuse_without_hand_off(void *arg)
+{
+    (void)arg;
+    weft_blocking_begin();
+    return weft_sleep(WEFT_MILLISECOND);
+}
+
+TEST_DIES_PLAIN(sleep_in_a_declared_call_panics_without_hand_off, 2, "panic: weft: sleep" IN_A_CALL)
+{
+    weft_run_options options = {.no_handoff = true};
+
+    weft_run_with(&options, misuse_without_hand_off, NULL);
+}
+
 /* ---- what was freed ---- */
 
 /* A sanitizer tells before we can. */

@@ -125,11 +125,12 @@ WEFT_API void weft_unpin(void); /* panics without a pin */
 /* Declares that the code between the two calls may block its thread (no effect with hand-off
  * switched off). If it lasts, other tasks get the processor within about a millisecond, or at once
  * where the same place in the program was slow before; a call that is quicker costs some
- * nanoseconds. No call of this library may stand between them. An undeclared call that blocks, or a
- * loop that burns CPU, loses its processor too, but only after 10 ms; less than one where other
- * tasks of the same function did so before. */
+ * nanoseconds. No call of this library may stand between them: a wait, a second begin and the end
+ * of the task panic there, and so may others. On a thread that is no task the two do nothing. An
+ * undeclared call that blocks, or a loop that burns CPU, loses its processor too, but only after
+ * 10 ms; less than one where other tasks of the same function did so before. */
 WEFT_API void weft_blocking_begin(void);
-WEFT_API void weft_blocking_end(void);
+WEFT_API void weft_blocking_end(void);                    /* panics without a begin */
 WEFT_API void weft_blocking(weft_task_fn *fn, void *arg); /* fn(arg) between the two */
 
 /* Task-local values. A key holds for the life of the process; destroy, if any, is called with a
