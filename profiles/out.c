@@ -2,6 +2,7 @@
 /* out.c - a buffer before a sink, and the sink of a descriptor (see out.h). */
 #include "out.h"
 
+#include "../runtime/fatal.h"
 #include "../runtime/utf8.h"
 
 #include <errno.h>
@@ -149,7 +150,7 @@ static int write_fd(void *arg, const void *data, size_t n)
 
     while (n) {
         ssize_t did = write(fd, p, n);
-        if (did < 0 && errno == EINTR)
+        if (did < 0 && (errno == EINTR || (errno == EAGAIN && weft__fd_takes(fd))))
             continue;
         if (did < 0)
             return -errno;

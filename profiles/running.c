@@ -10,6 +10,7 @@
 #include "../runtime/signals.h"
 #include "held.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -111,7 +112,8 @@ WEFT__NO_SANITIZE void weft__interrupted(weft__task *t, void *context)
     weft__store_rel(&directed.done, STACK);
 }
 
-/* The system call that a thread sits in, by the kernel; none is -1: it runs, or waits for a CPU. */
+/* The system call that a thread sits in, by the kernel. None: it runs, or waits for a CPU. */
+enum { NO_CALL = -1, FORBIDDEN = -2 /* to look */ };
 struct call {
     long nr;
     unsigned long long sp, pc;
@@ -119,19 +121,22 @@ struct call {
 
 static struct call call_of(int tid)
 {
-    struct call c = {.nr = -1};
+    struct call c = {.nr = NO_CALL};
     char path[64], text[256];
     ssize_t n;
     int fd;
 
     snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (fd >= 0)
-        close(fd);
+    if (fd < 0) {
+        c.nr = errno == EPERM || errno == EACCES ? FORBIDDEN : NO_CALL;
+        return c;
+    }
+    n = read(fd, text, sizeof(text) - 1);
+    close(fd);
     text[n > 0 ? n : 0] = 0;
     if (sscanf(text, "%ld %*x %*x %*x %*x %*x %*x %llx %llx", &c.nr, &c.sp, &c.pc) != 3)
-        c.nr = -1;
+        c.nr = NO_CALL;
     return c;
 }
 
@@ -213,12 +218,15 @@ static bool burns(int tid)
 void weft__look_at_thread(struct weft__record *r, struct weft__walk *walk, weft__task *t, int tid)
 {
     struct call c = call_of(tid);
+    bool asks = c.nr < 0 ? burns(tid) : restarts(c.nr);
     uintptr_t lo, hi;
 
     walk->kept = walk->depth = 0;
     r->state = c.nr < 0 ? WEFT__REC_RUNNING : WEFT__REC_SYSCALL;
-    if ((c.nr < 0 ? burns(tid) : restarts(c.nr)) && ask_thread(walk, t, tid))
+    if (asks && ask_thread(walk, t, tid))
         return;
+    if (c.nr == FORBIDDEN && !asks) /* it burns no CPU: so most likely it sits in a call */
+        r->state = WEFT__REC_SYSCALL;
     if (c.nr >= 0 && weft__stack_bounds(t, &lo, &hi) && c.sp >= lo && c.sp < hi) {
         struct weft__regs regs = {.pc = c.pc, .sp = c.sp, .known = false};
 

@@ -33,6 +33,7 @@
 #include "../runtime/scheduler.h"
 #include "contention.h"
 #include "first.h"
+#include "forbidden.h"
 #include "holders.h"
 #include "locks.h"
 #include "merged.h"
@@ -643,6 +644,17 @@ static int write_report(void *arg, const void *data, size_t n)
     return weft__death_write((int)(intptr_t)arg, data, n);
 }
 
+static void tell_forbidden(const struct weft__sink *sink)
+{
+    struct weft__out *o = weft__out_new(sink);
+
+    if (!o)
+        return;
+    if (weft__forbidden_put(o, "weft: ") > 0)
+        weft__out_char(o, '\n');
+    weft__out_end(o);
+}
+
 static void explain_in(void *arg)
 {
     struct report *r = arg;
@@ -657,6 +669,7 @@ static void explain_in(void *arg)
     a->c->s.half = WEFT__REPORT_HALF;
     if (r->death->overflowed)
         first = r->death->overflowed->id;
+    tell_forbidden(&sink);
     if (r->death->locks)
         weft__holders_text(&a->c->s, &sink);
     render(&a->c->s, first, &sink, WEFT_DUMP_TASKS);

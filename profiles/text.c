@@ -13,12 +13,14 @@
  * begins with
  *   # tasks: 1234 (12 running, 3 in calls, 7 runnable, 1212 waiting)
  *   # processors: 2, threads: 5 (1 spare, 2 without a processor, at most 514)
- *   # at the cap: tasks that block wait for a thread */
+ *   # at the cap: tasks that block wait for a thread
+ *   # process_vm_readv: Operation not permitted: the holders of locks are not shown */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "forbidden.h"
 #include "lines.h"
 #include "merged.h"
 #include "out.h"
@@ -280,6 +282,8 @@ static void put_counts(struct dump *d)
     put_count(d->o, ", at most ", c->max_threads, ")\n");
     if (c->capped)
         weft__out_str(d->o, "# at the cap: tasks that block wait for a thread\n");
+    if (d->s->locks)
+        weft__forbidden_put(d->o, "# ");
     weft__out_char(d->o, '\n');
 }
 

@@ -164,7 +164,7 @@ int weft__death_write(int fd, const char *text, size_t n)
     while (n > 0) {
         ssize_t done = write(fd, text, n < PIECE ? n : PIECE);
 
-        if (done < 0 && errno == EINTR)
+        if (done < 0 && (errno == EINTR || (errno == EAGAIN && weft__fd_takes(fd))))
             continue;
         if (done < 0)
             return -errno;

@@ -6,6 +6,8 @@
 
 #include "base.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 
 struct weft__death;
@@ -18,6 +20,18 @@ void weft__fault(const char *name, const siginfo_t *info, const void *ucontext, 
 /* Writes all n bytes for a report, and tells the watchdog of the progress. Returns 0, or the
  * negative errno of write(2). async-signal-safe */
 int weft__death_write(int fd, const char *text, size_t n);
+
+/* Waits until a descriptor that does not block takes more. Returns false, with errno, if it takes
+ * nothing for ten seconds. async-signal-safe */
+static inline bool weft__fd_takes(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    int rc = poll(&p, 1, 10000);
+
+    if (rc == 0)
+        errno = EAGAIN;
+    return rc > 0 || (rc < 0 && errno == EINTR);
+}
 
 /* Has weft_run's thread call fn(arg) and waits for its end. The thread that dies calls it, since it
  * may hold locks that the other thread does not need, such as malloc's for its own arena. Returns

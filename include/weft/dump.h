@@ -11,6 +11,8 @@
  * first, on lines of its own, written even if malloc or a stack is broken; if the dump then makes
  * no progress for two seconds it is cut off. If the program had a handler of its own when the run
  * began, or sets one later, the handler is called and nothing is reported.
+ * Where the kernel keeps the process from looking at itself (a sandbox; a process that is not
+ * dumpable), these reports and WEFT_DUMP_FULL begin with lines that say what is not shown, and why.
  * WEFT_TRACEBACK, else GOTRACEBACK, says how much: none (the message), single (of a panic or a
  * fault the task that caused it), all (the default), crash (all, and panics abort for a core). */
 #ifndef WEFT_DUMP_H
@@ -39,7 +41,8 @@ typedef struct weft_dump_options {
 
 /* Writes a dump to fd; options may be NULL. Any thread, while weft_run runs (else WEFT_EINVAL).
  * 0, or the negative errno of a failed write. Not cancelable; a slow reader of fd blocks the
- * caller's thread, not its processor. */
+ * caller's thread, not its processor. If fd is non-blocking, the call waits for it all the same,
+ * for 10 s at most at a time: then it returns UV_EAGAIN. */
 WEFT_API int weft_dump(int fd, const weft_dump_options *options);
 
 #ifdef __cplusplus
