@@ -85,12 +85,17 @@ static struct bounds copy_stack(uintptr_t sp)
 {
     static _Alignas(16) char copy[COPIED];
     struct iovec to = {copy, sizeof copy}, from;
+    uintptr_t lo = (sp & ~(uintptr_t)7) - WEFT__RED_ZONE;
     ssize_t n;
 
-    sp &= ~(uintptr_t)7;
-    from = (struct iovec){(void *)sp, sizeof copy};
+    from = (struct iovec){(void *)lo, sizeof copy};
     n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
-    return (struct bounds){sp, n > 0 ? sp + (uintptr_t)n : sp, copy};
+    if (n <= 0) { /* the stack begins at sp */
+        lo += WEFT__RED_ZONE;
+        from.iov_base = (void *)lo;
+        n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+    }
+    return (struct bounds){lo, n > 0 ? lo + (uintptr_t)n : lo, copy};
 }
 
 /* Finds the mark in a copy of a stack. Returns the address behind it; 0: it is not there. */

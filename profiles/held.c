@@ -7,9 +7,10 @@
 /* By words that are volatile: what compilers make a memcpy of, sanitizers look into. */
 WEFT__NO_SANITIZE static void copy_stack(struct weft__held *h, uintptr_t lo, uintptr_t hi)
 {
-    uintptr_t from = h->walk.at.sp & ~(uintptr_t)7;
+    uintptr_t sp = h->walk.at.sp & ~(uintptr_t)7;
+    uintptr_t from = sp - lo > WEFT__RED_ZONE ? sp - WEFT__RED_ZONE : lo;
 
-    if (from < lo || from >= hi)
+    if (sp < lo || sp >= hi)
         return;
     h->lo = from;
     h->hi = hi - from > WEFT__HELD_COPY ? from + WEFT__HELD_COPY : hi;

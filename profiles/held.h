@@ -5,7 +5,7 @@
 
 #include "unwind.h"
 
-enum { WEFT__HELD_COPY = 4096 };
+enum { WEFT__HELD_COPY = 4096 + WEFT__RED_ZONE };
 
 struct weft__held {
     struct weft__walk walk;

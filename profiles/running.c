@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { QUESTIONS = 4 };
 enum { LOOK = 100000 /* ns */, PATIENCE = 200, LOOKS = 100 * PATIENCE /* half looks */ };
 
 void weft__drop_entry(struct weft__walk *walk)
@@ -175,19 +176,23 @@ static enum answer ask(weft__task *t, int tid)
     return weft__load_acq(&directed.done);
 }
 
-/* Asks the thread for its stack; false if it did not show it, or another thread asks just now. */
+/* Asks the thread for its stack; false if it did not show it, or another thread asks just now. If
+ * the walk missed, and ended with the copy, it is asked again: by now more rules are known. */
 static bool ask_thread(struct weft__walk *walk, weft__task *t, int tid)
 {
-    bool shown;
+    bool shown = false, missed = true;
 
     if (weft__xchg(&directed.taken, true))
         return false;
-    shown = ask(t, tid) == STACK;
-    if (shown) {
+    for (int i = 0; i < QUESTIONS && missed && ask(t, tid) == STACK; i++) {
+        missed = directed.held.walk.missed;
         weft__held_finish(&directed.held);
+        missed = missed && !directed.held.walk.whole;
         *walk = directed.held.walk;
-        weft__drop_entry(walk);
+        shown = true;
     }
+    if (shown)
+        weft__drop_entry(walk);
     weft__store_rel(&directed.taken, false);
     return shown;
 }

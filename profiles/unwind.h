@@ -36,6 +36,10 @@ static inline struct weft__regs weft__regs_of(const ucontext_t *uc)
                                .known = true};
 }
 
+/* Rules find registers in the red zone below SP, too: at a function's end, where they were popped a
+ * moment ago. A copy of a stack begins so many bytes below SP. */
+enum { WEFT__RED_ZONE = 128 };
+
 enum {
     WEFT__WALK_INNER = 256,     /* frames kept of one stack: so many innermost */
     WEFT__WALK_OUTER = 256 + 2, /* and outermost; the last two are the entry's, which go */
