@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "idmap.h"
+#include "marks.h"
 #include "out.h"
 #include "symbolize.h"
 
@@ -174,6 +175,16 @@ static void put_frames(struct weft__lines *l, const struct weft__symbol *s, uint
     }
 }
 
+static void put_mark(struct weft__lines *l, uintptr_t mark)
+{
+    if (mark == WEFT__MARK_CUT) {
+        weft__out_str(l->out, WEFT__ELIDED);
+        return;
+    }
+    weft__out_str(l->out, weft__mark_name(mark));
+    weft__out_str(l->out, "(...)\n\t??:0\n");
+}
+
 /* The inline function of our own header that a task was created through tells nobody anything. */
 static const struct weft__frame *creator_frame(const struct weft__symbol *s)
 {
@@ -212,13 +223,24 @@ static bool any_call(const struct weft__symbol *s)
     return false;
 }
 
+static void put_text(struct weft__lines *l, struct entry *e)
+{
+    const struct weft__symbol *s = weft__symbolize(e->ret - 1);
+    uintptr_t entry = s->frames[s->n - 1].entry;
+    uintptr_t offset = entry ? e->ret - entry : 0;
+
+    e->internal = all_internal(s);
+    e->call = any_call(s);
+    if (l->kind == WEFT__LINES_CREATOR)
+        put_creator(l, s, e, offset);
+    else
+        put_frames(l, s, offset);
+}
+
 /* 0 if memory ran out. */
 static uint32_t add(struct weft__lines *l, uintptr_t ret, uint64_t hash)
 {
-    const struct weft__symbol *s = weft__symbolize(ret - 1);
-    uintptr_t entry = s->frames[s->n - 1].entry;
-    uintptr_t offset = entry ? ret - entry : 0;
-    struct entry e = {.ret = ret, .at = l->used, .internal = all_internal(s), .call = any_call(s)};
+    struct entry e = {.ret = ret, .at = l->used};
 
     if (l->n == l->room) {
         uint32_t room = l->room ? l->room * 2 : 256;
@@ -229,10 +251,10 @@ static uint32_t add(struct weft__lines *l, uintptr_t ret, uint64_t hash)
         l->entries = bigger;
         l->room = room;
     }
-    if (l->kind == WEFT__LINES_CREATOR)
-        put_creator(l, s, &e, offset);
+    if (weft__mark_name(ret))
+        put_mark(l, ret);
     else
-        put_frames(l, s, offset);
+        put_text(l, &e);
     if (weft__out_flush(l->out) < 0 || !weft__idmap_add(&l->ids, hash, l->n + 1))
         return 0;
     e.n = (uint32_t)(l->used - e.at);

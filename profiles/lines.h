@@ -15,6 +15,9 @@ enum weft__lines_kind {
     WEFT__LINES_CREATOR, /* "created by f", and from mid on "\n\t/a.c:3 +0x1f\n" */
 };
 
+/* The line of debug=2 and debug=3 where frames are missing. */
+#define WEFT__ELIDED "...additional frames elided...\n"
+
 struct weft__lines;
 
 struct weft__lines_text {
@@ -28,7 +31,8 @@ struct weft__lines_text {
 struct weft__lines *weft__lines_new(enum weft__lines_kind kind, bool plain);
 void weft__lines_free(struct weft__lines *l);
 
-/* The text of a return address; the place shown is that of the call before it. */
+/* The text of a return address; the place shown is that of the call before it. Of a mark (marks.h):
+ * a frame without a place, or WEFT__ELIDED. */
 struct weft__lines_text weft__lines_of(struct weft__lines *l, uintptr_t ret);
 
 /* True for the names that dumps hide at the inner end of a stack, as Go hides runtime frames. */

@@ -143,8 +143,12 @@ static size_t measure(const struct stack *s, size_t i, struct widths *width)
 
 static const char *function_of(const struct stack *s, size_t i)
 {
-    const struct weft__symbol *sym = symbol_of(s, i);
+    const char *mark = weft__mark_name(s->rets[i]);
+    const struct weft__symbol *sym;
 
+    if (mark)
+        return mark;
+    sym = symbol_of(s, i);
     return sym->frames[sym->n - 1].function;
 }
 

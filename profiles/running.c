@@ -9,11 +9,13 @@
 #include "../runtime/scheduler.h"
 #include "../runtime/signals.h"
 #include "held.h"
+#include "marks.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +28,32 @@ void weft__drop_entry(struct weft__walk *walk)
         walk->kept -= 2;
         walk->depth -= 2;
     }
+}
+
+static void insert(struct weft__walk *walk, uint32_t at, uintptr_t mark)
+{
+    memmove(walk->pcs + at + 1, walk->pcs + at, (walk->kept - at) * sizeof(walk->pcs[0]));
+    walk->pcs[at] = mark;
+    walk->kept++;
+}
+
+void weft__walk_close(struct weft__walk *walk)
+{
+    uint32_t guessed = walk->guessed, missing;
+
+    if (walk->kept == 0)
+        return;
+    weft__drop_entry(walk);
+    missing = walk->depth - walk->kept;
+    if (missing > 0)
+        insert(walk, WEFT__WALK_INNER, WEFT__MARK_CUT);
+    if (guessed < walk->depth && missing > 0 && guessed >= WEFT__WALK_INNER)
+        guessed =
+            guessed < WEFT__WALK_INNER + missing ? WEFT__WALK_INNER + 1 : guessed - missing + 1;
+    if (guessed < walk->depth)
+        insert(walk, guessed, WEFT__MARK_GUESS);
+    if (!walk->whole)
+        walk->pcs[walk->kept++] = WEFT__MARK_CUT;
 }
 
 bool weft__stack_bounds(const weft__task *t, uintptr_t *lo, uintptr_t *hi)
@@ -48,7 +76,7 @@ static WEFT__NO_SANITIZE void read_regs(struct weft__regs *r, const void *sp)
     r->pc = (uintptr_t)words[WEFT__CTX_PC];
     r->sp = (uintptr_t)(words + WEFT__CTX_WORDS);
     r->known = true;
-    r->exact = false;
+    r->exact = r->guess = false;
 }
 
 bool weft__regs_saved(struct weft__regs *r, const void *sp, uintptr_t lo, uintptr_t hi)
@@ -71,7 +99,7 @@ void weft__walk_saved(struct weft__walk *walk, const weft__task *t)
         !weft__regs_saved(&regs, weft__load(&t->ctx.sp), lo, hi))
         return;
     weft__walk(walk, &regs, lo, hi, (const void *)lo, true);
-    weft__drop_entry(walk);
+    weft__walk_close(walk);
 }
 
 /* The answer that a signal handler leaves for the asking thread. */
@@ -192,7 +220,7 @@ static bool ask_thread(struct weft__walk *walk, weft__task *t, int tid)
         shown = true;
     }
     if (shown)
-        weft__drop_entry(walk);
+        weft__walk_close(walk);
     weft__store_rel(&directed.taken, false);
     return shown;
 }
@@ -236,7 +264,7 @@ void weft__look_at_thread(struct weft__record *r, struct weft__walk *walk, weft_
         struct weft__regs regs = {.pc = c.pc, .sp = c.sp, .known = false};
 
         weft__walk(walk, &regs, lo, hi, (const void *)lo, true);
-        weft__drop_entry(walk);
+        weft__walk_close(walk);
     }
 }
 

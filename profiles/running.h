@@ -7,8 +7,12 @@
 #include "snapshot.h"
 #include "unwind.h"
 
-/* Every task's stack ends in weft__task_main and weft__ctx_entry; that says nothing. */
+/* Leaves out weft__task_main and weft__ctx_entry, in which every task's stack ends. */
 void weft__drop_entry(struct weft__walk *walk);
+/* Makes a finished walk fit for tables and formats: drops the entry, and puts marks where frames
+ * are missing and before frames that are guesses (walk->guessed). Each walk of a task that is kept
+ * or shown is closed once; a walk that missed is resumed first. */
+void weft__walk_close(struct weft__walk *walk);
 /* The bounds of t's stack; false if they change just now, since t ended and its record goes on. */
 bool weft__stack_bounds(const weft__task *t, uintptr_t *lo, uintptr_t *hi);
 

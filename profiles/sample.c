@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../runtime/wait.h"
 #include "labels.h"
@@ -15,22 +16,36 @@
 
 /* The words of a sample: these, its stack, the holder's. */
 enum { LABELS, KIND, OBJECT, LENGTH, STACKS };
-enum { ROOM = WEFT__WALK_KEEP - STACKS, NO_PAIR = WEFT__WAIT_COUNT /* else the reason */ };
+enum { ROOM = WEFT__WALK_ROOM - STACKS, NO_PAIR = WEFT__WAIT_COUNT /* else the reason */ };
+
+/* Copies a stack. If it has more than most frames, a mark replaces its middle. Returns how many
+ * there are. */
+static size_t copy(uintptr_t *to, const uintptr_t *pcs, size_t n, size_t most)
+{
+    size_t inner = n > most ? most / 2 - 2 : n, outer = most / 2, used = inner;
+
+    memcpy(to, pcs, inner * sizeof(*to));
+    if (n <= most)
+        return n;
+    to[used++] = WEFT__MARK_CUT;
+    for (size_t i = inner; i < n - outer; i++) {
+        if (pcs[i] == WEFT__MARK_GUESS)
+            to[used++] = WEFT__MARK_GUESS;
+    }
+    memcpy(to + used, pcs + n - outer, outer * sizeof(*to));
+    return used + outer;
+}
 
 void weft__sample_join(struct weft__walk *to, const struct weft__sample *s)
 {
     size_t most = s->is_pair ? ROOM / 2 : ROOM;
-    size_t n = s->n < most ? s->n : most;
-    size_t m = s->n_holder < most ? s->n_holder : most; /* 0 if it is no pair */
+    size_t n = copy(to->pcs + STACKS, s->pcs, s->n, most);
+    size_t m = copy(to->pcs + STACKS + n, s->holder, s->n_holder, most); /* 0 if it is no pair */
 
     to->pcs[LABELS] = s->labels;
     to->pcs[KIND] = s->is_pair ? s->reason : NO_PAIR;
     to->pcs[OBJECT] = (uintptr_t)s->object;
     to->pcs[LENGTH] = n;
-    for (size_t i = 0; i < n; i++)
-        to->pcs[STACKS + i] = s->pcs[i];
-    for (size_t i = 0; i < m; i++)
-        to->pcs[STACKS + n + i] = s->holder[i];
     to->kept = to->depth = (uint32_t)(STACKS + n + m);
 }
 
@@ -108,7 +123,7 @@ static int64_t whole(double count)
 
 /* What is encoded with one sample; too large for a task's stack. */
 struct scratch {
-    uintptr_t pcs[WEFT__WALK_KEEP];
+    uintptr_t pcs[WEFT__WALK_ROOM];
     struct weft__pprof_label labels[2 + WEFT_LABELS_MAX];
     char object[24];
 };
@@ -187,7 +202,7 @@ static void put(struct weft__out *o, const struct weft__bucket *b, uintptr_t *pc
 int weft__samples_text(const char *head, const weft__buckets *b, const struct weft__sink *to)
 {
     struct weft__out *o = weft__out_new(to);
-    uintptr_t *pcs = malloc(WEFT__WALK_KEEP * sizeof(*pcs));
+    uintptr_t *pcs = malloc(WEFT__WALK_ROOM * sizeof(*pcs));
     size_t n = 0;
     struct weft__bucket *all = sorted(b, &n);
     int rc = -ENOMEM;

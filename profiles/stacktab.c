@@ -40,7 +40,7 @@ struct chunk {
 };
 
 _Static_assert(CHUNK_FIRST >=
-                   sizeof(struct weft__stack_entry) + WEFT__WALK_KEEP * sizeof(uintptr_t),
+                   sizeof(struct weft__stack_entry) + WEFT__WALK_ROOM * sizeof(uintptr_t),
                "every stack fits into every chunk");
 
 struct spin {
@@ -162,7 +162,7 @@ void weft__stacktab_limit(weft__stacktab *s, uint32_t most)
 
 static uint64_t hash_walk(const struct weft__walk *w)
 {
-    uint64_t h = w->depth;
+    uint64_t h = w->kept;
 
     for (uint32_t i = 0; i < w->kept; i++) {
         h = (h ^ w->pcs[i]) * 0x9e3779b97f4a7c15u;
@@ -173,7 +173,7 @@ static uint64_t hash_walk(const struct weft__walk *w)
 
 static bool same(const struct weft__stack_entry *e, uint64_t hash, const struct weft__walk *w)
 {
-    return e->hash == hash && e->depth == w->depth && e->kept == w->kept &&
+    return e->hash == hash && e->kept == w->kept &&
            memcmp(e->pcs, w->pcs, w->kept * sizeof e->pcs[0]) == 0;
 }
 
@@ -237,7 +237,6 @@ static uint32_t add(weft__stacktab *s, struct shard *sh, uint64_t hash, const st
     if (!e)
         return 0;
     e->hash = hash;
-    e->depth = w->depth;
     e->kept = w->kept;
     memcpy(e->pcs, w->pcs, pcs);
     id = publish(s, e);

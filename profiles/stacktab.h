@@ -9,11 +9,9 @@
 struct weft__walk;
 typedef struct weft__stacktab weft__stacktab;
 
-/* depth > kept: pcs holds the innermost and the outermost (see unwind.h). */
 struct weft__stack_entry {
     uint64_t hash;
-    uint32_t depth;
-    uint32_t kept;
+    uint32_t kept; /* return addresses and marks (marks.h), innermost first */
     uintptr_t pcs[];
 };
 

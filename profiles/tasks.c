@@ -322,7 +322,7 @@ static void walk_fault(struct weft__walk *walk, const weft__task *t, const void 
     regs.exact = true;
     weft__walk_fault(walk, &regs, weft__fault_lo(t, regs.sp), t->ctx.hi,
                      (const void *)weft__fault_lo(t, regs.sp), false);
-    weft__drop_entry(walk);
+    weft__walk_close(walk);
 }
 
 /* A caller's request, with the caller's context saved in self. */

@@ -22,6 +22,7 @@
 
 #include "forbidden.h"
 #include "lines.h"
+#include "marks.h"
 #include "merged.h"
 #include "out.h"
 #include "snapshot.h"
@@ -195,31 +196,45 @@ static uint32_t first_shown(struct dump *d, const struct weft__stack_entry *e, u
     return i < e->kept ? i : 0;
 }
 
+static void put_frame(struct dump *d, uintptr_t ret)
+{
+    struct weft__lines_text t = text_of(d, d->frames, ret);
+
+    weft__out_put(d->o, t.text, t.n);
+}
+
+/* Elides the frames from i to the last half of the stack, which is shown: returns where it begins.
+ * If guesses begin in between, all that follow are guesses. */
+static uint32_t put_gap(struct dump *d, const struct weft__stack_entry *e, uint32_t i)
+{
+    uint32_t next = e->kept - d->s->half;
+
+    weft__out_str(d->o, WEFT__ELIDED);
+    for (; i < next; i++) {
+        if (e->pcs[i] == WEFT__MARK_GUESS)
+            put_frame(d, WEFT__MARK_GUESS);
+    }
+    return next;
+}
+
 static void put_frames(struct dump *d, const struct weft__record *r)
 {
     const struct weft__stack_entry *e = weft__record_stack(d->s, r);
     uintptr_t shift = weft__record_shift(r);
-    uint32_t gap, next, first;
+    uint32_t gap, first;
 
     if (!e) {
         weft__out_str(d->o, "?\?(...)\n\t??:0\n"); /* the backslash: no trigraph */
         return;
     }
     first = first_shown(d, e, shift);
-    gap = next = e->depth > e->kept ? WEFT__WALK_INNER : e->kept;
-    if (d->s->half > 0 && e->kept - first > 2 * d->s->half) {
+    gap = e->kept;
+    if (d->s->half > 0 && e->kept - first > 2 * d->s->half)
         gap = first + d->s->half;
-        next = e->kept - d->s->half;
-    }
     for (uint32_t i = first; i < e->kept; i++) {
-        struct weft__lines_text t;
-
-        if (i == gap) {
-            weft__out_str(d->o, "...additional frames elided...\n");
-            i = next;
-        }
-        t = text_of(d, d->frames, e->pcs[i] + shift);
-        weft__out_put(d->o, t.text, t.n);
+        if (i == gap)
+            i = put_gap(d, e, i);
+        put_frame(d, e->pcs[i] + shift);
     }
 }
 

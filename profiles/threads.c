@@ -86,7 +86,7 @@ static bool own_bounds(uintptr_t sp, uintptr_t *lo, uintptr_t *hi)
 /* So that one sees why the monitor made it. */
 static void append_entry(struct weft__walk *walk, weft_task_fn *fn)
 {
-    if (!fn || walk->kept + 2 > WEFT__WALK_KEEP)
+    if (!fn)
         return;
     walk->pcs[walk->kept++] = WEFT__PPROF_MADE_FOR;
     walk->pcs[walk->kept++] = (uintptr_t)fn + 1; /* as if it were a return address */
@@ -112,10 +112,10 @@ static void settle(struct making *m)
     struct weft__walk *walk = &m->held.walk;
     uint32_t ours = walk->kept < HOOK_FRAMES ? walk->kept : HOOK_FRAMES;
 
+    weft__walk_close(walk);
     walk->kept -= ours;
     walk->depth -= ours;
     memmove(walk->pcs, walk->pcs + ours, walk->kept * sizeof(*walk->pcs));
-    weft__drop_entry(walk);
     append_entry(walk, m->made_for);
     count(m->thread, weft__buckets_cell(table, walk));
     free(m);
@@ -243,6 +243,7 @@ static void add_runners(struct weft__walk *walk)
     if (thread_bounds(runner.thread, &lo, &hi) &&
         weft__regs_saved(&regs, weft__sched.runner, lo, hi))
         weft__walk(walk, &regs, lo, hi, (const void *)lo, true);
+    weft__walk_close(walk);
     weft__buckets_add(table, walk, n, 0);
 }
 

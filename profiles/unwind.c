@@ -13,13 +13,19 @@
  * found out.
  * The walk: every word is read inside [lo, hi), and each CFA is above the last, so it ends. It
  * reads stacks that others may be writing to, hence no_sanitize and volatile.
+ * Frames without a rule (hand-written assembly, code made at run time) are left by their frame
+ * pointer, and all frames from there on are guesses: the function may have used the register for
+ * something else. So the words found are believed only if a call precedes the return address.
  */
 #include "unwind.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "learn.h"
 
@@ -310,7 +316,7 @@ enum lacking {
     STOP = 0,  /* it stops, and has missed */
     LEARN = 1, /* it asks the symbolizer */
     READ = 2,  /* it reads .eh_frame, and steps out of a call to an address without code */
-    GUESS = 4, /* it also goes on without a rule */
+    GUESS = 4, /* it also looks for return addresses */
 };
 
 static bool is_code(uintptr_t addr)
@@ -338,20 +344,56 @@ static const struct weft__rule *unknown(struct weft__walk *out, struct weft__rul
 
 enum { SCANNED = 512 }; /* words that are looked at for a return address */
 
-/* async-signal-safe */
-READS_STACKS bool weft__is_return(uintptr_t addr)
+/* Returns whether a call instruction ends at end, before which 7 bytes can be read. */
+READS_STACKS static bool follows_call(const volatile uint8_t *end)
 {
-    const volatile uint8_t *code = (const volatile uint8_t *)addr;
-
-    if (!is_code(addr) || !is_code(addr - 8))
-        return false;
-    if (code[-5] == 0xe8) /* call rel32 */
+    if (end[-5] == 0xe8) /* call rel32 */
         return true;
     for (int length = 2; length <= 7; length++) { /* call by register or memory: FF /2 */
-        if (code[-length] == 0xff && (code[1 - length] >> 3 & 7) == 2)
+        if (end[-length] == 0xff && (end[1 - length] >> 3 & 7) == 2)
             return true;
     }
     return false;
+}
+
+/* async-signal-safe */
+bool weft__is_return(uintptr_t addr)
+{
+    return is_code(addr) && is_code(addr - 8) && follows_call((const volatile uint8_t *)addr);
+}
+
+/* Copies code from anywhere. A guess may be any address: the kernel reads there, as nothing tells
+ * how long it stays mapped. */
+static bool fetch(uint8_t *to, uintptr_t from, size_t n)
+{
+    const struct iovec dst = {to, n}, src = {(void *)from, n};
+    int saved = errno;
+    bool whole = process_vm_readv(getpid(), &dst, 1, &src, 1, 0) == (ssize_t)n;
+
+    errno = saved;
+    return whole;
+}
+
+/* Returns whether addr can be a return address: in a file's code, or in code that was made at run
+ * time, of which nothing is known. */
+static bool may_be_return(uintptr_t addr)
+{
+    uint8_t before[8];
+
+    return fetch(before, addr - 8, 8) ? follows_call(before + 8) : weft__is_return(addr);
+}
+
+/* Returns whether the return address ret follows a direct call of a place shortly before pc. */
+static bool calls_close_to(uintptr_t ret, uintptr_t pc)
+{
+    enum { FUNCTION = 4096 };
+    uint8_t code[5];
+    int32_t distance;
+
+    if (!fetch(code, ret - 5, 5) || code[0] != 0xe8)
+        return false;
+    memcpy(&distance, code + 1, 4);
+    return pc - (ret + (uintptr_t)(intptr_t)distance) < FUNCTION;
 }
 
 /* Moves the cursor to the caller, whose return address is at. */
@@ -362,14 +404,40 @@ READS_STACKS static void resume_at(struct cursor *c, const struct memory *m, uin
     c->exact = false;
 }
 
+/* Steps out of a function that has no frame just now: at its first or last instructions, as the
+ * code at pc tells, or if it was called from where the word at sp says. All registers but SP, and
+ * the frame pointer if that was pushed, are still the caller's. */
+READS_STACKS static bool out_of_leaf(struct cursor *c, const struct memory *m)
+{
+    static const uint8_t endbr[] = {0xf3, 0x0f, 0x1e, 0xfa}, set_bp[] = {0x48, 0x89, 0xe5};
+    uint8_t code[4];
+    uintptr_t at = c->sp;
+    bool pushed; /* the caller's frame pointer lies at sp */
+
+    if (!c->exact || !is_inside(m, at) || !fetch(code, c->pc, sizeof code))
+        return false;
+    pushed = memcmp(code, set_bp, 3) == 0 || (code[0] == 0x5d && code[1] == 0xc3); /* pop; ret */
+    at += pushed ? 8 : 0;
+    if (!pushed && code[0] != 0x55 && code[0] != 0xc3 && /* push; ret */
+        memcmp(code, endbr, 4) != 0 && !calls_close_to(word_at(m, at), c->pc))
+        return false;
+    if (!is_inside(m, at) || !may_be_return(word_at(m, at)))
+        return false;
+    if (pushed)
+        c->reg[WEFT__REG_BP] = word_at(m, c->sp);
+    resume_at(c, m, at);
+    return true;
+}
+
 READS_STACKS static bool by_frame_pointer(struct cursor *c, const struct memory *m)
 {
     uintptr_t bp = c->reg[WEFT__REG_BP];
 
     if (!(c->known >> WEFT__REG_BP & 1) || bp < c->sp || !is_inside(m, bp) ||
-        !is_inside(m, bp + 8) || !weft__is_return(word_at(m, bp + 8)))
+        !is_inside(m, bp + 8) || !may_be_return(word_at(m, bp + 8)))
         return false;
     c->reg[WEFT__REG_BP] = word_at(m, bp);
+    c->known &= KNOW_SP | 1u << WEFT__REG_BP;
     resume_at(c, m, bp + 8);
     return true;
 }
@@ -380,6 +448,7 @@ READS_STACKS static bool by_scan(struct cursor *c, const struct memory *m)
 
     for (int i = 0; i < SCANNED && is_inside(m, at); i++, at += 8) {
         if (weft__is_return(word_at(m, at))) {
+            c->known &= KNOW_SP | 1u << WEFT__REG_BP;
             resume_at(c, m, at);
             return true;
         }
@@ -397,9 +466,9 @@ READS_STACKS static bool step_without_rule(struct weft__walk *out, struct cursor
         resume_at(c, m, c->sp);
         return true;
     }
-    if (!(lacking & GUESS) || (!by_frame_pointer(c, m) && !by_scan(c, m)))
+    if (out->missed ||
+        (!out_of_leaf(c, m) && !by_frame_pointer(c, m) && !((lacking & GUESS) && by_scan(c, m))))
         return false;
-    c->known &= KNOW_SP | 1u << WEFT__REG_BP;
     if (out->guessed == UINT32_MAX)
         out->guessed = out->depth;
     return true;
@@ -484,7 +553,7 @@ static bool walk_once(struct weft__walk *out, const struct weft__regs *regs, con
     struct cursor c = cursor_at(regs, regs->known ? KNOW_SP | KNOW_SAVED : KNOW_SP, true);
 
     out->depth = 0;
-    out->guessed = UINT32_MAX;
+    out->guessed = regs->guess ? 1 : UINT32_MAX;
     push(out, regs->pc + regs->exact);
     return run(out, &c, m, lacking);
 }

@@ -18,6 +18,7 @@ struct weft__regs {
     uintptr_t pc, sp, bp, bx, r12, r13, r14, r15;
     bool known; /* bp, bx, r12..r15 are valid */
     bool exact; /* a signal came at pc; else it is a return address */
+    bool guess; /* the registers are not the thread's for sure, and so all callers are guesses */
 };
 
 /* Those of a context that a signal or getcontext saved. async-signal-safe; x86-64's names. */
@@ -44,6 +45,7 @@ enum {
     WEFT__WALK_INNER = 256,     /* frames kept of one stack: so many innermost */
     WEFT__WALK_OUTER = 256 + 2, /* and outermost; the last two are the entry's, which go */
     WEFT__WALK_KEEP = WEFT__WALK_INNER + WEFT__WALK_OUTER,
+    WEFT__WALK_ROOM = WEFT__WALK_KEEP + 8, /* and marks (marks.h), and what a sample adds */
 };
 
 /* A finished walk. pcs[0] is the PC the walk began with, the others are return addresses. Where a
@@ -52,14 +54,14 @@ enum {
  * WEFT__WALK_INNER frames followed by the outermost WEFT__WALK_OUTER. */
 struct weft__walk {
     uint32_t depth;
-    uint32_t kept;    /* min(depth, WEFT__WALK_KEEP) */
-    bool whole;       /* the walk reached the stack's end; else it stopped where no rule applied */
+    uint32_t kept;    /* min(depth, WEFT__WALK_KEEP); weft__walk_close adds marks */
+    bool whole;       /* the walk reached the stack's end; else it stopped before */
     uint32_t guessed; /* frames from this one on are guesses; UINT32_MAX: none is */
     bool missed; /* it stopped because a rule was not yet learned (only when may_learn is false) */
     struct weft__regs at; /* the registers of the frame where it stopped, to go on from */
     uint8_t at_known;     /* which of them are valid, when at.known is false; private */
     bool at_exact;        /* at.pc is no return address; private */
-    uintptr_t pcs[WEFT__WALK_KEEP];
+    uintptr_t pcs[WEFT__WALK_ROOM];
 };
 
 /* A stack that is known. */

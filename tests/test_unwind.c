@@ -425,6 +425,72 @@ TEST(every_instruction_is_walked_from_a_copy)
     return true;
 }
 
+/* ---- every instruction, without any rule ---- */
+
+/* Written by hand, without CFI: with a frame pointer, and a leaf without a frame. */
+void framed_by_hand(void);
+extern const char by_hand_end[] __attribute__((visibility("hidden")));
+__asm__(".pushsection .text\n"
+        ".type framed_by_hand, @function\n"
+        "framed_by_hand:\n"
+        "push %rbp\n"
+        "mov %rsp, %rbp\n"
+        "sub $16, %rsp\n"
+        "call leaf_by_hand\n"
+        "nop\n"
+        "leave\n"
+        "ret\n"
+        ".type leaf_by_hand, @function\n"
+        "leaf_by_hand:\n"
+        "mov %rsp, %rax\n"
+        "add $1, %rax\n"
+        "ret\n"
+        "by_hand_end:\n"
+        ".popsection\n");
+
+/* The stack is that of the C function that calls, whose last step is kept, and one or two frames.
+ */
+static void on_step_by_hand(int sig, siginfo_t *info, void *context)
+{
+    static struct weft__walk w, caller;
+    struct weft__regs regs = weft__regs_of(context);
+    uintptr_t lo = current == NULL ? 0 : (uintptr_t)current->stack;
+    uint32_t above;
+
+    (void)sig, (void)info;
+    regs.exact = true;
+    if (current == NULL)
+        return;
+    weft__walk(&w, &regs, lo, lo + current->size, (void *)lo, true);
+    if (regs.pc < (uintptr_t)framed_by_hand || regs.pc >= (uintptr_t)by_hand_end) {
+        caller = w;
+        return;
+    }
+    steps.instructions++;
+    above = w.depth - caller.depth;
+    if (!w.whole || w.guessed != 1 || above < 1 || above > 2 ||
+        memcmp(w.pcs + above + 1, caller.pcs + 1, (caller.depth - 1) * 8) != 0) {
+        steps.wrong++;
+        printf("# at framed_by_hand+%#lx: %u frames, whole %d\n",
+               regs.pc - (uintptr_t)framed_by_hand, w.depth, w.whole);
+    }
+}
+
+__attribute__((noinline)) static void step_by_hand(struct plan *p)
+{
+    __asm__ volatile("pushf\n orl $0x100, (%%rsp)\n popf\n nop" ::: "memory", "cc");
+    framed_by_hand();
+    __asm__ volatile("pushf\n andl $~0x100, (%%rsp)\n popf" ::: "memory", "cc");
+    p->sink++;
+}
+
+TEST(every_instruction_without_cfi_is_walked_by_guesses)
+{
+    single_step(step_by_hand, on_step_by_hand);
+    CHECK(steps.instructions == 10 && steps.wrong == 0);
+    return true;
+}
+
 TEST(deep_stack_keeps_both_halves)
 {
     static struct weft__walk w;
@@ -490,7 +556,7 @@ TEST(garbage_is_walked_within_bounds)
     /* At the end of the page on odd rounds, at its start on even ones. */
     for (int i = 0; i < (IN_TSAN ? 20000 : 1000000); i++) {
         uintptr_t *at = stack + (i % 2) * (4096 / 8 - WORDS);
-        struct weft__regs regs;
+        struct weft__regs regs = {.exact = i % 7 == 0};
         lo = (uintptr_t)at;
         for (int k = 0; k < WORDS; k += 1 + i % 4)
             at[k] = garbage(lo, size, code, CODE);
@@ -717,6 +783,7 @@ int main(void)
     if (!IN_TSAN) { /* which holds signals back */
         RUN(every_instruction_agrees_with_libunwind);
         RUN(every_instruction_is_walked_from_a_copy);
+        RUN(every_instruction_without_cfi_is_walked_by_guesses);
     }
     RUN(deep_stack_keeps_both_halves);
     RUN(garbage_is_walked_within_bounds);

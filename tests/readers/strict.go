@@ -76,7 +76,7 @@ func next(at place, line string) (place, bool) {
 		return atHeader, true
 	}
 	if line == elided {
-		return atFrame, true
+		return atMore, true
 	}
 	if m := createdLine.FindStringSubmatch(line); m != nil {
 		return atCreatorFile, plainName(m[1])
