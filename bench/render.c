@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "fake_symbols.h"
-#include "out.h"
-#include "snapshot.h"
-#include "unwind.h"
-#include "wait.h"
+#include "profiles/capture/snapshot.h"
+#include "profiles/render/out.h"
+#include "profiles/walk/unwind.h"
+#include "runtime/sched/wait.h"
 
 static double now(void)
 {

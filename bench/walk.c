@@ -4,7 +4,7 @@
  */
 #include "bench.h"
 
-#include "profiles/unwind.h"
+#include "profiles/walk/unwind.h"
 
 #include <stdio.h>
 #include <string.h>

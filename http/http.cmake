@@ -26,7 +26,3 @@ add_custom_command(
   DEPENDS weft_llhttp_objects $<TARGET_OBJECTS:weft_llhttp_objects>
   COMMAND_EXPAND_LISTS)
 set_source_files_properties(${WEFT_LLHTTP} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
-
-set(WEFT_HTTP_SOURCES
-  http/conn.c http/dispatch.c http/framing.c http/head.c http/io.c http/mux.c http/parse.c
-  http/path.c http/request.c http/response.c http/server.c http/upgrade.c http/watched.c)

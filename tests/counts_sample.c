@@ -8,10 +8,10 @@
  * With "text" behind it in the text form. */
 #include <weft.h>
 
-#include "../profiles/counts.h"
-#include "../profiles/custom.h"
-#include "../profiles/out.h"
-#include "../profiles/threads.h"
+#include "profiles/account/custom.h"
+#include "profiles/account/threads.h"
+#include "profiles/render/counts.h"
+#include "profiles/render/out.h"
 
 #include <stdatomic.h>
 #include <stdio.h>

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "symbolize.h"
-#include "wait.h"
+#include "profiles/walk/symbolize.h"
+#include "runtime/sched/wait.h"
 
 enum {
     MANY = 16384 /* functions above FAKE_MANY */

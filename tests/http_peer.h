@@ -3,7 +3,7 @@
 #ifndef WEFT_TESTS_HTTP_PEER_H
 #define WEFT_TESTS_HTTP_PEER_H
 
-#include "../http/parse.h"
+#include "http/wire/parse.h"
 #include "http_cases.h"
 
 #include <stdio.h>

@@ -22,24 +22,44 @@ rule() {
         awk -F: -v rule="$1" '{ print $1 ":" $2 ": " rule }' >>"$breaches" || true
 }
 
-# A regex for an #include of any header that lives in these folders.
-includes_of() {
-    local folders names
-    folders=$(IFS='|' && echo "$*")
-    names=$(find "$@" -name '*.h' -printf '%f\n' 2>/dev/null | sed 's/\.h$//' | paste -sd '|') || true
-    echo "^ *# *include *\"((\.\./)?($folders)/|(${names:-none})\.h\")"
+# From the lowest to the highest: a file includes headers of its own folder and of those before it.
+layers=(runtime/base runtime/machine runtime/sched runtime/sync runtime/io runtime/uv
+    profiles/walk profiles/table profiles/capture profiles/render profiles/account
+    http/wire http/server http/debug)
+
+# The includes that go up, each until its two files are untied. None may be added.
+upward='runtime/machine/self\.c:.*/scheduler\.h
+runtime/machine/stack\.c:.*/task\.h
+runtime/sched/(fatal|foreign|monitor|pool|run|worker)\.c:.*/signals\.h
+runtime/sched/task\.c:.*/group\.h
+runtime/sched/run\.c:.*/sock\.h
+profiles/table/labelset\.c:.*/labels\.h
+profiles/capture/tasks\.c:.*/(contention|threads|first|forbidden|holders|merged|out)\.h'
+
+lint_layers() {
+    local i higher
+    for ((i = 0; i < ${#layers[@]} - 1; i++)); do
+        higher=$(IFS='|' && echo "${layers[*]:i+1}")
+        [[ ! -d ${layers[i]} ]] || grep -rnE "^ *# *include *\"($higher)/" "${layers[i]}" |
+            grep -vE "^($(paste -sd '|' <<<"$upward"))" |
+            awk -F: -v folder="${layers[i]}" \
+                '{ print $1 ":" $2 ": " folder "/ includes nothing of a higher layer" }' \
+                >>"$breaches" || true
+    done
 }
 
 lint_includes() {
-    # shellcheck disable=SC2046 # no name here has a blank
+    local ours="include runtime profiles http"
+    files "runtime profiles http" '*.[chS]' | grep -vE "^($(IFS='|' && echo "${layers[*]}"))/[^/]*$" |
+        sed 's/$/:1: files live in a folder of the layers/' >>"$breaches" || true
+    # shellcheck disable=SC2046
     {
-        rule "runtime/ includes nothing of profiles/ or http/" "$(includes_of profiles http)" \
-            $(files runtime '*.[ch]')
-        rule "profiles/ includes nothing of http/" "$(includes_of http)" $(files profiles '*.[ch]')
-        rule "in http/ only debug_*.c includes profiles/" "$(includes_of profiles)" \
-            $(files http '*.[ch]' 'http/debug_.*\.c')
-        rule "only runtime/uv_* includes uv.h" '# *include *[<"]uv\.h' \
-            $(files "include runtime profiles http tests examples" '*.[ch]' 'runtime/uv_.*')
+        rule "includes are written from the root" '^ *# *include *"(\.|[^/"]*\.h")' \
+            $(files "runtime profiles http" '*.[ch]' | xargs -r grep -L 'profile\.pb-c\.h')
+        rule "http/wire/ and http/server/ include nothing of profiles/" '^ *# *include *"profiles/' \
+            $(files "http/wire http/server" '*.[ch]')
+        rule "only runtime/uv/ includes uv.h" '# *include *[<"]uv\.h' \
+            $(files "$ours tests examples" '*.[ch]' 'runtime/uv/.*')
     }
 }
 
@@ -48,26 +68,26 @@ lint_places() {
     local cpu='__linux__|__APPLE__|__FreeBSD__|__unix__|_WIN32|__x86_64__|__i386__|__amd64__|__aarch64__|__arm__|__riscv'
     # shellcheck disable=SC2046
     {
-        rule "thread-locals live in runtime/self.c" '\b(_Thread_local|__thread|thread_local)\b' \
-            $(files "$ours" '*.[ch]' 'runtime/self\.c')
+        rule "thread-locals live in runtime/machine/self.c" '\b(_Thread_local|__thread|thread_local)\b' \
+            $(files "$ours" '*.[ch]' 'runtime/machine/self\.c')
         rule "#if on system or processor is not for this file" \
             "^ *# *(if|ifdef|ifndef|elif)\b.*\b($cpu)" \
             $(files "$ours" '*.[chS]' '.*/(atomic\.h|ctx.*\.[chS]|unwind_.*\.h|clock\.[ch]|(stack|maps)\.c)')
-        rule "atomics are spelled in runtime/atomic.h" \
+        rule "atomics are spelled in runtime/base/atomic.h" \
             '\b_Atomic\b|__atomic_|__sync_|stdatomic\.h' \
-            $(files "include runtime" '*.[ch]' 'runtime/atomic\.h')
-        rule "WEFT_ variables are read by runtime/env.c" 'getenv\("WEFT_' \
-            $(files "$ours" '*.[ch]' 'runtime/env\.c')
+            $(files "include runtime" '*.[ch]' 'runtime/base/atomic\.h')
+        rule "WEFT_ variables are read by runtime/base/env.c" 'getenv\("WEFT_' \
+            $(files "$ours" '*.[ch]' 'runtime/base/env\.c')
         rule "case is ASCII's, not the locale's: weft__same_word" \
             '\bstrn?casecmp *\(|\b(is(alpha|alnum|digit|space|upper|lower|print)|to(lower|upper)) *\(' \
             $(files "runtime profiles http" '*.[ch]')
-        rule "uv_run is called by runtime/uv_* alone" '\buv_run *\(' \
-            $(files "$ours" '*.[ch]' 'runtime/uv_.*\.c')
+        rule "uv_run is called by runtime/uv/ alone" '\buv_run *\(' \
+            $(files "$ours" '*.[ch]' 'runtime/uv/.*\.c')
         rule "no pthread condition variable: park a task, or a thread in worker.c, monitor.c, pool.c, symbolize.c or tasks.c" \
             '\bpthread_cond_' \
-            $(files "$ours" '*.[ch]' 'runtime/(worker|monitor|lock|pool)\.c|profiles/(symbolize|tasks)\.c')
+            $(files "$ours" '*.[ch]' 'runtime/(sched/(worker|monitor|pool)|base/lock)\.c|profiles/(walk/symbolize|capture/tasks)\.c')
         rule "a task is switched by park.c, worker.c and task.c alone" '\bweft__switch[a-z_]* *\(' \
-            $(files "runtime profiles http" '*.c' 'runtime/(ctx|park|worker|task)\.c')
+            $(files "runtime profiles http" '*.c' 'runtime/(machine/ctx|sched/(park|worker|task))\.c')
     }
 }
 
@@ -90,6 +110,7 @@ lint_headers() {
     done
 }
 
+lint_layers
 lint_includes
 lint_places
 lint_length

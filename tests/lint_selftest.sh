@@ -6,8 +6,8 @@ lint=$(realpath "$(dirname "$0")/lint.sh")
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 cd "$tree"
-mkdir -p include/weft runtime profiles http
-touch profiles/unwind.h http/conn.h
+mkdir -p include/weft runtime/{base,machine,sched,sync,io,uv} profiles/{walk,table,capture,render,account} \
+    http/{wire,server,debug}
 missed=0
 
 miss() {
@@ -26,22 +26,26 @@ breaks() {
     rm "$1"
 }
 
-breaks runtime/a.c "runtime/ includes nothing" <<<'#include "unwind.h"'
-breaks runtime/b.h "runtime/ includes nothing" <<<'#include "../http/conn.h"'
-breaks profiles/a.c "profiles/ includes nothing" <<<'#include "conn.h"'
-breaks http/server.c "in http/ only debug_" <<<'#include "profiles/unwind.h"'
-breaks runtime/worker.c "only runtime/uv_*" <<<'#include <uv.h>'
-breaks include/weft/uv.h "only runtime/uv_*" <<<'#include <uv.h>'
-breaks runtime/task.c "thread-locals" <<<$'int x;\nstatic _Thread_local int y;'
-breaks runtime/chan.c "#if on system" <<<'#ifdef __x86_64__'
-breaks profiles/heap.c "#if on system" <<<'#if defined(__linux__) && X'
-breaks runtime/mutex.c "atomics are spelled" <<<'static _Atomic int word;'
-breaks runtime/run.c "WEFT_ variables" <<<'    const char *s = getenv("WEFT_PROCS");'
-breaks http/head.c "case is ASCII's" <<<'    return strncasecmp(a, b, 3);'
-breaks runtime/park.c "uv_run" <<<'int f(void) { return uv_run(0, 1); }'
-breaks http/conn.c "no pthread condition variable" <<<'    pthread_cond_wait(&c, &m);'
-breaks runtime/chan.c "a task is switched" <<<'    weft__switch(a, b);'
-breaks runtime/long.c "more than 800 lines" < <(yes '/* */' | head -801)
+breaks runtime/sync/a.c "runtime/sync/ includes nothing of a higher" <<<'#include "profiles/walk/unwind.h"'
+breaks runtime/sched/b.h "runtime/sched/ includes nothing of a higher" <<<'#include "runtime/sync/chan.h"'
+breaks runtime/sched/task.c "runtime/sched/ includes nothing of a higher" <<<'#include "runtime/sync/chan.h"'
+breaks profiles/walk/a.c "profiles/walk/ includes nothing of a higher" <<<'#include "http/server/conn.h"'
+breaks http/server/server.c "http/wire/ and http/server/ include nothing" <<<'#include "profiles/walk/unwind.h"'
+breaks runtime/late.c "files live in a folder" <<<'int x;'
+breaks runtime/sched/run.c "includes are written from the root" <<<'#include "task.h"'
+breaks http/wire/path.h "includes are written from the root" <<<'#include "../../runtime/base/utf8.h"'
+breaks runtime/sched/worker.c "only runtime/uv/" <<<'#include <uv.h>'
+breaks include/weft/uv.h "only runtime/uv/" <<<'#include <uv.h>'
+breaks runtime/sched/task.c "thread-locals" <<<$'int x;\nstatic _Thread_local int y;'
+breaks runtime/sync/chan.c "#if on system" <<<'#ifdef __x86_64__'
+breaks profiles/account/heap.c "#if on system" <<<'#if defined(__linux__) && X'
+breaks runtime/sync/mutex.c "atomics are spelled" <<<'static _Atomic int word;'
+breaks runtime/sched/run.c "WEFT_ variables" <<<'    const char *s = getenv("WEFT_PROCS");'
+breaks http/server/head.c "case is ASCII's" <<<'    return strncasecmp(a, b, 3);'
+breaks runtime/sched/park.c "uv_run" <<<'int f(void) { return uv_run(0, 1); }'
+breaks http/server/conn.c "no pthread condition variable" <<<'    pthread_cond_wait(&c, &m);'
+breaks runtime/sync/chan.c "a task is switched" <<<'    weft__switch(a, b);'
+breaks runtime/io/long.c "more than 800 lines" < <(yes '/* */' | head -801)
 header=include/weft/needs.h
 echo 'struct s { size_t n; };' >$header
 reports "$header:1: does not compile alone as C11" || miss "a header that does not compile as C"
@@ -49,12 +53,12 @@ echo 'static inline int *f(void *p) { return p; }' >$header
 reports "$header:1: does not compile alone as C++17" || miss "a header that C++ refuses"
 rm $header
 
-cat >runtime/uv_loop.c <<<$'#include <uv.h>\nint f(void) { return uv_run(0, 1); }'
-cat >runtime/self.c <<<'static _Thread_local int y;'
-cat >runtime/stack.c <<<'#ifdef __x86_64__'
-cat >runtime/atomic.h <<<'#define load __atomic_load_n'
-cat >runtime/note.c <<<'/* uv_run( and _Thread_local in a comment are no breach. */'
-cat >http/debug_pprof.c <<<'#include "profiles/unwind.h"'
+cat >runtime/uv/loop.c <<<$'#include <uv.h>\nint f(void) { return uv_run(0, 1); }'
+cat >runtime/machine/self.c <<<$'#include "runtime/sched/scheduler.h"\nstatic _Thread_local int y;'
+cat >runtime/machine/stack.c <<<'#ifdef __x86_64__'
+cat >runtime/base/atomic.h <<<'#define load __atomic_load_n'
+cat >runtime/sched/note.c <<<'/* uv_run( and _Thread_local in a comment are no breach. */'
+cat >http/debug/pprof.c <<<'#include "profiles/walk/unwind.h"'
 if ! "$lint" . >out.txt 2>&1; then
     echo "lint finds fault with clean code:"
     cat out.txt

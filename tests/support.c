@@ -2,8 +2,8 @@
 /* support.c - see support.h. */
 #include "support.h"
 
-#include "../profiles/profile.h"
-#include "../runtime/scheduler.h"
+#include "profiles/account/profile.h"
+#include "runtime/sched/scheduler.h"
 
 #include <stdio.h>
 #include <stdlib.h>

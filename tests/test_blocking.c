@@ -3,7 +3,7 @@
  * whose processor is not handed over hangs. */
 #include "support.h"
 
-#include "../runtime/scheduler.h"
+#include "runtime/sched/scheduler.h"
 
 #include <dirent.h>
 #include <pthread.h>

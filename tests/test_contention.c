@@ -3,9 +3,9 @@
  * where every wait is kept, on average where they are sampled. */
 #include "support.h"
 
-#include "../profiles/buckets.h"
-#include "../profiles/unwind.h"
-#include "../runtime/observe.h"
+#include "profiles/table/buckets.h"
+#include "profiles/walk/unwind.h"
+#include "runtime/sched/observe.h"
 
 #include <stdio.h>
 #include <stdlib.h>

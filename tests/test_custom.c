@@ -2,9 +2,9 @@
 /* test_custom.c - profiles of the program's own: what is in them, by who added it. */
 #include "support.h"
 
-#include "../profiles/counts.h"
-#include "../profiles/custom.h"
-#include "../profiles/out.h"
+#include "profiles/account/custom.h"
+#include "profiles/render/counts.h"
+#include "profiles/render/out.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
 /* test_end.c - who is late at the end of a run: in the runtime, or back from a call into C, when
  * it is torn down. What is late must not reach the next run: weft__global_push is wrapped, and
  * holds such a caller up until the run is over, or until it is plain that the end waits for it. */
-#include "../runtime/lane.h"
-#include "../runtime/scheduler.h"
+#include "runtime/sched/lane.h"
+#include "runtime/sched/scheduler.h"
 #include "support.h"
 
 #include <fcntl.h>

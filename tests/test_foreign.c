@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* test_foreign.c - threads that are not the runtime's: they start tasks and wait as tasks do. */
-#include "../runtime/scheduler.h"
+#include "runtime/sched/scheduler.h"
 #include "support.h"
 
-#include "../runtime/chan.h"
+#include "runtime/sync/chan.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_http_mux.c - paths, queries, patterns. */
-#include "../http/mux.h"
-#include "../http/path.h"
+#include "http/server/mux.h"
+#include "http/wire/path.h"
 #include "http_client.h"
 
 #include <llhttp.h>

@@ -4,7 +4,7 @@
 #include "http_cases.h"
 #include "http_peer.h"
 
-#include "../http/path.h"
+#include "http/wire/path.h"
 
 static void check_case(const http_case *c, const struct peer *s, const char *how)
 {

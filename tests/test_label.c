@@ -2,7 +2,7 @@
 /* test_label.c - labels of tasks: what a task reads back, who inherits them, what dumps show. */
 #include "support.h"
 
-#include "../profiles/tasks.h"
+#include "profiles/capture/tasks.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_misuse.c - the ends that misuse, deadlock and faults come to: Go's words, a dump, status 2.
  */
-#include "../runtime/lock.h"
+#include "runtime/base/lock.h"
 #include "support.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_net.c - addresses, listening, accepting, dialing. */
-#include "../runtime/scheduler.h"
+#include "runtime/sched/scheduler.h"
 #include "sockets.h"
 
 #include <errno.h>

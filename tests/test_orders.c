@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_orders.c - the example's answers when memory for their JSON runs out. */
-#include "../examples/orders/orders.h"
+#include "examples/orders/orders.h"
 #include "http_client.h"
 
 #include <jansson.h>

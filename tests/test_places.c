@@ -3,9 +3,9 @@
  * some at one time, and not after their code has gone. */
 #include "support.h"
 
-#include "../profiles/contention.h"
-#include "../profiles/learn.h"
-#include "../profiles/places.h"
+#include "profiles/account/contention.h"
+#include "profiles/table/places.h"
+#include "profiles/walk/learn.h"
 
 #define NOINLINE __attribute__((noinline))
 

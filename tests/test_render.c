@@ -16,15 +16,15 @@
 
 #include <zlib.h>
 
-#include "counts.h"
 #include "fake_symbols.h"
-#include "marks.h"
-#include "out.h"
-#include "pprof.h"
 #include "profile.pb-c.h"
-#include "snapshot.h"
-#include "unwind.h"
-#include "wait.h"
+#include "profiles/capture/snapshot.h"
+#include "profiles/render/counts.h"
+#include "profiles/render/out.h"
+#include "profiles/render/pprof.h"
+#include "profiles/table/marks.h"
+#include "profiles/walk/unwind.h"
+#include "runtime/sched/wait.h"
 
 #define MINUTE INT64_C(60000000000)
 #define NOW    (3000 * MINUTE)

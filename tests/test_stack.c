@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_stack.c - stacks: guards of each kind, sizes, reuse, and the fallback without membarrier. */
-#include "../runtime/task.h"
+#include "runtime/sched/task.h"
 #include "support.h"
 
 #include <signal.h>

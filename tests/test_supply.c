@@ -3,7 +3,7 @@
  * whose processors are all stuck hangs. */
 #include "support.h"
 
-#include "../runtime/scheduler.h"
+#include "runtime/sched/scheduler.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../profiles/symbolize.h"
+#include "profiles/walk/symbolize.h"
 #include "reload.h"
 #include "tap.h"
 

@@ -3,9 +3,9 @@
  * each. */
 #include "support.h"
 
-#include "../profiles/counts.h"
-#include "../profiles/out.h"
-#include "../profiles/threads.h"
+#include "profiles/account/threads.h"
+#include "profiles/render/counts.h"
+#include "profiles/render/out.h"
 
 #include <dirent.h>
 #include <pthread.h>

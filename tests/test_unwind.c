@@ -16,10 +16,10 @@
 #define UNW_LOCAL_ONLY
 #include <libunwind.h>
 
-#include "../profiles/held.h"
-#include "../profiles/learn.h"
-#include "../profiles/symbolize.h"
-#include "../profiles/unwind.h"
+#include "profiles/walk/held.h"
+#include "profiles/walk/learn.h"
+#include "profiles/walk/symbolize.h"
+#include "profiles/walk/unwind.h"
 #include "reload.h"
 #include "tap.h"
 #include "unwind_shapes.h"

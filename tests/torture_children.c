@@ -6,7 +6,7 @@
  * child's status. */
 #include "torture.h"
 
-#include "../runtime/scheduler.h"
+#include "runtime/sched/scheduler.h"
 
 #include <dirent.h>
 #include <sys/syscall.h>

@@ -13,7 +13,7 @@
  * a library has in it what called the library, whichever was there before. */
 #include "torture.h"
 
-#include "../profiles/places.h"
+#include "profiles/table/places.h"
 #include "reload.h"
 
 #include <weft.h>

@@ -3,8 +3,8 @@
  * busy run. Each must end by its signal in time and say which task died, or which thread. At the
  * end it tells how long the first part of a report took, and how many reports were cut off. A third
  * argument names the one way to be tried. */
-#include "../profiles/symbolize.h"
-#include "../runtime/scheduler.h"
+#include "profiles/walk/symbolize.h"
+#include "runtime/sched/scheduler.h"
 #include "torture.h"
 
 #include <weft.h>

@@ -15,8 +15,8 @@
  * stack, down to its entry. */
 #include "torture.h"
 
-#include "../profiles/tasks.h"
-#include "../runtime/scheduler.h"
+#include "profiles/capture/tasks.h"
+#include "runtime/sched/scheduler.h"
 
 #include <weft/chan.h>
 #include <weft/sync.h>

@@ -7,7 +7,7 @@
  * again and again; a wait for one of them gets events of its own pipe alone. */
 #include "torture.h"
 
-#include "../runtime/scheduler.h"
+#include "runtime/sched/scheduler.h"
 
 #include <weft/fd.h>
 #include <weft/task.h>

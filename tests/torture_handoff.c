@@ -7,7 +7,7 @@
  * processors. All that runs here ends by its own account; what does not was lost. */
 #include "torture.h"
 
-#include "../runtime/scheduler.h"
+#include "runtime/sched/scheduler.h"
 
 #include <weft/chan.h>
 #include <weft/fd.h>

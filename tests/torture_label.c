@@ -7,8 +7,8 @@
  * long after its tasks have gone. */
 #include "torture.h"
 
-#include "../profiles/tasks.h"
-#include "../runtime/wait.h"
+#include "profiles/capture/tasks.h"
+#include "runtime/sched/wait.h"
 
 #include <weft/chan.h>
 #include <weft/dump.h>

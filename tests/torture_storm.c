@@ -8,7 +8,7 @@
  * a processor, and nobody waits for a thread. */
 #include "torture.h"
 
-#include "../runtime/lane.h"
+#include "runtime/sched/lane.h"
 
 #include <weft/task.h>
 #include <weft/time.h>

@@ -22,5 +22,5 @@ endfunction()
 
 set(LLHTTP_FILES ${LLHTTP_SOURCE}/api.c ${LLHTTP_SOURCE}/http.c ${LLHTTP_SOURCE}/llhttp.c)
 set_source_files_properties(${LLHTTP_FILES} PROPERTIES COMPILE_OPTIONS -w)
-weft_fuzz(http_parse http/framing.c http/parse.c http/path.c ${LLHTTP_FILES})
-weft_fuzz(http_path http/mux.c http/path.c)
+weft_fuzz(http_parse http/wire/framing.c http/wire/parse.c http/wire/path.c ${LLHTTP_FILES})
+weft_fuzz(http_path http/server/mux.c http/wire/path.c)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* http_parse.c - requests from arbitrary bytes: whole and cut into pieces they are understood in
  * the same way, and what is understood has the form that the rest of http/ relies on. */
-#include "../http_peer.h"
+#include "tests/http_peer.h"
 
-#include "../../http/path.h"
+#include "http/wire/path.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

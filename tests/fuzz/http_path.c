@@ -2,8 +2,8 @@
 /* http_path.c - paths, queries and hosts from arbitrary text, and the mux that they are matched
  * by. The text before the first '?' is the path, "NAME=" before the next '?' is looked up in the
  * rest. */
-#include "../../http/mux.h"
-#include "../../http/path.h"
+#include "http/server/mux.h"
+#include "http/wire/path.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

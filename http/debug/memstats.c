@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* memstats.c - what /debug/vars says of memory, under Go's keys and in Go's order, and of tasks.
+ *
+ * Readers such as expvarmon need the keys; what C cannot know is 0. Heap* is malloc's (glibc's
+ * mallinfo2), Stack* the stacks of tasks, OtherSys the records of tasks. Nothing collects garbage
+ * and nothing stops the world, so PauseTotalNs is a true 0 that never goes down. */
+#include "http/debug/expvar.h"
+
+#include "runtime/sched/lane.h"
+#include "runtime/sched/scheduler.h"
+
+#include <malloc.h>
+
+static void set(weft__json *o, const char *key, uint64_t value)
+{
+    weft__json_put_key(o, key);
+    weft__json_put_unsigned(o, value);
+}
+
+static void set_zeros(weft__json *o, const char *key, int n)
+{
+    weft__json_put_key(o, key);
+    weft__json_put_text(o, "[0");
+    while (--n > 0)
+        weft__json_put_text(o, ",0");
+    weft__json_put_text(o, "]");
+}
+
+static void set_false(weft__json *o, const char *key)
+{
+    weft__json_put_key(o, key);
+    weft__json_put_text(o, "false");
+}
+
+/* The sizes of Go's classes; malloc counts none of them. */
+static void set_by_size(weft__json *o)
+{
+    static const uint16_t sizes[] = {
+        0,    8,    16,    24,    32,    48,    64,    80,    96,    112,  128,  144,  160,
+        176,  192,  208,   224,   240,   256,   288,   320,   352,   384,  416,  448,  480,
+        512,  576,  640,   704,   768,   896,   1024,  1152,  1280,  1408, 1536, 1792, 2048,
+        2304, 2688, 3072,  3200,  3456,  4096,  4864,  5376,  6144,  6528, 6784, 6912, 8192,
+        9472, 9728, 10240, 10880, 12288, 13568, 14336, 16384, 18432,
+    };
+
+    weft__json_put_key(o, "BySize");
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        weft__json_put_text(o, i == 0 ? "[{" : ",{");
+        set(o, "Size", sizes[i]);
+        set(o, "Mallocs", 0);
+        set(o, "Frees", 0);
+        weft__json_put_text(o, "}");
+    }
+    weft__json_put_text(o, "]");
+}
+
+static void set_heap(weft__json *o, const struct mallinfo2 *m)
+{
+    set(o, "HeapAlloc", m->uordblks + m->hblkhd);
+    set(o, "HeapSys", m->arena + m->hblkhd);
+    set(o, "HeapIdle", m->fordblks);
+    set(o, "HeapInuse", m->uordblks + m->hblkhd);
+    set(o, "HeapReleased", 0);
+    set(o, "HeapObjects", 0);
+}
+
+static void set_gc(weft__json *o)
+{
+    set(o, "NextGC", 0);
+    set(o, "LastGC", 0);
+    set(o, "PauseTotalNs", 0);
+    set_zeros(o, "PauseNs", 256);
+    set_zeros(o, "PauseEnd", 256);
+    set(o, "NumGC", 0);
+    set(o, "NumForcedGC", 0);
+    set(o, "GCCPUFraction", 0);
+    set_false(o, "EnableGC");
+    set_false(o, "DebugGC");
+}
+
+void weft__memstats_put(weft__json *o)
+{
+    struct mallinfo2 m = mallinfo2();
+    struct weft__census c;
+    size_t stacks;
+
+    weft__tasks_count(&c);
+    stacks = c.stacks + c.idle_stacks;
+    weft__json_put_text(o, "{");
+    set(o, "Alloc", m.uordblks + m.hblkhd);
+    set(o, "TotalAlloc", 0);
+    set(o, "Sys", m.arena + m.hblkhd + stacks);
+    set(o, "Lookups", 0);
+    set(o, "Mallocs", 0);
+    set(o, "Frees", 0);
+    set_heap(o, &m);
+    set(o, "StackInuse", c.stacks);
+    set(o, "StackSys", stacks);
+    set(o, "MSpanInuse", 0);
+    set(o, "MSpanSys", 0);
+    set(o, "MCacheInuse", 0);
+    set(o, "MCacheSys", 0);
+    set(o, "BuckHashSys", 0);
+    set(o, "GCSys", 0);
+    set(o, "OtherSys", c.records);
+    set_gc(o);
+    set_by_size(o);
+    weft__json_put_text(o, "}");
+}
+
+/* The names are those of Go's runtime/metrics where it has them. */
+void weft__runtime_put(weft__json *o)
+{
+    struct weft__census c;
+    uint32_t waiting;
+
+    weft__tasks_count(&c);
+    waiting = c.states[WEFT__PARKED];
+    weft__json_put_text(o, "{");
+    set(o, "/sched/goroutines:goroutines",
+        c.states[WEFT__RUNNABLE] + c.states[WEFT__RUNNING] + waiting + c.states[WEFT__LOST]);
+    set(o, "/sched/goroutines/runnable:goroutines", c.states[WEFT__RUNNABLE]);
+    set(o, "/sched/goroutines/running:goroutines", c.states[WEFT__RUNNING]);
+    set(o, "/sched/goroutines/waiting:goroutines", waiting);
+    set(o, "/sched/goroutines/not-in-go:goroutines", c.states[WEFT__LOST]);
+    set(o, "/sched/goroutines-created:goroutines", c.created);
+    set(o, "/sched/threads/total:threads", weft__load(&weft__sched.nthreads));
+    set(o, "/sched/gomaxprocs:threads", (uint64_t)weft__sched.nprocs);
+    set(o, "hog_lane", c.hog_lane);
+    set(o, "handoffs", weft__load(&weft__sched.taken));
+    set(o, "threads_without_processor", weft__load(&weft__sched.nlost));
+    set(o, "hogs_beside", weft__load(&weft__sched.nhogs));
+    set(o, "hogs_beside_max", (uint64_t)weft__sched.max_hogs);
+    set(o, "threads_spare", weft__load(&weft__sched.nspares));
+    set(o, "threads_max", (uint64_t)weft__sched.max_threads);
+    set(o, "waiting_for_thread", weft__held_count());
+    weft__json_put_key(o, "threads_short");
+    weft__json_put_text(o, weft__threads_short() ? "true" : "false");
+    set(o, "stacks_idle_bytes", c.idle_stacks);
+    set(o, "stacks_returned_bytes", c.returned);
+    set(o, "stacks_returned_bytes_per_second", c.return_rate);
+    weft__json_put_key(o, "stack_guard");
+    weft__json_put_string(o, weft__stack_mode());
+    weft__kept_put(o);
+    weft__json_put_text(o, "}");
+}

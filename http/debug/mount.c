@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/* debug/mount.c - puts the debug endpoints on a mux or a listener, and lets requests in.
+ *
+ * A request is let in if it is for this machine (so that a name in a foreign zone that points here
+ * opens nothing: DNS rebinding), not sent by another site's page, carries the token if one is
+ * asked for, and is not one too many. On a unix socket there is no host to be wrong. */
+#include "http/debug/debug.h"
+#include "http/server/conn.h"
+
+#include "http/wire/path.h"
+
+#include "runtime/base/atomic.h"
+
+#include <weft/net.h>
+#include <weft/task.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_REQUESTS = 16, MAX_SECONDS = 300, MAX_SYMBOLS = 64 << 10 };
+
+static const struct endpoint {
+    const char *pattern;
+    weft__debug_fn *fn;
+} endpoints[] = {
+    {"GET /debug/pprof/{$}", weft__debug_page},
+    {"GET /debug/pprof/{name...}", weft__debug_profile},
+    {"GET /debug/pprof/cmdline", weft__debug_cmdline},
+    {"GET /debug/pprof/symbol", weft__debug_symbol},
+    {"POST /debug/pprof/symbol", weft__debug_symbol},
+    {"GET /debug/fgprof", weft__debug_fgprof},
+    {"GET /debug/vars", weft__debug_vars},
+};
+enum { ENDPOINTS = sizeof(endpoints) / sizeof(endpoints[0]) };
+
+/* What a mux hands to an endpoint. */
+struct mounted {
+    struct weft__debug *debug;
+    weft__debug_fn *fn;
+};
+
+void weft__debug_error(weft_http_response *w, int status, const char *text)
+{
+    weft_http_header_set(w, "X-Content-Type-Options", "nosniff");
+    weft_http_header_set(w, "X-Go-Pprof", "1");
+    weft_http_error(w, status, text);
+}
+
+/* Letting in ----------------------------------------------------------------------------------- */
+
+/* Returns the host of "host", "host:port", "[v6]" or "[v6]:port", into at most size bytes. */
+static const char *host_only(char *to, size_t size, const char *text)
+{
+    const char *from = text[0] == '[' ? text + 1 : text;
+    size_t n = strcspn(from, text[0] == '[' ? "]" : ":");
+
+    snprintf(to, size, "%.*s", (int)(n < size ? n : size - 1), from);
+    return to;
+}
+
+static bool is_this_machine(const char *host)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    size_t n = strlen(host);
+
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == 127;
+    if (inet_pton(AF_INET6, host, &v6) == 1)
+        return IN6_IS_ADDR_LOOPBACK(&v6);
+    return weft__same_word(host, "localhost", n + 1) ||
+           (n > 10 && weft__same_word(host + n - 10, ".localhost", 10));
+}
+
+static bool from_unix_socket(const weft_http_request *r)
+{
+    weft_addr peer = weft_http_peer(r);
+    char text[WEFT_ADDR_TEXT];
+
+    return weft_addr_name(&peer, text, sizeof(text)) <= 0 || strncmp(text, "unix:", 5) == 0;
+}
+
+static bool host_is_ours(const weft_http_request *r)
+{
+    char host[256];
+
+    return is_this_machine(host_only(host, sizeof(host), weft_http_host(r)));
+}
+
+/* Browsers tell where a request comes from: all by Origin when it may change something, newer ones
+ * always. */
+static bool site_is_foreign(const weft_http_request *r)
+{
+    const char *site = weft_http_header(r, "Sec-Fetch-Site");
+    const char *origin = weft_http_header(r, "Origin"), *at;
+    char host[256];
+
+    if (site && strcmp(site, "cross-site") == 0)
+        return true;
+    if (!origin)
+        return false;
+    at = strstr(origin, "://");
+    return !at || !is_this_machine(host_only(host, sizeof(host), at + 3));
+}
+
+/* Takes as long for every wrong token of one length. */
+static bool same_text(const char *a, const char *b)
+{
+    size_t n = strlen(a);
+    unsigned char differ = 0;
+
+    if (strlen(b) != n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        differ |= (unsigned char)(a[i] ^ b[i]);
+    return differ == 0;
+}
+
+static bool has_token(const weft_http_request *r, const char *token)
+{
+    const char *sent = weft_http_header(r, "Authorization");
+
+    return sent && weft__same_word(sent, "Bearer ", 7) && same_text(sent + 7, token);
+}
+
+/* Answers itself if the request is not to be let in. */
+static bool let_in(const weft_debug_options *o, weft_http_response *w, const weft_http_request *r)
+{
+    if (!o->any_host && !from_unix_socket(r) && !host_is_ours(r)) {
+        weft__debug_error(w, 403,
+                          "the debug endpoints answer requests for this machine only: use "
+                          "localhost or 127.0.0.1 as the host");
+        return false;
+    }
+    if (!o->any_host && site_is_foreign(r)) {
+        weft__debug_error(w, 403, "the debug endpoints answer no requests from other sites");
+        return false;
+    }
+    if (o->token && !has_token(r, o->token)) {
+        weft_http_header_set(w, "WWW-Authenticate", "Bearer");
+        weft__debug_error(w, 401, "the debug endpoints ask for their bearer token");
+        return false;
+    }
+    return true;
+}
+
+static void answer(weft_http_response *w, weft_http_request *r, void *arg)
+{
+    struct mounted *m = arg;
+    struct weft__debug *d = m->debug;
+    char text[80];
+
+    if (!let_in(&d->options, w, r))
+        return;
+    if (weft__add(&d->requests, 1) < d->options.max_requests) {
+        m->fn(d, w, r);
+    } else {
+        snprintf(text, sizeof(text), "there are %u debug requests under way, the most at once",
+                 d->options.max_requests);
+        weft_http_header_set(w, "Retry-After", "1");
+        weft__debug_error(w, 503, text);
+    }
+    weft__sub(&d->requests, 1);
+}
+
+/* Mounting ------------------------------------------------------------------------------------- */
+
+void weft_debug_mount_with(weft_http_mux *mux, const weft_debug_options *options)
+{
+    const weft_http_route route = {.max_body = MAX_SYMBOLS};
+    struct weft__debug *d = weft__alloc(1, sizeof(*d));
+    struct mounted *m = weft__alloc(ENDPOINTS, sizeof(*m));
+
+    if (options)
+        d->options = *options;
+    if (d->options.token)
+        d->options.token = strdup(d->options.token);
+    if (d->options.max_requests == 0)
+        d->options.max_requests = MAX_REQUESTS;
+    if (d->options.max_seconds == 0)
+        d->options.max_seconds = MAX_SECONDS;
+    for (int i = 0; i < ENDPOINTS; i++) {
+        m[i] = (struct mounted){d, endpoints[i].fn};
+        weft_http_mux_add_with(mux, endpoints[i].pattern, &route, answer, &m[i]);
+    }
+}
+
+/* Lives as long as the process, as the run may end while it is in use. */
+struct service {
+    struct service *next; /* in services; constant */
+    weft_http_mux *mux;
+    weft_http_server *server;
+    weft_listener *listener;
+};
+
+static struct service *services; /* atomic: all of them */
+
+static void serve(void *arg)
+{
+    struct service *s = arg;
+
+    weft_http_server_serve(s->server, s->listener);
+}
+
+static bool is_loopback(const weft_listener *ln)
+{
+    weft_addr a = weft_listener_addr((weft_listener *)(uintptr_t)ln);
+    char text[WEFT_ADDR_TEXT], host[WEFT_ADDR_TEXT];
+
+    weft_addr_name(&a, text, sizeof(text));
+    return strncmp(text, "unix:", 5) == 0 || is_this_machine(host_only(host, sizeof(host), text));
+}
+
+int weft_debug_serve_with(const char *addr, const weft_debug_options *options)
+{
+    static const weft_go_options named = {.name = "weft debug server"};
+    struct service *s;
+    weft_listener *ln;
+    char local[64];
+    int rc;
+
+    if (addr[0] == ':' && !(options && options->any_address)) {
+        snprintf(local, sizeof(local), "127.0.0.1%s", addr);
+        addr = local;
+    }
+    rc = weft_listen(addr, &ln);
+    if (rc < 0)
+        return rc;
+    if (!(options && options->any_address) && !is_loopback(ln)) {
+        weft_listener_close(ln);
+        return -EACCES;
+    }
+    s = weft__alloc(1, sizeof(*s));
+    s->mux = weft_http_mux_new();
+    weft_debug_mount_with(s->mux, options);
+    s->server = weft_http_server_new(s->mux, NULL);
+    weft__http_server_apart(s->server);
+    s->listener = ln;
+    s->next = weft__load(&services);
+    while (!weft__cas(&services, &s->next, s))
+        ;
+    weft_go_with(&named, serve, s);
+    return 0;
+}

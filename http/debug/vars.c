@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* debug/vars.c - /debug/vars. */
+#include "http/debug/debug.h"
+
+#include "http/debug/expvar.h"
+
+void weft__debug_vars(struct weft__debug *d, weft_http_response *w, weft_http_request *r)
+{
+    weft__json out = {0};
+
+    (void)d;
+    (void)r;
+    weft_http_header_set(w, "Content-Type", "application/json; charset=utf-8");
+    if (!weft_http_wants_body(w))
+        return;
+    weft__expvar_put(&out);
+    if (out.failed)
+        weft_http_error(w, 503, "out of memory");
+    else
+        weft_http_write(w, out.text, out.n);
+    weft__json_free(&out);
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/* server.c - servers: listeners, the list of connections, stopping, and exchanges not in use.
+ *
+ * Locks: s->mutex guards the lists and is held for a few instructions, except while connections
+ * start and end; s->pool_lock is a leaf. A connection's own task closes and frees it, after it left
+ * the list: a task that holds the mutex and finds it there may touch it. The same is true for
+ * servings and their listeners. */
+#include "http/server/conn.h"
+
+#include "runtime/sync/group.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { POOL_MAX = 256 };
+
+/* A call of serve; on its frame. */
+struct weft__serving {
+    weft_listener *ln; /* NULL once it may no longer be touched by others */
+    weft__serving *next, *prev;
+};
+
+/* Options -------------------------------------------------------------------------------------- */
+
+static void log_to_stderr(void *arg, const char *text)
+{
+    (void)arg;
+    dprintf(STDERR_FILENO, "%s\n", text);
+}
+
+#define DEFAULT(field, value) o->field = o->field ? o->field : (value)
+
+static void fill_options(weft_http_options *o)
+{
+    DEFAULT(max_line, 8 * 1024);
+    DEFAULT(max_head, 32 * 1024);
+    DEFAULT(max_fields, 100);
+    DEFAULT(max_body, 1024 * 1024);
+    DEFAULT(idle_time, 75 * WEFT_SECOND);
+    DEFAULT(head_time, 10 * WEFT_SECOND);
+    DEFAULT(read_time, 60 * WEFT_SECOND);
+    DEFAULT(write_time, 60 * WEFT_SECOND);
+    DEFAULT(log, log_to_stderr);
+    if (o->max_line > 1 << 24 || o->max_head > 1 << 24 || o->max_fields > 1 << 16)
+        weft__panic("http: limits out of range");
+    if (o->stack_size > 0)
+        weft__stack_size_of(o->stack_size, "weft_http_server_new");
+}
+
+void weft__http_log(const weft_http_server *s, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    s->options.log(s->options.log_arg, text);
+}
+
+weft_http_server *weft_http_server_new(weft_http_mux *mux, const weft_http_options *options)
+{
+    weft_http_server *s = weft__alloc(1, sizeof(*s));
+
+    if (options)
+        s->options = *options;
+    fill_options(&s->options);
+    s->mux = mux;
+    weft__mux_hold(mux);
+    s->conn_main = weft__http_conn_main;
+    s->limits.line = s->options.max_line;
+    s->limits.head = s->options.max_head;
+    s->limits.fields = s->options.max_fields;
+    s->exchange_size = sizeof(weft__exchange) + s->limits.fields * sizeof(weft__field);
+    if (s->options.max_conns > 0)
+        weft_sema_add(&s->slots, s->options.max_conns);
+    return s;
+}
+
+void weft__http_server_apart(weft_http_server *s)
+{
+    s->conn_main = weft__http_conn_apart;
+}
+
+void weft_http_server_free(weft_http_server *s)
+{
+    weft__exchange *x;
+
+    if (!s)
+        return;
+    if (s->servings || s->list)
+        weft__panic("http: a server is freed that still serves");
+    while ((x = s->pool) != NULL) {
+        s->pool = x->next;
+        weft__free(x);
+    }
+    weft__mux_release(s->mux);
+    weft__free(s);
+}
+
+/* Exchanges ------------------------------------------------------------------------------------ */
+
+static weft__exchange *pooled(weft_http_server *s)
+{
+    weft__exchange *x;
+
+    weft__lock(&s->pool_lock);
+    x = s->pool;
+    if (x) {
+        s->pool = x->next;
+        s->npool--;
+    }
+    weft__unlock(&s->pool_lock);
+    return x;
+}
+
+weft__exchange *weft__exchange_get(weft__http_conn *c)
+{
+    weft__exchange *x = pooled(c->server);
+
+    if (!x) {
+        x = weft__alloc_try(c->server->exchange_size);
+        if (!x)
+            return NULL;
+        x->date_second = -1;
+    }
+    x->conn = c;
+    x->r.in = x->in;
+    x->r.size = sizeof(x->in);
+    x->r.start = x->r.rest = x->r.filled = 0;
+    x->r.eof = false;
+    x->w.out = x->out;
+    return x;
+}
+
+void weft__exchange_put(weft__exchange *x)
+{
+    weft_http_server *s = x->conn->server;
+
+    if (x->r.in != x->in)
+        weft__free(x->r.in);
+    weft__lock(&s->pool_lock);
+    if (s->npool < POOL_MAX) {
+        x->next = s->pool;
+        s->pool = x;
+        s->npool++;
+        x = NULL;
+    }
+    weft__unlock(&s->pool_lock);
+    weft__free(x);
+}
+
+/* Connections ---------------------------------------------------------------------------------- */
+
+static void begin(weft_http_server *s, weft_conn *net)
+{
+    weft_go_options task = {.stack_size = s->options.stack_size};
+    weft__http_conn *c;
+
+    weft_mutex_lock(&s->mutex);
+    if (weft__http_stops(s)) {
+        weft_mutex_unlock(&s->mutex);
+        weft_conn_close(net);
+        return;
+    }
+    c = weft__alloc(1, sizeof(*c));
+    c->net = net;
+    c->server = s;
+    c->next = s->list;
+    if (c->next)
+        c->next->prev = c;
+    s->list = c;
+    weft__group_go_with(&s->conns, &task, s->conn_main, c);
+    weft_mutex_unlock(&s->mutex);
+}
+
+void weft__http_conn_end(weft__http_conn *c)
+{
+    weft_http_server *s = c->server;
+
+    weft_mutex_lock(&s->mutex);
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        s->list = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    weft_mutex_unlock(&s->mutex);
+    if (!c->taken)
+        weft_conn_close(c->net);
+    weft__free(c);
+    if (s->options.max_conns > 0)
+        weft_sema_add(&s->slots, 1);
+}
+
+/* Serving -------------------------------------------------------------------------------------- */
+
+static bool enlist(weft_http_server *s, weft__serving *v)
+{
+    bool stops;
+
+    weft_mutex_lock(&s->mutex);
+    stops = weft__http_stops(s);
+    if (!stops) {
+        v->next = s->servings;
+        if (v->next)
+            v->next->prev = v;
+        s->servings = v;
+    }
+    weft_mutex_unlock(&s->mutex);
+    return !stops;
+}
+
+static void delist(weft_http_server *s, weft__serving *v)
+{
+    weft_listener *ln = v->ln;
+
+    weft_mutex_lock(&s->mutex);
+    v->ln = NULL;
+    weft_mutex_unlock(&s->mutex);
+    weft_listener_close(ln);
+    weft_mutex_lock(&s->mutex);
+    if (v->prev)
+        v->prev->next = v->next;
+    else
+        s->servings = v->next;
+    if (v->next)
+        v->next->prev = v->prev;
+    weft_cond_broadcast(&s->changed);
+    weft_mutex_unlock(&s->mutex);
+}
+
+int weft_http_server_serve(weft_http_server *s, weft_listener *ln)
+{
+    weft__serving v = {ln, NULL, NULL};
+    weft_conn *net;
+    int rc = 0;
+
+    if (!enlist(s, &v)) {
+        weft_listener_close(ln);
+        return 0;
+    }
+    while (rc == 0) {
+        if (s->options.max_conns > 0)
+            rc = weft_sema_wait(&s->slots, 1);
+        if (rc == 0)
+            rc = weft_accept(ln, &net);
+        if (rc == 0)
+            begin(s, net);
+    }
+    if (weft__http_stops(s) && rc == WEFT_ECLOSED)
+        rc = 0;
+    if (rc < 0 && rc != WEFT_ECANCELED)
+        weft__http_log(s, "http: a listener has ended: %s", weft_strerror(rc));
+    delist(s, &v);
+    return rc;
+}
+
+int weft_http_serve(const char *addr, weft_http_mux *mux)
+{
+    weft_http_server *s;
+    weft_listener *ln;
+    int rc = weft_listen(addr, &ln);
+
+    if (rc < 0)
+        return rc;
+    s = weft_http_server_new(mux, NULL);
+    rc = weft_http_server_serve(s, ln);
+    weft_http_server_stop_until(s, WEFT_NOW);
+    weft_http_server_free(s);
+    return rc;
+}
+
+/* Stopping ------------------------------------------------------------------------------------- */
+
+/* Ends the waits of all listeners and connections. Caller holds the mutex. */
+static void tell_all(weft_http_server *s)
+{
+    weft__store_seq(&s->stopping, 1);
+    weft__fence_full();
+    for (weft__serving *v = s->servings; v; v = v->next) {
+        if (v->ln)
+            weft_listener_shutdown(v->ln);
+        if (s->options.max_conns > 0)
+            weft_sema_add(&s->slots, 1); /* it may wait for that */
+    }
+    for (weft__http_conn *c = s->list; c; c = c->next) {
+        uint32_t idle = WEFT__CONN_IDLE;
+
+        if (weft__cas(&c->state, &idle, WEFT__CONN_LEFT) || idle == WEFT__CONN_HEAD)
+            weft__http_nudge(c->net);
+    }
+}
+
+int weft_http_server_stop_until(weft_http_server *s, weft_time deadline)
+{
+    int rc = 0;
+
+    weft_mutex_lock(&s->mutex);
+    tell_all(s);
+    while (s->servings && rc == 0)
+        rc = weft_cond_wait_until(&s->changed, &s->mutex, deadline);
+    weft_mutex_unlock(&s->mutex);
+    rc = weft_group_wait_until(&s->conns, deadline);
+    if (rc == WEFT_EPENDING) {
+        rc = deadline <= weft_now() ? WEFT_ETIMEDOUT : WEFT_ECANCELED;
+        weft_group_cancel(&s->conns);
+        weft_group_wait(&s->conns);
+    }
+    return rc;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* watched.c - runs a handler that is canceled when its peer goes.
+ *
+ * Only groups cancel, so the handler is the one task of a group. A second task watches the
+ * connection. It reads no bytes, which belong to the handler; it waits for the event that the peer
+ * has closed, which the kernel reports even while bytes are unread. Called by the connection's
+ * task. */
+#include "http/server/conn.h"
+
+#include "runtime/io/sock.h"
+#include "runtime/sched/netpoll.h"
+#include "runtime/sync/group.h"
+
+struct watched {
+    weft__exchange *x;
+    weft_group handler;
+};
+
+static int handle(void *arg)
+{
+    weft__exchange *x = ((struct watched *)arg)->x;
+    const weft__pattern *p = x->r.match.pattern;
+
+    p->fn(&x->w, &x->r, p->arg);
+    return 0;
+}
+
+/* Waits until the peer goes, then cancels the handler. Holds the descriptor, since a handler that
+ * took the connection over may close it. */
+static int watch(void *arg)
+{
+    struct watched *w = arg;
+    weft_conn *net = w->x->conn->net;
+    weft__sock *s = weft__sock_at(net);
+    weft__task *t = weft__sock_enter("weft_http_server_serve");
+    int rc = weft__sock_hold(net);
+
+    weft__exit_as(t);
+    if (rc < 0)
+        return 0;
+    if (weft__fd_wait_gone(s->fd) > 0)
+        weft_group_cancel(&w->handler);
+    t = weft__sock_enter("weft_http_server_serve");
+    weft__sock_release(s);
+    weft__exit_as(t);
+    return 0;
+}
+
+void weft__run_watched(weft__exchange *x)
+{
+    weft_go_options task = {.stack_size = x->conn->server->options.stack_size};
+    struct watched w = {.x = x};
+    weft_group watcher = WEFT_GROUP_INIT;
+
+    weft__group_go_with(&w.handler, &task, handle, &w);
+    weft_group_go(&watcher, watch, &w);
+    weft_group_wait(&w.handler);
+    weft_group_cancel(&watcher);
+    weft_group_wait(&watcher);
+}

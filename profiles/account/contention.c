@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/* contention.c - records waits that are over.
+ *
+ * Owns: the rates, and a table of stacks for each profile; tables live as long as the process. The
+ * hooks run on the stack of the task that waited or unlocked, in the runtime, without locks. */
+#include "profiles/account/contention.h"
+
+#include "profiles/account/sample.h"
+#include "profiles/account/windows.h"
+#include "profiles/capture/running.h"
+#include "profiles/table/labelset.h"
+#include "profiles/table/places.h"
+#include "runtime/sched/scheduler.h"
+
+#include <weft/profile.h>
+
+#include <stdlib.h>
+
+enum { DEFAULT_RATE = 100000 /* ns */, IO_RARER = 100, SPARES = 16 };
+enum { KEPT = 16, TOO_SOON = 2, LONGEST = 10 }; /* of adapt */
+enum { PLACES_WITH_OBJECTS = 8192, REFRESH = 1024 /* events */ };
+
+static struct {
+    int64_t block, mutex;            /* ns, atomic */
+    bool block_adapts, mutex_adapts; /* atomic: nobody asked for just this rate */
+} rates = {DEFAULT_RATE, DEFAULT_RATE, true, true};
+
+static weft__buckets *tables[WEFT__CONTENTIONS];
+
+/* Stacks of tasks are small, walks are not. */
+struct scratch {
+    struct weft__walk waiter, holder, joined;
+    struct weft__trail trail;
+};
+
+static struct scratch *spares[SPARES]; /* atomic */
+
+static struct scratch *scratch_get(void)
+{
+    for (int i = 0; i < SPARES; i++) {
+        struct scratch *s = weft__load(&spares[i]) ? weft__xchg(&spares[i], NULL) : NULL;
+
+        if (s)
+            return s;
+    }
+    return malloc(sizeof(struct scratch));
+}
+
+static void scratch_put(struct scratch *s)
+{
+    for (int i = 0; i < SPARES; i++) {
+        struct scratch *none = NULL;
+
+        if (!weft__load(&spares[i]) && weft__cas(&spares[i], &none, s))
+            return;
+    }
+    free(s);
+}
+
+/* Rates ---------------------------------------------------------------------------------------- */
+
+static int64_t period_of(int64_t rate)
+{
+    int64_t ticks = weft__ticks_in(rate);
+
+    return rate > 0 && ticks == 0 ? 1 : ticks;
+}
+
+/* A worker may overwrite what it is told here, and then hears of it at the next change. */
+static void set_periods(void)
+{
+    weft__store(&weft__wait_period, period_of(weft__load(&rates.block)));
+    weft__store(&weft__charge_period, period_of(weft__load(&rates.mutex)));
+    weft__lock(&weft__sched.lock);
+    for (weft__worker *w = weft__sched.all; w; w = w->all)
+        weft__samplers_begin(w, (uint64_t)weft__ticks() * 2654435761u);
+    weft__unlock(&weft__sched.lock);
+}
+
+/* In a run, whose end waits for us. */
+static void set_rate(const char *call, int64_t *which, int64_t rate)
+{
+    weft__store(which, rate > 0 ? rate : 0);
+    if (weft__enter_try(call)) {
+        set_periods();
+        weft__exit();
+    }
+}
+
+void weft_profile_set_block_rate(weft_duration rate)
+{
+    weft__store(&rates.block_adapts, false);
+    set_rate("weft_profile_set_block_rate", &rates.block, rate);
+}
+
+void weft_profile_set_mutex_rate(weft_duration rate)
+{
+    weft__store(&rates.mutex_adapts, false);
+    set_rate("weft_profile_set_mutex_rate", &rates.mutex, rate);
+}
+
+int64_t weft__contention_rate(enum weft__contention which)
+{
+    if (which == WEFT__CONTENTION_IO)
+        return weft__load(&rates.block) * IO_RARER;
+    return weft__load(which == WEFT__CONTENTION_BLOCK ? &rates.block : &rates.mutex);
+}
+
+void weft__contention_start(void)
+{
+    weft__places_start();
+    for (int i = 0; i < WEFT__CONTENTIONS; i++) {
+        if (!tables[i] && !(tables[i] = weft__buckets_new()))
+            weft__no_memory(NULL, "profiles");
+    }
+    set_periods();
+}
+
+const weft__buckets *weft__contention_recorded(enum weft__contention which)
+{
+    return tables[which];
+}
+
+/* Events --------------------------------------------------------------------------------------- */
+
+/* How many events one stands for that lasted so long, and how long those lasted together. */
+struct weight {
+    double count;
+    int64_t delay; /* ticks */
+};
+
+/* Makes the period longer while samples come faster than one in TOO_SOON times the period that was
+ * asked for, and shorter again when they do not. The measure of one wait stays right on average,
+ * whatever the period. */
+static void adapt(struct weft__sampler *s, int64_t asked, int64_t now)
+{
+    int64_t lasted = now - s->since, period = weft__load(&s->period);
+
+    if (++s->kept < KEPT)
+        return;
+    if (lasted < KEPT * TOO_SOON * asked && period < asked << LONGEST)
+        weft__store(&s->period, period * 2);
+    else if (lasted > KEPT * TOO_SOON * 4 * asked && period > asked)
+        weft__store(&s->period, period / 2);
+    s->kept = 0;
+    s->since = now;
+}
+
+/* Weighs a wait that reached the next sample. */
+static struct weight weigh(struct weft__sampler *s, int64_t ticks)
+{
+    int64_t period = weft__load(&s->period), left = weft__load(&s->left);
+
+    if (ticks >= period) {
+        weft__store(&s->left, left + ticks);
+        return (struct weight){1, ticks};
+    }
+    weft__store(&s->left, left + period);
+    return (struct weight){(double)period / (double)(ticks > 0 ? ticks : 1), period};
+}
+
+/* One time in IO_RARER; for sure if it was that much longer. */
+static struct weight rarer(weft__worker *w, struct weight one, int64_t rate)
+{
+    if (one.delay >= rate)
+        return one;
+    if ((int64_t)(weft__random(w) % (uint64_t)rate) >= one.delay)
+        return (struct weight){0, 0};
+    return (struct weight){one.count * (double)rate / (double)one.delay, rate};
+}
+
+/* Where a task is. */
+struct spot {
+    const weft__task *task;   /* its context is saved and stays so */
+    bool holds;               /* it is the side that lets go */
+    struct weft__known known; /* none: it is not a place that is remembered */
+    const uintptr_t *pcs;     /* NULL until they are needed: see read_spot */
+    uint32_t n;
+};
+
+/* One recording. It runs on the stack of the task that waited or unlocks, with its context saved if
+ * the stack can be walked. */
+struct event {
+    weft__task *self;
+    struct weight w;
+    enum weft__contention which;       /* of a wait */
+    const struct weft__charge *charge; /* NULL: a wait */
+    bool charged, paired;              /* of a charge: which of the two is recorded */
+    struct weight pair;
+    struct weft__measure m; /* of a wait */
+    struct scratch *s;      /* NULL until it is needed: mostly it is not */
+};
+
+static bool has_scratch(struct event *e)
+{
+    return e->s || (e->s = scratch_get()) != NULL;
+}
+
+static struct weft__walk *walk_of(struct event *e, const struct spot *spot)
+{
+    return spot->holds ? &e->s->holder : &e->s->waiter;
+}
+
+static void walk_spot(struct event *e, struct spot *spot)
+{
+    struct weft__walk *walk = walk_of(e, spot);
+
+    weft__walk_saved(walk, spot->task);
+    spot->pcs = walk->pcs;
+    spot->n = walk->kept;
+}
+
+/* Finds the spot of t, whose context is saved and stays so. Walks if need be. */
+static bool find_spot(struct event *e, struct spot *spot, const weft__task *t, bool holds)
+{
+    *spot = (struct spot){.task = t, .holds = holds};
+    if (t->ctx.lo)
+        spot->known = weft__place_find(t);
+    if (spot->known.id)
+        return true;
+    if (!has_scratch(e))
+        return false;
+    walk_spot(e, spot);
+    if (t->ctx.lo)
+        spot->known = weft__place_add(t, walk_of(e, spot), &e->s->trail);
+    return true;
+}
+
+/* Reads the spot's PCs into the scratch, which e has. Walks if the place was forgotten since. */
+static void read_spot(struct event *e, struct spot *spot)
+{
+    struct weft__walk *walk = walk_of(e, spot);
+
+    if (spot->pcs)
+        return;
+    if (!weft__place_read(spot->known, walk)) {
+        walk_spot(e, spot);
+        return;
+    }
+    spot->pcs = walk->pcs;
+    spot->n = walk->kept;
+}
+
+/* Joins what one has with the stacks of the spots. */
+static void join(struct event *e, struct weft__sample one, struct spot *at, struct spot *held)
+{
+    read_spot(e, at);
+    one.pcs = at->pcs;
+    one.n = at->n;
+    if (held) {
+        read_spot(e, held);
+        one.holder = held->pcs;
+        one.n_holder = held->n;
+    }
+    weft__sample_join(&e->s->joined, &one);
+}
+
+/* Counts what is at one spot, or of both sides. */
+static void count(struct event *e, enum weft__contention which, const struct weft__sample *one,
+                  struct spot *at, struct spot *held, struct weight w,
+                  const struct weft__measure *m)
+{
+    const struct weft__tie tie = {.buckets = tables[which],
+                                  .place = at->known.id,
+                                  .holder = held ? held->known.id : 0,
+                                  .object = one->object,
+                                  .labels_reason = (uint64_t)one->labels << 32 | one->reason};
+    bool ties = tie.place && (!held || tie.holder), wanted = weft__windows_want(which);
+    weft__cell *cell = ties ? weft__tie_find(&tie) : NULL;
+
+    if (!cell || wanted) {
+        if (!has_scratch(e))
+            return;
+        join(e, *one, at, held);
+    }
+    if (!cell) {
+        cell = weft__buckets_cell(tables[which], &e->s->joined);
+        if (!cell)
+            return;
+        if (ties)
+            weft__tie_set(&tie, cell);
+    }
+    weft__cell_add(cell, w.count, weft__ticks_about(w.delay));
+    if (wanted)
+        weft__windows_add(which, m, &e->s->joined, w.count, w.delay);
+}
+
+static uint32_t labels_of(const weft__task *t)
+{
+    return weft__labelset_keep(weft__tags_set(weft__load(&t->tags)));
+}
+
+static void count_wait(struct event *e)
+{
+    struct spot at;
+
+    if (find_spot(e, &at, e->self, false))
+        count(e, e->which, &(struct weft__sample){.labels = labels_of(e->self)}, &at, NULL, e->w,
+              &e->m);
+}
+
+/* Locks come and go, and each is a place of its own: when there are that many, no more are. */
+static const void *object_of(const weft__task *t)
+{
+    bool many = weft__buckets_count(tables[WEFT__CONTENTION_PAIRS]) >= PLACES_WITH_OBJECTS;
+
+    return many ? NULL : weft__load(&t->object);
+}
+
+/* Records the wait of the task that is let in, since it was queued last. */
+static void count_pair(struct event *e, struct spot *held)
+{
+    const struct weft__charge *c = e->charge;
+    const weft__task *t = c->first;
+    const struct weft__measure m = {
+        .from = c->now - c->first_waited, .until = c->now, .waited = c->first_waited, .key = t->id};
+    struct spot at;
+
+    if (!find_spot(e, &at, t, false))
+        return;
+    count(e, WEFT__CONTENTION_PAIRS,
+          &(struct weft__sample){.labels = labels_of(t),
+                                 .is_pair = true,
+                                 .reason = weft__load(&t->reason),
+                                 .object = object_of(t)},
+          &at, held, e->pair, &m);
+}
+
+static void count_charge(struct event *e, struct spot *held)
+{
+    const struct weft__charge *c = e->charge;
+    const struct weft__measure m = {.until = c->now,
+                                    .waited = c->waited,
+                                    .n = c->n,
+                                    .inside = c->inside,
+                                    .key = (uintptr_t)weft__load(&c->first->object)};
+
+    count(e, WEFT__CONTENTION_MUTEX,
+          &(struct weft__sample){.labels = e->self ? labels_of(e->self) : 0}, held, NULL, e->w, &m);
+}
+
+static void count_both(struct event *e)
+{
+    uintptr_t site = (uintptr_t)e->charge->site;
+    struct spot held = {.holds = true, .pcs = &site, .n = 1};
+
+    if (e->self && !find_spot(e, &held, e->self, true))
+        return;
+    if (e->charged)
+        count_charge(e, &held);
+    if (e->paired)
+        count_pair(e, &held);
+}
+
+static void record_in(void *event)
+{
+    struct event *e = event;
+
+    if (e->charge)
+        count_both(e);
+    else
+        count_wait(e);
+    if (e->s)
+        scratch_put(e->s);
+}
+
+/* Names with weft__ are not shown at the inner end of a stack. */
+static WEFT__FRAMELESS void record(struct event *e)
+{
+    static uint32_t events; /* atomic; about */
+    uint32_t n = weft__load(&events);
+
+    weft__store(&events, n + 1);
+    if (n % REFRESH == 0)
+        weft__clock_refresh();
+    if (e->self)
+        weft__ctx_call(&e->self->ctx.sp, record_in, e);
+    else
+        record_in(e);
+}
+
+void weft__waited(weft__task *t, enum weft__reason why, int64_t ticks)
+{
+    weft__worker *worker = t->worker;
+    int64_t asked = weft__load(&weft__wait_period);
+    struct event e = {.self = t, .w = weigh(&worker->waits, ticks)};
+
+    if (asked == 0 || ticks <= 0)
+        return;
+    if (weft__load(&rates.block_adapts))
+        adapt(&worker->waits, asked, worker->now);
+    e.which = WEFT__CONTENTION_BLOCK;
+    if (!(weft__wait_flags(why) & WEFT__WAIT_BLOCK)) {
+        e.which = WEFT__CONTENTION_IO;
+        e.w = rarer(worker, e.w, asked * IO_RARER);
+    }
+    e.m = (struct weft__measure){
+        .from = worker->now - ticks, .until = worker->now, .waited = ticks, .key = t->id};
+    if (e.w.count > 0)
+        record(&e);
+}
+
+/* Weighs a wait of so many ticks that used up a sampler. Returns true if it counts. */
+static bool sample(struct weft__sampler *s, struct weight *w, int64_t ticks, int64_t now)
+{
+    int64_t asked = weft__load(&weft__charge_period);
+
+    *w = weigh(s, ticks);
+    if (asked == 0 || ticks <= 0)
+        return false;
+    if (weft__load(&rates.mutex_adapts))
+        adapt(s, asked, now);
+    return true;
+}
+
+void weft__held_up(const struct weft__charge *c, bool charged, bool paired)
+{
+    weft__worker *worker = weft__self();
+    struct event e = {.self = c->self, .charge = c};
+
+    e.charged = charged && sample(&worker->charges, &e.w, c->waited, c->now);
+    e.paired = paired && sample(&worker->pairs, &e.pair, c->first_waited, c->now);
+    if (e.charged || e.paired)
+        record(&e);
+}

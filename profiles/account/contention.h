@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* contention.h - waits of tasks for each other: recording, and the three profiles of them. */
+#ifndef WEFT_CONTENTION_H
+#define WEFT_CONTENTION_H
+
+#include "profiles/table/buckets.h"
+#include "profiles/walk/unwind.h"
+#include "runtime/sched/observe.h"
+
+#include <stdbool.h>
+
+enum weft__contention {
+    WEFT__CONTENTION_BLOCK, /* stacks that waited for tasks */
+    WEFT__CONTENTION_IO,    /* and for the world */
+    WEFT__CONTENTION_MUTEX, /* stacks that unlocked */
+    WEFT__CONTENTION_PAIRS, /* both */
+    WEFT__CONTENTIONS
+};
+
+enum {
+    WEFT__CONTENTION_STACKS =
+        16384 /* with labels, of each kind; all further ones share one entry */
+};
+
+/* The hooks. */
+void weft__contention_start(void);
+void weft__waited(weft__task *t, enum weft__reason why, int64_t ticks);
+void weft__held_up(const struct weft__charge *c, bool charged, bool paired);
+
+/* What was recorded so far, as samples (sample.h); never NULL during a run. */
+const weft__buckets *weft__contention_recorded(enum weft__contention which);
+int64_t weft__contention_rate(enum weft__contention which); /* ns, 0: off */
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* sample.c - see sample.h. */
+#include "profiles/account/sample.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "profiles/render/labels.h"
+#include "profiles/render/listing.h"
+#include "profiles/render/out.h"
+#include "profiles/table/labelset.h"
+#include "runtime/sched/wait.h"
+
+/* The words of a sample: these, its stack, the holder's. */
+enum { LABELS, KIND, OBJECT, LENGTH, STACKS };
+enum { ROOM = WEFT__WALK_ROOM - STACKS, NO_PAIR = WEFT__WAIT_COUNT /* else the reason */ };
+
+/* Copies a stack. If it has more than most frames, a mark replaces its middle. Returns how many
+ * there are. */
+static size_t copy(uintptr_t *to, const uintptr_t *pcs, size_t n, size_t most)
+{
+    size_t inner = n > most ? most / 2 - 2 : n, outer = most / 2, used = inner;
+
+    memcpy(to, pcs, inner * sizeof(*to));
+    if (n <= most)
+        return n;
+    to[used++] = WEFT__MARK_CUT;
+    for (size_t i = inner; i < n - outer; i++) {
+        if (pcs[i] == WEFT__MARK_GUESS)
+            to[used++] = WEFT__MARK_GUESS;
+    }
+    memcpy(to + used, pcs + n - outer, outer * sizeof(*to));
+    return used + outer;
+}
+
+void weft__sample_join(struct weft__walk *to, const struct weft__sample *s)
+{
+    size_t most = s->is_pair ? ROOM / 2 : ROOM;
+    size_t n = copy(to->pcs + STACKS, s->pcs, s->n, most);
+    size_t m = copy(to->pcs + STACKS + n, s->holder, s->n_holder, most); /* 0 if it is no pair */
+
+    to->pcs[LABELS] = s->labels;
+    to->pcs[KIND] = s->is_pair ? s->reason : NO_PAIR;
+    to->pcs[OBJECT] = (uintptr_t)s->object;
+    to->pcs[LENGTH] = n;
+    to->kept = to->depth = (uint32_t)(STACKS + n + m);
+}
+
+struct weft__sample weft__sample_of(const struct weft__stack_entry *e)
+{
+    size_t n = e->pcs[LENGTH];
+
+    return (struct weft__sample){
+        .pcs = e->pcs + STACKS,
+        .n = n,
+        .labels = (uint32_t)e->pcs[LABELS],
+        .is_pair = e->pcs[KIND] != NO_PAIR,
+        .reason = (unsigned)e->pcs[KIND],
+        .object = (const void *)e->pcs[OBJECT],
+        .holder = e->pcs + STACKS + n,
+        .n_holder = e->kept - STACKS - n,
+    };
+}
+
+/* Root to leaf: the waiter, "-- held by --", the holder, so that the two that meet are neighbours;
+ * or the only one. */
+static size_t joined(const struct weft__sample *s, uintptr_t *to)
+{
+    size_t n = 0;
+
+    for (size_t i = s->n_holder; i > 0; i--)
+        to[n++] = s->holder[i - 1];
+    if (s->is_pair)
+        to[n++] = WEFT__PPROF_HELD_BY;
+    for (size_t i = 0; i < s->n; i++)
+        to[n++] = s->pcs[i];
+    return n;
+}
+
+static int compare_delays(const void *va, const void *vb)
+{
+    const struct weft__bucket *a = va, *b = vb;
+
+    return a->delay > b->delay ? -1 : a->delay < b->delay;
+}
+
+/* Readers add all delays up in 64 bits, which hold 292 years: a million waits of three hours. So
+ * the longest of all are cut down until the sum fits, and the others stay true. */
+static void fit(struct weft__bucket *all, size_t n)
+{
+    int64_t left = INT64_MAX;
+
+    for (size_t i = n; i > 0; i--) {
+        int64_t most = left / (int64_t)i;
+
+        if (all[i - 1].delay > most)
+            all[i - 1].delay = most;
+        left -= all[i - 1].delay;
+    }
+}
+
+/* The longest first; n is how many took any time. NULL without memory. */
+static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
+{
+    struct weft__bucket *all = weft__buckets_read(b, n);
+
+    if (!all)
+        return NULL;
+    qsort(all, *n, sizeof(*all), compare_delays);
+    while (*n > 0 && all[*n - 1].delay <= 0)
+        --*n;
+    fit(all, *n);
+    return all;
+}
+
+static int64_t whole(double count)
+{
+    return count < 1 ? 1 : (int64_t)(count + 0.5);
+}
+
+/* What is encoded with one sample; too large for a task's stack. */
+struct scratch {
+    uintptr_t pcs[WEFT__WALK_ROOM];
+    struct weft__pprof_label labels[2 + WEFT_LABELS_MAX];
+    char object[24];
+};
+
+static size_t labels_of(const struct weft__sample *s, struct scratch *x)
+{
+    size_t n = 0;
+
+    if (s->is_pair) {
+        snprintf(x->object, sizeof(x->object), s->object ? "0x%" PRIxPTR : "many",
+                 (uintptr_t)s->object);
+        x->labels[n++] = (struct weft__pprof_label){.key = "object", .str = x->object};
+        x->labels[n++] =
+            (struct weft__pprof_label){.key = "reason", .str = weft__wait_text(s->reason)};
+    }
+    return weft__labels_add(x->labels, n, weft__labelset_of(s->labels));
+}
+
+static int add(weft__pprof *p, const struct weft__bucket *b, bool counted, struct scratch *x)
+{
+    const struct weft__sample s = weft__sample_of(b->stack);
+    const int64_t values[] = {whole(b->count), b->delay};
+
+    return weft__pprof_add(p, &(struct weft__pprof_sample){.pcs = x->pcs,
+                                                           .n = joined(&s, x->pcs),
+                                                           .values = counted ? values : values + 1,
+                                                           .labels = x->labels,
+                                                           .n_labels = labels_of(&s, x)});
+}
+
+int weft__samples_pprof(const struct weft__pprof_head *head, const weft__buckets *b,
+                        const struct weft__sink *to)
+{
+    struct scratch *x = malloc(sizeof(*x));
+    size_t n;
+    struct weft__bucket *all = sorted(b, &n);
+    weft__pprof *p = x && all ? weft__pprof_begin(head, to) : NULL;
+    int rc = 0;
+
+    for (size_t i = 0; p && i < n && rc == 0; i++)
+        rc = add(p, &all[i], head->n_types == 2, x);
+    free(x);
+    free(all);
+    return p ? weft__pprof_end(p, rc) : -ENOMEM;
+}
+
+/* pcs: scratch. */
+static void put(struct weft__out *o, const struct weft__bucket *b, uintptr_t *pcs)
+{
+    const struct weft__sample s = weft__sample_of(b->stack);
+
+    weft__out_dec(o, (uint64_t)b->delay);
+    weft__out_char(o, ' ');
+    weft__out_dec(o, (uint64_t)whole(b->count));
+    weft__out_str(o, " @");
+    weft__listing_addresses(o, pcs, joined(&s, pcs), 0);
+    weft__labels_put(o, weft__labelset_of(s.labels));
+    if (s.is_pair) {
+        weft__out_str(o, "# ");
+        weft__out_str(o, weft__wait_text(s.reason));
+        weft__out_str(o, " ");
+        if (s.object)
+            weft__out_hex(o, (uintptr_t)s.object);
+        else
+            weft__out_str(o, "many");
+        weft__out_char(o, '\n');
+    }
+    weft__listing_frames(o, s.pcs, s.n, 0);
+    if (s.is_pair) {
+        weft__out_str(o, "# " WEFT__HELD_BY "\n");
+        weft__listing_frames(o, s.holder, s.n_holder, 0);
+    }
+    weft__out_char(o, '\n');
+}
+
+int weft__samples_text(const char *head, const weft__buckets *b, const struct weft__sink *to)
+{
+    struct weft__out *o = weft__out_new(to);
+    uintptr_t *pcs = malloc(WEFT__WALK_ROOM * sizeof(*pcs));
+    size_t n = 0;
+    struct weft__bucket *all = sorted(b, &n);
+    int rc = -ENOMEM;
+
+    if (o && pcs && all) {
+        weft__out_str(o, head);
+        for (size_t i = 0; i < n && o->rc == 0; i++)
+            put(o, &all[i], pcs);
+        rc = weft__out_end(o);
+        o = NULL;
+    }
+    free(o);
+    free(pcs);
+    free(all);
+    return rc;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* sample.h - what a profile of times keeps for each place: the stack or stacks with their labels,
+ * laid out as one stack so that a bucket has it. */
+#ifndef WEFT_SAMPLE_H
+#define WEFT_SAMPLE_H
+
+#include "profiles/render/pprof.h"
+#include "profiles/table/buckets.h"
+#include "profiles/walk/unwind.h"
+
+struct weft__sample {
+    const uintptr_t *pcs; /* return addresses, leaf first */
+    size_t n;
+    uint32_t labels; /* labels.h; of the task whose stack that is */
+    /* Of a wait for a lock with both sides; the stack above is the waiter's. */
+    bool is_pair;
+    unsigned reason;    /* enum weft__reason */
+    const void *object; /* the lock; NULL: one of many */
+    const uintptr_t *holder;
+    size_t n_holder;
+};
+
+void weft__sample_join(struct weft__walk *to, const struct weft__sample *s);
+/* Its stacks are the entry's. */
+struct weft__sample weft__sample_of(const struct weft__stack_entry *e);
+
+/* Writes them; the values of each are its count, if the head has two types, and its time. */
+int weft__samples_pprof(const struct weft__pprof_head *head, const weft__buckets *b,
+                        const struct weft__sink *to);
+/* The same as text: the lines of head, then time, count and stacks of each. */
+int weft__samples_text(const char *head, const weft__buckets *b, const struct weft__sink *to);
+
+#endif

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/* threads.c - see threads.h.
+ *
+ * Owns: the stacks by which this run's threads were made, and a count of them: a thread that ends
+ * before the run does is taken out. Always:
+ *   made = the counts in table + the makings in unfinished + runner.made, except makings on their
+ *          way and those in unfinished whose thread has ended
+ *   table is NULL outside a run, and makings come in a run only
+ *
+ * The maker of a thread may not wait for the symbolizer: the monitor must hand a processor over at
+ * once, and the maker of the symbolizer holds its lock. So the maker walks by the rules that are
+ * known, which needs no lock either; a walk that this does not finish is held, with a copy of the
+ * stack, until a profile is taken. weft_run's thread does not even walk: it stands where its
+ * context is saved until the run is over, and is walked then.
+ *
+ * Lock: taking, held while the symbolizer is asked, guards the end of table against its readers. */
+#include "profiles/account/threads.h"
+
+#include "profiles/capture/running.h"
+#include "profiles/table/marks.h"
+#include "profiles/walk/held.h"
+#include "profiles/walk/symbolize.h"
+#include "runtime/sched/scheduler.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HOOK_FRAMES = 2 }; /* of ours above the maker's */
+
+/* The argument of thread_gone. */
+struct thread {
+    weft__cell *cell; /* atomic: NULL as long as it is unfinished; &gone: its thread has ended */
+};
+
+static weft__cell *const gone = (weft__cell *)&gone;
+
+struct making {
+    struct making *next;
+    struct thread *thread;  /* or NULL */
+    weft_task_fn *made_for; /* or NULL */
+    void *sp;               /* the saved context of note */
+    struct weft__held held;
+};
+
+static pthread_mutex_t taking = PTHREAD_MUTEX_INITIALIZER;
+static weft__buckets *table;      /* stacks that are known; written under taking */
+static struct making *unfinished; /* atomic */
+static uint32_t made;             /* atomic */
+
+static struct {
+    pthread_t thread; /* weft_run's; constant during the run */
+    uint32_t made;    /* atomic: threads that it made and that are not yet in table */
+} runner;
+
+static const struct weft__walk no_frames;
+
+/* Stacks --------------------------------------------------------------------------------------- */
+
+static bool thread_bounds(pthread_t thread, uintptr_t *lo, uintptr_t *hi)
+{
+    pthread_attr_t attr;
+    void *at = NULL;
+    size_t size = 0;
+
+    if (pthread_getattr_np(thread, &attr) != 0)
+        return false;
+    pthread_attr_getstack(&attr, &at, &size);
+    pthread_attr_destroy(&attr);
+    *lo = (uintptr_t)at;
+    *hi = (uintptr_t)at + size;
+    return true;
+}
+
+/* Of the stack of the caller, which is its task's or its thread's own. */
+static bool own_bounds(uintptr_t sp, uintptr_t *lo, uintptr_t *hi)
+{
+    const weft__worker *w = weft__self();
+    const weft__task *t = w ? w->task : NULL;
+
+    if (t && weft__stack_bounds(t, lo, hi) && sp >= *lo && sp < *hi)
+        return true;
+    return thread_bounds(pthread_self(), lo, hi);
+}
+
+/* So that one sees why the monitor made it. */
+static void append_entry(struct weft__walk *walk, weft_task_fn *fn)
+{
+    if (!fn)
+        return;
+    walk->pcs[walk->kept++] = WEFT__PPROF_MADE_FOR;
+    walk->pcs[walk->kept++] = (uintptr_t)fn + 1; /* as if it were a return address */
+    walk->depth += 2;
+}
+
+/* Counts a thread for the stack of cell, which made it. */
+static void count(struct thread *t, weft__cell *cell)
+{
+    weft__cell *none = NULL;
+
+    if (!cell)
+        return;
+    if (!t || weft__cas(&t->cell, &none, cell))
+        weft__cell_add(cell, 1, 0);
+    else /* it has ended */
+        free(t);
+}
+
+/* Its walk is as long as it will ever be. */
+static void settle(struct making *m)
+{
+    struct weft__walk *walk = &m->held.walk;
+    uint32_t ours = walk->kept < HOOK_FRAMES ? walk->kept : HOOK_FRAMES;
+
+    weft__walk_close(walk);
+    walk->kept -= ours;
+    walk->depth -= ours;
+    memmove(walk->pcs, walk->pcs + ours, walk->kept * sizeof(*walk->pcs));
+    append_entry(walk, m->made_for);
+    count(m->thread, weft__buckets_cell(table, walk));
+    free(m);
+}
+
+/* Making --------------------------------------------------------------------------------------- */
+
+/* With the caller's context saved in m->sp. */
+static void walk_maker(void *arg)
+{
+    struct making *m = arg;
+    struct weft__regs regs;
+    uintptr_t lo, hi;
+
+    if (own_bounds((uintptr_t)m->sp, &lo, &hi) && weft__regs_saved(&regs, m->sp, lo, hi))
+        weft__held_begin(&m->held, &regs, lo, hi);
+}
+
+static void push(struct making *m)
+{
+    m->next = weft__load(&unfinished);
+    while (!weft__cas(&unfinished, &m->next, m))
+        ;
+}
+
+static WEFT__NOINLINE void note(weft_task_fn *made_for, struct thread *thread)
+{
+    struct making *m;
+
+    weft__add(&made, 1);
+    if (pthread_equal(pthread_self(), runner.thread)) {
+        weft__add(&runner.made, 1);
+        return;
+    }
+    m = malloc(sizeof(*m));
+    if (!m) {
+        count(thread, weft__buckets_cell(table, &no_frames));
+        return;
+    }
+    m->thread = thread;
+    m->made_for = made_for;
+    m->held.walk.kept = m->held.walk.depth = 0;
+    m->held.walk.missed = false;
+    weft__ctx_call(&m->sp, walk_maker, m);
+    if (m->held.walk.missed)
+        push(m);
+    else
+        settle(m);
+}
+
+void weft__thread_made(weft_task_fn *made_for, void **thread)
+{
+    struct thread *t = thread ? calloc(1, sizeof(*t)) : NULL;
+
+    if (thread)
+        *thread = t;
+    note(made_for, t);
+}
+
+void weft__thread_gone(void *thread)
+{
+    struct thread *t = thread;
+    weft__cell *cell = t ? weft__xchg(&t->cell, gone) : NULL;
+
+    if (!t)
+        return;
+    weft__sub(&made, 1);
+    if (cell) {
+        weft__cell_add(cell, -1, 0);
+        free(t);
+    }
+}
+
+static void symbolizer_made(void)
+{
+    note(NULL, NULL);
+}
+
+/* The run -------------------------------------------------------------------------------------- */
+
+void weft__threads_start(void)
+{
+    pthread_mutex_lock(&taking);
+    table = weft__buckets_new();
+    runner.thread = pthread_self();
+    pthread_mutex_unlock(&taking);
+    if (!table)
+        weft__no_memory(NULL, "threads");
+    if (weft__symbolizer_watch(symbolizer_made)) { /* nobody knows who made it */
+        weft__add(&made, 1);
+        weft__buckets_add(table, &no_frames, 1, 0);
+    }
+}
+
+void weft__threads_stop(void)
+{
+    struct making *m, *next;
+
+    weft__symbolizer_watch(NULL);
+    pthread_mutex_lock(&taking);
+    weft__buckets_free(table);
+    table = NULL;
+    for (m = weft__xchg(&unfinished, NULL); m; m = next) {
+        next = m->next;
+        if (m->thread && m->thread->cell == gone)
+            free(m->thread);
+        free(m);
+    }
+    weft__store(&runner.made, 0);
+    weft__store(&made, 0);
+    pthread_mutex_unlock(&taking);
+}
+
+/* Taking --------------------------------------------------------------------------------------- */
+
+static void add_runners(struct weft__walk *walk)
+{
+    uint32_t n = weft__xchg(&runner.made, 0);
+    struct weft__regs regs;
+    uintptr_t lo, hi;
+
+    if (n == 0)
+        return;
+    walk->kept = walk->depth = 0;
+    if (thread_bounds(runner.thread, &lo, &hi) &&
+        weft__regs_saved(&regs, weft__sched.runner, lo, hi))
+        weft__walk(walk, &regs, lo, hi, (const void *)lo, true);
+    weft__walk_close(walk);
+    weft__buckets_add(table, walk, n, 0);
+}
+
+/* Asking for rules may make one more: the symbolizer. */
+static void finish_all(void)
+{
+    struct making *m, *next;
+
+    while ((m = weft__xchg(&unfinished, NULL)) != NULL) {
+        for (; m; m = next) {
+            next = m->next;
+            weft__held_finish(&m->held);
+            settle(m);
+        }
+    }
+}
+
+weft__buckets *weft__threads_take(void)
+{
+    struct weft__walk *walk = malloc(sizeof(*walk));
+    weft__buckets *b = weft__buckets_new();
+    bool good = walk && b;
+
+    pthread_mutex_lock(&taking);
+    if (good && table) {
+        add_runners(walk);
+        finish_all();
+        good = weft__buckets_add_all(b, table, 1);
+    }
+    pthread_mutex_unlock(&taking);
+    free(walk);
+    if (good)
+        return b;
+    weft__buckets_free(b);
+    return NULL;
+}
+
+int weft__threads_count(void)
+{
+    return (int)weft__load(&made);
+}

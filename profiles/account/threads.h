@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* threads.h - the threadcreate profile: the threads of the run, by the stack that made each. */
+#ifndef WEFT_THREADS_H
+#define WEFT_THREADS_H
+
+#include "profiles/table/buckets.h"
+
+#include <weft/task.h>
+
+/* Each thread that the library made in this run and that lives, counted once; without frames where
+ * they cannot be had. For weft__buckets_free; NULL without memory. Blocks the calling thread, which
+ * holds no lock, as asking the symbolizer does. */
+weft__buckets *weft__threads_take(void);
+int weft__threads_count(void);
+
+/* The hooks. */
+void weft__threads_start(void);
+void weft__threads_stop(void);
+void weft__thread_made(weft_task_fn *made_for, void **thread);
+void weft__thread_gone(void *thread);
+
+#endif

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/* waits.c - see waits.h. What was recorded and what a snapshot shows to go on are brought into one
+ * table, with stacks cut to begin where the program called the library, so that a place is one
+ * bucket whether its waits are over or not. */
+#include "profiles/account/waits.h"
+
+#include "profiles/account/sample.h"
+#include "profiles/account/windows.h"
+#include "profiles/capture/locks.h"
+#include "profiles/capture/tasks.h"
+#include "profiles/render/listing.h"
+#include "profiles/render/merged.h"
+#include "profiles/table/idmap.h"
+#include "profiles/table/labelset.h"
+#include "profiles/walk/symbolize.h"
+#include "runtime/base/clock.h"
+#include "runtime/sched/wait.h"
+
+#include <weft/task.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Taking --------------------------------------------------------------------------------------- */
+
+/* The state while a view is made; too large for a task's stack. */
+struct maker {
+    const struct weft__waits *w;
+    struct weft__window *window; /* NULL: all waits so far */
+    int64_t from, until;         /* ns: waits that go on count between these */
+    weft__buckets *b;
+    const struct weft__snapshot *s;
+    struct weft__idmap ids; /* of holders: the id's hash to its index + 1 below */
+    struct holder {
+        uint64_t id;
+        const struct weft__record *record; /* NULL: it is gone */
+    } * holders;
+    uint32_t n_holders;
+    bool on; /* a rate is set */
+    struct weft__walk walk;
+};
+
+/* Leaves out how the library works; and in a pair its call, too, so that the two sides meet. */
+static void cut(const uintptr_t **pcs, size_t *n, bool is_pair)
+{
+    size_t first = is_pair ? weft__listing_caller(*pcs, *n) : weft__listing_first(*pcs, *n, 0);
+
+    *pcs += first;
+    *n -= first;
+}
+
+static void add(struct maker *m, struct weft__sample s, double count, int64_t delay)
+{
+    cut(&s.pcs, &s.n, s.is_pair);
+    if (s.is_pair)
+        cut(&s.holder, &s.n_holder, true);
+    weft__sample_join(&m->walk, &s);
+    weft__buckets_add(m->b, &m->walk, count, delay);
+}
+
+static void add_recorded(struct maker *m, const weft__buckets *recorded)
+{
+    size_t n;
+    struct weft__bucket *all = weft__buckets_read(recorded, &n);
+
+    for (size_t i = 0; all && i < n; i++)
+        add(m, weft__sample_of(all[i].stack), all[i].count, all[i].delay);
+    free(all);
+}
+
+static struct holder *holder_of(const struct maker *m, uint64_t id)
+{
+    uint64_t hash = weft__idmap_mix(id);
+    uint32_t found, at = weft__idmap_first(&m->ids, hash);
+
+    while ((found = weft__idmap_next(&m->ids, hash, &at))) {
+        if (m->holders[found - 1].id == id)
+            return &m->holders[found - 1];
+    }
+    return NULL;
+}
+
+/* Returns the instant from which a wait that goes on counts: for mutex the lock's last charge. */
+static int64_t counts_from(const struct maker *m, const struct weft__record *r)
+{
+    int64_t from = r->since > m->from ? r->since : m->from;
+    const struct weft__lock *lock;
+
+    if (m->w->which != WEFT__CONTENTION_MUTEX)
+        return from;
+    lock = m->s->locks ? weft__locks_find(m->s->locks, r->object) : NULL;
+    if (lock && weft__ticks_to_nanos(lock->charged) > from)
+        from = weft__ticks_to_nanos(lock->charged);
+    return from;
+}
+
+static uint64_t key_of(const struct maker *m, const struct weft__record *r)
+{
+    return m->w->which == WEFT__CONTENTION_MUTEX ? (uintptr_t)r->object : r->id;
+}
+
+/* Returns how long a task has waited so far, if its wait counts in this profile; else 0. */
+static int64_t waits_of(const struct maker *m, const struct weft__record *r)
+{
+    unsigned flags = weft__wait_flags(r->reason);
+    int64_t waits;
+
+    if (!m->on || r->state != WEFT__REC_WAITING || !r->since)
+        return 0;
+    if (m->w->which != WEFT__CONTENTION_BLOCK && !weft__wait_is_for_lock(r->reason))
+        return 0;
+    if (!(flags & WEFT__WAIT_BLOCK) && (!m->w->with_io || (flags & WEFT__WAIT_SCHED)))
+        return 0;
+    if (m->window && weft__window_has(m->window, key_of(m, r)))
+        return 0;
+    waits = m->until - counts_from(m, r);
+    return waits > 0 ? waits : 0;
+}
+
+/* False without memory. */
+static bool find_holders(struct maker *m)
+{
+    const struct weft__snapshot *s = m->s;
+
+    m->holders = calloc(s->alive + 1, sizeof(*m->holders));
+    if (!m->holders)
+        return false;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct weft__record *r = &s->records[i];
+
+        if (!r->owner || waits_of(m, r) == 0 || holder_of(m, r->owner))
+            continue;
+        m->holders[m->n_holders].id = r->owner;
+        if (!weft__idmap_add(&m->ids, weft__idmap_mix(r->owner), ++m->n_holders))
+            return false;
+    }
+    for (size_t i = 0; i < s->n && m->n_holders > 0; i++) {
+        struct holder *h = s->records[i].state ? holder_of(m, s->records[i].id) : NULL;
+
+        if (h)
+            h->record = &s->records[i];
+    }
+    return true;
+}
+
+static uint32_t labels_of(const struct weft__record *r)
+{
+    return weft__labelset_keep(weft__tags_set(r->tags));
+}
+
+static const struct weft__record *holder_record(const struct maker *m, const struct weft__record *r)
+{
+    const struct holder *h = r->owner ? holder_of(m, r->owner) : NULL;
+
+    return h ? h->record : NULL;
+}
+
+/* Adds a wait that goes on. A place has one row, for any number of objects; a pair names its lock,
+ * too. An unknown holder, as of a lock that readers have, is a stack without frames. */
+static void add_live(struct maker *m, const struct weft__record *r, int64_t waits)
+{
+    bool is_block = m->w->which == WEFT__CONTENTION_BLOCK;
+    const struct weft__record *holder = is_block ? NULL : holder_record(m, r);
+    const struct weft__record *who = m->w->which == WEFT__CONTENTION_MUTEX ? holder : r;
+    const struct weft__stack_entry *stack = who ? weft__record_stack(m->s, who) : NULL;
+    const struct weft__stack_entry *held_at = holder ? weft__record_stack(m->s, holder) : NULL;
+    struct weft__sample s = {.labels = who ? labels_of(who) : 0};
+
+    if (stack) {
+        s.pcs = stack->pcs;
+        s.n = stack->kept;
+    }
+    if (m->w->which == WEFT__CONTENTION_PAIRS) {
+        s.is_pair = true;
+        s.reason = r->reason;
+        s.object = r->object;
+        s.holder = held_at ? held_at->pcs : NULL;
+        s.n_holder = held_at ? held_at->kept : 0;
+    }
+    add(m, s, 1, waits);
+}
+
+static bool add_all_live(struct maker *m)
+{
+    if (m->w->which != WEFT__CONTENTION_BLOCK && !find_holders(m))
+        return false;
+    for (size_t i = 0; i < m->s->n; i++) {
+        int64_t waits = waits_of(m, &m->s->records[i]);
+
+        if (waits > 0)
+            add_live(m, &m->s->records[i], waits);
+    }
+    return true;
+}
+
+/* Takes a snapshot whose cut is not before ticks. A shared one may have begun before that; the next
+ * one has not. */
+static const struct weft__snapshot *snapshot_after(int64_t ticks)
+{
+    const struct weft__snapshot *s;
+
+    if (weft__snapshot_get(&s) < 0)
+        return NULL;
+    if (s->locks->cut >= ticks)
+        return s;
+    weft__snapshot_put(s);
+    return weft__snapshot_get(&s) == 0 ? s : NULL;
+}
+
+static void add_all_recorded(struct maker *m)
+{
+    if (m->window) {
+        add_recorded(m, weft__window_buckets(m->window));
+        return;
+    }
+    add_recorded(m, weft__contention_recorded(m->w->which));
+    if (m->w->which == WEFT__CONTENTION_BLOCK && m->w->with_io)
+        add_recorded(m, weft__contention_recorded(WEFT__CONTENTION_IO));
+}
+
+/* Takes the snapshot, if waits that go on are wanted, and closes the window. */
+static void take_snapshot(struct maker *m)
+{
+    int64_t from = 0, until = INT64_MIN;
+
+    if (m->window) {
+        weft__window_end(m->window);
+        weft__window_bounds(m->window, &from, &until);
+    }
+    if (m->w->live && (m->s = snapshot_after(until)) != NULL) {
+        m->from = m->window ? weft__ticks_to_nanos(from) : 0;
+        m->until = m->window ? weft__ticks_to_nanos(until) : m->s->now;
+    }
+    if (m->window)
+        weft__window_close(m->window);
+}
+
+/* Makes the view: recorded waits first, so that a wait that ends meanwhile is missed this time and
+ * not counted twice. A window's table is read after its close, and knows the waits that ended
+ * meanwhile. */
+static bool make(struct maker *m)
+{
+    size_t n = weft__buckets_count(weft__contention_recorded(m->w->which));
+    bool good = true, aside;
+
+    weft__symbolizer_look();
+    if (m->window)
+        take_snapshot(m);
+    aside = !m->w->stays && weft__stand_aside(n);
+    add_all_recorded(m);
+    if (aside)
+        weft__stand_back();
+    if (!m->window)
+        take_snapshot(m);
+    if (m->s) {
+        aside = weft__stand_aside(m->s->n);
+        good = add_all_live(m);
+        weft__snapshot_put(m->s);
+        if (aside)
+            weft__stand_back();
+    }
+    weft__idmap_free(&m->ids);
+    free(m->holders);
+    return good;
+}
+
+static weft__buckets *take(const struct weft__waits *w, struct weft__window *window)
+{
+    struct maker *m = calloc(1, sizeof(*m));
+    weft__buckets *b = weft__buckets_new();
+
+    if (m && b) {
+        m->w = w;
+        m->window = window;
+        m->b = b;
+        m->on = weft__contention_rate(w->which) > 0;
+    }
+    if (!m || !b || !make(m)) {
+        weft__buckets_free(b);
+        b = NULL;
+    }
+    free(m);
+    return b;
+}
+
+weft__buckets *weft__waits_take(const struct weft__waits *w)
+{
+    return take(w, NULL);
+}
+
+struct weft__window *weft__waits_begin(const struct weft__waits *w)
+{
+    return weft__window_open(w->which, w->with_io);
+}
+
+weft__buckets *weft__waits_end(const struct weft__waits *w, struct weft__window *window)
+{
+    weft__buckets *b = window ? take(w, window) : NULL;
+
+    weft__window_free(window);
+    return b;
+}
+
+/* Writing -------------------------------------------------------------------------------------- */
+
+int weft__waits_pprof(const weft__buckets *b, int64_t duration, const struct weft__sink *to)
+{
+    static const struct weft__pprof_type types[] = {{"contentions", "count"},
+                                                    {"delay", "nanoseconds"}};
+    const struct weft__pprof_head head = {.types = types,
+                                          .n_types = 2,
+                                          .period_type = types[0],
+                                          .period = 1,
+                                          .time = weft__realtime(),
+                                          .duration = duration};
+
+    return weft__samples_pprof(&head, b, to);
+}
+
+int weft__waits_text(enum weft__contention which, const weft__buckets *b,
+                     const struct weft__sink *to)
+{
+    static const char *const heads[] = {
+        [WEFT__CONTENTION_BLOCK] = "--- contention:\ncycles/second=1000000000\n",
+        [WEFT__CONTENTION_MUTEX] = "--- mutex:\ncycles/second=1000000000\nsampling period=1\n",
+        [WEFT__CONTENTION_PAIRS] = "--- contention:\ncycles/second=1000000000\n"};
+
+    return weft__samples_text(heads[which], b, to);
+}

@@ -1,0 +1,767 @@
+/* SPDX-License-Identifier: MIT */
+/* tasks.c - snapshots of all tasks: a consistent cut, captured while everything runs on.
+ *
+ * What it promises: each task alive at the cut has one record, taken at a point of its own
+ * history, and no record shows the effect of anything another task did after its own record. A
+ * task that runs at the cut is recorded `running`, whatever it does next.
+ *
+ * How: the dumper publishes the snapshot, then raises weft__epoch to E, then fences heavily. Every
+ * task whose snap is below 2E still has to be recorded, by the first thread to move snap on from
+ * it:
+ *   - the dumper, for a task that waits or is runnable: it walks the stack without any claim and
+ *     then moves snap. If that fails another thread recorded the task, and the walk is dropped;
+ *   - the worker that is about to resume it, before it runs;
+ *   - the worker that the task comes to when it leaves RUNNING: its record says running.
+ * Workers store the task's new state, fence lightly and then read the epoch, so one that did not
+ * see E did all it did before the cut, and the dumper sees it. A task made ready after the cut by
+ * one that saw E carries E in ready_epoch, and is recorded as still waiting.
+ * The thread that moved snap writes records[slot], its state last; the dumper waits for those that
+ * others moved.
+ *
+ * A task that stays in user code is captured there (running.c).
+ *
+ * WEFT_BREAK=skip_copy_on_resume or late_running leaves out one of the workers' duties, and
+ * late_owners takes a lock's holder from after the cut (locks.c), to show that tests/torture_cut
+ * notices; crash_in_* and hang_in_report are what tests/test_dump.c and tests/test_crash.c
+ * need. */
+#include "profiles/capture/snapshot.h"
+
+#include "profiles/account/contention.h"
+#include "profiles/account/threads.h"
+#include "profiles/capture/locks.h"
+#include "profiles/capture/running.h"
+#include "profiles/capture/tasks.h"
+#include "profiles/render/first.h"
+#include "profiles/render/forbidden.h"
+#include "profiles/render/holders.h"
+#include "profiles/render/merged.h"
+#include "profiles/render/out.h"
+#include "profiles/walk/rescue.h"
+#include "profiles/walk/symbolize.h"
+#include "profiles/walk/unwind.h"
+#include "runtime/base/env.h"
+#include "runtime/sched/fatal.h"
+#include "runtime/sched/lane.h"
+#include "runtime/sched/observe.h"
+#include "runtime/sched/scheduler.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <weft/dump.h>
+
+enum { SPARE_SLOTS = 4096 };
+enum { MANY = 1000 }; /* tasks: looking at them takes longer than to hand a processor over */
+
+#define DIRECTED_AFTER INT64_C(300000) /* ns that a running task has to come by itself */
+#define GIVE_UP_AFTER  INT64_C(200000000)
+
+struct capture {
+    struct weft__snapshot s;
+    size_t cap; /* slots in s.records */
+    uint32_t epoch;
+    uint32_t refs;
+    bool tagged; /* atomic: some record has tags */
+    struct weft__locks locks;
+};
+
+static struct capture *active; /* atomic: where records of the current epoch go */
+static uint32_t recorders;     /* atomic: workers that may be using it */
+
+/* Waits for the capture that is under way. */
+struct asker {
+    struct asker *next;
+    struct capture *c;
+    bool done;
+};
+
+/* One capture at a time; threads that ask meanwhile get its result. lock guards all, and the refs
+ * of every capture. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    bool busy;
+    pthread_t holder; /* atomic: the thread that captures; 0: none */
+    bool open;        /* atomic: a run is under way */
+    struct asker *askers;
+} captures = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+
+static struct {
+    bool skip_copy_on_resume, late_running, late_owners, crash_in_capture, crash_in_record;
+    bool crash_in_first, crash_in_names, hang_in_report;
+} broken;
+
+static void crash(void)
+{
+    *(volatile char *)mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) = 1;
+}
+
+/* Records -------------------------------------------------------------------------------------- */
+
+/* What is true of t whatever it does. */
+static void describe(struct weft__record *r, weft__task *t)
+{
+    memset(r, 0, sizeof(*r));
+    r->id = weft__load(&t->id);
+    r->creator = weft__load(&t->creator);
+    r->creator_pc = weft__load(&t->creator_pc);
+    if (weft__load(&t->pins) || (weft__load(&t->flags) & WEFT__FOREIGN))
+        r->flags |= WEFT__REC_LOCKED;
+    if (weft__load(&t->flags) & WEFT__FOREIGN_CREATOR)
+        r->flags |= WEFT__REC_FOREIGN_CREATOR;
+}
+
+static void describe_wait(struct weft__record *r, const weft__task *t)
+{
+    r->state = WEFT__REC_WAITING;
+    r->reason = weft__load(&t->reason);
+    r->since = weft__ticks_to_nanos(weft__load(&t->since));
+    if (!(weft__wait_flags(r->reason) & WEFT__WAIT_SCHED))
+        r->object = weft__load(&t->object);
+}
+
+/* A task that does not run: runnable, or waiting, which it still counts as if it was made ready
+ * after the cut. */
+static void describe_resting(struct weft__record *r, weft__task *t, uint32_t state, uint32_t epoch)
+{
+    describe(r, t);
+    if (state == WEFT__PARKED || weft__load(&t->ready_epoch) == epoch ||
+        (weft__wait_flags(weft__load(&t->reason)) & WEFT__WAIT_SCHED))
+        describe_wait(r, t);
+    else
+        r->state = WEFT__REC_RUNNABLE;
+    if (!(weft__load(&t->flags) & (WEFT__STARTED | WEFT__FOREIGN)))
+        r->flags |= WEFT__REC_UNSTARTED;
+}
+
+static void walk_resting(struct weft__walk *walk, const struct weft__record *r, const weft__task *t)
+{
+    if (r->flags & WEFT__REC_UNSTARTED) {
+        walk->kept = walk->depth = 1;
+        walk->pcs[0] = (uintptr_t)weft__load(&t->fn);
+    } else {
+        weft__walk_saved(walk, t);
+    }
+}
+
+static bool move_snap(weft__task *t, uint32_t old, uint32_t epoch)
+{
+    return old < 2 * epoch && weft__cas(&t->snap, &old, 2 * epoch);
+}
+
+/* Publishes a record. By the thread that moved snap. The capture owns r's tags from here on. */
+static void publish(struct capture *c, uint32_t slot, struct weft__record *r,
+                    const struct weft__walk *walk)
+{
+    struct weft__record *to;
+
+    if (slot >= c->cap) {
+        weft__tags_drop(r->tags);
+        return;
+    }
+    if (weft__unlikely(r->tags != NULL))
+        weft__store(&c->tagged, true);
+    to = &c->s.records[slot];
+    if (walk->kept > 0)
+        r->stack = weft__stacktab_intern(c->s.stacks, walk);
+    else
+        r->flags |= WEFT__REC_NO_STACK;
+    memcpy(to, r, offsetof(struct weft__record, state)); /* the dumper reads state meanwhile */
+    to->reason = r->reason;
+    to->flags = r->flags;
+    weft__store_rel(&to->state, r->state);
+}
+
+/* Of a worker in record. */
+static void record_in(struct capture *c, weft__task *t, bool running)
+{
+    uint32_t epoch = weft__load_acq(&weft__epoch);
+    struct weft__record r;
+    struct weft__walk walk;
+
+    if (!c || c->epoch != epoch) {
+        move_snap(t, weft__load(&t->snap), epoch);
+        return;
+    }
+    if (running ? broken.late_running : broken.skip_copy_on_resume)
+        return;
+    if (broken.crash_in_record)
+        crash();
+    if (!move_snap(t, weft__load_acq(&t->snap), epoch))
+        return;
+    if (running) {
+        describe(&r, t);
+        r.state = WEFT__REC_RUNNING;
+        weft__walk_saved(&walk, t);
+    } else {
+        describe_resting(&r, t, WEFT__RUNNABLE, epoch);
+        walk_resting(&walk, &r, t);
+    }
+    r.tags = weft__tags_of(t);
+    publish(c, t->slot, &r, &walk);
+}
+
+/* The workers' duty: t rests, its context is saved, nobody else can run it. A worker that is held
+ * up in here may find the capture over, but not freed: see capture_run. */
+static void record(weft__task *t, bool running)
+{
+    weft__worker *w = weft__self();
+
+    w->recording = true;
+    weft__add_seq(&recorders, 1);
+    record_in(weft__load_seq(&active), t, running);
+    weft__sub(&recorders, 1);
+    w->recording = false;
+}
+
+/* Records a task that runs for long, and so reaches no worker, by its thread. If there is no stack,
+ * looks again later; the last time it shows the task without. */
+static void record_running(struct capture *c, weft__task *t, uint32_t old, bool last)
+{
+    int tid = weft__thread_of(t);
+    struct weft__record r;
+    struct weft__walk walk;
+
+    describe(&r, t);
+    r.state = WEFT__REC_RUNNING;
+    walk.kept = walk.depth = 0;
+    if (tid)
+        weft__look_at_thread(&r, &walk, t, tid);
+    if (walk.kept == 0 && r.state == WEFT__REC_RUNNING && tid && !last)
+        return;
+    r.tags = weft__tags_of(t);
+    if (move_snap(t, old, c->epoch))
+        publish(c, t->slot, &r, &walk);
+    else
+        weft__tags_drop(r.tags);
+}
+
+/* Capture -------------------------------------------------------------------------------------- */
+
+/* Records the task of a slot if it rests; true if there is nothing left to do for it. */
+static bool capture_slot(struct capture *c, uint32_t slot)
+{
+    weft__task *t = weft__tasks_at(slot);
+    uint32_t snap = weft__load_acq(&t->snap), state = weft__load_acq(&t->state);
+    uint64_t ticket = weft__load_acq(&t->ticket);
+    struct weft__record r;
+    struct weft__walk walk;
+
+    if (snap >= 2 * c->epoch)
+        return snap != 2 * c->epoch || weft__load_acq(&c->s.records[slot].state);
+    if (state == WEFT__IDLE || state == WEFT__DEAD)
+        return true;
+    if ((state != WEFT__PARKED && state != WEFT__RUNNABLE) || weft__load_acq(&t->on_cpu))
+        return false;
+    describe_resting(&r, t, state, c->epoch);
+    walk_resting(&walk, &r, t);
+    r.tags = weft__tags_of(t);
+    if (!move_snap(t, snap, c->epoch)) {
+        weft__tags_drop(r.tags);
+        return false;
+    }
+    weft__locks_look(&c->locks, t, ticket, &r);
+    publish(c, slot, &r, &walk);
+    return true;
+}
+
+/* What looking at the slots that follow waits for: their records, and the stacks these point to. */
+static inline void fetch_ahead(uint32_t slot, uint32_t n)
+{
+    if (n - slot > 2 * WEFT__WALK_AHEAD) {
+        const weft__task *t = weft__tasks_at(slot + 2 * WEFT__WALK_AHEAD);
+
+        __builtin_prefetch(t);
+        __builtin_prefetch((const char *)t + 64);
+        __builtin_prefetch((const char *)t + 128);
+    }
+    if (n - slot > WEFT__WALK_AHEAD) {
+        const weft__task *t = weft__tasks_at(slot + WEFT__WALK_AHEAD);
+
+        weft__walk_ahead((uintptr_t)weft__load(&t->ctx.sp), weft__load(&t->ctx.hi));
+    }
+}
+
+/* The slots whose tasks ran, or were being recorded by others, in the first pass. */
+static void capture_pending(struct capture *c, uint32_t *slots, size_t n)
+{
+    int64_t start = weft__mono(), now = start;
+    bool last = false;
+
+    while (n > 0 && !last) {
+        size_t left = 0;
+
+        last = now - start > GIVE_UP_AFTER;
+
+        for (size_t i = 0; i < n; i++) {
+            weft__task *t = weft__tasks_at(slots[i]);
+            uint32_t snap = weft__load_acq(&t->snap), state = weft__load_acq(&t->state);
+
+            if (snap < 2 * c->epoch && state != WEFT__IDLE && state != WEFT__DEAD &&
+                (last ||
+                 (now - start > DIRECTED_AFTER && (state == WEFT__RUNNING || state == WEFT__LOST))))
+                record_running(c, t, snap, last);
+            if (!capture_slot(c, slots[i]))
+                slots[left++] = slots[i];
+        }
+        n = left;
+        if (n > 0)
+            sched_yield();
+        now = weft__mono();
+    }
+}
+
+/* Walks the task's own stack from where a signal found it. */
+static void walk_fault(struct weft__walk *walk, const weft__task *t, const void *ucontext)
+{
+    struct weft__regs regs = weft__regs_of(ucontext);
+
+    regs.exact = true;
+    weft__walk_fault(walk, &regs, weft__fault_lo(t, regs.sp), t->ctx.hi,
+                     (const void *)weft__fault_lo(t, regs.sp), false);
+    weft__walk_close(walk);
+}
+
+/* A caller's request, with the caller's context saved in self. */
+struct asking {
+    weft__task *self;
+    const void *ucontext; /* where a signal found self, or NULL */
+    const void *from;     /* where self's stack is shown from: a return address, or NULL */
+    bool alone;           /* show self alone */
+    struct capture *c;    /* the answer; NULL: no run is under way, or memory ran out */
+};
+
+/* Leaves out the frames of a panic, down to the one that return address from is in. */
+static void drop_until(struct weft__walk *walk, uintptr_t from)
+{
+    uint32_t i = 0;
+
+    while (i < walk->kept && walk->pcs[i] != from)
+        i++;
+    if (i == walk->kept)
+        return;
+    walk->kept -= i;
+    walk->depth -= i;
+    memmove(walk->pcs, walk->pcs + i, walk->kept * sizeof(walk->pcs[0]));
+}
+
+static void publish_caller(struct capture *c, const struct asking *a)
+{
+    struct weft__record r;
+    struct weft__walk walk;
+
+    describe(&r, a->self);
+    r.state = WEFT__REC_RUNNING;
+    if (a->ucontext)
+        walk_fault(&walk, a->self, a->ucontext);
+    else
+        weft__walk_saved(&walk, a->self);
+    drop_until(&walk, (uintptr_t)a->from);
+    r.tags = weft__tags_of(a->self);
+    publish(c, a->self->slot, &r, &walk);
+}
+
+static struct weft__counts count(void)
+{
+    return (struct weft__counts){
+        .procs = (uint32_t)weft__sched.nprocs,
+        .threads = weft__load(&weft__sched.nthreads),
+        .spares = weft__load(&weft__sched.nspares),
+        .lost = weft__load(&weft__sched.nlost),
+        .max_threads = (uint32_t)weft__sched.max_threads,
+        .capped = weft__threads_short(),
+    };
+}
+
+static size_t records_bytes(const struct capture *c)
+{
+    return c->cap * sizeof(struct weft__record);
+}
+
+static void drop_tags(struct capture *c, size_t from, size_t end)
+{
+    for (size_t i = from; c->tagged && i < end && i < c->cap; i++)
+        weft__tags_drop(c->s.records[i].tags);
+}
+
+static void capture_free(struct capture *c)
+{
+    drop_tags(c, 0, c->s.n);
+    if (c->s.records)
+        munmap(c->s.records, records_bytes(c));
+    if (c->s.stacks)
+        weft__stacktab_free(c->s.stacks);
+    weft__locks_free(&c->locks);
+    free(c);
+}
+
+static struct capture *capture_new(void)
+{
+    struct capture *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->cap = 2 * (size_t)weft__tasks_slots() + SPARE_SLOTS;
+    c->refs = 1;
+    c->s.locks = &c->locks;
+    c->s.stacks = weft__stacktab_new();
+    c->s.records = mmap(NULL, records_bytes(c), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (c->s.records == MAP_FAILED)
+        c->s.records = NULL;
+    if (!c->s.stacks || !c->s.records) {
+        capture_free(c);
+        return NULL;
+    }
+    c->s.now = weft__nanos();
+    c->s.wall = weft__realtime();
+    c->s.counts = count();
+    return c;
+}
+
+/* Of the caller alone, beside a capture that does not end. */
+static struct capture *capture_alone(const struct asking *a)
+{
+    const weft__task *self = a->self;
+    struct capture *c = capture_new();
+
+    if (!c || !self || self->slot >= c->cap)
+        return c;
+    publish_caller(c, a);
+    c->s.n = self->slot + 1;
+    c->s.alive = 1;
+    return c;
+}
+
+/* self: the calling task with its context saved, or NULL. */
+static struct capture *capture_run(const struct asking *a)
+{
+    weft__task *self = a->self;
+    struct capture *c = capture_new();
+    uint32_t n, *pending;
+    size_t npending = 0;
+
+    if (!c)
+        return NULL;
+    weft__symbolizer_look();
+    c->epoch = weft__epoch + 1;
+    c->locks.epoch = c->epoch;
+    c->locks.cut = weft__ticks();
+    c->locks.late = broken.late_owners;
+    weft__stacks_hold();
+    weft__store_rel(&active, c);
+    weft__store_seq(&weft__epoch, c->epoch);
+    weft__fence_heavy();
+    n = weft__tasks_slots();
+    if (n > c->cap)
+        n = (uint32_t)c->cap;
+    c->s.n = n;
+    pending = malloc((n + 1) * sizeof(*pending));
+    if (broken.crash_in_capture)
+        crash();
+    if (self && move_snap(self, weft__load_acq(&self->snap), c->epoch))
+        publish_caller(c, a);
+    for (uint32_t slot = 0; slot < n; slot++) {
+        fetch_ahead(slot, n);
+        if (!capture_slot(c, slot) && pending)
+            pending[npending++] = slot;
+    }
+    capture_pending(c, pending, npending);
+    free(pending);
+    weft__store_seq(&active, NULL);
+    weft__fence_full(); /* pairs with record's add */
+    while (weft__load_acq(&recorders) > 0)
+        sched_yield();
+    weft__stacks_release();
+    drop_tags(c, n, weft__tasks_slots()); /* of tasks that workers recorded though born after it */
+    for (uint32_t slot = 0; slot < n; slot++)
+        c->s.alive += c->s.records[slot].state != WEFT__REC_NONE;
+    weft__locks_settle(&c->locks, c->s.records, n);
+    return c;
+}
+
+/* Gives the capture to its askers, who own it from here on. Caller holds the lock. */
+static void hand_out(struct capture *c)
+{
+    for (struct asker *a = captures.askers; a; a = a->next) {
+        a->c = c;
+        a->done = true;
+        if (c)
+            c->refs++;
+    }
+    captures.askers = NULL;
+    pthread_cond_broadcast(&captures.done);
+}
+
+/* NULL if no run is under way, or memory ran out. */
+static struct capture *capture_shared(const struct asking *a)
+{
+    struct asker me = {NULL, NULL, false};
+
+    pthread_mutex_lock(&captures.lock);
+    if (weft__load(&captures.open) && captures.busy) {
+        me.next = captures.askers;
+        captures.askers = &me;
+        while (!me.done)
+            pthread_cond_wait(&captures.done, &captures.lock);
+    } else if (weft__load(&captures.open)) {
+        captures.busy = true;
+        pthread_mutex_unlock(&captures.lock);
+        weft__store(&captures.holder, pthread_self());
+        me.c = capture_run(a);
+        weft__store(&captures.holder, 0);
+        pthread_mutex_lock(&captures.lock);
+        captures.busy = false;
+        hand_out(me.c);
+    }
+    pthread_mutex_unlock(&captures.lock);
+    return me.c;
+}
+
+static void capture_release(struct capture *c)
+{
+    bool last;
+
+    pthread_mutex_lock(&captures.lock);
+    last = --c->refs == 0;
+    pthread_mutex_unlock(&captures.lock);
+    if (last)
+        capture_free(c);
+}
+
+/* Returns whether a capture cannot end without the caller, which is about to die. */
+static bool is_amid(const weft__worker *w)
+{
+    return weft__load(&captures.holder) == pthread_self() || (w && w->recording);
+}
+
+/* Dumps ---------------------------------------------------------------------------------------- */
+
+static void capture_for(void *arg)
+{
+    struct asking *a = arg;
+
+    a->c = (a->alone ? capture_alone : capture_shared)(a);
+}
+
+bool weft__stand_aside(size_t tasks)
+{
+    const weft__worker *w = weft__self();
+
+    if (tasks <= MANY || !w || w->foreign)
+        return false;
+    return weft__blocking_try();
+}
+
+void weft__stand_back(void)
+{
+    weft__blocking_back();
+}
+
+int weft__snapshot_get(const struct weft__snapshot **out)
+{
+    weft__worker *w = weft__enter_try("weft_dump");
+    struct asking a = {.self = w ? w->task : NULL};
+    bool aside;
+
+    if (!w)
+        return WEFT_EINVAL;
+    weft__exit();
+    aside = weft__stand_aside(weft__tasks_slots());
+    weft__ctx_call(&a.self->ctx.sp, capture_for, &a);
+    if (aside)
+        weft__stand_back();
+    if (!a.c)
+        return weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
+    *out = &a.c->s;
+    return 0;
+}
+
+void weft__snapshot_put(const struct weft__snapshot *s)
+{
+    if (s)
+        capture_release(weft__container_of((void *)(uintptr_t)s, struct capture, s));
+}
+
+static int render(const struct weft__snapshot *s, uint64_t first, const struct weft__sink *to,
+                  enum weft_dump_form form)
+{
+    struct weft__snapshot view = *s;
+
+    view.first = first;
+    switch (form) {
+    case WEFT_DUMP_MERGED:
+        return weft__tasks_text(&view, 1, to);
+    case WEFT_DUMP_PPROF:
+        return weft__tasks_pprof(&view, to);
+    case WEFT_DUMP_FULL:
+        return weft__tasks_text(&view, 3, to);
+    case WEFT_DUMP_PPROF_EACH:
+        return weft__tasks_pprof_each(&view, to);
+    default:
+        return weft__tasks_text(&view, 2, to);
+    }
+}
+
+int weft__tasks_write(const struct weft__snapshot *s, enum weft_dump_form form,
+                      const struct weft__sink *to)
+{
+    uint64_t self = weft_task_id();
+    bool aside = weft__stand_aside(s->n);
+    int rc = render(s, self, to, form);
+
+    if (aside)
+        weft__stand_back();
+    return rc;
+}
+
+int weft_dump(int fd, const weft_dump_options *options)
+{
+    enum weft_dump_form form = options ? options->form : WEFT_DUMP_TASKS;
+    struct weft__sink sink = weft__sink_fd(fd);
+    const struct weft__snapshot *s;
+    int rc = (unsigned)form > WEFT_DUMP_PPROF_EACH ? WEFT_EINVAL : weft__snapshot_get(&s);
+
+    if (rc < 0)
+        return rc;
+    rc = weft__tasks_write(s, form, &sink);
+    weft__snapshot_put(s);
+    return rc;
+}
+
+/* Writes the report of the process's end. */
+struct report {
+    struct asking asking;
+    const struct weft__death *death;
+    int fd;
+};
+
+static int write_report(void *arg, const void *data, size_t n)
+{
+    return weft__death_write((int)(intptr_t)arg, data, n);
+}
+
+static void tell_forbidden(const struct weft__sink *sink)
+{
+    struct weft__out *o = weft__out_new(sink);
+
+    if (!o)
+        return;
+    if (weft__forbidden_put(o, "weft: ") > 0)
+        weft__out_char(o, '\n');
+    weft__out_end(o);
+}
+
+static void explain_in(void *arg)
+{
+    struct report *r = arg;
+    struct asking *a = &r->asking;
+    struct weft__sink sink = {write_report, (void *)(intptr_t)r->fd};
+    uint64_t first = a->self ? a->self->id : 0;
+    void *sp;
+
+    weft__ctx_call(a->self && !a->ucontext ? &a->self->ctx.sp : &sp, capture_for, a);
+    if (!a->c)
+        return;
+    a->c->s.half = WEFT__REPORT_HALF;
+    if (r->death->overflowed)
+        first = r->death->overflowed->id;
+    tell_forbidden(&sink);
+    if (r->death->locks)
+        weft__holders_text(&a->c->s, &sink);
+    render(&a->c->s, first, &sink, WEFT_DUMP_TASKS);
+    capture_release(a->c);
+}
+
+static void explain_first(int fd, const struct weft__death *d)
+{
+    if (broken.crash_in_first && !d->distrust)
+        crash();
+    weft__explain_first(fd, d);
+}
+
+static void explain(int fd, const struct weft__death *d)
+{
+    static const char why[] =
+        "weft: this came during a snapshot: the other tasks are not shown\n\n";
+    weft__worker *w = d->distrust ? NULL : weft__self();
+    struct report r = {.death = d, .fd = fd};
+    bool amid = is_amid(w);
+
+    r.asking.self = weft__dying_task(d);
+    r.asking.ucontext = d->ucontext;
+    r.asking.from = d->caller;
+    r.asking.alone = amid || (d->alone && r.asking.self);
+    if (amid && weft__death_write(fd, why, sizeof(why) - 1) < 0)
+        return;
+    weft__symbolizer_died();
+    while (broken.hang_in_report)
+        pause();
+    if (broken.crash_in_names)
+        weft__symbolizer_crash = crash;
+    if (!d->ucontext || !weft__errand(explain_in, &r))
+        explain_in(&r);
+}
+
+static void start(void)
+{
+    static const char *const ways[] = {"skip_copy_on_resume", "late_running",   "crash_in_capture",
+                                       "crash_in_record",     "late_owners",    "crash_in_first",
+                                       "crash_in_names",      "hang_in_report", NULL};
+    int way = weft__env_word("WEFT_BREAK", ways, -1);
+
+    weft__contention_start();
+    weft__threads_start();
+    broken.skip_copy_on_resume = way == 0;
+    broken.late_running = way == 1;
+    broken.crash_in_capture = way == 2;
+    broken.crash_in_record = way == 3;
+    broken.late_owners = way == 4;
+    broken.crash_in_first = way == 5;
+    broken.crash_in_names = way == 6;
+    broken.hang_in_report = way == 7;
+    weft__store(&captures.open, true);
+}
+
+static void stop(void)
+{
+    pthread_mutex_lock(&captures.lock);
+    weft__store(&captures.open, false);
+    while (captures.busy)
+        pthread_cond_wait(&captures.done, &captures.lock);
+    pthread_mutex_unlock(&captures.lock);
+    weft__threads_stop();
+    weft__symbolizer_stop();
+}
+
+const struct weft__hooks weft__hooks = {
+    .record = record,
+    .explain = explain,
+    .explain_first = explain_first,
+    .put_place = weft__put_place,
+    .faulted = weft__rescue,
+    .dies = weft__symbolizer_died,
+    .start = start,
+    .stop = stop,
+    .waited = weft__waited,
+    .held_up = weft__held_up,
+    .interrupted = weft__interrupted,
+    .thread_made = weft__thread_made,
+    .thread_gone = weft__thread_gone,
+};
+
+/* For tests: a snapshot of its own, and its end. */
+const struct weft__snapshot *weft__snapshot_take(void)
+{
+    struct capture *c = capture_run(&(struct asking){.self = NULL});
+
+    return c ? &c->s : NULL;
+}
+
+void weft__snapshot_free(const struct weft__snapshot *s)
+{
+    capture_free(weft__container_of((void *)(uintptr_t)s, struct capture, s));
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* tasks.h - snapshots for others in profiles/, http/ and tests. */
+#ifndef WEFT_TASKS_H
+#define WEFT_TASKS_H
+
+#include "profiles/capture/snapshot.h"
+
+#include <weft/dump.h>
+
+/* A snapshot that others who ask at the same time share; put gives it back, NULL does nothing. 0;
+ * WEFT_ENOMEM; WEFT_EINVAL: no run is under way. */
+int weft__snapshot_get(const struct weft__snapshot **out);
+void weft__snapshot_put(const struct weft__snapshot *s);
+
+/* Writes one in a form; the sink may wait. The caller's task comes first. */
+int weft__tasks_write(const struct weft__snapshot *s, enum weft_dump_form form,
+                      const struct weft__sink *to);
+
+/* Declares a blocking call if the caller is about to look at so many tasks that it takes long. Then
+ * returns true, and weft__stand_back, or any other call of the library, ends it. Returns false
+ * also while threads are short, when a wait for one could last for ever. */
+bool weft__stand_aside(size_t tasks);
+void weft__stand_back(void);
+
+/* A snapshot of one's own; NULL without memory. One caller at a time. */
+const struct weft__snapshot *weft__snapshot_take(void);
+void weft__snapshot_free(const struct weft__snapshot *s);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* first.h - the first part of a fault's report, and what it shares with the full one. */
+#ifndef WEFT_FIRST_H
+#define WEFT_FIRST_H
+
+#include "runtime/sched/observe.h"
+
+/* How many innermost, and how many outermost, frames of a stack a report shows. */
+enum { WEFT__REPORT_HALF = 50 };
+
+/* Returns the lower end of the readable part of a faulting task's stack. If the stack grew into the
+ * guard, its frame begins there, but nothing is read there. */
+static inline uintptr_t weft__fault_lo(const weft__task *t, uintptr_t sp)
+{
+    return sp < t->ctx.lo ? t->ctx.lo - weft__stack_guard : t->ctx.lo;
+}
+
+/* Returns the task that dies on the calling thread, or NULL. async-signal-safe */
+weft__task *weft__dying_task(const struct weft__death *d);
+
+/* The hooks: see observe.h. async-signal-safe */
+void weft__put_place(int fd, uintptr_t pc);
+void weft__explain_first(int fd, const struct weft__death *d);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* labels.c - see labels.h. */
+#include "profiles/render/labels.h"
+
+#include <string.h>
+
+int weft__labels_compare(const weft__tags *a, const weft__tags *b)
+{
+    uint32_t n_a = a ? a->n : 0, n_b = b ? b->n : 0;
+
+    for (uint32_t i = 0; a != b && i < n_a && i < n_b; i++) {
+        int c = strcmp(a->labels[i].key, b->labels[i].key);
+
+        if (c == 0)
+            c = strcmp(a->labels[i].value, b->labels[i].value);
+        if (c)
+            return c;
+    }
+    return n_a < n_b ? -1 : n_a > n_b;
+}
+
+void weft__labels_put(struct weft__out *o, const weft__tags *set)
+{
+    if (!set)
+        return;
+    for (uint32_t i = 0; i < set->n; i++) {
+        weft__out_str(o, i ? ", " : "# labels: {");
+        weft__out_quoted(o, set->labels[i].key);
+        weft__out_char(o, ':');
+        weft__out_quoted(o, set->labels[i].value);
+    }
+    weft__out_str(o, "}\n");
+}
+
+static bool is_taken(const struct weft__pprof_label *list, size_t n, const char *key)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(list[i].key, key) == 0)
+            return true;
+    }
+    return false;
+}
+
+size_t weft__labels_add(struct weft__pprof_label *list, size_t n, const weft__tags *set)
+{
+    size_t had = n;
+
+    for (uint32_t i = 0; set && i < set->n; i++) {
+        const weft_label *l = &set->labels[i];
+
+        if (!is_taken(list, had, l->key))
+            list[n++] = (struct weft__pprof_label){.key = l->key, .str = l->value};
+    }
+    return n;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* merged.h - what the renderers ask of a record, and the renderings that merge records. */
+#ifndef WEFT_MERGED_H
+#define WEFT_MERGED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "profiles/capture/snapshot.h"
+
+static inline bool weft__record_is_shown(const struct weft__record *r)
+{
+    return r->state != WEFT__REC_NONE && !(r->flags & WEFT__REC_SYSTEM);
+}
+
+/* NULL if there is nothing to show. */
+static inline const struct weft__stack_entry *weft__record_stack(const struct weft__snapshot *s,
+                                                                 const struct weft__record *r)
+{
+    const struct weft__stack_entry *e;
+
+    if (!r->stack || (r->flags & WEFT__REC_NO_STACK))
+        return NULL;
+    e = weft__stacktab_get(s->stacks, r->stack);
+    return e->kept ? e : NULL;
+}
+
+/* Returns what to add to the PCs of a record's stack to have return addresses. */
+static inline uintptr_t weft__record_shift(const struct weft__record *r)
+{
+    return r->flags & WEFT__REC_UNSTARTED ? 1 : 0;
+}
+
+/* Returns how long the task has waited or sat in its call, in ns; -1 if it does neither. */
+static inline int64_t weft__record_waited(const struct weft__snapshot *s,
+                                          const struct weft__record *r)
+{
+    if (r->since == 0 || (r->state != WEFT__REC_WAITING && r->state != WEFT__REC_SYSCALL))
+        return -1;
+    return s->now > r->since ? s->now - r->since : 0;
+}
+
+/* The head of a profile of tasks at s. duration: ns, 0 if it has none. NULL if memory ran out. */
+struct weft__pprof *weft__tasks_pprof_begin(const struct weft__snapshot *s, int64_t duration,
+                                            const struct weft__sink *to);
+
+/* debug=1; merged.c */
+int weft__tasks_merged(const struct weft__snapshot *s, const struct weft__sink *to);
+
+#endif

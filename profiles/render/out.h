@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* out.h - what the renderers write through: a buffer before a sink.
+ *
+ * One renderer owns an out and no lock guards it. Always:
+ *   the sink gets pieces of exactly WEFT__OUT_SIZE bytes, and one shorter piece at the end
+ *   rc < 0 implies that the sink is never called again
+ * The buffer is on the heap because renderers run on the small stacks of tasks. */
+#ifndef WEFT_OUT_H
+#define WEFT_OUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "profiles/capture/snapshot.h"
+
+enum { WEFT__OUT_SIZE = 64 * 1024 };
+
+struct weft__out {
+    struct weft__sink to; /* constant */
+    int rc;               /* the first error, 0 until then; renderers may set it to end early */
+    size_t n;             /* bytes waiting in buf, < WEFT__OUT_SIZE between calls */
+    char buf[WEFT__OUT_SIZE];
+};
+
+/* NULL if memory ran out. */
+struct weft__out *weft__out_new(const struct weft__sink *to);
+/* Hands what waits to the sink; returns rc. */
+int weft__out_flush(struct weft__out *o);
+/* Flushes, frees, and returns rc. */
+int weft__out_end(struct weft__out *o);
+
+void weft__out_put_slow(struct weft__out *o, const char *p, size_t n);
+
+static inline void weft__out_put(struct weft__out *o, const void *p, size_t n)
+{
+    if (n >= WEFT__OUT_SIZE - o->n) {
+        weft__out_put_slow(o, p, n);
+        return;
+    }
+    memcpy(o->buf + o->n, p, n);
+    o->n += n;
+}
+
+static inline void weft__out_str(struct weft__out *o, const char *s)
+{
+    weft__out_put(o, s, strlen(s));
+}
+
+static inline void weft__out_char(struct weft__out *o, char c)
+{
+    weft__out_put(o, &c, 1);
+}
+
+/* At most n characters of s, each control character as "?", so that it stays on its line. */
+void weft__out_clean(struct weft__out *o, const char *s, size_t n);
+/* Spaces that are none of ASCII's, and what cannot be seen or turns the direction of writing. */
+bool weft__is_hidden(uint32_t c);
+/* As Go's %q quotes text in UTF-8. */
+void weft__out_quoted(struct weft__out *o, const char *s);
+void weft__out_dec(struct weft__out *o, uint64_t v);
+/* With 0x, lower-case. */
+void weft__out_hex(struct weft__out *o, uint64_t v);
+
+/* A sink that writes to a descriptor, which stays the caller's. Its codes are negative errno. */
+struct weft__sink weft__sink_fd(int fd);
+
+#endif

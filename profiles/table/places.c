@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/* places.c - see places.h.
+ *
+ * A trail (trail.h) names the words that a walk depends on. The words so far determine where the
+ * next one is, so the trails of all places make a tree: a node stands for the words so far, and
+ * holds the position of the next. Nodes are in one hash table, by their parent and the word;
+ * finding a stack takes as many probes as it has frames, however many places there are. Before that
+ * the stack is compared with the place found last for this function and depth, which is right most
+ * often, and costs a nanosecond or two a frame.
+ *
+ * Places belong to a generation. When the rules of a file that is gone were dropped, or the table
+ * is full, a new generation begins without any node or place of the last. So the tables are
+ * bounded, and places in use are soon known again. A generation lasts weft__places_least at least;
+ * if it has to end earlier, nothing more is remembered until then. The memory of a place is used
+ * again by the generation after the next, with another id. So ties name places by id, not by
+ * address, and a reader checks the id again after it has read a place.
+ *
+ * No locks for readers: a node's seq is odd while it changes and another afterwards, and so is a
+ * tie's. `adding` guards all writes but those of ties; a second writer leaves it. Cells are never
+ * freed, so the worst outcome is a tie that is not found. */
+#include "profiles/table/places.h"
+
+#include "profiles/walk/learn.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/lock.h"
+
+#include <stdlib.h>
+
+enum { NODES = 1 << 17, NODES_MOST = NODES / 4 * 3, TIES = 4096, RECENT = 1024 };
+enum { FROM_SP = 1 /* flag of next */, FIRST = WEFT__CTX_PC * 8 };
+
+int64_t weft__places_least = 1000000000; /* tests set less */
+
+/* NODES of them, mapped for the process's life when the first run begins: as static data they would
+ * keep the process from starting below a ulimit -d, without a word. All atomic; guarded by adding
+ * for writing. */
+static struct node {
+    uint32_t seq, generation;
+    uint32_t parent; /* index + 1; 0: the first word */
+    uint32_t next;  /* where the next word is, in bytes above sp, and FROM_SP (words are aligned) */
+    uintptr_t word; /* as a trail's step has it */
+    const weft__place *place; /* the word was the last; else NULL */
+} * nodes;
+
+static uint32_t generation = 1;    /* atomic */
+static uint32_t adding;            /* lock; guards what follows */
+static uint32_t age;               /* atomic: of the rules by which this generation was walked */
+static int64_t began;              /* ns, when it began */
+static uint32_t n_nodes, n_places; /* atomic; of this generation */
+static weft__place *places[2][WEFT__PLACES]; /* by odd and even generations */
+
+void weft__places_start(void)
+{
+    if (!nodes && !(nodes = weft__map(NODES * sizeof(*nodes))))
+        weft__no_memory(NULL, "table of places, %zu bytes", NODES * sizeof(*nodes));
+}
+
+uint32_t weft__places_count(void)
+{
+    return weft__load(&n_places);
+}
+
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+    return (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static uint32_t slot_of(uint32_t parent, uintptr_t word)
+{
+    uint64_t h = mix(mix(parent, word) >> 17, word);
+
+    return (uint32_t)(h >> 40) % NODES;
+}
+
+/* Finds the child of parent by this word, in this generation, and copies it to out. Returns its
+ * index + 1; 0: there is none. */
+static uint32_t child(uint32_t parent, uintptr_t word, uint32_t of, struct node *out)
+{
+    for (uint32_t i = slot_of(parent, word);; i = (i + 1) % NODES) {
+        const struct node *n = &nodes[i];
+        uint32_t seq = weft__load_acq(&n->seq);
+        bool is_it;
+
+        if ((seq & 1) || weft__load_acq(&n->generation) != of)
+            return 0;
+        is_it = weft__load_acq(&n->parent) == parent && weft__load_acq(&n->word) == word;
+        out->next = weft__load_acq(&n->next);
+        out->place = weft__load_acq(&n->place);
+        if (weft__load_acq(&n->seq) != seq)
+            return 0;
+        if (is_it)
+            return i + 1;
+    }
+}
+
+/* Reads a word of a stack, which may change meanwhile. */
+WEFT__NO_SANITIZE static inline uintptr_t word_at(uintptr_t sp, uint32_t next)
+{
+    uintptr_t word = *(const volatile uintptr_t *)(sp + (next & ~(uint32_t)FROM_SP));
+
+    return next & FROM_SP ? word - sp : word;
+}
+
+static const weft__place *recent[RECENT]; /* atomic */
+
+/* Picks the slot by the task's function and the depth of its stack, which differ in most places. */
+static const weft__place **recent_of(const weft__task *t)
+{
+    uint64_t h = mix((uintptr_t)t->fn, t->ctx.hi - weft__task_color(t) - (uintptr_t)t->ctx.sp);
+
+    return &recent[(h >> 40) % RECENT];
+}
+
+static bool has_steps(const weft__place *p, uintptr_t sp, uintptr_t hi)
+{
+    uint32_t n = weft__load_acq(&p->n_steps);
+
+    for (uint32_t i = 0; i < n; i++) {
+        const struct weft__trail_step *s = &p->steps[i];
+        uint32_t at = weft__load_acq(&s->at), from_sp = weft__load_acq(&s->from_sp);
+
+        if (hi - sp < at + 8 || word_at(sp, at | from_sp) != weft__load_acq(&s->value))
+            return false;
+    }
+    return n > 0;
+}
+
+static bool is_of(uint64_t id, uint32_t of)
+{
+    return id >> 32 == of;
+}
+
+static bool fits(struct weft__known k, uint32_t of, uintptr_t sp, uintptr_t hi)
+{
+    return is_of(k.id, of) && has_steps(k.place, sp, hi) && weft__load_acq(&k.place->id) == k.id;
+}
+
+static struct weft__known known_of(const weft__place *p)
+{
+    return (struct weft__known){p, p ? weft__load_acq(&p->id) : 0};
+}
+
+static const weft__place *find_node(uintptr_t sp, uintptr_t hi, uint32_t of)
+{
+    struct node n = {.next = FIRST};
+    uint32_t id = 0;
+
+    do {
+        if (hi - sp < n.next + 8)
+            return NULL;
+        id = child(id, word_at(sp, n.next), of, &n);
+    } while (id && !n.place);
+    return id ? n.place : NULL;
+}
+
+/* Reads age before generation: then the generation is that of these rules, or a later one. */
+struct weft__known weft__place_find(const weft__task *t)
+{
+    const struct weft__known none = {NULL, 0};
+    bool is_valid = weft__load_acq(&age) == weft__learned_age();
+    uint32_t of = weft__load_acq(&generation);
+    uintptr_t sp = (uintptr_t)t->ctx.sp;
+    const weft__place **last = recent_of(t);
+    struct weft__known known = known_of(weft__load_acq(last));
+
+    if (!is_valid)
+        return none;
+    if (fits(known, of, sp, t->ctx.hi))
+        return known;
+    known = known_of(find_node(sp, t->ctx.hi, of));
+    if (!is_of(known.id, of)) /* or a later generation has its memory */
+        return none;
+    weft__store_rel(last, known.place);
+    return known;
+}
+
+bool weft__place_read(struct weft__known known, struct weft__walk *walk)
+{
+    walk->kept = walk->depth = weft__load_acq(&known.place->n);
+    for (uint32_t i = 0; i < walk->kept; i++)
+        walk->pcs[i] = weft__load_acq(&known.place->pcs[i]);
+    return weft__load_acq(&known.place->id) == known.id;
+}
+
+/* Adding --------------------------------------------------------------------------------------- */
+
+/* Begins a generation. Returns false if the last one is too young. Caller holds adding. */
+static bool begin_generation(uint32_t rules)
+{
+    int64_t now = weft__mono();
+
+    if (now - began < weft__places_least)
+        return false;
+    began = now;
+    weft__store_rel(&generation, generation + 1);
+    weft__store_rel(&age, rules);
+    weft__store(&n_nodes, 0);
+    weft__store(&n_places, 0);
+    return true;
+}
+
+static uint32_t add_node(uint32_t parent, uintptr_t word, uint32_t next, const weft__place *place)
+{
+    uint32_t i = slot_of(parent, word);
+    struct node *n;
+
+    while (nodes[i].generation == generation)
+        i = (i + 1) % NODES;
+    n = &nodes[i];
+    weft__store(&n->seq, n->seq + 1);
+    weft__fence_full();
+    weft__store(&n->parent, parent);
+    weft__store(&n->word, word);
+    weft__store(&n->next, next);
+    weft__store(&n->place, place);
+    weft__store_rel(&n->generation, generation);
+    weft__store_rel(&n->seq, n->seq + 1);
+    weft__store(&n_nodes, n_nodes + 1);
+    return i + 1;
+}
+
+static void write_place(weft__place *p, const struct weft__trail *trail,
+                        const struct weft__walk *walk)
+{
+    uint32_t n_steps = trail->n <= WEFT__PLACE_STEPS ? trail->n : 0;
+
+    weft__store(&p->n, walk->kept);
+    for (uint32_t i = 0; i < walk->kept; i++)
+        weft__store_rel(&p->pcs[i], walk->pcs[i]);
+    weft__store_rel(&p->n_steps, n_steps);
+    for (uint32_t i = 0; i < n_steps; i++) {
+        weft__store_rel(&p->steps[i].at, trail->steps[i].at);
+        weft__store_rel(&p->steps[i].from_sp, trail->steps[i].from_sp);
+        weft__store_rel(&p->steps[i].value, trail->steps[i].value);
+    }
+}
+
+static weft__place *new_place(const struct weft__trail *trail, const struct weft__walk *walk)
+{
+    weft__place **at = &places[generation % 2][n_places], *p;
+
+    if (!*at && !(*at = calloc(1, sizeof(**at))))
+        return NULL;
+    p = *at;
+    weft__store(&p->id, 0);
+    weft__fence_full();
+    write_place(p, trail, walk);
+    weft__store(&n_places, n_places + 1);
+    weft__store_rel(&p->id, (uint64_t)generation << 32 | n_places);
+    return p;
+}
+
+static uint32_t step_at(const struct weft__trail_step *s)
+{
+    return s->at | (s->from_sp ? FROM_SP : 0);
+}
+
+/* Adds the place of a trail. Caller holds adding. */
+static const weft__place *add_trail(const struct weft__trail *trail, const struct weft__walk *walk)
+{
+    const weft__place *place = new_place(trail, walk);
+    struct node n;
+    uint32_t id = 0;
+
+    for (uint32_t i = 0; place && i < trail->n; i++) {
+        bool last = i + 1 == trail->n;
+        uint32_t have = child(id, trail->steps[i].value, generation, &n);
+
+        if (have && n.place) /* another thread added it */
+            return n.place;
+        if (!have)
+            have = add_node(id, trail->steps[i].value, last ? 0 : step_at(&trail->steps[i + 1]),
+                            last ? place : NULL);
+        id = have;
+    }
+    return place;
+}
+
+struct weft__known weft__place_add(const weft__task *t, const struct weft__walk *walk,
+                                   struct weft__trail *trail)
+{
+    struct weft__known known = {NULL, 0};
+    uint32_t rules = weft__learned_age();
+    bool room;
+
+    if (walk->kept == 0 || walk->kept > WEFT__PLACE_FRAMES ||
+        !weft__trail_learn(trail, t->ctx.sp, t->ctx.hi, walk) || !weft__trylock(&adding))
+        return known;
+    room = age == rules && n_places < WEFT__PLACES && n_nodes + trail->n < NODES_MOST;
+    if (room || begin_generation(rules))
+        known = known_of(add_trail(trail, walk));
+    weft__unlock(&adding);
+    return known;
+}
+
+/* Ties ----------------------------------------------------------------------------------------- */
+
+static struct tie {
+    uint32_t seq; /* atomic; what follows, too */
+    struct weft__tie is;
+    weft__cell *cell;
+} ties[TIES];
+
+static struct tie *tie_of(const struct weft__tie *t)
+{
+    uint64_t h = mix(t->place, t->holder);
+
+    h = mix(h ^ h >> 32, (uintptr_t)t->object ^ (uintptr_t)t->buckets);
+    return &ties[(mix(h, t->labels_reason) >> 40) % TIES];
+}
+
+static bool is_tie(const struct tie *s, const struct weft__tie *t)
+{
+    return weft__load_acq(&s->is.buckets) == t->buckets &&
+           weft__load_acq(&s->is.place) == t->place && weft__load_acq(&s->is.holder) == t->holder &&
+           weft__load_acq(&s->is.object) == t->object &&
+           weft__load_acq(&s->is.labels_reason) == t->labels_reason;
+}
+
+weft__cell *weft__tie_find(const struct weft__tie *tie)
+{
+    struct tie *s = tie_of(tie);
+    uint32_t seq = weft__load_acq(&s->seq);
+    weft__cell *cell;
+
+    if ((seq & 1) || !is_tie(s, tie))
+        return NULL;
+    cell = weft__load_acq(&s->cell); /* the fields first, then seq again */
+    return weft__load_acq(&s->seq) == seq ? cell : NULL;
+}
+
+/* Sets the tie, unless another thread is setting it. */
+void weft__tie_set(const struct weft__tie *tie, weft__cell *cell)
+{
+    struct tie *s = tie_of(tie);
+    uint32_t seq = weft__load(&s->seq);
+
+    if ((seq & 1) || !weft__cas(&s->seq, &seq, seq + 1))
+        return;
+    weft__store_rel(&s->is.buckets, tie->buckets);
+    weft__store_rel(&s->is.place, tie->place);
+    weft__store_rel(&s->is.holder, tie->holder);
+    weft__store_rel(&s->is.object, tie->object);
+    weft__store_rel(&s->is.labels_reason, tie->labels_reason);
+    weft__store_rel(&s->cell, cell);
+    weft__store_rel(&s->seq, seq + 2);
+}

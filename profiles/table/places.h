@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* places.h - recognizes, without a walk, stacks at which tasks have waited before, and finds the
+ * counts of their waits. For contention.c, which records each wait. */
+#ifndef WEFT_PLACES_H
+#define WEFT_PLACES_H
+
+#include "profiles/table/buckets.h"
+#include "profiles/walk/trail.h"
+#include "runtime/sched/task.h"
+
+enum { WEFT__PLACE_FRAMES = 64, WEFT__PLACE_STEPS = 48 };
+enum { WEFT__PLACES = 4096 /* at most, at one time */ };
+
+/* All atomic, since a forgotten place's memory is used again. */
+typedef struct weft__place {
+    uint64_t id; /* no two places ever have the same; 0 while the rest changes */
+    uint32_t n;
+    uintptr_t pcs[WEFT__PLACE_FRAMES];
+    uint32_t n_steps; /* of the trail; 0: it is longer */
+    struct weft__trail_step steps[WEFT__PLACE_STEPS];
+} weft__place;
+
+/* A place that was found. It may be forgotten at any time; its id still names its stack. */
+struct weft__known {
+    const weft__place *place;
+    uint64_t id; /* 0: none was found */
+};
+
+void weft__places_start(void); /* a run begins; ends the process if there is no memory */
+/* Finds where t is, whose context is saved and stays so; none if it was not seen there, or long
+ * ago. */
+struct weft__known weft__place_find(const weft__task *t);
+/* Remembers the place for its walk; none if there are too many, or the walk is not followed. trail:
+ * scratch. */
+struct weft__known weft__place_add(const weft__task *t, const struct weft__walk *walk,
+                                   struct weft__trail *trail);
+/* Copies the place's stack to walk; false if the place was forgotten and its memory used again. */
+bool weft__place_read(struct weft__known known, struct weft__walk *walk);
+uint32_t weft__places_count(void);
+extern int64_t weft__places_least; /* ns that a generation of places (places.c) lasts at least */
+
+/* Names a bucket, so that its cell is found without its stacks. */
+struct weft__tie {
+    const weft__buckets *buckets;
+    uint64_t place, holder; /* ids; holder: 0 if it is no pair */
+    const void *object;
+    uint64_t labels_reason;
+};
+
+weft__cell *weft__tie_find(const struct weft__tie *tie); /* NULL: not known (any more) */
+void weft__tie_set(const struct weft__tie *tie, weft__cell *cell);
+
+#endif

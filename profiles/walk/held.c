@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* held.c - see held.h. */
+#include "profiles/walk/held.h"
+
+#include "runtime/base/base.h"
+
+/* By words that are volatile: what compilers make a memcpy of, sanitizers look into. */
+WEFT__NO_SANITIZE static void copy_stack(struct weft__held *h, uintptr_t lo, uintptr_t hi)
+{
+    uintptr_t sp = h->walk.at.sp & ~(uintptr_t)7;
+    uintptr_t from = sp - lo > WEFT__RED_ZONE ? sp - WEFT__RED_ZONE : lo;
+
+    if (sp < lo || sp >= hi)
+        return;
+    h->lo = from;
+    h->hi = hi - from > WEFT__HELD_COPY ? from + WEFT__HELD_COPY : hi;
+    for (uintptr_t i = 0; i < (h->hi - h->lo) / sizeof(uintptr_t); i++)
+        h->copy[i] = ((const volatile uintptr_t *)h->lo)[i];
+}
+
+/* async-signal-safe */
+void weft__held_begin(struct weft__held *h, const struct weft__regs *regs, uintptr_t lo,
+                      uintptr_t hi)
+{
+    h->lo = h->hi = 0;
+    weft__walk(&h->walk, regs, lo, hi, (const void *)lo, false);
+    if (h->walk.missed)
+        copy_stack(h, lo, hi);
+}
+
+void weft__held_finish(struct weft__held *h)
+{
+    if (h->walk.missed)
+        weft__walk_resume(&h->walk, h->lo, h->hi, h->copy);
+}

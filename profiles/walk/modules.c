@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+/* modules.c - the loaded files, as libdwfl wants them, and where their debug files are.
+ *
+ * Owns: the one Dwfl, and the list of the files that something was learned of. Only the symbolizer
+ * thread calls this; there is no lock.
+ * A file is reported when an address in it is first asked for, found by _dl_find_object. That takes
+ * no lock of the dynamic loader, so the asking thread may hold any: dlopen's, inside a constructor,
+ * or that of dl_iterate_phdr, inside its callback. (A constructor does not hold the latter; but a
+ * callback that waits for the symbolizer would wait for ever if that iterated.) But dlclose may
+ * take away what is being looked at: name and build-id are copied by a call that fails, and hold if
+ * the file is still there afterwards.
+ * (dwfl_linux_proc_report takes libelf's own mappings of a library for the library.)
+ * Always:
+ *   every module of the Dwfl is in the list; the list outlives it, as rules and symbols do
+ *   no two in the list overlap
+ *   a module's file has the build-id of what is in memory, so that a file replaced on disk
+ *     gives no names rather than wrong ones
+ *   debug files are looked for on this machine only; the standard callback asks debuginfod
+ */
+#include "profiles/walk/learn.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <elfutils/libdwelf.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+/* What is loaded at an address. */
+struct image {
+    uintptr_t start, end;
+    const char *file;
+    const void *id; /* where its build-id is; NULL if it has none */
+    char build_id[WEFT__BUILD_ID_SIZE];
+};
+
+/* A file of which rules or symbols may have been learned. */
+struct known {
+    struct known *next;
+    struct image image;
+    char file[]; /* the image's */
+};
+
+static struct known *known;
+static Dwfl *dwfl;
+/* How often a call of libdw faulted. Each time its memory is lost, so it is not asked for ever. */
+enum { FALLS_MAX = 50 };
+static unsigned falls;
+
+static bool has_build_id(Elf *elf, const char *want)
+{
+    const void *bits;
+    ssize_t n = dwelf_elf_gnu_build_id(elf, &bits);
+    char hex[WEFT__BUILD_ID_SIZE] = "";
+
+    if (n > 0 && n <= (WEFT__BUILD_ID_SIZE - 1) / 2)
+        weft__hex(hex, bits, (size_t)n);
+    return strcmp(hex, want) == 0;
+}
+
+/* Opens path if it is an ELF file with this build-id. */
+static int open_exactly(const char *path, const char *build_id)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    Elf *elf;
+    bool same;
+
+    if (fd < 0)
+        return -1;
+    elf = elf_begin(fd, ELF_C_READ, NULL);
+    same = elf != NULL && has_build_id(elf, build_id);
+    elf_end(elf);
+    if (same)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_Addr base,
+                    char **file_name, Elf **elf)
+{
+    const struct known *k = *userdata;
+    int fd;
+
+    (void)mod;
+    if (base == getauxval(AT_SYSINFO_EHDR)) {
+        /* The vdso is no file, but it is whole in memory. */
+        *elf = elf_memory((char *)(uintptr_t)base, k->image.end - base);
+        return -1;
+    }
+    fd = open_exactly(name, k->image.build_id);
+    /* A program that was rebuilt or deleted while it runs. */
+    if (fd < 0 && k->image.build_id[0] != '\0')
+        fd = open_exactly("/proc/self/exe", k->image.build_id);
+    if (fd >= 0)
+        *file_name = strdup(name); /* libdwfl opens a name that comes without a descriptor */
+    return fd;
+}
+
+/* Tries the places where Debian and gdb put debug files. dir is the directory of the module's file,
+ * link its .gnu_debuglink name or NULL. */
+static int open_debug(char *path, size_t size, const char *id, const char *dir, const char *link)
+{
+    static const char *const places[] = {"%s/%s", "%s/.debug/%s", "/usr/lib/debug%s/%s"};
+    int fd;
+
+    snprintf(path, size, "/usr/lib/debug/.build-id/%.2s/%s.debug", id, id + 2);
+    fd = open_exactly(path, id);
+    for (size_t i = 0; fd < 0 && link != NULL && i < sizeof places / sizeof places[0]; i++) {
+        snprintf(path, size, places[i], dir, link);
+        fd = open_exactly(path, id);
+    }
+    return fd;
+}
+
+static int find_debuginfo(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_Addr base,
+                          const char *file_name, const char *link, GElf_Word crc, char **found)
+{
+    const char *id = ((const struct known *)*userdata)->image.build_id;
+    char dir[PATH_MAX], path[2 * PATH_MAX];
+    char *slash;
+    int fd;
+
+    (void)mod, (void)name, (void)base;
+    /* A link without a checksum is a dwz file's, which libdw finds by itself. Without a build-id
+     * nothing tells whether a debug file belongs to the module. */
+    if (id[0] == '\0' || file_name == NULL || (link != NULL && crc == 0))
+        return -1;
+    snprintf(dir, sizeof dir, "%s", file_name);
+    slash = strrchr(dir, '/');
+    if (slash != NULL)
+        *slash = '\0';
+    fd = open_debug(path, sizeof path, id, dir, link);
+    if (fd >= 0)
+        *found = strdup(path);
+    return fd;
+}
+
+/* The main program's name is empty in the loader's list. */
+static void read_name(char name[PATH_MAX], const struct link_map *map)
+{
+    const char *at = NULL;
+    ssize_t n;
+
+    name[0] = '\0';
+    if (weft__peek(&at, &map->l_name, sizeof at))
+        weft__peek_string(name, at, PATH_MAX);
+    if (name[0] != '\0')
+        return;
+    n = readlink("/proc/self/exe", name, PATH_MAX - 1);
+    name[n > 0 ? n : 0] = '\0';
+}
+
+/* False if nothing is loaded there. name is room for the file's. */
+static bool image_at(struct image *im, char name[PATH_MAX], uintptr_t addr)
+{
+    struct dl_find_object o, after;
+
+    do {
+        if (_dl_find_object((void *)addr, &o) != 0)
+            return false;
+        im->start = (uintptr_t)o.dlfo_map_start;
+        im->end = (uintptr_t)o.dlfo_map_end;
+        im->file = name;
+        read_name(name, o.dlfo_link_map);
+        im->id = weft__build_id(im->build_id, o.dlfo_map_start);
+    } while (_dl_find_object((void *)addr, &after) != 0 || after.dlfo_link_map != o.dlfo_link_map ||
+             after.dlfo_map_start != o.dlfo_map_start || after.dlfo_map_end != o.dlfo_map_end);
+    return true;
+}
+
+/* Of two that are in each other's way one is gone. */
+static bool is_in_the_way(const struct image *other, const struct image *im)
+{
+    return other->start < im->end && im->start < other->end;
+}
+
+static bool has_its_id(const struct image *im)
+{
+    size_t n = strlen(im->build_id) / 2;
+    unsigned char id[WEFT__BUILD_ID_SIZE / 2];
+    char hex[WEFT__BUILD_ID_SIZE];
+
+    if (!weft__peek(id, im->id, n))
+        return false;
+    weft__hex(hex, id, n);
+    return strcmp(hex, im->build_id) == 0;
+}
+
+static bool has_its_name(const struct image *im, const struct link_map *map)
+{
+    char name[PATH_MAX];
+
+    read_name(name, map);
+    return strcmp(name, im->file) == 0;
+}
+
+/* Returns whether the file seems to be there still. */
+static bool is_there(const struct image *im)
+{
+    struct dl_find_object o;
+
+    return _dl_find_object((void *)im->start, &o) == 0 &&
+           (uintptr_t)o.dlfo_map_start == im->start && (uintptr_t)o.dlfo_map_end == im->end &&
+           (im->id != NULL ? has_its_id(im) : has_its_name(im, o.dlfo_link_map));
+}
+
+/* When something was unloaded, a name alone is no proof: it may have been loaded again. */
+static bool is_gone(const struct image *im, const struct image *unused)
+{
+    (void)unused;
+    return im->id == NULL || !is_there(im);
+}
+
+/* Between a begin and an end of reporting. NULL without memory. */
+static Dwfl_Module *report(struct known *k)
+{
+    Dwfl_Module *mod = dwfl_report_module(dwfl, k->file, k->image.start, k->image.end);
+    void **userdata;
+
+    if (mod == NULL)
+        return NULL;
+    dwfl_module_info(mod, &userdata, NULL, NULL, NULL, NULL, NULL, NULL);
+    *userdata = k;
+    return mod;
+}
+
+/* Modules that are not reported again go from the Dwfl. */
+static void report_known(void)
+{
+    dwfl_report_begin(dwfl);
+    for (struct known *k = known; k != NULL; k = k->next)
+        report(k);
+    dwfl_report_end(dwfl, NULL, NULL);
+}
+
+static void forget(bool (*which)(const struct image *, const struct image *),
+                   const struct image *arg)
+{
+    struct known *gone = NULL;
+
+    for (struct known **at = &known, *k; (k = *at) != NULL;) {
+        if (!which(&k->image, arg)) {
+            at = &k->next;
+            continue;
+        }
+        *at = k->next;
+        k->next = gone;
+        gone = k;
+        weft__learned_forget(k->image.start, k->image.end);
+    }
+    if (gone != NULL && dwfl != NULL)
+        report_known();
+    for (struct known *k; (k = gone) != NULL;) {
+        gone = k->next;
+        free(k);
+    }
+}
+
+void weft__modules_check(void)
+{
+    forget(is_gone, NULL);
+}
+
+static struct known *known_at(uintptr_t addr)
+{
+    struct known *k = known;
+
+    while (k != NULL && (addr < k->image.start || addr >= k->image.end))
+        k = k->next;
+    return k;
+}
+
+/* Makes an entry for the file loaded at addr; NULL if nothing is, or without memory. */
+static struct known *know(uintptr_t addr)
+{
+    char name[PATH_MAX];
+    struct image im;
+    struct known *k;
+    size_t size;
+
+    if (!image_at(&im, name, addr))
+        return NULL;
+    forget(is_in_the_way, &im);
+    size = strlen(name) + 1;
+    k = malloc(sizeof *k + size);
+    if (k == NULL)
+        return NULL;
+    k->image = im;
+    k->image.file = memcpy(k->file, name, size);
+    k->next = known;
+    return known = k;
+}
+
+Dwfl_Module *weft__module_at(uintptr_t addr)
+{
+    static const Dwfl_Callbacks callbacks = {.find_elf = find_elf,
+                                             .find_debuginfo = find_debuginfo};
+    struct known *k = known_at(addr);
+    Dwfl_Module *mod;
+
+    if (k == NULL || !is_there(&k->image))
+        k = know(addr);
+    if (k == NULL || falls >= FALLS_MAX ||
+        (dwfl == NULL && (dwfl = dwfl_begin(&callbacks)) == NULL))
+        return NULL;
+    mod = dwfl_addrmodule(dwfl, addr);
+    if (mod != NULL)
+        return mod;
+    dwfl_report_begin_add(dwfl);
+    mod = report(k);
+    dwfl_report_end(dwfl, NULL, NULL);
+    return mod;
+}
+
+void weft__modules_close(void)
+{
+    if (dwfl != NULL)
+        dwfl_end(dwfl);
+    dwfl = NULL;
+}
+
+void weft__modules_abandon(void)
+{
+    dwfl = NULL;
+    falls++;
+}

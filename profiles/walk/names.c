@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/* names.c - what the DWARF and the symbol tables say of an address.
+ *
+ * Owns: the arena that symbols and strings live in for the life of the process, and the set of
+ * interned strings. Only the symbolizer thread comes here; others read what it made.
+ * The file and line of the innermost frame come from the line table; those of each frame around it
+ * are where the frame inside it was inlined (DW_AT_call_file, DW_AT_call_line).
+ */
+#include "profiles/walk/learn.h"
+#include "profiles/walk/rescue.h"
+
+#include "runtime/base/utf8.h"
+
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK_SIZE = 64 << 10, NESTED_MAX = 64 };
+
+/* ---- memory that is never freed ---- */
+
+struct block {
+    struct block *older;
+    _Alignas(16) char bytes[];
+};
+
+static struct block *blocks;
+static size_t block_left;
+
+static void *keep(size_t size)
+{
+    size = (size + 15) & ~(size_t)15;
+    if (size > block_left) {
+        size_t room = size > BLOCK_SIZE ? size : BLOCK_SIZE;
+        struct block *b = malloc(sizeof *b + room);
+        if (b == NULL)
+            return NULL;
+        b->older = blocks;
+        blocks = b;
+        block_left = room;
+    }
+    block_left -= size;
+    return blocks->bytes + block_left;
+}
+
+/* ---- interned strings: open addressing, at most half full ---- */
+
+static const char **strings;
+static size_t strings_size, strings_used;
+
+static size_t hash_of(const char *s)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+    while (*s != '\0')
+        h = (h ^ (unsigned char)*s++) * UINT64_C(0x100000001b3);
+    return (size_t)(h ^ h >> 32);
+}
+
+static const char **string_slot(const char *s)
+{
+    size_t i = hash_of(s) & (strings_size - 1);
+
+    while (strings[i] != NULL && strcmp(strings[i], s) != 0)
+        i = (i + 1) & (strings_size - 1);
+    return &strings[i];
+}
+
+static bool strings_grow(void)
+{
+    const char **old = strings;
+    size_t old_size = strings_size;
+    const char **grown = calloc(old_size == 0 ? 1024 : 2 * old_size, sizeof *grown);
+
+    if (grown == NULL)
+        return false;
+    strings = grown;
+    strings_size = old_size == 0 ? 1024 : 2 * old_size;
+    for (size_t i = 0; i < old_size; i++) {
+        if (old[i] != NULL)
+            *string_slot(old[i]) = old[i];
+    }
+    free(old);
+    return true;
+}
+
+/* NULL if memory ran out. */
+static const char *intern_clean(const char *s)
+{
+    const char **slot;
+    size_t size = strlen(s) + 1;
+    char *copy;
+
+    if (2 * strings_used >= strings_size && !strings_grow())
+        return NULL;
+    slot = string_slot(s);
+    if (*slot == NULL && (copy = keep(size)) != NULL) {
+        *slot = memcpy(copy, s, size);
+        strings_used++;
+    }
+    return *slot;
+}
+
+/* The names that files hold may have any bytes; ours are UTF-8. NULL if memory ran out. */
+static const char *intern(const char *s)
+{
+    const char *name;
+    char *clean;
+
+    if (weft__utf8_is(s))
+        return intern_clean(s);
+    clean = malloc(WEFT__UTF8_CLEAN_SIZE(strlen(s)));
+    if (clean == NULL)
+        return NULL;
+    weft__utf8_clean(clean, s);
+    name = intern_clean(clean);
+    free(clean);
+    return name;
+}
+
+/* ---- DWARF ---- */
+
+/* The functions around an address, the physical one first. */
+struct nest {
+    Dwarf_Die dies[NESTED_MAX];
+    int n;
+};
+
+/* Finds the compilation unit of addr. clang writes no .debug_aranges, by which libdw looks; then
+ * each unit is asked. */
+static Dwarf_Die *unit_at(Dwfl_Module *mod, Dwarf_Addr addr, Dwarf_Addr *bias)
+{
+    Dwarf_Die *unit = dwfl_module_addrdie(mod, addr, bias);
+
+    if (unit != NULL)
+        return unit;
+    while ((unit = dwfl_module_nextcu(mod, unit, bias)) != NULL) {
+        if (dwarf_haspc(unit, addr - *bias) > 0)
+            return unit;
+    }
+    return NULL;
+}
+
+/* Collects the functions below parent that hold pc. (dwarf_getscopes goes from an inlined function
+ * on to what surrounds its definition, not to its caller.) */
+static bool descend(struct nest *nest, Dwarf_Die *parent, Dwarf_Addr pc)
+{
+    Dwarf_Die die;
+
+    if (nest->n == NESTED_MAX || dwarf_child(parent, &die) != 0)
+        return false;
+    do {
+        switch (dwarf_tag(&die)) {
+        case DW_TAG_subprogram:
+        case DW_TAG_inlined_subroutine:
+            if (dwarf_haspc(&die, pc) <= 0)
+                break;
+            nest->dies[nest->n++] = die;
+            descend(nest, &die, pc);
+            return true;
+        case DW_TAG_lexical_block:
+        case DW_TAG_try_block:
+        case DW_TAG_catch_block:
+            if (dwarf_haspc(&die, pc) <= 0)
+                break;
+            return descend(nest, &die, pc);
+        case DW_TAG_namespace:
+        case DW_TAG_class_type:
+        case DW_TAG_structure_type:
+            if (descend(nest, &die, pc))
+                return true;
+            break;
+        default:
+            break;
+        }
+    } while (dwarf_siblingof(&die, &die) == 0);
+    return false;
+}
+
+static const char *comp_dir(Dwarf_Die *unit)
+{
+    Dwarf_Attribute a;
+
+    return dwarf_formstring(dwarf_attr(unit, DW_AT_comp_dir, &a));
+}
+
+static const char *intern_path(Dwarf_Die *unit, const char *file)
+{
+    const char *dir = comp_dir(unit);
+    char path[2 * PATH_MAX];
+
+    if (file == NULL)
+        return NULL;
+    if (file[0] == '/' || dir == NULL)
+        return intern(file);
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    return intern(path);
+}
+
+static uint32_t number(Dwarf_Die *die, unsigned attribute)
+{
+    Dwarf_Attribute a;
+    Dwarf_Word n;
+
+    if (dwarf_formudata(dwarf_attr_integrate(die, attribute, &a), &n) != 0)
+        return 0;
+    return (uint32_t)n;
+}
+
+/* Finds the place where an inlined function was called. */
+static void call_place(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Die *inlined)
+{
+    Dwarf_Files *files;
+    size_t n;
+
+    if (dwarf_getsrcfiles(unit, &files, &n) != 0)
+        return;
+    f->file = intern_path(unit, dwarf_filesrc(files, number(inlined, DW_AT_call_file), NULL, NULL));
+    f->line = number(inlined, DW_AT_call_line);
+}
+
+static void line_place(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Addr pc)
+{
+    Dwarf_Line *line = dwarf_getsrc_die(unit, pc);
+    int n;
+
+    if (line == NULL || dwarf_lineno(line, &n) != 0)
+        return;
+    f->file = intern_path(unit, dwarf_linesrc(line, NULL, NULL));
+    f->line = (uint32_t)n;
+}
+
+/* Fills the frames of a nest, innermost first, all but the physical one's entry. */
+static void describe(struct weft__symbol *s, struct nest *nest, Dwarf_Die *unit, Dwarf_Addr pc)
+{
+    line_place(&s->frames[0], unit, pc);
+    for (int i = 0; i < nest->n; i++) {
+        Dwarf_Die *die = &nest->dies[nest->n - 1 - i];
+        struct weft__frame *f = &s->frames[i];
+        const char *name = dwarf_diename(die);
+
+        f->function = name == NULL ? NULL : intern(name);
+        f->start_line = number(die, DW_AT_decl_line);
+        f->inlined = i < nest->n - 1;
+        if (f->inlined)
+            call_place(f + 1, unit, die);
+    }
+}
+
+/* At its very first instruction a function has entered none of those inlined into it, though the
+ * compiler may have put something of theirs there: a task that was not yet run would seem to be
+ * in one. True if that left nothing but the function itself. */
+static bool cut_at_entry(struct nest *nest, Dwarf_Addr pc)
+{
+    Dwarf_Addr entry;
+
+    if (nest->n < 2 || dwarf_entrypc(&nest->dies[0], &entry) != 0 || entry != pc)
+        return false;
+    nest->n = 1;
+    return true;
+}
+
+static void decl_place(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Die *die)
+{
+    f->file = intern_path(unit, dwarf_decl_file(die));
+    f->line = f->start_line;
+}
+
+/* ---- a symbol ---- */
+
+static struct weft__symbol *symbol_new(uintptr_t addr, int n)
+{
+    size_t size = sizeof(struct weft__symbol) + (size_t)n * sizeof(struct weft__frame);
+    struct weft__symbol *s = keep(size);
+
+    if (s == NULL)
+        return NULL;
+    memset(s, 0, size);
+    s->pc = addr;
+    s->n = (uint32_t)n;
+    return s;
+}
+
+/* What DWARF did not tell of the physical function. */
+static void ask_symbol_table(struct weft__symbol *s, Dwfl_Module *mod)
+{
+    struct weft__frame *f = &s->frames[s->n - 1];
+    GElf_Off off;
+    GElf_Sym sym;
+    const char *name;
+
+    if (mod == NULL || (f->function != NULL && f->entry != 0))
+        return;
+    name = dwfl_module_addrinfo(mod, s->pc, &off, &sym, NULL, NULL, NULL);
+    if (name == NULL)
+        return;
+    if (f->function == NULL)
+        f->function = intern(name);
+    if (f->entry == 0)
+        f->entry = s->pc - off;
+}
+
+static void name_the_nameless(struct weft__symbol *s)
+{
+    char hex[2 + 2 * sizeof s->pc + 1];
+
+    snprintf(hex, sizeof hex, "0x%jx", (uintmax_t)s->pc);
+    for (uint32_t i = 0; i < s->n; i++) {
+        if (s->frames[i].function == NULL && (s->frames[i].function = intern(hex)) == NULL)
+            s->frames[i].function = "?";
+    }
+}
+
+const struct weft__symbol *weft__symbol_make(Dwfl_Module *mod, uintptr_t addr)
+{
+    struct nest nest = {.n = 0};
+    struct weft__symbol *s;
+    Dwarf_Addr bias = 0, entry, unused;
+    Dwarf_Die *unit = mod == NULL ? NULL : unit_at(mod, addr, &bias);
+    Dwarf *dwarf = unit == NULL ? NULL : dwfl_module_getdwarf(mod, &unused);
+    bool cut = false;
+
+    if (dwarf != NULL)
+        dwarf_new_oom_handler(dwarf, weft__rescue_from_oom);
+    if (unit != NULL) {
+        descend(&nest, unit, addr - bias);
+        cut = cut_at_entry(&nest, addr - bias);
+    }
+    s = symbol_new(addr, nest.n == 0 ? 1 : nest.n);
+    if (s == NULL)
+        return NULL;
+    if (unit != NULL)
+        describe(s, &nest, unit, addr - bias);
+    if (cut)
+        decl_place(&s->frames[0], unit, &nest.dies[0]);
+    if (nest.n > 0 && dwarf_entrypc(&nest.dies[0], &entry) == 0)
+        s->frames[nest.n - 1].entry = entry + bias;
+    ask_symbol_table(s, mod);
+    s->found = s->frames[s->n - 1].function != NULL || s->frames[0].line != 0;
+    name_the_nameless(s);
+    return s;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* rescue.c - see rescue.h.
+ *
+ * libdw does not check each allocation: without memory it reads through NULL, fails an assertion of
+ * its own, or calls exit(). A process that is short of memory would end because a profile was taken
+ * of it. So its calls run below a sigsetjmp on the symbolizer thread, and a fault there jumps back.
+ * The memory that libdw held is lost: the caller drops its handles and starts over.
+ *
+ * A fault is libdw's if it is in libdw or libelf, or in the C library reading through NULL for them
+ * or walking a tree of theirs, which a fall may have left half made, or if an assertion failed. All
+ * others are reported: a broken heap faults in malloc, with malloc's lock held. */
+#include "profiles/walk/rescue.h"
+
+#undef NDEBUG /* else assert.h has no __assert_fail */
+#include <assert.h>
+#include <dlfcn.h>
+#include <link.h>
+#include <pthread.h>
+#include <search.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+static struct {
+    sigjmp_buf out;
+    pthread_t thread;
+    volatile sig_atomic_t is_open; /* a call of thread is under way */
+} call;
+
+bool weft__rescue_call(void (*fn)(void *arg), void *arg)
+{
+    bool whole = false;
+
+    call.thread = pthread_self();
+    if (sigsetjmp(call.out, 1) == 0) {
+        call.is_open = 1;
+        fn(arg);
+        whole = true;
+    }
+    call.is_open = 0;
+    return whole;
+}
+
+/* async-signal-safe */
+static bool is_in(uintptr_t pc, const char *library)
+{
+    struct dl_find_object o;
+
+    return _dl_find_object((void *)pc, &o) == 0 && o.dlfo_link_map->l_name != NULL &&
+           strstr(o.dlfo_link_map->l_name, library) != NULL;
+}
+
+/* Returns whether an assertion failed: at the abort the stack holds a return address in the
+ * function that reports it. */
+static bool is_assertion(const ucontext_t *uc)
+{
+    enum { WORDS = 256, LENGTH = 128 };
+    const uintptr_t *sp = (const uintptr_t *)uc->uc_mcontext.gregs[REG_RSP];
+    uintptr_t fails = (uintptr_t)__assert_fail;
+
+    for (int i = 0; i < WORDS; i++) {
+        if (sp[i] - fails < LENGTH)
+            return true;
+    }
+    return false;
+}
+
+/* Returns whether pc is in one of the C library's functions for binary trees. */
+static bool is_in_a_tree(uintptr_t pc)
+{
+    enum { LENGTH = 1024 };
+    const uintptr_t functions[] = {(uintptr_t)tfind, (uintptr_t)tsearch, (uintptr_t)tdelete};
+
+    for (int i = 0; i < 3; i++) {
+        if (pc - functions[i] < LENGTH)
+            return true;
+    }
+    return false;
+}
+
+static bool is_libdws(int signo, const siginfo_t *info, const ucontext_t *uc)
+{
+    enum { NEAR_NULL = 65536 };
+    uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+
+    if (signo == SIGABRT)
+        return is_assertion(uc);
+    if (signo != SIGSEGV && signo != SIGBUS)
+        return false;
+    return is_in(pc, "/libdw") || is_in(pc, "/libelf") ||
+           ((uintptr_t)info->si_addr < NEAR_NULL && is_in(pc, "/libc.so")) || is_in_a_tree(pc);
+}
+
+void weft__rescue(int signo, const siginfo_t *info, const void *ucontext)
+{
+    if (call.is_open && pthread_equal(call.thread, pthread_self()) &&
+        is_libdws(signo, info, ucontext))
+        siglongjmp(call.out, 1);
+}
+
+void weft__rescue_from_oom(void)
+{
+    if (call.is_open && pthread_equal(call.thread, pthread_self()))
+        siglongjmp(call.out, 1);
+    abort();
+}

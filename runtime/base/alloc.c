@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* alloc.c - memory of the runtime's own objects. */
+#include "runtime/base/base.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static void *must(void *p, size_t n, size_t size)
+{
+    if (!p)
+        weft__no_memory(NULL, "runtime object of %zu x %zu bytes", n, size);
+    return p;
+}
+
+void *weft__alloc(size_t n, size_t size)
+{
+    return must(calloc(n, size), n, size);
+}
+
+void *weft__alloc_try(size_t n)
+{
+    return malloc(n);
+}
+
+void weft__free(void *p)
+{
+    free(p);
+}
+
+void *weft__map(size_t len)
+{
+    void *at =
+        mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return at == MAP_FAILED ? NULL : at;
+}
+
+/* The kernel puts one mapping below the other: if one fits, the next does. */
+void *weft__map_aligned(size_t len, size_t align)
+{
+    char *at = weft__map(len);
+    size_t before;
+
+    if (!at || (uintptr_t)at % align == 0)
+        return at;
+    munmap(at, len);
+    at = weft__map(len + align);
+    if (!at)
+        return NULL;
+    before = align - (uintptr_t)at % align;
+    munmap(at, before);
+    if (before < align)
+        munmap(at + before + len, align - before);
+    return at + before;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* env.c - reads the WEFT_ variables of the environment.
+ *
+ * Lock: said.lock (leaf) guards the names of the variables whose value was already called unknown.
+ * A panic reads WEFT_TRACEBACK on any thread, so everything here stays on the stack and writes to
+ * stderr by write(2). */
+#include "runtime/base/env.h"
+
+#include "runtime/base/lock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { VARIABLES = 32, TEXT = 512 };
+
+static struct {
+    uint32_t lock;
+    const char *names[VARIABLES]; /* string literals of the callers */
+} said;
+
+static const char *value_of(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value && *value ? value : NULL;
+}
+
+/* Returns true for the first call with this name. */
+static bool is_first(const char *name)
+{
+    bool first = false;
+    int i = 0;
+
+    weft__lock(&said.lock);
+    while (i < VARIABLES && said.names[i] && strcmp(said.names[i], name) != 0)
+        i++;
+    if (i < VARIABLES && !said.names[i]) {
+        said.names[i] = name;
+        first = true;
+    }
+    weft__unlock(&said.lock);
+    return first;
+}
+
+/* Says that the variable's value is ignored. known: a text of the values it knows. */
+static void complain(const char *name, const char *value, const char *known)
+{
+    char text[TEXT];
+    int n;
+
+    if (!is_first(name))
+        return;
+    n = snprintf(text, sizeof(text), "weft: %s=%.64s is ignored: its value may be %s\n", name,
+                 value, known);
+    if (write(STDERR_FILENO, text, (size_t)(n < TEXT ? n : TEXT - 1)) < 0)
+        return; /* stderr is closed: the value is ignored without a word */
+}
+
+/* Writes "a, b or c" to text. */
+static void list(char *text, size_t size, const char *const *words)
+{
+    size_t n = 0;
+
+    for (int i = 0; words[i] && n < size; i++) {
+        const char *glue = i == 0 ? "" : words[i + 1] ? ", " : " or ";
+
+        n += (size_t)snprintf(text + n, size - n, "%s%s", glue, words[i]);
+    }
+}
+
+int weft__env_word(const char *name, const char *const *words, int otherwise)
+{
+    const char *value = value_of(name);
+    char known[TEXT / 2];
+
+    if (!value)
+        return otherwise;
+    for (int i = 0; words[i]; i++) {
+        if (strcmp(value, words[i]) == 0)
+            return i;
+    }
+    list(known, sizeof(known), words);
+    complain(name, value, known);
+    return otherwise;
+}
+
+int64_t weft__env_number(const char *name, int64_t least, int64_t most, int64_t otherwise)
+{
+    const char *value = value_of(name);
+    char known[TEXT / 2], *end;
+    long long n;
+
+    if (!value)
+        return otherwise;
+    errno = 0;
+    n = strtoll(value, &end, 10);
+    if (!*end && errno == 0 && n >= least && n <= most)
+        return n;
+    snprintf(known, sizeof(known), "a number from %lld to %lld", (long long)least, (long long)most);
+    complain(name, value, known);
+    return otherwise;
+}
+
+bool weft__env_off(const char *name)
+{
+    static const char *const words[] = {"0", "1", NULL};
+
+    return weft__env_word(name, words, 1) == 0;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/* addr.c - addresses as text and as values, and names to addresses. */
+#include "runtime/io/sock.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+_Static_assert(sizeof(struct sockaddr_un) <= sizeof(((weft_addr *)0)->_bytes), "any address fits");
+
+/* The parts of "host:port". */
+struct parts {
+    char host[WEFT__HOST_MAX + 1];
+    char service[WEFT__SERVICE_MAX + 1];
+    int port; /* -1: service is a name */
+};
+
+int weft__addr_family(const weft_addr *a)
+{
+    return a->_len ? weft__addr_raw(a)->sa_family : AF_UNSPEC;
+}
+
+static weft_addr from_ipv4(struct in_addr host, in_port_t port)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = host, .sin_port = port};
+    weft_addr a = {._len = sizeof(in)};
+
+    memcpy(a._bytes, &in, sizeof(in));
+    return a;
+}
+
+static weft_addr from_ipv6(struct in6_addr host, in_port_t port)
+{
+    struct sockaddr_in6 in = {.sin6_family = AF_INET6, .sin6_addr = host, .sin6_port = port};
+    weft_addr a = {._len = sizeof(in)};
+
+    memcpy(a._bytes, &in, sizeof(in));
+    return a;
+}
+
+weft_addr weft__addr_from(const void *raw, socklen_t len)
+{
+    weft_addr a = {0};
+    struct sockaddr_in6 in;
+    struct in_addr host;
+
+    if (len > sizeof(a._bytes))
+        return a;
+    memcpy(a._bytes, raw, len);
+    a._len = len;
+    if (len < sizeof(in) || weft__addr_family(&a) != AF_INET6)
+        return a;
+    memcpy(&in, raw, sizeof(in));
+    if (!IN6_IS_ADDR_V4MAPPED(&in.sin6_addr))
+        return a;
+    memcpy(&host, &in.sin6_addr.s6_addr[12], sizeof(host));
+    return from_ipv4(host, in.sin6_port);
+}
+
+weft_addr weft__addr_local(int fd)
+{
+    struct sockaddr_storage raw;
+    socklen_t len = sizeof(raw);
+
+    if (getsockname(fd, (struct sockaddr *)&raw, &len) != 0)
+        return (weft_addr){0};
+    return weft__addr_from(&raw, len);
+}
+
+/* "unix:/path" or "unix:@name". */
+static int unix_addr(const char *path, weft_addr *out)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    size_t n = strlen(path);
+
+    if (n == 0 || (path[0] == '@' ? n : n + 1) > sizeof(un.sun_path))
+        return WEFT_EINVAL;
+    memcpy(un.sun_path, path, n);
+    if (path[0] == '@')
+        un.sun_path[0] = '\0'; /* such a name has no end but its length */
+    else
+        n++;
+    *out = weft__addr_from(&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+    return 0;
+}
+
+static const char *unix_path(const char *text)
+{
+    return strncmp(text, "unix:", 5) == 0 ? text + 5 : NULL;
+}
+
+static int parse_port(const char *text)
+{
+    int port = 0;
+
+    for (const char *c = text; *c; c++) {
+        if (*c < '0' || *c > '9')
+            return -1;
+        port = port * 10 + (*c - '0');
+        if (port > 65535)
+            return WEFT_EINVAL;
+    }
+    return port;
+}
+
+/* 0 or WEFT_EINVAL: no port, or colons in a host without brackets. */
+static int split(const char *text, struct parts *out)
+{
+    const char *host = text, *end, *colon = strrchr(text, ':');
+
+    if (text[0] == '[') {
+        host++;
+        end = strchr(host, ']');
+        if (!end || colon != end + 1)
+            return WEFT_EINVAL;
+    } else {
+        end = colon;
+        if (!end || strchr(text, ':') != colon)
+            return WEFT_EINVAL;
+    }
+    if (end - host > WEFT__HOST_MAX || !colon[1] || strlen(colon + 1) > WEFT__SERVICE_MAX)
+        return WEFT_EINVAL;
+    memcpy(out->host, host, (size_t)(end - host));
+    out->host[end - host] = '\0';
+    strcpy(out->service, colon + 1);
+    out->port = parse_port(out->service);
+    return out->port == WEFT_EINVAL ? WEFT_EINVAL : 0;
+}
+
+/* An address with its zone, which is an interface's number or name. */
+static bool numeric_in_zone(const char *host, in_port_t port, weft_addr *out)
+{
+    const char *mark = strchr(host, '%');
+    struct sockaddr_in6 in = {.sin6_family = AF_INET6, .sin6_port = port};
+    char address[INET6_ADDRSTRLEN], *end;
+    unsigned long zone;
+
+    if (!mark || !mark[1] || (size_t)(mark - host) >= sizeof(address))
+        return false;
+    memcpy(address, host, (size_t)(mark - host));
+    address[mark - host] = 0;
+    if (inet_pton(AF_INET6, address, &in.sin6_addr) != 1)
+        return false;
+    zone = mark[1] >= '0' && mark[1] <= '9' ? strtoul(mark + 1, &end, 10) : 0;
+    if (zone == 0 || *end)
+        zone = if_nametoindex(mark + 1);
+    if (zone == 0 || zone > UINT32_MAX)
+        return false;
+    in.sin6_scope_id = (uint32_t)zone;
+    *out = (weft_addr){._len = sizeof(in)};
+    memcpy(out->_bytes, &in, sizeof(in));
+    return true;
+}
+
+/* False if host is no address but a name. */
+static bool numeric(const struct parts *p, weft_addr *out)
+{
+    in_port_t port = htons((uint16_t)p->port);
+    struct in_addr v4;
+    struct in6_addr v6;
+
+    if (p->port < 0)
+        return false;
+    if (inet_pton(AF_INET, p->host, &v4) == 1)
+        *out = from_ipv4(v4, port);
+    else if (inet_pton(AF_INET6, p->host, &v6) == 1)
+        *out = from_ipv6(v6, port);
+    else
+        return numeric_in_zone(p->host, port, out);
+    return true;
+}
+
+int weft_addr_init(weft_addr *a, const char *text)
+{
+    struct parts p;
+    const char *path = unix_path(text);
+
+    if (path)
+        return unix_addr(path, a);
+    return split(text, &p) == 0 && numeric(&p, a) ? 0 : WEFT_EINVAL;
+}
+
+int weft__resolve(const char *text, enum weft__purpose purpose, int type, weft_time deadline,
+                  weft__addrs *out)
+{
+    struct parts p;
+    const char *path = unix_path(text);
+    int rc;
+
+    out->n = 1;
+    if (path)
+        return type == SOCK_STREAM ? unix_addr(path, &out->at[0]) : WEFT_EINVAL;
+    rc = split(text, &p);
+    if (rc < 0 || numeric(&p, &out->at[0]))
+        return rc;
+    if (p.host[0] || p.port < 0)
+        return weft__dns(p.host, p.service, purpose, type, deadline, out);
+    /* To listen: IPv6's "any" takes IPv4 too; IPv4's is for machines without the other. */
+    out->n = 2;
+    if (purpose == WEFT__TO_LISTEN) {
+        out->at[0] = from_ipv6(in6addr_any, htons((uint16_t)p.port));
+        out->at[1] = from_ipv4((struct in_addr){htonl(INADDR_ANY)}, htons((uint16_t)p.port));
+    } else {
+        out->at[0] = from_ipv4((struct in_addr){htonl(INADDR_LOOPBACK)}, htons((uint16_t)p.port));
+        out->at[1] = from_ipv6(in6addr_loopback, htons((uint16_t)p.port));
+    }
+    return 0;
+}
+
+static int unix_name(const weft_addr *a, char *text, size_t size)
+{
+    struct sockaddr_un un;
+    size_t n = a->_len - offsetof(struct sockaddr_un, sun_path);
+
+    if (a->_len <= offsetof(struct sockaddr_un, sun_path))
+        return snprintf(text, size, "unix:"); /* the end that dialed has no name */
+    memcpy(&un, a->_bytes, a->_len);
+    if (un.sun_path[0] == '\0')
+        un.sun_path[0] = '@';
+    else
+        n = strnlen(un.sun_path, n);
+    return snprintf(text, size, "unix:%.*s", (int)n, un.sun_path);
+}
+
+int weft_addr_name(const weft_addr *a, char *text, size_t size)
+{
+    char host[INET6_ADDRSTRLEN];
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    char zone[16] = "";
+
+    switch (weft__addr_family(a)) {
+    case AF_INET:
+        memcpy(&v4, a->_bytes, sizeof(v4));
+        inet_ntop(AF_INET, &v4.sin_addr, host, sizeof(host));
+        return snprintf(text, size, "%s:%d", host, ntohs(v4.sin_port));
+    case AF_INET6:
+        memcpy(&v6, a->_bytes, sizeof(v6));
+        inet_ntop(AF_INET6, &v6.sin6_addr, host, sizeof(host));
+        if (v6.sin6_scope_id)
+            snprintf(zone, sizeof(zone), "%%%u", v6.sin6_scope_id);
+        return snprintf(text, size, "[%s%s]:%d", host, zone, ntohs(v6.sin6_port));
+    case AF_UNIX:
+        return unix_name(a, text, size);
+    default:
+        if (size)
+            text[0] = '\0';
+        return 0;
+    }
+}

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: MIT */
+/* sock.c - a socket's turns, waits and end.
+ *
+ * Owns: weft__sock and the registry of all of them.
+ * Lock: s->lock (rank OBJECT) guards the socket; registry.lock (rank TASKS) the registry.
+ * Always, outside the lock:
+ *   turns of a side is empty unless the side is busy
+ *   io of a side is NULL unless it is busy (while a connection is dialed it has no turns)
+ *   a waiter with io and index set is being watched for: armed has its event, or mail is posted
+ *   users counts the tasks between begin and end, or hold and release; once closed is set it rises
+ *   no more, so the end comes once
+ *
+ * Watching. The loop of home, the processor where a task first waited, watches the descriptor, and
+ * goes on watching when the wait is over: in steady traffic a request costs no epoll_ctl. Readiness
+ * is a level, so an event that no task waited for would come again at once. It ends the watching:
+ * for writing at once, since a socket is nearly always writable; for reading after some such events
+ * in a row, as the task may be woken and not yet have read. How many: 64 while the processor has
+ * other work, four when it has none, one in a flood. For the same reason a wait that begins without
+ * a try misses nothing. Only home's owner touches the loop; a task elsewhere posts mail, and wakes
+ * up there.
+ *
+ * The end. Closing wakes all tasks. The last to leave (users is then 0) ends the socket: on home,
+ * or by mail to it, or anywhere if no loop knows the socket. The descriptor is closed after its
+ * handle in the loop, whose memory the loop frees; then the socket's own memory is unused. It is
+ * zeroed under s->lock when the next socket takes it, as a call with an old handle may read it. */
+#include "runtime/io/sock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RETRY = 2 };
+enum { VAIN_MAX = 64, VAIN_AT_LEISURE = 16 };
+enum { SLAB = 64 /* sockets */ };
+
+static struct {
+    uint32_t lock;
+    weft__sock *first;
+    weft__sock *unused; /* by next; hot first */
+} registry;
+
+static void deliver(weft__proc *p, weft__mail *m);
+
+weft__task *weft__sock_enter(const char *call)
+{
+    weft__worker *w = weft__enter(call);
+
+    if (weft__unlikely(!w->p))
+        weft__panic("weft: %s called on a thread that is no task", call);
+    return w->task;
+}
+
+/* Adds a slab of unused sockets. Returns false without memory. */
+static bool grow(void)
+{
+    char *slab = aligned_alloc(64, (size_t)SLAB * WEFT__SOCK_SIZE);
+
+    if (!slab)
+        return false;
+    memset(slab, 0, (size_t)SLAB * WEFT__SOCK_SIZE);
+    weft__lock(&registry.lock);
+    for (size_t i = SLAB; i-- > 0;) {
+        weft__sock *s = (weft__sock *)(void *)(slab + i * WEFT__SOCK_SIZE);
+
+        s->next = registry.unused;
+        registry.unused = s;
+    }
+    weft__unlock(&registry.lock);
+    return true;
+}
+
+/* Takes an unused socket. Returns NULL without memory. */
+static weft__sock *unused_get(void)
+{
+    weft__sock *s;
+
+    do {
+        weft__lock(&registry.lock);
+        s = registry.unused;
+        if (s)
+            registry.unused = s->next;
+        weft__unlock(&registry.lock);
+    } while (!s && grow());
+    return s;
+}
+
+static void unused_put(weft__sock *s)
+{
+    weft__lock(&s->lock);
+    s->handle = NULL;
+    weft__unlock(&s->lock);
+    if (s->generation == UINT16_MAX)
+        return;
+    weft__lock(&registry.lock);
+    s->next = registry.unused;
+    registry.unused = s;
+    weft__unlock(&registry.lock);
+}
+
+static void init(weft__sock *s, int fd)
+{
+    weft__lock(&s->lock);
+    memset(&s->handle, 0, WEFT__SOCK_SIZE - offsetof(weft__sock, handle));
+    s->generation++;
+    s->handle = (void *)((uintptr_t)s | (uint64_t)s->generation << WEFT__SOCK_ADDRESS_BITS);
+    s->fd = fd;
+    s->mail.deliver = deliver;
+    s->side[WEFT__READ].deadline = s->side[WEFT__WRITE].deadline = WEFT_FOREVER;
+    weft__unlock(&s->lock);
+}
+
+void *weft__sock_new(int fd)
+{
+    weft__sock *s = unused_get();
+
+    if (!s) {
+        close(fd);
+        return NULL;
+    }
+    init(s, fd);
+    weft__lock(&registry.lock);
+    s->next = registry.first;
+    if (s->next)
+        s->next->prev = s;
+    registry.first = s;
+    weft__unlock(&registry.lock);
+    return s;
+}
+
+static void unlist(weft__sock *s)
+{
+    weft__lock(&registry.lock);
+    if (s->prev)
+        s->prev->next = s->next;
+    else
+        registry.first = s->next;
+    if (s->next)
+        s->next->prev = s->prev;
+    weft__unlock(&registry.lock);
+}
+
+/* The end -------------------------------------------------------------------------------------- */
+
+/* Ends s. On home's owner, or anywhere if no loop knows s. */
+static void end(weft__sock *s)
+{
+    weft__waiter *closer = s->closer;
+
+    unlist(s);
+    if (s->poll)
+        weft__pollfd_close(s->poll);
+    if (s->home)
+        weft__sub(&s->home->nsocks, 1);
+    if (s->gone)
+        s->gone(s);
+    close(s->fd);
+    unused_put(s);
+    if (closer && weft__waiter_claim(closer, 0))
+        weft__ready(closer->task);
+}
+
+/* Releases the lock of s, which is closed and without users. */
+static void end_at_home(weft__sock *s)
+{
+    bool here = !s->posted && (!s->poll || s->home == weft__self()->p);
+
+    if (!here && !s->posted) {
+        s->posted = true;
+        if (!s->closer)
+            shutdown(s->fd, SHUT_RDWR); /* mail may take a while: the peer need not wait for it */
+        weft__proc_post(s->home, &s->mail);
+    }
+    weft__unlock(&s->lock);
+    if (here)
+        end(s);
+}
+
+static void leave(weft__sock *s)
+{
+    if (--s->users == 0 && s->closed)
+        end_at_home(s);
+    else
+        weft__unlock(&s->lock);
+}
+
+void weft__socks_discard(void)
+{
+    weft__sock *s;
+
+    while ((s = registry.first) != NULL) {
+        s->closer = NULL;
+        end(s);
+    }
+}
+
+/* Waking --------------------------------------------------------------------------------------- */
+
+/* Ends the wait for the descriptor. Returns its task, or NULL. Caller holds the lock. */
+static weft__task *claim_io(weft__side *side, int result)
+{
+    weft__waiter *wt = side->io;
+
+    side->io = NULL;
+    return wt && weft__waiter_claim(wt, result) ? wt->task : NULL;
+}
+
+/* Ends all waits of a side. Caller holds the lock, which keeps s in place. */
+static void wake_all(weft__side *side, int result)
+{
+    weft__task *t = claim_io(side, result);
+    weft__waiter *wt;
+
+    if (t)
+        weft__ready(t);
+    while ((wt = weft__waitq_claim(&side->turns, result)) != NULL)
+        weft__ready(wt->task);
+}
+
+static bool wants(const weft__side *side)
+{
+    return side->io && side->io->index;
+}
+
+static void on_event(void *arg, int events);
+
+/* Watches s for these events. On home's owner. Caller holds the lock. */
+static int watch(weft__sock *s, int events)
+{
+    int rc = 0;
+
+    if (!s->poll)
+        rc = weft__pollfd_open(s->home->loop, s->fd, on_event, s, &s->poll);
+    if (rc == 0)
+        rc = weft__pollfd_watch(s->poll, events);
+    if (rc == 0)
+        s->armed = (uint8_t)events;
+    return rc;
+}
+
+/* Counts an event that no task waits for. Returns true if the watch for it must end. */
+static bool in_vain(weft__sock *s, int d, int events)
+{
+    weft__side *side = &s->side[d];
+
+    side->vain = (uint8_t)(side->vain + (events & WEFT__AT_LEISURE ? VAIN_AT_LEISURE : 1));
+    if (d == WEFT__READ && side->vain < VAIN_MAX && !(events & WEFT__FLOOD))
+        return false;
+    side->vain = 0;
+    return true;
+}
+
+static void on_event(void *arg, int events)
+{
+    weft__sock *s = arg;
+    weft__task *woken[2] = {NULL, NULL};
+    int keep;
+
+    weft__lock(&s->lock);
+    if (events < 0) {
+        s->armed = 0;
+        events = WEFT__READABLE | WEFT__WRITABLE;
+    }
+    keep = s->armed;
+    for (int d = WEFT__READ; d <= WEFT__WRITE; d++) {
+        weft__side *side = &s->side[d];
+
+        if (!(events & 1 << d))
+            continue;
+        if (wants(side)) {
+            side->vain = 0;
+            woken[d] = claim_io(side, 0);
+        } else if (in_vain(s, d, events)) {
+            keep &= ~(1 << d);
+        }
+    }
+    if (keep != s->armed)
+        watch(s, keep); /* less than before: nothing that can fail */
+    weft__unlock(&s->lock);
+    for (int d = WEFT__READ; d <= WEFT__WRITE; d++) {
+        if (woken[d])
+            weft__ready(woken[d]);
+    }
+}
+
+/* Mail, on home's owner: watch for what is waited for, or the end. */
+static void deliver(weft__proc *p, weft__mail *m)
+{
+    weft__sock *s = weft__container_of(m, weft__sock, mail);
+    int events, rc = 0;
+
+    (void)p;
+    weft__lock(&s->lock);
+    s->posted = false;
+    if (s->closed && s->users == 0) {
+        weft__unlock(&s->lock);
+        end(s);
+        return;
+    }
+    events = s->armed | wants(&s->side[WEFT__READ]) << WEFT__READ |
+             wants(&s->side[WEFT__WRITE]) << WEFT__WRITE;
+    if (events != s->armed)
+        rc = watch(s, events);
+    for (int d = WEFT__READ; d <= WEFT__WRITE && rc < 0; d++) {
+        weft__task *t = wants(&s->side[d]) ? claim_io(&s->side[d], rc) : NULL;
+
+        if (t)
+            weft__ready(t);
+    }
+    weft__unlock(&s->lock);
+}
+
+/* Waiting -------------------------------------------------------------------------------------- */
+
+/* Returns the code for a socket or side on which no call may go on, or 0. Caller holds the lock. */
+static int refused(const weft__sock *s, const weft__side *side)
+{
+    if (s->closed)
+        return WEFT_ECLOSED;
+    return side->shut ? WEFT__SHUT : 0;
+}
+
+static bool is_past(weft_time when)
+{
+    return when != WEFT_FOREVER && when <= weft__nanos();
+}
+
+/* Returns the result of a park. Caller holds the lock; the waiter is unlinked. A deadline may have
+ * moved while its timer fired. */
+static int settled(int rc, const weft_time *deadline)
+{
+    return rc == WEFT_ETIMEDOUT && !is_past(*deadline) ? RETRY : rc;
+}
+
+/* Waits for the turn. Returns 0 with the turn. Caller holds the lock, also after it. */
+static int wait_turn(weft__sock *s, weft__side *side, weft__task *t, const weft_time *deadline)
+{
+    weft__waiter wt;
+    int rc = RETRY;
+
+    while (rc == RETRY && (rc = refused(s, side)) == 0 && side->busy) {
+        weft__waiter_init_sole(&wt, t, *deadline);
+        weft__waitq_push(&side->turns, &wt);
+        rc = weft__park_unlock(t, WEFT__WAIT_IO, s, &s->lock, *deadline);
+        weft__lock(&s->lock);
+        weft__waitq_remove(&side->turns, &wt);
+        rc = settled(rc, deadline);
+        if (rc == 0)
+            return 0; /* handed over, side->busy as it was */
+    }
+    if (rc == 0)
+        side->busy = true;
+    return rc;
+}
+
+int weft__sock_begin(const void *handle, enum weft__direction d, weft__task *t,
+                     const weft_time *deadline)
+{
+    weft__sock *s = weft__sock_at(handle);
+    weft__side *side = &s->side[d];
+    int rc;
+
+    weft__lock(&s->lock);
+    if (weft__unlikely(s->handle != handle || s->closed)) {
+        weft__unlock(&s->lock);
+        return WEFT_ECLOSED;
+    }
+    s->users++;
+    if (deadline == &side->deadline && *deadline != WEFT_NOW && is_past(*deadline))
+        rc = WEFT_ETIMEDOUT;
+    else
+        rc = wait_turn(s, side, t, deadline);
+    if (rc != 0)
+        leave(s);
+    else
+        weft__unlock(&s->lock);
+    return rc;
+}
+
+void weft__sock_end(weft__sock *s, enum weft__direction d)
+{
+    weft__side *side = &s->side[d];
+    weft__waiter *next;
+    weft__task *t = NULL;
+
+    weft__lock(&s->lock);
+    next = weft__waitq_claim(&side->turns, 0);
+    if (next)
+        t = next->task;
+    else
+        side->busy = false;
+    leave(s);
+    if (t)
+        weft__ready(t);
+}
+
+/* Chooses the loop with the fewest sockets if this one has clearly more: else a listener's
+ * processor would get all that it accepts. */
+static weft__proc *choose_home(weft__proc *here)
+{
+    weft__proc *least = here;
+    uint32_t n, fewest = weft__load(&here->nsocks);
+
+    for (int i = 0; i < weft__sched.nprocs; i++) {
+        n = weft__load(&weft__sched.procs[i].nsocks);
+        if (n < fewest) {
+            fewest = n;
+            least = &weft__sched.procs[i];
+        }
+    }
+    return weft__load(&here->nsocks) > fewest + fewest / 8 + 1 ? least : here;
+}
+
+static void unlock(void *arg)
+{
+    weft__sock *s = arg;
+
+    weft__unlock(&s->lock);
+}
+
+static void post_and_unlock(void *arg)
+{
+    weft__sock *s = arg;
+
+    weft__proc_post(s->home, &s->mail);
+    weft__unlock(&s->lock);
+}
+
+/* Has the event of d noticed, from when *after has released the lock. Caller holds the lock. */
+static int watch_for(weft__sock *s, enum weft__direction d, weft__task *t, weft__after **after)
+{
+    weft__proc *here = t->worker->p;
+
+    if (s->armed & 1 << d)
+        return 0;
+    if (!s->home) {
+        s->home = choose_home(here);
+        weft__add(&s->home->nsocks, 1);
+    }
+    if (s->home == here)
+        return watch(s, s->armed | 1 << d);
+    if (!s->posted) {
+        s->posted = true;
+        *after = post_and_unlock;
+    }
+    return 0;
+}
+
+/* Sleeps, with the turn. event: waits for the descriptor, too. */
+static int doze(weft__sock *s, enum weft__direction d, weft__task *t, const weft_time *deadline,
+                bool event)
+{
+    weft__side *side = &s->side[d];
+    weft__after *after = unlock;
+    weft__waiter wt;
+    int rc;
+
+    weft__lock(&s->lock);
+    rc = refused(s, side);
+    if (rc == 0 && side->nudged)
+        rc = RETRY;
+    side->nudged = false;
+    if (rc == 0 && event && *deadline != WEFT_NOW)
+        rc = watch_for(s, d, t, &after);
+    if (rc != 0) {
+        weft__unlock(&s->lock);
+        return rc == RETRY ? 0 : rc;
+    }
+    weft__waiter_init_sole(&wt, t, *deadline);
+    wt.index = event;
+    side->io = &wt;
+    weft__add(&weft__sched.outside, 1);
+    rc = weft__park(t, event ? WEFT__WAIT_IO : WEFT__WAIT_IO_RETRY, s, after, s, *deadline);
+    weft__sub(&weft__sched.outside, 1);
+    if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED) {
+        weft__lock(&s->lock);
+        if (side->io == &wt)
+            side->io = NULL;
+        rc = settled(rc, deadline);
+        weft__unlock(&s->lock);
+    }
+    return rc == RETRY ? 0 : rc;
+}
+
+int weft__sock_wait(weft__sock *s, enum weft__direction d, weft__task *t, const weft_time *deadline)
+{
+    return doze(s, d, t, deadline, true);
+}
+
+int weft__sock_pause(weft__sock *s, enum weft__direction d, weft__task *t, weft_time until)
+{
+    int rc = doze(s, d, t, &until, false);
+
+    return rc == WEFT_ETIMEDOUT ? 0 : rc;
+}
+
+/* What other tasks do to it -------------------------------------------------------------------- */
+
+int weft__sock_hold(const void *handle)
+{
+    weft__sock *s = weft__sock_at(handle);
+    int rc = 0;
+
+    weft__lock(&s->lock);
+    if (s->handle != handle || s->closed)
+        rc = WEFT_ECLOSED;
+    else
+        s->users++;
+    weft__unlock(&s->lock);
+    return rc;
+}
+
+void weft__sock_release(weft__sock *s)
+{
+    weft__lock(&s->lock);
+    leave(s);
+}
+
+weft_addr weft__sock_local(const void *handle, const char *call)
+{
+    weft__task *t = weft__sock_enter(call);
+    weft_addr local = {0};
+    weft__sock *s;
+
+    if (weft__sock_hold(handle) == 0) {
+        s = weft__sock_at(handle);
+        local = weft__addr_local(s->fd);
+        weft__sock_release(s);
+    }
+    weft__exit_as(t);
+    return local;
+}
+
+void weft__sock_nudge(const void *handle, enum weft__direction d)
+{
+    weft__sock *s = weft__sock_at(handle);
+    weft__task *t = NULL;
+
+    weft__lock(&s->lock);
+    if (s->handle == handle) {
+        t = claim_io(&s->side[d], RETRY);
+        s->side[d].nudged = !t;
+    }
+    weft__unlock(&s->lock);
+    if (t)
+        weft__ready(t);
+}
+
+/* Wakes a task that waits until a later instant: it must wait again with the new deadline. */
+void weft__sock_set_deadline(const void *handle, enum weft__direction d, weft_time when)
+{
+    weft__sock *s = weft__sock_at(handle);
+    weft__side *side = &s->side[d];
+    weft_time before;
+
+    weft__lock(&s->lock);
+    if (s->handle == handle) {
+        before = side->deadline;
+        weft__store(&side->deadline, when);
+        if (when < before)
+            wake_all(side, RETRY);
+    }
+    weft__unlock(&s->lock);
+}
+
+void weft__sock_shut(weft__sock *s, enum weft__direction d)
+{
+    weft__lock(&s->lock);
+    weft__store(&s->side[d].shut, true);
+    wake_all(&s->side[d], WEFT__SHUT);
+    weft__unlock(&s->lock);
+}
+
+static void closed(void *arg)
+{
+    weft__sock *s = arg;
+
+    if (s->users == 0)
+        end_at_home(s);
+    else
+        weft__unlock(&s->lock);
+}
+
+void weft__sock_close(const void *handle, weft__task *t, const char *what, bool waits)
+{
+    weft__sock *s = weft__sock_at(handle);
+    weft__waiter wt;
+
+    weft__lock(&s->lock);
+    if (s->handle != handle || s->closed) {
+        weft__unlock(&s->lock);
+        weft__panic("weft: close of closed %s %p", what, handle);
+    }
+    s->closed = true;
+    wake_all(&s->side[WEFT__READ], WEFT_ECLOSED);
+    wake_all(&s->side[WEFT__WRITE], WEFT_ECLOSED);
+    if (!waits) {
+        closed(s);
+        return;
+    }
+    weft__waiter_init(&wt, t);
+    s->closer = &wt;
+    weft__park(t, WEFT__WAIT_CLOSE, s, closed, s, WEFT_FOREVER);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* ctx.c - see ctx.h. */
+#include "runtime/machine/ctx.h"
+
+#include "runtime/base/atomic.h"
+
+#include <string.h>
+#include <ucontext.h>
+#if defined(WEFT__ASAN)
+#include <pthread.h>
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#elif defined(WEFT__TSAN)
+#include <sanitizer/tsan_interface.h>
+#endif
+
+void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color, uint64_t id)
+{
+    struct weft__ctx_mark *mark = (struct weft__ctx_mark *)(hi - color) - 1;
+    void **sp = (void **)mark;
+
+    weft__assert((hi - color) % 16 == 0 && lo < hi - color - 4096);
+    weft__store(&ctx->lo, lo); /* dumpers read them */
+    weft__store(&ctx->hi, hi);
+    mark->id = id; /* its size keeps weft__ctx_entry's call aligned */
+    mark->check = weft__ctx_check(id, (uintptr_t)mark);
+    sp -= WEFT__CTX_WORDS;
+    memset(sp, 0, WEFT__CTX_WORDS * sizeof(*sp));
+    sp[WEFT__CTX_PC] = WEFT__CTX_START;
+    weft__store(&ctx->sp, sp);
+#if defined(WEFT__ASAN)
+    ctx->fake = NULL;
+#elif defined(WEFT__TSAN)
+    ctx->fiber = __tsan_create_fiber(0);
+#endif
+}
+
+uintptr_t weft__ctx_pc(const void *ucontext)
+{
+    const mcontext_t *m = &((const ucontext_t *)ucontext)->uc_mcontext;
+
+#ifdef __x86_64__
+    return (uintptr_t)m->gregs[REG_RIP];
+#else
+    return (uintptr_t)m->pc;
+#endif
+}
+
+void weft__ctx_thread(weft__ctx *ctx)
+{
+    memset(ctx, 0, sizeof(*ctx));
+#if defined(WEFT__ASAN)
+    pthread_attr_t attr;
+    void *lo;
+    size_t size;
+
+    pthread_getattr_np(pthread_self(), &attr);
+    pthread_attr_getstack(&attr, &lo, &size);
+    pthread_attr_destroy(&attr);
+    ctx->lo = (uintptr_t)lo;
+    ctx->hi = (uintptr_t)lo + size;
+#elif defined(WEFT__TSAN)
+    ctx->fiber = __tsan_get_current_fiber();
+#endif
+}
+
+void weft__ctx_drop(weft__ctx *ctx)
+{
+#if defined(WEFT__ASAN)
+    __asan_unpoison_memory_region((void *)ctx->lo, ctx->hi - ctx->lo);
+#elif defined(WEFT__TSAN)
+    __tsan_destroy_fiber(ctx->fiber);
+    ctx->fiber = NULL;
+#endif
+    weft__store(&ctx->sp, NULL); /* runq.c looks ahead */
+}
+
+#if defined(WEFT__ASAN) || defined(WEFT__TSAN)
+WEFT__NO_SANITIZE void weft__ctx_switch(weft__ctx *from, weft__ctx *to, bool last)
+{
+    (void)last;
+#if defined(WEFT__ASAN)
+    __sanitizer_start_switch_fiber(last ? NULL : &from->fake, (void *)to->lo, to->hi - to->lo);
+#elif defined(WEFT__TSAN)
+    __tsan_switch_to_fiber(to->fiber, 0);
+#endif
+    weft__ctx_jump(&from->sp, to->sp);
+#if defined(WEFT__ASAN)
+    __sanitizer_finish_switch_fiber(from->fake, NULL, NULL);
+#endif
+}
+#endif
+
+WEFT__NO_SANITIZE void weft__ctx_started(weft__ctx *self)
+{
+    (void)self;
+#if defined(WEFT__ASAN)
+    __sanitizer_finish_switch_fiber(NULL, NULL, NULL);
+#endif
+}

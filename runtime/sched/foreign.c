@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/* foreign.c - threads of the program that are not ours. The first call that needs it gives such a
+ * thread a record of its own; it waits on a futex, and shows in dumps as locked to its thread.
+ * The record goes back when the thread ends. While one is registered nothing is a deadlock.
+ *
+ * A run is open to them from when it is ready until it stops. Then weft__foreign_stop waits for
+ * threads that are in a call or about to end, so that nothing they do reaches the next run; a later
+ * call is outside a run. */
+#include "runtime/sched/local.h"
+#include "runtime/sched/observe.h"
+#include "runtime/sched/park.h"
+#include "runtime/sched/scheduler.h"
+#include "runtime/sync/signals.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+bool weft__forked;
+static uint32_t lock;        /* rank GROUP */
+static bool open;            /* atomic; written under lock: threads may join the run */
+static weft__worker *listed; /* the threads known to this run, by next; guarded by lock */
+
+/* Finds the link to w; the end of the list if w is known to an earlier run only. Caller holds lock.
+ */
+static weft__worker **place_of(const weft__worker *w)
+{
+    weft__worker **at = &listed;
+
+    while (*at && *at != w)
+        at = &(*at)->next;
+    return at;
+}
+
+/* w is of the run that is under way, from now on if need be; false if there is none. */
+static bool enlist(weft__worker *w)
+{
+    bool known;
+
+    weft__lock(&lock);
+    known = *place_of(w) == w;
+    if (!known && open) {
+        weft__add(&weft__sched.outside, 1);
+        w->next = listed;
+        listed = w;
+        known = true;
+    }
+    if (known)
+        weft__store(&w->take, 0);
+    weft__unlock(&lock);
+    return known;
+}
+
+static void unlist(weft__worker *w)
+{
+    weft__worker **at;
+
+    weft__lock(&lock); /* the run that lists w does not end meanwhile */
+    at = place_of(w);
+    if (*at) {
+        *at = w->next;
+        weft__sub(&weft__sched.outside, 1);
+        weft__wake_one(); /* who sleeps may be all that is left: a deadlock */
+    }
+    weft__unlock(&lock);
+}
+
+/* The thread ends, or calls in a later run than the one it is known to. Its values' ends may call
+ * in, too. */
+static void detach(void *arg)
+{
+    weft__worker *w = arg;
+
+    if (weft__forked)
+        return;
+    if (!w->foreign) /* the stack of its task could not be unwound (task.c) */
+        weft__panic("weft: pthread_exit called in a task");
+    weft__lock(&lock); /* the end of the run either waits for w or has let it go */
+    weft__store(&w->end, WEFT__GONE);
+    weft__unlock(&lock);
+    weft__store_rel(&w->in_rt, 0);
+    if (w->task->locals)
+        weft__locals_end(w->task);
+    weft__task_foreign_free(w->task);
+    unlist(w);
+    weft__self_set(NULL);
+    weft__free(w);
+}
+
+static void in_child(void)
+{
+    weft__worker *w = weft__self();
+
+    weft__forked = true;
+    weft__signals_in_child(w && !w->foreign);
+    weft__self_set(NULL);
+}
+
+static void in_parent(void)
+{
+    weft__worker *w = weft__self();
+
+    if (w)
+        weft__store(&w->stays, true);
+}
+
+static void init(void)
+{
+    pthread_key_create(&key, detach);
+    pthread_atfork(NULL, in_parent, in_child);
+}
+
+void weft__worker_lives(weft__worker *w)
+{
+    pthread_setspecific(key, w);
+}
+
+void weft__foreign_init(void)
+{
+    pthread_once(&once, init);
+}
+
+/* weft_run's thread speaks for itself no more; its record must not outlive the run. */
+void weft__foreign_leave(void)
+{
+    weft__worker *w = weft__self();
+
+    if (!w || !w->foreign)
+        return;
+    pthread_setspecific(key, NULL);
+    detach(w);
+}
+
+void weft__foreign_open(void)
+{
+    weft__lock(&lock);
+    weft__store_rel(&open, true);
+    weft__unlock(&lock);
+}
+
+/* In the runtime, and about to leave it: a wait that nothing ends any more does not count. */
+static bool is_inside(weft__worker *w)
+{
+    weft__task *t = w->task;
+    bool waits = weft__load_acq(&t->ticket) & 1;
+
+    return weft__load_acq(&w->in_rt) &&
+           !(waits && !(weft__wait_flags(weft__load(&t->reason)) & WEFT__WAIT_CANCELABLE));
+}
+
+/* Returns whether a thread is left to wait for. is_late: threads that end have had their time, and
+ * are not waited for. Caller holds lock. */
+static bool anybody_left(bool is_late)
+{
+    for (weft__worker *w = listed; w; w = w->next) {
+        if (is_inside(w) || (!is_late && weft__load_acq(&w->end) != WEFT__ALIVE))
+            return true;
+    }
+    return false;
+}
+
+static void stop_all(void)
+{
+    for (weft__worker *w = listed; w; w = w->next)
+        weft__store_rel(&w->take, 1);
+}
+
+/* The run is over: what threads wait for is canceled if it can be. They find out at their next
+ * call, by take. */
+void weft__foreign_stop(int64_t until)
+{
+    weft__lock(&lock);
+    weft__store(&open, false);
+    for (weft__worker *w = listed; w; w = w->next)
+        weft__store(&w->task->canceled, WEFT__CANCELED);
+    stop_all();
+    weft__fence_heavy(); /* the mark, or the open wait, is seen (group.c); take, or in_rt */
+    for (weft__worker *w = listed; w; w = w->next)
+        weft__cancel(w->task);
+    while (anybody_left(weft__mono() > until)) {
+        weft__unlock(&lock);
+        weft__death_wait();
+        usleep(100);
+        weft__lock(&lock);
+    }
+    stop_all();
+    listed = NULL;
+    weft__unlock(&lock);
+}
+
+static void stack_bounds(weft__task *t)
+{
+    pthread_attr_t attr;
+    void *lo;
+    size_t size;
+
+    if (pthread_getattr_np(pthread_self(), &attr) != 0)
+        return;
+    pthread_attr_getstack(&attr, &lo, &size);
+    pthread_attr_destroy(&attr);
+    weft__store(&t->ctx.lo, (uintptr_t)lo);
+    weft__store(&t->ctx.hi, (uintptr_t)lo + size);
+}
+
+void weft__forked_call(const char *call)
+{
+    weft__panic("weft: %s called in a forked child: only the forking thread lives there", call);
+}
+
+/* Makes the calling thread known to the run. Returns NULL if no run is open. */
+static weft__worker *join_run(const char *call)
+{
+    weft__worker *w;
+
+    weft__not_forked(call);
+    if (!weft__load_acq(&open))
+        return NULL;
+    w = weft__alloc(1, sizeof(*w));
+    w->foreign = true;
+    w->in_rt = 1;
+    w->tid = (int)syscall(SYS_gettid);
+    w->random = (uint64_t)w->tid * UINT64_C(0x9e3779b97f4a7c15);
+    weft__samplers_begin(w, w->random);
+    w->task = weft__task_foreign();
+    stack_bounds(w->task);
+    w->task->worker = w;
+    if (!enlist(w)) {
+        weft__task_foreign_free(w->task);
+        weft__free(w);
+        return NULL;
+    }
+    pthread_setspecific(key, w);
+    weft__self_set(w);
+    return w;
+}
+
+/* The thread's first call after the end of the run that knew it, or one by the end of a value of
+ * its. NULL if no run is open. */
+static weft__worker *join_again(weft__worker *w, const char *call)
+{
+    if (!enlist(w))
+        return NULL;
+    if (weft__load(&w->end) != WEFT__ALIVE)
+        return w;
+    pthread_setspecific(key, NULL);
+    detach(w);
+    return join_run(call);
+}
+
+static weft__worker *or_panic(weft__worker *w, const char *call)
+{
+    if (!w)
+        weft__panic("weft: %s called outside weft_run", call);
+    return w;
+}
+
+weft__worker *weft__attach(const char *call)
+{
+    return or_panic(join_run(call), call);
+}
+
+weft__worker *weft__foreign_again(weft__worker *w, const char *call)
+{
+    return or_panic(join_again(w, call), call);
+}
+
+weft__worker *weft__enter_try(const char *call)
+{
+    weft__worker *w = weft__self();
+
+    if (!w)
+        return join_run(call);
+    if (!w->foreign)
+        return weft__enter(call);
+    weft__store(&w->in_rt, 1);
+    weft__fence_light();
+    return weft__load_acq(&w->take) ? join_again(w, call) : w;
+}
+
+weft__task *weft__caller_new(const char *call)
+{
+    weft__worker *w = weft__attach(call);
+
+    weft__store_rel(&w->in_rt, 0);
+    return w->task;
+}
+
+/* Resumes t as the scheduler does its tasks: the new state first, then the epoch (observe.h). */
+static void resumed(weft__task *t)
+{
+    weft__store(&t->on_cpu, 1);
+    weft__store(&t->state, WEFT__RUNNING);
+    weft__fence_light();
+    if (weft__unrecorded(t, weft__load_acq(&weft__epoch)))
+        weft__hooks.record(t, false);
+}
+
+struct wait {
+    weft__task *task;
+    uint64_t ticket;
+    int64_t deadline;
+};
+
+/* Sleeps until the wait of the caller is claimed and the task made ready. At the deadline it
+ * claims for itself. */
+static void sleep_until_ready(void *arg)
+{
+    struct wait *wait = arg;
+    weft__task *t = wait->task;
+    int64_t deadline = wait->deadline, left = -1;
+
+    weft__store_rel(&t->on_cpu, 0); /* dumps may walk the stack */
+    while (weft__load_acq(&t->state) == WEFT__PARKED) {
+        if (deadline != WEFT_FOREVER) {
+            left = deadline - weft__nanos();
+            if (left <= 0 && weft__claim(t, wait->ticket, WEFT_ETIMEDOUT))
+                break;
+            if (left <= 0) { /* claimed by another, who is about to make us ready */
+                deadline = WEFT_FOREVER;
+                left = -1;
+            }
+        }
+        weft__futex_wait(&t->state, WEFT__PARKED, left);
+    }
+    resumed(t);
+}
+
+void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline)
+{
+    struct wait wait = {t, ticket, deadline};
+    int saved = errno;
+
+    weft__ctx_call(&t->ctx.sp, sleep_until_ready, &wait);
+    errno = saved;
+}
+
+/* Wakes the thread of t, after the store of its state. t may be gone, but its memory never is. */
+void weft__foreign_wake(weft__task *t)
+{
+    weft__futex_wake(&t->state, 1);
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT */
+/* monitor.c - takes processors from threads whose task hogs or blocks.
+ *
+ * Evidence, cheapest first: the processor's tick has not moved for the limit; the task declared a
+ * call that lasts; the thread burnt CPU for most of the limit (a hog), or sits in a system call
+ * (blocked). A thread that did neither was descheduled by the kernel: it gets four times the limit.
+ * Wall time alone is no ground. The limit is 10 ms, less for known functions (lane.c).
+ *
+ * A worker that gets a processor runs its timers first. If a processor's task goes on while timers
+ * of the processor are due, other workers run them (late).
+ *
+ * The monitor runs every millisecond while any task does, and more often for a while after it took
+ * a processor from a call: where one call blocks, many may be about to. It sleeps when all is idle.
+ */
+#include "runtime/sched/lane.h"
+#include "runtime/sched/observe.h"
+#include "runtime/sched/park.h"
+#include "runtime/sched/spare.h"
+#include "runtime/sync/signals.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define US           INT64_C(1000)
+#define MS           INT64_C(1000000)
+#define WORKER_SLICE (MS / 10)
+#define HOG_SLICE    (6 * MS)
+
+/* How long a task may keep its processor. */
+#define LIMIT            (10 * MS)
+#define LIMIT_KNOWN_HOG  MS
+#define LIMIT_KNOWN_CALL (150 * US)
+#define LIMIT_DECLARED   (100 * US)
+
+#define FULL_ROUND (400 * US) /* or more between two of them */
+
+enum { IDLE_ROUNDS = 20 };
+enum { FINE = 500, TRIAL = 32 };    /* switches in a round of the monitor; rounds */
+enum { FEW = 8, ALL = WEFT__RING }; /* tasks */
+
+static struct {
+    pthread_t thread;
+    bool stop;       /* atomic */
+    int64_t blocked; /* when a processor was last taken from a call */
+    int64_t full;    /* when the last full round was */
+} monitor;
+
+/* Taking --------------------------------------------------------------------------------------- */
+
+/* A thread without a processor should not keep those that have one from the CPU: a longer slice
+ * lets the kernel put it behind them at every wake-up (EEVDF, Linux 6.12; elsewhere ignored). No
+ * longer than HOG_SLICE, for it may overdraw its share by as much, and then, given a processor, it
+ * is the one that waits: with 100 ms a ticker beside hogs of 20 ms woke up to 74 ms late, not 14.
+ * Policy and nice stay as they are; policies other than SCHED_OTHER and SCHED_BATCH have no slice.
+ */
+static void set_slice(weft__worker *w, int64_t ns)
+{
+#if defined(SYS_sched_setattr) && defined(SYS_sched_getattr)
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } attr = {.size = sizeof(attr)};
+    int tid = weft__load(&w->tid);
+
+    if (syscall(SYS_sched_getattr, tid, &attr, sizeof(attr), 0) != 0 ||
+        (attr.policy != SCHED_OTHER && attr.policy != SCHED_BATCH))
+        return;
+    attr.runtime = (uint64_t)ns;
+    syscall(SYS_sched_setattr, tid, &attr, 0);
+#else
+    (void)w;
+    (void)ns;
+#endif
+}
+
+/* Like the worker, for a processor it is given: short slices wake up sooner. */
+static void give(weft__proc *p, weft__worker *w)
+{
+    set_slice(w, WORKER_SLICE);
+    weft__proc_give(p, w);
+}
+
+/* Returns whether the reason for taking still holds. Caller holds w->lk, and knows that the task is
+ * in user code. */
+static bool still(const weft__worker *w, enum weft__why why)
+{
+    return why != WEFT__DECLARED || weft__call_declared(w, weft__load(&w->task));
+}
+
+/* Takes p from w, whose task goes on without a processor. Caller holds w->lk. */
+static void lose(weft__proc *p, weft__worker *w, enum weft__why why)
+{
+    weft__task *t = weft__load(&w->task);
+
+    w->lost = why;
+    weft__store(&w->p, NULL);
+    weft__store(&t->state, WEFT__LOST);
+    weft__store(&p->owner, NULL);
+    weft__add(&weft__sched.nlost, 1);
+    weft__add(&weft__sched.taken, 1);
+    weft__lane_lost(t, why == WEFT__BURNT);
+    if (why == WEFT__BURNT || why == WEFT__STALLED) {
+        weft__add(&weft__sched.nhogs, 1);
+        weft__store(&w->hog_since, weft__mono());
+    }
+    if (why == WEFT__BURNT) {
+        weft__site_burned(t->fn);
+    } else if (why == WEFT__IN_CALL) {
+        weft__site_blocked(t->fn);
+    } else if (why == WEFT__DECLARED) {
+        weft__call_lasts(w);
+    }
+}
+
+/* Takes p from w: the other half of weft__enter; scheduler.h has the argument. fn: the entry of the
+ * task that w is seen to run. */
+static bool take(weft__proc *p, weft__worker *w, weft_task_fn *fn, enum weft__why why)
+{
+    weft__worker *spare = weft__spare_get(fn);
+    bool taken = false;
+
+    if (!spare)
+        return false;
+    weft__lock(&w->lk);
+    if (weft__load(&w->p) == p && !w->lost) {
+        weft__store(&w->take, 1);
+        weft__fence_heavy();
+        /* Its task is read after that: until then it may still switch, from then on it may not. */
+        if (weft__load_acq(&w->in_rt) == 0 && still(w, why)) {
+            lose(p, w, why);
+            taken = true;
+        } else if (why != WEFT__BURNT) {
+            weft__store(&w->take, 0);
+        } /* else it stays: the task yields at its next call */
+    }
+    weft__unlock(&w->lk);
+    if (!taken) {
+        weft__spare_put(spare);
+        return false;
+    }
+    set_slice(w, why == WEFT__BURNT ? HOG_SLICE : WORKER_SLICE);
+    give(p, spare);
+    weft__supply_check();
+    return true;
+}
+
+/* Opened each time: a thousand threads that sit in calls would hold as many descriptors. */
+static bool in_a_call(const weft__worker *w)
+{
+    char text[64], path[64];
+    ssize_t n = -1;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", weft__load(&w->tid));
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        n = read(fd, text, sizeof(text) - 1);
+        close(fd);
+    }
+    if (n <= 0)
+        return true; /* not allowed to look: then time decides */
+    text[n] = 0;
+    return strncmp(text, "running", 7) != 0 && text[0] != '-';
+}
+
+static void note(weft__proc *p, weft__worker *w, uint32_t tick, int64_t now)
+{
+    p->seen_tick = tick;
+    p->seen_owner = w;
+    p->seen = now;
+    p->cpu0 = weft__cpu_nanos(w->cpu_clock);
+}
+
+/* Stands in for w, which is in user code, as the owner of p's queue. As when taking: either w sees
+ * take, and waits at lk, or it is seen to be in the runtime. */
+static void offer_next(weft__proc *p, weft__worker *w)
+{
+    uint32_t asked;
+
+    weft__lock(&w->lk);
+    if (weft__load(&w->p) == p && !w->lost) {
+        asked = weft__load(&w->take);
+        weft__store(&w->take, 1);
+        weft__fence_heavy();
+        if (weft__load_acq(&w->in_rt) == 0)
+            weft__runq_offer_next(&p->runq);
+        weft__store_rel(&w->take, asked);
+    }
+    weft__unlock(&w->lk);
+}
+
+/* Something waits in p while its task goes on: let an idle processor have it. */
+static void help(weft__proc *p, weft__worker *w)
+{
+    if (weft__load(&weft__sched.nidle) == 0 || weft__runq_empty(&p->runq))
+        return;
+    if (weft__load(&p->runq.next) || weft__load(&p->runq.ndue))
+        offer_next(p, w);
+    weft__fence_full();
+    weft__wake_one();
+}
+
+/* Computes how many tasks thieves should leave alone, from the switches of the last round. Moving a
+ * task to another CPU costs more than a run of less than a microsecond or two: then what will be
+ * done within a quarter of a millisecond stays, if the queue runs dry again and again or most tasks
+ * end with their first run; else the move pays in later runs, and a few stay. What is moved makes
+ * the others slow, too, so how many that is shows in a round in which all stay, one in TRIAL. */
+static void keep(weft__proc *p, uint32_t tick)
+{
+    uint32_t switches = tick - p->kept_tick;
+    uint32_t drains = weft__load(&p->runq.drains), ends = weft__load(&p->ends), n = 0;
+    bool stay = drains != p->seen_drains || ends - p->seen_ends > switches / 2;
+
+    if (weft__load(&p->runq.keep) == ALL)
+        p->undisturbed = switches;
+    if (switches <= FINE)
+        p->fine_rounds = p->undisturbed = 0;
+    else if (!stay)
+        n = FEW;
+    else if (p->fine_rounds++ % TRIAL == 0)
+        n = ALL;
+    else
+        n = (switches > p->undisturbed ? switches : p->undisturbed) / 4;
+    p->kept_tick = tick;
+    p->seen_drains = drains;
+    p->seen_ends = ends;
+    weft__store(&p->runq.keep, n);
+}
+
+/* Returns whether t, the task of w, declared a call that has lasted for LIMIT_DECLARED. */
+static bool declared(const weft__worker *w, const weft__task *t)
+{
+    return weft__call_declared(w, t) &&
+           weft__ticks() - weft__load(&t->since) >= weft__clock_ms * LIMIT_DECLARED / MS;
+}
+
+/* Decides whether p is taken from its owner w, which runs t without a pause, and why. */
+static enum weft__why judge(const weft__proc *p, const weft__worker *w, const weft__task *t,
+                            int64_t now)
+{
+    weft_task_fn *fn = weft__load(&t->fn);
+    int64_t burnt = weft__site_hogs(fn) ? LIMIT_KNOWN_HOG : LIMIT, kept = now - p->seen;
+    int64_t sat = weft__site_blocks(fn) ? LIMIT_KNOWN_CALL : LIMIT;
+
+    if (declared(w, t))
+        return WEFT__DECLARED;
+    if (kept < burnt && kept < sat)
+        return WEFT__KEPT;
+    if (kept >= burnt && weft__cpu_nanos(w->cpu_clock) - p->cpu0 >= burnt * 8 / 10)
+        return WEFT__BURNT;
+    if (kept >= sat && in_a_call(w))
+        return WEFT__IN_CALL;
+    return kept >= 4 * LIMIT ? WEFT__STALLED : WEFT__KEPT;
+}
+
+static bool timers_due(const weft__proc *p)
+{
+    int64_t next = weft__load_acq(&p->timers.next);
+
+    return next != WEFT_FOREVER && next <= weft__nanos();
+}
+
+/* Looks at p, and takes it if need be. full: also does the work of every millisecond. */
+static void look(weft__proc *p, int64_t now, bool full)
+{
+    weft__worker *w = weft__load_acq(&p->owner);
+    weft__task *t;
+    uint32_t tick = weft__load(&p->tick);
+    enum weft__why why;
+
+    if (!w || weft__load_acq(&w->tid) == 0)
+        return;
+    if (full)
+        keep(p, tick);
+    t = weft__load_acq(&w->task);
+    if (tick != p->seen_tick || w != p->seen_owner) {
+        if (full)
+            weft__store(&p->turn, tick); /* timers wait for one task, not for a whole turn */
+        note(p, w, tick, now);
+        if (!t || !declared(w, t))
+            return;
+    }
+    help(p, w);
+    why = weft__sched.handoff && t ? judge(p, w, t, now) : WEFT__KEPT;
+    if (why != WEFT__KEPT && take(p, w, weft__load(&t->fn), why)) {
+        weft__store(&p->seen_owner, NULL);
+        if (why == WEFT__IN_CALL)
+            monitor.blocked = now;
+    } else if (t && timers_due(p)) {
+        weft__store(&weft__sched.late, true);
+    }
+}
+
+static void look_at_all(int64_t now)
+{
+    bool full = now - monitor.full >= FULL_ROUND;
+
+    if (full)
+        monitor.full = now;
+    weft__store(&weft__sched.late, false);
+    for (int i = 0; i < weft__sched.nprocs; i++)
+        look(&weft__sched.procs[i], now, full);
+    if (weft__load(&weft__sched.late))
+        weft__wake_one();
+    weft__supply_tend(now);
+    weft__lane_tend(now);
+}
+
+static useconds_t pause_after(int64_t now)
+{
+    if (now - monitor.blocked < 5 * MS)
+        return 100;
+    return weft__hogs_known() ? 500 : 1000;
+}
+
+static bool everyone_idle(void)
+{
+    return weft__all_idle() && weft__load_seq(&weft__sched.nlost) == 0;
+}
+
+void weft__monitor_kick(void)
+{
+    if (weft__unlikely(weft__load(&weft__sched.monitor_asleep)) &&
+        weft__xchg(&weft__sched.monitor_asleep, 0))
+        weft__futex_wake(&weft__sched.monitor_asleep, 1);
+}
+
+/* Sleeps until something runs, for so many nanoseconds at most if most is not negative. */
+static void doze(int64_t most)
+{
+    weft__store_seq(&weft__sched.monitor_asleep, 1);
+    weft__fence_heavy();
+    do {
+        if (!everyone_idle() || weft__load(&monitor.stop))
+            break;
+        weft__futex_wait(&weft__sched.monitor_asleep, 1, most);
+    } while (weft__load_acq(&weft__sched.monitor_asleep) && most < 0);
+    weft__store_seq(&weft__sched.monitor_asleep, 0);
+}
+
+/* Gives back memory that a burst has left. Returns how many nanoseconds the monitor may sleep at
+ * most; -1: for ever. */
+static int64_t tidy(int64_t now)
+{
+    int64_t most = weft__tasks_trim(now);
+
+    if (weft__supply_surplus() && (most < 0 || most > 1000 * MS))
+        most = 1000 * MS;
+    return most;
+}
+
+static void *monitor_main(void *arg)
+{
+    int idle_rounds = 0;
+    int64_t most;
+
+    (void)arg;
+    prctl(PR_SET_NAME, "weft-monitor");
+    prctl(PR_SET_TIMERSLACK, 1000UL);
+    while (!weft__load_acq(&monitor.stop)) {
+        int64_t now = weft__mono();
+
+        look_at_all(now);
+        idle_rounds = everyone_idle() ? idle_rounds + 1 : 0;
+        most = tidy(now);
+        if (idle_rounds >= IDLE_ROUNDS) {
+            doze(most);
+            idle_rounds = most < 0 ? 0 : IDLE_ROUNDS - 1;
+        }
+        usleep(pause_after(now));
+    }
+    return NULL;
+}
+
+void weft__monitor_start(void)
+{
+    memset(&monitor, 0, sizeof(monitor));
+    if (weft__thread_start(&monitor.thread, 0, monitor_main, NULL) != 0)
+        weft__no_thread(weft__load(&weft__sched.nthreads));
+    weft__hooks.thread_made(NULL, NULL);
+}
+
+void weft__monitor_stop(void)
+{
+    weft__store_rel(&monitor.stop, true);
+    weft__store_seq(&weft__sched.monitor_asleep, 0);
+    weft__futex_wake(&weft__sched.monitor_asleep, 1);
+    pthread_join(monitor.thread, NULL);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/* park.c - see park.h.
+ *
+ * The ticket decides among racing wakers (the object, the deadline, cancellation). It is odd while
+ * a wait is open and goes up by one when it opens and when it is claimed, so a stale waker, with
+ * the ticket of an earlier wait, can never hit a later one.
+ *
+ * Order in park: the wait is written, state is PARKED, the ticket opens, canceled is read, the
+ * deadline is armed, the stack is left, on_cpu is cleared, the object's lock is released. Order in
+ * cancel: canceled is written, a heavy fence, the ticket is read. So a cancellation finds the open
+ * ticket, or park finds the cancellation. */
+#include "runtime/sched/park.h"
+
+#include "runtime/sched/observe.h"
+
+static const struct {
+    const char *text;
+    unsigned flags;
+} reasons[] = {
+#define XX(name, text, flags) {text, flags},
+    WEFT__WAIT_MAP(XX)
+#undef XX
+};
+
+const char *weft__wait_text(unsigned reason)
+{
+    return reasons[reason < WEFT__WAIT_COUNT ? reason : 0].text;
+}
+
+unsigned weft__wait_flags(unsigned reason)
+{
+    return reasons[reason < WEFT__WAIT_COUNT ? reason : 0].flags;
+}
+
+bool weft__claim(weft__task *t, uint64_t ticket, int result)
+{
+    weft__check(ticket & 1);
+    weft__chaos();
+    if (!weft__cas(&t->ticket, &ticket, ticket + 1))
+        return false;
+    t->result = result;
+    return true;
+}
+
+/* Makes t runnable. Returns true if it goes to the queue of w's processor, which is left to the
+ * caller. */
+static inline bool runnable_here(weft__worker *w, weft__task *t)
+{
+    bool foreign =
+        weft__load(&t->flags) & WEFT__FOREIGN; /* a foreign thread may end when RUNNABLE */
+
+    weft__check(!(weft__load(&t->ticket) & 1));
+    weft__store(&t->ready_epoch, weft__load_acq(&weft__epoch));
+    weft__store_rel(&t->state, WEFT__RUNNABLE);
+    if (weft__unlikely(foreign)) {
+        weft__foreign_wake(t);
+        return false;
+    }
+    if (w && weft__likely(w->p != NULL) && weft__load(&w->in_rt))
+        return true;
+    weft__global_push(t);
+    weft__fence_full();
+    weft__wake_one();
+    return false;
+}
+
+void weft__ready(weft__task *t)
+{
+    weft__ready_by(weft__self(), t);
+}
+
+void weft__ready_by(weft__worker *w, weft__task *t)
+{
+    if (!runnable_here(w, t))
+        return;
+    weft__runq_push(&w->p->runq, t, !(weft__sched.chaos && weft__random(w) % 4 == 0));
+    if (weft__runq_stealable(&w->p->runq))
+        weft__wake_one();
+}
+
+void weft__ready_due(weft__task *t)
+{
+    weft__worker *w = weft__self();
+
+    if (!runnable_here(w, t))
+        return;
+    weft__runq_push_due(&w->p->runq, t);
+    if (weft__runq_stealable(&w->p->runq))
+        weft__wake_one();
+}
+
+void weft__cancel(weft__task *t)
+{
+    uint64_t ticket = weft__load_acq(&t->ticket);
+
+    if ((ticket & 1) && weft__is_canceled(t) &&
+        (weft__wait_flags(weft__load(&t->reason)) & WEFT__WAIT_CANCELABLE) &&
+        weft__claim(t, ticket, WEFT_ECANCELED))
+        weft__ready(t);
+}
+
+int64_t weft__wait_period, weft__charge_period;
+
+/* The wait that used up left, or the clock has to be read for: then left was not what it is. */
+WEFT__NOINLINE void weft__waited_slow(weft__task *t, weft__worker *w, int64_t ticks)
+{
+    int64_t left = weft__load(&w->waits.left) + ticks;
+
+    if (weft__load(&weft__wait_period) == 0) {
+        weft__store(&w->waits.left, WEFT__NEVER);
+        return;
+    }
+    weft__store(&w->waits.left, left);
+    weft__samplers_check(w);
+    left = weft__load(&w->waits.left);
+    if (w->now == WEFT__UNKNOWN) {
+        w->now = weft__ticks();
+        ticks = w->now - t->since;
+    }
+    weft__store(&w->waits.left, left - ticks);
+    if (left - ticks < 0)
+        weft__hooks.waited(t, (enum weft__reason)weft__load(&t->reason), ticks);
+}
+
+/* Subtracts the wait of t, which resumed when the task before it on this worker parked: that is
+ * w->now, so no clock is read. */
+static inline void waited(weft__task *t, weft__worker *w)
+{
+    int64_t ticks = w->now - t->since;
+
+    if (weft__unlikely(weft__sub_own(&w->waits.left, ticks)))
+        weft__waited_slow(t, w, ticks);
+}
+
+/* Writes the wait and opens its ticket. */
+static inline uint64_t wait_open(weft__worker *w, weft__task *t, enum weft__reason why,
+                                 const void *object)
+{
+    uint64_t ticket = weft__load(&t->ticket) + 1;
+    int64_t now = weft__ticks();
+
+    weft__store(&t->reason, (uint8_t)why);
+    weft__store(&t->object, object);
+    weft__store(&t->since, now);
+    w->now = now;
+    weft__store(&t->state, WEFT__PARKED);
+    weft__store_rel(&t->ticket, ticket);
+    weft__fence_light();
+    return ticket;
+}
+
+/* Ends a wait that was over before it began. */
+static int wait_skip(weft__task *t, weft__after *after, void *arg)
+{
+    weft__store(&t->state, WEFT__RUNNING);
+    if (after)
+        after(arg);
+    return t->result;
+}
+
+int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__after *after,
+               void *arg, weft_time deadline)
+{
+    weft__worker *w = t->worker;
+    uint64_t ticket = wait_open(w, t, why, object);
+
+    weft__chaos();
+    if (weft__unlikely(weft__is_canceled(t)) && (weft__wait_flags(why) & WEFT__WAIT_CANCELABLE) &&
+        weft__claim(t, ticket, WEFT_ECANCELED))
+        return wait_skip(t, after, arg);
+    if (deadline != WEFT_FOREVER) {
+        if ((deadline == WEFT_NOW || deadline <= weft__nanos()) &&
+            weft__claim(t, ticket, WEFT_ETIMEDOUT))
+            return wait_skip(t, after, arg);
+        if (!w->foreign)
+            weft__timer_arm(&t->timer, deadline, ticket);
+    }
+    if (weft__unlikely(w->foreign)) {
+        if (after)
+            after(arg);
+        weft__foreign_wait(t, ticket, deadline);
+        w->now = WEFT__UNKNOWN;
+    } else {
+        w->after = after;
+        w->after_arg = arg;
+        w = weft__switch_away(w, WEFT__LEAVE_PARK);
+        if (deadline != WEFT_FOREVER)
+            weft__timer_disarm(&t->timer);
+    }
+    waited(t, w);
+    return t->result;
+}
+
+static void unlock_one(void *lock)
+{
+    weft__unlock(lock);
+}
+
+int weft__park_unlock(weft__task *t, enum weft__reason why, const void *object, uint32_t *lock,
+                      weft_time deadline)
+{
+    return weft__park(t, why, object, unlock_one, lock, deadline);
+}
+
+/* Lets other threads in between two steps that race. Inside the runtime nothing may yield, so this
+ * only burns a random time, now and then one long enough for another thread to run. */
+WEFT__NOINLINE void weft__chaos_slow(void)
+{
+    weft__worker *w = weft__self();
+    uint64_t r = w ? weft__random(w) : 0;
+
+    if (r % 16 == 0) {
+        for (uint64_t i = 0; i < (r >> 8) % 2000; i++)
+            weft__pause();
+    }
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* park.h - the waist: every wait of every primitive is a weft__park that one won weft__claim
+ * followed by weft__ready ends. */
+#ifndef WEFT_PARK_H
+#define WEFT_PARK_H
+
+#include "runtime/sched/scheduler.h"
+
+/* A waiting task in an object's queue; on its own stack, one per case of a select. Linked and
+ * unlinked under the object's lock. */
+typedef struct weft__waiter {
+    struct weft__waiter *next, *prev;
+    weft__task *task;
+    uint64_t ticket;
+    void *elem;
+    uint32_t index; /* of the select case; or the kind of wait */
+    bool queued;
+    bool sole;        /* only the object's lock decides who claims */
+    uint32_t *chosen; /* channels: the claimer writes index there */
+    int64_t n;        /* units wanted; when the wait began; a group's result */
+    uint64_t owed;    /* these three: charge.h */
+    uint32_t count;
+    int64_t from;
+} weft__waiter;
+
+typedef struct weft__waitq {
+    weft__waiter *head, *tail; /* head is atomic: select looks at it without the lock */
+} weft__waitq;
+
+static inline void weft__waitq_push(weft__waitq *q, weft__waiter *wt)
+{
+    wt->next = NULL;
+    wt->prev = q->tail;
+    if (q->tail)
+        q->tail->next = wt;
+    else
+        weft__store(&q->head, wt);
+    q->tail = wt;
+    wt->queued = true;
+}
+
+static inline void weft__waitq_push_front(weft__waitq *q, weft__waiter *wt)
+{
+    wt->prev = NULL;
+    wt->next = q->head;
+    if (q->head)
+        q->head->prev = wt;
+    else
+        q->tail = wt;
+    weft__store(&q->head, wt);
+    wt->queued = true;
+}
+
+static inline void weft__waitq_remove(weft__waitq *q, weft__waiter *wt)
+{
+    if (!wt->queued)
+        return;
+    if (wt->prev)
+        wt->prev->next = wt->next;
+    else
+        weft__store(&q->head, wt->next);
+    if (wt->next)
+        wt->next->prev = wt->prev;
+    else
+        q->tail = wt->prev;
+    wt->queued = false;
+}
+
+static inline weft__waiter *weft__waitq_pop(weft__waitq *q)
+{
+    weft__waiter *wt = q->head;
+
+    if (wt)
+        weft__waitq_remove(q, wt);
+    return wt;
+}
+
+/* Empties the queue of an object whose waiters are of an earlier run: an object may outlive a run,
+ * its waiters' stacks do not. Only for waits that the end of a run cancels, so that no foreign
+ * thread is in them. Caller holds the object's lock. */
+static inline void weft__waitq_renew(weft__waitq *q, uint32_t *run)
+{
+    if (weft__unlikely(*run != weft__run_number)) {
+        weft__store(&q->head, NULL);
+        q->tail = NULL;
+        weft__store(run, weft__run_number);
+    }
+}
+
+/* Prepares wt for the next park of t, the calling task. */
+static inline void weft__waiter_init(weft__waiter *wt, weft__task *t)
+{
+    wt->task = t;
+    wt->ticket = weft__load(&t->ticket) + 1;
+    wt->queued = false;
+    wt->sole = false;
+}
+
+/* Prepares wt as weft__waiter_init does. If only the object can end the wait (no deadline, and no
+ * group that could be canceled), marks it so: its claims are then ordered by the object's lock. */
+static inline void weft__waiter_init_sole(weft__waiter *wt, weft__task *t, weft_time deadline)
+{
+    weft__waiter_init(wt, t);
+    wt->sole = deadline == WEFT_FOREVER && !t->group;
+}
+
+/* Makes t, the caller, wait. after(arg) is called as soon as the task's stack is nobody's: it
+ * releases the object's lock. Returns the claimer's result, WEFT_ETIMEDOUT at the deadline, or
+ * WEFT_ECANCELED if the reason is cancelable; in both last cases the waiter may still be queued.
+ * Afterwards t->worker may be another. */
+int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__after *after,
+               void *arg, weft_time deadline);
+/* Parks as weft__park does, and releases one lock. */
+int weft__park_unlock(weft__task *t, enum weft__reason why, const void *object, uint32_t *lock,
+                      weft_time deadline);
+
+/* True: you, and only you, end this wait; call weft__ready next. Before claiming hold what keeps
+ * the object in place; after ready touch neither it nor the waiter. */
+bool weft__claim(weft__task *t, uint64_t ticket, int result);
+void weft__ready(weft__task *t);
+void weft__ready_by(weft__worker *w, weft__task *t); /* w: the caller's own, or NULL */
+void weft__ready_due(weft__task *t);                 /* as ready; its time has come */
+/* Ends the open wait of t, if it is cancelable, with WEFT_ECANCELED. */
+void weft__cancel(weft__task *t);
+
+/* Of park, under a name that stacks do not show: a wait may have used up its worker's sampler. */
+void weft__waited_slow(weft__task *t, weft__worker *w, int64_t ticks);
+
+/* A random yield or delay, when schedule chaos is on. */
+void weft__chaos_slow(void);
+static inline void weft__chaos(void)
+{
+    if (weft__unlikely(weft__sched.chaos != 0))
+        weft__chaos_slow();
+}
+
+static inline bool weft__waiter_claim(weft__waiter *wt, int result)
+{
+    if (!wt->sole)
+        return weft__claim(wt->task, wt->ticket, result);
+    weft__check(weft__load(&wt->task->ticket) == wt->ticket);
+    wt->task->result = result;
+    weft__store_rel(&wt->task->ticket, wt->ticket + 1);
+    return true;
+}
+
+/* Claims and unlinks the first waiter whose wait is still open; NULL if there is none. */
+static inline weft__waiter *weft__waitq_claim(weft__waitq *q, int result)
+{
+    weft__waiter *wt;
+
+    while ((wt = weft__waitq_pop(q)) != NULL) {
+        if (weft__waiter_claim(wt, result))
+            return wt;
+    }
+    return NULL;
+}
+
+#endif

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/* run.c - weft_run: from a plain thread to a running set of processors and back.
+ *
+ * The calling thread runs no task. It starts the workers, waits for the main task's end, and does
+ * meanwhile what signal handlers leave to do. The kernel gives a signal for the process to the main
+ * thread first; so most land here, if weft_run was called there. */
+#include "runtime/base/env.h"
+#include "runtime/io/sock.h"
+#include "runtime/machine/eh.h"
+#include "runtime/sched/fatal.h"
+#include "runtime/sched/lane.h"
+#include "runtime/sched/observe.h"
+#include "runtime/sched/park.h"
+#include "runtime/sched/pool.h"
+#include "runtime/sched/spare.h"
+#include "runtime/sync/signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { ALTSTACK = 64 << 10, CALLS = 10000 };
+
+/* Processors ----------------------------------------------------------------------------------- */
+
+/* CPUs that the quota of this process's cgroup (v2) is worth, rounded up; 0: no quota. */
+static int cgroup_quota(void)
+{
+    char line[4096], path[4200], *group = NULL;
+    long quota = 0, period = 0;
+    FILE *f = fopen("/proc/self/cgroup", "re");
+
+    while (f && fgets(line, sizeof(line), f)) {
+        if (strncmp(line, "0::", 3) == 0) {
+            line[strcspn(line, "\n")] = 0;
+            group = line + 3;
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+    if (!group)
+        return 0;
+    snprintf(path, sizeof(path), "/sys/fs/cgroup%s/cpu.max", group);
+    f = fopen(path, "re");
+    if (!f)
+        return 0;
+    if (fscanf(f, "%ld %ld", &quota, &period) != 2 || period <= 0)
+        quota = 0;
+    fclose(f);
+    return quota > 0 ? (int)((quota + period - 1) / period) : 0;
+}
+
+static int procs_allowed(void)
+{
+    int asked = (int)weft__env_number("WEFT_PROCS", 1, WEFT__PROCS_MAX, 0);
+    int quota = cgroup_quota(), n = 0;
+    cpu_set_t set;
+
+    if (asked > 0)
+        return asked;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0)
+        n = CPU_COUNT(&set);
+    if (quota > 0 && quota < n)
+        n = quota;
+    return n > 0 ? n : 1;
+}
+
+static int hogs_allowed(int asked)
+{
+    return asked > 0 ? asked : (int)weft__env_number("WEFT_HOGS", 1, INT32_MAX, weft__sched.nprocs);
+}
+
+static void procs_make(int n)
+{
+    if (n > WEFT__PROCS_MAX)
+        n = WEFT__PROCS_MAX;
+    weft__sched.nprocs = n;
+    weft__runq_solo = n == 1;
+    weft__sched.procs = aligned_alloc(64, (size_t)n * sizeof(weft__proc));
+    if (!weft__sched.procs)
+        weft__no_memory(NULL, "%d processors", n);
+    memset(weft__sched.procs, 0, (size_t)n * sizeof(weft__proc));
+    for (int i = 0; i < n; i++) {
+        weft__proc *p = &weft__sched.procs[i];
+
+        p->index = (uint32_t)i;
+        p->timers.next = WEFT_FOREVER;
+        p->loop = weft__loop_new();
+    }
+}
+
+/* Threads -------------------------------------------------------------------------------------- */
+
+void weft__worker_setup(weft__worker *w)
+{
+    stack_t alt = {.ss_size = ALTSTACK};
+    clockid_t clock;
+    char name[32];
+
+    snprintf(name, sizeof(name), "weft-%u", w->id);
+    prctl(PR_SET_NAME, name);
+    prctl(PR_SET_TIMERSLACK, 1000UL);
+    w->altstack = mmap(NULL, ALTSTACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    alt.ss_sp = w->altstack;
+    if (w->altstack != MAP_FAILED)
+        sigaltstack(&alt, NULL);
+    pthread_getcpuclockid(pthread_self(), &clock);
+    w->cpu_clock = (int)clock;
+    weft__store_rel(&w->tid, (int)syscall(SYS_gettid));
+}
+
+void weft__worker_teardown(weft__worker *w)
+{
+    stack_t off = {.ss_flags = SS_DISABLE};
+
+    sigaltstack(&off, NULL);
+    if (w->altstack != MAP_FAILED)
+        munmap(w->altstack, ALTSTACK);
+}
+
+/* A semaphore and no futex of ours: TSan runs a signal's handler only once the thread is in a call
+ * that it knows to block, and holds it back for ever in a bare system call. */
+static sem_t done;
+
+/* async-signal-safe */
+void weft__done_kick(void)
+{
+    sem_post(&done);
+}
+
+/* The end -------------------------------------------------------------------------------------- */
+
+/* What keeps a worker; in the order in which it must be waited for. */
+enum left { NOBODY, IN_A_CALL, IN_THE_RUNTIME };
+
+/* Stops w. Its task, if it runs one, comes to the worker's own stack at its next call. */
+static enum left worker_stop(weft__worker *w)
+{
+    enum left where = IN_A_CALL;
+
+    weft__lock(&w->lk);
+    if (!w->lost) {
+        weft__store(&w->take, 1);
+        weft__fence_heavy();
+        if (weft__load_acq(&w->in_rt) == 0) {
+            w->lost = WEFT__IN_CALL;
+            weft__store(&w->p, NULL);
+        } else {
+            weft__store(&w->take, 0);
+            where = IN_THE_RUNTIME;
+        }
+    }
+    weft__unlock(&w->lk);
+    weft__store_rel(&w->wake, 1);
+    weft__futex_wake(&w->wake, 1);
+    return where;
+}
+
+/* Stops the workers. Returns what keeps those that have not left their loops. */
+static enum left workers_stop(void)
+{
+    enum left most = NOBODY, where;
+    weft__worker *w;
+
+    for (int i = 0; i < weft__sched.nprocs; i++)
+        weft__proc_wake(&weft__sched.procs[i]);
+    weft__lock(&weft__sched.lock); /* one may be making another just now */
+    w = weft__sched.all;
+    weft__unlock(&weft__sched.lock);
+    for (; w; w = w->all) {
+        if (weft__load_acq(&w->end) == WEFT__ALIVE) {
+            where = worker_stop(w);
+            if (where > most)
+                most = where;
+        }
+    }
+    return most;
+}
+
+static void workers_join(void)
+{
+    weft__worker *w, *next;
+    pthread_t thread;
+
+    for (w = weft__sched.all; w; w = next) {
+        next = w->all;
+        thread = w->thread;
+        free(w->made);
+        if (weft__xchg(&w->end, WEFT__ABANDONED) == WEFT__GONE) {
+            pthread_join(thread, NULL);
+            weft__lock(&w->lk); /* whoever gave it its processor is done with it */
+            weft__unlock(&w->lk);
+            weft__free(w);
+        } else {
+            pthread_detach(thread); /* w may be gone */
+        }
+    }
+    weft__sched.all = weft__sched.spares = NULL;
+}
+
+static void procs_free(void)
+{
+    for (int i = 0; i < weft__sched.nprocs; i++) {
+        weft__proc *p = &weft__sched.procs[i];
+
+        weft__timers_free(&p->timers);
+        weft__loop_free(p->loop);
+    }
+    weft__free(weft__sched.procs);
+    weft__sched.procs = NULL;
+    weft__sched.nprocs = 0;
+}
+
+static void tear_down(void)
+{
+    int64_t until = weft__mono() + INT64_C(1000000000);
+    enum left left;
+    bool idle;
+
+    weft__monitor_stop();
+    while ((left = workers_stop()) == IN_THE_RUNTIME || (left != NOBODY && weft__mono() < until)) {
+        weft__death_wait();
+        usleep(100);
+    }
+    weft__foreign_leave();
+    weft__foreign_stop(until);
+    weft__hooks.stop();
+    weft__signals_stop();
+    workers_join();
+    weft__lane_clear();
+    weft__socks_discard();
+    idle = weft__pools_stop(until);
+    procs_free(); /* the last events of the loops may make tasks ready */
+    weft__children_discard();
+    weft__global_clear();
+    weft__tasks_discard(!idle);
+    weft__store_rel(&weft__sched.running, false);
+}
+
+/* The run -------------------------------------------------------------------------------------- */
+
+struct start {
+    weft_main_fn *fn;
+    void *arg;
+};
+
+static void main_task(void *arg)
+{
+    struct start *s = arg;
+
+    weft__sched.result = s->fn(s->arg);
+    weft__store_seq(&weft__sched.stopping, true);
+    weft__done_kick();
+}
+
+/* TSan makes what it notes a thread's signals in at the thread's first blocking call, and loses the
+ * signal that comes in the midst of that. */
+static void signals_can_come(void)
+{
+#ifdef WEFT__TSAN
+    usleep(1);
+#endif
+}
+
+/* Opens the standard streams that the process was started without. Otherwise a descriptor of the
+ * runtime would get the number: children would inherit it, and reports to stderr would go to it. */
+static void streams_open(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+            open("/", O_PATH); /* which can be neither read nor written */
+    }
+}
+
+static void begin(const weft_run_options *o)
+{
+    static uint32_t guard;
+
+    weft__not_forked("weft_run");
+    weft__lock(&guard);
+    if (weft__load(&weft__sched.running)) {
+        weft__unlock(&guard);
+        weft__panic("weft: weft_run called while a run is under way");
+    }
+    memset(&weft__sched, 0, sizeof(weft__sched));
+    sem_init(&done, 0, 0);
+    weft__sched.running = true;
+    weft__run_number++;
+    weft__unlock(&guard);
+    streams_open();
+    weft__sched.handoff = !o->no_handoff && !weft__env_off("WEFT_HANDOFF");
+    weft__sched.signals = !o->no_signals;
+    weft__sched.chaos = (uint64_t)weft__env_number("WEFT_CHAOS", 0, INT64_MAX, 0);
+    weft__traceback_check();
+    weft__fence_init();
+    weft__clock_init();
+    weft__eh_init();
+    weft__foreign_init();
+    weft__errands_init();
+    weft__tasks_init(o->stack_size);
+    procs_make(o->procs > 0 ? o->procs : procs_allowed());
+    weft__lane_clear(); /* before a worker: what hogged in an earlier run goes there at once */
+    weft__supply_clear();
+    weft__sched.max_threads = weft__sched.nprocs + (o->max_threads > 0 ? o->max_threads : CALLS);
+    weft__sched.max_hogs = hogs_allowed(o->max_hogs);
+    weft__clock_measure();
+    weft__pools_start();
+    weft__hooks.start();
+    signals_can_come();
+    weft__signals_start();
+    weft__foreign_open();
+}
+
+/* Or for a signal. TSan blocks all signals while it runs a handler that it had put off, and keeps
+ * the mask to go back to in one place: a signal that comes in just before that makes it do so
+ * twice, and the thread hears of none any more, not of a child's end either. So look there. */
+static void wait_done(const sigset_t *mask)
+{
+#ifdef WEFT__TSAN
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 1;
+    sem_timedwait(&done, &until);
+    pthread_sigmask(SIG_SETMASK, mask, NULL);
+#else
+    (void)mask;
+    sem_wait(&done);
+#endif
+}
+
+/* Does the run, with the caller's context saved. */
+static void run(void *start)
+{
+    weft__task *t = weft__task_new(NULL, NULL, main_task, start);
+    sigset_t mask;
+
+    t->creator_pc = 0;
+    weft__flag_clear(t, WEFT__FOREIGN_CREATOR);
+    weft__visible(t);
+    weft__global_push(t);
+    for (int i = 0; i < weft__sched.nprocs; i++) {
+        weft__worker *w = weft__worker_new(NULL);
+
+        if (!w)
+            weft__no_thread((unsigned)i);
+        weft__store(&w->stays, true);
+        weft__proc_give(&weft__sched.procs[i], w);
+    }
+    weft__monitor_start();
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    while (!weft__load_acq(&weft__sched.stopping)) {
+        wait_done(&mask);
+        weft__errand_run();
+        weft__signals_handle();
+    }
+    tear_down();
+}
+
+int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
+{
+    static const weft_run_options defaults;
+    struct start start = {fn, arg};
+
+    begin(options ? options : &defaults);
+    weft__ctx_call(&weft__sched.runner, run, &start);
+    return weft__sched.result;
+}
+
+int weft_run(weft_main_fn *fn, void *arg)
+{
+    return weft_run_with(NULL, fn, arg);
+}
+
+int weft_procs(void)
+{
+    weft__not_forked("weft_procs");
+    return weft__sched.nprocs;
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/* scheduler.h - processors, workers (OS threads that carry them), and what they share.
+ *
+ * A processor is a run queue, a heap of timers, a uv loop and a free list. Everything in it that
+ * is not marked atomic belongs to the worker that owns it, and moves with it from thread to
+ * thread. A worker without a processor is a spare, or runs a task that lost its processor.
+ *
+ * The taking protocol. in_rt is 1 while the worker is inside the runtime. A taker writes take,
+ * fences (heavily), and has the processor if it then reads in_rt == 0; the worker writes in_rt,
+ * fences (lightly), and knows that it was taken from if it then reads take. Both cannot miss.
+ * worker->lk (rank RUNQ) guards lost, and p while the worker is in user code. Hence every call
+ * that enters may come back on another thread: re-read weft__self() after whatever may enter. */
+#ifndef WEFT_SCHEDULER_H
+#define WEFT_SCHEDULER_H
+
+#include "runtime/base/clock.h"
+#include "runtime/sched/netpoll.h"
+#include "runtime/sched/runq.h"
+#include "runtime/sched/task.h"
+
+#include <pthread.h>
+
+enum { WEFT__PROCS_MAX = 256 };
+
+/* Something for a processor's owner to do; posted by anyone. */
+typedef struct weft__mail {
+    struct weft__mail *next;
+    void (*deliver)(struct weft__proc *p, struct weft__mail *m);
+} weft__mail;
+
+struct weft__proc {
+    weft__runq runq;
+    weft__timers timers;
+    weft__loop *loop;
+    weft__task *free; /* finished tasks with their stacks, hot first */
+    uint32_t nfree;
+    uint32_t index;
+    uint32_t nsocks;     /* atomic: sockets bound to loop */
+    int64_t polled;      /* ticks when the loop was last polled */
+    uint32_t patience;   /* rounds of looking around before the next sleep */
+    int64_t poll_after;  /* ticks after which it is polled though there is work */
+    int64_t slept;       /* ns that the last sleep was to take at most */
+    weft__worker *owner; /* atomic: NULL while it is being handed over */
+    uint32_t tick;       /* atomic: goes up with every pick; written by the owner */
+    uint32_t turn;       /* atomic: the tick of the next full turn; the monitor sets it to now */
+    uint32_t turns;      /* owner: full turns so far */
+    uint32_t spawns;     /* owner: tasks started here so far */
+    uint32_t ends;       /* atomic: tasks that ended here so far; written by the owner */
+    uint32_t mail_lock;  /* rank RUNQ */
+    weft__mail *mail;    /* atomic; newest first; guarded by mail_lock */
+
+    /* The monitor's notes on what the owner has been doing. */
+    uint32_t seen_tick, seen_drains, seen_ends;
+    uint32_t kept_tick, fine_rounds, undisturbed; /* see keep */
+    int64_t seen, cpu0;
+    weft__worker *seen_owner;
+};
+
+/* Says why a task leaves its stack by a context switch. */
+enum weft__leave { WEFT__LEAVE_PARK, WEFT__LEAVE_YIELD, WEFT__LEAVE_EXIT, WEFT__LEAVE_LOST };
+
+/* A time that makes the next wait look infinitely long, which forces the slow path. */
+#define WEFT__UNKNOWN INT64_MAX
+
+typedef void weft__after(void *arg);
+
+struct weft__worker {
+    uint32_t in_rt __attribute__((aligned(64))); /* atomic */
+    uint32_t take;                               /* atomic */
+    uint32_t call_place; /* atomic: where the latest call was declared; blocking.c */
+    int64_t call_began;  /* atomic: when, or 0; it goes on while task->since is the same */
+    weft__task *task;    /* atomic: the one that runs here, NULL on the thread's own stack */
+    weft__proc *p;       /* atomic; guarded by lk while in_rt == 0 */
+
+    /* Left for the next context by the one that switched away. */
+    weft__task *prev;
+    enum weft__leave leave;
+    weft__after *after; /* releases what prev held, once its stack is nobody's */
+    void *after_arg;
+    weft__task *picked; /* to be run next by the worker's own context */
+    bool begun;         /* picked is already marked running */
+    uint64_t random;
+    int64_t now; /* ticks when task began to run, or WEFT__UNKNOWN */
+    struct weft__sampler {
+        int64_t left;   /* atomic: ticks of waiting until the next sample */
+        int64_t period; /* atomic: from one to the next; the owner makes it longer than was asked
+                         * for while it would sample too often */
+        int64_t since;  /* when kept was 0 */
+        uint32_t kept;
+    } waits, charges, pairs; /* observe.h */
+
+    weft__ctx ctx; /* the thread's own stack */
+
+    uint32_t lk __attribute__((aligned(64)));
+    uint32_t lost; /* guarded by lk: not 0: taken, the worker does not know yet; enum weft__why */
+    uint32_t wake; /* futex: 1 when p was given, or the end has come */
+    int *errno_at;
+    struct weft__eh *eh; /* of the thread (eh.h); NULL without C++ */
+
+    bool foreign;       /* a thread that is not ours: no processor, task is its stand-in */
+    bool recording;     /* this thread only: in weft__hooks.record or interrupted */
+    uint32_t end;       /* atomic: enum weft__end; the second to store frees the worker */
+    weft__task *pinned; /* atomic: the task tied to this thread, or NULL */
+    weft__worker *next; /* spares; guarded by sched.lock. Foreign ones: by foreign.c */
+    weft__worker *all;  /* every worker ever made in this run */
+    pthread_t thread;
+    int tid;
+    int cpu_clock;
+    bool stays;        /* atomic: it must not end before the run does: see spare.c */
+    int64_t hog_since; /* atomic: when its task lost its processor as a hog; 0: it did not */
+    void *made;        /* by weft__hooks.thread_made */
+    void *altstack;
+    uint32_t id;
+};
+
+/* Why a processor was taken: its task burnt CPU, sat in a call, declared one, or came to no call
+ * for another reason. */
+enum weft__why { WEFT__KEPT, WEFT__BURNT, WEFT__IN_CALL, WEFT__DECLARED, WEFT__STALLED };
+
+enum weft__end { WEFT__ALIVE, WEFT__GONE, WEFT__ABANDONED };
+
+struct weft__sched {
+    int nprocs;
+    weft__proc *procs;
+    bool running;  /* atomic: a weft_run is under way */
+    bool stopping; /* atomic: main has returned */
+    bool handoff, signals;
+    int max_threads;
+    int max_hogs;  /* see nhogs */
+    uint32_t lock; /* rank RUNQ: spares, all; nspares and nthreads are read without it */
+    weft__worker *spares, *all;
+    uint32_t nspares, nthreads;
+    uint32_t ids;       /* guarded by lock: of workers so far */
+    uint32_t nlost;     /* atomic: tasks that run without a processor */
+    uint32_t nhogs;     /* atomic: those of them that sit in no call */
+    bool late;          /* atomic: a processor whose task goes on has timers that are due */
+    uint32_t taken;     /* atomic: hand-offs so far; for tests and dumps */
+    uint32_t nspinning; /* atomic: workers that look for work before they sleep */
+    uint32_t nidle;     /* atomic: at least the number of bits in idle */
+    uint32_t idle_gen;  /* atomic: goes up before a processor gets up */
+    uint64_t idle[WEFT__PROCS_MAX / 64]; /* atomic: processors asleep in their loops */
+    uint32_t outside;        /* atomic: waits, requests and threads that can still wake a task */
+    uint32_t monitor_asleep; /* atomic, futex */
+    int result;
+    void *runner;   /* weft_run's context, which stands while the run lasts */
+    uint64_t chaos; /* seed; 0: off */
+};
+
+extern struct weft__sched weft__sched;
+extern uint32_t weft__run_number; /* of the run under way, or of the last one; the first has 1 */
+
+/* self.c: the only thread-locals. Never keep the result over anything that can switch. */
+void weft__self_set(weft__worker *w);
+int *weft__errno_at(void); /* of the calling thread */
+
+static inline weft__worker *weft__self(void)
+{
+    return weft__ctx_self();
+}
+
+/* worker.c */
+weft__worker *weft__enter_slow(const char *call);
+/* Lets others run; returns the worker that w's task runs on after it. */
+weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how);
+void weft__in_a_call(const char *call) WEFT__NORETURN; /* panics: a declared call is under way */
+void weft__yield(weft__task *t);                       /* the caller, in the runtime */
+/* Yields between pieces of a long work; due timers go first. */
+void weft__breathe(weft__task *t);
+void weft__wake_one(void); /* someone idle, if nobody is looking for work already */
+bool weft__all_idle(void); /* every processor sleeps, or is about to */
+void weft__proc_wake(weft__proc *p);
+void weft__proc_post(weft__proc *p, weft__mail *m);
+void weft__proc_give(weft__proc *p, weft__worker *w);
+/* Makes a worker and its thread. NULL: the kernel gives no thread. made_for: see observe.h. */
+weft__worker *weft__worker_new(weft_task_fn *made_for);
+void weft__worker_unlist(weft__worker *w); /* takes w out of sched.all */
+uint64_t weft__random(weft__worker *w);
+
+/* foreign.c */
+weft__worker *weft__attach(const char *call);
+weft__task *weft__caller_new(const char *call);
+void weft__forked_call(const char *call) WEFT__NORETURN;
+weft__worker *weft__enter_try(const char *call); /* weft__enter; NULL where that would panic */
+void weft__foreign_init(void);
+void weft__worker_lives(weft__worker *w); /* the end of its thread is a panic; NULL: no more */
+void weft__foreign_open(void);            /* the run is ready for other threads' calls */
+void weft__foreign_leave(void);
+/* Keeps other threads out of the runtime, and waits until `until` for those inside. */
+void weft__foreign_stop(int64_t until);
+weft__worker *weft__foreign_again(weft__worker *w, const char *call);
+void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline);
+void weft__foreign_wake(weft__task *t);
+
+/* blocking.c */
+/* Declares a call of the runtime's own, which weft__blocking_back, or any other call of the
+ * library, ends. Returns false where threads are short, and where a declaration has no effect. */
+bool weft__blocking_try(void);
+void weft__blocking_back(void);
+void weft__call_lasts(const weft__worker *w); /* the declared call under way on w lasts */
+
+/* Returns whether a declared call is under way on w, which runs t. */
+static inline bool weft__call_declared(const weft__worker *w, const weft__task *t)
+{
+    int64_t began = weft__load_acq(&w->call_began);
+
+    return began != 0 && began == weft__load(&t->since);
+}
+
+/* run.c */
+void weft__worker_setup(weft__worker *w); /* on a new worker's thread */
+void weft__worker_teardown(weft__worker *w);
+void weft__done_kick(void); /* wakes weft_run's thread */
+
+/* uv/fd.c: the run is over; closes the descriptors of children that tasks waited for. */
+void weft__children_discard(void);
+
+/* fatal.c */
+void weft__deadlock(void);
+void weft__death_wait(void); /* does not return if the process is about to end because of us */
+void weft__report_overflow(weft__task *t) WEFT__NORETURN; /* found by the canary */
+
+/* monitor.c */
+void weft__monitor_start(void);
+void weft__monitor_stop(void);
+void weft__monitor_kick(void);
+
+/* In a child of fork, where only the forking thread lives. Calls that enter or ask who calls fail
+ * there by weft__self; the others have to look. */
+extern bool weft__forked __attribute__((visibility("hidden")));
+
+static inline void weft__not_forked(const char *call)
+{
+    if (weft__unlikely(weft__forked))
+        weft__forked_call(call);
+}
+
+/* Enters the runtime. call is the public function's name, for those who may not call it. */
+static inline weft__worker *weft__enter(const char *call)
+{
+    weft__worker *w = weft__self();
+
+    if (weft__unlikely(!w))
+        return weft__attach(call);
+    weft__store(&w->in_rt, 1);
+    weft__fence_light();
+    if (weft__unlikely(weft__load_acq(&w->take))) /* 0 again: what the monitor did before */
+        return weft__enter_slow(call);
+    return w;
+}
+
+/* Returns the calling task, for callers that need no worker. */
+static inline weft__task *weft__caller(const char *call)
+{
+    weft__worker *w = weft__self();
+
+    return weft__likely(w != NULL) ? w->task : weft__caller_new(call);
+}
+
+/* Leaves it: queue and loop may be taken from here on. */
+static inline void weft__exit(void)
+{
+    weft__store_rel(&weft__self()->in_rt, 0);
+}
+
+/* Leaves the runtime for t, the caller, which knows its worker without a thread-local. */
+static inline void weft__exit_as(weft__task *t)
+{
+    weft__store_rel(&t->worker->in_rt, 0);
+}
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* spare.c - the supply of threads: spares, the cap, and what happens when there are no more.
+ *
+ * Owns: sched.spares, and the flag that threads are short. A thread is made when a processor
+ * needs one and no spare is there, up to the cap (max_threads beside one for each processor). While
+ * tasks sit in calls, spares are made ahead, so that the kernel's refusal of a thread is known
+ * while there are threads left.
+ *
+ * Threads are short when as many tasks sit in calls as the cap allows, or the kernel refuses and no
+ * more spares are left than processors. From then on tasks of functions that block wait in the
+ * queue of lane.c before they run, and declared calls before they begin. The spares that are left,
+ * and RESERVE threads beyond the cap, serve functions that were not seen to block so far. So one
+ * processor at least stays for tasks that do not block.
+ *
+ * Threads that stay unused for some seconds end; a storm of calls leaves few behind. A thread that
+ * forked stays: its end would send the child the signal of PR_SET_PDEATHSIG. So do the first, which
+ * the threadcreate profile only counts.
+ *
+ * Lock: sched.lock guards sched.spares, sched.all, and the counts of both. */
+#include "runtime/sched/spare.h"
+
+#include "runtime/sched/lane.h"
+#include "runtime/sched/observe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { RESERVE = 8, KEPT = 8, AHEAD_FROM = 2 };
+
+#define SECOND INT64_C(1000000000)
+
+static struct {
+    bool refused;     /* atomic: the kernel gave no thread when last asked */
+    bool said_capped; /* atomic: each is said once a run */
+    bool said_refused;
+    int64_t asked;   /* atomic: when a spare was made ahead */
+    int64_t counted; /* monitor: when it began to count */
+    uint32_t least;  /* monitor: the fewest spares since then */
+} supply;
+
+/* Shortage ------------------------------------------------------------------------------------- */
+
+static uint32_t most(void)
+{
+    return (uint32_t)(weft__sched.max_threads + weft__sched.nprocs) + RESERVE;
+}
+
+static bool may_make(void)
+{
+    return !weft__load(&supply.refused) && weft__load(&weft__sched.nthreads) < most();
+}
+
+static int64_t in_calls(void)
+{
+    return (int64_t)weft__load(&weft__sched.nlost) - weft__load(&weft__sched.nhogs);
+}
+
+/* Returns how many more tasks may sit in calls before threads are short. */
+static int64_t room(void)
+{
+    int64_t left = weft__sched.max_threads - weft__sched.nprocs - in_calls();
+    int64_t spares = (int64_t)weft__load(&weft__sched.nspares) - weft__sched.nprocs;
+
+    return may_make() || left < spares ? left : spares;
+}
+
+static void say_short(void)
+{
+    if (weft__load(&supply.refused)) {
+        if (!weft__xchg(&supply.said_refused, true))
+            fprintf(stderr,
+                    "weft: the kernel gives no more threads than %u (ulimit -u, pids.max, "
+                    "vm.max_map_count or memory): tasks of functions that block wait for one\n",
+                    weft__load(&weft__sched.nthreads));
+    } else if (!weft__xchg(&supply.said_capped, true)) {
+        fprintf(stderr,
+                "weft: %d threads sit in calls or loops without a processor, as many as "
+                "max_threads allows: tasks of functions that block wait for one\n",
+                weft__sched.max_threads - weft__sched.nprocs);
+    }
+}
+
+void weft__supply_check(void)
+{
+    int64_t left = room();
+
+    if ((left <= 0) != weft__threads_short())
+        weft__gate_set(left <= 0);
+    if (left > 0 && weft__held_count() > 0)
+        weft__held_release(left);
+}
+
+void weft__supply_missed(void)
+{
+    say_short();
+}
+
+/* Spares --------------------------------------------------------------------------------------- */
+
+static weft__worker *pop(void)
+{
+    weft__worker *w;
+
+    weft__lock(&weft__sched.lock);
+    w = weft__sched.spares;
+    if (w) {
+        weft__sched.spares = w->next;
+        weft__store(&weft__sched.nspares, weft__sched.nspares - 1);
+    }
+    weft__unlock(&weft__sched.lock);
+    return w;
+}
+
+static weft__worker *make(weft_task_fn *made_for)
+{
+    weft__worker *w;
+
+    if (weft__load(&weft__sched.nthreads) >= most()) {
+        say_short();
+        return NULL;
+    }
+    w = weft__worker_new(made_for);
+    weft__store(&supply.refused, !w);
+    if (!w)
+        say_short();
+    return w;
+}
+
+/* Makes spares ahead of the need. The first calls that block have one, so that the processor which
+ * is handed over now can be handed over once more: a refusal is known before the last thread sits
+ * in a call. When more block, there are as many as processors, since each of their tasks may be
+ * about to. After a refusal this asks ten times a second. */
+static void make_ahead(weft_task_fn *made_for)
+{
+    int64_t now = weft__mono();
+    uint32_t wanted = in_calls() < AHEAD_FROM ? 1 : (uint32_t)weft__sched.nprocs;
+    weft__worker *w;
+
+    if (weft__load(&supply.refused) && now - weft__load(&supply.asked) < SECOND / 10)
+        return;
+    while (weft__load(&weft__sched.nspares) < wanted) {
+        weft__store(&supply.asked, now);
+        w = make(made_for);
+        if (!w) {
+            weft__supply_check();
+            return;
+        }
+        weft__spare_put(w);
+    }
+}
+
+weft__worker *weft__spare_get(weft_task_fn *made_for)
+{
+    weft__worker *w = pop();
+
+    if (weft__load(&weft__sched.stopping))
+        return w;
+    if (!w)
+        w = make(made_for);
+    if (w)
+        make_ahead(made_for);
+    return w;
+}
+
+void weft__spare_put(weft__worker *w)
+{
+    weft__lock(&weft__sched.lock);
+    w->next = weft__sched.spares;
+    weft__sched.spares = w;
+    weft__store(&weft__sched.nspares, weft__sched.nspares + 1);
+    weft__unlock(&weft__sched.lock);
+    if (weft__threads_short())
+        weft__supply_check();
+}
+
+/* Ending --------------------------------------------------------------------------------------- */
+
+static uint32_t kept(void)
+{
+    return (uint32_t)weft__sched.nprocs + KEPT;
+}
+
+/* Ends the thread of w, which frees w once it sees that it is abandoned. */
+static void retire(weft__worker *w)
+{
+    weft__worker_unlist(w);
+    weft__hooks.thread_gone(w->made);
+    pthread_detach(w->thread);
+    weft__store_rel(&w->wake, 1);
+    weft__store_rel(&w->end, WEFT__ABANDONED);
+    weft__futex_wake(&w->wake, 1); /* w may be gone: then this wakes nobody */
+}
+
+/* Ends half of the spares that nobody needed for a second. */
+static void retire_some(int64_t now)
+{
+    uint32_t spares = weft__load(&weft__sched.nspares), n;
+    weft__worker *w, *stay = NULL, *next;
+
+    if (spares < supply.least)
+        supply.least = spares;
+    if (now - supply.counted < SECOND)
+        return;
+    n = supply.least > kept() ? (supply.least - kept() + 1) / 2 : 0;
+    supply.counted = now;
+    supply.least = spares;
+    while (n > 0 && (w = pop()) != NULL) {
+        if (weft__load(&w->stays)) {
+            w->next = stay;
+            stay = w;
+        } else {
+            retire(w);
+        }
+        n--;
+    }
+    for (; stay; stay = next) {
+        next = stay->next;
+        weft__spare_put(stay);
+    }
+}
+
+bool weft__supply_surplus(void)
+{
+    return weft__load(&weft__sched.nspares) > kept();
+}
+
+void weft__supply_tend(int64_t now)
+{
+    if (weft__load(&supply.refused))
+        make_ahead(NULL);
+    retire_some(now);
+    if (weft__threads_short() || weft__held_count() > 0)
+        weft__supply_check();
+}
+
+void weft__supply_clear(void)
+{
+    memset(&supply, 0, sizeof(supply));
+}

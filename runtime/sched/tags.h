@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* tags.h - what a task is called: its name and its labels.
+ *
+ * A weft__tags never changes once a task has it; it is counted, and shared by all tasks that have
+ * the same. There are two kinds: a set: labels and nothing else. set is itself. It is what tasks
+ * inherit. a task's own: a name, or what is to hold again after weft_labels_do, over a set or none.
+ * Only the task and snapshots refer to it. A task without either has NULL. Since the outer of a do
+ * is the task's own and not its set's, it goes with the task, also with one that the end of a run
+ * discards, and is inherited by nobody.
+ *
+ * Dumpers read a task's pointer without any claim and count themselves in if the count is not 0
+ * yet; keep.h has what they read until then. */
+#ifndef WEFT_TAGS_H
+#define WEFT_TAGS_H
+
+#include "runtime/base/keep.h"
+
+#include <weft/label.h>
+
+enum { WEFT__NAME_MAX = 31 };
+
+typedef struct weft__tags weft__tags;
+
+struct weft__tags {
+    uint32_t refs;   /* atomic; 0: about to be freed */
+    uint32_t n;      /* of labels; 0 unless it is a set */
+    uint64_t hash;   /* of the labels; equal sets may be two objects */
+    weft__tags *set; /* itself or a reference; NULL: no labels */
+    weft__tags
+        *outer;       /* a reference: the task's tags before the weft_labels_do it is in, or NULL */
+    const char *name; /* NULL, or behind this struct */
+    weft__kept kept;
+    weft_label labels[]; /* by key; the strings are behind them */
+};
+
+/* Returns the labels; NULL: none. */
+static inline const weft__tags *weft__tags_set(const weft__tags *tags)
+{
+    return tags ? tags->set : NULL;
+}
+
+static inline const char *weft__tags_name(const weft__tags *tags)
+{
+    return tags ? tags->name : NULL;
+}
+
+struct weft__task;
+
+/* Without one, or with: for tags that came with a reference. NULL is allowed. */
+weft__tags *weft__tags_ref(weft__tags *tags);
+void weft__tags_drop(weft__tags *tags);
+/* A task's, with a reference. The caller holds (keep.h), or is the only one that can run t. */
+weft__tags *weft__tags_of(const struct weft__task *t);
+/* By the running task, or its creator before it is visible. */
+void weft__tags_inherit(struct weft__task *t, const struct weft__task *creator);
+void weft__tags_rename(struct weft__task *t, const char *name); /* NULL: no name */
+/* The task has ended or was discarded. */
+void weft__tags_clear(struct weft__task *t);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* task.h - the record of a task, its states, and the registry of all records.
+ *
+ * Records come in slabs and are never unmapped: a stale pointer with its ticket is safe to test,
+ * and the registry is simply every slot. A record of the default stack size keeps its stack for
+ * good, so a finished task is reused hot.
+ *
+ * | from -> to                       | where                | the stack belongs to          |
+ * |----------------------------------|----------------------|-------------------------------|
+ * | IDLE -> RUNNABLE                 | task.c start         | nobody                        |
+ * | RUNNABLE -> RUNNING -> RUNNABLE  | worker.c             | that thread; nobody once      |
+ * | RUNNING -> PARKED                | park.c, worker.c     |   on_cpu == 0                 |
+ * | PARKED -> RUNNABLE               | park.c ready         | nobody                        |
+ * | RUNNING -> LOST -> RUNNABLE      | monitor.c, worker.c  | its thread, on_cpu stays 1    |
+ * | RUNNING -> DEAD -> IDLE          | worker.c             | the worker                    |
+ */
+#ifndef WEFT_TASK_INTERNAL_H
+#define WEFT_TASK_INTERNAL_H
+
+#include "runtime/machine/ctx.h"
+#include "runtime/sched/tags.h"
+#include "runtime/sched/timer.h"
+#include "runtime/sched/wait.h"
+
+#include <weft/task.h>
+
+typedef struct weft__task weft__task;
+typedef struct weft__worker weft__worker;
+typedef struct weft__proc weft__proc;
+
+enum weft__state {
+    WEFT__IDLE,
+    WEFT__RUNNABLE,
+    WEFT__RUNNING,
+    WEFT__PARKED,
+    WEFT__LOST,
+    WEFT__DEAD,
+};
+
+enum weft__task_flags {
+    WEFT__FOREIGN = 1,         /* stands for a thread that is not ours; waits on futex */
+    WEFT__FOREIGN_CREATOR = 2, /* the creator was such a thread */
+    WEFT__BIG = 4,             /* has a stack of its own size */
+    WEFT__TOUCHED = 8,         /* its stack may hold pages: set when it is in the pool */
+    WEFT__LANE = 16,           /* has its turn of the hog lane */
+    WEFT__STARTED = 32,
+    WEFT__RESULT = 64,    /* fn is a weft_main_fn */
+    WEFT__CANARY = 128,   /* nothing but a canary guards its stack */
+    WEFT__PASSED = 256,   /* waited for a thread, and need not again before it has run */
+    WEFT__HOG = 512,      /* burnt CPU until its processor was taken, the last time it ran */
+    WEFT__CALLING = 1024, /* stands between weft_blocking_begin and weft_blocking_end */
+};
+
+struct weft__task {
+    /* A switch touches this line, and a wait the next. */
+    weft__ctx ctx;
+    uint32_t state;       /* atomic: enum weft__state */
+    uint32_t on_cpu;      /* atomic: 1 from being picked until its stack is left */
+    uint32_t snap;        /* atomic: 2E: recorded in snapshot E, 2E+1: born in it (observe.h) */
+    uint32_t ready_epoch; /* atomic: the epoch when it was last made ready */
+    uint64_t ticket; /* atomic: odd: a wait is open; the thread that makes it even ends the wait */
+    weft__worker *worker; /* the thread it runs on or ran on last; it is tied to it if pins > 0 */
+    int32_t result;       /* of the wait; written by the claimer */
+    uint16_t flags;       /* changes only while the task runs or is picked */
+    uint8_t pins;         /* running owner only */
+    uint8_t reason;       /* of the wait: written by park.c before the ticket opens */
+
+    /* Of the wait, too. */
+    union {
+        const void *object;
+        weft__task *next; /* in the one list it is on: a free list, the lane */
+    };
+    int64_t since;     /* ticks */
+    weft__timer timer; /* its deadline */
+
+    /* Constant while the task lives. */
+    uint64_t id;
+    uint64_t creator;
+    uintptr_t creator_pc;
+    weft_task_fn *fn;
+    void *arg;
+    uint32_t slot;
+    uint32_t canceled; /* atomic: WEFT__CANCELED, and WEFT__SHIELD for each shield */
+
+    /* Guarded by group->_lock for writing. group is atomic. */
+    weft_group *group;
+    weft__task *group_next, *group_prev;
+
+    weft__tags *tags; /* atomic: a reference, or NULL; written by the running owner */
+    void **locals;    /* running owner only */
+};
+
+/* Flags are written by one at a time, and read by dumps. */
+static inline void weft__flag_set(weft__task *t, unsigned flag)
+{
+    weft__store(&t->flags, (uint16_t)(t->flags | flag));
+}
+
+static inline void weft__flag_clear(weft__task *t, unsigned flag)
+{
+    weft__store(&t->flags, (uint16_t)(t->flags & ~flag));
+}
+
+/* Parts of task.canceled. Others set the first, under group->_lock; the second is the task's own.
+ */
+enum { WEFT__CANCELED = 1, WEFT__SHIELD = 2 };
+
+/* Do its cancelable waits end at once? */
+static inline bool weft__is_canceled(const weft__task *t)
+{
+    return weft__load(&t->canceled) == WEFT__CANCELED;
+}
+
+/* Returns how far below its stack's end a task begins, so that tasks do not all use the same cache
+ * sets. */
+static inline size_t weft__task_color(const weft__task *t)
+{
+    return (t->slot % 8) * (size_t)128;
+}
+
+/* The epoch of the latest snapshot; 0: none was ever taken. */
+extern uint32_t weft__epoch;
+
+#if !defined(WEFT__ASAN) && !defined(WEFT__TSAN)
+_Static_assert(offsetof(struct weft__task, object) == 64, "a switch touches one line");
+_Static_assert(sizeof(struct weft__task) == 192, "a million of them are to be had");
+#endif
+
+/* task.c */
+extern uint64_t weft__first_id; /* of this run; ids are not used again in later runs */
+void weft__tasks_init(size_t stack_size);
+weft__task *weft__task_new(weft__proc *p, const weft_go_options *options, weft_task_fn *fn,
+                           void *arg);
+void weft__visible(weft__task *t); /* from here on snapshots see it */
+void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site);
+void weft__task_free(weft__proc *p, weft__task *t); /* by the worker, after its last switch */
+void weft__task_ends(weft__task *t, int result);    /* by the task: locals, group */
+weft__task *weft__task_foreign(void);
+void weft__task_foreign_free(weft__task *t);
+void weft__task_flush(weft__proc *p); /* p's free list goes back to the pool */
+/* After the last worker has gone. keep_work: not those that wait for the thread pool. */
+void weft__tasks_discard(bool keep_work);
+uint32_t weft__tasks_slots(void); /* slots ever made: 0..n-1 */
+weft__task *weft__tasks_at(uint32_t slot);
+/* How many there are in each state (the hog lane apart), and what their stacks occupy. A count, no
+ * snapshot: tasks go on meanwhile. */
+struct weft__census {
+    uint32_t states[WEFT__DEAD + 1];
+    uint32_t hog_lane; /* of those that are parked or runnable */
+    uint64_t created;
+    size_t stacks;      /* bytes from the saved stack pointers up, in pages */
+    size_t idle_stacks; /* bytes that finished tasks may have left in memory, in pages */
+    size_t records;     /* bytes */
+    uint64_t returned;  /* bytes of idle stacks given back to the kernel since the process began */
+    uint64_t return_rate; /* of them in the last second */
+};
+void weft__tasks_count(struct weft__census *c);
+/* Gives stacks that no task has used for a while back to the kernel, in small steps. now: by
+ * weft__mono. Returns after how many nanoseconds it is to be called again; -1: not before more
+ * tasks end. By the monitor. */
+int64_t weft__tasks_trim(int64_t now);
+
+/* worker.c: the first call on a fresh stack; returns the task that begins. */
+weft__task *weft__worker_arrived(void);
+
+/* stack.c */
+extern size_t weft__stack_size; /* of this run */
+extern size_t weft__stack_guard;
+extern bool weft__stack_canaries; /* atomic: some stack has a canary for a guard */
+void weft__stacks_init(void);
+/* Usable bytes for a stack_size that was given to this call; 0: the default. Panics if it is out of
+ * range. */
+size_t weft__stack_size_of(size_t wanted, const char *call);
+/* n stacks of size usable bytes, guards below each; the first's lowest usable address. The
+ * distance between two is size + weft__stack_guard. canary: all of them have a canary only. */
+uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary);
+/* The top pages of n such stacks (64 at most) get memory, in one go. */
+void weft__stacks_populate(uintptr_t lo, size_t n, size_t size);
+void weft__stack_unmap(uintptr_t lo, size_t size, bool canary);
+/* Between the two no stack is unmapped, and no tags are freed, that a task not DEAD had at the
+ * caller's next heavy fence (keep.h). */
+void weft__stacks_hold(void);
+void weft__stacks_release(void);
+bool weft__stack_intact(const weft__ctx *ctx); /* of one with a canary: it is untouched */
+const char *weft__stack_mode(void);            /* "madvise", "mprotect" or "canary" */
+
+#endif

@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: MIT */
+/* group.c - groups of tasks: count, first error, deadline, limit, cancellation.
+ *
+ * Lock: g->_lock (rank GROUP) guards every field and the tasks linked on _tasks. _state, _cause
+ * and _deadline are read without it, too.
+ * Always, outside the lock:
+ *   _count is the tasks on _tasks, the places given to starters, and the cancelers inside
+ *   _count == 0 implies that _waiters is empty and the timer is not armed
+ *   _count > 0 and a deadline imply CANCELED, or that the timer is armed or firing
+ *   _count < _limit implies CANCELED, or that _starters is empty
+ *   CANCELED with _uncanceled or _starters not empty implies that a canceler is inside
+ *
+ * No group knows another. Cancellation reaches a group below through the task that waits for it:
+ * its wait ends, it cancels the group it waited for, and waits on. A tree of groups would need a
+ * lock above all groups and a walk as deep as the tree, and would tie a group to the task that
+ * happened to use it first.
+ *
+ * A canceler marks tasks, fences heavily, and ends their open waits; park opens its ticket, fences
+ * lightly and looks at the mark (park.c). It does so for PIECE tasks at a time and lets other
+ * tasks run in between: neither the lock nor the processor is held for long, and the run queue
+ * never gets more than a piece. */
+#include "runtime/sync/group.h"
+
+#include "runtime/sched/park.h"
+
+#include <sched.h>
+
+_Static_assert(sizeof(weft_group) == 112, "part of the ABI");
+_Static_assert(sizeof(weft__timer) == sizeof(((weft_group *)0)->_timer), "embedded");
+
+enum { CANCELED = 1, KEEP_GOING = 2 };
+enum { PIECE = 128 };
+
+static inline weft__waitq *waiters(weft_group *g)
+{
+    return (weft__waitq *)g->_waiters;
+}
+
+static inline weft__waitq *starters(weft_group *g)
+{
+    return (weft__waitq *)g->_starters;
+}
+
+static inline weft__timer *timer(weft_group *g)
+{
+    return (weft__timer *)g->_timer;
+}
+
+static inline bool is_canceled(const weft_group *g)
+{
+    return weft__load_acq(&g->_state) & CANCELED;
+}
+
+/* Takes the lock. In a new run, forgets the tasks of the last one: they went with their stacks. */
+static void lock(weft_group *g)
+{
+    weft__lock(&g->_lock);
+    if (weft__likely(g->_run == weft__run_number))
+        return;
+    g->_run = weft__run_number;
+    g->_count = 0;
+    g->_tasks = g->_uncanceled = NULL;
+    *waiters(g) = *starters(g) = (weft__waitq){NULL, NULL};
+}
+
+static void ready_all(weft__waitq *woken)
+{
+    weft__waiter *wt;
+
+    while ((wt = weft__waitq_pop(woken)) != NULL)
+        weft__ready(wt->task);
+}
+
+/* Waits until the timer's callback, if it runs just now, no longer uses g. The caller does not hold
+ * the lock, which the callback takes. */
+static inline void timer_settle(weft_group *g)
+{
+    while (weft__unlikely(weft__load_acq(&timer(g)->firing)))
+        sched_yield();
+}
+
+/* Counting ------------------------------------------------------------------------------------- */
+
+/* Gives places to starters. Caller holds the lock; readies woken after it. */
+static void admit(weft_group *g, weft__waitq *woken)
+{
+    weft__waiter *wt;
+
+    while (!is_canceled(g) && starters(g)->head && (g->_limit == 0 || g->_count < g->_limit) &&
+           (wt = weft__waitq_claim(starters(g), 0)) != NULL) {
+        g->_count++;
+        weft__waitq_push(woken, wt);
+    }
+}
+
+/* Gives up one of _count. The last one disarms the timer and wakes the waiters, which may free the
+ * group at once. Caller holds the lock; releases it. */
+static void drop(weft_group *g)
+{
+    weft__waitq woken = {NULL, NULL};
+    weft__waiter *wt;
+    bool last;
+
+    weft__check(g->_count > 0);
+    g->_count--;
+    admit(g, &woken);
+    last = g->_count == 0;
+    if (last) {
+        weft__timer_disarm(timer(g));
+        while ((wt = weft__waitq_claim(waiters(g), 0)) != NULL) {
+            wt->n = g->_err;
+            weft__waitq_push(&woken, wt);
+        }
+    }
+    weft__unlock(&g->_lock);
+    weft__chaos();
+    /* Only waiters that have not returned yet keep g in place: without one it may be gone. */
+    if (last && woken.head)
+        timer_settle(g);
+    ready_all(&woken);
+}
+
+/* Cancellation --------------------------------------------------------------------------------- */
+
+/* Marks g canceled; the first call decides the cause. Caller holds the lock. */
+static void mark(weft_group *g, int cause)
+{
+    if (is_canceled(g))
+        return;
+    weft__store(&g->_cause, cause);
+    g->_uncanceled = g->_tasks;
+    weft__or(&g->_state, CANCELED);
+}
+
+/* Cancels the tasks from g->_uncanceled on, at most PIECE of them, and as many starters. Returns
+ * true if some are left. Tasks are made ready under the lock: GROUP ranks below OBJECT. Caller
+ * holds the lock. */
+static bool cancel_piece(weft_group *g)
+{
+    weft__task *first = g->_uncanceled, *end = first, *t;
+    weft__waiter *wt;
+    int n;
+
+    for (n = 0; end && n < PIECE; n++) {
+        weft__or(&end->canceled, WEFT__CANCELED);
+        end = end->group_next;
+    }
+    if (n > 0)
+        weft__fence_heavy();
+    for (t = first; t != end; t = t->group_next)
+        weft__cancel(t);
+    g->_uncanceled = end;
+    for (n = 0; n < PIECE && (wt = weft__waitq_claim(starters(g), WEFT_ECANCELED)) != NULL; n++)
+        weft__ready(wt->task);
+    return end || starters(g)->head;
+}
+
+static void cancel_rest(void *arg);
+
+/* Leaves the rest to a task, which holds one of _count. For callers that cannot let other tasks
+ * run: the timer's callback, and threads that are no tasks, which would fill the run queue. Caller
+ * holds the lock; releases it. */
+static void cancel_by_task(weft_group *g)
+{
+    weft__worker *w = weft__self();
+
+    g->_count++;
+    weft__unlock(&g->_lock);
+    weft__spawn(w, weft__task_new(w->p, NULL, cancel_rest, g),
+                (uintptr_t)__builtin_return_address(0));
+}
+
+/* Cancels g. If t, the caller, is a task, every task of g is canceled on return, and others may run
+ * before. Caller holds the lock; releases it. */
+static void cancel(weft_group *g, int cause, weft__task *t)
+{
+    mark(g, cause);
+    if (!cancel_piece(g)) {
+        weft__unlock(&g->_lock);
+        return;
+    }
+    if (t->flags & WEFT__FOREIGN) {
+        cancel_by_task(g);
+        return;
+    }
+    g->_count++;
+    do {
+        weft__unlock(&g->_lock);
+        weft__yield(t);
+        lock(g);
+    } while (cancel_piece(g));
+    drop(g);
+}
+
+static void cancel_rest(void *arg)
+{
+    weft_group *g = arg;
+    weft__task *t = weft__enter("weft_group_cancel")->task;
+
+    lock(g);
+    cancel(g, g->_cause, t);
+    lock(g);
+    drop(g);
+    weft__exit();
+}
+
+void weft_group_cancel(weft_group *g)
+{
+    weft__task *t = weft__enter("weft_group_cancel")->task;
+
+    lock(g);
+    cancel(g, WEFT_ECANCELED, t);
+    weft__exit();
+}
+
+void weft_group_keep_going(weft_group *g)
+{
+    weft__not_forked("weft_group_keep_going");
+    weft__or(&g->_state, KEEP_GOING);
+}
+
+/* Deadline ------------------------------------------------------------------------------------- */
+
+static void deadline_passed(weft__timer *fired, uint64_t arg, int64_t now)
+{
+    weft_group *g = (weft_group *)((char *)fired - offsetof(weft_group, _timer));
+
+    (void)arg;
+    (void)now;
+    lock(g);
+    mark(g, WEFT_ETIMEDOUT);
+    if (cancel_piece(g))
+        cancel_by_task(g);
+    else
+        weft__unlock(&g->_lock);
+}
+
+/* Arms the timer. If it fires just now it marks the group, or has done so. Caller holds the lock.
+ */
+static void watch_deadline(weft_group *g)
+{
+    weft__timer *tm = timer(g);
+
+    if (is_canceled(g) || weft__load_acq(&tm->firing))
+        return;
+    if (g->_deadline <= weft__nanos()) {
+        weft__check(!g->_tasks && !starters(g)->head);
+        mark(g, WEFT_ETIMEDOUT);
+        return;
+    }
+    tm->fire = deadline_passed;
+    weft__timer_arm(tm, g->_deadline, 0);
+}
+
+/* Counts a task or a canceler. Caller holds the lock. */
+static inline void count_one(weft_group *g)
+{
+    if (g->_count++ == 0 && g->_deadline != 0)
+        watch_deadline(g);
+}
+
+/* Takes the lock when the timer neither is armed nor fires. */
+static void lock_without_timer(weft_group *g)
+{
+    for (;;) {
+        lock(g);
+        if (weft__timer_disarm(timer(g)) || !weft__load_acq(&timer(g)->firing))
+            return;
+        weft__unlock(&g->_lock);
+        timer_settle(g);
+    }
+}
+
+void weft_group_deadline(weft_group *g, weft_time when)
+{
+    weft__task *t = weft__enter("weft_group_deadline")->task;
+
+    lock_without_timer(g);
+    weft__store(&g->_deadline, when == WEFT_FOREVER ? 0 : when);
+    if (when <= weft__nanos()) {
+        cancel(g, WEFT_ETIMEDOUT, t);
+    } else {
+        if (g->_deadline && g->_count > 0)
+            watch_deadline(g);
+        weft__unlock(&g->_lock);
+    }
+    weft__exit();
+}
+
+/* Starting ------------------------------------------------------------------------------------- */
+
+void weft_group_limit(weft_group *g, uint32_t n)
+{
+    weft__waitq woken = {NULL, NULL};
+
+    weft__enter("weft_group_limit");
+    lock(g);
+    weft__store(&g->_limit, n);
+    admit(g, &woken);
+    weft__unlock(&g->_lock);
+    ready_all(&woken);
+    weft__exit();
+}
+
+/* Waits for a place in a group with a limit. Returns 0 with one of _count taken; WEFT_ECANCELED if
+ * the group is canceled, or the caller before there was a place. */
+static int place(weft_group *g, weft__task *t)
+{
+    weft__waiter wt;
+    int rc;
+
+    lock(g);
+    if (weft_group_cause(g) != 0) {
+        weft__unlock(&g->_lock);
+        return WEFT_ECANCELED;
+    }
+    if (!starters(g)->head && (g->_limit == 0 || g->_count < g->_limit)) {
+        count_one(g);
+        weft__unlock(&g->_lock);
+        return 0;
+    }
+    weft__waiter_init(&wt, t);
+    weft__waitq_push(starters(g), &wt);
+    rc = weft__park_unlock(t, WEFT__WAIT_GROUP_LIMIT, g, &g->_lock, WEFT_FOREVER);
+    if (rc < 0) {
+        lock(g);
+        weft__waitq_remove(starters(g), &wt);
+        weft__unlock(&g->_lock);
+    }
+    return rc;
+}
+
+/* Puts t into g. placed: it has been counted already. */
+static void add_task(weft_group *g, weft__task *t, bool placed)
+{
+    weft__task *first;
+
+    lock(g);
+    if (!placed)
+        count_one(g);
+    first = g->_tasks;
+    weft__store_rel(&t->group, g); /* deadlock reports read it without the lock */
+    t->group_prev = NULL;
+    t->group_next = first;
+    if (first)
+        first->group_prev = t;
+    g->_tasks = t;
+    weft__store(&t->canceled, is_canceled(g) ? WEFT__CANCELED : 0);
+    weft__unlock(&g->_lock);
+}
+
+/* options may be NULL. */
+static int start(weft_group *g, const weft_go_options *options, weft_task_fn *fn, void *arg,
+                 unsigned flags, uintptr_t site)
+{
+    weft__worker *w = weft__enter("weft_group_go");
+    bool limited = weft__load(&g->_limit) != 0;
+    weft__task *t;
+
+    if (weft__unlikely(limited)) {
+        int rc = place(g, w->task);
+
+        if (rc < 0) {
+            weft__exit();
+            return rc;
+        }
+        w = weft__self();
+    }
+    t = weft__task_new(w->p, options, fn, arg);
+    weft__flag_set(t, flags);
+    add_task(g, t, limited);
+    weft__spawn(w, t, site);
+    weft__exit();
+    return 0;
+}
+
+int(weft_group_go)(weft_group *g, weft_main_fn *fn, void *arg)
+{
+    return start(g, NULL, (weft_task_fn *)(void (*)(void))fn, arg, WEFT__RESULT,
+                 (uintptr_t)__builtin_return_address(0));
+}
+
+void weft__group_go_with(weft_group *g, const weft_go_options *options, weft_main_fn *fn, void *arg)
+{
+    start(g, options, (weft_task_fn *)(void (*)(void))fn, arg, WEFT__RESULT,
+          (uintptr_t)__builtin_return_address(0));
+}
+
+int weft_group_go_void(weft_group *g, weft_task_fn *fn, void *arg)
+{
+    return start(g, NULL, fn, arg, 0, (uintptr_t)__builtin_return_address(0));
+}
+
+/* Ending --------------------------------------------------------------------------------------- */
+
+/* Keeps the first error. Returns true if it is to cancel the group. Caller holds the lock. */
+static bool fails(weft_group *g, int result)
+{
+    if (result == WEFT_EPENDING)
+        result = WEFT_ETIMEDOUT; /* a wait tells its own code from a task's */
+    if (result == WEFT_ECANCELED && is_canceled(g))
+        result = g->_cause;
+    if (g->_err == 0)
+        g->_err = result;
+    return !(weft__load(&g->_state) & (CANCELED | KEEP_GOING));
+}
+
+/* Takes t out of its group's list. Caller holds the lock. */
+static void remove_task(weft_group *g, weft__task *t)
+{
+    if (g->_uncanceled == t)
+        g->_uncanceled = t->group_next;
+    if (t->group_prev)
+        t->group_prev->group_next = t->group_next;
+    else
+        g->_tasks = t->group_next;
+    if (t->group_next)
+        t->group_next->group_prev = t->group_prev;
+    weft__store(&t->group, NULL);
+}
+
+void weft__group_leave(weft__task *t, int result)
+{
+    weft_group *g = t->group;
+
+    weft__enter("a task's end");
+    lock(g);
+    if (weft__unlikely(result != 0) && fails(g, result)) {
+        cancel(g, g->_err, t);
+        lock(g);
+    }
+    remove_task(g, t);
+    drop(g);
+    weft__exit();
+}
+
+/* Waiting -------------------------------------------------------------------------------------- */
+
+/* Returns true with the group's result in *result if no task is left. Caller holds the lock;
+ * releases it. */
+static bool is_done(weft_group *g, int *result)
+{
+    bool done = g->_count == 0;
+
+    if (done)
+        *result = g->_err;
+    weft__unlock(&g->_lock);
+    if (done)
+        timer_settle(g);
+    return done;
+}
+
+/* Returns 0 with the group's result in *result when no task is left; else the code of the park. */
+static int await(weft_group *g, weft__task *t, enum weft__reason why, weft_time deadline,
+                 int *result)
+{
+    weft__waiter wt;
+    int rc;
+
+    lock(g);
+    if (g->_count == 0) {
+        is_done(g, result);
+        return 0;
+    }
+    if (t->group == g && deadline == WEFT_FOREVER)
+        weft__panic("weft: a task waits for group %p, which it belongs to", (void *)g);
+    weft__waiter_init(&wt, t);
+    weft__waitq_push(waiters(g), &wt);
+    rc = weft__park_unlock(t, why, g, &g->_lock, deadline);
+    if (rc == 0) {
+        *result = (int)wt.n; /* g may be in use again, with other results */
+        return 0;
+    }
+    lock(g);
+    weft__waitq_remove(waiters(g), &wt);
+    return is_done(g, result) ? 0 : rc;
+}
+
+/* Ends the wait of a thread that is no task, when the run is over: no task runs any more, and the
+ * thread's frame goes. */
+static bool is_over(weft_group *g, const weft__task *t, int rc)
+{
+    if (rc != WEFT_ECANCELED || !(t->flags & WEFT__FOREIGN))
+        return false;
+    weft__timer_disarm_wait(timer(g));
+    return true;
+}
+
+int weft_group_wait(weft_group *g)
+{
+    weft__task *t = weft__enter("weft_group_wait")->task;
+    int result = 0, rc = await(g, t, WEFT__WAIT_GROUP, WEFT_FOREVER, &result);
+
+    if (is_over(g, t, rc)) {
+        result = WEFT_ECANCELED;
+    } else if (rc == WEFT_ECANCELED) {
+        lock(g);
+        cancel(g, weft__task_cause(t), t);
+        await(g, t, WEFT__WAIT_JOIN, WEFT_FOREVER, &result);
+    }
+    weft__exit();
+    return result;
+}
+
+int weft_group_wait_until(weft_group *g, weft_time deadline)
+{
+    weft__task *t = weft__enter("weft_group_wait_until")->task;
+    int result = WEFT_EPENDING, rc = await(g, t, WEFT__WAIT_GROUP, deadline, &result);
+
+    if (is_over(g, t, rc))
+        result = WEFT_ECANCELED;
+    weft__exit();
+    return result;
+}
+
+/* Asking --------------------------------------------------------------------------------------- */
+
+int weft_group_cause(const weft_group *g)
+{
+    weft_time deadline = weft__load(&g->_deadline);
+
+    weft__not_forked("weft_group_cause");
+    if (is_canceled(g))
+        return weft__load(&g->_cause);
+    return deadline != 0 && deadline <= weft__nanos() ? WEFT_ETIMEDOUT : 0;
+}
+
+bool weft_group_is_canceled(const weft_group *g)
+{
+    weft__not_forked("weft_group_is_canceled");
+    return weft_group_cause(g) != 0;
+}
+
+int weft__task_cause(const weft__task *t)
+{
+    if (!(weft__load_acq(&t->canceled) & WEFT__CANCELED))
+        return 0;
+    return t->group ? weft__load(&t->group->_cause) : WEFT_ECANCELED;
+}
+
+int weft_task_cause(void)
+{
+    return weft__task_cause(weft__caller("weft_task_cause"));
+}
+
+bool weft_task_is_canceled(void)
+{
+    return weft__task_cause(weft__caller("weft_task_is_canceled")) != 0;
+}
+
+/* Shield --------------------------------------------------------------------------------------- */
+
+void weft_shield_begin(void)
+{
+    weft__task *t = weft__caller("weft_shield_begin");
+
+    if (!(t->flags & WEFT__FOREIGN))
+        weft__add(&t->canceled, WEFT__SHIELD);
+}
+
+void weft_shield_end(void)
+{
+    weft__task *t = weft__caller("weft_shield_end");
+
+    if (t->flags & WEFT__FOREIGN)
+        return;
+    if (weft__load(&t->canceled) < WEFT__SHIELD)
+        weft__panic("weft: weft_shield_end without weft_shield_begin");
+    weft__sub(&t->canceled, WEFT__SHIELD);
+}
+
+void weft_shield(weft_task_fn *fn, void *arg)
+{
+    weft_shield_begin();
+    fn(arg);
+    weft_shield_end();
+}

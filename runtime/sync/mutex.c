@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/* mutex.c - mutexes: barging, fair after a millisecond, with an owner.
+ *
+ * state: the holder's id << HOLDER, 0 while it is free; WAITERS: the queue is not empty, so unlock
+ * must look at it; STARVING: the mutex is handed to the waiter in front, and nobody barges; AWAKE:
+ * a waiter was woken to compete and has neither the mutex nor its place in the queue yet.
+ * m->_lock (rank OBJECT) guards the queue, and the flags are set under it. The woken waiter clears
+ * AWAKE as it takes the mutex or goes back to the queue. AWAKE and STARVING are never set together.
+ * Holder and lock are one word: no dump sees a mutex held by nobody, or by a task that let go.
+ *
+ * Not starving, unlock frees the mutex and wakes the waiter in front, which competes with the tasks
+ * that run: they have the mutex in their cache and need no switch. Until that waiter has run,
+ * unlock wakes no other, so waiters keep their order however many barge. A waiter that lost for a
+ * millisecond turns on STARVING; then unlock passes the mutex on. It ends with the last waiter or
+ * one that waited less. */
+#include "runtime/sync/mutex.h"
+
+#include "runtime/sched/observe.h"
+#include "runtime/sync/charge.h"
+
+#include <weft/sync.h>
+
+_Static_assert(sizeof(weft_mutex) == 48, "part of the ABI");
+
+enum { WAITERS = 1, STARVING = 2, AWAKE = 4, FLAGS = 7, HOLDER = WEFT__MUTEX_HOLDER };
+_Static_assert(FLAGS < 1 << HOLDER, "flags and id share a word");
+enum { COMPETE, HANDED_OVER }; /* what a waiter is told */
+
+static inline weft__waitq *queue(weft_mutex *m)
+{
+    return (weft__waitq *)m->_waiters;
+}
+
+static inline bool may_take(uint64_t state)
+{
+    return !(state >> HOLDER) && !(state & STARVING);
+}
+
+/* Marks m. To be called before the holder changes while tasks may wait. So a snapshot that reads
+ * the state and then finds another epoch than its own has read the holder at its cut
+ * (profiles/capture/locks.c). */
+static inline void holder_changes(weft_mutex *m)
+{
+    weft__store(&m->_epoch, weft__load_acq(&weft__epoch));
+}
+
+/* Tries to take the mutex for a task. own: AWAKE if the task is the woken waiter, else 0. */
+static bool grab(weft_mutex *m, uint64_t id, uint64_t own)
+{
+    uint64_t state = weft__load(&m->_state);
+
+    while (may_take(state)) {
+        if (state)
+            holder_changes(m);
+        if (weft__cas(&m->_state, &state, (state & ~own) | id << HOLDER))
+            return true;
+    }
+    return false;
+}
+
+/* Makes the next unlock look at the queue, where the caller puts itself then. Returns false if the
+ * mutex came free. own: as for grab. A waiter gives AWAKE back in the same instruction that finds
+ * the mutex held, so an unlock that goes by AWAKE cannot miss it. Caller holds m->_lock. */
+static bool announce(weft_mutex *m, uint64_t own)
+{
+    uint64_t state = weft__load(&m->_state), waits;
+
+    while (!may_take(state)) {
+        waits = (state & ~own) | WAITERS;
+        if (state == waits || weft__cas(&m->_state, &state, waits))
+            return true;
+    }
+    return false;
+}
+
+/* Forgets the queue and the flags of an earlier run; returns true if there were flags. Caller holds
+ * m->_lock. */
+static bool renewed(weft_mutex *m)
+{
+    if (m->_run == weft__run_number)
+        return false;
+    weft__waitq_renew(queue(m), &m->_run);
+    return weft__and(&m->_state, ~(uint64_t)FLAGS) & FLAGS;
+}
+
+/* Prepares m for the first wait of this run. Caller holds m->_lock. */
+static void not_of_an_earlier_run(weft_mutex *m)
+{
+    uint64_t holder = weft__load(&m->_state) >> HOLDER;
+
+    if (m->_run != weft__run_number && holder != 0 && holder < weft__first_id)
+        weft__panic("weft: mutex %p was locked by task %llu in an earlier run, which has ended",
+                    (void *)m, (unsigned long long)holder);
+    renewed(m);
+}
+
+/* Puts wt in the queue; a woken waiter that lost to a barger goes to the front, where it came from.
+ * Caller holds m->_lock. since: when the wait began. */
+static void queue_up(weft_mutex *m, weft__waiter *wt, bool again, int64_t since, int64_t now)
+{
+    wt->n = since;
+    wt->index = again && now - since > weft__clock_ms; /* it starves */
+    if (!again) {
+        weft__charge_push(queue(m), wt, now);
+        return;
+    }
+    weft__charge_push_front(queue(m), wt, now);
+    if (wt->index)
+        weft__or(&m->_state, STARVING);
+}
+
+static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
+{
+    int64_t since = 0, now;
+    uint64_t own = 0;
+    weft__waiter wt;
+
+    for (;;) {
+        weft__lock(&m->_lock);
+        not_of_an_earlier_run(m);
+        if (!announce(m, own)) {
+            weft__unlock(&m->_lock);
+            if (grab(m, t->id, own))
+                return;
+            continue;
+        }
+        weft__waiter_init(&wt, t);
+        now = own && t->worker->now != WEFT__UNKNOWN ? t->worker->now : weft__ticks();
+        if (!own)
+            since = now;
+        queue_up(m, &wt, own != 0, since, now);
+        if (weft__park_unlock(t, WEFT__WAIT_MUTEX, m, &m->_lock, WEFT_FOREVER) == HANDED_OVER)
+            return;
+        own = AWAKE;
+        if (grab(m, t->id, own))
+            return;
+    }
+}
+
+/* Notes where the caller, which holds m, took it: for deadlock reports (profiles/render/holders.c).
+ */
+static inline void taken_at(weft_mutex *m, const void *site)
+{
+    weft__store(&m->_site, (uint32_t)(uintptr_t)site);
+}
+
+void weft__mutex_lock_in(weft_mutex *m, const void *site)
+{
+    weft__task *t = weft__self()->task;
+
+    if (!grab(m, t->id, 0))
+        lock_slow(m, t);
+    taken_at(m, site);
+}
+
+static WEFT__NOINLINE void lock_contended(weft_mutex *m, const void *site)
+{
+    weft__enter("weft_mutex_lock");
+    weft__mutex_lock_in(m, site);
+    weft__exit();
+}
+
+/* Loads the id before the CAS: later loads stall behind it. */
+void weft_mutex_lock(weft_mutex *m)
+{
+    uint64_t free = 0, id = weft__caller("weft_mutex_lock")->id;
+
+    if (weft__likely(weft__cas(&m->_state, &free, id << HOLDER)))
+        taken_at(m, __builtin_return_address(0));
+    else
+        lock_contended(m, __builtin_return_address(0));
+}
+
+bool weft_mutex_trylock(weft_mutex *m)
+{
+    if (!grab(m, weft__caller("weft_mutex_trylock")->id, 0))
+        return false;
+    taken_at(m, __builtin_return_address(0));
+    return true;
+}
+
+static void not_locked(const weft_mutex *m) WEFT__NORETURN;
+
+static void not_locked(const weft_mutex *m)
+{
+    weft__fatal("sync: unlock of unlocked mutex (%p)", (const void *)m);
+}
+
+/* Returns the flags that fit the queue. Caller holds m->_lock. */
+static uint64_t flags_left(weft_mutex *m)
+{
+    return queue(m)->head ? WAITERS : 0;
+}
+
+/* Frees it for wt, which was claimed and left the queue, or hands it over. Caller holds m->_lock.
+ */
+static void pass_to(weft_mutex *m, const weft__waiter *wt, int64_t now)
+{
+    bool starving;
+
+    if (wt->task->result != HANDED_OVER) {
+        weft__store_rel(&m->_state, AWAKE | flags_left(m));
+        return;
+    }
+    starving = queue(m)->head && now - wt->n > weft__clock_ms;
+    weft__store_rel(&m->_state,
+                    wt->task->id << HOLDER | flags_left(m) | (starving ? STARVING : 0u));
+}
+
+/* Frees the mutex or hands it to the waiter in front, which c->first then is. Caller holds
+ * m->_lock.
+ */
+static void release(weft_mutex *m, struct weft__charge *c, int64_t inside[WEFT__WINDOWS])
+{
+    uint64_t state = weft__load(&m->_state);
+    int64_t now = weft__ticks();
+    weft__waiter *wt;
+    bool claimed;
+
+    if (!(state >> HOLDER) || (state & AWAKE)) /* another unlock was quicker */
+        not_locked(m);
+    holder_changes(m);
+    c->now = now;
+    if (weft__charge_is_cut(m->_charged))
+        c->inside = weft__charge_cut(queue(m), NULL, now, inside);
+    c->n = weft__charge_count(queue(m));
+    c->waited = weft__charge_take(queue(m), now);
+    wt = weft__charge_pop(queue(m), now);
+    if (!wt)
+        not_locked(m);
+    claimed =
+        weft__claim(wt->task, wt->ticket, wt->index || (state & STARVING) ? HANDED_OVER : COMPETE);
+    weft__assert(claimed); /* nothing but unlock ends a wait for a mutex */
+    weft__store(&m->_charged, now);
+    pass_to(m, wt, now);
+    c->first = wt->task;
+    c->first_waited = now - wt->from;
+}
+
+/* Frees the mutex if a waiter is awake already. Then no other waiter is woken, and the next unlock
+ * is charged for the queue. Returns false, and does nothing, if none is awake. */
+static bool leave_to_awake(weft_mutex *m)
+{
+    uint64_t state = weft__load(&m->_state);
+
+    if (weft__load(&m->_run) != weft__run_number) /* the flag, if any, is of an earlier run */
+        return false;
+    while ((state & AWAKE) && state >> HOLDER) {
+        holder_changes(m);
+        if (weft__cas(&m->_state, &state, state & FLAGS))
+            return true;
+    }
+    return false;
+}
+
+/* Unlocks m. The next holder may free it: so one instruction releases it, or everything is done
+ * before the waiter is made ready. */
+void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
+{
+    struct weft__charge c = {.self = self, .site = site};
+    int64_t inside[WEFT__WINDOWS];
+    uint64_t held = weft__load(&m->_state) >> HOLDER;
+
+    if (!held)
+        not_locked(m);
+    held <<= HOLDER;
+    if (weft__cas(&m->_state, &held, 0) || leave_to_awake(m))
+        return;
+    weft__lock(&m->_lock);
+    if (weft__unlikely(renewed(m))) {
+        weft__unlock(&m->_lock);
+        weft__mutex_unlock_in(m, self, site);
+        return;
+    }
+    release(m, &c, inside);
+    weft__unlock(&m->_lock);
+    weft__charge(&c);
+    weft__ready(c.first);
+}
+
+/* Unlocks m. Returns false if a task waits, or id does not hold it. Does not read the state first:
+ * the read would wait for the locked instruction that took the mutex. */
+static inline bool unlock_alone(weft_mutex *m, uint64_t id)
+{
+    uint64_t state = id << HOLDER;
+
+    return weft__likely(weft__cas(&m->_state, &state, 0));
+}
+
+static WEFT__NOINLINE void unlock_contended(weft_mutex *m)
+{
+    weft__mutex_unlock_in(m, weft__enter("weft_mutex_unlock")->task, NULL);
+    weft__exit();
+}
+
+void weft_mutex_unlock(weft_mutex *m)
+{
+    if (!unlock_alone(m, weft__caller("weft_mutex_unlock")->id))
+        unlock_contended(m);
+}
+
+void weft_mutex_assert_held(const weft_mutex *m)
+{
+    if (weft__load(&m->_state) >> HOLDER != weft__caller("weft_mutex_assert_held")->id)
+        weft__panic("weft: mutex %p is not held by the caller", (const void *)m);
+}

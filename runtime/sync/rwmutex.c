@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* rwmutex.c - many readers or one writer.
+ *
+ * _lock (rank OBJECT) guards everything. _readers: readers inside, or -1 for a writer, whose id
+ * _owner is.
+ * Always: a writer that waits keeps new readers out; an unlocking writer lets all readers that
+ * wait in first, an unlocking last reader lets the writer in front in. So neither kind starves.
+ * The lock is handed over: a woken task holds it. */
+#include "runtime/sched/observe.h"
+#include "runtime/sync/charge.h"
+
+#include <weft/sync.h>
+
+_Static_assert(sizeof(weft_rwmutex) == 64, "part of the ABI");
+
+static inline weft__waitq *readq(weft_rwmutex *m)
+{
+    return (weft__waitq *)m->_readq;
+}
+
+static inline weft__waitq *writeq(weft_rwmutex *m)
+{
+    return (weft__waitq *)m->_writeq;
+}
+
+/* Sets the readers of a lock that becomes held in this run. Caller holds _lock. */
+static inline void taken(weft_rwmutex *m, int32_t readers)
+{
+    m->_readers = readers;
+    m->_run = weft__run_number;
+}
+
+/* Lets t in as the writer. Caller holds _lock. The owner is stored after _charged: a snapshot that
+ * finds the owner changed since its cut finds _charged later, too (profiles/capture/locks.c). */
+static void write_by(weft_rwmutex *m, const weft__task *t)
+{
+    taken(m, -1);
+    weft__store_rel(&m->_owner, t->id);
+}
+
+/* Notes where the caller, the writer inside, took m: for deadlock reports
+ * (profiles/render/holders.c). */
+static inline void taken_at(weft_rwmutex *m, const void *site)
+{
+    weft__store(&m->_site, (uint32_t)(uintptr_t)site);
+}
+
+/* Returns whether m was last taken in an earlier run. Caller holds _lock. */
+static inline bool is_stale(const weft_rwmutex *m)
+{
+    return weft__unlikely(m->_run != weft__run_number);
+}
+
+/* Empties the queues if their tasks are of an earlier run. Called when the holder unlocks; caller
+ * holds _lock. */
+static inline void renew(weft_rwmutex *m)
+{
+    if (is_stale(m))
+        *readq(m) = *writeq(m) = (weft__waitq){NULL, NULL};
+}
+
+/* Waits until the lock is handed over. Caller holds _lock; releases it. */
+static void wait_turn(weft_rwmutex *m, weft__task *t, weft__waitq *q, enum weft__reason why)
+{
+    weft__waiter wt;
+
+    if (is_stale(m))
+        weft__panic("weft: rwmutex %p was locked in an earlier run, which has ended", (void *)m);
+    weft__waiter_init(&wt, t);
+    weft__charge_push(q, &wt, weft__ticks());
+    weft__park_unlock(t, why, m, &m->_lock, WEFT_FOREVER);
+}
+
+void weft_rwmutex_lock(weft_rwmutex *m)
+{
+    weft__worker *w = weft__enter("weft_rwmutex_lock");
+    weft__task *t = w->task;
+
+    weft__lock(&m->_lock);
+    if (m->_readers == 0) {
+        write_by(m, t);
+        weft__unlock(&m->_lock);
+    } else {
+        wait_turn(m, t, writeq(m), WEFT__WAIT_RWMUTEX_WRITE);
+    }
+    taken_at(m, __builtin_return_address(0));
+    weft__exit();
+}
+
+bool weft_rwmutex_trylock(weft_rwmutex *m)
+{
+    weft__worker *w = weft__enter("weft_rwmutex_trylock");
+    bool got;
+
+    weft__lock(&m->_lock);
+    got = m->_readers == 0;
+    if (got)
+        write_by(m, w->task);
+    weft__unlock(&m->_lock);
+    if (got)
+        taken_at(m, __builtin_return_address(0));
+    weft__exit();
+    return got;
+}
+
+static inline bool reader_may_enter(weft_rwmutex *m)
+{
+    return m->_readers >= 0 && !writeq(m)->head;
+}
+
+static inline void reader_enters(weft_rwmutex *m)
+{
+    if (m->_readers == 0)
+        taken(m, 1);
+    else
+        m->_readers++;
+}
+
+void weft_rwmutex_read_lock(weft_rwmutex *m)
+{
+    weft__worker *w = weft__enter("weft_rwmutex_read_lock");
+
+    weft__lock(&m->_lock);
+    if (reader_may_enter(m)) {
+        reader_enters(m);
+        weft__unlock(&m->_lock);
+    } else {
+        wait_turn(m, w->task, readq(m), WEFT__WAIT_RWMUTEX_READ);
+    }
+    weft__exit();
+}
+
+bool weft_rwmutex_read_trylock(weft_rwmutex *m)
+{
+    bool got;
+
+    weft__enter("weft_rwmutex_read_trylock");
+    weft__lock(&m->_lock);
+    got = reader_may_enter(m);
+    if (got)
+        reader_enters(m);
+    weft__unlock(&m->_lock);
+    weft__exit();
+    return got;
+}
+
+/* Charges c with the time that all waiters have waited. Returns the time. Caller holds _lock; the
+ * rwmutex is free. */
+static int64_t charge(weft_rwmutex *m, struct weft__charge *c, int64_t inside[WEFT__WINDOWS])
+{
+    int64_t now = readq(m)->head || writeq(m)->head ? weft__ticks() : 0;
+
+    c->now = now;
+    if (now && weft__charge_is_cut(m->_charged))
+        c->inside = weft__charge_cut(readq(m), writeq(m), now, inside);
+    c->n = weft__charge_count(readq(m)) + weft__charge_count(writeq(m));
+    c->waited = weft__charge_take(readq(m), now) + weft__charge_take(writeq(m), now);
+    if (now)
+        weft__store(&m->_charged, now);
+    return now;
+}
+
+/* wt is woken. */
+static weft__waiter *let_in(weft__waiter *wt, struct weft__charge *c, int64_t now)
+{
+    bool claimed = !wt || weft__claim(wt->task, wt->ticket, 0);
+
+    weft__assert(claimed); /* nothing but unlock ends a wait */
+    if (wt && !c->first) {
+        c->first = wt->task;
+        c->first_waited = now - wt->from;
+    }
+    return wt;
+}
+
+/* Hands the lock to the writer in front; the task to make ready. Nobody holds it. */
+static weft__task *hand_to_writer(weft_rwmutex *m, struct weft__charge *c, int64_t now)
+{
+    weft__waiter *wt = let_in(weft__charge_pop(writeq(m), now), c, now);
+
+    if (wt)
+        write_by(m, wt->task);
+    return wt ? wt->task : NULL;
+}
+
+void weft_rwmutex_read_unlock(weft_rwmutex *m)
+{
+    struct weft__charge c = {.self = weft__enter("weft_rwmutex_read_unlock")->task};
+    int64_t inside[WEFT__WINDOWS];
+    weft__task *woken = NULL;
+
+    weft__lock(&m->_lock);
+    if (m->_readers <= 0)
+        weft__fatal("sync: RUnlock of unlocked RWMutex (%p)", (void *)m);
+    renew(m);
+    if (--m->_readers == 0)
+        woken = hand_to_writer(m, &c, charge(m, &c, inside));
+    weft__unlock(&m->_lock);
+    weft__charge(&c);
+    if (woken)
+        weft__ready(woken);
+    weft__exit();
+}
+
+void weft_rwmutex_unlock(weft_rwmutex *m)
+{
+    struct weft__charge c = {.self = weft__enter("weft_rwmutex_unlock")->task};
+    int64_t inside[WEFT__WINDOWS];
+    weft__waitq readers = {NULL, NULL};
+    weft__task *woken = NULL;
+    weft__waiter *wt;
+    int64_t now;
+
+    weft__lock(&m->_lock);
+    if (m->_readers != -1)
+        weft__fatal("sync: Unlock of unlocked RWMutex (%p)", (void *)m);
+    renew(m);
+    m->_readers = 0;
+    now = charge(m, &c, inside);
+    weft__store_rel(&m->_owner, 0);
+    while ((wt = let_in(weft__waitq_pop(readq(m)), &c, now)) != NULL) {
+        m->_readers++;
+        weft__waitq_push(&readers, wt);
+    }
+    if (m->_readers == 0)
+        woken = hand_to_writer(m, &c, now);
+    weft__unlock(&m->_lock);
+    weft__charge(&c);
+    if (woken)
+        weft__ready(woken);
+    while ((wt = weft__waitq_pop(&readers)) != NULL) {
+        if (wt->task != c.first)
+            weft__charge_pair(&c, wt);
+        weft__ready(wt->task);
+    }
+    weft__exit();
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* time.c - sleep, timers and tickers.
+ *
+ * A timer's lock (rank GROUP: it is held over weft__timer_* and over channel operations) orders
+ * start, stop and free among themselves. Firing takes the channel's lock only, so stop waits for a
+ * firing under way and then drains the channel: after it no value of the old setting is left, and
+ * it knows whether the value was received. */
+#include "runtime/sync/chan.h"
+
+#include <weft/task.h>
+#include <weft/time.h>
+
+#include <stdlib.h>
+
+weft_time weft_now(void)
+{
+    return weft__nanos();
+}
+
+weft_time weft_after(weft_duration d)
+{
+    weft_time now = weft__nanos(), when;
+
+    return __builtin_add_overflow(now, d, &when) ? (d > 0 ? WEFT_FOREVER : WEFT_NOW) : when;
+}
+
+int weft_sleep_until(weft_time when)
+{
+    weft__task *t = weft__enter("weft_sleep")->task;
+    int rc;
+
+    if (when <= weft__nanos())
+        weft__yield(t);
+    rc = weft__park(t, WEFT__WAIT_SLEEP, NULL, NULL, NULL, when);
+    weft__exit();
+    return rc == WEFT_ETIMEDOUT ? 0 : rc;
+}
+
+struct weft_timer {
+    weft__timer timer;
+    weft_chan *chan; /* NULL with a function */
+    weft_timer_fn *fn;
+    void *arg;
+    weft_duration period; /* tickers */
+    uint32_t lock;        /* behind what malloc writes into freed memory */
+};
+
+static void fire_chan(weft__timer *timer, uint64_t arg, int64_t now)
+{
+    weft_timer *t = weft__container_of(timer, weft_timer, timer);
+
+    (void)arg;
+    weft__chan_offer(t->chan, &now);
+}
+
+static void fire_fn(weft__timer *timer, uint64_t arg, int64_t now)
+{
+    weft_timer *t = weft__container_of(timer, weft_timer, timer);
+    weft__worker *w = weft__self();
+    weft__task *task;
+
+    (void)arg;
+    (void)now;
+    task = weft__task_new(w->p, NULL, t->fn, t->arg);
+    weft__store(&task->creator_pc, (uintptr_t)weft_timer_new_func);
+    weft__visible(task);
+    weft__ready_due(task);
+}
+
+/* Channels of timers are freed by us alone. */
+static weft_chan *chan_new(void)
+{
+    weft_chan *c = weft_chan_new(sizeof(weft_time), 1);
+
+    weft__chan_keep(c, true, "weft_timer_new");
+    return c;
+}
+
+static void chan_free(weft_chan *c)
+{
+    if (c)
+        weft__chan_keep(c, false, "weft_timer_free");
+    weft_chan_free(c);
+}
+
+static weft_timer *timer_new(weft__timer_fire *fire)
+{
+    weft_timer *t;
+
+    weft__not_forked("weft_timer_new");
+    t = weft__alloc(1, sizeof(*t));
+    t->timer.fire = fire;
+    if (fire == fire_chan)
+        t->chan = chan_new();
+    return t;
+}
+
+weft_timer *weft_timer_new(void)
+{
+    return timer_new(fire_chan);
+}
+
+weft_timer *weft_timer_new_func(weft_timer_fn *fn, void *arg)
+{
+    weft_timer *t = timer_new(fire_fn);
+
+    t->fn = fn;
+    t->arg = arg;
+    return t;
+}
+
+weft_chan *weft_timer_chan(weft_timer *t)
+{
+    return t->chan;
+}
+
+/* Stops t. Returns true if it had not fired, or nobody took the value. */
+static bool stop(weft_timer *t)
+{
+    bool active = weft__timer_disarm_wait(&t->timer);
+
+    if (t->chan && weft__chan_drain(t->chan))
+        active = true;
+    return active;
+}
+
+bool weft_timer_stop(weft_timer *t)
+{
+    bool active;
+
+    weft__enter("weft_timer_stop");
+    weft__lock(&t->lock);
+    active = stop(t);
+    weft__unlock(&t->lock);
+    weft__exit();
+    return active;
+}
+
+bool weft_timer_start(weft_timer *t, weft_time when)
+{
+    bool active;
+
+    weft__enter("weft_timer_start");
+    weft__lock(&t->lock);
+    active = stop(t);
+    weft__timer_arm(&t->timer, when, 0);
+    weft__unlock(&t->lock);
+    weft__exit();
+    return active;
+}
+
+static void timer_free(weft_timer *t)
+{
+    weft__store_rel(&t->lock, WEFT__FREED);
+    weft__free(t);
+}
+
+void weft_timer_free(weft_timer *t)
+{
+    if (!t)
+        return;
+    if (weft__load_acq(&weft__sched.running)) /* else it is not armed */
+        weft_timer_stop(t);
+    chan_free(t->chan);
+    timer_free(t);
+}
+
+struct weft_ticker {
+    weft_timer t;
+};
+
+/* Fires a tick and sets the next one, which keeps the rhythm; missed ticks are left out. */
+static void fire_tick(weft__timer *timer, uint64_t arg, int64_t now)
+{
+    weft_timer *t = weft__container_of(timer, weft_timer, timer);
+    int64_t last = (int64_t)arg, next;
+
+    if (now - last >= t->period)
+        last = now - (now - last) % t->period;
+    if (__builtin_add_overflow(last, t->period, &next))
+        next = WEFT_FOREVER;
+    weft__timer_arm(timer, next, (uint64_t)next);
+    weft__chan_offer(t->chan, &now);
+}
+
+/* Stops the ticker. A firing under way arms it again, so look again after it. */
+static void ticker_stop(weft_timer *t)
+{
+    while (weft__timer_disarm_wait(&t->timer) || weft__load(&t->timer.pos))
+        ;
+    weft__chan_drain(t->chan);
+}
+
+void weft_ticker_start(weft_ticker *k, weft_duration period)
+{
+    int64_t next = weft_after(period);
+
+    if (period <= 0)
+        weft__panic("non-positive interval for NewTicker");
+    weft__enter("weft_ticker_start");
+    weft__lock(&k->t.lock);
+    ticker_stop(&k->t);
+    k->t.period = period;
+    weft__timer_arm(&k->t.timer, next, (uint64_t)next);
+    weft__unlock(&k->t.lock);
+    weft__exit();
+}
+
+weft_ticker *weft_ticker_new(weft_duration period)
+{
+    weft_ticker *k = weft__alloc(1, sizeof(*k));
+
+    k->t.timer.fire = fire_tick;
+    k->t.chan = chan_new();
+    weft_ticker_start(k, period);
+    return k;
+}
+
+void weft_ticker_stop(weft_ticker *k)
+{
+    weft__enter("weft_ticker_stop");
+    weft__lock(&k->t.lock);
+    ticker_stop(&k->t);
+    weft__unlock(&k->t.lock);
+    weft__exit();
+}
+
+weft_chan *weft_ticker_chan(weft_ticker *k)
+{
+    return k->t.chan;
+}
+
+void weft_ticker_free(weft_ticker *k)
+{
+    if (!k)
+        return;
+    if (weft__load_acq(&weft__sched.running))
+        weft_ticker_stop(k);
+    chan_free(k->t.chan);
+    timer_free(&k->t);
+}

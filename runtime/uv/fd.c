@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+/* uv/fd.c - waits for descriptors of the program, and for child processes by descriptors.
+ *
+ * libuv's handles do not fit them: one for a descriptor makes it non-blocking, a loop takes only
+ * one for a number, an error is told as UV_EBADF, and a close takes a turn of the loop. So each
+ * loop has an epoll of its own for them, which libuv watches as one descriptor.
+ *
+ * Owns: fd_epoll of each loop and l->fds, the waits of each number.
+ * Lock: l->fd_lock (rank OBJECT) guards fds and the waits linked there. Waits begin on the loop's
+ * processor, events are told there; a wait that ends at its deadline, or canceled, leaves from
+ * anywhere: the kernel's epoll, unlike libuv, may be changed by any thread.
+ * Always, outside the lock: a number with waits is armed for all that they want, one without is not
+ * armed (EPOLLONESHOT), so that it may be closed and reused behind our back. */
+#include "runtime/sched/park.h"
+#include "runtime/uv/loop.h"
+
+#include <weft/fd.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { FDS_MIN = 64, FOUND_MAX = 64 };
+enum { GONE = 4 }; /* an event beside WEFT_FD_*: the peer sends no more */
+
+struct weft__fd_wait {
+    weft__fd_wait *next; /* for the same descriptor */
+    weft__waiter wt;     /* queued: linked in fds */
+    int events;          /* WEFT_FD_*; constant */
+};
+
+/* Events --------------------------------------------------------------------------------------- */
+
+/* Returns which of the wanted events are ready. A hang-up or an error ends any wait: the next call
+ * on the descriptor returns the error. */
+static int ready_of(uint32_t epoll_events, int wanted)
+{
+    if (epoll_events & (EPOLLERR | EPOLLHUP))
+        return wanted;
+    return (((epoll_events & EPOLLRDHUP) ? GONE : 0) |
+            ((epoll_events & EPOLLIN) ? WEFT_FD_READ : 0) |
+            ((epoll_events & EPOLLOUT) ? WEFT_FD_WRITE : 0)) &
+           wanted;
+}
+
+/* Arms fd for what its waits want: for one event. Not inlined, as errno's address is the thread's.
+ * Caller holds the lock. 0 or a negative errno. */
+static WEFT__NOINLINE int arm(weft__loop *l, int fd)
+{
+    struct epoll_event e = {.events = EPOLLONESHOT, .data.fd = fd};
+
+    for (const weft__fd_wait *f = l->fds[fd]; f; f = f->next) {
+        e.events |= (f->events & WEFT_FD_READ) ? EPOLLIN : 0;
+        e.events |= (f->events & WEFT_FD_WRITE) ? EPOLLOUT : 0;
+        e.events |= (f->events & GONE) ? EPOLLRDHUP : 0;
+    }
+    if (epoll_ctl(l->fd_epoll, EPOLL_CTL_MOD, fd, &e) == 0)
+        return 0;
+    if (errno == ENOENT && epoll_ctl(l->fd_epoll, EPOLL_CTL_ADD, fd, &e) == 0)
+        return 0;
+    return -errno;
+}
+
+/* Unlinks the wait at *at. Caller holds the lock. */
+static void unlink_wait(weft__loop *l, weft__fd_wait **at)
+{
+    (*at)->wt.queued = false;
+    *at = (*at)->next;
+    weft__sub(&l->fd_waits, 1);
+}
+
+/* Ends the waits for fd that these events are for; rc < 0: all of them, with rc. Caller holds the
+ * lock. */
+static void wake_waits(weft__loop *l, int fd, uint32_t events, int rc)
+{
+    weft__fd_wait **at = &l->fds[fd];
+
+    while (*at) {
+        weft__waiter *wt = &(*at)->wt;
+        int result = rc < 0 ? rc : ready_of(events, (*at)->events);
+
+        if (result == 0) {
+            at = &(*at)->next;
+            continue;
+        }
+        unlink_wait(l, at);
+        if (weft__waiter_claim(wt, result))
+            weft__ready(wt->task);
+    }
+}
+
+/* Wakes the waits whose events are ready. On the loop's owner. */
+static void on_events(uv_poll_t *h, int status, int unused)
+{
+    weft__loop *l = weft__container_of(h, weft__loop, fd_poll);
+    struct epoll_event found[FOUND_MAX];
+    int n = epoll_wait(l->fd_epoll, found, FOUND_MAX, 0); /* more are told by the next poll */
+
+    (void)status;
+    (void)unused;
+    for (int i = 0; i < n; i++) {
+        int fd = found[i].data.fd, rc;
+
+        weft__lock(&l->fd_lock);
+        wake_waits(l, fd, found[i].events, 0);
+        if (l->fds[fd] && (rc = arm(l, fd)) < 0)
+            wake_waits(l, fd, 0, rc);
+        weft__unlock(&l->fd_lock);
+    }
+}
+
+/* Makes the loop's epoll, and has libuv watch it. On the loop's owner. */
+static WEFT__NOINLINE int make_epoll(weft__loop *l)
+{
+    int fd = epoll_create1(EPOLL_CLOEXEC), rc;
+
+    if (fd < 0)
+        return -errno;
+    rc = WEFT__UV(l, uv_poll_init, &l->uv, &l->fd_poll, fd);
+    if (rc < 0) {
+        close(fd);
+        return rc;
+    }
+    l->fd_epoll = fd;
+    return WEFT__UV(l, uv_poll_start, &l->fd_poll, UV_READABLE, on_events);
+}
+
+/* Makes room for fd in the table, if there is such a descriptor. Caller holds the lock. */
+static WEFT__NOINLINE int make_room(weft__loop *l, int fd)
+{
+    size_t n = l->nfds ? l->nfds : FDS_MIN;
+    weft__fd_wait **fds;
+
+    if (fcntl(fd, F_GETFD) < 0)
+        return -errno;
+    while (n <= (size_t)fd)
+        n *= 2;
+    fds = weft__alloc(n, sizeof(*fds));
+    if (l->nfds)
+        memcpy(fds, l->fds, l->nfds * sizeof(*fds));
+    weft__free(l->fds);
+    l->fds = fds;
+    l->nfds = n;
+    return 0;
+}
+
+void weft__loop_free_fds(weft__loop *l)
+{
+    if (l->fd_epoll >= 0)
+        close(l->fd_epoll);
+    weft__free(l->fds);
+}
+
+/* Waits ---------------------------------------------------------------------------------------- */
+
+/* Begins a wait. On the loop's owner. */
+static int begin(weft__loop *l, int fd, weft__fd_wait *f)
+{
+    int rc = l->fd_epoll < 0 ? make_epoll(l) : 0;
+
+    if (rc < 0)
+        return rc;
+    weft__lock(&l->fd_lock);
+    if ((size_t)fd >= l->nfds)
+        rc = make_room(l, fd);
+    if (rc == 0) {
+        f->next = l->fds[fd];
+        f->wt.queued = true;
+        l->fds[fd] = f;
+        weft__add(&l->fd_waits, 1);
+        rc = arm(l, fd);
+        if (rc < 0)
+            unlink_wait(l, &l->fds[fd]);
+    }
+    weft__unlock(&l->fd_lock);
+    return rc;
+}
+
+/* Removes a wait that ended without an event. */
+static void leave(weft__loop *l, int fd, weft__fd_wait *f)
+{
+    weft__lock(&l->fd_lock);
+    if (f->wt.queued) {
+        weft__fd_wait **at = &l->fds[fd];
+
+        while (*at != f)
+            at = &(*at)->next;
+        unlink_wait(l, at);
+        if (!l->fds[fd])
+            epoll_ctl(l->fd_epoll, EPOLL_CTL_DEL, fd,
+                      NULL); /* fails if fd was closed, which does as well */
+    }
+    weft__unlock(&l->fd_lock);
+}
+
+/* Returns the events that poll(2) sees now; 0: none. */
+static WEFT__NOINLINE int look(int fd, int events)
+{
+    struct pollfd p = {.fd = fd,
+                       .events = (short)(((events & WEFT_FD_READ) ? POLLIN : 0) |
+                                         ((events & WEFT_FD_WRITE) ? POLLOUT : 0))};
+    int n = poll(&p, 1, 0);
+
+    if (n <= 0)
+        return n < 0 && errno != EINTR ? -errno : 0;
+    return (p.revents & POLLNVAL) ? UV_EBADF : ready_of((uint32_t)p.revents, events);
+}
+_Static_assert(POLLIN == EPOLLIN && POLLOUT == EPOLLOUT && POLLERR == EPOLLERR &&
+                   POLLHUP == EPOLLHUP,
+               "events of poll are events of epoll");
+
+static int fd_wait(weft__worker *w, int fd, int events, enum weft__reason why, const void *object,
+                   weft_time deadline)
+{
+    bool waits = deadline != WEFT_NOW && deadline > weft__nanos();
+    weft__fd_wait f = {.events = events};
+    weft__loop *l = w->p->loop;
+    int rc;
+
+    weft__waiter_init(&f.wt, w->task);
+    rc = waits ? begin(l, fd, &f) : look(fd, events);
+    if (rc != 0)
+        return rc;
+    weft__add(&weft__sched.outside, 1);
+    rc = weft__park(w->task, why, object, NULL, NULL, deadline);
+    weft__sub(&weft__sched.outside, 1);
+    if (waits && (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED))
+        leave(l, fd, &f);
+    return rc;
+}
+
+int weft_fd_wait_until(int fd, int events, weft_time deadline)
+{
+    weft__worker *w;
+    int rc;
+
+    if (fd < 0 || (events & ~(WEFT_FD_READ | WEFT_FD_WRITE)) || events == 0)
+        return WEFT_EINVAL;
+    w = weft__enter("weft_fd_wait");
+    if (!w->p)
+        weft__panic("weft: weft_fd_wait called on a thread that is no task");
+    rc = fd_wait(w, fd, events, WEFT__WAIT_IO, (void *)(intptr_t)fd, deadline);
+    weft__exit();
+    return rc;
+}
+
+int weft__fd_wait_gone(int fd)
+{
+    int rc = fd_wait(weft__enter("weft_http_server_serve"), fd, GONE, WEFT__WAIT_IO,
+                     (void *)(intptr_t)fd, WEFT_FOREVER);
+
+    weft__exit();
+    return rc;
+}
+
+/* Child processes ------------------------------------------------------------------------------ */
+
+/* uv_spawn is not used: it takes SIGCHLD for itself, and never hears of a child that another thread
+ * has waited for. A pidfd is ready as soon as the child has ended. */
+
+static WEFT__NOINLINE int child_open(pid_t pid)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+    return fd >= 0 ? fd : -errno;
+}
+
+/* Takes the status of a child, and waits for it unless options have WNOHANG. Returns WEFT_EAGAIN if
+ * the child has not ended; -ECHILD if another thread, or the kernel, took the status. */
+static WEFT__NOINLINE int child_status(idtype_t type, id_t id, int options)
+{
+    siginfo_t info = {0};
+    int rc;
+
+    do
+        rc = waitid(type, id, &info, WEXITED | options);
+    while (rc != 0 && errno == EINTR);
+    if (rc != 0)
+        return -errno;
+    if (info.si_pid == 0)
+        return WEFT_EAGAIN;
+    return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+}
+
+/* Waits for a child that there is no descriptor for: it keeps a thread. */
+static int child_block(pid_t pid)
+{
+    int status;
+
+    weft_blocking_begin();
+    status = child_status(P_PID, (id_t)pid, 0);
+    weft_blocking_end();
+    return status;
+}
+
+/* A child that a task waits for, on that task's stack. */
+struct child {
+    struct child *next, *prev;
+    int fd;
+};
+
+static struct {
+    uint32_t lock; /* rank GROUP */
+    struct child *head;
+} children;
+
+static void child_link(struct child *c)
+{
+    weft__lock(&children.lock);
+    c->prev = NULL;
+    c->next = children.head;
+    if (c->next)
+        c->next->prev = c;
+    children.head = c;
+    weft__unlock(&children.lock);
+}
+
+static void child_unlink(struct child *c)
+{
+    weft__lock(&children.lock);
+    if (c->next)
+        c->next->prev = c->prev;
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        children.head = c->next;
+    weft__unlock(&children.lock);
+}
+
+void weft__children_discard(void)
+{
+    for (struct child *c = children.head; c; c = c->next)
+        close(c->fd);
+    children.head = NULL;
+}
+
+/* Waits until the child has ended. Returns < 0 if its descriptor cannot be polled. */
+static int child_wait(struct child *c, const char *const argv[])
+{
+    weft__worker *w = weft__enter("weft_process_run");
+    int rc;
+
+    child_link(c);
+    rc = fd_wait(w, c->fd, WEFT_FD_READ, WEFT__WAIT_PROCESS, argv, WEFT_FOREVER);
+    child_unlink(c);
+    weft__exit();
+    return rc;
+}
+
+static int child_end(pid_t pid, const char *const argv[])
+{
+    struct child c = {.fd = child_open(pid)};
+    int rc;
+
+    if (c.fd < 0)
+        return c.fd == -ESRCH ? -ECHILD : child_block(pid);
+    while ((rc = child_status(P_PIDFD, (id_t)c.fd, WNOHANG)) == WEFT_EAGAIN) {
+        if (child_wait(&c, argv) < 0) {
+            rc = child_block(pid);
+            break;
+        }
+    }
+    close(c.fd);
+    return rc;
+}
+
+static int child_start(const char *const argv[], pid_t *pid)
+{
+    posix_spawnattr_t attr;
+    sigset_t set;
+    int rc;
+
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    sigemptyset(&set);
+    posix_spawnattr_setsigmask(&attr, &set);
+    sigfillset(&set);
+    posix_spawnattr_setsigdefault(&attr, &set);
+    rc = posix_spawnp(pid, argv[0], NULL, &attr, (char **)(uintptr_t)argv, environ);
+    posix_spawnattr_destroy(&attr);
+    return -rc;
+}
+
+/* Starts the program outside the runtime: if that lasts, others get the processor. */
+int weft_process_run(const char *const argv[])
+{
+    pid_t pid;
+    int rc;
+
+    if (!argv || !argv[0])
+        return WEFT_EINVAL;
+    if (!weft__enter("weft_process_run")->p)
+        weft__panic("weft: weft_process_run called on a thread that is no task");
+    weft__exit();
+    rc = child_start(argv, &pid);
+    return rc < 0 ? rc : child_end(pid, argv);
+}
