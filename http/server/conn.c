@@ -5,8 +5,9 @@
  * |-----------|---------------------------------------------|-----------------------------------|
  * | WAIT      | no byte of a request is there; no exchange  | HEAD when there is; GONE after    |
  * |           |                                             | idle_time, at the end, if stopped |
- * | HEAD      | bytes are read until the head is complete;  | HANDLER; REFUSED; GONE at the end |
- * |           | after a stop for five seconds at most       |                                   |
+ * | HEAD      | bytes are read until the head is complete;  | HANDLER; REFUSED; GONE at the     |
+ * |           | after a stop for five seconds at most       | end; WAIT if not one byte is      |
+ * |           |                                             | there: the wait ended early       |
  * | HANDLER   | it reads the body and writes the answer     | ANSWER; REFUSED if the body was,  |
  * |           |                                             | and nothing is written            |
  * | REFUSED   | the answer is a status, with Connection:    | ANSWER                            |
@@ -32,19 +33,18 @@ enum { LINGER_BYTES = 256 * 1024 };
 #define LINGER_TIME  (1 * WEFT_SECOND)
 #define HEAD_AT_STOP (5 * WEFT_SECOND)
 
-enum next { NEXT, LINGER, GONE };
+enum next { NEXT, EARLY, LINGER, GONE };
 
-/* WAIT. True: a request is coming. */
-static bool await_request(weft__http_conn *c)
+/* WAIT. Returns true if a request may be there. */
+static bool await_request(weft__http_conn *c, int64_t *budget)
 {
-    int64_t budget = c->server->options.idle_time;
     uint32_t idle = WEFT__CONN_IDLE;
     int rc;
 
     weft__store_seq(&c->state, WEFT__CONN_IDLE);
     if (weft__http_stops(c->server))
         return false;
-    rc = weft__http_wait(c->net, &budget);
+    rc = weft__http_wait(c->net, budget);
     return weft__cas(&c->state, &idle, WEFT__CONN_BUSY) && rc == 0;
 }
 
@@ -66,36 +66,42 @@ static ssize_t read_more(weft__http_conn *c, char *at, size_t room, int64_t *bud
     return rc;
 }
 
-/* HEAD. True: it is complete, or refused. */
-static bool read_head(weft__exchange *x)
+/* HEAD. Returns NEXT if the head is complete or refused; EARLY if there is no byte of it; GONE. The
+ * time for a head begins with its first byte. */
+static enum next read_head(weft__exchange *x)
 {
     weft_http_request *r = &x->r;
-    int64_t budget = x->conn->server->options.head_time;
+    int64_t budget = x->conn->server->options.head_time, none = 0;
     ssize_t rc;
     size_t room;
 
     for (;;) {
-        if (r->filled > r->start) {
+        bool is_first = r->filled == r->start;
+
+        if (!is_first) {
             rc = weft__parse_head(&r->parse, r->in + r->start, r->filled - r->start);
             if (rc != 0)
                 break;
         }
         room = weft__request_room(x);
         if (room == 0)
-            return false;
-        rc = read_more(x->conn, r->in + r->filled, room, &budget);
-        if (rc == WEFT_ETIMEDOUT && r->filled > r->start) {
+            return GONE;
+        rc = is_first ? weft__http_recv(x->conn->net, r->in + r->filled, room, &none)
+                      : read_more(x->conn, r->in + r->filled, room, &budget);
+        if (rc == WEFT_ETIMEDOUT && is_first)
+            return EARLY;
+        if (rc == WEFT_ETIMEDOUT) {
             rc = weft__parse_refuse(&r->parse, 408, "the request does not come");
             break;
         }
         if (rc <= 0)
-            return false;
+            return GONE;
         r->filled += (uint32_t)rc;
     }
     if (rc < 0)
         r->refused = (int)-rc;
     r->rest = r->body = r->start + (uint32_t)(rc > 0 ? rc : 0);
-    return true;
+    return NEXT;
 }
 
 /* HEAD to DRAIN. */
@@ -103,9 +109,10 @@ static enum next serve_one(weft__exchange *x)
 {
     weft_http_request *r = &x->r;
     weft_http_response *w = &x->w;
+    enum next head = read_head(x);
 
-    if (!read_head(x))
-        return GONE;
+    if (head != NEXT)
+        return head;
     weft__response_begin(x);
     if (!r->refused)
         weft__dispatch(x);
@@ -136,14 +143,15 @@ static void linger(weft__exchange *x)
         dropped += (size_t)n;
 }
 
-/* Goes from WAIT to WAIT: serves all requests that came together. True: there may be more. */
-static bool serve_some(weft__http_conn *c)
+/* Goes from WAIT to WAIT: serves all requests that came together. Returns NEXT if there may be
+ * more; EARLY if none came; GONE. */
+static enum next serve_some(weft__http_conn *c)
 {
     weft__exchange *x = weft__exchange_get(c);
     enum next next;
 
     if (!x)
-        return false;
+        return GONE;
     do {
         weft__request_begin(x);
         next = serve_one(x);
@@ -152,7 +160,7 @@ static bool serve_some(weft__http_conn *c)
     if (next == LINGER)
         linger(x);
     weft__exchange_put(x);
-    return next == NEXT;
+    return next == LINGER ? GONE : next;
 }
 
 int weft__http_conn_apart(void *conn)
@@ -166,9 +174,14 @@ int weft__http_conn_apart(void *conn)
 int weft__http_conn_main(void *conn)
 {
     weft__http_conn *c = conn;
+    int64_t budget = c->server->options.idle_time;
+    enum next next = NEXT;
 
-    while (await_request(c) && serve_some(c))
-        ;
+    while (next != GONE && await_request(c, &budget)) {
+        next = serve_some(c);
+        if (next == NEXT)
+            budget = c->server->options.idle_time;
+    }
     weft__http_conn_end(c);
     return 0;
 }
