@@ -56,6 +56,7 @@
 enum { SPARE_SLOTS = 4096 };
 enum { MANY = 1000 }; /* tasks: looking at them takes longer than to hand a processor over */
 
+#define SPINS_FOR      INT64_C(50000) /* ns that a dumper waits for a running task without a yield */
 #define DIRECTED_AFTER INT64_C(300000) /* ns that a running task has to come by itself */
 #define GIVE_UP_AFTER  INT64_C(200000000)
 
@@ -285,6 +286,16 @@ static inline void fetch_ahead(uint32_t slot, uint32_t n)
     }
 }
 
+/* Lets other threads get on: most tasks leave their processor within microseconds, and a thread
+ * that yields to a busy machine comes back after milliseconds. */
+static void wait_a_little(int64_t waited)
+{
+    if (waited > SPINS_FOR)
+        sched_yield();
+    else
+        weft__pause();
+}
+
 /* The slots whose tasks ran, or were being recorded by others, in the first pass. */
 static void capture_pending(struct capture *c, uint32_t *slots, size_t n)
 {
@@ -309,7 +320,7 @@ static void capture_pending(struct capture *c, uint32_t *slots, size_t n)
         }
         n = left;
         if (n > 0)
-            sched_yield();
+            wait_a_little(now - start);
         now = weft__mono();
     }
 }
@@ -561,23 +572,35 @@ void weft__stand_back(void)
     weft__blocking_back();
 }
 
-int weft__snapshot_get(const struct weft__snapshot **out)
+/* Makes a capture for the caller. Returns 0, or the code of weft_dump. aside: the caller still
+ * stands aside, and is to stand back. */
+static int capture_aside(struct asking *a, bool *aside)
 {
     weft__worker *w = weft__enter_try("weft_dump");
-    struct asking a = {.self = w ? w->task : NULL};
-    bool aside;
 
+    *aside = false;
     if (!w)
         return WEFT_EINVAL;
+    a->self = w->task;
     weft__exit();
-    aside = weft__stand_aside(weft__tasks_slots());
-    weft__ctx_call(&a.self->ctx.sp, capture_for, &a);
+    *aside = weft__stand_aside(weft__tasks_slots());
+    weft__ctx_call(&a->self->ctx.sp, capture_for, a);
+    if (a->c)
+        return 0;
+    return weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
+}
+
+int weft__snapshot_get(const struct weft__snapshot **out)
+{
+    struct asking a = {.self = NULL};
+    bool aside;
+    int rc = capture_aside(&a, &aside);
+
     if (aside)
         weft__stand_back();
-    if (!a.c)
-        return weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
-    *out = &a.c->s;
-    return 0;
+    if (rc == 0)
+        *out = &a.c->s;
+    return rc;
 }
 
 void weft__snapshot_put(const struct weft__snapshot *s)
@@ -622,13 +645,19 @@ int weft_dump(int fd, const weft_dump_options *options)
 {
     enum weft_dump_form form = options ? options->form : WEFT_DUMP_TASKS;
     struct weft__sink sink = weft__sink_fd(fd);
-    const struct weft__snapshot *s;
-    int rc = (unsigned)form > WEFT_DUMP_PPROF_EACH ? WEFT_EINVAL : weft__snapshot_get(&s);
+    struct asking a = {.self = NULL};
+    bool aside;
+    int rc;
 
-    if (rc < 0)
-        return rc;
-    rc = weft__tasks_write(s, form, &sink);
-    weft__snapshot_put(s);
+    if ((unsigned)form > WEFT_DUMP_PPROF_EACH)
+        return WEFT_EINVAL;
+    rc = capture_aside(&a, &aside);
+    if (rc == 0)
+        rc = render(&a.c->s, a.self->id, &sink, form);
+    if (a.c)
+        capture_release(a.c);
+    if (aside) /* only now: in a busy program each return waits for a processor */
+        weft__stand_back();
     return rc;
 }
 
