@@ -141,10 +141,18 @@ static WEFT__NOINLINE bool spill(weft__runq *q, weft__task *t, uint32_t head)
     return true;
 }
 
-static void push_tail(weft__runq *q, weft__task *t)
+void weft__runq_push(weft__runq *q, weft__task *t, bool to_next)
 {
     uint32_t head;
 
+    if (to_next) {
+        weft__task *old = weft__load(&q->next);
+
+        weft__store(&q->next, t);
+        if (!old)
+            return;
+        t = old;
+    }
     do {
         head = weft__load_acq(&q->head);
         if (weft__likely(q->tail - head < WEFT__RING)) {
@@ -155,26 +163,12 @@ static void push_tail(weft__runq *q, weft__task *t)
     } while (!spill(q, t, head));
 }
 
-void weft__runq_push(weft__runq *q, weft__task *t, bool to_next)
-{
-    weft__task *old;
-
-    if (to_next) {
-        old = weft__load(&q->next);
-        weft__store(&q->next, t);
-        if (!old)
-            return;
-        t = old;
-    }
-    push_tail(q, t);
-}
-
 void weft__runq_push_due(weft__runq *q, weft__task *t)
 {
     if (weft__load_acq(&q->head) == q->tail) {
         weft__runq_push(q, t, true); /* nobody is before it */
     } else if (q->ndue == WEFT__DUE) {
-        push_tail(q, t);
+        weft__runq_push(q, t, false);
     } else {
         q->due[(q->due_head + q->ndue) % WEFT__DUE] = t;
         weft__store_rel(&q->ndue, q->ndue + 1);
@@ -197,11 +191,11 @@ void weft__runq_offer_next(weft__runq *q)
     weft__task *t = weft__load(&q->next);
 
     if (t) {
-        push_tail(q, t);
+        weft__runq_push(q, t, false);
         weft__store(&q->next, NULL);
     }
     while ((t = pop_due(q)) != NULL)
-        push_tail(q, t);
+        weft__runq_push(q, t, false);
 }
 
 static weft__task *pop_next(weft__runq *q)
@@ -287,6 +281,6 @@ weft__task *weft__runq_steal(weft__runq *q, weft__runq *from)
             batch[i] = weft__load(&AT(from, head + i));
     } while (!weft__cas(&from->head, &head, head + n));
     for (uint32_t i = 1; i < n; i++)
-        push_tail(q, batch[i]);
+        weft__runq_push(q, batch[i], false);
     return batch[0];
 }

@@ -69,7 +69,7 @@ static inline void arrive(weft__worker *w)
 }
 
 /* Waits until t's last thread has left its stack. Until then that thread may also store flags. */
-static inline void wait_until_left(const weft__task *t)
+static WEFT__NOINLINE void spin_until_left(const weft__task *t)
 {
     for (int spins = 0; weft__load_acq(&t->on_cpu); spins++) {
         if (spins < 100)
@@ -77,6 +77,12 @@ static inline void wait_until_left(const weft__task *t)
         else
             sched_yield();
     }
+}
+
+static inline void wait_until_left(const weft__task *t)
+{
+    if (weft__unlikely(weft__load_acq(&t->on_cpu)))
+        spin_until_left(t);
 }
 
 /* Returns whether t must ask at a gate before it runs. */
