@@ -114,12 +114,12 @@ static const weft__place **recent_of(const weft__task *t)
 static bool has_steps(const weft__place *p, uintptr_t sp, uintptr_t hi)
 {
     uint32_t n = weft__load_acq(&p->n_steps);
+    uintptr_t room = hi - sp - 8;
 
     for (uint32_t i = 0; i < n; i++) {
-        const struct weft__trail_step *s = &p->steps[i];
-        uint32_t at = weft__load_acq(&s->at), from_sp = weft__load_acq(&s->from_sp);
+        uint32_t at = weft__load_acq(&p->steps[i].at);
 
-        if (hi - sp < at + 8 || word_at(sp, at | from_sp) != weft__load_acq(&s->value))
+        if (at > (room | FROM_SP) || word_at(sp, at) != weft__load_acq(&p->steps[i].value))
             return false;
     }
     return n > 0;
@@ -219,6 +219,11 @@ static uint32_t add_node(uint32_t parent, uintptr_t word, uint32_t next, const w
     return i + 1;
 }
 
+static uint32_t step_at(const struct weft__trail_step *s)
+{
+    return s->at | (s->from_sp ? FROM_SP : 0);
+}
+
 static void write_place(weft__place *p, const struct weft__trail *trail,
                         const struct weft__walk *walk)
 {
@@ -229,8 +234,7 @@ static void write_place(weft__place *p, const struct weft__trail *trail,
         weft__store_rel(&p->pcs[i], walk->pcs[i]);
     weft__store_rel(&p->n_steps, n_steps);
     for (uint32_t i = 0; i < n_steps; i++) {
-        weft__store_rel(&p->steps[i].at, trail->steps[i].at);
-        weft__store_rel(&p->steps[i].from_sp, trail->steps[i].from_sp);
+        weft__store_rel(&p->steps[i].at, step_at(&trail->steps[i]));
         weft__store_rel(&p->steps[i].value, trail->steps[i].value);
     }
 }
@@ -248,11 +252,6 @@ static weft__place *new_place(const struct weft__trail *trail, const struct weft
     weft__store(&n_places, n_places + 1);
     weft__store_rel(&p->id, (uint64_t)generation << 32 | n_places);
     return p;
-}
-
-static uint32_t step_at(const struct weft__trail_step *s)
-{
-    return s->at | (s->from_sp ? FROM_SP : 0);
 }
 
 /* Adds the place of a trail. Caller holds adding. */

@@ -17,7 +17,10 @@ typedef struct weft__place {
     uint32_t n;
     uintptr_t pcs[WEFT__PLACE_FRAMES];
     uint32_t n_steps; /* of the trail; 0: it is longer */
-    struct weft__trail_step steps[WEFT__PLACE_STEPS];
+    struct {
+        uint32_t at; /* as a node's next (places.c) */
+        uintptr_t value;
+    } steps[WEFT__PLACE_STEPS];
 } weft__place;
 
 /* A place that was found. It may be forgotten at any time; its id still names its stack. */
