@@ -42,6 +42,13 @@ bool weft__claim(weft__task *t, uint64_t ticket, int result)
     return true;
 }
 
+static WEFT__NOINLINE void ready_for_all(weft__task *t)
+{
+    weft__global_push(t);
+    weft__fence_full();
+    weft__wake_one();
+}
+
 /* Makes t runnable. Returns true if it goes to the queue of w's processor, which is left to the
  * caller. */
 static inline bool runnable_here(weft__worker *w, weft__task *t)
@@ -58,9 +65,7 @@ static inline bool runnable_here(weft__worker *w, weft__task *t)
     }
     if (w && weft__likely(w->p != NULL) && weft__load(&w->in_rt))
         return true;
-    weft__global_push(t);
-    weft__fence_full();
-    weft__wake_one();
+    ready_for_all(t);
     return false;
 }
 
@@ -69,7 +74,7 @@ void weft__ready(weft__task *t)
     weft__ready_by(weft__self(), t);
 }
 
-void weft__ready_by(weft__worker *w, weft__task *t)
+WEFT__NOINLINE void weft__ready_by(weft__worker *w, weft__task *t)
 {
     if (!runnable_here(w, t))
         return;
