@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -114,4 +115,42 @@ TEST(sleeper_does_not_wait_behind_all_that_one_poll_found)
     weft_listener_close(ln);
     if (!under_asan() && !under_tsan() && storm.worst > 15 * WEFT_MILLISECOND)
         FAIL("%lld us of CPU between two ticks", (long long)(storm.worst / WEFT_MICROSECOND));
+}
+
+/* ---- an operation that never waits ---- */
+
+static atomic_int ticked;
+
+static void tick_once(void *arg)
+{
+    (void)arg;
+    weft_sleep(WEFT_MILLISECOND);
+    atomic_store(&ticked, 1);
+}
+
+/* Sends to itself: what its buffer has no room for is dropped, so no send waits. */
+static int send_until_the_tick(void *arg)
+{
+    enum { ENOUGH = 5000000 };
+    weft_udp *u;
+    weft_addr to;
+    int sent = 0;
+
+    (void)arg;
+    CHECK_EQ(weft_udp_listen("127.0.0.1:0", &u), 0);
+    to = weft_udp_local(u);
+    weft_go(tick_once, NULL);
+    weft_yield();
+    while (!atomic_load(&ticked) && sent++ < ENOUGH)
+        CHECK_EQ(weft_udp_send(u, "a", 1, &to), 0);
+    CHECK(atomic_load(&ticked));
+    weft_udp_close(u);
+    return 0;
+}
+
+TEST_PLAIN(socket_that_is_always_ready_keeps_no_timer_waiting)
+{
+    weft_run_options options = {.procs = 1, .no_handoff = true};
+
+    CHECK_EQ(weft_run_with(&options, send_until_the_tick, NULL), 0);
 }

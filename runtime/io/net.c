@@ -345,7 +345,7 @@ int weft_accept_until(weft_listener *ln, weft_time deadline, weft_conn **out)
         rc = accept_one(s, t, deadline, out);
         weft__sock_end(s, WEFT__READ);
     }
-    weft__exit_as(t);
+    weft__exit_fairly(t);
     return rc == WEFT__SHUT ? WEFT_ECLOSED : rc;
 }
 
@@ -384,7 +384,7 @@ ssize_t weft_conn_read(weft_conn *c, void *buf, size_t n)
             got = read_some(s, t, buf, n);
         weft__sock_end(s, WEFT__READ);
     }
-    weft__exit_as(t);
+    weft__exit_fairly(t);
     return got;
 }
 
@@ -461,7 +461,7 @@ static int write_as(weft_conn *c, const char *call, const struct iovec *iov, int
         rc = n == 1 ? write_all(s, t, iov->iov_base, iov->iov_len, 0) : writev_all(s, t, iov, n);
         weft__sock_end(s, WEFT__WRITE);
     }
-    weft__exit_as(t);
+    weft__exit_fairly(t);
     return rc == WEFT__SHUT ? WEFT_ECLOSED : rc;
 }
 

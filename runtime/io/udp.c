@@ -123,7 +123,7 @@ ssize_t weft_udp_recv(weft_udp *handle, void *buf, size_t n, weft_addr *from)
         rc = recv_one(u, t, buf, n, from);
         weft__sock_end(&u->sock, WEFT__READ);
     }
-    weft__exit_as(t);
+    weft__exit_fairly(t);
     return rc;
 }
 
@@ -174,7 +174,7 @@ int weft_udp_send(weft_udp *handle, const void *buf, size_t n, const weft_addr *
         rc = send_one(u, t, buf, n, to);
         weft__sock_end(&u->sock, WEFT__WRITE);
     }
-    weft__exit_as(t);
+    weft__exit_fairly(t);
     return rc;
 }
 

@@ -278,12 +278,12 @@ static void look(weft__proc *p, int64_t now, bool full)
 
     if (!w || weft__load_acq(&w->tid) == 0)
         return;
-    if (full)
+    if (full) {
         keep(p, tick);
+        weft__store(&p->turn, tick); /* timers wait for one task, not for a whole turn */
+    }
     t = weft__load_acq(&w->task);
     if (tick != p->seen_tick || w != p->seen_owner) {
-        if (full)
-            weft__store(&p->turn, tick); /* timers wait for one task, not for a whole turn */
         note(p, w, tick, now);
         if (!t || !declared(w, t))
             return;

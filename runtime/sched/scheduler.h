@@ -268,4 +268,15 @@ static inline void weft__exit_as(weft__task *t)
     weft__store_rel(&t->worker->in_rt, 0);
 }
 
+/* The same after an operation that may have succeeded without a wait. A task that finds its socket
+ * ready each time never switches, and timers would wait for as long as it goes on. */
+static inline void weft__exit_fairly(weft__task *t)
+{
+    const weft__proc *p = t->worker->p;
+
+    if (weft__unlikely(p && (int32_t)(p->tick - weft__load(&p->turn)) >= 0))
+        weft__yield(t);
+    weft__exit_as(t);
+}
+
 #endif
