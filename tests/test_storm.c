@@ -154,3 +154,28 @@ TEST_PLAIN(socket_that_is_always_ready_keeps_no_timer_waiting)
 
     CHECK_EQ(weft_run_with(&options, send_until_the_tick, NULL), 0);
 }
+
+/* ---- the kernel's table of descriptors ---- */
+
+static int table_size(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[128];
+    int size = 0;
+
+    CHECK(f);
+    while (size == 0 && fgets(line, sizeof(line), f))
+        sscanf(line, "FDSize: %d", &size);
+    fclose(f);
+    return size;
+}
+
+TEST(table_of_descriptors_has_grown_before_there_are_threads)
+{
+    struct rlimit files;
+
+    getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur > 16384)
+        files.rlim_cur = 16384;
+    CHECK((rlim_t)table_size() >= files.rlim_cur);
+}

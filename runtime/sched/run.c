@@ -25,10 +25,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { ALTSTACK = 64 << 10, CALLS = 10000 };
+enum { ALTSTACK = 64 << 10, CALLS = 10000, FILES = 16384 };
 
 /* Processors ----------------------------------------------------------------------------------- */
 
@@ -282,6 +283,22 @@ static void streams_open(void)
     }
 }
 
+/* Lets the kernel's table of descriptors grow while there is one thread, which takes microseconds.
+ * The table doubles when it is full, and in a process with threads the kernel waits for all
+ * processors (an RCU grace period, 4 to 25 ms) before the call that met the full table returns. A
+ * server's accept of its 257th, 513th ... connection would stall its processor for so long. Takes 8
+ * bytes of the kernel a descriptor. */
+static void files_reserve(void)
+{
+    struct rlimit most;
+    int fd = -1;
+
+    if (getrlimit(RLIMIT_NOFILE, &most) == 0)
+        fd = fcntl(0, F_DUPFD_CLOEXEC, (int)(most.rlim_cur < FILES ? most.rlim_cur : FILES) - 1);
+    if (fd >= 0)
+        close(fd);
+}
+
 static void begin(const weft_run_options *o)
 {
     static uint32_t guard;
@@ -298,6 +315,7 @@ static void begin(const weft_run_options *o)
     weft__run_number++;
     weft__unlock(&guard);
     streams_open();
+    files_reserve();
     weft__sched.handoff = !o->no_handoff && !weft__env_off("WEFT_HANDOFF");
     weft__sched.signals = !o->no_signals;
     weft__sched.chaos = (uint64_t)weft__env_number("WEFT_CHAOS", 0, INT64_MAX, 0);
