@@ -432,6 +432,28 @@ TEST(many_timers_fire_each_once)
     }
 }
 
+static void waits_in_a_task_of_a_timer(void *arg)
+{
+    weft_chan_recv(arg, NULL);
+}
+
+static __attribute__((noinline)) void sets_a_timer(void *arg)
+{
+    weft_timer_start(arg, WEFT_NOW);
+    __asm__ volatile("");
+}
+
+TEST(task_of_a_timer_was_created_by_the_task_that_set_it_last)
+{
+    weft_chan *never = weft_chan_new(1, 0);
+    weft_timer *t = weft_timer_new_func(waits_in_a_task_of_a_timer, never);
+
+    weft_timer_start(t, weft_after(S));
+    weft_go(sets_a_timer, t);
+    wait_for_dump("\ncreated by sets_a_timer in goroutine 2\n");
+    weft_timer_free(t);
+}
+
 static weft_timer *kept_timer;
 static weft_ticker *kept_ticker;
 

@@ -38,7 +38,8 @@ typedef struct weft_timer weft_timer;
 typedef void weft_timer_fn(void *arg);
 
 WEFT_API weft_timer *weft_timer_new(void);
-/* A timer without a channel: each time it fires, fn(arg) runs as a task of its own. */
+/* A timer without a channel: each time it fires, fn(arg) runs as a task of its own. Dumps show the
+ * caller of weft_timer_start as its creator. */
 WEFT_API weft_timer *weft_timer_new_func(weft_timer_fn *fn, void *arg);
 /* Stops it and frees it with its channel; panics if a task waits on the channel. */
 WEFT_API void weft_timer_free(weft_timer *t);

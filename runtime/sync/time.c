@@ -42,7 +42,10 @@ struct weft_timer {
     weft_timer_fn *fn;
     void *arg;
     weft_duration period; /* tickers */
-    uint32_t lock;        /* behind what malloc writes into freed memory */
+    uint64_t creator;     /* the task that set it last, which counts as the creator of fn's task */
+    uintptr_t creator_pc;
+    bool creator_is_foreign;
+    uint32_t lock; /* behind what malloc writes into freed memory */
 };
 
 static void fire_chan(weft__timer *timer, uint64_t arg, int64_t now)
@@ -62,7 +65,10 @@ static void fire_fn(weft__timer *timer, uint64_t arg, int64_t now)
     (void)arg;
     (void)now;
     task = weft__task_new(w->p, NULL, t->fn, t->arg);
-    weft__store(&task->creator_pc, (uintptr_t)weft_timer_new_func);
+    weft__store(&task->creator, t->creator);
+    weft__store(&task->creator_pc, t->creator_pc);
+    if (t->creator_is_foreign)
+        weft__flag_set(task, WEFT__FOREIGN_CREATOR);
     weft__visible(task);
     weft__ready_due(task);
 }
@@ -136,13 +142,23 @@ bool weft_timer_stop(weft_timer *t)
     return active;
 }
 
+/* Notes that task sets t, by a call that returns to site. Caller holds t->lock, and t is stopped.
+ */
+static void note_creator(weft_timer *t, const weft__task *task, const void *site)
+{
+    t->creator = task->id;
+    t->creator_pc = (uintptr_t)site;
+    t->creator_is_foreign = task->flags & WEFT__FOREIGN;
+}
+
 bool weft_timer_start(weft_timer *t, weft_time when)
 {
+    const weft__task *task = weft__enter("weft_timer_start")->task;
     bool active;
 
-    weft__enter("weft_timer_start");
     weft__lock(&t->lock);
     active = stop(t);
+    note_creator(t, task, __builtin_return_address(0));
     weft__timer_arm(&t->timer, when, 0);
     weft__unlock(&t->lock);
     weft__exit();
