@@ -91,6 +91,16 @@ lint_places() {
     }
 }
 
+# Each wait reason's text stands in the public header as a word of its own.
+lint_words() {
+    local line text file=runtime/sched/wait.h
+    [[ -f $file ]] || return 0
+    grep -nE '^    XX\(' $file | while IFS='":' read -r line _ text _; do
+        grep -qsE "^ \*   (.*, )?${text//[()]/.}(,|  |$)" include/weft/dump.h ||
+            echo "$file:$line: include/weft/dump.h has each wait reason" >>"$breaches"
+    done
+}
+
 lint_length() {
     local file lines
     for file in $(files "include runtime profiles http" '*.[chS]'); do
@@ -113,6 +123,7 @@ lint_headers() {
 lint_layers
 lint_includes
 lint_places
+lint_words
 lint_length
 lint_headers
 cat "$breaches"

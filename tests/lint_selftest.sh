@@ -46,6 +46,7 @@ breaks runtime/sched/park.c "uv_run" <<<'int f(void) { return uv_run(0, 1); }'
 breaks http/server/conn.c "no pthread condition variable" <<<'    pthread_cond_wait(&c, &m);'
 breaks runtime/sync/chan.c "a task is switched" <<<'    weft__switch(a, b);'
 breaks runtime/io/long.c "more than 800 lines" < <(yes '/* */' | head -801)
+breaks runtime/sched/wait.h "include/weft/dump.h has each wait reason" <<<'    XX(NAP, "nap", 0)'
 header=include/weft/needs.h
 echo 'struct s { size_t n; };' >$header
 reports "$header:1: does not compile alone as C11" || miss "a header that does not compile as C"

@@ -13,6 +13,32 @@
  * began, or sets one later, the handler is called and nothing is reported.
  * Where the kernel keeps the process from looking at itself (a sandbox; a process that is not
  * dumpable), these reports and WEFT_DUMP_FULL begin with lines that say what is not shown, and why.
+ *
+ * A task is running, runnable, in a system call (syscall), or waits:
+ *   chan receive, chan send             for a channel
+ *   chan receive (nil chan),
+ *   chan send (nil chan)                for no channel, so for ever
+ *   select                              for a case
+ *   select (no cases)                   for ever
+ *   sync.Mutex.Lock                     for a mutex
+ *   sync.RWMutex.RLock                  to read under a rwmutex
+ *   sync.RWMutex.Lock                   to write under a rwmutex
+ *   sync.Cond.Wait                      for a condition
+ *   sync.Once.Do                        for the first caller of weft_once_do
+ *   sync.WaitGroup.Wait                 for the tasks of a group, or for a waitgroup
+ *   group limit                         to start a task in a group that has as many as it may
+ *   semacquire                          for a semaphore
+ *   sleep                               in weft_sleep
+ *   IO wait                             for a socket or another descriptor
+ *   IO retry wait                       to try again, after accept found no descriptor or memory
+ *   IO close wait                       until a socket is closed
+ *   DNS lookup                          for the address of a name
+ *   uv work wait                        for weft_work
+ *   process wait                        for a child in weft_process_run
+ *   hog lane                            to run: as many tasks burn CPU without pause as may
+ *   thread wait                         to run: tasks of its function sit in calls, and threads
+ *                                       are short
+ *   unknown wait reason                 never in a dump
  * WEFT_TRACEBACK, else GOTRACEBACK, says how much: none (the message), single (of a panic or a
  * fault the task that caused it), all (the default), crash (all, and panics abort for a core). */
 #ifndef WEFT_DUMP_H

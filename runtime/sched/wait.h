@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* wait.h - the one list of wait reasons: name, the exact text a dump shows, flags.
  *
- * Texts are Go's where Go has the wait (readers parse them); no comma and no ']' may occur. */
+ * Texts are Go's where Go has the wait (readers parse them); no comma and no ']' may occur. Each
+ * stands in include/weft/dump.h. */
 #ifndef WEFT_WAIT_H
 #define WEFT_WAIT_H
 
