@@ -7,10 +7,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -289,6 +291,165 @@ TEST(nanosleep_is_a_syscall_and_lasts_its_time)
 TEST(poll_is_a_syscall_and_lasts_its_time)
 {
     dumped_until_it_ends(polls_here, SYS_poll, "\npolls_here(");
+}
+
+/* ---- callers of calls ---- */
+
+NOINLINE void calls_outer(void *arg);
+NOINLINE void calls_outer_declared(void *arg);
+
+static NOINLINE void calls_inner(int fd)
+{
+    char large[3000];
+
+    atomic_fetch_add(&begun, 1);
+    CHECK_EQ(read(fd, large, sizeof(large)), 0);
+    atomic_fetch_add(&ended, 1);
+}
+
+/* Leaves a return address and a frame pointer below the frames of its callers. */
+static NOINLINE void leave_a_trace(int depth)
+{
+    volatile char part[200];
+
+    part[0] = 1;
+    if (depth > 0)
+        leave_a_trace(depth - 1);
+    part[1] = part[0];
+}
+
+static NOINLINE void calls_middle(void *arg)
+{
+    leave_a_trace(10);
+    calls_inner(*(int *)arg);
+    __asm__ volatile("");
+}
+
+NOINLINE void calls_outer(void *arg)
+{
+    calls_middle(arg);
+    __asm__ volatile("");
+}
+
+NOINLINE void calls_outer_declared(void *arg)
+{
+    weft_blocking(calls_middle, arg);
+    __asm__ volatile("");
+}
+
+/* Yields until all threads of tasks that begun counts sit in their calls, or the machine has had
+ * a long time to put them there. */
+static void wait_for_calls(int n)
+{
+    char want[32];
+
+    wait_for(&begun, n);
+    snprintf(want, sizeof(want), ", %d in calls", n);
+    wait_for_dump(want);
+}
+
+static void check_merged(weft_task_fn *fn, const char *outer)
+{
+    enum { TASKS = 12 };
+    char want[] = "\n12 @ ", *text, *row, *end;
+
+    CHECK_EQ(pipe(hole), 0);
+    go_many(TASKS, fn, &hole[0]);
+    wait_for_calls(TASKS);
+    text = dump_text(WEFT_DUMP_MERGED);
+    row = strstr(text, want);
+    CHECK(row != NULL);
+    end = strstr(row, "\n\n");
+    if (end)
+        *end = 0;
+    CHECK_CONTAINS(row, "calls_inner+");
+    CHECK_CONTAINS(row, "calls_middle+");
+    CHECK_CONTAINS(row, outer);
+    CHECK(strstr(row, "leave_a_trace") == NULL && strstr(row, "weft__task_main") == NULL);
+    free(text);
+    close(hole[1]);
+    wait_for(&ended, TASKS);
+}
+
+TEST(tasks_in_a_call_have_their_callers_and_merge)
+{
+    check_merged(calls_outer, "calls_outer+");
+}
+
+TEST(tasks_in_a_declared_call_have_their_callers_and_merge)
+{
+    check_merged(calls_outer_declared, "calls_outer_declared+");
+}
+
+/* ---- what dumps and profiles must not do ---- */
+
+static NOINLINE void reads_with_a_timeout(void *arg)
+{
+    struct timeval time = {60, 0};
+    int pair[2];
+    char byte;
+
+    (void)arg;
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    CHECK_EQ(setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time)), 0);
+    atomic_fetch_add(&begun, 1);
+    read(pair[0], &byte, 1) < 0 ? atomic_fetch_add(&ended, 1) : 0;
+}
+
+static NOINLINE void writes_much(void *arg)
+{
+    static char large[1 << 20];
+
+    (void)arg;
+    atomic_fetch_add(&begun, 1);
+    write(hole[1], large, sizeof(large)) < 0 ? 0 : atomic_fetch_add(&ended, 1);
+}
+
+TEST(calls_that_a_signal_would_end_go_on)
+{
+    CHECK_EQ(pipe(hole), 0);
+    weft_go(reads_with_a_timeout, NULL);
+    weft_go(writes_much, NULL);
+    wait_for_calls(2);
+    for (int i = 0; i < 20; i++) {
+        free(dump_text(WEFT_DUMP_FULL));
+        free(dump_text(WEFT_DUMP_MERGED));
+    }
+    free(profile_text("fgprof", (weft_profile_options){.over = 300 * WEFT_MILLISECOND}));
+    CHECK_EQ(atomic_load(&ended), 0);
+}
+
+NOINLINE void spins_without_signals(void *arg);
+
+NOINLINE void spins_without_signals(void *arg)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    CHECK_EQ(pthread_sigmask(SIG_SETMASK, &all, NULL), 0);
+    spins_here(arg);
+}
+
+/* The machine may be slow, but not for ever. */
+TEST(thread_that_blocks_the_signal_delays_dumps_by_a_bounded_time)
+{
+    char *text;
+
+    weft_go(spins_without_signals, NULL);
+    wait_for(&begun, 1);
+    for (int i = 0; i < 3; i++) {
+        int64_t start = now_ns();
+
+        text = dump_text(WEFT_DUMP_TASKS);
+        CHECK(now_ns() - start < INT64_C(10000) * MS);
+        CHECK_CONTAINS(text, "\ngoroutine 2 [running]:\n?\?(...)\n");
+        free(text);
+    }
+    text = profile_text("fgprof", (weft_profile_options){.over = 100 * WEFT_MILLISECOND});
+    CHECK(time_in(text, "\tspins_without_signals+") >= 100 * MS);
+    free(text);
+    atomic_store(&stop, 1);
+    wait_for(&ended, 1);
 }
 
 static int occurrences(const char *text, const char *of)

@@ -14,6 +14,11 @@
  * Where the kernel keeps the process from looking at itself (a sandbox; a process that is not
  * dumpable), these reports and WEFT_DUMP_FULL begin with lines that say what is not shown, and why.
  *
+ * A dump never ends a system call early or short, nor does a profile: no signal is sent to a thread
+ * that may be in one. A task that computes shows its stack when the kernel's clock next interrupts
+ * it, some milliseconds later. A task has no stack ("??") if its thread computes with SIGURG
+ * blocked, or gets no CPU for a second, or if the program has a handler for SIGURG.
+ *
  * A task is running, runnable, in a system call (syscall), or waits:
  *   chan receive, chan send             for a channel
  *   chan receive (nil chan),

@@ -8,11 +8,20 @@
  * hundred tasks and a million. There are as many parts as find about WANTED tasks.
  *
  * A task that rests is walked without any claim. If it waits, its ticket tells whether that was one
- * wait all the time; if it is runnable, two walks that agree do. One that runs is looked at again,
- * when it may rest, and then by its thread (running.c). */
+ * wait all the time; if it is runnable, two walks that agree do.
+ *
+ * A task that sits in a call is walked once (calls.c). As long as its thread uses no CPU after
+ * that, it is where it was, and one look at the clock says so.
+ *
+ * A thread that computes is asked, and shows where it is some milliseconds later (asks.c), perhaps
+ * in another task. The time is counted for that place. This is right on average: a thread is found
+ * computing as often as it computes, and each place is shown in proportion to the CPU that it uses.
+ * To count the time for the first task, where that is when it could be had, would move the time of
+ * all short computations to the waits after them. */
 #include "profiles/account/wall.h"
 
 #include "profiles/account/sample.h"
+#include "profiles/capture/asks.h"
 #include "profiles/capture/running.h"
 #include "profiles/capture/tasks.h"
 #include "profiles/render/listing.h"
@@ -23,12 +32,27 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <weft/task.h>
 
 #define PERIOD (10 * WEFT_MILLISECOND)
 
-enum { WANTED = 50, PARTS_FIRST = 200, PARTS_MOST = 2000, RUNNING_MOST = 4096 };
+enum { WANTED = 50, PARTS_FIRST = 200, PARTS_MOST = 2000, PATIENCE = 50 /* ms */ };
+
+/* What is known of a worker. */
+struct thread {
+    uint32_t worker;
+    /* The task sat in a call at place when the thread had used so much CPU; NULL: it did not. */
+    weft__cell *place;
+    uint64_t task; /* its id */
+    int64_t cpu;
+    /* Time and looks to be counted for where the thread is when it answers. */
+    int64_t owed;
+    uint32_t looks;
+    weft__ask *ask;
+    weft_task_fn *fn; /* where they are counted if it does not */
+};
 
 struct sampler {
     weft__buckets *b;
@@ -36,8 +60,8 @@ struct sampler {
     uint64_t random;
     int64_t elapsed; /* ns since the last time */
     uint32_t parts, found;
-    weft__task *running[RUNNING_MOST];
-    uint32_t n_running;
+    struct thread *threads; /* by worker, the latest first */
+    size_t n_threads;
     struct weft__walk walk, again;
 };
 
@@ -60,10 +84,10 @@ static void hold(void)
 }
 
 /* As if it had just been called: return addresses. */
-static void walk_entry(struct weft__walk *to, const weft__task *t)
+static void walk_entry(struct weft__walk *to, weft_task_fn *fn)
 {
     to->kept = to->depth = 1;
-    to->pcs[0] = (uintptr_t)weft__load(&t->fn) + 1;
+    to->pcs[0] = (uintptr_t)fn + 1;
 }
 
 static void walk(struct weft__walk *to, const weft__task *t)
@@ -71,7 +95,7 @@ static void walk(struct weft__walk *to, const weft__task *t)
     if (weft__load(&t->flags) & WEFT__STARTED)
         weft__walk_saved(to, t);
     else
-        walk_entry(to, t);
+        walk_entry(to, weft__load(&t->fn));
 }
 
 static bool agree(const struct weft__walk *a, const struct weft__walk *b)
@@ -110,74 +134,169 @@ static enum look look(struct sampler *s, const weft__task *t)
     return RUNS;
 }
 
-static void count(struct sampler *s, const weft__task *t, uint32_t weight)
+/* Adds time to the place that s->walk and the labels of tags are. Returns the place; NULL without
+ * memory. */
+static weft__cell *add(struct sampler *s, const weft__tags *tags, double count, int64_t time)
 {
-    weft__tags *tags = weft__tags_of(t);
     size_t first = weft__listing_first(s->walk.pcs, s->walk.kept, 0);
     const struct weft__sample one = {.pcs = s->walk.pcs + first,
                                      .n = s->walk.kept - first,
                                      .labels = weft__labelset_keep(weft__tags_set(tags))};
+    weft__cell *cell;
+
+    weft__sample_join(&s->again, &one);
+    cell = weft__buckets_cell(s->b, &s->again);
+    if (cell)
+        weft__cell_add(cell, count, time);
+    return cell;
+}
+
+static weft__cell *count(struct sampler *s, const weft__task *t, uint32_t weight)
+{
+    weft__tags *tags = weft__tags_of(t);
+    weft__cell *cell = add(s, tags, weight, weight * s->elapsed);
 
     weft__tags_drop(tags);
-    weft__sample_join(&s->again, &one);
-    weft__buckets_add(s->b, &s->again, weight, weight * s->elapsed);
+    return cell;
 }
 
-static void walk_runner(struct sampler *s, weft__task *t)
+/* Threads that run tasks ---------------------------------------------------------------------- */
+
+/* Counts what is owed for where the thread says it is; if it does not, for the function that its
+ * task began with. */
+static void settle(struct sampler *s, struct thread *h)
 {
-    int tid = weft__thread_of(t);
-    struct weft__record record;
+    weft__tags *tags = NULL;
 
-    if (tid)
-        weft__look_at_thread(&record, &s->walk, t, tid);
-    if (s->walk.kept > 0)
-        s->walk.pcs[0]++; /* where it is, no return address */
-}
-
-/* Counts a task that a thread runs; if it does not show its stack, at its entry. */
-static void look_at_runner(struct sampler *s, weft__task *t)
-{
-    enum look now = look(s, t);
-
-    if (now == RUNS)
-        walk_runner(s, t);
-    if (now == RUNS && s->walk.kept == 0)
-        now = look(s, t);
-    if (now == NOBODY)
-        return;
+    s->walk.kept = 0;
+    if (h->ask && weft__ask_look(h->ask) == WEFT__ASK_STACK)
+        weft__ask_take(h->ask, &s->walk, &tags);
     if (s->walk.kept == 0)
-        walk_entry(&s->walk, t);
-    count(s, t, 1);
+        walk_entry(&s->walk, h->fn);
+    if (h->owed > 0)
+        add(s, tags, h->looks, h->owed);
+    weft__tags_drop(tags);
+    if (h->ask)
+        weft__ask_end(h->ask);
+    h->ask = NULL;
+    h->owed = 0;
+    h->looks = 0;
+}
+
+/* Returns whether waiting for the thread's answer is over. */
+static bool is_settled(struct thread *h)
+{
+    return !h->ask || weft__ask_look(h->ask) != WEFT__ASK_OPEN || weft__ask_is_vain(h->ask);
+}
+
+/* Lets the time be counted for where the thread will be found computing next. */
+static void owe(struct sampler *s, struct thread *h, const struct weft__runner *r)
+{
+    h->fn = weft__load(&r->task->fn);
+    h->owed += s->elapsed;
+    h->looks++;
+    if (!h->ask)
+        h->ask = weft__ask_begin(r->tid, (struct weft__wanted){.not_that = s->self});
+    if (!h->ask)
+        settle(s, h);
+}
+
+/* Counts a task that a thread runs. */
+static void look_at_runner(struct sampler *s, struct thread *h, const struct weft__runner *r)
+{
+    uint64_t id = weft__load(&r->task->id);
+
+    if (h->place && h->task == id && weft__cpu_nanos(weft__cpu_clock_of(r->tid)) == h->cpu) {
+        weft__cell_add(h->place, 1, s->elapsed);
+        return;
+    }
+    h->place = NULL;
+    if (weft__runner_in_call(&s->walk, r, &h->cpu) == WEFT__CALL_SITS) {
+        if (s->walk.kept == 0)
+            walk_entry(&s->walk, weft__load(&r->task->fn));
+        h->task = id;
+        h->place = count(s, r->task, 1);
+        return;
+    }
+    switch (look(s, r->task)) {
+    case NOBODY:
+        return;
+    case RESTS:
+        count(s, r->task, 1);
+        return;
+    case RUNS:
+        owe(s, h, r);
+    }
+}
+
+/* Brings the list of threads up to date with the workers of now. Both are in descending order of
+ * workers. */
+static struct thread *follow(struct sampler *s, const struct weft__runner *all, size_t n)
+{
+    struct thread *now = calloc(n + 1, sizeof(*now));
+    size_t old = 0;
+
+    for (size_t i = 0; now && i < n; i++) {
+        for (; old < s->n_threads && s->threads[old].worker > all[i].worker; old++)
+            settle(s, &s->threads[old]);
+        if (old < s->n_threads && s->threads[old].worker == all[i].worker)
+            now[i] = s->threads[old++];
+        now[i].worker = all[i].worker;
+    }
+    for (; now && old < s->n_threads; old++)
+        settle(s, &s->threads[old]);
+    return now;
 }
 
 /* Looks at the tasks that threads run just now. */
-static void find_runners(struct sampler *s)
-{
-    s->n_running = 0;
-    weft__lock(&weft__sched.lock);
-    for (weft__worker *w = weft__sched.all; w && s->n_running < RUNNING_MOST; w = w->all) {
-        weft__task *t = weft__load_acq(&w->task);
-
-        if (t && t != s->self)
-            s->running[s->n_running++] = t;
-    }
-    weft__unlock(&weft__sched.lock);
-}
-
-/* Their threads are waited for: others may have the processor meanwhile. */
 static void look_at_runners(struct sampler *s)
 {
+    size_t n;
+    struct weft__runner *all = weft__runners_read(&n, false);
+    struct thread *threads = all ? follow(s, all, n) : NULL;
+    bool aside = weft__stand_aside(n);
+
+    if (threads) {
+        free(s->threads);
+        s->threads = threads;
+        s->n_threads = n;
+    }
+    hold();
+    for (size_t i = 0; threads && i < n; i++) {
+        if (threads[i].ask && is_settled(&threads[i]))
+            settle(s, &threads[i]);
+        if (all[i].task && all[i].task != s->self)
+            look_at_runner(s, &threads[i], &all[i]);
+    }
+    weft__stacks_release();
+    if (aside)
+        weft__stand_back();
+    free(all);
+}
+
+/* Waits for the answers that are still open, for a while. */
+static void end_runners(struct sampler *s)
+{
+    static const struct timespec pause = {0, 1000000};
     bool aside = weft__stand_aside(SIZE_MAX);
 
-    hold();
-    for (uint32_t i = 0; i < s->n_running; i++)
-        look_at_runner(s, s->running[i]);
-    weft__stacks_release();
+    for (int ms = 0; ms < PATIENCE; ms++) {
+        size_t open = 0;
+
+        for (size_t i = 0; i < s->n_threads; i++)
+            open += !is_settled(&s->threads[i]);
+        if (open == 0)
+            break;
+        nanosleep(&pause, NULL);
+    }
+    for (size_t i = 0; i < s->n_threads; i++)
+        settle(s, &s->threads[i]);
+    free(s->threads);
     if (aside)
         weft__stand_back();
 }
 
-/* A task that is found to run was found by find_runners. */
+/* Looks at some of the tasks that rest. look_at_runners has those that run. */
 static void look_at_resting(struct sampler *s)
 {
     uint64_t n = weft__tasks_slots(), parts = s->parts < n ? s->parts : n;
@@ -199,11 +318,9 @@ static void tick(struct sampler *s)
     uint32_t found;
 
     hold();
-    find_runners(s);
     look_at_resting(s);
     weft__stacks_release();
-    if (s->n_running > 0)
-        look_at_runners(s);
+    look_at_runners(s);
     found = s->found ? s->found : 1;
     s->parts = s->parts * WANTED / found;
     if (s->parts < WANTED)
@@ -241,6 +358,7 @@ weft__buckets *weft__wall_sample(weft_duration duration, weft__wall_wait *wait, 
         s->random = (uint64_t)weft__ticks() | 1;
         s->parts = PARTS_FIRST;
         *rc = sample(s, duration, wait, arg) ? 0 : -ECANCELED;
+        end_runners(s);
     }
     free(s);
     if (*rc == 0)

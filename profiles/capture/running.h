@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* running.h - what tasks.c needs of tasks that run, and of stacks. */
+/* running.h - what tasks.c and wall.c need of tasks that run, and of stacks. */
 #ifndef WEFT_RUNNING_H
 #define WEFT_RUNNING_H
 
+#include "profiles/capture/asks.h"
+#include "profiles/capture/calls.h"
 #include "profiles/capture/snapshot.h"
 #include "profiles/walk/unwind.h"
 #include "runtime/sched/task.h"
@@ -20,11 +22,27 @@ bool weft__stack_bounds(const weft__task *t, uintptr_t *lo, uintptr_t *hi);
 bool weft__regs_saved(struct weft__regs *r, const void *sp, uintptr_t lo, uintptr_t hi);
 /* Of a context that is saved. It may be resumed meanwhile: then the result is thrown away. */
 void weft__walk_saved(struct weft__walk *walk, const weft__task *t);
+/* A worker with the task that its thread runs. */
+struct weft__runner {
+    weft__task *task; /* NULL: none */
+    uint32_t worker;  /* its id */
+    int tid;
+};
 
-/* The hook: in a signal handler on the thread that runs t, in user code. async-signal-safe. */
-void weft__interrupted(weft__task *t, void *context);
-int weft__thread_of(const weft__task *t); /* that runs t now; 0: none of the workers' does */
-/* The state of t, which thread tid runs, and its stack if it can be had. */
-void weft__look_at_thread(struct weft__record *r, struct weft__walk *walk, weft__task *t, int tid);
+/* Returns all workers, and their number in n: by task, or in descending order of ids. For free();
+ * NULL without memory. */
+struct weft__runner *weft__runners_read(size_t *n, bool by_task);
+/* Finds a task in a list by task; NULL if it is not there. */
+const struct weft__runner *weft__runner_find(const struct weft__runner *all, size_t n,
+                                             const weft__task *t);
+
+/* Looks whether the thread sits in a system call, and walks the stack of the task if so (calls.h).
+ */
+enum weft__call weft__runner_in_call(struct weft__walk *walk, const struct weft__runner *r,
+                                     int64_t *cpu);
+/* Finds the stack of the task of r for its record, from its call or by a question to its thread,
+ * which stays open in ask. Returns false if the stack may be had later. */
+bool weft__look_at_runner(struct weft__record *to, struct weft__walk *walk,
+                          const struct weft__runner *r, weft__ask **ask);
 
 #endif

@@ -18,7 +18,7 @@
  * The thread that moved snap writes records[slot], its state last; the dumper waits for those that
  * others moved.
  *
- * A task that stays in user code is captured there (running.c).
+ * A task that stays in user code or in a call is captured there (pending.c).
  *
  * WEFT_BREAK=skip_copy_on_resume or late_running leaves out one of the workers' duties, and
  * late_owners takes a lock's holder from after the cut (locks.c), to show that tests/torture_cut
@@ -28,6 +28,7 @@
 
 #include "profiles/account/contention.h"
 #include "profiles/account/threads.h"
+#include "profiles/capture/capture.h"
 #include "profiles/capture/locks.h"
 #include "profiles/capture/running.h"
 #include "profiles/capture/tasks.h"
@@ -55,19 +56,6 @@
 
 enum { SPARE_SLOTS = 4096 };
 enum { MANY = 1000 }; /* tasks: looking at them takes longer than to hand a processor over */
-
-#define SPINS_FOR      INT64_C(50000) /* ns that a dumper waits for a running task without a yield */
-#define DIRECTED_AFTER INT64_C(300000) /* ns that a running task has to come by itself */
-#define GIVE_UP_AFTER  INT64_C(200000000)
-
-struct capture {
-    struct weft__snapshot s;
-    size_t cap; /* slots in s.records */
-    uint32_t epoch;
-    uint32_t refs;
-    bool tagged; /* atomic: some record has tags */
-    struct weft__locks locks;
-};
 
 static struct capture *active; /* atomic: where records of the current epoch go */
 static uint32_t recorders;     /* atomic: workers that may be using it */
@@ -103,7 +91,7 @@ static void crash(void)
 /* Records -------------------------------------------------------------------------------------- */
 
 /* What is true of t whatever it does. */
-static void describe(struct weft__record *r, weft__task *t)
+void weft__capture_describe(struct weft__record *r, weft__task *t)
 {
     memset(r, 0, sizeof(*r));
     r->id = weft__load(&t->id);
@@ -128,7 +116,7 @@ static void describe_wait(struct weft__record *r, const weft__task *t)
  * after the cut. */
 static void describe_resting(struct weft__record *r, weft__task *t, uint32_t state, uint32_t epoch)
 {
-    describe(r, t);
+    weft__capture_describe(r, t);
     if (state == WEFT__PARKED || weft__load(&t->ready_epoch) == epoch ||
         (weft__wait_flags(weft__load(&t->reason)) & WEFT__WAIT_SCHED))
         describe_wait(r, t);
@@ -148,14 +136,14 @@ static void walk_resting(struct weft__walk *walk, const struct weft__record *r, 
     }
 }
 
-static bool move_snap(weft__task *t, uint32_t old, uint32_t epoch)
+bool weft__capture_move(weft__task *t, uint32_t old, uint32_t epoch)
 {
     return old < 2 * epoch && weft__cas(&t->snap, &old, 2 * epoch);
 }
 
 /* Publishes a record. By the thread that moved snap. The capture owns r's tags from here on. */
-static void publish(struct capture *c, uint32_t slot, struct weft__record *r,
-                    const struct weft__walk *walk)
+void weft__capture_publish(struct capture *c, uint32_t slot, struct weft__record *r,
+                           const struct weft__walk *walk)
 {
     struct weft__record *to;
 
@@ -184,17 +172,17 @@ static void record_in(struct capture *c, weft__task *t, bool running)
     struct weft__walk walk;
 
     if (!c || c->epoch != epoch) {
-        move_snap(t, weft__load(&t->snap), epoch);
+        weft__capture_move(t, weft__load(&t->snap), epoch);
         return;
     }
     if (running ? broken.late_running : broken.skip_copy_on_resume)
         return;
     if (broken.crash_in_record)
         crash();
-    if (!move_snap(t, weft__load_acq(&t->snap), epoch))
+    if (!weft__capture_move(t, weft__load_acq(&t->snap), epoch))
         return;
     if (running) {
-        describe(&r, t);
+        weft__capture_describe(&r, t);
         r.state = WEFT__REC_RUNNING;
         weft__walk_saved(&walk, t);
     } else {
@@ -202,7 +190,7 @@ static void record_in(struct capture *c, weft__task *t, bool running)
         walk_resting(&walk, &r, t);
     }
     r.tags = weft__tags_of(t);
-    publish(c, t->slot, &r, &walk);
+    weft__capture_publish(c, t->slot, &r, &walk);
 }
 
 /* The workers' duty: t rests, its context is saved, nobody else can run it. A worker that is held
@@ -218,32 +206,10 @@ static void record(weft__task *t, bool running)
     w->recording = false;
 }
 
-/* Records a task that runs for long, and so reaches no worker, by its thread. If there is no stack,
- * looks again later; the last time it shows the task without. */
-static void record_running(struct capture *c, weft__task *t, uint32_t old, bool last)
-{
-    int tid = weft__thread_of(t);
-    struct weft__record r;
-    struct weft__walk walk;
-
-    describe(&r, t);
-    r.state = WEFT__REC_RUNNING;
-    walk.kept = walk.depth = 0;
-    if (tid)
-        weft__look_at_thread(&r, &walk, t, tid);
-    if (walk.kept == 0 && r.state == WEFT__REC_RUNNING && tid && !last)
-        return;
-    r.tags = weft__tags_of(t);
-    if (move_snap(t, old, c->epoch))
-        publish(c, t->slot, &r, &walk);
-    else
-        weft__tags_drop(r.tags);
-}
-
 /* Capture -------------------------------------------------------------------------------------- */
 
 /* Records the task of a slot if it rests; true if there is nothing left to do for it. */
-static bool capture_slot(struct capture *c, uint32_t slot)
+bool weft__capture_slot(struct capture *c, uint32_t slot)
 {
     weft__task *t = weft__tasks_at(slot);
     uint32_t snap = weft__load_acq(&t->snap), state = weft__load_acq(&t->state);
@@ -260,12 +226,12 @@ static bool capture_slot(struct capture *c, uint32_t slot)
     describe_resting(&r, t, state, c->epoch);
     walk_resting(&walk, &r, t);
     r.tags = weft__tags_of(t);
-    if (!move_snap(t, snap, c->epoch)) {
+    if (!weft__capture_move(t, snap, c->epoch)) {
         weft__tags_drop(r.tags);
         return false;
     }
     weft__locks_look(&c->locks, t, ticket, &r);
-    publish(c, slot, &r, &walk);
+    weft__capture_publish(c, slot, &r, &walk);
     return true;
 }
 
@@ -283,45 +249,6 @@ static inline void fetch_ahead(uint32_t slot, uint32_t n)
         const weft__task *t = weft__tasks_at(slot + WEFT__WALK_AHEAD);
 
         weft__walk_ahead((uintptr_t)weft__load(&t->ctx.sp), weft__load(&t->ctx.hi));
-    }
-}
-
-/* Lets other threads get on: most tasks leave their processor within microseconds, and a thread
- * that yields to a busy machine comes back after milliseconds. */
-static void wait_a_little(int64_t waited)
-{
-    if (waited > SPINS_FOR)
-        sched_yield();
-    else
-        weft__pause();
-}
-
-/* The slots whose tasks ran, or were being recorded by others, in the first pass. */
-static void capture_pending(struct capture *c, uint32_t *slots, size_t n)
-{
-    int64_t start = weft__mono(), now = start;
-    bool last = false;
-
-    while (n > 0 && !last) {
-        size_t left = 0;
-
-        last = now - start > GIVE_UP_AFTER;
-
-        for (size_t i = 0; i < n; i++) {
-            weft__task *t = weft__tasks_at(slots[i]);
-            uint32_t snap = weft__load_acq(&t->snap), state = weft__load_acq(&t->state);
-
-            if (snap < 2 * c->epoch && state != WEFT__IDLE && state != WEFT__DEAD &&
-                (last ||
-                 (now - start > DIRECTED_AFTER && (state == WEFT__RUNNING || state == WEFT__LOST))))
-                record_running(c, t, snap, last);
-            if (!capture_slot(c, slots[i]))
-                slots[left++] = slots[i];
-        }
-        n = left;
-        if (n > 0)
-            wait_a_little(now - start);
-        now = weft__mono();
     }
 }
 
@@ -364,7 +291,7 @@ static void publish_caller(struct capture *c, const struct asking *a)
     struct weft__record r;
     struct weft__walk walk;
 
-    describe(&r, a->self);
+    weft__capture_describe(&r, a->self);
     r.state = WEFT__REC_RUNNING;
     if (a->ucontext)
         walk_fault(&walk, a->self, a->ucontext);
@@ -372,7 +299,7 @@ static void publish_caller(struct capture *c, const struct asking *a)
         weft__walk_saved(&walk, a->self);
     drop_until(&walk, (uintptr_t)a->from);
     r.tags = weft__tags_of(a->self);
-    publish(c, a->self->slot, &r, &walk);
+    weft__capture_publish(c, a->self->slot, &r, &walk);
 }
 
 static struct weft__counts count(void)
@@ -473,14 +400,14 @@ static struct capture *capture_run(const struct asking *a)
     pending = malloc((n + 1) * sizeof(*pending));
     if (broken.crash_in_capture)
         crash();
-    if (self && move_snap(self, weft__load_acq(&self->snap), c->epoch))
+    if (self && weft__capture_move(self, weft__load_acq(&self->snap), c->epoch))
         publish_caller(c, a);
     for (uint32_t slot = 0; slot < n; slot++) {
         fetch_ahead(slot, n);
-        if (!capture_slot(c, slot) && pending)
+        if (!weft__capture_slot(c, slot) && pending)
             pending[npending++] = slot;
     }
-    capture_pending(c, pending, npending);
+    weft__capture_pending(c, pending, npending);
     free(pending);
     weft__store_seq(&active, NULL);
     weft__fence_full(); /* pairs with record's add */

@@ -28,6 +28,12 @@ extern int64_t weft__clock_ms;               /* ticks in a millisecond, about */
 void weft__clock_advance(int64_t to);        /* virtual clock only; never back */
 int64_t weft__cpu_nanos(int tid_clock);      /* CPU nanoseconds of the thread with that clockid */
 
+/* Returns the clockid of the CPU time of that thread of this process. */
+static inline int weft__cpu_clock_of(int tid)
+{
+    return (int)(~(unsigned)tid << 3 | 6);
+}
+
 static inline int64_t weft__realtime(void) /* nanoseconds since 1970 */
 {
     struct timespec now;

@@ -162,11 +162,9 @@ static void on_interrupt(int signo, siginfo_t *info, void *uc)
     errno = saved;
 }
 
-int weft__signals_interrupt(int tid)
+int weft__signals_ask(void)
 {
-    if (!weft__load(&sig.ours[SIGURG]))
-        return -1; /* the program has its own use for it */
-    return (int)syscall(SYS_tgkill, getpid(), tid, SIGURG);
+    return weft__load(&sig.ours[SIGURG]) ? SIGURG : 0; /* the program may have its own use for it */
 }
 
 /* Makes the program's handlers run on a worker's alternate stack, since a task's may be too small;

@@ -12,8 +12,8 @@ void weft__signals_stop(void);   /* as they were before */
 void weft__signals_handle(void); /* on weft_run's thread: what handlers left to do */
 void weft__fault_signals(sigset_t *set); /* those that an instruction causes, and SIGABRT */
 void weft__signal_default(int signo);    /* as before the run, for a process that ends by it */
-/* Directed capture: runs weft__hooks.interrupted for the task on that thread, in a handler. */
-int weft__signals_interrupt(int tid);
+/* Returns the signal whose handler calls weft__hooks.interrupted; 0: it is the program's. */
+int weft__signals_ask(void);
 
 /* Starts a thread that signals to the process never land on, not even before its first instruction;
  * stack 0: the default. Like pthread_create. */

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* asks.c - see asks.h.
+ *
+ * A signal that is sent to a thread may find it in a system call, whatever was seen before it was
+ * sent; and many calls then end early: with EINTR in spite of SA_RESTART (sleeps, polls, sockets
+ * with a timeout, semaphores), or short (a large write). So nothing is sent. A timer on the
+ * thread's own CPU clock is set, which the kernel looks at in the clock's interrupts while the
+ * thread has the CPU. Since Linux 5.9 the kernel leaves what follows to the thread's next return to
+ * user mode: if the interrupt came in a call, that is after the call, with its result. (An older
+ * kernel makes the signal pending at once, which ends the call if it sleeps after that.) The answer
+ * takes until the next such interrupt, up to 4 ms at 250 Hz, and a thread that does not compute
+ * gives none.
+ *
+ * An ask is in one of SLOTS slots, which are made when first needed and stay. The asker moves its
+ * state from FREE to TAKEN to ASKED, and back if it gives up. The handler, which looks at all
+ * slots, moves it from ASKED to ANSWERING and then to the answer. So a handler that comes late
+ * finds nothing to do. */
+#include "profiles/capture/asks.h"
+
+#include "profiles/capture/running.h"
+#include "profiles/walk/held.h"
+#include "runtime/sched/scheduler.h"
+#include "runtime/sync/signals.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+enum { SLOTS = 64, QUESTIONS = 4 };
+
+#define VAIN INT64_C(100000000) /* ns of CPU: ten interrupts even at 100 Hz */
+#define IDLE INT64_C(20000000)  /* ns */
+
+enum state { FREE, TAKEN, ASKED, ANSWERING, STACK, OTHER };
+
+struct weft__ask {
+    uint32_t state; /* atomic */
+    int tid;        /* atomic */
+    struct weft__wanted wanted;
+    timer_t timer;
+    bool has_timer;
+    int64_t cpu, since; /* when it was asked: CPU time of the thread, and the time; ns */
+    int questions;      /* of which the answers were not complete */
+    /* The answer. */
+    weft__tags *tags; /* a reference */
+    struct weft__held held;
+};
+
+static weft__ask *slots[SLOTS]; /* atomic */
+
+/* The answer, in the handler ------------------------------------------------------------------- */
+
+/* Answers, and returns the new state. async-signal-safe */
+static WEFT__NO_SANITIZE uint32_t answer(weft__ask *a, weft__task *t, const ucontext_t *context)
+{
+    struct weft__regs r = weft__regs_of(context);
+    uintptr_t lo = t->ctx.lo, hi = t->ctx.hi;
+
+    if (weft__load(&a->tid) != t->worker->tid || a->wanted.not_that == t)
+        return ASKED; /* the slot asks another thread since the handler found it, or waits on */
+    if ((a->wanted.only && a->wanted.only != t) || r.sp < lo || r.sp >= hi)
+        return OTHER;
+    r.exact = true;
+    a->tags = weft__tags_ref(t->tags); /* which only this thread can replace */
+    t->worker->recording = true;
+    weft__held_begin(&a->held, &r, lo, hi);
+    t->worker->recording = false;
+    return STACK;
+}
+
+/* async-signal-safe */
+WEFT__NO_SANITIZE void weft__interrupted(weft__task *t, void *context)
+{
+    for (int i = 0; t && i < SLOTS; i++) {
+        weft__ask *a = weft__load_acq(&slots[i]);
+
+        uint32_t state = ASKED;
+
+        if (!a)
+            return;
+        if (weft__load(&a->tid) == t->worker->tid && weft__cas(&a->state, &state, ANSWERING))
+            weft__store_rel(&a->state, answer(a, t, context));
+    }
+}
+
+/* The question --------------------------------------------------------------------------------- */
+
+static int64_t cpu_of(int tid)
+{
+    return weft__cpu_nanos(weft__cpu_clock_of(tid));
+}
+
+/* Returns whether the thread keeps back the signal, which would then come later, perhaps in a call
+ * that lets it in (ppoll). */
+static bool is_blocked(int tid, int signo)
+{
+    static const char word[] = "\nSigBlk:";
+    char path[64], text[4096];
+    const char *at;
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = 0;
+    at = strstr(text, word);
+    return at && (strtoull(at + sizeof(word) - 1, NULL, 16) >> (signo - 1) & 1);
+}
+
+static bool set_timer(weft__ask *a, int tid, int signo)
+{
+    static const struct itimerspec at_once = {{0, 1000000}, {0, 1}};
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = signo};
+
+    event.sigev_notify_thread_id = tid;
+    a->has_timer = timer_create(weft__cpu_clock_of(tid), &event, &a->timer) == 0;
+    return a->has_timer && timer_settime(a->timer, 0, &at_once, NULL) == 0;
+}
+
+/* Takes a free slot. NULL: there is none. */
+static weft__ask *take(void)
+{
+    for (int i = 0; i < SLOTS; i++) {
+        weft__ask *a = weft__load_acq(&slots[i]), *made = NULL;
+        uint32_t state = FREE;
+
+        if (!a && (made = calloc(1, sizeof(*made))) != NULL) {
+            if (weft__cas(&slots[i], &a, made))
+                a = made;
+            else
+                free(made);
+        }
+        if (!a)
+            return NULL;
+        if (weft__cas(&a->state, &state, TAKEN))
+            return a;
+    }
+    return NULL;
+}
+
+weft__ask *weft__ask_begin(int tid, struct weft__wanted wanted)
+{
+    int signo = weft__signals_ask();
+    weft__ask *a = signo == 0 || is_blocked(tid, signo) ? NULL : take();
+
+    if (!a)
+        return NULL;
+    weft__store(&a->tid, tid);
+    a->wanted = wanted;
+    a->cpu = cpu_of(tid);
+    a->since = weft__mono();
+    a->questions = 0;
+    a->tags = NULL;
+    weft__store_rel(&a->state, ASKED);
+    if (set_timer(a, tid, signo))
+        return a;
+    weft__ask_end(a);
+    return NULL;
+}
+
+/* Completes an answer. Returns false if its copy of the stack was too short for that. */
+static bool complete(weft__ask *a)
+{
+    bool missed = a->held.walk.missed;
+
+    weft__held_finish(&a->held);
+    return !missed || a->held.walk.whole || ++a->questions == QUESTIONS;
+}
+
+enum weft__answer weft__ask_look(weft__ask *a)
+{
+    switch (weft__load_acq(&a->state)) {
+    case STACK:
+        if (complete(a))
+            return WEFT__ASK_STACK;
+        weft__tags_drop(a->tags);
+        a->tags = NULL;
+        weft__store_rel(&a->state, ASKED);
+        return WEFT__ASK_OPEN;
+    case OTHER:
+        return WEFT__ASK_OTHER;
+    default:
+        return WEFT__ASK_OPEN;
+    }
+}
+
+bool weft__ask_is_vain(const weft__ask *a)
+{
+    return cpu_of(a->tid) - a->cpu > VAIN;
+}
+
+bool weft__ask_is_idle(const weft__ask *a)
+{
+    return weft__mono() - a->since > IDLE && cpu_of(a->tid) == a->cpu;
+}
+
+void weft__ask_take(weft__ask *a, struct weft__walk *walk, weft__tags **tags)
+{
+    *walk = a->held.walk;
+    weft__walk_close(walk);
+    *tags = a->tags;
+    a->tags = NULL;
+}
+
+void weft__ask_end(weft__ask *a)
+{
+    uint32_t state = ASKED;
+
+    if (a->has_timer)
+        timer_delete(a->timer);
+    for (; !weft__cas(&a->state, &state, TAKEN) && state == ANSWERING; state = ASKED)
+        sched_yield();
+    weft__tags_drop(a->tags);
+    a->tags = NULL;
+    weft__store_rel(&a->state, FREE);
+}

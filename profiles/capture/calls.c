@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* calls.c - see calls.h.
+ *
+ * /proc/self/task/TID/syscall says of a thread that sleeps in a call which call that is, with the
+ * thread's stack pointer and PC; of all others, "running". A signal would say more, and end many
+ * calls early (asks.c). The stack stood still while it was walked if the thread used no CPU from
+ * before the file was read until after the walk. */
+#include "profiles/capture/calls.h"
+
+#include "runtime/base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { TRIES = 3 };
+
+/* Reads where the thread sits. */
+static enum weft__call read_call(struct weft__regs *r, int tid)
+{
+    unsigned long long sp, pc;
+    char path[64], text[256];
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EPERM || errno == EACCES ? WEFT__CALL_FORBIDDEN : WEFT__CALL_NONE;
+    n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = 0;
+    if (sscanf(text, "%*d %*x %*x %*x %*x %*x %*x %llx %llx", &sp, &pc) != 2)
+        return WEFT__CALL_NONE;
+    *r = (struct weft__regs){.sp = (uintptr_t)sp, .pc = (uintptr_t)pc};
+    return WEFT__CALL_SITS;
+}
+
+enum weft__call weft__call_walk(struct weft__walk *walk, int tid, uintptr_t lo, uintptr_t hi,
+                                int64_t *cpu)
+{
+    int clock = weft__cpu_clock_of(tid);
+    struct weft__regs regs;
+    enum weft__call found;
+
+    for (int i = 0; i < TRIES; i++) {
+        *cpu = weft__cpu_nanos(clock);
+        walk->kept = walk->depth = 0;
+        found = read_call(&regs, tid);
+        if (found != WEFT__CALL_SITS)
+            return found;
+        if (regs.sp >= lo && regs.sp < hi)
+            weft__walk_seek(walk, &regs, lo, hi);
+        if (weft__cpu_nanos(clock) == *cpu)
+            return WEFT__CALL_SITS;
+    }
+    walk->kept = walk->depth = 0;
+    return WEFT__CALL_NONE;
+}
