@@ -30,6 +30,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
+#include <zlib.h>
 
 /* What is loaded at an address. */
 struct image {
@@ -61,6 +62,19 @@ static bool has_build_id(Elf *elf, const char *want)
     if (n > 0 && n <= (WEFT__BUILD_ID_SIZE - 1) / 2)
         weft__hex(hex, bits, (size_t)n);
     return strcmp(hex, want) == 0;
+}
+
+/* Returns whether a file has the checksum of a .gnu_debuglink. */
+static bool has_crc(int fd, uint32_t want)
+{
+    unsigned char piece[16 << 10];
+    uLong crc = crc32(0, NULL, 0);
+    off_t at = 0;
+    ssize_t n;
+
+    for (; (n = pread(fd, piece, sizeof piece, at)) > 0; at += n)
+        crc = crc32(crc, piece, (uInt)n);
+    return n == 0 && crc == want;
 }
 
 /* Opens path if it is an ELF file with this build-id. */
@@ -102,18 +116,37 @@ static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_A
     return fd;
 }
 
-/* Tries the places where Debian and gdb put debug files. dir is the directory of the module's file,
- * link its .gnu_debuglink name or NULL. */
-static int open_debug(char *path, size_t size, const char *id, const char *dir, const char *link)
+/* What a module says of its debug file. */
+struct wanted {
+    const char *id;   /* its build-id; "": it has none, and the checksum decides */
+    const char *dir;  /* of the module's file */
+    const char *link; /* the .gnu_debuglink's name, or NULL */
+    uint32_t crc;     /* and checksum */
+};
+
+static int open_wanted(const char *path, const struct wanted *w)
+{
+    int fd = open_exactly(path, w->id);
+
+    if (fd < 0 || w->id[0] != '\0' || has_crc(fd, w->crc))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* Tries the places where Debian and gdb put debug files. */
+static int open_debug(char *path, size_t size, const struct wanted *w)
 {
     static const char *const places[] = {"%s/%s", "%s/.debug/%s", "/usr/lib/debug%s/%s"};
-    int fd;
+    int fd = -1;
 
-    snprintf(path, size, "/usr/lib/debug/.build-id/%.2s/%s.debug", id, id + 2);
-    fd = open_exactly(path, id);
-    for (size_t i = 0; fd < 0 && link != NULL && i < sizeof places / sizeof places[0]; i++) {
-        snprintf(path, size, places[i], dir, link);
-        fd = open_exactly(path, id);
+    if (w->id[0] != '\0') {
+        snprintf(path, size, "/usr/lib/debug/.build-id/%.2s/%s.debug", w->id, w->id + 2);
+        fd = open_wanted(path, w);
+    }
+    for (size_t i = 0; fd < 0 && w->link != NULL && i < sizeof places / sizeof places[0]; i++) {
+        snprintf(path, size, places[i], w->dir, w->link);
+        fd = open_wanted(path, w);
     }
     return fd;
 }
@@ -121,21 +154,25 @@ static int open_debug(char *path, size_t size, const char *id, const char *dir, 
 static int find_debuginfo(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_Addr base,
                           const char *file_name, const char *link, GElf_Word crc, char **found)
 {
-    const char *id = ((const struct known *)*userdata)->image.build_id;
     char dir[PATH_MAX], path[2 * PATH_MAX];
+    const struct wanted wanted = {
+        .id = ((const struct known *)*userdata)->image.build_id,
+        .dir = dir,
+        .link = link,
+        .crc = crc,
+    };
     char *slash;
     int fd;
 
     (void)mod, (void)name, (void)base;
-    /* A link without a checksum is a dwz file's, which libdw finds by itself. Without a build-id
-     * nothing tells whether a debug file belongs to the module. */
-    if (id[0] == '\0' || file_name == NULL || (link != NULL && crc == 0))
+    /* A link without a checksum is a dwz file's, which libdw finds by itself. */
+    if (file_name == NULL || (link != NULL && crc == 0))
         return -1;
     snprintf(dir, sizeof dir, "%s", file_name);
     slash = strrchr(dir, '/');
     if (slash != NULL)
         *slash = '\0';
-    fd = open_debug(path, sizeof path, id, dir, link);
+    fd = open_debug(path, sizeof path, &wanted);
     if (fd >= 0)
         *found = strdup(path);
     return fd;
