@@ -18,6 +18,7 @@
  *   debug files are looked for on this machine only; the standard callback asks debuginfod
  */
 #include "profiles/walk/learn.h"
+#include "profiles/walk/units.h"
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -267,9 +268,16 @@ static Dwfl_Module *report(struct known *k)
     return mod;
 }
 
+static void forget_indexes(void)
+{
+    weft__units_forget();
+    weft__symtabs_forget();
+}
+
 /* Modules that are not reported again go from the Dwfl. */
 static void report_known(void)
 {
+    forget_indexes();
     dwfl_report_begin(dwfl);
     for (struct known *k = known; k != NULL; k = k->next)
         report(k);
@@ -357,6 +365,7 @@ Dwfl_Module *weft__module_at(uintptr_t addr)
 
 void weft__modules_close(void)
 {
+    forget_indexes();
     if (dwfl != NULL)
         dwfl_end(dwfl);
     dwfl = NULL;
@@ -364,6 +373,7 @@ void weft__modules_close(void)
 
 void weft__modules_abandon(void)
 {
+    forget_indexes();
     dwfl = NULL;
     falls++;
 }

@@ -8,6 +8,7 @@
  */
 #include "profiles/walk/learn.h"
 #include "profiles/walk/rescue.h"
+#include "profiles/walk/units.h"
 
 #include "runtime/base/utf8.h"
 
@@ -129,56 +130,32 @@ struct nest {
     int n;
 };
 
-/* Finds the compilation unit of addr. clang writes no .debug_aranges, by which libdw looks; then
- * each unit is asked. */
-static Dwarf_Die *unit_at(Dwfl_Module *mod, Dwarf_Addr addr, Dwarf_Addr *bias)
-{
-    Dwarf_Die *unit = dwfl_module_addrdie(mod, addr, bias);
-
-    if (unit != NULL)
-        return unit;
-    while ((unit = dwfl_module_nextcu(mod, unit, bias)) != NULL) {
-        if (dwarf_haspc(unit, addr - *bias) > 0)
-            return unit;
-    }
-    return NULL;
-}
-
-/* Collects the functions below parent that hold pc. (dwarf_getscopes goes from an inlined function
- * on to what surrounds its definition, not to its caller.) */
-static bool descend(struct nest *nest, Dwarf_Die *parent, Dwarf_Addr pc)
+/* Collects the functions that are inlined into parent at pc. */
+static void descend(struct nest *nest, Dwarf_Die *parent, Dwarf_Addr pc)
 {
     Dwarf_Die die;
 
     if (nest->n == NESTED_MAX || dwarf_child(parent, &die) != 0)
-        return false;
+        return;
     do {
         switch (dwarf_tag(&die)) {
-        case DW_TAG_subprogram:
         case DW_TAG_inlined_subroutine:
-            if (dwarf_haspc(&die, pc) <= 0)
-                break;
-            nest->dies[nest->n++] = die;
-            descend(nest, &die, pc);
-            return true;
         case DW_TAG_lexical_block:
         case DW_TAG_try_block:
         case DW_TAG_catch_block:
             if (dwarf_haspc(&die, pc) <= 0)
                 break;
-            return descend(nest, &die, pc);
-        case DW_TAG_namespace:
-        case DW_TAG_class_type:
-        case DW_TAG_structure_type:
-            if (descend(nest, &die, pc))
-                return true;
-            break;
+            if (dwarf_tag(&die) == DW_TAG_inlined_subroutine)
+                nest->dies[nest->n++] = die;
+            descend(nest, &die, pc);
+            return;
         default:
             break;
         }
     } while (dwarf_siblingof(&die, &die) == 0);
-    return false;
 }
+
+/* ---- places ---- */
 
 static const char *comp_dir(Dwarf_Die *unit)
 {
@@ -211,14 +188,15 @@ static uint32_t number(Dwarf_Die *die, unsigned attribute)
 }
 
 /* Finds the place where an inlined function was called. */
-static void call_place(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Die *inlined)
+static void call_place(struct weft__frame *f, struct weft__debug *d, Dwarf_Die *inlined)
 {
     Dwarf_Files *files;
     size_t n;
 
-    if (dwarf_getsrcfiles(unit, &files, &n) != 0)
+    if (dwarf_getsrcfiles(&d->unit, &files, &n) != 0)
         return;
-    f->file = intern_path(unit, dwarf_filesrc(files, number(inlined, DW_AT_call_file), NULL, NULL));
+    f->file =
+        intern_path(&d->lines, dwarf_filesrc(files, number(inlined, DW_AT_call_file), NULL, NULL));
     f->line = number(inlined, DW_AT_call_line);
 }
 
@@ -234,9 +212,10 @@ static void line_place(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Addr pc)
 }
 
 /* Fills the frames of a nest, innermost first, all but the physical one's entry. */
-static void describe(struct weft__symbol *s, struct nest *nest, Dwarf_Die *unit, Dwarf_Addr pc)
+static void describe(struct weft__symbol *s, struct nest *nest, struct weft__debug *d,
+                     Dwarf_Addr pc)
 {
-    line_place(&s->frames[0], unit, pc);
+    line_place(&s->frames[0], &d->lines, pc);
     for (int i = 0; i < nest->n; i++) {
         Dwarf_Die *die = &nest->dies[nest->n - 1 - i];
         struct weft__frame *f = &s->frames[i];
@@ -246,21 +225,8 @@ static void describe(struct weft__symbol *s, struct nest *nest, Dwarf_Die *unit,
         f->start_line = number(die, DW_AT_decl_line);
         f->inlined = i < nest->n - 1;
         if (f->inlined)
-            call_place(f + 1, unit, die);
+            call_place(f + 1, d, die);
     }
-}
-
-/* At its very first instruction a function has entered none of those inlined into it, though the
- * compiler may have put something of theirs there: a task that was not yet run would seem to be
- * in one. True if that left nothing but the function itself. */
-static bool cut_at_entry(struct nest *nest, Dwarf_Addr pc)
-{
-    Dwarf_Addr entry;
-
-    if (nest->n < 2 || dwarf_entrypc(&nest->dies[0], &entry) != 0 || entry != pc)
-        return false;
-    nest->n = 1;
-    return true;
 }
 
 static void decl_place(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Die *die)
@@ -284,23 +250,22 @@ static struct weft__symbol *symbol_new(uintptr_t addr, int n)
     return s;
 }
 
-/* What DWARF did not tell of the physical function. */
+/* Asks the symbol table what DWARF did not tell of the physical function. */
 static void ask_symbol_table(struct weft__symbol *s, Dwfl_Module *mod)
 {
     struct weft__frame *f = &s->frames[s->n - 1];
-    GElf_Off off;
-    GElf_Sym sym;
+    GElf_Addr begin;
     const char *name;
 
     if (mod == NULL || (f->function != NULL && f->entry != 0))
         return;
-    name = dwfl_module_addrinfo(mod, s->pc, &off, &sym, NULL, NULL, NULL);
+    name = weft__symtab_find(mod, s->pc, &begin);
     if (name == NULL)
         return;
     if (f->function == NULL)
         f->function = intern(name);
     if (f->entry == 0)
-        f->entry = s->pc - off;
+        f->entry = begin;
 }
 
 static void name_the_nameless(struct weft__symbol *s)
@@ -314,30 +279,43 @@ static void name_the_nameless(struct weft__symbol *s)
     }
 }
 
+/* Finds the functions at addr. At its very first instruction a function has entered none of those
+ * inlined into it, though the compiler may have put something of theirs there: a task that was not
+ * yet run would seem to be in one. Returns true if that left nothing but the function itself. */
+static bool find_nest(struct nest *nest, const struct weft__debug *d, Dwarf_Addr pc)
+{
+    if (!d->has_function)
+        return false;
+    nest->dies[nest->n++] = d->function;
+    descend(nest, &nest->dies[0], pc);
+    if (nest->n < 2 || !d->is_entry || d->begin != pc)
+        return false;
+    nest->n = 1;
+    return true;
+}
+
 const struct weft__symbol *weft__symbol_make(Dwfl_Module *mod, uintptr_t addr)
 {
     struct nest nest = {.n = 0};
+    struct weft__debug d;
     struct weft__symbol *s;
-    Dwarf_Addr bias = 0, entry, unused;
-    Dwarf_Die *unit = mod == NULL ? NULL : unit_at(mod, addr, &bias);
-    Dwarf *dwarf = unit == NULL ? NULL : dwfl_module_getdwarf(mod, &unused);
-    bool cut = false;
+    Dwarf_Addr unused;
+    Dwarf *dwarf = mod == NULL ? NULL : dwfl_module_getdwarf(mod, &unused);
+    bool known, cut;
 
     if (dwarf != NULL)
         dwarf_new_oom_handler(dwarf, weft__rescue_from_oom);
-    if (unit != NULL) {
-        descend(&nest, unit, addr - bias);
-        cut = cut_at_entry(&nest, addr - bias);
-    }
+    known = weft__debug_find(&d, mod, addr);
+    cut = find_nest(&nest, &d, addr - d.bias);
     s = symbol_new(addr, nest.n == 0 ? 1 : nest.n);
     if (s == NULL)
         return NULL;
-    if (unit != NULL)
-        describe(s, &nest, unit, addr - bias);
+    if (known)
+        describe(s, &nest, &d, addr - d.bias);
     if (cut)
-        decl_place(&s->frames[0], unit, &nest.dies[0]);
-    if (nest.n > 0 && dwarf_entrypc(&nest.dies[0], &entry) == 0)
-        s->frames[nest.n - 1].entry = entry + bias;
+        decl_place(&s->frames[0], &d.lines, &nest.dies[0]);
+    if (nest.n > 0)
+        s->frames[nest.n - 1].entry = d.begin + d.bias;
     ask_symbol_table(s, mod);
     s->found = s->frames[s->n - 1].function != NULL || s->frames[0].line != 0;
     name_the_nameless(s);

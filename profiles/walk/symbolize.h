@@ -14,7 +14,7 @@ struct weft__frame {
     const char *file; /* absolute path, or NULL */
     uint32_t line;    /* 0 if unknown */
     uint32_t start_line; /* of the function, 0 if unknown */
-    uintptr_t entry;     /* address of the physical function's first byte, 0 if unknown */
+    uintptr_t entry;     /* of the physical function, or of its part that holds pc; 0 if unknown */
     bool inlined;        /* into the next frame of the same symbol */
 };
 

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* units.h - finds the debug information, and the symbol, of an address. Symbolizer thread. */
+#ifndef WEFT_UNITS_H
+#define WEFT_UNITS_H
+
+#include <elfutils/libdw.h>
+#include <elfutils/libdwfl.h>
+#include <stdbool.h>
+
+/* What there is of an address. All DIEs are libdw's, as long as the module is. */
+struct weft__debug {
+    Dwarf_Addr bias;    /* from the addresses of the DIEs to those of the process */
+    Dwarf_Die lines;    /* the unit with the lines */
+    Dwarf_Die unit;     /* the unit with the functions: the same, or one in a .dwo file */
+    Dwarf_Die function; /* the one whose code holds the address */
+    bool has_function;
+    bool has_scopes;  /* the unit's language has namespaces and methods */
+    bool is_entry;    /* the part of its code that holds the address is the one it is entered by */
+    Dwarf_Addr begin; /* of that part */
+};
+
+/* Returns false if there is no debug information of addr. mod: NULL, too. */
+bool weft__debug_find(struct weft__debug *out, Dwfl_Module *mod, Dwarf_Addr addr);
+
+/* Finds the namespace, type or function that a DIE is directly in; of one in a function, that
+ * function. Returns false if it is in none. */
+bool weft__debug_scope(Dwarf_Die *scope, Dwarf_Die *die);
+
+/* Forgets all units. Called before libdw drops a module. */
+void weft__units_forget(void);
+
+/* symtab.c. Returns the name of the function at addr by the symbol table, and where it begins; NULL
+ * if there is none. forget: as above. */
+const char *weft__symtab_find(Dwfl_Module *mod, GElf_Addr addr, GElf_Addr *begin);
+void weft__symtabs_forget(void);
+
+#endif
