@@ -48,7 +48,7 @@ static struct weft__symbol *symbol_new(uintptr_t addr, uint32_t n)
 
     s->pc = addr;
     s->n = n;
-    s->found = true;
+    s->found = s->has_inlines = true;
     return s;
 }
 
@@ -58,18 +58,19 @@ static struct weft__symbol *make_named(unsigned f, uintptr_t addr)
     struct weft__symbol *s = symbol_new(addr, inlined + 1);
 
     if (f == FAKE_INLINES) {
-        s->frames[0] = (struct weft__frame){"leaf", "/src/include/leaf.h", 3, 2, 0, true};
-        s->frames[1] = (struct weft__frame){"middle", "/src/app.c", 30, 28, 0, true};
+        s->frames[0] = (struct weft__frame){"leaf", "/src/include/leaf.h", 3, 2, 0, true, NULL};
+        s->frames[1] = (struct weft__frame){"middle", "/src/app.c", 30, 28, 0, true, NULL};
     }
     if (f == FAKE_SPAWNER)
         s->frames[0] =
-            (struct weft__frame){"weft_go", "/weft/include/weft/task.h", 20, 19, 0, true};
+            (struct weft__frame){"weft_go", "/weft/include/weft/task.h", 20, 19, 0, true, NULL};
     s->frames[inlined] = (struct weft__frame){functions[f].name,
                                               functions[f].file,
                                               functions[f].line,
                                               functions[f].line > 2 ? 2 : 0,
                                               f == FAKE_ASSEMBLY ? 0 : FAKE_ENTRY(f),
-                                              false};
+                                              false,
+                                              f == FAKE_CXX ? "_ZNK3net4Conn4readEPcm" : NULL};
     return s;
 }
 
@@ -81,7 +82,7 @@ static struct weft__symbol *make_many(unsigned f, uintptr_t addr)
     snprintf(name, sizeof name, "request_handler_number_%u", f);
     snprintf(file, sizeof file, "/src/service/handlers/part_%u.c", f % 100);
     s->frames[0] =
-        (struct weft__frame){strdup(name), strdup(file), f % 5000 + 1, 0, addr - 0x1e, false};
+        (struct weft__frame){strdup(name), strdup(file), f % 5000 + 1, 0, addr - 0x1e, false, NULL};
     return s;
 }
 
@@ -89,7 +90,7 @@ static struct weft__symbol *make_unknown(uintptr_t addr)
 {
     struct weft__symbol *s = symbol_new(addr, 1);
 
-    s->found = false;
+    s->found = s->has_inlines = false;
     s->frames[0].function = "0x7f0000001234";
     return s;
 }

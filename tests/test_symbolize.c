@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "profiles/walk/symbolize.h"
+#include "profiles/walk/learn.h"
 #include "reload.h"
 #include "tap.h"
 
@@ -233,6 +233,55 @@ static bool name_of_any_bytes_is_text(void)
     return true;
 }
 
+/* As the demanglers of libstdc++ and libc++abi write them. */
+TEST(declarations_become_bare_names)
+{
+    static const char *const cases[][2] = {
+        {"net::Server::run(int, char const*) const", "net::Server::run"},
+        {"server(void*)", "server"},
+        {"void go<net::Server>(net::Server&)", "go<net::Server>"},
+        {"std::enable_if<(a > b), void>::type go<int>(int)", "go<int>"},
+        {"unsigned long net::Pool<std::vector<int> >::take<int (*)(char)>(int (*)(char)) const &&",
+         "net::Pool<std::vector<int> >::take<int (*)(char)>"},
+        {"(anonymous namespace)::loop(int) [clone .isra.0] [clone .cold]",
+         "(anonymous namespace)::loop"},
+        {"main::{lambda(int)#1}::operator()(int) const", "main::{lambda(int)#1}::operator()"},
+        {"A::f(int) const::{lambda()#2}::operator()() const", "A::f::{lambda()#2}::operator()"},
+        {"f(void (*)(int))::'lambda0'(int)::operator()(int) const",
+         "f::'lambda0'(int)::operator()"},
+        {"auto f<int>(int)::{lambda(auto:1)#1}::operator()<char>(char) const",
+         "f<int>::{lambda(auto:1)#1}::operator()<char>"},
+        {"big::operator%(big const&)", "big::operator%"},
+        {"bool operator< <int>(A<int> const&, A<int> const&)", "operator< <int>"},
+        {"std::ostream& operator<<(std::ostream&, int)", "operator<<"},
+        {"p::operator-><int>()", "p::operator-><int>"},
+        {"a::operator<=>(a const&)", "a::operator<=>"},
+        {"net::Client::operator bool() const", "net::Client::operator bool"},
+        {"f::operator std::function<void (int)>() const", "f::operator std::function<void (int)>"},
+        {"operator new[](unsigned long)", "operator new[]"},
+        {"operator\"\" _km(long double)", "operator\"\" _km"},
+        {"my_operator(int)", "my_operator"},
+        {"non-virtual thunk to net::Server::run()", "net::Server::run"},
+        {"decltype ((a)->b) f<int>(int)", "f<int>"},
+        {"f[abi:cxx11](int)", "f[abi:cxx11]"},
+        {"net::Server::~Server()", "net::Server::~Server"},
+        {"void (*f<int>(int))(char)", "void (*f<int>(int))(char)"}, /* nothing is left: as it is */
+        {"", ""},
+        {"f(", "f"},
+        {"a<b", "a<b"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *bare = weft__cxx_bare(cases[i][0]);
+
+        if (strcmp(bare, cases[i][1]) != 0)
+            printf("# %s: %s, want %s\n", cases[i][0], bare, cases[i][1]);
+        CHECK(strcmp(bare, cases[i][1]) == 0);
+        free(bare);
+    }
+    return true;
+}
+
 /* Clients may ask for the name of any address. */
 TEST(no_more_than_a_bound_of_unmapped_addresses_are_kept)
 {
@@ -262,6 +311,7 @@ int main(void)
     RUN(vdso_has_names);
     RUN(main_binary_is_the_first_mapping);
     RUN(name_of_any_bytes_is_text);
+    RUN(declarations_become_bare_names);
     RUN(no_more_than_a_bound_of_unmapped_addresses_are_kept);
     weft__symbolizer_stop();
     return tap_end();

@@ -75,6 +75,12 @@ void weft__rule_learn(struct weft__rule *out, Dwfl_Module *mod, uintptr_t addr);
  * NULL. */
 const struct weft__symbol *weft__symbol_make(Dwfl_Module *mod, uintptr_t addr);
 
+/* cxxname.c. Return the name of a C++ function without its result and parameters, for free(); NULL
+ * without memory. name: of a mangled name; NULL also if it is none, or the program has no
+ * demangler. bare: of a demangled declaration. */
+char *weft__cxx_name(const char *mangled);
+char *weft__cxx_bare(const char *declaration);
+
 /* symbolize.c. Any thread: ask the symbolizer and wait. */
 void weft__symbolizer_learn(struct weft__rule *out, uintptr_t addr);
 void weft__symbolizer_forget(uintptr_t lo, uintptr_t hi);

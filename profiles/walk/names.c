@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_SIZE = 64 << 10, NESTED_MAX = 64 };
+enum { BLOCK_SIZE = 64 << 10, NESTED_MAX = 64, LONGEST_NAME = 1024 };
 
 /* ---- memory that is never freed ---- */
 
@@ -155,6 +155,56 @@ static void descend(struct nest *nest, Dwarf_Die *parent, Dwarf_Addr pc)
     } while (dwarf_siblingof(&die, &die) == 0);
 }
 
+/* Names a function by its linkage name if that can be demangled. */
+static void name_by_linkage(struct weft__frame *f, const char *linkage)
+{
+    char *bare = linkage == NULL ? NULL : weft__cxx_name(linkage);
+
+    if (linkage != NULL)
+        f->linkage = intern(linkage);
+    if (bare != NULL)
+        f->function = intern(bare);
+    free(bare);
+}
+
+static void name_by_die(struct weft__frame *f, Dwarf_Die *die)
+{
+    char name[LONGEST_NAME];
+
+    if (f->function != NULL || !weft__die_name(name, sizeof name, die))
+        return;
+    f->function = intern(name);
+    if (f->linkage == NULL && strcmp(name, dwarf_diename(die)) != 0)
+        f->linkage = intern(dwarf_diename(die));
+}
+
+/* Returns whether a mangled name may be that of a function with this short name: two equal
+ * functions may have become one, which has both symbols. */
+static bool may_be_of(const char *symbol, const char *name)
+{
+    if (strncmp(symbol, "_Z", 2) != 0 || name == NULL)
+        return false;
+    name += *name == '~';
+    return strncmp(name, "operator", 8) == 0 ||
+           memmem(symbol, strlen(symbol), name, strcspn(name, "<")) != NULL;
+}
+
+/* Names the physical function. gcc gives functions that no other unit sees no linkage name; then
+ * their symbol has it. */
+static void name_physical(struct weft__frame *f, struct weft__debug *d, Dwfl_Module *mod,
+                          uintptr_t addr)
+{
+    const char *linkage = weft__die_linkage(&d->function), *symbol = NULL;
+    GElf_Addr begin;
+
+    if (linkage == NULL && d->has_scopes)
+        symbol = weft__symtab_find(mod, addr, &begin);
+    if (symbol != NULL && may_be_of(symbol, dwarf_diename(&d->function)))
+        linkage = symbol;
+    name_by_linkage(f, linkage);
+    name_by_die(f, &d->function);
+}
+
 /* ---- places ---- */
 
 static const char *comp_dir(Dwarf_Die *unit)
@@ -219,9 +269,11 @@ static void describe(struct weft__symbol *s, struct nest *nest, struct weft__deb
     for (int i = 0; i < nest->n; i++) {
         Dwarf_Die *die = &nest->dies[nest->n - 1 - i];
         struct weft__frame *f = &s->frames[i];
-        const char *name = dwarf_diename(die);
 
-        f->function = name == NULL ? NULL : intern(name);
+        if (i < nest->n - 1) {
+            name_by_linkage(f, weft__die_linkage(die));
+            name_by_die(f, die);
+        }
         f->start_line = number(die, DW_AT_decl_line);
         f->inlined = i < nest->n - 1;
         if (f->inlined)
@@ -262,6 +314,8 @@ static void ask_symbol_table(struct weft__symbol *s, Dwfl_Module *mod)
     name = weft__symtab_find(mod, s->pc, &begin);
     if (name == NULL)
         return;
+    if (f->function == NULL)
+        name_by_linkage(f, name);
     if (f->function == NULL)
         f->function = intern(name);
     if (f->entry == 0)
@@ -312,10 +366,13 @@ const struct weft__symbol *weft__symbol_make(Dwfl_Module *mod, uintptr_t addr)
         return NULL;
     if (known)
         describe(s, &nest, &d, addr - d.bias);
+    if (nest.n > 0)
+        name_physical(&s->frames[nest.n - 1], &d, mod, addr);
     if (cut)
         decl_place(&s->frames[0], &d.lines, &nest.dies[0]);
     if (nest.n > 0)
         s->frames[nest.n - 1].entry = d.begin + d.bias;
+    s->has_inlines = nest.n > 0;
     ask_symbol_table(s, mod);
     s->found = s->frames[s->n - 1].function != NULL || s->frames[0].line != 0;
     name_the_nameless(s);

@@ -9,13 +9,13 @@
 
 /* One source frame of a PC. Strings live as long as the process (interned). */
 struct weft__frame {
-    const char
-        *function;    /* demangled as the symbol table has it; never NULL ("0x401234" if unknown) */
-    const char *file; /* absolute path, or NULL */
-    uint32_t line;    /* 0 if unknown */
-    uint32_t start_line; /* of the function, 0 if unknown */
-    uintptr_t entry;     /* of the physical function, or of its part that holds pc; 0 if unknown */
-    bool inlined;        /* into the next frame of the same symbol */
+    const char *function; /* with its scopes, without parameters; never NULL ("0x401234") */
+    const char *file;     /* absolute path, or NULL */
+    uint32_t line;        /* 0 if unknown */
+    uint32_t start_line;  /* of the function, 0 if unknown */
+    uintptr_t entry;      /* of the physical function, or of its part that holds pc; 0 if unknown */
+    bool inlined;         /* into the next frame of the same symbol */
+    const char *linkage;  /* the mangled name, else the one without scopes; NULL: the same */
 };
 
 /* What one address means: frames[0] is the innermost inlined function, frames[n - 1] the physical
@@ -23,7 +23,8 @@ struct weft__frame {
 struct weft__symbol {
     uintptr_t pc; /* the address looked up (return address - 1 for callers) */
     uint32_t n;
-    bool found; /* a symbol table or DWARF knew the address */
+    bool found;       /* a symbol table or DWARF knew the address */
+    bool has_inlines; /* DWARF told which functions are inlined there, if any */
     struct weft__frame frames[];
 };
 

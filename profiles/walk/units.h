@@ -26,6 +26,11 @@ bool weft__debug_find(struct weft__debug *out, Dwfl_Module *mod, Dwarf_Addr addr
  * function. Returns false if it is in none. */
 bool weft__debug_scope(Dwarf_Die *scope, Dwarf_Die *die);
 
+/* dienames.c. Return the name that the linker knows a function by, or NULL; and put its name with
+ * its scopes, cut to size: false if it has none. */
+const char *weft__die_linkage(Dwarf_Die *die);
+bool weft__die_name(char *to, size_t size, Dwarf_Die *die);
+
 /* Forgets all units. Called before libdw drops a module. */
 void weft__units_forget(void);
 
