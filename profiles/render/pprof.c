@@ -29,14 +29,11 @@ typedef Weft__Pprof__Profile message;
 enum { PIECE = 16 * 1024 };
 
 struct function {
-    int64_t name, file, line;
+    int64_t name, system_name, file, line;
 };
 
-/* What is known of a mapping beyond weft__maps_read. */
-enum {
-    USED = 1,
-    NAMED = 2, /* some location in it has a function */
-};
+/* What is known of a mapping beyond weft__maps_read: what its locations have, some of them. */
+enum { USED = 1, FUNCTIONS = 2, FILES = 4, LINES = 8, INLINES = 16 };
 
 /* An array that grows, and the map from a hash to an index in it. */
 struct table {
@@ -184,25 +181,30 @@ static int64_t string_id(weft__pprof *p, const char *s)
 
 static uint64_t function_id(weft__pprof *p, const struct weft__frame *frame)
 {
-    const struct function f = {string_id(p, frame->function),
-                               string_id(p, frame->file ? frame->file : ""), frame->start_line};
+    const struct function f = {
+        .name = string_id(p, frame->function),
+        .system_name = string_id(p, frame->linkage ? frame->linkage : frame->function),
+        .file = string_id(p, frame->file ? frame->file : ""),
+        .line = frame->start_line,
+    };
     uint64_t hash = weft__idmap_mix((uint64_t)f.name << 32 ^ (uint64_t)f.file);
     Weft__Pprof__Function wire = WEFT__PPROF__FUNCTION__INIT;
     message m = WEFT__PPROF__PROFILE__INIT;
     uint32_t id, at;
 
-    hash = weft__idmap_mix(hash ^ (uint64_t)f.line);
+    hash = weft__idmap_mix(hash ^ (uint64_t)f.system_name << 32 ^ (uint64_t)f.line);
     at = weft__idmap_first(&p->functions.ids, hash);
     while ((id = weft__idmap_next(&p->functions.ids, hash, &at))) {
         const struct function *have = (struct function *)p->functions.items + id - 1;
-        if (have->name == f.name && have->file == f.file && have->line == f.line)
+        if (memcmp(have, &f, sizeof f) == 0)
             return id;
     }
     id = table_add(p, &p->functions, hash, &f, sizeof f);
     if (!id)
         return 0;
     wire.id = id;
-    wire.name = wire.system_name = f.name;
+    wire.name = f.name;
+    wire.system_name = f.system_name;
     wire.filename = f.file;
     wire.start_line = f.line;
     m.n_function = 1;
@@ -212,58 +214,69 @@ static uint64_t function_id(weft__pprof *p, const struct weft__frame *frame)
 }
 
 /* Returns the id of the mapping that holds addr, 0 if none does. */
-static uint64_t mapping_id(weft__pprof *p, uintptr_t addr, bool named)
+static uint64_t mapping_id(weft__pprof *p, uintptr_t addr, uint8_t flags)
 {
     for (size_t i = 0; i < p->n_maps; i++) {
         if (addr < p->maps[i].start || addr >= p->maps[i].limit)
             continue;
-        p->map_flags[i] |= named ? USED | NAMED : USED;
+        p->map_flags[i] |= flags;
         return i + 1;
     }
     return 0;
 }
 
-/* The frames of an address, their number in n: 0 if they have no names. mark is room for one. */
-static const struct weft__frame *frames_at(uintptr_t addr, uint32_t *n, struct weft__frame *mark)
+/* What is shown of an address. */
+struct shown {
+    const struct weft__frame *frames;
+    uint32_t n;    /* 0: it has no name */
+    uint8_t flags; /* of its mapping */
+    struct weft__frame mark;
+};
+
+static void look_up(struct shown *to, uintptr_t addr)
 {
     const struct weft__symbol *s;
     const char *name = weft__mark_name(addr + 1);
 
     if (name) {
-        *n = 1;
-        *mark = (struct weft__frame){.function = name};
-        return mark;
+        *to = (struct shown){.frames = &to->mark, .n = 1, .mark = {.function = name}};
+        return;
     }
     s = weft__symbolize(addr);
-    *n = s->found ? s->n : 0;
-    return s->frames;
+    *to = (struct shown){.frames = s->frames, .n = s->found ? s->n : 0, .flags = USED};
+    for (uint32_t i = 0; i < to->n; i++) {
+        to->flags |= FUNCTIONS;
+        to->flags |= s->frames[i].file ? FILES : 0;
+        to->flags |= s->frames[i].line ? LINES : 0;
+    }
+    to->flags |= s->has_inlines ? INLINES : 0;
 }
 
 /* An address without a name has no lines: then readers show the mapping's name. */
 static void emit_location(weft__pprof *p, uint64_t id, uintptr_t addr)
 {
-    uint32_t n;
-    struct weft__frame mark;
-    const struct weft__frame *frames = frames_at(addr, &n, &mark);
-    Weft__Pprof__Line *lines = calloc(n + 1u, sizeof *lines);
-    Weft__Pprof__Line **refs = calloc(n + 1u, sizeof(Weft__Pprof__Line *));
     Weft__Pprof__Location wire = WEFT__PPROF__LOCATION__INIT;
     message m = WEFT__PPROF__PROFILE__INIT;
+    Weft__Pprof__Line *lines, **refs;
+    struct shown shown;
 
+    look_up(&shown, addr);
+    lines = calloc(shown.n + 1u, sizeof *lines);
+    refs = calloc(shown.n + 1u, sizeof(Weft__Pprof__Line *));
     if (!lines || !refs) {
         fail(p, -ENOMEM);
         goto done;
     }
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < shown.n; i++) {
         lines[i] = (Weft__Pprof__Line)WEFT__PPROF__LINE__INIT;
-        lines[i].function_id = function_id(p, &frames[i]);
-        lines[i].line = frames[i].line;
+        lines[i].function_id = function_id(p, &shown.frames[i]);
+        lines[i].line = shown.frames[i].line;
         refs[i] = &lines[i];
     }
     wire.id = id;
     wire.address = addr;
-    wire.mapping_id = mapping_id(p, addr, n > 0);
-    wire.n_line = n;
+    wire.mapping_id = mapping_id(p, addr, shown.flags);
+    wire.n_line = shown.n;
     wire.line = refs;
     m.n_location = 1;
     m.location = &(Weft__Pprof__Location *){&wire};
@@ -425,14 +438,14 @@ int weft__pprof_add(weft__pprof *p, const struct weft__pprof_sample *sample)
     return p->out->rc;
 }
 
-/* Readers look up every mapping without has_functions themselves, over our names if there are any.
- * So it is set wherever we found names, and where there is nothing to find. */
+/* Readers look up a mapping that has none of these flags themselves. A mapping without locations
+ * has them all: there is nothing to find. */
 static void emit_mapping(weft__pprof *p, size_t i)
 {
     const struct weft__mapping *map = &p->maps[i];
     Weft__Pprof__Mapping wire = WEFT__PPROF__MAPPING__INIT;
     message m = WEFT__PPROF__PROFILE__INIT;
-    bool done = p->map_flags[i] != USED;
+    uint8_t has = p->map_flags[i] ? p->map_flags[i] : UINT8_MAX;
 
     wire.id = i + 1;
     wire.memory_start = map->start;
@@ -440,7 +453,10 @@ static void emit_mapping(weft__pprof *p, size_t i)
     wire.file_offset = map->offset;
     wire.filename = string_id(p, map->file);
     wire.build_id = string_id(p, map->build_id);
-    wire.has_functions = wire.has_filenames = wire.has_line_numbers = wire.has_inline_frames = done;
+    wire.has_functions = (has & FUNCTIONS) != 0;
+    wire.has_filenames = (has & FILES) != 0;
+    wire.has_line_numbers = (has & LINES) != 0;
+    wire.has_inline_frames = (has & INLINES) != 0;
     m.n_mapping = 1;
     m.mapping = &(Weft__Pprof__Mapping *){&wire};
     emit(p, &m);
