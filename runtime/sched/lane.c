@@ -316,7 +316,7 @@ void weft__lane_leave(weft__task *t)
  */
 void weft__lane_lost(const weft__task *t, bool burnt)
 {
-    if (t->flags & WEFT__LANE)
+    if (weft__load(&t->flags) & WEFT__LANE)
         weft__sub(&lane.running, 1);
     if (burnt)
         weft__store(&lane.failed, weft__mono());
