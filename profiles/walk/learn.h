@@ -56,6 +56,7 @@ _Static_assert(sizeof(struct weft__rule) == 24, "a rule and its key fill half a 
 Dwfl_Module *weft__module_at(uintptr_t addr);
 void weft__modules_check(void);
 void weft__modules_close(void);
+void weft__modules_trim(void);    /* after a request: frees what libdw keeps, if that is due */
 void weft__modules_abandon(void); /* leaves libdw alone, which can neither be asked nor closed */
 
 /* rules.c: make a rule of one that is all zero. First the CFA, then the slots, both from DWARF

@@ -30,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -50,6 +51,11 @@ struct known {
 
 static struct known *known;
 static Dwfl *dwfl;
+static time_t opened;     /* when it was made, by seconds() */
+static uint32_t requests; /* that it has served */
+/* libdw keeps what it has read of debug information, and a program under continuous profiling is
+ * seen at ever new addresses. So the Dwfl is made anew after so many requests, and a minute. */
+enum { REQUESTS = 64, MINUTE = 60 };
 /* How often a call of libdw faulted. Each time its memory is lost, so it is not asked for ever. */
 enum { FALLS_MAX = 50 };
 static unsigned falls;
@@ -342,17 +348,36 @@ static struct known *know(uintptr_t addr)
     return known = k;
 }
 
-Dwfl_Module *weft__module_at(uintptr_t addr)
+static time_t seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec;
+}
+
+/* Makes the Dwfl, if there is none. */
+static bool begin(void)
 {
     static const Dwfl_Callbacks callbacks = {.find_elf = find_elf,
                                              .find_debuginfo = find_debuginfo};
+
+    if (dwfl != NULL)
+        return true;
+    dwfl = dwfl_begin(&callbacks);
+    opened = seconds();
+    requests = 0;
+    return dwfl != NULL;
+}
+
+Dwfl_Module *weft__module_at(uintptr_t addr)
+{
     struct known *k = known_at(addr);
     Dwfl_Module *mod;
 
     if (k == NULL || !is_there(&k->image))
         k = know(addr);
-    if (k == NULL || falls >= FALLS_MAX ||
-        (dwfl == NULL && (dwfl = dwfl_begin(&callbacks)) == NULL))
+    if (k == NULL || falls >= FALLS_MAX || !begin())
         return NULL;
     mod = dwfl_addrmodule(dwfl, addr);
     if (mod != NULL)
@@ -369,6 +394,12 @@ void weft__modules_close(void)
     if (dwfl != NULL)
         dwfl_end(dwfl);
     dwfl = NULL;
+}
+
+void weft__modules_trim(void)
+{
+    if (dwfl != NULL && ++requests >= REQUESTS && seconds() - opened >= MINUTE)
+        weft__modules_close();
 }
 
 void weft__modules_abandon(void)

@@ -171,6 +171,7 @@ static void serve_it(void *request)
     struct request *r = request;
 
     r->serve(r);
+    weft__modules_trim();
 }
 
 /* Serves a request. If libdw faults, the request has no answer. */
