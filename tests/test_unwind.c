@@ -774,6 +774,29 @@ TEST(four_threads_at_once)
     return true;
 }
 
+TEST(rules_of_files_that_come_and_go_take_bounded_memory)
+{
+    const uintptr_t somewhere = 1 << 16; /* no code is there */
+    const struct weft__rule r = {.cfa = 8};
+    size_t early = 0, late;
+    uint32_t before, after;
+
+    weft__symbolizer_stop(); /* which writes the rules else */
+    weft__rules_rest = 0;
+    before = weft__rules_count(&late);
+    for (int round = 0; round < 200; round++) {
+        for (uintptr_t i = 0; i < 3000; i++)
+            weft__rule_add(somewhere + i, &r);
+        weft__rule_drop(somewhere, somewhere + 3000);
+        if (round == 20)
+            weft__rules_count(&early);
+    }
+    after = weft__rules_count(&late);
+    CHECK(before == after);
+    CHECK(early == late);
+    return true;
+}
+
 int main(void)
 {
     struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_NODEFER};
@@ -793,6 +816,7 @@ int main(void)
     RUN(library_in_the_place_of_another_is_walked_by_its_own_rules);
     RUN(stop_and_start_again);
     RUN(four_threads_at_once);
+    RUN(rules_of_files_that_come_and_go_take_bounded_memory);
     weft__symbolizer_stop();
     return tap_end();
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "profiles/walk/symbolize.h"
 
@@ -95,6 +96,7 @@ uint32_t weft__learned_age(void);
 bool weft__rule_find(struct weft__rule *out, uintptr_t addr);
 void weft__rule_add(uintptr_t addr, const struct weft__rule *r);
 void weft__rule_drop(uintptr_t lo, uintptr_t hi);
+extern time_t weft__rules_rest; /* seconds before the memory of a table is used again; for tests */
 
 /* maps.c. The build-id of the file mapped at start, as lower-case hex; "" if it has none. Returns
  * where it is, or NULL. */

@@ -35,6 +35,10 @@ const struct weft__symbol *weft__symbolize(uintptr_t addr);
 
 /* How many symbols are made at most, and how many of those for addresses where no file is mapped;
  * all others share one without a name. */
+/* Returns how many rules the walker has; bytes: of their tables, outgrown ones included. */
+uint32_t weft__rules_count(size_t *bytes);
+enum { WEFT__RULES_MOST = 1 << 19 };
+
 enum { WEFT__SYMBOLS_MOST = 1 << 18, WEFT__NOWHERE_MOST = 4096 };
 void weft__symbols_count(uint32_t *all, uint32_t *nowhere);
 

@@ -3,19 +3,20 @@
  *
  * Owns: the rule table. The symbolizer thread is its only writer; readers take no lock and may be
  * signal handlers. A slot's rule is written before its key (release; pairs with find's acquire)
- * and never again: forgetting a rule turns its key into GONE. A table that was outgrown is kept,
- * since a reader may still be in it: as much again as the present one, and 64 bytes for each rule
- * ever forgotten.
- * Addresses outside every loaded file are not in the table: _dl_find_object, which is
- * async-signal-safe, tells them, so that walks over garbage leave nothing behind and dlopen needs
- * no notice. A file that took another's place is noticed by a look (weft__symbolizer_look), which a
- * walk takes if it did not come to an outermost function; one that did, by rules of both, is not
- * found out.
- * The walk: every word is read inside [lo, hi), and each CFA is above the last, so it ends. It
- * reads stacks that others may be writing to, hence no_sanitize and volatile.
- * Frames without a rule (hand-written assembly, code made at run time) are left by their frame
- * pointer, and all frames from there on are guesses: the function may have used the register for
- * something else. So the words found are believed only if a call precedes the return address.
+ * and never again: forgetting a rule turns its key into GONE. A table that was outgrown is never
+ * freed, since a reader may still be in it. After ten seconds the memory is used again for a table
+ * of the same size: a reader that was held up for so long in the middle of a lookup may then find a
+ * wrong rule, with which its walk still stays inside its stack. So there are RESTING tables of a
+ * size beside the present one at most, however often files come and go. Addresses outside every
+ * loaded file are not in the table: _dl_find_object, which is async-signal-safe, tells them, so
+ * that walks over garbage leave nothing behind and dlopen needs no notice. A file that took
+ * another's place is noticed by a look (weft__symbolizer_look), which a walk takes if it did not
+ * come to an outermost function; one that did, by rules of both, is not found out. The walk: every
+ * word is read inside [lo, hi), and each CFA is above the last, so it ends. It reads stacks that
+ * others may be writing to, hence no_sanitize and volatile. Frames without a rule (hand-written
+ * assembly, code made at run time) are left by their frame pointer, and all frames from there on
+ * are guesses: the function may have used the register for something else. So the words found are
+ * believed only if a call precedes the return address.
  */
 #include "profiles/walk/unwind.h"
 
@@ -25,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "profiles/walk/learn.h"
@@ -33,11 +35,14 @@
 
 /* ---- the table ---- */
 
+enum { RESTING = 3 };
+time_t weft__rules_rest = 10;
+
 enum {
     FREE = 0, /* keys that are no address of code */
     GONE = 1,
     FIRST_BITS = 10,
-    RULES_MAX = 1 << 19, /* 32 MiB; beyond it rules are learned again and again */
+    RULES_MAX = WEFT__RULES_MOST, /* 32 MiB; beyond it rules are learned again and again */
 };
 
 struct slot {
@@ -47,6 +52,7 @@ struct slot {
 
 struct table {
     struct table *older; /* outgrown */
+    time_t outgrown;     /* when, by seconds() */
     unsigned bits;
     size_t used; /* slots that are not FREE */
     size_t live; /* and not GONE */
@@ -54,6 +60,8 @@ struct table {
 };
 
 static _Atomic(struct table *) rules;
+static _Atomic size_t n_bytes;   /* of all tables */
+static _Atomic uint32_t n_rules; /* live ones */
 
 static inline size_t place(const struct table *t, uintptr_t addr)
 {
@@ -86,7 +94,9 @@ bool weft__rule_find(struct weft__rule *out, uintptr_t addr)
     return r != NULL;
 }
 
-static void insert(struct table *t, uintptr_t addr, const struct weft__rule *r)
+/* Not looked at by TSan, which knows no order between a reader of long ago and a table's reuse. */
+__attribute__((no_sanitize("thread"))) static void insert(struct table *t, uintptr_t addr,
+                                                          const struct weft__rule *r)
 {
     size_t mask = ((size_t)1 << t->bits) - 1;
     size_t i = place(t, addr);
@@ -99,17 +109,67 @@ static void insert(struct table *t, uintptr_t addr, const struct weft__rule *r)
     t->live++;
 }
 
+static time_t seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec;
+}
+
+static size_t size_of(unsigned bits)
+{
+    return sizeof(struct table) + (sizeof(struct slot) << bits);
+}
+
+/* Takes an outgrown table of this size, older than the given one, out of the list, and clears it.
+ * Returns NULL if none has rested long enough; *resting is how many have that size. */
+__attribute__((no_sanitize("thread"))) static struct table *
+table_again(unsigned bits, struct table *outgrown, int *resting)
+{
+    struct table *t, **at, **found = NULL;
+
+    *resting = 0;
+    for (at = &outgrown->older; *at != NULL; at = &(*at)->older) {
+        if ((*at)->bits != bits)
+            continue;
+        ++*resting;
+        if (seconds() - (*at)->outgrown >= weft__rules_rest)
+            found = at;
+    }
+    if (found == NULL)
+        return NULL;
+    t = *found;
+    *found = t->older;
+    for (size_t i = 0; i < (size_t)1 << bits; i++)
+        atomic_store_explicit(&t->slots[i].key, FREE, memory_order_relaxed);
+    t->used = t->live = 0;
+    return t;
+}
+
+/* Returns NULL if there is no memory, or if as many tables of the size rest as may. */
 static struct table *table_new(unsigned bits, struct table *older)
 {
-    size_t size = sizeof(struct table) + (sizeof(struct slot) << bits);
-    struct table *t = aligned_alloc(64, size);
+    int resting = 0;
+    struct table *t = older != NULL ? table_again(bits, older, &resting) : NULL;
 
+    if (t == NULL && resting < RESTING && (t = aligned_alloc(64, size_of(bits))) != NULL) {
+        memset(t, 0, size_of(bits));
+        atomic_fetch_add_explicit(&n_bytes, size_of(bits), memory_order_relaxed);
+    }
     if (t == NULL)
         return NULL;
-    memset(t, 0, size);
     t->bits = bits;
     t->older = older;
+    if (older != NULL)
+        older->outgrown = seconds();
     return t;
+}
+
+uint32_t weft__rules_count(size_t *bytes)
+{
+    *bytes = atomic_load_explicit(&n_bytes, memory_order_relaxed);
+    return atomic_load_explicit(&n_rules, memory_order_relaxed);
 }
 
 /* Leaves room for one more rule; false if memory or room ran out. */
@@ -137,10 +197,18 @@ static bool make_room(void)
     return true;
 }
 
+static void count_rules(void)
+{
+    const struct table *t = atomic_load_explicit(&rules, memory_order_relaxed);
+
+    atomic_store_explicit(&n_rules, t != NULL ? (uint32_t)t->live : 0, memory_order_relaxed);
+}
+
 void weft__rule_add(uintptr_t addr, const struct weft__rule *r)
 {
     if (addr > GONE && make_room())
         insert(atomic_load_explicit(&rules, memory_order_relaxed), addr, r);
+    count_rules();
 }
 
 void weft__rule_drop(uintptr_t lo, uintptr_t hi)
@@ -154,6 +222,7 @@ void weft__rule_drop(uintptr_t lo, uintptr_t hi)
         atomic_store_explicit(&t->slots[i].key, GONE, memory_order_relaxed);
         t->live--;
     }
+    count_rules();
 }
 
 void weft__unwind_forget(uintptr_t lo, uintptr_t hi)
