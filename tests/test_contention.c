@@ -3,7 +3,9 @@
  * where every wait is kept, on average where they are sampled. */
 #include "support.h"
 
+#include "profiles/account/tables.h"
 #include "profiles/table/buckets.h"
+#include "profiles/table/labelset.h"
 #include "profiles/walk/unwind.h"
 #include "runtime/sched/observe.h"
 
@@ -463,6 +465,8 @@ static void receive_once(void *c)
     weft_chan_recv(c, NULL);
 }
 
+enum { NUMBERS = 1600, MANY_NUMBERS = 20000 };
+
 static void receive_with_number(int i, weft_chan *c)
 {
     char text[16];
@@ -475,25 +479,60 @@ static void receive_numbered(void *c)
 {
     static int next; /* one task at a time */
 
-    for (int i = 0; i < 1100; i++)
+    for (int i = 0; i < MANY_NUMBERS; i++)
         receive_with_number(next++, c);
+}
+
+/* The waits of receive_once with this label. */
+static long long waits_with(const char *labels)
+{
+    return total_over("block", "receive_once", labels).count;
+}
+
+static void wait_with_number(weft_chan *c)
+{
+    char byte = 0;
+
+    weft_sleep(WEFT_MILLISECOND);
+    weft_chan_send(c, &byte);
 }
 
 TEST(labels_beyond_a_thousand_sets_are_told_as_one)
 {
     weft_chan *c = weft_chan_new(1, 1);
-    char byte = 0;
 
     weft_profile_set_block_rate(1);
     weft_go(receive_numbered, c);
-    for (int i = 0; i < 1100; i++) {
-        weft_sleep(WEFT_MILLISECOND);
-        weft_chan_send(c, &byte);
-    }
+    for (int i = 0; i < NUMBERS; i++)
+        wait_with_number(c);
     settle();
-    CHECK_EQ(total_over("block", "receive_once", "{\"request\":\"1023\"}").count, 1);
-    CHECK_EQ(total_over("block", "receive_once", "{\"labels\":\"too many\"}").count, 76);
-    CHECK_EQ(total_over("block", "receive_once", "").count, 1100);
+    CHECK_EQ(waits_with("{\"request\":\"511\"}"), 0);
+    CHECK_EQ(waits_with("{\"request\":\"512\"}"), 1);
+    CHECK_EQ(waits_with("{\"request\":\"1535\"}"), 1);
+    CHECK_EQ(waits_with("{\"request\":\"1536\"}"), 0); /* no half may go again so soon */
+    CHECK_EQ(waits_with("{\"labels\":\"too many\"}"), 512 + NUMBERS - 1536);
+    CHECK_EQ(waits_with(""), NUMBERS);
+    CHECK_EQ(weft__labelset_gone(), 512);
+}
+
+/* Each set is another entry of the table, which has room for 16,384. */
+TEST(sets_that_went_make_room_in_the_tables)
+{
+    weft_chan *c = weft_chan_new(1, 1);
+    char last[40];
+
+    weft__labelset_least = 0;
+    weft_profile_set_block_rate(1);
+    weft_go(receive_numbered, c);
+    for (int i = 0; i < MANY_NUMBERS; i++)
+        wait_with_number(c);
+    settle();
+    while (weft__tables_count(WEFT__CONTENTION_BLOCK) > 8192) /* a thread makes them anew */
+        weft_yield();
+    snprintf(last, sizeof(last), "{\"request\":\"%d\"}", MANY_NUMBERS - 1);
+    CHECK_EQ(waits_with(last), 1);
+    CHECK_EQ(waits_with(""), MANY_NUMBERS);
+    CHECK(waits_with("{\"labels\":\"too many\"}") >= MANY_NUMBERS - 1024);
 }
 
 TEST(stacks_beyond_a_bound_are_told_as_one)

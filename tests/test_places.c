@@ -3,7 +3,7 @@
  * some at one time, and not after their code has gone. */
 #include "support.h"
 
-#include "profiles/account/contention.h"
+#include "profiles/account/tables.h"
 #include "profiles/table/places.h"
 #include "profiles/walk/learn.h"
 
@@ -89,17 +89,17 @@ TEST(what_code_is_forgotten_is_not_known_by_its_old_rules)
 /* The second stacks get the memory of the first, which are forgotten by then. */
 TEST(stacks_that_get_the_memory_of_forgotten_ones_are_counted_apart)
 {
-    const weft__buckets *block = weft__contention_recorded(WEFT__CONTENTION_BLOCK);
     uint32_t first;
 
     begin();
     weft__places_least = 0;
     wait_at(0, 200);
-    first = weft__buckets_count(block);
+    first = weft__tables_count(WEFT__CONTENTION_BLOCK);
     for (uint32_t i = 0; i < 2; i++) {
         weft__symbolizer_forget(1, 2);
         wait_at(1000, 1001); /* begins a generation */
     }
     wait_at(200, 400);
-    CHECK(weft__buckets_count(block) >= first + 180); /* a deadline that has passed is no wait */
+    CHECK(weft__tables_count(WEFT__CONTENTION_BLOCK) >=
+          first + 180); /* a deadline that has passed is no wait */
 }

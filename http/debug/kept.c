@@ -3,7 +3,7 @@
  * process, into the "weft" of /debug/vars. */
 #include "http/debug/expvar.h"
 
-#include "profiles/account/contention.h"
+#include "profiles/account/tables.h"
 #include "profiles/table/labelset.h"
 #include "profiles/table/places.h"
 #include "profiles/walk/symbolize.h"
@@ -21,22 +21,33 @@ static void put(weft__json *o, const char *what, uint32_t n, uint32_t most)
     weft__json_put_text(o, text);
 }
 
+static void put_number(weft__json *o, const char *what, uint64_t n)
+{
+    char text[24];
+
+    weft__json_put_key(o, what);
+    snprintf(text, sizeof(text), "%" PRIu64, n);
+    weft__json_put_text(o, text);
+}
+
 void weft__kept_put(weft__json *o)
 {
     static const char *const names[] = {[WEFT__CONTENTION_BLOCK] = "stacks_block",
                                         [WEFT__CONTENTION_IO] = "stacks_io",
                                         [WEFT__CONTENTION_MUTEX] = "stacks_mutex",
                                         [WEFT__CONTENTION_PAIRS] = "stacks_contention"};
-    uint32_t symbols, nowhere;
+    uint32_t symbols, nowhere, rules;
+    size_t bytes;
 
-    for (int i = 0; i < WEFT__CONTENTIONS; i++) {
-        const weft__buckets *b = weft__contention_recorded((enum weft__contention)i);
-
-        put(o, names[i], b ? weft__buckets_count(b) : 0, WEFT__CONTENTION_STACKS);
-    }
+    for (int i = 0; i < WEFT__CONTENTIONS; i++)
+        put(o, names[i], weft__tables_count((enum weft__contention)i), WEFT__CONTENTION_STACKS);
     put(o, "places", weft__places_count(), WEFT__PLACES);
     put(o, "label_sets", weft__labelset_count(), WEFT__LABELSETS);
     weft__symbols_count(&symbols, &nowhere);
     put(o, "symbols", symbols, WEFT__SYMBOLS_MOST);
     put(o, "symbols_of_no_file", nowhere, WEFT__NOWHERE_MOST);
+    rules = weft__rules_count(&bytes);
+    put(o, "rules", rules, WEFT__RULES_MOST);
+    put_number(o, "rules_bytes", bytes);
+    put_number(o, "label_sets_gone", weft__labelset_gone());
 }

@@ -13,7 +13,8 @@
  *                that run and at some 50 that wait, each of which stands for its share
  *
  * Samples have labels (weft/label.h): block and contention those of the task that waited, mutex
- * those of the task that unlocked. The first 1,024 distinct sets of labels are told apart.
+ * those of the task that unlocked. The 1,024 sets of labels that were used last are told apart; all
+ * others have one label, {labels: too many}.
  *
  * Waits are always recorded, sampled by their length: one of d is kept with probability
  * min(1, d / rate), and a kept one that is shorter than the rate stands for its like. So long waits

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* contention.c - records waits that are over.
  *
- * Owns: the rates, and a table of stacks for each profile; tables live as long as the process. The
- * hooks run on the stack of the task that waited or unlocked, in the runtime, without locks. */
+ * Owns: the rates. The tables of stacks are in tables.c. The hooks run on the stack of the task
+ * that waited or unlocked, in the runtime, without locks. */
 #include "profiles/account/contention.h"
 
 #include "profiles/account/sample.h"
+#include "profiles/account/tables.h"
 #include "profiles/account/windows.h"
 #include "profiles/capture/running.h"
 #include "profiles/table/labelset.h"
@@ -24,8 +25,6 @@ static struct {
     int64_t block, mutex;            /* ns, atomic */
     bool block_adapts, mutex_adapts; /* atomic: nobody asked for just this rate */
 } rates = {DEFAULT_RATE, DEFAULT_RATE, true, true};
-
-static weft__buckets *tables[WEFT__CONTENTIONS];
 
 /* Stacks of tasks are small, walks are not. */
 struct scratch {
@@ -109,16 +108,13 @@ int64_t weft__contention_rate(enum weft__contention which)
 void weft__contention_start(void)
 {
     weft__places_start();
-    for (int i = 0; i < WEFT__CONTENTIONS; i++) {
-        if (!tables[i] && !(tables[i] = weft__buckets_new()))
-            weft__no_memory(NULL, "profiles");
-    }
+    weft__tables_start();
     set_periods();
 }
 
-const weft__buckets *weft__contention_recorded(enum weft__contention which)
+void weft__contention_stop(void)
 {
-    return tables[which];
+    weft__tables_stop();
 }
 
 /* Events --------------------------------------------------------------------------------------- */
@@ -188,7 +184,8 @@ struct event {
     bool charged, paired;              /* of a charge: which of the two is recorded */
     struct weight pair;
     struct weft__measure m; /* of a wait */
-    struct scratch *s;      /* NULL until it is needed: mostly it is not */
+    const struct weft__tables *tables;
+    struct scratch *s; /* NULL until it is needed: mostly it is not */
 };
 
 static bool has_scratch(struct event *e)
@@ -260,7 +257,7 @@ static void count(struct event *e, enum weft__contention which, const struct wef
                   struct spot *at, struct spot *held, struct weight w,
                   const struct weft__measure *m)
 {
-    const struct weft__tie tie = {.buckets = tables[which],
+    const struct weft__tie tie = {.table = e->tables->number * WEFT__CONTENTIONS + which,
                                   .place = at->known.id,
                                   .holder = held ? held->known.id : 0,
                                   .object = one->object,
@@ -274,9 +271,11 @@ static void count(struct event *e, enum weft__contention which, const struct wef
         join(e, *one, at, held);
     }
     if (!cell) {
-        cell = weft__buckets_cell(tables[which], &e->s->joined);
+        cell = weft__buckets_cell(e->tables->of[which], &e->s->joined);
         if (!cell)
             return;
+        if (weft__unlikely(weft__buckets_is_crowded(e->tables->of[which])))
+            weft__tables_crowded();
         if (ties)
             weft__tie_set(&tie, cell);
     }
@@ -300,9 +299,10 @@ static void count_wait(struct event *e)
 }
 
 /* Locks come and go, and each is a place of its own: when there are that many, no more are. */
-static const void *object_of(const weft__task *t)
+static const void *object_of(const struct event *e, const weft__task *t)
 {
-    bool many = weft__buckets_count(tables[WEFT__CONTENTION_PAIRS]) >= PLACES_WITH_OBJECTS;
+    const weft__buckets *pairs = e->tables->of[WEFT__CONTENTION_PAIRS];
+    bool many = weft__buckets_count(pairs) >= PLACES_WITH_OBJECTS;
 
     return many ? NULL : weft__load(&t->object);
 }
@@ -322,7 +322,7 @@ static void count_pair(struct event *e, struct spot *held)
           &(struct weft__sample){.labels = labels_of(t),
                                  .is_pair = true,
                                  .reason = weft__load(&t->reason),
-                                 .object = object_of(t)},
+                                 .object = object_of(e, t)},
           &at, held, e->pair, &m);
 }
 
@@ -355,11 +355,14 @@ static void count_both(struct event *e)
 static void record_in(void *event)
 {
     struct event *e = event;
+    weft__worker *w = weft__self();
 
+    e->tables = weft__tables_use(w);
     if (e->charge)
         count_both(e);
     else
         count_wait(e);
+    weft__tables_unuse(w);
     if (e->s)
         scratch_put(e->s);
 }

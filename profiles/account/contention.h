@@ -24,11 +24,10 @@ enum {
 
 /* The hooks. */
 void weft__contention_start(void);
+void weft__contention_stop(void);
 void weft__waited(weft__task *t, enum weft__reason why, int64_t ticks);
 void weft__held_up(const struct weft__charge *c, bool charged, bool paired);
 
-/* What was recorded so far, as samples (sample.h); never NULL during a run. */
-const weft__buckets *weft__contention_recorded(enum weft__contention which);
 int64_t weft__contention_rate(enum weft__contention which); /* ns, 0: off */
 
 #endif

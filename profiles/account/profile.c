@@ -4,6 +4,7 @@
 
 #include "profiles/account/custom.h"
 #include "profiles/account/sample.h"
+#include "profiles/account/tables.h"
 #include "profiles/account/threads.h"
 #include "profiles/account/waits.h"
 #include "profiles/account/windows.h"
@@ -119,7 +120,7 @@ static int waits_write(const struct weft__asked *asked, const void *from, void *
 
 static int waits_count(const struct weft__profile *p)
 {
-    return (int)weft__buckets_count(weft__contention_recorded((enum weft__contention)p->which));
+    return (int)weft__tables_count((enum weft__contention)p->which);
 }
 
 /* The ended waits that were shown so far: only these never change their row. Nothing under the lock
@@ -139,8 +140,8 @@ static void *since_take(const struct weft__asked *asked)
 
     pthread_mutex_lock(&since.lock);
     now = added ? weft__waits_take(&over) : NULL;
-    good = now && weft__buckets_add_all(added, now, 1) &&
-           (!*shown || weft__buckets_add_all(added, *shown, -1));
+    good = now && weft__samples_add(added, now, 1) &&
+           (!*shown || weft__samples_add(added, *shown, -1));
     done = good ? *shown : now;
     if (good)
         *shown = now;

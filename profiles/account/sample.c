@@ -65,6 +65,25 @@ struct weft__sample weft__sample_of(const struct weft__stack_entry *e)
     };
 }
 
+bool weft__samples_add(weft__buckets *to, const weft__buckets *from, int times)
+{
+    struct weft__walk *walk = malloc(sizeof(*walk));
+    size_t n;
+    struct weft__bucket *all = weft__buckets_read(from, &n);
+    bool good = walk && all;
+
+    for (size_t i = 0; good && i < n; i++) {
+        struct weft__sample s = weft__sample_of(all[i].stack);
+
+        s.labels = weft__labelset_now(s.labels);
+        weft__sample_join(walk, &s);
+        weft__buckets_add(to, walk, times * all[i].count, times * all[i].delay);
+    }
+    free(all);
+    free(walk);
+    return good;
+}
+
 /* Root to leaf: the waiter, "-- held by --", the holder, so that the two that meet are neighbours;
  * or the only one. */
 static size_t joined(const struct weft__sample *s, uintptr_t *to)
@@ -128,7 +147,7 @@ struct scratch {
     char object[24];
 };
 
-static size_t labels_of(const struct weft__sample *s, struct scratch *x)
+static size_t labels_of(const struct weft__sample *s, const weft__tags *set, struct scratch *x)
 {
     size_t n = 0;
 
@@ -139,19 +158,23 @@ static size_t labels_of(const struct weft__sample *s, struct scratch *x)
         x->labels[n++] =
             (struct weft__pprof_label){.key = "reason", .str = weft__wait_text(s->reason)};
     }
-    return weft__labels_add(x->labels, n, weft__labelset_of(s->labels));
+    return weft__labels_add(x->labels, n, set);
 }
 
 static int add(weft__pprof *p, const struct weft__bucket *b, bool counted, struct scratch *x)
 {
     const struct weft__sample s = weft__sample_of(b->stack);
     const int64_t values[] = {whole(b->count), b->delay};
+    weft__tags *set = weft__labelset_get(s.labels);
+    int rc =
+        weft__pprof_add(p, &(struct weft__pprof_sample){.pcs = x->pcs,
+                                                        .n = joined(&s, x->pcs),
+                                                        .values = counted ? values : values + 1,
+                                                        .labels = x->labels,
+                                                        .n_labels = labels_of(&s, set, x)});
 
-    return weft__pprof_add(p, &(struct weft__pprof_sample){.pcs = x->pcs,
-                                                           .n = joined(&s, x->pcs),
-                                                           .values = counted ? values : values + 1,
-                                                           .labels = x->labels,
-                                                           .n_labels = labels_of(&s, x)});
+    weft__tags_drop(set);
+    return rc;
 }
 
 int weft__samples_pprof(const struct weft__pprof_head *head, const weft__buckets *b,
@@ -174,13 +197,15 @@ int weft__samples_pprof(const struct weft__pprof_head *head, const weft__buckets
 static void put(struct weft__out *o, const struct weft__bucket *b, uintptr_t *pcs)
 {
     const struct weft__sample s = weft__sample_of(b->stack);
+    weft__tags *set = weft__labelset_get(s.labels);
 
     weft__out_dec(o, (uint64_t)b->delay);
     weft__out_char(o, ' ');
     weft__out_dec(o, (uint64_t)whole(b->count));
     weft__out_str(o, " @");
     weft__listing_addresses(o, pcs, joined(&s, pcs), 0);
-    weft__labels_put(o, weft__labelset_of(s.labels));
+    weft__labels_put(o, set);
+    weft__tags_drop(set);
     if (s.is_pair) {
         weft__out_str(o, "# ");
         weft__out_str(o, weft__wait_text(s.reason));

@@ -24,6 +24,10 @@ void weft__sample_join(struct weft__walk *to, const struct weft__sample *s);
 /* Its stacks are the entry's. */
 struct weft__sample weft__sample_of(const struct weft__stack_entry *e);
 
+/* Adds so many times what from has; -1 takes it away. Sets of labels that went (labelset.h) count
+ * as they do now. False without memory. */
+bool weft__samples_add(weft__buckets *to, const weft__buckets *from, int times);
+
 /* Writes them; the values of each are its count, if the head has two types, and its time. */
 int weft__samples_pprof(const struct weft__pprof_head *head, const weft__buckets *b,
                         const struct weft__sink *to);

@@ -5,6 +5,7 @@
 #include "profiles/account/waits.h"
 
 #include "profiles/account/sample.h"
+#include "profiles/account/tables.h"
 #include "profiles/account/windows.h"
 #include "profiles/capture/locks.h"
 #include "profiles/capture/tasks.h"
@@ -51,6 +52,7 @@ static void cut(const uintptr_t **pcs, size_t *n, bool is_pair)
 
 static void add(struct maker *m, struct weft__sample s, double count, int64_t delay)
 {
+    s.labels = weft__labelset_now(s.labels);
     cut(&s.pcs, &s.n, s.is_pair);
     if (s.is_pair)
         cut(&s.holder, &s.n_holder, true);
@@ -209,13 +211,17 @@ static const struct weft__snapshot *snapshot_after(int64_t ticks)
 
 static void add_all_recorded(struct maker *m)
 {
+    const struct weft__tables *t;
+
     if (m->window) {
         add_recorded(m, weft__window_buckets(m->window));
         return;
     }
-    add_recorded(m, weft__contention_recorded(m->w->which));
+    t = weft__tables_lock();
+    add_recorded(m, t->of[m->w->which]);
     if (m->w->which == WEFT__CONTENTION_BLOCK && m->w->with_io)
-        add_recorded(m, weft__contention_recorded(WEFT__CONTENTION_IO));
+        add_recorded(m, t->of[WEFT__CONTENTION_IO]);
+    weft__tables_unlock();
 }
 
 /* Takes the snapshot, if waits that go on are wanted, and closes the window. */
@@ -240,7 +246,7 @@ static void take_snapshot(struct maker *m)
  * meanwhile. */
 static bool make(struct maker *m)
 {
-    size_t n = weft__buckets_count(weft__contention_recorded(m->w->which));
+    size_t n = weft__tables_count(m->w->which);
     bool good = true, aside;
 
     weft__symbolizer_look();

@@ -689,6 +689,7 @@ static void stop(void)
     while (captures.busy)
         pthread_cond_wait(&captures.done, &captures.lock);
     pthread_mutex_unlock(&captures.lock);
+    weft__contention_stop();
     weft__threads_stop();
     weft__symbolizer_stop();
 }

@@ -22,6 +22,7 @@ struct weft__cell {
 struct weft__buckets {
     weft__stacktab *stacks;
     uint32_t rest; /* id of the bucket for stacks that have no room; 0: there is no limit */
+    uint32_t most; /* that limit */
     _Atomic(struct weft__cell *) segments[WEFT__SEGMENTS];
 };
 
@@ -49,6 +50,7 @@ void weft__buckets_free(weft__buckets *b)
 bool weft__buckets_limit(weft__buckets *b, uint32_t most, const struct weft__walk *rest)
 {
     b->rest = weft__stacktab_intern(b->stacks, rest);
+    b->most = most;
     weft__stacktab_limit(b->stacks, most);
     return b->rest != 0;
 }
@@ -101,6 +103,11 @@ void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, double coun
 uint32_t weft__buckets_count(const weft__buckets *b)
 {
     return weft__stacktab_count(b->stacks) - (b->rest != 0);
+}
+
+bool weft__buckets_is_crowded(const weft__buckets *b)
+{
+    return b->rest != 0 && weft__stacktab_count(b->stacks) >= b->most / 8 * 7;
 }
 
 struct weft__bucket *weft__buckets_read(const weft__buckets *b, size_t *n)

@@ -41,6 +41,7 @@ bool weft__buckets_add_all(weft__buckets *to, const weft__buckets *from, int tim
  * without memory. */
 struct weft__bucket *weft__buckets_read(const weft__buckets *b, size_t *n);
 
-uint32_t weft__buckets_count(const weft__buckets *b); /* stacks */
+uint32_t weft__buckets_count(const weft__buckets *b);  /* stacks */
+bool weft__buckets_is_crowded(const weft__buckets *b); /* seven eighths of its limit are taken */
 
 #endif

@@ -1,65 +1,168 @@
 /* SPDX-License-Identifier: MIT */
 /* labelset.c - see labelset.h.
  *
- * Owns: the sets, each with a reference that is never dropped, at the place that its hash names or
- * the next free one; its number is that place + 1. A place is filled once. */
+ * Owns: the sets, each in a slot with a reference. An id is a slot and how often the slot was
+ * filled. Lock: sets.lock (rank TASKS) guards all. */
 #include "profiles/table/labelset.h"
 
 #include "profiles/render/labels.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/lock.h"
 
-enum { PLACES = 2 * WEFT__LABELSETS, TOO_MANY = PLACES + 1 };
+#include <stdlib.h>
+#include <string.h>
 
-static weft__tags *kept[PLACES]; /* atomic */
-static uint32_t n_kept;          /* atomic; at least the number of places that are filled */
+enum { PLACES = 2 * WEFT__LABELSETS, SLOT_BITS = 10, TOO_MANY = 1 /* no slot is filled 0 times */ };
+_Static_assert(WEFT__LABELSETS == 1 << SLOT_BITS, "an id's lower bits are a slot");
 
-static bool are_equal(const weft__tags *a, const weft__tags *b)
+int64_t weft__labelset_least = INT64_C(10000000000);
+
+struct slot {
+    weft__tags *set; /* NULL: free */
+    uint32_t filled; /* times */
+    uint64_t used;   /* the call that used it last */
+};
+
+static struct {
+    uint32_t lock;
+    uint32_t n;              /* atomic */
+    uint64_t gone;           /* atomic */
+    uint64_t calls;          /* of keep */
+    int64_t last;            /* ns, when sets went last */
+    uint16_t places[PLACES]; /* slot + 1 by the set's hash, or the next free place */
+    struct slot slots[WEFT__LABELSETS];
+} sets;
+
+__extension__ static weft__tags too_many = {.refs = 1, .n = 1, .labels = {{"labels", "too many"}}};
+
+static uint32_t id_of(const struct slot *s)
 {
-    return a->hash == b->hash && weft__labels_compare(a, b) == 0;
+    return s->filled << SLOT_BITS | (uint32_t)(s - sets.slots);
 }
 
-/* Fills the place with the set; false if others have filled it, or all there may be. */
-static bool fill(uint32_t place, weft__tags *set)
+/* Returns the slot of an id, or NULL if its set went. Caller holds the lock. */
+static struct slot *slot_of(uint32_t id)
 {
-    weft__tags *none = NULL;
+    struct slot *s = &sets.slots[id % WEFT__LABELSETS];
 
-    if (weft__add(&n_kept, 1) < WEFT__LABELSETS) {
-        weft__tags_ref(set);
-        if (weft__cas(&kept[place], &none, set))
-            return true;
-        weft__tags_drop(set);
+    return s->set && id_of(s) == id ? s : NULL;
+}
+
+/* Finds the place of a set, or the free one where it would be. Caller holds the lock. */
+static uint16_t *place_of(const weft__tags *set)
+{
+    for (uint64_t i = set->hash;; i++) {
+        uint16_t *place = &sets.places[i % PLACES];
+        const weft__tags *have = *place ? sets.slots[*place - 1].set : NULL;
+
+        if (!have || (have->hash == set->hash && weft__labels_compare(have, set) == 0))
+            return place;
     }
-    weft__sub(&n_kept, 1);
-    return false;
+}
+
+static int by_use(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Drops the half that was used least recently, and gives the others their places anew. Returns
+ * false if a half went just before. Caller holds the lock. */
+static bool drop_half(void)
+{
+    static uint64_t uses[WEFT__LABELSETS];
+    int64_t now = weft__mono();
+
+    if (sets.last && now - sets.last < weft__labelset_least)
+        return false;
+    sets.last = now;
+    for (uint32_t i = 0; i < WEFT__LABELSETS; i++)
+        uses[i] = sets.slots[i].used;
+    qsort(uses, WEFT__LABELSETS, sizeof(*uses), by_use);
+    memset(sets.places, 0, sizeof(sets.places));
+    for (uint32_t i = 0; i < WEFT__LABELSETS; i++) {
+        struct slot *s = &sets.slots[i];
+
+        if (s->used < uses[WEFT__LABELSETS / 2]) {
+            weft__tags_drop(s->set);
+            s->set = NULL;
+            weft__store(&sets.n, sets.n - 1);
+            weft__store(&sets.gone, sets.gone + 1);
+        } else {
+            *place_of(s->set) = (uint16_t)(i + 1);
+        }
+    }
+    return true;
+}
+
+/* Puts a set into a free slot, and the slot into its place. Caller holds the lock. */
+static struct slot *fill(weft__tags *set)
+{
+    struct slot *s = sets.slots;
+
+    while (s->set)
+        s++;
+    s->set = weft__tags_ref(set);
+    s->filled++;
+    *place_of(set) = (uint16_t)(s - sets.slots + 1);
+    weft__store(&sets.n, sets.n + 1);
+    return s;
 }
 
 uint32_t weft__labelset_keep(const weft__tags *set)
 {
-    weft__tags *own = (weft__tags *)(uintptr_t)set; /* to count a reference */
+    uint32_t id = TOO_MANY;
+    struct slot *s = NULL;
+    uint16_t *place;
 
-    for (uint32_t i = 0; set && i < PLACES; i++) {
-        uint32_t place = (uint32_t)((set->hash + i) % PLACES);
-        const weft__tags *have = weft__load_acq(&kept[place]);
-
-        if (!have && fill(place, own))
-            return place + 1;
-        if (!have && !(have = weft__load_acq(&kept[place])))
-            return TOO_MANY;
-        if (are_equal(have, set))
-            return place + 1;
+    if (!set)
+        return 0;
+    weft__lock(&sets.lock);
+    place = place_of(set);
+    if (*place)
+        s = &sets.slots[*place - 1];
+    else if (sets.n < WEFT__LABELSETS || drop_half())
+        s = fill((weft__tags *)(uintptr_t)set); /* to count a reference */
+    if (s) {
+        s->used = ++sets.calls;
+        id = id_of(s);
     }
-    return set ? TOO_MANY : 0;
+    weft__unlock(&sets.lock);
+    return id;
 }
 
-const weft__tags *weft__labelset_of(uint32_t id)
+uint32_t weft__labelset_now(uint32_t id)
 {
-    __extension__ static const weft__tags too_many = {.n = 1, .labels = {{"labels", "too many"}}};
+    uint32_t now;
 
-    if (id == TOO_MANY)
-        return &too_many;
-    return id ? weft__load_acq(&kept[id - 1]) : NULL;
+    if (id <= TOO_MANY)
+        return id;
+    weft__lock(&sets.lock);
+    now = slot_of(id) ? id : TOO_MANY;
+    weft__unlock(&sets.lock);
+    return now;
+}
+
+weft__tags *weft__labelset_get(uint32_t id)
+{
+    weft__tags *set;
+
+    if (id == 0)
+        return NULL;
+    weft__lock(&sets.lock);
+    set = id != TOO_MANY && slot_of(id) ? slot_of(id)->set : &too_many;
+    weft__tags_ref(set);
+    weft__unlock(&sets.lock);
+    return set;
 }
 
 uint32_t weft__labelset_count(void)
 {
-    return weft__load(&n_kept);
+    return weft__load(&sets.n);
+}
+
+uint64_t weft__labelset_gone(void)
+{
+    return weft__load(&sets.gone);
 }

@@ -304,14 +304,14 @@ static struct tie *tie_of(const struct weft__tie *t)
 {
     uint64_t h = mix(t->place, t->holder);
 
-    h = mix(h ^ h >> 32, (uintptr_t)t->object ^ (uintptr_t)t->buckets);
+    h = mix(h ^ h >> 32, (uintptr_t)t->object ^ t->table << 48);
     return &ties[(mix(h, t->labels_reason) >> 40) % TIES];
 }
 
 static bool is_tie(const struct tie *s, const struct weft__tie *t)
 {
-    return weft__load_acq(&s->is.buckets) == t->buckets &&
-           weft__load_acq(&s->is.place) == t->place && weft__load_acq(&s->is.holder) == t->holder &&
+    return weft__load_acq(&s->is.table) == t->table && weft__load_acq(&s->is.place) == t->place &&
+           weft__load_acq(&s->is.holder) == t->holder &&
            weft__load_acq(&s->is.object) == t->object &&
            weft__load_acq(&s->is.labels_reason) == t->labels_reason;
 }
@@ -336,7 +336,7 @@ void weft__tie_set(const struct weft__tie *tie, weft__cell *cell)
 
     if ((seq & 1) || !weft__cas(&s->seq, &seq, seq + 1))
         return;
-    weft__store_rel(&s->is.buckets, tie->buckets);
+    weft__store_rel(&s->is.table, tie->table);
     weft__store_rel(&s->is.place, tie->place);
     weft__store_rel(&s->is.holder, tie->holder);
     weft__store_rel(&s->is.object, tie->object);

@@ -44,7 +44,7 @@ extern int64_t weft__places_least; /* ns that a generation of places (places.c) 
 
 /* Names a bucket, so that its cell is found without its stacks. */
 struct weft__tie {
-    const weft__buckets *buckets;
+    uint64_t table;         /* the table's number */
     uint64_t place, holder; /* ids; holder: 0 if it is no pair */
     const void *object;
     uint64_t labels_reason;

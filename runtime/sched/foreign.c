@@ -56,6 +56,17 @@ static bool enlist(weft__worker *w)
     return known;
 }
 
+bool weft__foreign_any(bool (*is)(const weft__worker *w, const void *arg), const void *arg)
+{
+    weft__worker *w;
+
+    weft__lock(&lock);
+    for (w = listed; w && !is(w, arg);)
+        w = w->next;
+    weft__unlock(&lock);
+    return w != NULL;
+}
+
 static void unlist(weft__worker *w)
 {
     weft__worker **at;

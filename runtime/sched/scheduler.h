@@ -106,9 +106,10 @@ struct weft__worker {
     pthread_t thread;
     int tid;
     int cpu_clock;
-    bool stays;        /* atomic: it must not end before the run does: see spare.c */
-    int64_t hog_since; /* atomic: when its task lost its processor as a hog; 0: it did not */
-    void *made;        /* by weft__hooks.thread_made */
+    bool stays;         /* atomic: it must not end before the run does: see spare.c */
+    int64_t hog_since;  /* atomic: when its task lost its processor as a hog; 0: it did not */
+    void *made;         /* by weft__hooks.thread_made */
+    const void *tables; /* atomic: what its task's wait is counted in just now (profiles/account) */
     void *altstack;
     uint32_t id;
 };
@@ -190,6 +191,8 @@ void weft__foreign_stop(int64_t until);
 weft__worker *weft__foreign_again(weft__worker *w, const char *call);
 void weft__foreign_wait(weft__task *t, uint64_t ticket, int64_t deadline);
 void weft__foreign_wake(weft__task *t);
+/* Returns whether is holds for any thread that is known to the run. */
+bool weft__foreign_any(bool (*is)(const weft__worker *w, const void *arg), const void *arg);
 
 /* blocking.c */
 /* Declares a call of the runtime's own, which weft__blocking_back, or any other call of the

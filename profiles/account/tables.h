@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* tables.h - the tables in which recorded waits are counted, for as long as the process lives. */
+#ifndef WEFT_TABLES_H
+#define WEFT_TABLES_H
+
+#include "profiles/account/contention.h"
+
+/* Each table tells apart about WEFT__CONTENTION_STACKS stacks; all further ones share a bucket
+ * without a stack. */
+struct weft__tables {
+    uint64_t number; /* no other tables ever have it */
+    weft__buckets *of[WEFT__CONTENTIONS];
+};
+
+void weft__tables_start(void); /* a run begins; ends the process if there is no memory */
+void weft__tables_stop(void);
+
+/* Returns the tables to count in. They stay until unuse. By the worker itself. */
+const struct weft__tables *weft__tables_use(weft__worker *w);
+void weft__tables_unuse(weft__worker *w);
+/* One of the tables is nearly full. Has them made anew if that gives room: what was recorded with
+ * sets of labels that went (labelset.h) then counts together. At most once in ten seconds, by a
+ * thread of its own. */
+void weft__tables_crowded(void);
+
+/* Returns the tables to be read, which stay until unlock. The caller may do nothing meanwhile that
+ * switches tasks. */
+const struct weft__tables *weft__tables_lock(void);
+void weft__tables_unlock(void);
+uint32_t weft__tables_count(enum weft__contention which); /* stacks */
+
+#endif
