@@ -24,6 +24,8 @@ static size_t copy(uintptr_t *to, const uintptr_t *pcs, size_t n, size_t most)
 {
     size_t inner = n > most ? most / 2 - 2 : n, outer = most / 2, used = inner;
 
+    if (n == 0) /* then pcs may be NULL */
+        return 0;
     memcpy(to, pcs, inner * sizeof(*to));
     if (n <= most)
         return n;
