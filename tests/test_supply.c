@@ -156,7 +156,7 @@ static int live_with_few_threads(void *arg)
     (void)arg;
     serve_debug();
     CHECK(vars_say("\"threads_short\":false"));
-    if (shortage.kernel)
+    if (shortage.kernel && atomic_load(&threads_left) > CAP)
         atomic_store(&threads_left, CAP);
     go_many(MANY, shortage.reader, NULL);
     while (!vars_say("\"threads_short\":true") || vars_say("\"waiting_for_thread\":0,"))
@@ -211,6 +211,32 @@ TEST_PLAIN(others_run_on_where_the_kernel_gives_no_thread_for_undeclared_calls)
 TEST_PLAIN(others_run_on_where_the_kernel_gives_no_thread_for_declared_calls)
 {
     run_short(read_declared, true);
+}
+
+/* Beside the processors' threads there is one: a call has it, and the rest goes on with one
+ * processor at least. */
+TEST_PLAIN(others_run_on_with_one_thread_beside_the_processors)
+{
+    int procs = atoi(getenv("WEFT_PROCS"));
+
+    atomic_store(&threads_left, procs + 1);
+    run_short(read_hole, true);
+}
+
+static int no_task(void *arg)
+{
+    (void)arg;
+    FAIL("a task runs");
+    return 0;
+}
+
+TEST_DIES_PLAIN(no_task_runs_without_a_thread_beside_the_processors, 2,
+                "fatal error: cannot start a thread beside 2 (ulimit -u")
+{
+    weft_run_options options = {.procs = 2};
+
+    atomic_store(&threads_left, 2);
+    weft_run_with(&options, no_task, NULL);
 }
 
 /* ---- short calls ---- */

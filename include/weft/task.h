@@ -83,7 +83,9 @@ typedef struct weft_run_options {
     int max_threads;   /* tasks that may sit in blocking calls at once, each with a thread;
                         * 0: 10,000. Beyond it, or where the kernel gives no more threads, stderr
                         * has a line about it once; a task whose function was seen to block waits
-                        * for a thread before it runs, and so does weft_blocking_begin. */
+                        * for a thread before it runs, and so does weft_blocking_begin. A run that
+                        * gets no thread beside those of its processors ends before any task runs,
+                        * with a message and status 2. */
 } weft_run_options;
 
 /* Starts the runtime, runs fn(arg) as the first task and returns its result. Tasks still

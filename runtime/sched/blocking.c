@@ -39,6 +39,7 @@ static void hand_over(weft__worker *w)
 
     if (!spare)
         return;
+    weft__spare_ahead(NULL);
     weft__lock(&w->lk);
     w->lost = WEFT__DECLARED;
     weft__store(&w->p, NULL);

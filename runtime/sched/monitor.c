@@ -58,7 +58,7 @@ static struct {
  * is the one that waits: with 100 ms a ticker beside hogs of 20 ms woke up to 74 ms late, not 14.
  * Policy and nice stay as they are; policies other than SCHED_OTHER and SCHED_BATCH have no slice.
  */
-static void set_slice(weft__worker *w, int64_t ns)
+static void set_slice(int tid, int64_t ns)
 {
 #if defined(SYS_sched_setattr) && defined(SYS_sched_getattr)
     struct {
@@ -68,7 +68,6 @@ static void set_slice(weft__worker *w, int64_t ns)
         uint32_t priority;
         uint64_t runtime, deadline, period;
     } attr = {.size = sizeof(attr)};
-    int tid = weft__load(&w->tid);
 
     if (syscall(SYS_sched_getattr, tid, &attr, sizeof(attr), 0) != 0 ||
         (attr.policy != SCHED_OTHER && attr.policy != SCHED_BATCH))
@@ -76,7 +75,7 @@ static void set_slice(weft__worker *w, int64_t ns)
     attr.runtime = (uint64_t)ns;
     syscall(SYS_sched_setattr, tid, &attr, 0);
 #else
-    (void)w;
+    (void)tid;
     (void)ns;
 #endif
 }
@@ -84,7 +83,8 @@ static void set_slice(weft__worker *w, int64_t ns)
 /* Like the worker, for a processor it is given: short slices wake up sooner. */
 static void give(weft__proc *p, weft__worker *w)
 {
-    set_slice(w, WORKER_SLICE);
+    if (weft__load(&w->tid) != 0) /* a new thread has the monitor's slice */
+        set_slice(weft__load(&w->tid), WORKER_SLICE);
     weft__proc_give(p, w);
 }
 
@@ -127,8 +127,10 @@ static bool take(weft__proc *p, weft__worker *w, weft_task_fn *fn, enum weft__wh
     weft__worker *spare = weft__spare_get(fn);
     bool taken = false;
 
-    if (!spare)
+    if (!spare && !weft__orphans_may_be())
         return false;
+    if (spare && why != WEFT__BURNT)
+        weft__spare_ahead(fn);
     weft__lock(&w->lk);
     if (weft__load(&w->p) == p && !w->lost) {
         weft__store(&w->take, 1);
@@ -143,11 +145,17 @@ static bool take(weft__proc *p, weft__worker *w, weft_task_fn *fn, enum weft__wh
     }
     weft__unlock(&w->lk);
     if (!taken) {
-        weft__spare_put(spare);
+        if (spare)
+            weft__spare_put(spare);
         return false;
     }
-    set_slice(w, why == WEFT__BURNT ? HOG_SLICE : WORKER_SLICE);
-    give(p, spare);
+    set_slice(w->tid, why == WEFT__BURNT ? HOG_SLICE : WORKER_SLICE);
+    if (spare) {
+        give(p, spare);
+        weft__spare_ahead(fn);
+    } else {
+        weft__orphans_add(p);
+    }
     weft__supply_check();
     return true;
 }
@@ -365,6 +373,7 @@ static void *monitor_main(void *arg)
     (void)arg;
     prctl(PR_SET_NAME, "weft-monitor");
     prctl(PR_SET_TIMERSLACK, 1000UL);
+    set_slice(0, WORKER_SLICE);
     while (!weft__load_acq(&monitor.stop)) {
         int64_t now = weft__mono();
 

@@ -357,6 +357,23 @@ static void wait_done(const sigset_t *mask)
 #endif
 }
 
+/* Starts a thread for each processor, a spare, so that the first call that blocks can be handed
+ * over, and the monitor. Where the system does not give these, no task runs. */
+static void threads_start(void)
+{
+    for (int i = 0; i <= weft__sched.nprocs; i++) {
+        weft__worker *w = weft__worker_new(NULL);
+
+        if (!w)
+            weft__no_thread((unsigned)i);
+        weft__store(&w->stays, true);
+        weft__spare_put(w);
+    }
+    weft__monitor_start();
+    for (int i = 0; i < weft__sched.nprocs; i++)
+        weft__proc_give(&weft__sched.procs[i], weft__spare_get(NULL));
+}
+
 /* Does the run, with the caller's context saved. */
 static void run(void *start)
 {
@@ -367,15 +384,7 @@ static void run(void *start)
     weft__flag_clear(t, WEFT__FOREIGN_CREATOR);
     weft__visible(t);
     weft__global_push(t);
-    for (int i = 0; i < weft__sched.nprocs; i++) {
-        weft__worker *w = weft__worker_new(NULL);
-
-        if (!w)
-            weft__no_thread((unsigned)i);
-        weft__store(&w->stays, true);
-        weft__proc_give(&weft__sched.procs[i], w);
-    }
-    weft__monitor_start();
+    threads_start();
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
     while (!weft__load_acq(&weft__sched.stopping)) {
         wait_done(&mask);

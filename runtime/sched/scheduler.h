@@ -46,6 +46,7 @@ struct weft__proc {
     uint32_t turns;      /* owner: full turns so far */
     uint32_t spawns;     /* owner: tasks started here so far */
     uint32_t ends;       /* atomic: tasks that ended here so far; written by the owner */
+    weft__proc *next;    /* of those without a thread; guarded by sched.lock */
     uint32_t mail_lock;  /* rank RUNQ */
     weft__mail *mail;    /* atomic; newest first; guarded by mail_lock */
 
@@ -131,14 +132,16 @@ struct weft__sched {
     uint32_t lock; /* rank RUNQ: spares, all; nspares and nthreads are read without it */
     weft__worker *spares, *all;
     uint32_t nspares, nthreads;
-    uint32_t ids;       /* guarded by lock: of workers so far */
-    uint32_t nlost;     /* atomic: tasks that run without a processor */
-    uint32_t nhogs;     /* atomic: those of them that sit in no call */
-    bool late;          /* atomic: a processor whose task goes on has timers that are due */
-    uint32_t taken;     /* atomic: hand-offs so far; for tests and dumps */
-    uint32_t nspinning; /* atomic: workers that look for work before they sleep */
-    uint32_t nidle;     /* atomic: at least the number of bits in idle */
-    uint32_t idle_gen;  /* atomic: goes up before a processor gets up */
+    weft__proc *orphans; /* processors without a thread, see spare.c; guarded by lock */
+    uint32_t norphans;   /* atomic; written under lock */
+    uint32_t ids;        /* guarded by lock: of workers so far */
+    uint32_t nlost;      /* atomic: tasks that run without a processor */
+    uint32_t nhogs;      /* atomic: those of them that sit in no call */
+    bool late;           /* atomic: a processor whose task goes on has timers that are due */
+    uint32_t taken;      /* atomic: hand-offs so far; for tests and dumps */
+    uint32_t nspinning;  /* atomic: workers that look for work before they sleep */
+    uint32_t nidle;      /* atomic: at least the number of bits in idle */
+    uint32_t idle_gen;   /* atomic: goes up before a processor gets up */
     uint64_t idle[WEFT__PROCS_MAX / 64]; /* atomic: processors asleep in their loops */
     uint32_t outside;        /* atomic: waits, requests and threads that can still wake a task */
     uint32_t monitor_asleep; /* atomic, futex */

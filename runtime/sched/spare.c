@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* spare.c - the supply of threads: spares, the cap, and what happens when there are no more.
  *
- * Owns: sched.spares, and the flag that threads are short. A thread is made when a processor
- * needs one and no spare is there, up to the cap (max_threads beside one for each processor). While
- * tasks sit in calls, spares are made ahead, so that the kernel's refusal of a thread is known
- * while there are threads left.
+ * Owns: sched.spares, sched.orphans, and the flag that threads are short. A thread is made when a
+ * processor needs one and no spare is there, up to the cap (max_threads beside one for each
+ * processor). While tasks sit in calls, spares are made ahead, so that the kernel's refusal of a
+ * thread is known while there are threads left.
  *
  * Threads are short when as many tasks sit in calls as the cap allows, or the kernel refuses and no
  * more spares are left than processors. From then on tasks of functions that block wait in the
@@ -12,11 +12,15 @@
  * and RESERVE threads beyond the cap, serve functions that were not seen to block so far. So one
  * processor at least stays for tasks that do not block.
  *
+ * A processor that gets stuck when there is no thread to take over is an orphan: the workers that
+ * are left swap their own for it at every full turn, so its tasks, timers and sockets have a thread
+ * now and then. A thread that becomes a spare takes one at once.
+ *
  * Threads that stay unused for some seconds end; a storm of calls leaves few behind. A thread that
  * forked stays: its end would send the child the signal of PR_SET_PDEATHSIG. So do the first, which
  * the threadcreate profile only counts.
  *
- * Lock: sched.lock guards sched.spares, sched.all, and the counts of both. */
+ * Lock: sched.lock guards sched.spares, sched.orphans, sched.all, and the counts of them. */
 #include "runtime/sched/spare.h"
 
 #include "runtime/sched/lane.h"
@@ -97,16 +101,24 @@ void weft__supply_missed(void)
 
 /* Spares --------------------------------------------------------------------------------------- */
 
+/* Takes the first spare out of the list. Caller holds the lock. */
+static weft__worker *unlink_spare(void)
+{
+    weft__worker *w = weft__sched.spares;
+
+    if (w) {
+        weft__sched.spares = w->next;
+        weft__store(&weft__sched.nspares, weft__sched.nspares - 1);
+    }
+    return w;
+}
+
 static weft__worker *pop(void)
 {
     weft__worker *w;
 
     weft__lock(&weft__sched.lock);
-    w = weft__sched.spares;
-    if (w) {
-        weft__sched.spares = w->next;
-        weft__store(&weft__sched.nspares, weft__sched.nspares - 1);
-    }
+    w = unlink_spare();
     weft__unlock(&weft__sched.lock);
     return w;
 }
@@ -126,20 +138,96 @@ static weft__worker *make(weft_task_fn *made_for)
     return w;
 }
 
-/* Makes spares ahead of the need. The first calls that block have one, so that the processor which
- * is handed over now can be handed over once more: a refusal is known before the last thread sits
- * in a call. When more block, there are as many as processors, since each of their tasks may be
- * about to. After a refusal this asks ten times a second. */
-static void make_ahead(weft_task_fn *made_for)
+/* Orphans: processors without a thread --------------------------------------------------------- */
+
+/* These two: caller holds the lock. */
+static weft__proc *unlink_orphan(void)
 {
-    int64_t now = weft__mono();
+    weft__proc *p = weft__sched.orphans;
+
+    if (p) {
+        weft__sched.orphans = p->next;
+        weft__store(&weft__sched.norphans, weft__sched.norphans - 1);
+    }
+    return p;
+}
+
+static void link_orphan(weft__proc *p)
+{
+    weft__proc **at = &weft__sched.orphans;
+
+    while (*at) /* last: they have turns */
+        at = &(*at)->next;
+    p->next = NULL;
+    *at = p;
+    weft__store(&weft__sched.norphans, weft__sched.norphans + 1);
+}
+
+/* Gives orphans to spares as long as there are both. */
+static void orphans_give(void)
+{
+    weft__proc *p;
+    weft__worker *w;
+
+    do {
+        weft__lock(&weft__sched.lock);
+        p = weft__sched.spares ? unlink_orphan() : NULL;
+        w = p ? unlink_spare() : NULL;
+        weft__unlock(&weft__sched.lock);
+        if (w)
+            weft__proc_give(p, w);
+    } while (w);
+}
+
+bool weft__orphans_may_be(void)
+{
+    return weft__load(&weft__sched.norphans) + 1 < (uint32_t)weft__sched.nprocs;
+}
+
+void weft__orphans_add(weft__proc *p)
+{
+    weft__lock(&weft__sched.lock);
+    link_orphan(p);
+    weft__unlock(&weft__sched.lock);
+    orphans_give(); /* a spare may have come meanwhile */
+    weft__fence_full();
+    weft__wake_one();
+}
+
+/* The lock of w is held while w->p changes, so that a taker who saw the old one cannot take it
+ * after w has left the runtime with the new one. */
+void weft__orphans_swap(weft__worker *w)
+{
+    weft__proc *p = w->p, *orphan;
+
+    weft__lock(&weft__sched.lock);
+    orphan = unlink_orphan();
+    if (orphan) {
+        weft__store(&p->owner, NULL);
+        link_orphan(p);
+    }
+    weft__unlock(&weft__sched.lock);
+    if (!orphan)
+        return;
+    weft__lock(&w->lk);
+    weft__store(&w->p, orphan);
+    weft__unlock(&w->lk);
+    weft__store_rel(&orphan->owner, w);
+}
+
+/* Ahead of the need --------------------------------------------------------------------------- */
+
+void weft__spare_ahead(weft_task_fn *made_for)
+{
     uint32_t wanted = in_calls() < AHEAD_FROM ? 1 : (uint32_t)weft__sched.nprocs;
     weft__worker *w;
 
-    if (weft__load(&supply.refused) && now - weft__load(&supply.asked) < SECOND / 10)
+    if (weft__load(&weft__sched.stopping))
+        return;
+    if (weft__load(&supply.refused) && weft__mono() - weft__load(&supply.asked) < SECOND / 10)
         return;
     while (weft__load(&weft__sched.nspares) < wanted) {
-        weft__store(&supply.asked, now);
+        weft__store(&supply.asked, weft__mono());
         w = make(made_for);
         if (!w) {
             weft__supply_check();
@@ -153,13 +241,7 @@ weft__worker *weft__spare_get(weft_task_fn *made_for)
 {
     weft__worker *w = pop();
 
-    if (weft__load(&weft__sched.stopping))
-        return w;
-    if (!w)
-        w = make(made_for);
-    if (w)
-        make_ahead(made_for);
-    return w;
+    return w || weft__load(&weft__sched.stopping) ? w : make(made_for);
 }
 
 void weft__spare_put(weft__worker *w)
@@ -169,6 +251,8 @@ void weft__spare_put(weft__worker *w)
     weft__sched.spares = w;
     weft__store(&weft__sched.nspares, weft__sched.nspares + 1);
     weft__unlock(&weft__sched.lock);
+    if (weft__load(&weft__sched.norphans) > 0)
+        orphans_give();
     if (weft__threads_short())
         weft__supply_check();
 }
@@ -227,7 +311,7 @@ bool weft__supply_surplus(void)
 void weft__supply_tend(int64_t now)
 {
     if (weft__load(&supply.refused))
-        make_ahead(NULL);
+        weft__spare_ahead(NULL);
     retire_some(now);
     if (weft__threads_short() || weft__held_count() > 0)
         weft__supply_check();

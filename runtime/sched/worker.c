@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAP = 100000 /* ns */ };
+enum { NAP = 100000, SHARED_NAP = 1000000 /* ns */ };
 enum { FULL_TURN = 64, GLOBAL_FIRST = 4, SPIN_ROUNDS = 40, SPIN_PAUSES = 30 };
 enum { POLL_TICKS = 200000, POLL_SHARE = 8, POLL_MOST = 5000000 /* ticks */ };
 enum { POLL_CHANGES = 128 };
@@ -341,6 +341,7 @@ static void give_while_pinned(weft__worker *w)
         weft__no_thread(weft__load(&weft__sched.nthreads));
     if (!spare)
         return;
+    weft__spare_ahead(fn);
     weft__store_rel(&w->p, NULL);
     weft__proc_give(p, spare);
 }
@@ -518,6 +519,14 @@ static int64_t sleep_time(weft__proc *p)
     return weft__clock_virtual ? -1 : next - now;
 }
 
+/* Shortens a sleep while there are processors without a thread, which wait for this one. */
+static int64_t short_sleep(int64_t ns)
+{
+    bool shared = weft__load(&weft__sched.norphans) > 0;
+
+    return shared && (ns < 0 || ns > SHARED_NAP) ? SHARED_NAP : ns;
+}
+
 /* Stretches a sleep. Where timers come thick and fast, each would cost a sleep: after a short
  * sleep, the next is one of NAP at least. A hundred timers then share it, at the price of half its
  * length. */
@@ -538,7 +547,7 @@ static void idle(weft__proc *p)
     if (!work_anywhere() && !weft__load(&p->mail) && !weft__load(&weft__sched.stopping)) {
         if (all_asleep(&when))
             nobody_left(when);
-        weft__loop_poll(p->loop, nap(p, sleep_time(p)));
+        weft__loop_poll(p->loop, short_sleep(nap(p, sleep_time(p))));
         p->polled = weft__ticks();
     }
     idle_leave(p->index);
@@ -684,8 +693,11 @@ static void step(weft__worker *w)
         give_while_pinned(w);
         return;
     }
-    if (!t)
+    if (!t) {
+        if (weft__unlikely(weft__load(&weft__sched.norphans) > 0))
+            weft__orphans_swap(w);
         t = find_work(w);
+    }
     if (!t)
         return;
     if (weft__unlikely(t->pins && t->worker != w)) {
