@@ -221,6 +221,46 @@ TEST(short_tasks_run_beside_hogs_that_share_their_function)
     wait_for(&ended, SHORT + HOGS);
 }
 
+/* ---- a task that hogs now and then ---- */
+
+static uint32_t waiting_in_lane(void)
+{
+    struct weft__census census;
+
+    weft__tasks_count(&census);
+    return census.hog_lane;
+}
+
+/* Each burst makes this task a hog. It has its turns beside endless hogs and does not wait until
+ * all those that came before have had theirs, which is one a second. */
+static int hog_now_and_then(void *arg)
+{
+    enum { HOGS = 30, BURSTS = 5 };
+    weft_time start;
+
+    (void)arg;
+    go_many(HOGS, hog, NULL);
+    while (waiting_in_lane() < HOGS / 2)
+        weft_sleep(WEFT_MILLISECOND);
+    weft_sleep(500 * WEFT_MILLISECOND); /* they are old, then */
+    start = weft_now();
+    for (int i = 0; i < BURSTS; i++) {
+        burn(15000000);
+        weft_yield();
+    }
+    CHECK(weft_now() - start < 10 * WEFT_SECOND);
+    atomic_store(&stop, 1);
+    wait_for(&ended, HOGS);
+    return 0;
+}
+
+TEST_PLAIN(task_that_hogs_now_and_then_has_its_turns_beside_endless_hogs)
+{
+    weft_run_options options = {.procs = 1};
+
+    CHECK_EQ(weft_run_with(&options, hog_now_and_then, NULL), 0);
+}
+
 static void burn_and_yield(void *arg)
 {
     (void)arg;

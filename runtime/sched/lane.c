@@ -4,16 +4,19 @@
  * Owns: the table of entry functions, the hog lane, and the tasks that wait for a thread.
  *
  * Hogs. A task whose processor was taken while it burnt CPU goes on beside the processors, on its
- * thread. max_hogs bounds how many do so at once: while there are as many, tasks that burnt CPU the
- * last time they ran wait in the lane before they run again, and so do new tasks of functions that
- * are known to hog (taken from HOG_TAKES times; the count fades). A task loses the mark when it
- * runs to a wait or a yield without being taken from; so short tasks that share their function with
- * hogs are hogs only until then.
+ * thread. max_hogs bounds how many do so at once: while there are as many, the lane is crowded, and
+ * tasks that burnt CPU the last time they ran wait in it before they run again. So do new tasks of
+ * functions that are known to hog (taken from HOG_TAKES times; the count fades). A task loses the
+ * mark when it runs to a wait or a yield without being taken from; so short tasks that share their
+ * function with hogs are hogs only until then.
  *
- * Nothing in C stops a loop that makes no call. A hog that did not come back within a second no
- * longer counts. While hogs crowd the lane, a new task may run after each short pause, the latest
- * first, since most are short. A task that waited for AGED or more moves on to the end of the other
- * tasks' queue.
+ * Nothing in C stops a loop that makes no call. A hog that did not come back within SUNK no longer
+ * counts. And a crowded lane still lets these run, so that they do not wait for a loop's end:
+ *   new tasks that came within YOUNG, at once: if such a task hogs, it costs others a millisecond
+ *   older new tasks, the latest first, one after each pause
+ *   tasks that came back from a short burst (LIGHT), one each PACE
+ * A new task that waited for AGED or more joins the end of the heavy hogs' queue, which moves only
+ * while the lane is not crowded. So in an overload no task waits for ever.
  *
  * Calls. If tasks of a function sit in undeclared calls without a processor, or did so some seconds
  * ago, the monitor takes processors from its tasks sooner. While threads are short (spare.c) and a
@@ -30,8 +33,11 @@
 
 #define MS         INT64_C(1000000)
 #define SECOND     (1000 * MS)
+#define YOUNG      (20 * MS)
 #define AGED       (100 * MS)
 #define SUNK       SECOND
+#define LIGHT      (25 * MS) /* of CPU, beside the processors */
+#define PACE       (25 * MS)
 #define PAUSE      MS /* for each hog beside the processors */
 #define PAUSE_MOST (15 * MS)
 
@@ -58,10 +64,12 @@ static struct {
     uint32_t sunk;      /* atomic: hogs beside the processors for longer than SUNK */
     uint32_t turns;     /* given so far */
     int64_t failed;     /* atomic: when a task was last taken from while it burnt CPU */
-    struct queue fresh; /* tasks that never ran, the latest first */
-    struct queue older; /* those that waited for AGED or more */
-    struct queue hogs;  /* the others, and what was in older for AGED */
-    int64_t faded, aged;
+    int64_t paced;      /* when a light hog last had a turn */
+    struct queue fresh; /* young tasks that never ran, the latest first */
+    struct queue older; /* those that came later than YOUNG or waited for AGED, the latest first */
+    struct queue light; /* hogs whose latest burst was short */
+    struct queue heavy; /* the others, and what was in older for AGED */
+    int64_t faded, counted, aged;
 } lane;
 
 static struct {
@@ -102,10 +110,12 @@ static void link_first(struct queue *q, weft__task *t)
         q->tail = t;
 }
 
-/* Gives t, which was picked to run, a wait reason. */
+/* Gives t, which was picked to run, a wait reason. A new task that waits from its start on keeps
+ * the time of that. */
 static void note_wait(weft__task *t, enum weft__reason why)
 {
-    weft__store(&t->since, weft__ticks());
+    if ((t->flags & WEFT__STARTED) || t->since == 0)
+        weft__store(&t->since, weft__ticks());
     weft__store(&t->reason, (uint8_t)why);
 }
 
@@ -229,29 +239,61 @@ static bool asks_for_lane(const weft__task *t)
     return !(t->flags & WEFT__STARTED) && is_crowded() && weft__site_hogs(t->fn);
 }
 
-static weft__task *pop_fresh(void)
+static weft__task *pop_new(void)
 {
     weft__task *t = pop(&lane.fresh);
 
     return t ? t : pop(&lane.older);
 }
 
+static weft__task *pop_light(int64_t now)
+{
+    lane.paced = now;
+    return pop(&lane.light);
+}
+
+/* Returns the next task of a lane that is not crowded: each kind in turn. */
+static weft__task *pop_in_turn(int64_t now)
+{
+    weft__task *t = NULL;
+
+    for (int i = 0; i < 4 && !t; i++) {
+        uint32_t turn = lane.turns++ % 4;
+
+        t = turn == 3 ? pop(&lane.heavy) : turn == 1 ? pop_light(now) : pop_new();
+    }
+    return t;
+}
+
+/* Returns whether t, a new task, was started less than YOUNG ago. */
+static bool is_young(const weft__task *t)
+{
+    return t->since != 0 && weft__ticks() - t->since < YOUNG / MS * weft__clock_ms;
+}
+
+/* Returns whether the pause after the latest failure of a new task is over. */
+static bool is_rested(int64_t now)
+{
+    int64_t pause = weft__load(&weft__sched.nhogs) * PAUSE;
+
+    return now - weft__load(&lane.failed) >= (pause < PAUSE_MOST ? pause : PAUSE_MOST);
+}
+
 /* Returns the next task that may run; NULL if there is none. Caller holds the lock. */
 static weft__task *lane_next(int64_t now)
 {
-    int64_t pause = weft__load(&weft__sched.nhogs) * PAUSE;
     weft__task *t = NULL;
 
     if (weft__load(&lane.running) >= (uint32_t)weft__sched.nprocs)
         return NULL;
     if (!is_crowded()) {
-        t = lane.turns++ % 4 == 3 ? pop(&lane.hogs) : pop_fresh();
-        if (!t)
-            t = lane.hogs.head ? pop(&lane.hogs) : pop_fresh();
-    } else if (now - weft__load(&lane.failed) >= (pause < PAUSE_MOST ? pause : PAUSE_MOST)) {
-        t = pop_fresh();
-        if (t)
-            weft__store(&lane.failed, now);
+        t = pop_in_turn(now);
+    } else if (lane.fresh.head && is_young(lane.fresh.head)) {
+        t = pop(&lane.fresh);
+    } else if (lane.light.head && now - lane.paced >= PACE) {
+        t = pop_light(now);
+    } else if (is_rested(now) && (t = pop_new()) != NULL) {
+        weft__store(&lane.failed, now);
     }
     return t;
 }
@@ -260,7 +302,7 @@ static void admit(weft__task *t)
 {
     weft__add(&lane.running, 1);
     weft__flag_set(t, WEFT__LANE);
-    weft__flag_clear(t, WEFT__HOG);
+    weft__flag_clear(t, WEFT__HOG | WEFT__HEAVY);
 }
 
 /* Lets as many tasks run as there is room for. Caller holds the lock. */
@@ -280,11 +322,11 @@ bool weft__lane_admit(weft__task *t)
     weft__task *next;
 
     weft__lock(&lane.lock);
-    note_wait(t, WEFT__WAIT_HOG_LANE);
     if (t->flags & WEFT__HOG)
-        link_last(&lane.hogs, t);
+        link_last(t->flags & WEFT__HEAVY ? &lane.heavy : &lane.light, t);
     else
-        link_first(&lane.fresh, t);
+        link_first(is_young(t) ? &lane.fresh : &lane.older, t);
+    note_wait(t, WEFT__WAIT_HOG_LANE);
     next = lane_next(weft__mono());
     if (next)
         admit(next);
@@ -322,10 +364,10 @@ void weft__lane_lost(const weft__task *t, bool burnt)
         weft__store(&lane.failed, weft__mono());
 }
 
-void weft__lane_back(weft__task *t, bool burnt)
+void weft__lane_back(weft__task *t, bool burnt, int64_t cpu)
 {
     if (burnt || (t->flags & WEFT__LANE)) /* a take for another reason clears it of nothing */
-        weft__flag_set(t, WEFT__HOG);
+        weft__flag_set(t, cpu > LIGHT ? WEFT__HOG | WEFT__HEAVY : WEFT__HOG);
     weft__flag_clear(t, WEFT__LANE);
 }
 
@@ -344,7 +386,7 @@ static void lane_age(void)
     while ((t = unlink_first(&lane.older)) != NULL)
         link_first(&aged, t);
     while ((t = unlink_first(&aged)) != NULL)
-        link_last(&lane.hogs, t);
+        link_last(&lane.heavy, t);
     lane.older = lane.fresh;
     lane.fresh = (struct queue){NULL, NULL};
 }
@@ -368,16 +410,16 @@ static uint32_t count_sunk(int64_t now)
 
 void weft__lane_tend(int64_t now)
 {
-    bool ages = now - lane.aged >= AGED;
-
-    if (ages)
+    if (now - lane.counted >= SUNK / 10) {
+        lane.counted = now;
         weft__store(&lane.sunk, count_sunk(now));
+    }
     if (now - lane.faded >= SECOND) {
         lane.faded = now;
         sites_fade();
     }
     weft__lock(&lane.lock);
-    if (ages) {
+    if (now - lane.aged >= AGED) {
         lane.aged = now;
         lane_age();
     }
@@ -512,7 +554,7 @@ void weft__gate_set(bool threads_are_short)
 void weft__lane_clear(void)
 {
     weft__lock(&lane.lock);
-    lane.fresh = lane.older = lane.hogs = (struct queue){NULL, NULL};
+    lane.fresh = lane.older = lane.light = lane.heavy = (struct queue){NULL, NULL};
     weft__store(&lane.running, 0);
     weft__store(&lane.sunk, 0);
     weft__unlock(&lane.lock);

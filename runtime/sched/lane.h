@@ -43,7 +43,8 @@ bool weft__site_blocks(weft_task_fn *fn);
 bool weft__lane_admit(weft__task *t); /* false: t waits there */
 void weft__lane_leave(weft__task *t); /* t, which had its turn, waits, yields or ends */
 void weft__lane_lost(const weft__task *t, bool burnt); /* t, in user code, lost its processor */
-void weft__lane_back(weft__task *t, bool burnt);       /* t came back */
+/* t came back; it burnt so much CPU without a processor. */
+void weft__lane_back(weft__task *t, bool burnt, int64_t cpu);
 /* A hog that ran without a processor came back to w. */
 void weft__lane_returned(const weft__worker *w);
 void weft__lane_clear(void);       /* before a run, and at its end */

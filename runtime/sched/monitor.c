@@ -3,8 +3,9 @@
  *
  * Evidence, cheapest first: the processor's tick has not moved for the limit; the task declared a
  * call that lasts; the thread burnt CPU for most of the limit (a hog), or sits in a system call
- * (blocked). A thread that did neither was descheduled by the kernel: it gets four times the limit.
- * Wall time alone is no ground. The limit is 10 ms, less for known functions (lane.c).
+ * (blocked). A thread that did neither was descheduled by the kernel: it gets four times the limit,
+ * and counts as a hog then if it burnt a quarter of it. Wall time alone is no ground. The limit is
+ * 10 ms, less for known functions (lane.c).
  *
  * A worker that gets a processor runs its timers first. If a processor's task goes on while timers
  * of the processor are due, other workers run them (late).
@@ -40,6 +41,7 @@
 #define FULL_ROUND (400 * US) /* or more between two of them */
 
 enum { IDLE_ROUNDS = 20 };
+enum { PATIENCE = 4 };              /* times the limit, for a thread that was descheduled */
 enum { FINE = 500, TRIAL = 32 };    /* switches in a round of the monitor; rounds */
 enum { FEW = 8, ALL = WEFT__RING }; /* tasks */
 
@@ -110,6 +112,7 @@ static void lose(weft__proc *p, weft__worker *w, enum weft__why why)
     if (why == WEFT__BURNT || why == WEFT__STALLED) {
         weft__add(&weft__sched.nhogs, 1);
         weft__store(&w->hog_since, weft__mono());
+        w->hog_cpu = weft__cpu_nanos(w->cpu_clock);
     }
     if (why == WEFT__BURNT) {
         weft__site_burned(t->fn);
@@ -256,17 +259,21 @@ static enum weft__why judge(const weft__proc *p, const weft__worker *w, const we
 {
     weft_task_fn *fn = weft__load(&t->fn);
     int64_t burnt = weft__site_hogs(fn) ? LIMIT_KNOWN_HOG : LIMIT, kept = now - p->seen;
-    int64_t sat = weft__site_blocks(fn) ? LIMIT_KNOWN_CALL : LIMIT;
+    int64_t sat = weft__site_blocks(fn) ? LIMIT_KNOWN_CALL : LIMIT, cpu = 0;
 
     if (declared(w, t))
         return WEFT__DECLARED;
     if (kept < burnt && kept < sat)
         return WEFT__KEPT;
-    if (kept >= burnt && weft__cpu_nanos(w->cpu_clock) - p->cpu0 >= burnt * 8 / 10)
+    if (kept >= burnt)
+        cpu = weft__cpu_nanos(w->cpu_clock) - p->cpu0;
+    if (cpu >= burnt * 8 / 10)
         return WEFT__BURNT;
     if (kept >= sat && in_a_call(w))
         return WEFT__IN_CALL;
-    return kept >= 4 * LIMIT ? WEFT__STALLED : WEFT__KEPT;
+    if (kept < PATIENCE * burnt)
+        return WEFT__KEPT;
+    return cpu >= burnt / PATIENCE ? WEFT__BURNT : WEFT__STALLED;
 }
 
 static bool timers_due(const weft__proc *p)

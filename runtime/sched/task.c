@@ -5,6 +5,7 @@
  * the directory is a fixed reservation of address space, so slots are found without the lock. */
 #include "runtime/sched/task.h"
 
+#include "runtime/sched/lane.h"
 #include "runtime/sched/local.h"
 #include "runtime/sched/observe.h"
 #include "runtime/sched/scheduler.h"
@@ -587,6 +588,8 @@ void weft__task_main(void)
 void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site)
 {
     weft__store(&t->creator_pc, site);
+    if (weft__unlikely(weft__gates_any()))
+        weft__store(&t->since, weft__ticks()); /* the hog lane asks how old a new task is */
     weft__visible(t);
     if (weft__likely(w->p != NULL)) {
         weft__runq_push(&w->p->runq, t, true);

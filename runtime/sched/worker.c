@@ -275,6 +275,8 @@ static bool run_is_over(weft__worker *w)
 static void lost_came_back(weft__worker *w, weft__task *t)
 {
     weft_task_fn *fn = t->fn; /* t may end, and be another, once it is in the queue */
+    bool is_hog;
+    int64_t cpu = 0;
     uint32_t why;
 
     weft__lock(&w->lk);
@@ -286,7 +288,10 @@ static void lost_came_back(weft__worker *w, weft__task *t)
         weft__store_rel(&t->state, WEFT__DEAD);
         return;
     }
-    weft__lane_back(t, why == WEFT__BURNT);
+    is_hog = why == WEFT__BURNT || why == WEFT__STALLED;
+    if (is_hog)
+        cpu = weft__cpu_nanos(w->cpu_clock) - w->hog_cpu;
+    weft__lane_back(t, why == WEFT__BURNT, cpu);
     if (weft__threads_short())
         weft__flag_set(t, WEFT__PASSED); /* it brings a thread */
     weft__store_rel(&t->state, WEFT__RUNNABLE);
@@ -298,7 +303,7 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     weft__fence_full();
     if (why == WEFT__IN_CALL)
         weft__site_returned(fn);
-    if (why == WEFT__BURNT || why == WEFT__STALLED) {
+    if (is_hog) {
         weft__store(&w->hog_since, 0);
         weft__sub(&weft__sched.nhogs, 1);
         weft__lane_returned(w);
