@@ -223,6 +223,35 @@ TEST_PLAIN(others_run_on_with_one_thread_beside_the_processors)
     run_short(read_hole, true);
 }
 
+static void sit_pinned(void *ended_too)
+{
+    weft_pin();
+    usleep(20000);
+    weft_yield();
+    weft_blocking(count, ended_too);
+    weft_unpin();
+    atomic_fetch_add(&ended, 1);
+}
+
+static int pin_many(void *arg)
+{
+    atomic_int calls = 0;
+
+    (void)arg;
+    go_many(MANY, sit_pinned, &calls);
+    wait_for(&ended, MANY);
+    CHECK_EQ(atomic_load(&calls), MANY);
+    return 0;
+}
+
+/* A pinned task that waited for a thread would keep its own meanwhile, until all have theirs. */
+TEST_PLAIN(pinned_tasks_do_not_wait_for_threads)
+{
+    weft_run_options options = {.max_threads = 1};
+
+    CHECK_EQ(weft_run_with(&options, pin_many, NULL), 0);
+}
+
 static int no_task(void *arg)
 {
     (void)arg;

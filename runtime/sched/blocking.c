@@ -78,7 +78,7 @@ static void begin(uintptr_t place)
         weft__exit_as(t);
         return;
     }
-    if (weft__unlikely(weft__threads_short()))
+    if (weft__unlikely(weft__threads_short() && t->pins == 0)) /* a pinned task has its thread */
         weft__held_wait(t);
     weft__flag_set(t, WEFT__CALLING);
     if (weft__likely(weft__sched.handoff))

@@ -21,8 +21,8 @@
  * Calls. If tasks of a function sit in undeclared calls without a processor, or did so some seconds
  * ago, the monitor takes processors from its tasks sooner. While threads are short (spare.c) and a
  * task of a function sits in a call, the function's other tasks wait here before they run; but not
- * a task that came back from its call, since it brought its thread. Tasks that declare a call wait
- * here before the call.
+ * a task that came back from its call, since it brought its thread, and not a pinned task, which
+ * keeps its thread while it waits. Tasks that declare a call wait here before the call.
  *
  * Locks: lane.lock and held.lock, rank OBJECT, since the next task is made ready under them. All
  * fields of the table are atomic. */
@@ -431,7 +431,7 @@ void weft__lane_tend(int64_t now)
 
 static bool asks_for_thread(const weft__task *t)
 {
-    return weft__threads_short() && !(t->flags & WEFT__PASSED) && sits(t->fn);
+    return weft__threads_short() && !(t->flags & WEFT__PASSED) && t->pins == 0 && sits(t->fn);
 }
 
 /* Returns true if t may run, else queues it. Checks the shortage under the lock: the thread that
