@@ -194,6 +194,54 @@ TEST(spinning_task_is_running)
     wait_for(&ended, 1);
 }
 
+/* Most of the time it is in the C library, in functions that begin and end a million times a
+ * second. */
+NOINLINE void computes_here(void *arg);
+NOINLINE void computes_here(void *arg)
+{
+    char text[64];
+
+    (void)arg;
+    while (!atomic_load(&stop)) {
+        snprintf(text, sizeof(text), "%f %d %s", 1.5, 42, "text");
+        free(malloc(strlen(text) * 40));
+        __asm__ volatile("" ::: "memory");
+    }
+    atomic_fetch_add(&ended, 1);
+}
+
+NOINLINE void starts_it(void);
+NOINLINE void starts_it(void)
+{
+    weft_go(computes_here, NULL);
+    __asm__ volatile("");
+}
+
+/* Returns whether a dump has the task, with its own function if it has a stack at all. */
+static bool has_its_callers(void)
+{
+    char *text = dump_text(WEFT_DUMP_TASKS), *block = block_with(text, "created by starts_it");
+    bool has = block && (strstr(block, "\ncomputes_here(") || strstr(block, "\n?\?(...)"));
+
+    if (!has)
+        printf("%s\n", block ? block : text);
+    free(text);
+    return has;
+}
+
+TEST(computing_task_has_its_callers_at_any_instruction)
+{
+    if (under_tsan())
+        SKIP("TSan keeps signals back from a thread that makes no call");
+    starts_it();
+    for (int i = 0; i < 50; i++) {
+        CHECK(has_its_callers());
+        weft_sleep(i % 7 * MS / 10);
+    }
+    atomic_store(&stop, 1);
+    wait_for(&ended, 1);
+}
+
 static void reader_stays_shown(weft_task_fn *fn, const char *frame)
 {
     CHECK_EQ(pipe(hole), 0);

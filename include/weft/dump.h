@@ -19,6 +19,12 @@
  * it, some milliseconds later. A task has no stack ("??") if its thread computes with SIGURG
  * blocked, or gets no CPU for a second, or if the program has a handler for SIGURG.
  *
+ * Stacks have marks among their frames, in all forms and in profiles. "-- frames elided --" stands
+ * where frames are missing: in the middle of a stack of more than 512, or at the outer end of one
+ * that could not be followed further; TASKS and FULL have Go's line for it. Frames behind
+ * "-- guessed callers --" are guesses: the walk met code without unwind information, such as
+ * hand-written assembly. C++ functions have their scopes, not their parameters.
+ *
  * A task is running, runnable, in a system call (syscall), or waits:
  *   chan receive, chan send             for a channel
  *   chan receive (nil chan),
