@@ -3,6 +3,8 @@
  * disturbs nobody. */
 #include "support.h"
 
+#include "runtime/base/clock.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -427,6 +429,114 @@ TEST(tasks_in_a_call_have_their_callers_and_merge)
 TEST(tasks_in_a_declared_call_have_their_callers_and_merge)
 {
     check_merged(calls_outer_declared, "calls_outer_declared+");
+}
+
+/* ---- time without a processor ---- */
+
+/* The time that the only task with this frame has been without a processor, by a full dump; -1: it
+ * has one. */
+static double time_without(const char *frame)
+{
+    char *text = dump_text(WEFT_DUMP_FULL), *block = block_with(text, frame), *at;
+    double time = 0, number;
+    char *unit;
+
+    CHECK(block != NULL);
+    at = strstr(block, "\n# waited: ");
+    unit = at ? at + strlen("\n# waited: ") : NULL;
+    while (unit && *unit != '\n') {
+        number = strtod(unit, &unit);
+        if (strncmp(unit, "ms", 2) == 0 || strncmp(unit, "us", 2) == 0 ||
+            strncmp(unit, "ns", 2) == 0)
+            time += number * (*unit == 'm' ? 1e-3 : *unit == 'u' ? 1e-6 : 1e-9), unit += 2;
+        else
+            time += number * (*unit == 'h' ? 3600 : *unit == 'm' ? 60 : 1), unit++;
+    }
+    free(text);
+    return at ? time : -1;
+}
+
+/* Two dumps agree on when it began, which is not before the task did. */
+static void check_time_without(weft_task_fn *fn, const char *frame)
+{
+    double start = (double)now_ns() / 1e9, first = -1, second, before, between, after;
+
+    CHECK_EQ(pipe(hole), 0);
+    weft_go(fn, NULL);
+    wait_for(&begun, 1);
+    while (first < 0) {
+        weft_yield();
+        before = (double)now_ns() / 1e9;
+        first = time_without(frame);
+        between = (double)now_ns() / 1e9;
+    }
+    CHECK(first <= between - start);
+    weft_sleep(200 * WEFT_MILLISECOND);
+    second = time_without(frame);
+    after = (double)now_ns() / 1e9;
+    CHECK(second - first >= 0.2);
+    CHECK(second - first <= after - before);
+    atomic_store(&stop, 1);
+    CHECK_EQ(write(hole[1], "x", 1), 1);
+    wait_for(&ended, 1);
+}
+
+TEST(time_in_a_call_is_shown)
+{
+    check_time_without(reads_here, "\nread_one(");
+}
+
+TEST(time_in_a_declared_call_is_shown)
+{
+    check_time_without(reads_declared_here, "\nread_one(");
+}
+
+TEST(time_in_a_loop_is_shown)
+{
+    if (under_tsan())
+        SKIP("TSan keeps signals back from a thread that makes no call");
+    check_time_without(spins_here, "\nspins_here(");
+}
+
+/* The clock moves by minutes: a dump has them behind the state. */
+static void check_minutes(weft_task_fn *fn, const char *frame, const char *state)
+{
+    CHECK_EQ(pipe(hole), 0);
+    weft_go(fn, NULL);
+    wait_for(&begun, 1);
+    while (time_without(frame) < 0)
+        usleep(1000);
+    weft__clock_advance(weft__nanos() + 200 * WEFT_SECOND);
+    CHECK(is_shown(frame, state));
+    atomic_store(&stop, 1);
+    CHECK_EQ(write(hole[1], "x", 1), 1);
+    wait_for(&ended, 1);
+}
+
+static int minutes_in_a_call(void *arg)
+{
+    check_minutes(reads_here, "\nread_one(", " [syscall, 3 minutes]:");
+    return arg != NULL;
+}
+
+static int minutes_in_a_loop(void *arg)
+{
+    check_minutes(spins_here, "\nspins_here(", " [running, 3 minutes]:");
+    return arg != NULL;
+}
+
+TEST_PLAIN(minutes_in_a_call_are_shown)
+{
+    support_setenv("WEFT_CLOCK", "virtual");
+    CHECK_EQ(weft_run(minutes_in_a_call, NULL), 0);
+}
+
+TEST_PLAIN(minutes_in_a_loop_are_shown)
+{
+    if (under_tsan())
+        SKIP("TSan keeps signals back from a thread that makes no call");
+    support_setenv("WEFT_CLOCK", "virtual");
+    CHECK_EQ(weft_run(minutes_in_a_loop, NULL), 0);
 }
 
 /* ---- what dumps and profiles must not do ---- */

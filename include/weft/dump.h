@@ -50,6 +50,9 @@
  *   thread wait                         to run: tasks of its function sit in calls, and threads
  *                                       are short
  *   unknown wait reason                 never in a dump
+ * A task that waits has the time since then. One that is running or in a system call has the time
+ * since its call was declared (weft_blocking_begin), else since it lost its processor, if either
+ * is so. In TASKS these are whole minutes, if any; FULL has them exactly ("# waited:").
  * WEFT_TRACEBACK, else GOTRACEBACK, says how much: none (the message), single (of a panic or a
  * fault the task that caused it), all (the default), crash (all, and panics abort for a core). */
 #ifndef WEFT_DUMP_H
@@ -67,8 +70,8 @@ enum weft_dump_form {
     WEFT_DUMP_FULL,   /* as TASKS, with names, labels, lock owners and exact times: debug=3 */
     /* As PPROF, with one sample a task (per_task=1). Besides its own labels a sample has goid (a
      * number), name if the task has one, state (running, runnable, syscall or waiting) and, of
-     * those that wait, reason; of those that wait or sit in a call, wait (nanoseconds). A label of
-     * the task's own with such a key gives way. */
+     * those that wait, reason; of those that have waited for some time, or have been without a
+     * processor, wait (nanoseconds). A label of the task's own with such a key gives way. */
     WEFT_DUMP_PPROF_EACH,
 };
 

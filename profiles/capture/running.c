@@ -91,6 +91,15 @@ void weft__walk_saved(struct weft__walk *walk, const weft__task *t)
 
 /* Tasks that threads run ----------------------------------------------------------------------- */
 
+static int64_t since_of(const weft__worker *w, const weft__task *t)
+{
+    int64_t lost = weft__load(&w->lost_since);
+
+    if (weft__call_declared(w, t))
+        lost = weft__load(&t->since);
+    return lost ? weft__ticks_to_nanos(lost) : 0;
+}
+
 /* Lists the workers for which there is room. Caller holds sched.lock. Returns their number. */
 static size_t list_runners(struct weft__runner *to, size_t room)
 {
@@ -99,7 +108,7 @@ static size_t list_runners(struct weft__runner *to, size_t room)
     for (weft__worker *w = weft__sched.all; w && n < room; w = w->all) {
         weft__task *t = weft__load_acq(&w->task);
 
-        to[n++] = (struct weft__runner){t, w->id, weft__load(&w->tid)};
+        to[n++] = (struct weft__runner){t, w->id, weft__load(&w->tid), t ? since_of(w, t) : 0};
     }
     return n;
 }
@@ -154,6 +163,7 @@ bool weft__look_at_runner(struct weft__record *to, struct weft__walk *walk,
     enum weft__call found;
     int64_t cpu;
 
+    to->since = r->since;
     if (*ask && weft__ask_look(*ask) == WEFT__ASK_STACK) {
         weft__ask_take(*ask, walk, &tags);
         weft__tags_drop(tags);

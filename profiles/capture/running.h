@@ -27,6 +27,8 @@ struct weft__runner {
     weft__task *task; /* NULL: none */
     uint32_t worker;  /* its id */
     int tid;
+    int64_t since; /* ns when the declared call began that the task is in, else when it lost its
+                    * processor; 0: neither */
 };
 
 /* Returns all workers, and their number in n: by task, or in descending order of ids. For free();

@@ -164,6 +164,14 @@ void weft__capture_publish(struct capture *c, uint32_t slot, struct weft__record
     weft__store_rel(&to->state, r->state);
 }
 
+/* Returns when the caller's task lost its processor, in ns; 0 if it did not. */
+static int64_t lost_since(void)
+{
+    int64_t since = weft__load(&weft__self()->lost_since);
+
+    return since ? weft__ticks_to_nanos(since) : 0;
+}
+
 /* Of a worker in record. */
 static void record_in(struct capture *c, weft__task *t, bool running)
 {
@@ -184,6 +192,7 @@ static void record_in(struct capture *c, weft__task *t, bool running)
     if (running) {
         weft__capture_describe(&r, t);
         r.state = WEFT__REC_RUNNING;
+        r.since = lost_since();
         weft__walk_saved(&walk, t);
     } else {
         describe_resting(&r, t, WEFT__RUNNABLE, epoch);

@@ -32,11 +32,12 @@ static inline uintptr_t weft__record_shift(const struct weft__record *r)
     return r->flags & WEFT__REC_UNSTARTED ? 1 : 0;
 }
 
-/* Returns how long the task has waited or sat in its call, in ns; -1 if it does neither. */
+/* Returns how long the task has waited, or has been in a declared call or without a processor, in
+ * ns; -1 if it does none of these. */
 static inline int64_t weft__record_waited(const struct weft__snapshot *s,
                                           const struct weft__record *r)
 {
-    if (r->since == 0 || (r->state != WEFT__REC_WAITING && r->state != WEFT__REC_SYSCALL))
+    if (r->since == 0 || r->state == WEFT__REC_RUNNABLE)
         return -1;
     return s->now > r->since ? s->now - r->since : 0;
 }

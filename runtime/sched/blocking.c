@@ -45,6 +45,7 @@ static void hand_over(weft__worker *w)
     weft__store(&w->p, NULL);
     weft__store(&w->take, 1);
     weft__unlock(&w->lk);
+    weft__store(&w->lost_since, weft__ticks());
     weft__add(&weft__sched.nlost, 1);
     weft__add(&weft__sched.taken, 1);
     weft__lane_lost(w->task, false);

@@ -106,6 +106,7 @@ static void lose(weft__proc *p, weft__worker *w, enum weft__why why)
     weft__store(&w->p, NULL);
     weft__store(&t->state, WEFT__LOST);
     weft__store(&p->owner, NULL);
+    weft__store(&w->lost_since, weft__ticks());
     weft__add(&weft__sched.nlost, 1);
     weft__add(&weft__sched.taken, 1);
     weft__lane_lost(t, why == WEFT__BURNT);

@@ -110,6 +110,7 @@ struct weft__worker {
     bool stays;         /* atomic: it must not end before the run does: see spare.c */
     int64_t hog_since;  /* atomic: when its task lost its processor as a hog; 0: it did not */
     int64_t hog_cpu;    /* its CPU time then; guarded by lk */
+    int64_t lost_since; /* atomic: ticks when its task lost its processor; 0: it did not */
     void *made;         /* by weft__hooks.thread_made */
     const void *tables; /* atomic: what its task's wait is counted in just now (profiles/account) */
     void *altstack;

@@ -284,6 +284,7 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     w->lost = WEFT__KEPT;
     weft__store(&w->take, 0);
     weft__unlock(&w->lk);
+    weft__store(&w->lost_since, 0);
     if (run_is_over(w)) {
         weft__store_rel(&t->state, WEFT__DEAD);
         return;
