@@ -147,13 +147,31 @@ static char *block_with(char *text, const char *frame)
     return at == text ? at : at + 2;
 }
 
+static bool shows(char *text, const char *frame, const char *state)
+{
+    char *block = block_with(text, frame);
+
+    return block && strstr(block, state) && strchr(block, '\n') > strstr(block, state);
+}
+
 static bool is_shown(const char *frame, const char *state)
 {
-    char *text = dump_text(WEFT_DUMP_TASKS), *block = block_with(text, frame);
-    bool shown = block && strstr(block, state) && strchr(block, '\n') > strstr(block, state);
+    char *text = dump_text(WEFT_DUMP_TASKS);
+    bool shown = shows(text, frame, state);
 
     free(text);
     return shown;
+}
+
+/* The same, which must be so. */
+static void check_shown(const char *frame, const char *state)
+{
+    char *text = dump_text(WEFT_DUMP_TASKS), *copy = strdup(text);
+
+    if (!shows(copy, frame, state))
+        FAIL("no %s with %s in:\n%s", frame, state, text);
+    free(copy);
+    free(text);
 }
 
 /* The call that the thread sits in, by the kernel; -1: it runs. */
@@ -183,7 +201,7 @@ static void stays_shown(weft_task_fn *fn, int call, const char *frame, const cha
     for (int i = 0; i < 20; i++) {
         while (call >= 0 && call_of(atomic_load(&thread)) != call)
             weft_yield();
-        CHECK(is_shown(frame, state));
+        check_shown(frame, state);
     }
 }
 

@@ -17,7 +17,7 @@
  * A dump never ends a system call early or short, nor does a profile: no signal is sent to a thread
  * that may be in one. A task that computes shows its stack when the kernel's clock next interrupts
  * it, some milliseconds later. A task has no stack ("??") if its thread computes with SIGURG
- * blocked, or gets no CPU for a second, or if the program has a handler for SIGURG.
+ * blocked, or gets no CPU for three seconds, or if the program has a handler for SIGURG.
  *
  * Stacks have marks among their frames, in all forms and in profiles. "-- frames elided --" stands
  * where frames are missing: in the middle of a stack of more than 512, or at the outer end of one

@@ -15,7 +15,7 @@
 #define SPINS_FOR      INT64_C(50000) /* ns that the dumper waits for a running task without a yield */
 #define DIRECTED_AFTER INT64_C(300000) /* ns that a running task has to come by itself */
 #define GIVE_UP_AFTER  INT64_C(200000000)
-#define GIVE_UP_ASKING (5 * GIVE_UP_AFTER)
+#define GIVE_UP_ASKING INT64_C(3000000000)
 
 /* Tasks that did not rest, or were being recorded by others, in the first pass. */
 struct pending {
