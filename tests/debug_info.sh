@@ -80,6 +80,8 @@ for compiler in g++ clang++; do
     if [[ $compiler == g++ ]]; then
         expect "a lambda is shown" has 'lambdas::{lambda()#2}::operator()'
         expect "a lambda is shown" has 'lambdas::{lambda(int, char const*)#1}::operator()'
+        expect "a lambda in a lambda" \
+            has 'lambdas::{lambda(int, char const*)#1}::operator()::{lambda(char)#1}::operator()'
         [[ ! -s $dir/raw ]] ||
             expect "pprof shows it" pprof_has 'lambdas::{lambda()#2}::operator()'
     else

@@ -101,7 +101,10 @@ void lambdas(void *which)
 {
     std::function<void()> f = [] { asm volatile(""); };
     std::function<void()> g = [] { wait_here(); };
-    std::function<void(int, const char *)> h = [](int, const char *) { wait_here(); };
+    std::function<void(int, const char *)> h = [](int, const char *) {
+        auto inner = [](char) { wait_here(); };
+        inner('c');
+    };
     if (which != nullptr)
         h(1, "");
     f();

@@ -14,6 +14,7 @@ enum { NESTED_MAX = 64, TYPE_SIZE = 128 };
 struct name {
     char *text;
     size_t n, size;
+    bool is_type; /* of a parameter: types in functions have no more than their name */
 };
 
 static void put(struct name *to, const char *s)
@@ -42,7 +43,7 @@ static Dwarf_Die declaration_of(const Dwarf_Die *die)
     return at;
 }
 
-static void put_name(struct name *to, const Dwarf_Die *die, int depth);
+static void put_name(struct name *to, Dwarf_Die *die, int depth);
 
 static void put_type_of(struct name *to, Dwarf_Die *die, int depth)
 {
@@ -126,7 +127,7 @@ static bool put_parameters(struct name *to, Dwarf_Die *type, int depth)
 static unsigned count_lambdas(Dwarf_Die *function, Dwarf_Off off, const char *parameters, int depth)
 {
     char text[TYPE_SIZE];
-    struct name name = {.text = text, .size = sizeof text};
+    struct name name = {.text = text, .size = sizeof text, .is_type = true};
     unsigned n = 0;
     Dwarf_Die die;
 
@@ -149,7 +150,7 @@ static unsigned count_lambdas(Dwarf_Die *function, Dwarf_Off off, const char *pa
 static void put_local_type(struct name *to, Dwarf_Die *type, Dwarf_Die *function, int depth)
 {
     char text[TYPE_SIZE] = "", number[16];
-    struct name name = {.text = text, .size = sizeof text};
+    struct name name = {.text = text, .size = sizeof text, .is_type = true};
 
     if (dwarf_diename(type) != NULL || !put_parameters(&name, type, depth)) {
         put(to, dwarf_diename(type) != NULL ? dwarf_diename(type) : "{unnamed type}");
@@ -162,10 +163,10 @@ static void put_local_type(struct name *to, Dwarf_Die *type, Dwarf_Die *function
     put(to, number);
 }
 
-/* Puts the types between a function and what is declared in it at off. */
-static void put_local_types(struct name *to, Dwarf_Die *function, Dwarf_Off off, int depth)
+/* Puts the types, and their functions, between a function and what is declared in it at off. */
+static void put_local_scopes(struct name *to, Dwarf_Die *scope, Dwarf_Off off, int depth)
 {
-    Dwarf_Die at = *function, die, last;
+    Dwarf_Die at = *scope, function = *scope, die, last;
 
     while (dwarf_child(&at, &die) == 0 && dwarf_dieoffset(&die) <= off) {
         do {
@@ -176,24 +177,29 @@ static void put_local_types(struct name *to, Dwarf_Die *function, Dwarf_Off off,
         if (dwarf_dieoffset(&last) == off)
             break;
         at = last;
-        if (!is_type(&at))
+        if (!is_type(&at) && dwarf_tag(&at) != DW_TAG_subprogram)
             continue;
-        put_local_type(to, &at, function, depth);
+        if (is_type(&at)) {
+            put_local_type(to, &at, &function, depth);
+        } else {
+            function = at;
+            put(to, dwarf_diename(&at) != NULL ? dwarf_diename(&at) : "{unnamed function}");
+        }
         put(to, "::");
     }
 }
 
 /* Puts a name with its scopes. */
-static void put_name(struct name *to, const Dwarf_Die *die, int depth)
+static void put_name(struct name *to, Dwarf_Die *die, int depth)
 {
     Dwarf_Die at = declaration_of(die), scope;
-    const char *own = dwarf_diename(&at);
+    const char *own = dwarf_diename(die);
 
     if (depth < NESTED_MAX && weft__debug_scope(&scope, &at)) {
         put_name(to, &scope, depth + 1);
         put(to, "::");
-        if (dwarf_tag(&scope) == DW_TAG_subprogram)
-            put_local_types(to, &scope, dwarf_dieoffset(&at), depth + 1);
+        if (dwarf_tag(&scope) == DW_TAG_subprogram && !to->is_type)
+            put_local_scopes(to, &scope, dwarf_dieoffset(&at), depth + 1);
     }
     if (own != NULL)
         put(to, own);
