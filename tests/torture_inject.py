@@ -15,8 +15,10 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 
 PATIENCE = 60  # seconds
+CUSTOMER = 20  # seconds that the customer of orders asks: some services can answer nothing any more
 SAMPLES = ["", "s", "n", "d", "w", "sndw"]
 
 
@@ -36,11 +38,12 @@ def orders(build, folder, env):
     with open(f"{folder}/err", "wb") as err:
         p = subprocess.Popen([f"{build}/weft_orders", f"unix:{api}", f"unix:{debug}", f"{folder}/db"],
                              stdout=err, stderr=err, env=env)
+    until = time.monotonic() + CUSTOMER
     try:
         for socket, path in [(api, "/products"), (debug, "/debug/pprof/goroutine?debug=2"),
                              (debug, "/debug/vars"), (debug, "/debug/pprof/mutex"), (api, "/orders")]:
             for _ in range(20):
-                if p.poll() is not None or subprocess.run(
+                if p.poll() is not None or time.monotonic() > until or subprocess.run(
                         ["curl", "-s", "-m", "10", "-o", "/dev/null", "--unix-socket", socket,
                          "http://localhost" + path]).returncode == 0:
                     break
