@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -291,6 +292,100 @@ TEST_PLAIN(hogs_beside_the_processors_are_bounded)
     weft_run_options options = {.procs = 1, .max_hogs = (int)most};
 
     CHECK_EQ(weft_run_with(&options, watch_hogs, &most), 0);
+}
+
+/* ---- the CPUs of hogs ---- */
+
+enum { CROWD = 4 };
+
+static pid_t hog_tids[CROWD];
+static atomic_int crowd;
+
+static void hog_with_tid(void *arg)
+{
+    hog_tids[atomic_fetch_add(&crowd, 1)] = (pid_t)syscall(SYS_gettid);
+    hog(arg);
+}
+
+static int cpus_of(pid_t tid)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(tid, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : -1;
+}
+
+static int hogs_with_cpus(int cpus)
+{
+    int n = 0;
+
+    for (int i = 0; i < CROWD; i++)
+        n += cpus_of(hog_tids[i]) == cpus;
+    return n;
+}
+
+/* All endless hogs run on one CPU, and other tasks on all of them. As soon as one hog is left, it
+ * has all CPUs again. */
+static int watch_cpus(void *all)
+{
+    go_many(CROWD, hog_with_tid, NULL);
+    while (atomic_load(&crowd) < CROWD || hogs_with_cpus(1) < CROWD)
+        weft_sleep(WEFT_MILLISECOND);
+    CHECK_EQ(cpus_of(0), *(int *)all);
+    atomic_store(&stop, 1);
+    wait_for(&ended, CROWD);
+    while (hogs_with_cpus(*(int *)all) < CROWD)
+        weft_sleep(WEFT_MILLISECOND);
+    return 0;
+}
+
+TEST_PLAIN(hogs_without_a_call_share_as_many_cpus_as_max_hogs)
+{
+    weft_run_options options = {.procs = 1, .max_hogs = 1};
+    int all = cpus_of(0);
+
+    if (all < 2)
+        SKIP("one CPU");
+    CHECK_EQ(weft_run_with(&options, watch_cpus, &all), 0);
+}
+
+/* The child of a hog has all CPUs. */
+static void fork_as_hog(void *status)
+{
+    pid_t child;
+    int s;
+
+    atomic_fetch_add(&begun, 1);
+    while (cpus_of(0) > 1)
+        ;
+    child = fork();
+    if (child == 0)
+        _exit(cpus_of(0) > 1 ? 0 : 1);
+    CHECK_EQ(waitpid(child, &s, 0), child);
+    atomic_store((atomic_int *)status, WIFEXITED(s) ? WEXITSTATUS(s) : -1);
+    atomic_fetch_add(&ended, 1);
+}
+
+static int watch_child(void *arg)
+{
+    atomic_int status = -1;
+
+    (void)arg;
+    go_many(2, hog, NULL);
+    weft_go(fork_as_hog, &status);
+    while (atomic_load(&ended) < 1)
+        weft_sleep(WEFT_MILLISECOND);
+    atomic_store(&stop, 1);
+    wait_for(&ended, 3);
+    return atomic_load(&status);
+}
+
+TEST_PLAIN(child_that_a_confined_hog_forks_has_all_cpus)
+{
+    weft_run_options options = {.procs = 1, .max_hogs = 1};
+
+    if (cpus_of(0) < 2)
+        SKIP("one CPU");
+    CHECK_EQ(weft_run_with(&options, watch_child, NULL), 0);
 }
 
 /* ---- what the kernel knows of threads ---- */

@@ -79,7 +79,11 @@ typedef struct weft_run_options {
                         * have one; 0: WEFT_HOGS, else the number of processors. More use idle CPUs
                         * and let long computations end sooner; fewer leave more of a CPU quota to
                         * the others. Beyond it tasks that burn CPU take turns, but a loop that
-                        * makes no call for a second no longer counts: C cannot stop it. */
+                        * makes no call for a second no longer counts: C cannot stop it. So there
+                        * may be any number of threads in such loops. While there are more than
+                        * max_hogs, all of them run on max_hogs of the CPUs, and so do threads and
+                        * children that they make then (but not a child of fork); at its next call
+                        * of the library a task has all CPUs again. */
     int max_threads;   /* tasks that may sit in blocking calls at once, each with a thread;
                         * 0: 10,000. Beyond it, or where the kernel gives no more threads, stderr
                         * has a line about it once; a task whose function was seen to block waits

@@ -6,6 +6,7 @@
  * A run is open to them from when it is ready until it stops. Then weft__foreign_stop waits for
  * threads that are in a call or about to end, so that nothing they do reaches the next run; a later
  * call is outside a run. */
+#include "runtime/sched/beside.h"
 #include "runtime/sched/local.h"
 #include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
@@ -109,6 +110,8 @@ static void in_child(void)
 
     weft__forked = true;
     weft__signals_in_child(w && !w->foreign);
+    if (w && !w->foreign)
+        weft__beside_forked(w);
     weft__self_set(NULL);
 }
 

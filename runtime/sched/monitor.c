@@ -13,6 +13,7 @@
  * The monitor runs every millisecond while any task does, and more often for a while after it took
  * a processor from a call: where one call blocks, many may be about to. It sleeps when all is idle.
  */
+#include "runtime/sched/beside.h"
 #include "runtime/sched/lane.h"
 #include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
@@ -328,6 +329,7 @@ static void look_at_all(int64_t now)
         weft__wake_one();
     weft__supply_tend(now);
     weft__lane_tend(now);
+    weft__beside_tend(now);
 }
 
 static useconds_t pause_after(int64_t now)

@@ -7,6 +7,7 @@
 #include "runtime/base/env.h"
 #include "runtime/io/sock.h"
 #include "runtime/machine/eh.h"
+#include "runtime/sched/beside.h"
 #include "runtime/sched/fatal.h"
 #include "runtime/sched/lane.h"
 #include "runtime/sched/observe.h"
@@ -229,6 +230,7 @@ static void tear_down(void)
     bool idle;
 
     weft__monitor_stop();
+    weft__beside_stop();
     while ((left = workers_stop()) == IN_THE_RUNTIME || (left != NOBODY && weft__mono() < until)) {
         weft__death_wait();
         usleep(100);
@@ -331,6 +333,7 @@ static void begin(const weft_run_options *o)
     weft__supply_clear();
     weft__sched.max_threads = weft__sched.nprocs + (o->max_threads > 0 ? o->max_threads : CALLS);
     weft__sched.max_hogs = hogs_allowed(o->max_hogs);
+    weft__beside_start();
     weft__clock_measure();
     weft__pools_start();
     weft__hooks.start();

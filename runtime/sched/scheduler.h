@@ -19,6 +19,7 @@
 #include "runtime/sched/task.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 enum { WEFT__PROCS_MAX = 256 };
 
@@ -111,6 +112,8 @@ struct weft__worker {
     int64_t hog_since;  /* atomic: when its task lost its processor as a hog; 0: it did not */
     int64_t hog_cpu;    /* its CPU time then; guarded by lk */
     int64_t lost_since; /* atomic: ticks when its task lost its processor; 0: it did not */
+    uint32_t confined;  /* atomic; these three: beside.c */
+    cpu_set_t cpus, confined_to;
     void *made;         /* by weft__hooks.thread_made */
     const void *tables; /* atomic: what its task's wait is counted in just now (profiles/account) */
     void *altstack;

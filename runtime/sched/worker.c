@@ -7,6 +7,7 @@
  * snapshots, pins, the hog lane, a lost processor, the end. The task that arrives finishes for the
  * task that left (arrive): it clears on_cpu, and only then releases the other's lock. */
 #include "runtime/machine/eh.h"
+#include "runtime/sched/beside.h"
 #include "runtime/sched/lane.h"
 #include "runtime/sched/netpoll.h"
 #include "runtime/sched/observe.h"
@@ -305,7 +306,8 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     if (why == WEFT__IN_CALL)
         weft__site_returned(fn);
     if (is_hog) {
-        weft__store(&w->hog_since, 0);
+        weft__store_seq(&w->hog_since, 0);
+        weft__beside_left(w);
         weft__sub(&weft__sched.nhogs, 1);
         weft__lane_returned(w);
     }
