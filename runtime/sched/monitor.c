@@ -4,7 +4,7 @@
  * Evidence, cheapest first: the processor's tick has not moved for the limit; the task declared a
  * call that lasts; the thread burnt CPU for most of the limit (a hog), or sits in a system call
  * (blocked). A thread that did neither was descheduled by the kernel: it gets four times the limit,
- * and counts as a hog then if it burnt a quarter of it. Wall time alone is no ground. The limit is
+ * and counts as a hog then if it burnt an eighth of it. Wall time alone is no ground. The limit is
  * 10 ms, less for known functions (lane.c).
  *
  * A worker that gets a processor runs its timers first. If a processor's task goes on while timers
@@ -275,7 +275,7 @@ static enum weft__why judge(const weft__proc *p, const weft__worker *w, const we
         return WEFT__IN_CALL;
     if (kept < PATIENCE * burnt)
         return WEFT__KEPT;
-    return cpu >= burnt / PATIENCE ? WEFT__BURNT : WEFT__STALLED;
+    return cpu >= burnt / 8 ? WEFT__BURNT : WEFT__STALLED;
 }
 
 static bool timers_due(const weft__proc *p)
