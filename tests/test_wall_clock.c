@@ -75,3 +75,43 @@ TEST(call_among_a_thousand_that_wait_has_its_second)
 {
     check_among_waiters(sits_in_a_call_here, "\tsits_in_a_call_here+");
 }
+
+static _Atomic int64_t computed; /* ns */
+
+NOINLINE void computes_shortly_here(void);
+NOINLINE void computes_shortly_here(void)
+{
+    weft_time start = weft_now();
+
+    while (weft_now() - start < WEFT_MILLISECOND)
+        ;
+    computed += weft_now() - start;
+}
+
+static void computes_and_sleeps(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&over)) {
+        computes_shortly_here();
+        weft_sleep(WEFT_MILLISECOND);
+    }
+}
+
+/* A thousand spells, a hundred or two of which are found. */
+TEST(short_spells_of_computing_have_their_time)
+{
+    int64_t before;
+    char *text;
+
+    if (weft_procs() < 2)
+        SKIP("the only processor runs either these tasks or the one that looks at them");
+    if (under_tsan())
+        SKIP("TSan keeps signals back from a thread that makes no call");
+    weft_go(computes_and_sleeps, NULL);
+    weft_sleep(20 * WEFT_MILLISECOND);
+    before = computed;
+    text = profile_text("fgprof", (weft_profile_options){.over = 2 * WEFT_SECOND});
+    atomic_store(&over, true);
+    check_time(text, "\tcomputes_shortly_here+", (double)(computed - before) / 1e9, 50);
+    free(text);
+}

@@ -38,7 +38,7 @@
 
 #define PERIOD (10 * WEFT_MILLISECOND)
 
-enum { WANTED = 50, PARTS_FIRST = 200, PARTS_MOST = 2000, PATIENCE = 50 /* ms */ };
+enum { WANTED = 50, PARTS_FIRST = 200, PARTS_MOST = 2000, PATIENCE = 20 /* ms */ };
 
 /* What is known of a worker. */
 struct thread {
@@ -51,7 +51,8 @@ struct thread {
     int64_t owed;
     uint32_t looks;
     weft__ask *ask;
-    weft_task_fn *fn; /* where they are counted if it does not */
+    weft__cell *last; /* where it was last known to be; NULL: it never was */
+    weft_task_fn *fn; /* that its task began with */
 };
 
 struct sampler {
@@ -162,8 +163,8 @@ static weft__cell *count(struct sampler *s, const weft__task *t, uint32_t weight
 
 /* Threads that run tasks ---------------------------------------------------------------------- */
 
-/* Counts what is owed for where the thread says it is; if it does not, for the function that its
- * task began with. */
+/* Counts what is owed for where the thread says it is; if it does not, for where it was the last
+ * time, or else for the function that its task began with. */
 static void settle(struct sampler *s, struct thread *h)
 {
     weft__tags *tags = NULL;
@@ -171,10 +172,14 @@ static void settle(struct sampler *s, struct thread *h)
     s->walk.kept = 0;
     if (h->ask && weft__ask_look(h->ask) == WEFT__ASK_STACK)
         weft__ask_take(h->ask, &s->walk, &tags);
-    if (s->walk.kept == 0)
+    if (h->owed > 0 && s->walk.kept > 0) {
+        h->last = add(s, tags, h->looks, h->owed);
+    } else if (h->owed > 0 && h->last) {
+        weft__cell_add(h->last, h->looks, h->owed);
+    } else if (h->owed > 0) {
         walk_entry(&s->walk, h->fn);
-    if (h->owed > 0)
-        add(s, tags, h->looks, h->owed);
+        add(s, NULL, h->looks, h->owed);
+    }
     weft__tags_drop(tags);
     if (h->ask)
         weft__ask_end(h->ask);
@@ -215,7 +220,7 @@ static void look_at_runner(struct sampler *s, struct thread *h, const struct wef
         if (s->walk.kept == 0)
             walk_entry(&s->walk, weft__load(&r->task->fn));
         h->task = id;
-        h->place = count(s, r->task, 1);
+        h->place = h->last = count(s, r->task, 1);
         return;
     }
     switch (look(s, r->task)) {
@@ -274,7 +279,7 @@ static void look_at_runners(struct sampler *s)
     free(all);
 }
 
-/* Waits for the answers that are still open, for a while. */
+/* Waits for the answers of threads of which no place is known, for a while. */
 static void end_runners(struct sampler *s)
 {
     static const struct timespec pause = {0, 1000000};
@@ -284,7 +289,7 @@ static void end_runners(struct sampler *s)
         size_t open = 0;
 
         for (size_t i = 0; i < s->n_threads; i++)
-            open += !is_settled(&s->threads[i]);
+            open += !s->threads[i].last && !is_settled(&s->threads[i]);
         if (open == 0)
             break;
         nanosleep(&pause, NULL);

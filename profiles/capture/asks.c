@@ -100,23 +100,25 @@ static int64_t cpu_of(int tid)
 }
 
 /* Returns whether the thread keeps back the signal, which would then come later, perhaps in a call
- * that lets it in (ppoll). */
+ * that lets it in (ppoll). The kernel has the mask as the 32nd field, which is the 30th after the
+ * name. */
 static bool is_blocked(int tid, int signo)
 {
-    static const char word[] = "\nSigBlk:";
-    char path[64], text[4096];
-    const char *at;
+    char path[64], text[512], *at, *save;
     ssize_t n;
     int fd;
 
-    snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
     if (fd >= 0)
         close(fd);
     text[n > 0 ? n : 0] = 0;
-    at = strstr(text, word);
-    return at && (strtoull(at + sizeof(word) - 1, NULL, 16) >> (signo - 1) & 1);
+    at = strrchr(text, ')');
+    at = at ? strtok_r(at + 1, " ", &save) : NULL;
+    for (int field = 3; at && field < 32; field++)
+        at = strtok_r(NULL, " ", &save);
+    return at && (strtoull(at, NULL, 10) >> (signo - 1) & 1);
 }
 
 static bool set_timer(weft__ask *a, int tid, int signo)

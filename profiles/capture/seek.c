@@ -17,6 +17,7 @@
 #include "profiles/walk/learn.h"
 
 #include <dlfcn.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { NEAR = 1 << 15 /* words that are looked at */ };
@@ -129,7 +130,7 @@ static int frame_sizes(uintptr_t addr, unsigned pushed, uintptr_t sizes[SIZES])
 
 struct seek {
     const struct weft__walk *from; /* the walk that stopped */
-    struct weft__walk try;
+    struct weft__walk *try;        /* too large for a task's stack */
     uintptr_t lo, hi;
 };
 
@@ -169,19 +170,19 @@ static int try_pointer(struct seek *s, uintptr_t bp)
 {
     int sum = 0;
 
-    s->try = *s->from;
-    go_on(&s->try, s, bp);
-    if (!is_at_end(&s->try) || s->try.kept <= s->from->kept)
+    *s->try = *s->from;
+    go_on(s->try, s, bp);
+    if (!is_at_end(s->try) || s->try->kept <= s->from->kept)
         return -1;
-    for (uint32_t i = s->from->kept - 1; i + 1 < s->try.kept; i++) {
-        bool is_gap = i + 1 == WEFT__WALK_INNER && s->try.depth > s->try.kept;
-        int faults = is_gap ? 0 : faults_of(s->try.pcs[i], s->try.pcs[i + 1]);
+    for (uint32_t i = s->from->kept - 1; i + 1 < s->try->kept; i++) {
+        bool is_gap = i + 1 == WEFT__WALK_INNER && s->try->depth > s->try->kept;
+        int faults = is_gap ? 0 : faults_of(s->try->pcs[i], s->try->pcs[i + 1]);
 
         if (faults < 0)
             return -1;
         sum += faults;
     }
-    return sum + (s->try.guessed != s->from->guessed);
+    return sum + (s->try->guessed != s->from->guessed);
 }
 
 /* Returns whether the two words at addr may be a saved frame pointer and a return address. */
@@ -231,27 +232,34 @@ static struct best anywhere(struct seek *s)
     return best;
 }
 
+/* Goes on with a walk that lacks the frame pointer of the function that has this rule. */
+static void seek(struct weft__walk *walk, struct seek *s, const struct weft__rule *rule)
+{
+    struct best best =
+        by_size(s, (unsigned)__builtin_popcount(rule->saved & ~(1u << WEFT__REG_BP)));
+    uint32_t frames = walk->depth;
+    bool guessed = best.bp == 0;
+
+    if (guessed)
+        best = anywhere(s);
+    if (best.bp == 0)
+        return;
+    go_on(walk, s, best.bp);
+    if (guessed && walk->guessed > frames)
+        walk->guessed = frames;
+}
+
 void weft__walk_seek(struct weft__walk *walk, const struct weft__regs *regs, uintptr_t lo,
                      uintptr_t hi)
 {
     struct seek s = {.from = walk, .lo = lo, .hi = hi};
     struct weft__rule rule;
-    struct best best;
-    uint32_t frames;
 
     weft__walk(walk, regs, lo, hi, (const void *)lo, true);
     if (!lacks_frame_pointer(walk, &rule))
         return;
-    frames = walk->depth;
-    best = by_size(&s, (unsigned)__builtin_popcount(rule.saved & ~(1u << WEFT__REG_BP)));
-    if (best.bp != 0) {
-        go_on(walk, &s, best.bp);
-        return;
-    }
-    best = anywhere(&s);
-    if (best.bp == 0)
-        return;
-    go_on(walk, &s, best.bp);
-    if (walk->guessed > frames)
-        walk->guessed = frames;
+    s.try = malloc(sizeof(*s.try));
+    if (s.try)
+        seek(walk, &s, &rule);
+    free(s.try);
 }
