@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -266,6 +267,32 @@ TEST_DIES_PLAIN(no_task_runs_without_a_thread_beside_the_processors, 2,
 
     atomic_store(&threads_left, 2);
     weft_run_with(&options, no_task, NULL);
+}
+
+static atomic_bool no_thread;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+                          void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+                          void *arg);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+                          void *arg)
+{
+    if (atomic_load(&no_thread))
+        return EAGAIN;
+    return __real_pthread_create(thread, attr, fn, arg);
+}
+
+/* The report is made without the thread that finds source lines. */
+TEST_DIES(quit_without_a_thread_shows_the_names_of_functions, 2, "\nread_hole(...)\n")
+{
+    CHECK_EQ(pipe(hole), 0);
+    atomic_store(&no_thread, true);
+    go_many(2, read_hole, NULL);
+    wait_for(&begun, 1);
+    CHECK_EQ(kill(getpid(), SIGQUIT), 0);
+    weft_sleep(60 * WEFT_SECOND);
 }
 
 /* ---- short calls ---- */

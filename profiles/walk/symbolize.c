@@ -3,13 +3,15 @@
  *
  * Owns: the thread, the queue of requests, the table pc -> symbol.
  * Lock: `lock` guards state, queue and every request's `done`; it is held for no longer than it
- * takes to link a request, and never while libdw works.
+ * takes to link a request, or to name a function where there is no thread, and never while libdw
+ * works.
  * Always:
  *   libdw is called by the symbolizer thread alone, and there is at most one
  *   a request is on its caller's stack until `done`, and every request queued is answered: the
  *     thread ends only on an empty queue
- *   the symbol table is written by the symbolizer thread alone; a reader takes no lock (a slot's
- *     release store pairs with the acquire load in lookup) and never sees a slot become empty
+ *   the symbol table is written by the symbolizer thread alone, or under `lock` while there is no
+ *     such thread; a reader takes no lock (a slot's release store pairs with the acquire load in
+ *     lookup) and never sees a slot become empty
  * The caller's side is small: it may run on a task's stack.
  */
 #include "profiles/walk/symbolize.h"
@@ -372,18 +374,7 @@ static void serve_name(struct request *r)
         atomic_fetch_add_explicit(&n_nowhere, 1, memory_order_relaxed);
 }
 
-static bool is_dead(void)
-{
-    bool dead;
-
-    pthread_mutex_lock(&lock);
-    dead = state == DEAD;
-    pthread_mutex_unlock(&lock);
-    return dead;
-}
-
-/* Names the function alone, without libdw; NULL without memory. For the report of a dying process,
- * which alone asks once the symbolizer is dead: nothing is freed. */
+/* Names the function alone, without libdw; NULL without memory. The caller may not free it. */
 static const struct weft__symbol *name_alone(uintptr_t addr)
 {
     struct weft__place place = {.addr = addr};
@@ -400,6 +391,26 @@ static const struct weft__symbol *name_alone(uintptr_t addr)
     return s;
 }
 
+/* Names a function where the symbolizer is dead or the kernel gives no thread for it. In the second
+ * case the name is kept until there is one, which makes it again: nobody else writes the table
+ * while the caller holds the lock. */
+static const struct weft__symbol *name_without_thread(uintptr_t addr)
+{
+    const struct weft__symbol *s;
+
+    pthread_mutex_lock(&lock);
+    s = state == IDLE ? last_of(addr) : NULL;
+    if (s == NULL && (state == DEAD || (state == IDLE && may_make(!is_mapped(addr))))) {
+        s = name_alone(addr);
+        if (s != NULL && state == IDLE) {
+            remember(s, true);
+            atomic_fetch_add_explicit(&n_made, 1, memory_order_relaxed);
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    return s;
+}
+
 const struct weft__symbol *weft__symbolize(uintptr_t addr)
 {
     /* For want of memory or a thread, or of room for more. */
@@ -411,8 +422,8 @@ const struct weft__symbol *weft__symbolize(uintptr_t addr)
     if (s != NULL)
         return s;
     ask(&r);
-    if (r.symbol == NULL && is_dead())
-        r.symbol = name_alone(addr);
+    if (r.symbol == NULL)
+        r.symbol = name_without_thread(addr);
     return r.symbol != NULL ? r.symbol : &nothing;
 }
 
