@@ -214,6 +214,55 @@ TEST_PLAIN(others_run_on_where_the_kernel_gives_no_thread_for_declared_calls)
     run_short(read_declared, true);
 }
 
+/* ---- tasks behind one function ---- */
+
+struct act {
+    weft_task_fn *fn;
+};
+
+static void call(void *act)
+{
+    ((const struct act *)act)->fn(act);
+}
+
+static atomic_int tame_ticks;
+
+static void tick(void *arg)
+{
+    (void)arg;
+    while (atomic_load(&ended) == 0) {
+        atomic_fetch_add(&tame_ticks, 1);
+        weft_sleep(WEFT_MILLISECOND);
+    }
+}
+
+/* The ticker goes by what it did itself, though its function has all threads in calls. */
+static int tick_beside_calls(void *arg)
+{
+    static struct act reads = {read_hole}, ticks = {tick};
+    int before;
+
+    (void)arg;
+    weft_go(call, &ticks);
+    wait_for(&tame_ticks, 3);
+    go_many(MANY, call, &reads);
+    wait_for_dump("[thread wait");
+    before = atomic_load(&tame_ticks);
+    while (atomic_load(&tame_ticks) < before + 50)
+        weft_sleep(WEFT_MILLISECOND);
+    fill_hole(MANY);
+    wait_for(&ended, MANY);
+    return 0;
+}
+
+TEST_PLAIN(task_that_never_sat_in_a_call_goes_on_though_its_function_did)
+{
+    weft_run_options options = {.max_threads = CAP};
+
+    CHECK_EQ(pipe(hole), 0);
+    CHECK_EQ(weft_run_with(&options, tick_beside_calls, NULL), 0);
+}
+
 /* Beside the processors' threads there is one: a call has it, and the rest goes on with one
  * processor at least. */
 TEST_PLAIN(others_run_on_with_one_thread_beside_the_processors)

@@ -84,12 +84,14 @@ typedef struct weft_run_options {
                         * max_hogs, all of them run on max_hogs of the CPUs, and so do threads and
                         * children that they make then (but not a child of fork); at its next call
                         * of the library a task has all CPUs again. */
-    int max_threads;   /* tasks that may sit in blocking calls at once, each with a thread;
-                        * 0: 10,000. Beyond it, or where the kernel gives no more threads, stderr
-                        * has a line about it once; a task whose function was seen to block waits
-                        * for a thread before it runs, and so does weft_blocking_begin. A run that
-                        * gets no thread beside those of its processors ends before any task runs,
-                        * with a message and status 2. */
+    int max_threads;   /* tasks that may sit in blocking calls at once, each with a thread; 0:
+                        * 10,000. Beyond it, or where the kernel gives no more threads, stderr
+                        * has a line about it once; a new task whose function was seen to block,
+                        * and a task that itself did, waits for a thread before it runs, and so
+                        * does weft_blocking_begin; where no spare thread is left, so do the
+                        * other tasks of such a function. A run that gets no thread beside those
+                        * of its processors ends before any task runs, with a message and status
+                        * 2. */
 } weft_run_options;
 
 /* Starts the runtime, runs fn(arg) as the first task and returns its result. Tasks still

@@ -20,9 +20,11 @@
  *
  * Calls. If tasks of a function sit in undeclared calls without a processor, or did so some seconds
  * ago, the monitor takes processors from its tasks sooner. While threads are short (spare.c) and a
- * task of a function sits in a call, the function's other tasks wait here before they run; but not
- * a task that came back from its call, since it brought its thread, and not a pinned task, which
- * keeps its thread while it waits. Tasks that declare a call wait here before the call.
+ * task of a function sits in a call, others of the function wait here before they run: new tasks,
+ * and those that sat in a call themselves (WEFT__SAT). Tasks that ran and never sat (tame ones) go
+ * on while a spare is left that could take over; without a spare they wait, too. A task that came
+ * back from its call goes on, since it brought its thread, and so does a pinned task, which keeps
+ * its thread while it waits. Tasks that declare a call wait here before the call.
  *
  * Locks: lane.lock and held.lock, rank OBJECT, since the next task is made ready under them. All
  * fields of the table are atomic. */
@@ -74,9 +76,10 @@ static struct {
 
 static struct {
     uint32_t lock;
-    uint32_t n;         /* atomic: tasks in both; written under lock */
-    bool calls_next;    /* which of the two is served next */
+    uint32_t n;         /* atomic: tasks in all three; written under lock */
+    bool calls_next;    /* whether calls are served before tasks */
     struct queue tasks; /* picked to run, of functions that block */
+    struct queue tame;  /* the same, but they never sat in a call, and no spare was left */
     weft__waitq calls;  /* before a declared call */
 } held;
 
@@ -429,9 +432,21 @@ void weft__lane_tend(int64_t now)
 
 /* Waiting for a thread ------------------------------------------------------------------------- */
 
+static bool is_tame(const weft__task *t)
+{
+    return (t->flags & WEFT__STARTED) && !(t->flags & WEFT__SAT);
+}
+
+/* Returns whether t must not run now, since its processor might get stuck. */
+static bool must_wait(const weft__task *t)
+{
+    return weft__threads_short() && t->pins == 0 && sits(t->fn) &&
+           !(is_tame(t) && weft__load(&weft__sched.nspares) > 0);
+}
+
 static bool asks_for_thread(const weft__task *t)
 {
-    return weft__threads_short() && !(t->flags & WEFT__PASSED) && t->pins == 0 && sits(t->fn);
+    return !(t->flags & WEFT__PASSED) && must_wait(t);
 }
 
 /* Returns true if t may run, else queues it. Checks the shortage under the lock: the thread that
@@ -441,9 +456,9 @@ static bool held_admit(weft__task *t)
     bool admitted;
 
     weft__lock(&held.lock);
-    admitted = !weft__threads_short() || !sits(t->fn);
+    admitted = !must_wait(t);
     if (!admitted) {
-        link_last(&held.tasks, t);
+        link_last(is_tame(t) ? &held.tame : &held.tasks, t);
         note_wait(t, WEFT__WAIT_THREAD);
         weft__store_seq(&held.n, held.n + 1);
     }
@@ -476,10 +491,10 @@ static bool release_one(void)
     weft__task *t = NULL;
 
     weft__lock(&held.lock);
-    if (held.calls_next || !held.tasks.head)
+    if (held.calls_next || (!held.tasks.head && !held.tame.head))
         wt = weft__waitq_claim(&held.calls, 0);
-    if (!wt)
-        t = pop(&held.tasks);
+    if (!wt && !(t = pop(&held.tasks)))
+        t = pop(&held.tame);
     held.calls_next = !wt;
     if (wt || t)
         weft__store_seq(&held.n, held.n - 1);
@@ -498,21 +513,51 @@ void weft__held_release(int64_t n)
         ;
 }
 
+/* Takes the tasks of fn, or all if fn is NULL, out of q and appends them to out. Caller holds the
+ * lock. */
+static void take_all_of(struct queue *q, weft_task_fn *fn, struct queue *out)
+{
+    struct queue stay = {NULL, NULL};
+    weft__task *t;
+
+    while ((t = unlink_first(q)) != NULL) {
+        bool goes = !fn || t->fn == fn;
+
+        link_last(goes ? out : &stay, t);
+        if (goes)
+            weft__store_seq(&held.n, held.n - 1);
+    }
+    *q = stay;
+}
+
+static void run_all(struct queue *q)
+{
+    weft__task *t;
+
+    while ((t = pop(q)) != NULL)
+        run(t);
+}
+
 /* Releases the held tasks of fn, since no task of it sits in a call any more. */
 static void release_all_of(weft_task_fn *fn)
 {
-    struct queue go = {NULL, NULL}, stay = {NULL, NULL};
-    weft__task *t;
+    struct queue go = {NULL, NULL};
 
     weft__lock(&held.lock);
-    while ((t = unlink_first(&held.tasks)) != NULL)
-        link_last(t->fn == fn ? &go : &stay, t);
-    held.tasks = stay;
-    for (t = go.head; t; t = t->next)
-        weft__store_seq(&held.n, held.n - 1);
+    take_all_of(&held.tasks, fn, &go);
+    take_all_of(&held.tame, fn, &go);
     weft__unlock(&held.lock);
-    while ((t = pop(&go)) != NULL)
-        run(t);
+    run_all(&go);
+}
+
+void weft__held_retry(void)
+{
+    struct queue go = {NULL, NULL};
+
+    weft__lock(&held.lock);
+    take_all_of(&held.tame, NULL, &go);
+    weft__unlock(&held.lock);
+    run_all(&go);
 }
 
 void weft__site_returned(weft_task_fn *fn)
@@ -559,7 +604,7 @@ void weft__lane_clear(void)
     weft__store(&lane.sunk, 0);
     weft__unlock(&lane.lock);
     weft__lock(&held.lock);
-    held.tasks = (struct queue){NULL, NULL};
+    held.tasks = held.tame = (struct queue){NULL, NULL};
     held.calls = (weft__waitq){NULL, NULL};
     weft__store(&held.n, 0);
     weft__unlock(&held.lock);

@@ -53,6 +53,7 @@ void weft__lane_tend(int64_t now); /* monitor, each round */
 /* Tasks that wait for a thread. */
 void weft__held_wait(weft__task *t); /* the caller waits while threads are short; in the runtime */
 void weft__held_release(int64_t n);  /* releases n of them */
+void weft__held_retry(void);         /* a spare is there: lets the tame ones ask again */
 uint32_t weft__held_count(void);
 
 #endif

@@ -90,8 +90,12 @@ void weft__supply_check(void)
 
     if ((left <= 0) != weft__threads_short())
         weft__gate_set(left <= 0);
-    if (left > 0 && weft__held_count() > 0)
+    if (weft__held_count() == 0)
+        return;
+    if (left > 0)
         weft__held_release(left);
+    else if (weft__load(&weft__sched.nspares) > 0)
+        weft__held_retry();
 }
 
 void weft__supply_missed(void)

@@ -49,6 +49,7 @@ enum weft__task_flags {
     WEFT__PASSED = 256,   /* waited for a thread, and need not again before it has run */
     WEFT__HOG = 512,      /* burnt CPU until its processor was taken, the last time it ran */
     WEFT__HEAVY = 2048,   /* a hog whose burst was long */
+    WEFT__SAT = 4096,     /* sat in an undeclared call until its processor was taken */
     WEFT__CALLING = 1024, /* stands between weft_blocking_begin and weft_blocking_end */
 };
 

@@ -294,6 +294,8 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     if (is_hog)
         cpu = weft__cpu_nanos(w->cpu_clock) - w->hog_cpu;
     weft__lane_back(t, why == WEFT__BURNT, cpu);
+    if (why == WEFT__IN_CALL)
+        weft__flag_set(t, WEFT__SAT);
     if (weft__threads_short())
         weft__flag_set(t, WEFT__PASSED); /* it brings a thread */
     weft__store_rel(&t->state, WEFT__RUNNABLE);
