@@ -433,7 +433,7 @@ static bool ends_well(const struct drill *d, int status)
     if (signo == SIGSEGV || signo == SIGABRT || signo == SIGBUS)
         return names_the_dead(d);
     return d->who == ANY_TASK && WIFEXITED(status) && WEXITSTATUS(status) == 2 &&
-           (has("fatal error: ") || has("panic: "));
+           (has("fatal error: ") || has("panic: ")) && has("\ngoroutine ");
 }
 
 static void drill(const struct drill *d, uint64_t *r)
