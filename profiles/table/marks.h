@@ -2,7 +2,7 @@
 /* marks.h - frames that are no code: numbers in place of return addresses, shown by their names.
  *
  * HELD_BY and MADE_FOR stand between two stacks. weft__walk_close (running.h) puts the other two
- * into a stack of its own accord:
+ * into a stack by itself:
  *   CUT     frames are missing here: the stack was too deep to keep, or the walk ended before the
  *           outermost function
  *   GUESS   the frames behind it, towards the outermost, are guesses: see weft__walk.guessed
