@@ -253,6 +253,8 @@ TEST(computing_task_has_its_callers_at_any_instruction)
 {
     if (under_tsan())
         SKIP("TSan keeps signals back from a thread that makes no call");
+    if (under_asan())
+        SKIP("a frame of ASan's vsnprintf is larger than the copy that a handler keeps of a stack");
     starts_it();
     for (int i = 0; i < 50; i++) {
         CHECK(has_its_callers());
