@@ -28,8 +28,7 @@ layers=(runtime/base runtime/machine runtime/sched runtime/sync runtime/io runti
     http/wire http/server http/debug)
 
 # The includes that go up, each until its two files are untied. None may be added.
-upward='runtime/machine/self\.c:.*/scheduler\.h
-runtime/machine/stack\.c:.*/task\.h
+upward='runtime/machine/stack\.c:.*/task\.h
 runtime/sched/(fatal|foreign|monitor|pool|run|worker)\.c:.*/signals\.h
 runtime/sched/task\.c:.*/group\.h
 runtime/sched/run\.c:.*/sock\.h
@@ -68,8 +67,8 @@ lint_places() {
     local cpu='__linux__|__APPLE__|__FreeBSD__|__unix__|_WIN32|__x86_64__|__i386__|__amd64__|__aarch64__|__arm__|__riscv'
     # shellcheck disable=SC2046
     {
-        rule "thread-locals live in runtime/machine/self.c" '\b(_Thread_local|__thread|thread_local)\b' \
-            $(files "$ours" '*.[ch]' 'runtime/machine/self\.c')
+        rule "thread-locals live in runtime/base/self.c" '\b(_Thread_local|__thread|thread_local)\b' \
+            $(files "$ours" '*.[ch]' 'runtime/base/self\.c')
         rule "#if on system or processor is not for this file" \
             "^ *# *(if|ifdef|ifndef|elif)\b.*\b($cpu)" \
             $(files "$ours" '*.[chS]' '.*/(atomic\.h|ctx.*\.[chS]|unwind_.*\.h|clock\.[ch]|(stack|maps)\.c)')
@@ -86,10 +85,33 @@ lint_places() {
         rule "no pthread condition variable: park a task, or a thread in worker.c, monitor.c, pool.c, symbolize.c or tasks.c" \
             '\bpthread_cond_' \
             $(files "$ours" '*.[ch]' 'runtime/(sched/(worker|monitor|pool)|base/lock)\.c|profiles/(walk/symbolize|capture/tasks)\.c')
+        rule "a task's state is written by weft__task_move alone" \
+            '\bweft__(store|xchg|cas)[a-z_]*\(&[^,;]*(->|\.)state, *WEFT__(IDLE|RUNNABLE|RUNNING|PARKED|LOST|DEAD)\b' \
+            $(files "runtime profiles http" '*.[ch]')
         rule "a task is switched by park.c, worker.c and task.c alone" '\bweft__switch[a-z_]* *\(' \
             $(files "runtime profiles http" '*.c' 'runtime/(machine/ctx|sched/(park|worker|task))\.c')
     }
 }
+
+# The moves in a text with "A -> B -> C" in its table's first column.
+moves_of_readme() {
+    sed -n '/^## States/,/^## The/p' "$1" | sed -n 's/^| \([A-Z][A-Z >-]*\) |.*/\1/p' |
+        awk -F' -> ' '{ for (i = 1; i < NF; i++) print $i " -> " $(i + 1) }' | sort -u
+}
+
+moves_of_code() {
+    sed -n 's/^ *\[WEFT__\([A-Z]*\)\] = \(TO(.*\),$/\1 \2/p' "$1" | tr -d '()|' |
+        awk '{ for (i = 2; i <= NF; i++) print $1 " -> " substr($i, 3) }' | sort -u
+}
+
+lint_states() {
+    local readme=runtime/README.md code=runtime/sched/task.c
+    [[ -e $readme && -e $code ]] || return 0
+    diff <(moves_of_readme $readme) <(moves_of_code $code) |
+        sed -n "s,^[<>] \(.*\),$readme:1: the table of states and task.c's moves differ: \1,p" \
+            >>"$breaches" || true
+}
+
 
 # Each wait reason's text stands in the public header as a word of its own.
 lint_words() {
@@ -122,6 +144,7 @@ lint_headers() {
 
 lint_layers
 lint_includes
+lint_states
 lint_places
 lint_words
 lint_length

@@ -153,7 +153,7 @@ TEST(sleeps_are_there_if_asked_for)
 TEST(rate_that_a_worker_did_not_hear_of_is_noticed)
 {
     weft_profile_set_block_rate(1);
-    weft__lock(&weft__sched.lock); /* workers may still be added */
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ); /* workers may still be added */
     for (weft__worker *w = weft__sched.all; w; w = w->all)
         weft__store(&w->waits.left, WEFT__NEVER);
     weft__unlock(&weft__sched.lock);

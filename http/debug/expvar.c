@@ -142,7 +142,7 @@ static weft_expvar *publish(const char *name, weft_expvar *v)
 {
     size_t at;
 
-    weft__lock(&lock);
+    weft__lock(&lock, WEFT__RANK_OBJECT);
     at = find(&published, name);
     if (has(&published, at, name)) {
         weft__unlock(&lock);
@@ -235,7 +235,7 @@ static void set_text(weft_expvar *v, char *text)
 {
     char *old;
 
-    weft__lock(&lock);
+    weft__lock(&lock, WEFT__RANK_OBJECT);
     old = v->text;
     v->text = text;
     weft__unlock(&lock);
@@ -271,7 +271,7 @@ void weft_expvar_map_add(weft_expvar *v, const char *name, int64_t n)
     weft_expvar *value;
     size_t at;
 
-    weft__lock(&lock);
+    weft__lock(&lock, WEFT__RANK_OBJECT);
     at = find(l, name);
     if (!has(l, at, name))
         insert(l, at, name, make(WEFT_EXPVAR_INT));
@@ -283,6 +283,7 @@ void weft_expvar_map_add(weft_expvar *v, const char *name, int64_t n)
 /* Returns whether map is value, or somewhere in it. Caller holds the lock. */
 static bool would_loop(const weft_expvar *map, weft_expvar *value)
 {
+    weft__check_holds(&lock);
     weft_expvar *next = value;
 
     searches++;
@@ -309,7 +310,7 @@ void weft_expvar_map_set(weft_expvar *v, const char *name, weft_expvar *value)
     struct list *l = &must_be(v, WEFT_EXPVAR_MAP, "weft_expvar_map_set")->list;
     size_t at;
 
-    weft__lock(&lock);
+    weft__lock(&lock, WEFT__RANK_OBJECT);
     if (value && value->kind == WEFT_EXPVAR_MAP && would_loop(v, value)) {
         weft__unlock(&lock);
         weft__panic("weft: weft_expvar_map_set: as \"%s\" the map would be in itself", name);
@@ -336,7 +337,7 @@ static struct entry *list_copy(const struct list *l, size_t *n)
     struct entry *entries;
     char *names;
 
-    weft__lock(&lock);
+    weft__lock(&lock, WEFT__RANK_OBJECT);
     for (size_t i = 0; i < l->n; i++)
         size += sizeof(struct entry) + strlen(l->entries[i].name) + 1;
     *n = l->n;
@@ -386,7 +387,7 @@ static char *text_copy(weft_expvar *v, const char *otherwise)
     const char *from;
     char *text;
 
-    weft__lock(&lock);
+    weft__lock(&lock, WEFT__RANK_OBJECT);
     from = v->text ? v->text : otherwise;
     text = weft__alloc_try(strlen(from) + 1);
     if (text)

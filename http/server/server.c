@@ -107,7 +107,7 @@ static weft__exchange *pooled(weft_http_server *s)
 {
     weft__exchange *x;
 
-    weft__lock(&s->pool_lock);
+    weft__lock(&s->pool_lock, WEFT__RANK_OBJECT);
     x = s->pool;
     if (x) {
         s->pool = x->next;
@@ -142,7 +142,7 @@ void weft__exchange_put(weft__exchange *x)
 
     if (x->r.in != x->in)
         weft__free(x->r.in);
-    weft__lock(&s->pool_lock);
+    weft__lock(&s->pool_lock, WEFT__RANK_OBJECT);
     if (s->npool < POOL_MAX) {
         x->next = s->pool;
         s->pool = x;

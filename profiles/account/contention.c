@@ -70,7 +70,7 @@ static void set_periods(void)
 {
     weft__store(&weft__wait_period, period_of(weft__load(&rates.block)));
     weft__store(&weft__charge_period, period_of(weft__load(&rates.mutex)));
-    weft__lock(&weft__sched.lock);
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
     for (weft__worker *w = weft__sched.all; w; w = w->all)
         weft__samplers_begin(w, (uint64_t)weft__ticks() * 2654435761u);
     weft__unlock(&weft__sched.lock);

@@ -123,7 +123,7 @@ static bool enlist(weft_profile *p)
     weft_profile **at, *next;
     int order = 1;
 
-    weft__lock(&list_lock);
+    weft__lock(&list_lock, WEFT__RANK_TASKS);
     for (at = &list; (next = *at) != NULL; at = &next->next) {
         order = strcmp(next->name, p->name);
         if (order >= 0)
@@ -177,7 +177,8 @@ static struct shard *shard_of(const weft_profile *p, uint64_t hash)
     return &p->shards[hash >> (64 - SHARD_BITS)];
 }
 
-/* Finds the place of value, or the free place for it. Caller holds the lock; there is room. */
+/* Finds the place of value, or the free place for it. There is room. Caller holds the lock, if
+ * others know s. */
 static uint32_t place_of(const struct shard *s, const void *value, uint64_t hash)
 {
     uint32_t i = (uint32_t)hash & (s->room - 1);
@@ -190,6 +191,7 @@ static uint32_t place_of(const struct shard *s, const void *value, uint64_t hash
 /* Makes room for one more. Caller holds the lock. */
 static void reserve(struct shard *s)
 {
+    weft__check_holds(&s->lock);
     struct shard bigger = {.room = s->room ? s->room * 2 : ROOM_FIRST};
 
     if ((s->n + 1) * UINT64_C(4) <= s->room * UINT64_C(3))
@@ -212,7 +214,7 @@ static bool shard_add(struct shard *s, const void *value, uint64_t hash, uint32_
     uint32_t i;
     bool added;
 
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_TASKS);
     reserve(s);
     i = place_of(s, value, hash);
     added = !s->entries[i].stack;
@@ -228,6 +230,7 @@ static bool shard_add(struct shard *s, const void *value, uint64_t hash, uint32_
  * the lock. */
 static void close_gap(struct shard *s, uint32_t i)
 {
+    weft__check_holds(&s->lock);
     uint32_t mask = s->room - 1;
 
     for (uint32_t k = (i + 1) & mask; s->entries[k].stack; k = (k + 1) & mask) {
@@ -245,7 +248,7 @@ static void shard_remove(struct shard *s, const void *value, uint64_t hash)
 {
     uint32_t i;
 
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_TASKS);
     i = s->n > 0 ? place_of(s, value, hash) : 0;
     if (s->n > 0 && s->entries[i].stack) {
         close_gap(s, i);
@@ -315,7 +318,7 @@ static uint32_t *count_stacks(const weft_profile *p, uint32_t *n)
     for (int i = 0; counts && i < SHARDS; i++) {
         struct shard *s = &p->shards[i];
 
-        weft__lock(&s->lock);
+        weft__lock(&s->lock, WEFT__RANK_TASKS);
         for (uint32_t k = 0; k < s->room; k++)
             counts[s->entries[k].stack <= *n ? s->entries[k].stack : 0]++;
         weft__unlock(&s->lock);

@@ -93,7 +93,7 @@ static bool is_used(const struct weft__tables *t)
 {
     bool used = weft__foreign_any(uses, t);
 
-    weft__lock(&weft__sched.lock);
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
     for (weft__worker *w = weft__sched.all; w && !used; w = w->all)
         used = uses(w, t);
     weft__unlock(&weft__sched.lock);

@@ -82,7 +82,7 @@ weft__window *weft__window_open(enum weft__contention which, bool with_io)
     w->which = which;
     w->with_io = with_io && which == WEFT__CONTENTION_BLOCK;
     w->is_open = true;
-    weft__lock(&lock);
+    weft__lock(&lock, WEFT__RANK_TASKS);
     w->place = which == WEFT__CONTENTION_MUTEX ? place_get() : NO_PLACE;
     /* A charge that does not see the place was made before this, and ended before from. */
     weft__fence_heavy();
@@ -96,7 +96,7 @@ weft__window *weft__window_open(enum weft__contention which, bool with_io)
 
 void weft__window_end(weft__window *w)
 {
-    weft__lock(&lock);
+    weft__lock(&lock, WEFT__RANK_TASKS);
     w->until = weft__ticks();
     weft__unlock(&lock);
 }
@@ -107,7 +107,7 @@ void weft__window_close(weft__window *w)
 
     if (!w->is_open)
         return;
-    weft__lock(&lock);
+    weft__lock(&lock, WEFT__RANK_TASKS);
     while (*at != w)
         at = &(*at)->next;
     *at = w->next;
@@ -223,7 +223,7 @@ bool weft__windows_want(enum weft__contention which)
 void weft__windows_add(enum weft__contention which, const struct weft__measure *m,
                        const struct weft__walk *joined, double count, int64_t delay)
 {
-    weft__lock(&lock);
+    weft__lock(&lock, WEFT__RANK_TASKS);
     for (weft__window *w = windows; w; w = w->next) {
         if (w->which == which || (w->with_io && which == WEFT__CONTENTION_IO))
             add(w, which, m, joined, count, delay);

@@ -128,7 +128,7 @@ struct weft__runner *weft__runners_read(size_t *n, bool by_task)
     *n = 0;
     if (!all)
         return NULL;
-    weft__lock(&weft__sched.lock);
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
     *n = list_runners(all, room);
     weft__unlock(&weft__sched.lock);
     if (by_task)

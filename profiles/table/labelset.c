@@ -2,7 +2,7 @@
 /* labelset.c - see labelset.h.
  *
  * Owns: the sets, each in a slot with a reference. An id is a slot and how often the slot was
- * filled. Lock: sets.lock (rank TASKS) guards all. */
+ * filled. Lock: sets.lock (rank TABLES) guards all. */
 #include "profiles/table/labelset.h"
 
 #include "profiles/render/labels.h"
@@ -118,7 +118,7 @@ uint32_t weft__labelset_keep(const weft__tags *set)
 
     if (!set)
         return 0;
-    weft__lock(&sets.lock);
+    weft__lock(&sets.lock, WEFT__RANK_TABLES);
     place = place_of(set);
     if (*place)
         s = &sets.slots[*place - 1];
@@ -138,7 +138,7 @@ uint32_t weft__labelset_now(uint32_t id)
 
     if (id <= TOO_MANY)
         return id;
-    weft__lock(&sets.lock);
+    weft__lock(&sets.lock, WEFT__RANK_TABLES);
     now = slot_of(id) ? id : TOO_MANY;
     weft__unlock(&sets.lock);
     return now;
@@ -150,7 +150,7 @@ weft__tags *weft__labelset_get(uint32_t id)
 
     if (id == 0)
         return NULL;
-    weft__lock(&sets.lock);
+    weft__lock(&sets.lock, WEFT__RANK_TABLES);
     set = id != TOO_MANY && slot_of(id) ? slot_of(id)->set : &too_many;
     weft__tags_ref(set);
     weft__unlock(&sets.lock);

@@ -187,6 +187,7 @@ bool weft__place_read(struct weft__known known, struct weft__walk *walk)
 /* Begins a generation. Returns false if the last one is too young. Caller holds adding. */
 static bool begin_generation(uint32_t rules)
 {
+    weft__check_holds(&adding);
     int64_t now = weft__mono();
 
     if (now - began < weft__places_least)
@@ -257,6 +258,7 @@ static weft__place *new_place(const struct weft__trail *trail, const struct weft
 /* Adds the place of a trail. Caller holds adding. */
 static const weft__place *add_trail(const struct weft__trail *trail, const struct weft__walk *walk)
 {
+    weft__check_holds(&adding);
     const weft__place *place = new_place(trail, walk);
     struct node n;
     uint32_t id = 0;
@@ -283,7 +285,8 @@ struct weft__known weft__place_add(const weft__task *t, const struct weft__walk 
     bool room;
 
     if (walk->kept == 0 || walk->kept > WEFT__PLACE_FRAMES ||
-        !weft__trail_learn(trail, t->ctx.sp, t->ctx.hi, walk) || !weft__trylock(&adding))
+        !weft__trail_learn(trail, t->ctx.sp, t->ctx.hi, walk) ||
+        !weft__trylock(&adding, WEFT__RANK_TASKS))
         return known;
     room = age == rules && n_places < WEFT__PLACES && n_nodes + trail->n < NODES_MOST;
     if (room || begin_generation(rules))

@@ -34,7 +34,7 @@ static bool is_first(const char *name)
     bool first = false;
     int i = 0;
 
-    weft__lock(&said.lock);
+    weft__lock(&said.lock, WEFT__RANK_LEAF);
     while (i < VARIABLES && said.names[i] && strcmp(said.names[i], name) != 0)
         i++;
     if (i < VARIABLES && !said.names[i]) {

@@ -7,7 +7,7 @@
 uint32_t weft__keep_holders;
 
 static struct {
-    uint32_t lock;    /* rank TASKS */
+    uint32_t lock;    /* rank LEAF */
     weft__kept *head; /* atomic; guarded by lock */
 } kept;
 
@@ -17,7 +17,7 @@ static void end_kept(void)
 {
     weft__kept *k = NULL, *next;
 
-    weft__lock(&kept.lock);
+    weft__lock(&kept.lock, WEFT__RANK_LEAF);
     if (weft__load_seq(&weft__keep_holders) == 0) {
         k = kept.head;
         weft__store(&kept.head, NULL);
@@ -31,7 +31,7 @@ static void end_kept(void)
 
 void weft__keep(weft__kept *k)
 {
-    weft__lock(&kept.lock);
+    weft__lock(&kept.lock, WEFT__RANK_LEAF);
     k->next = kept.head;
     weft__store(&kept.head, k);
     weft__unlock(&kept.lock);

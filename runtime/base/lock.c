@@ -3,12 +3,14 @@
 #include "runtime/base/lock.h"
 
 #include "runtime/base/env.h"
+#include "runtime/base/self.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,11 +38,11 @@ uint32_t weft__lock_sleeps = 200000; /* some 15 s; tests set less */
 /* Holders are out within nanoseconds unless their thread is descheduled; with more threads than
  * CPUs that happens, so give the CPU away before long, and sleep if it lasts. A lock that nobody
  * releases is no lock: the object was freed, and something else is there. */
-WEFT__NOINLINE void weft__lock_slow(uint32_t *lock)
+WEFT__NOINLINE void weft__lock_slow(uint32_t *lock, uint32_t rank)
 {
     uint32_t spins = 0;
 
-    while (!weft__trylock(lock)) {
+    for (uint32_t free = 0; !weft__cas(lock, &free, rank); free = 0) {
         if (weft__unlikely(weft__load(lock) == WEFT__FREED))
             weft__panic("weft: use of an object that was freed (its lock is at %p)", (void *)lock);
         if (++spins < 128)
@@ -55,6 +57,62 @@ WEFT__NOINLINE void weft__lock_slow(uint32_t *lock)
                         (void *)lock);
     }
 }
+
+#if WEFT_CHECK >= 2
+static const char *const ranks[WEFT__RANKS] = {
+    [WEFT__RANK_GROUP] = "GROUP", [WEFT__RANK_OBJECT] = "OBJECT", [WEFT__RANK_TIMERS] = "TIMERS",
+    [WEFT__RANK_RUNQ] = "RUNQ",   [WEFT__RANK_TABLES] = "TABLES", [WEFT__RANK_TASKS] = "TASKS",
+    [WEFT__RANK_LEAF] = "LEAF",
+};
+
+/* Only OBJECT may be held more than once: by select. */
+void weft__rank_taken(const uint32_t *lock, enum weft__rank rank)
+{
+    uint32_t *held = weft__ranks_held();
+
+    for (unsigned r = rank == WEFT__RANK_OBJECT ? rank + 1 : rank; r < WEFT__RANKS; r++) {
+        if (weft__unlikely(held[r] > 0)) {
+            weft__panic("weft: bug: a lock of rank %s (%p) is taken under one of rank %s",
+                        ranks[rank], (const void *)lock, ranks[r]);
+        }
+    }
+    held[rank]++;
+}
+
+void weft__rank_forget(void)
+{
+    memset(weft__ranks_held(), 0, WEFT__RANKS * sizeof(uint32_t));
+}
+
+void weft__rank_tried(enum weft__rank rank)
+{
+    weft__ranks_held()[rank]++;
+}
+
+void weft__rank_released(uint32_t rank)
+{
+    uint32_t *held = weft__ranks_held();
+
+    weft__check(rank > 0 && rank < WEFT__RANKS && held[rank] > 0);
+    held[rank]--;
+}
+
+bool weft__rank_allows_ready(void)
+{
+    const uint32_t *held = weft__ranks_held();
+
+    for (unsigned r = WEFT__RANK_OBJECT + 1; r < WEFT__RANKS; r++) {
+        if (held[r] > 0)
+            return false;
+    }
+    return true;
+}
+
+bool weft__rank_holds(uint32_t rank)
+{
+    return rank > 0 && rank < WEFT__RANKS && weft__ranks_held()[rank] > 0;
+}
+#endif
 
 void weft__futex_wait(uint32_t *word, uint32_t while_it_is, int64_t timeout_ns)
 {

@@ -59,7 +59,7 @@ static bool grow(void)
     if (!slab)
         return false;
     memset(slab, 0, (size_t)SLAB * WEFT__SOCK_SIZE);
-    weft__lock(&registry.lock);
+    weft__lock(&registry.lock, WEFT__RANK_TASKS);
     for (size_t i = SLAB; i-- > 0;) {
         weft__sock *s = (weft__sock *)(void *)(slab + i * WEFT__SOCK_SIZE);
 
@@ -76,7 +76,7 @@ static weft__sock *unused_get(void)
     weft__sock *s;
 
     do {
-        weft__lock(&registry.lock);
+        weft__lock(&registry.lock, WEFT__RANK_TASKS);
         s = registry.unused;
         if (s)
             registry.unused = s->next;
@@ -87,12 +87,12 @@ static weft__sock *unused_get(void)
 
 static void unused_put(weft__sock *s)
 {
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_OBJECT);
     s->handle = NULL;
     weft__unlock(&s->lock);
     if (s->generation == UINT16_MAX)
         return;
-    weft__lock(&registry.lock);
+    weft__lock(&registry.lock, WEFT__RANK_TASKS);
     s->next = registry.unused;
     registry.unused = s;
     weft__unlock(&registry.lock);
@@ -100,7 +100,7 @@ static void unused_put(weft__sock *s)
 
 static void init(weft__sock *s, int fd)
 {
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_OBJECT);
     memset(&s->handle, 0, WEFT__SOCK_SIZE - offsetof(weft__sock, handle));
     s->generation++;
     s->handle = (void *)((uintptr_t)s | (uint64_t)s->generation << WEFT__SOCK_ADDRESS_BITS);
@@ -119,7 +119,7 @@ void *weft__sock_new(int fd)
         return NULL;
     }
     init(s, fd);
-    weft__lock(&registry.lock);
+    weft__lock(&registry.lock, WEFT__RANK_TASKS);
     s->next = registry.first;
     if (s->next)
         s->next->prev = s;
@@ -130,7 +130,7 @@ void *weft__sock_new(int fd)
 
 static void unlist(weft__sock *s)
 {
-    weft__lock(&registry.lock);
+    weft__lock(&registry.lock, WEFT__RANK_TASKS);
     if (s->prev)
         s->prev->next = s->next;
     else
@@ -227,6 +227,7 @@ static void on_event(void *arg, int events);
 /* Watches s for these events. On home's owner. Caller holds the lock. */
 static int watch(weft__sock *s, int events)
 {
+    weft__check_holds(&s->lock);
     int rc = 0;
 
     if (!s->poll)
@@ -256,7 +257,7 @@ static void on_event(void *arg, int events)
     weft__task *woken[2] = {NULL, NULL};
     int keep;
 
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_OBJECT);
     if (events < 0) {
         s->armed = 0;
         events = WEFT__READABLE | WEFT__WRITABLE;
@@ -290,7 +291,7 @@ static void deliver(weft__proc *p, weft__mail *m)
     int events, rc = 0;
 
     (void)p;
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_OBJECT);
     s->posted = false;
     if (s->closed && s->users == 0) {
         weft__unlock(&s->lock);
@@ -315,6 +316,7 @@ static void deliver(weft__proc *p, weft__mail *m)
 /* Returns the code for a socket or side on which no call may go on, or 0. Caller holds the lock. */
 static int refused(const weft__sock *s, const weft__side *side)
 {
+    weft__check_holds(&s->lock);
     if (s->closed)
         return WEFT_ECLOSED;
     return side->shut ? WEFT__SHUT : 0;
@@ -323,6 +325,13 @@ static int refused(const weft__sock *s, const weft__side *side)
 static bool is_past(weft_time when)
 {
     return when != WEFT_FOREVER && when <= weft__nanos();
+}
+
+static void unlock(void *arg)
+{
+    weft__sock *s = arg;
+
+    weft__unlock(&s->lock);
 }
 
 /* Returns the result of a park. Caller holds the lock; the waiter is unlinked. A deadline may have
@@ -335,14 +344,15 @@ static int settled(int rc, const weft_time *deadline)
 /* Waits for the turn. Returns 0 with the turn. Caller holds the lock, also after it. */
 static int wait_turn(weft__sock *s, weft__side *side, weft__task *t, const weft_time *deadline)
 {
+    weft__check_holds(&s->lock);
     weft__waiter wt;
     int rc = RETRY;
 
     while (rc == RETRY && (rc = refused(s, side)) == 0 && side->busy) {
         weft__waiter_init_sole(&wt, t, *deadline);
         weft__waitq_push(&side->turns, &wt);
-        rc = weft__park_unlock(t, WEFT__WAIT_IO, s, &s->lock, *deadline);
-        weft__lock(&s->lock);
+        rc = weft__park_outside(t, WEFT__WAIT_IO, s, unlock, s, *deadline);
+        weft__lock(&s->lock, WEFT__RANK_OBJECT);
         weft__waitq_remove(&side->turns, &wt);
         rc = settled(rc, deadline);
         if (rc == 0)
@@ -360,7 +370,7 @@ int weft__sock_begin(const void *handle, enum weft__direction d, weft__task *t,
     weft__side *side = &s->side[d];
     int rc;
 
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_OBJECT);
     if (weft__unlikely(s->handle != handle || s->closed)) {
         weft__unlock(&s->lock);
         return WEFT_ECLOSED;
@@ -383,7 +393,7 @@ void weft__sock_end(weft__sock *s, enum weft__direction d)
     weft__waiter *next;
     weft__task *t = NULL;
 
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_OBJECT);
     next = weft__waitq_claim(&side->turns, 0);
     if (next)
         t = next->task;
@@ -411,13 +421,6 @@ static weft__proc *choose_home(weft__proc *here)
     return weft__load(&here->nsocks) > fewest + fewest / 8 + 1 ? least : here;
 }
 
-static void unlock(void *arg)
-{
-    weft__sock *s = arg;
-
-    weft__unlock(&s->lock);
-}
-
 static void post_and_unlock(void *arg)
 {
     weft__sock *s = arg;
@@ -429,6 +432,7 @@ static void post_and_unlock(void *arg)
 /* Has the event of d noticed, from when *after has released the lock. Caller holds the lock. */
 static int watch_for(weft__sock *s, enum weft__direction d, weft__task *t, weft__after **after)
 {
+    weft__check_holds(&s->lock);
     weft__proc *here = t->worker->p;
 
     if (s->armed & 1 << d)
@@ -455,7 +459,7 @@ static int doze(weft__sock *s, enum weft__direction d, weft__task *t, const weft
     weft__waiter wt;
     int rc;
 
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_OBJECT);
     rc = refused(s, side);
     if (rc == 0 && side->nudged)
         rc = RETRY;
@@ -469,11 +473,9 @@ static int doze(weft__sock *s, enum weft__direction d, weft__task *t, const weft
     weft__waiter_init_sole(&wt, t, *deadline);
     wt.index = event;
     side->io = &wt;
-    weft__add(&weft__sched.outside, 1);
-    rc = weft__park(t, event ? WEFT__WAIT_IO : WEFT__WAIT_IO_RETRY, s, after, s, *deadline);
-    weft__sub(&weft__sched.outside, 1);
+    rc = weft__park_outside(t, event ? WEFT__WAIT_IO : WEFT__WAIT_IO_RETRY, s, after, s, *deadline);
     if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED) {
-        weft__lock(&s->lock);
+        weft__lock(&s->lock, WEFT__RANK_OBJECT);
         if (side->io == &wt)
             side->io = NULL;
         rc = settled(rc, deadline);
@@ -501,7 +503,7 @@ int weft__sock_hold(const void *handle)
     weft__sock *s = weft__sock_at(handle);
     int rc = 0;
 
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_OBJECT);
     if (s->handle != handle || s->closed)
         rc = WEFT_ECLOSED;
     else
@@ -512,7 +514,7 @@ int weft__sock_hold(const void *handle)
 
 void weft__sock_release(weft__sock *s)
 {
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_OBJECT);
     leave(s);
 }
 
@@ -536,7 +538,7 @@ void weft__sock_nudge(const void *handle, enum weft__direction d)
     weft__sock *s = weft__sock_at(handle);
     weft__task *t = NULL;
 
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_OBJECT);
     if (s->handle == handle) {
         t = claim_io(&s->side[d], RETRY);
         s->side[d].nudged = !t;
@@ -553,7 +555,7 @@ void weft__sock_set_deadline(const void *handle, enum weft__direction d, weft_ti
     weft__side *side = &s->side[d];
     weft_time before;
 
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_OBJECT);
     if (s->handle == handle) {
         before = side->deadline;
         weft__store(&side->deadline, when);
@@ -565,7 +567,7 @@ void weft__sock_set_deadline(const void *handle, enum weft__direction d, weft_ti
 
 void weft__sock_shut(weft__sock *s, enum weft__direction d)
 {
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_OBJECT);
     weft__store(&s->side[d].shut, true);
     wake_all(&s->side[d], WEFT__SHUT);
     weft__unlock(&s->lock);
@@ -586,7 +588,7 @@ void weft__sock_close(const void *handle, weft__task *t, const char *what, bool 
     weft__sock *s = weft__sock_at(handle);
     weft__waiter wt;
 
-    weft__lock(&s->lock);
+    weft__lock(&s->lock, WEFT__RANK_OBJECT);
     if (s->handle != handle || s->closed) {
         weft__unlock(&s->lock);
         weft__panic("weft: close of closed %s %p", what, handle);
@@ -600,5 +602,5 @@ void weft__sock_close(const void *handle, weft__task *t, const char *what, bool 
     }
     weft__waiter_init(&wt, t);
     s->closer = &wt;
-    weft__park(t, WEFT__WAIT_CLOSE, s, closed, s, WEFT_FOREVER);
+    weft__park_outside(t, WEFT__WAIT_CLOSE, s, closed, s, WEFT_FOREVER);
 }

@@ -5,6 +5,7 @@
 #define WEFT_CTX_H
 
 #include "runtime/base/base.h"
+#include "runtime/base/self.h"
 
 typedef struct weft__ctx {
     void *sp;         /* valid while the context does not run */
@@ -67,7 +68,6 @@ extern char weft__ctx_entry[];                /* the outermost frame of every ta
 uintptr_t weft__ctx_pc(const void *ucontext); /* where a signal found the thread */
 /* What weft__self_set left for the calling thread. The thread pointer and what is read by it are
  * one statement, which no compiler takes apart, merges with an earlier one or moves over a call. */
-void *weft__self_called(void);
 static inline void *weft__ctx_self(void)
 {
 #ifdef __x86_64__

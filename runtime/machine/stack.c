@@ -121,7 +121,7 @@ struct told {
 };
 
 static struct {
-    uint32_t lock; /* rank TASKS */
+    uint32_t lock; /* rank LEAF */
     struct told *head;
 } told;
 
@@ -135,7 +135,7 @@ static void tell(uintptr_t lo, size_t size, bool for_good)
     s = weft__alloc(1, sizeof(*s));
     s->lo = lo;
     s->id = id;
-    weft__lock(&told.lock);
+    weft__lock(&told.lock, WEFT__RANK_LEAF);
     s->next = told.head;
     told.head = s;
     weft__unlock(&told.lock);
@@ -145,7 +145,7 @@ static void take_back(uintptr_t lo)
 {
     struct told **at, *s;
 
-    weft__lock(&told.lock);
+    weft__lock(&told.lock, WEFT__RANK_LEAF);
     for (at = &told.head; (s = *at) && s->lo != lo; at = &s->next)
         ;
     if (s)

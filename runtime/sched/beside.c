@@ -127,7 +127,7 @@ static int find_hogs(uint32_t below, weft__worker *batch[BATCH])
 {
     int n = 0;
 
-    weft__lock(&weft__sched.lock);
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
     for (weft__worker *w = weft__sched.all; w && n < BATCH; w = w->all) {
         if (w->id < below && weft__load(&w->hog_since) != 0)
             batch[n++] = w;

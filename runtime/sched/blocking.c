@@ -40,7 +40,7 @@ static void hand_over(weft__worker *w)
     if (!spare)
         return;
     weft__spare_ahead(NULL);
-    weft__lock(&w->lk);
+    weft__lock(&w->lk, WEFT__RANK_RUNQ);
     w->lost = WEFT__DECLARED;
     weft__store(&w->p, NULL);
     weft__store(&w->take, 1);
@@ -49,7 +49,7 @@ static void hand_over(weft__worker *w)
     weft__add(&weft__sched.nlost, 1);
     weft__add(&weft__sched.taken, 1);
     weft__lane_lost(w->task, false);
-    weft__store_rel(&w->task->state, WEFT__LOST);
+    weft__task_move(w->task, WEFT__RUNNING, WEFT__LOST);
     weft__proc_give(p, spare);
     weft__supply_check();
 }

@@ -193,6 +193,7 @@ static void begin_dying(int signo)
 {
     pthread_t speaks = 0;
 
+    weft__rank_forget();
     if (weft__cas(&dying.thread, &speaks, pthread_self())) {
         dying.signo = signo;
         signal(SIGPIPE,

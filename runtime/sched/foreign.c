@@ -31,6 +31,7 @@ static weft__worker *listed; /* the threads known to this run, by next; guarded 
  */
 static weft__worker **place_of(const weft__worker *w)
 {
+    weft__check_holds(&lock);
     weft__worker **at = &listed;
 
     while (*at && *at != w)
@@ -43,7 +44,7 @@ static bool enlist(weft__worker *w)
 {
     bool known;
 
-    weft__lock(&lock);
+    weft__lock(&lock, WEFT__RANK_GROUP);
     known = *place_of(w) == w;
     if (!known && open) {
         weft__add(&weft__sched.outside, 1);
@@ -61,7 +62,7 @@ bool weft__foreign_any(bool (*is)(const weft__worker *w, const void *arg), const
 {
     weft__worker *w;
 
-    weft__lock(&lock);
+    weft__lock(&lock, WEFT__RANK_GROUP);
     for (w = listed; w && !is(w, arg);)
         w = w->next;
     weft__unlock(&lock);
@@ -72,7 +73,7 @@ static void unlist(weft__worker *w)
 {
     weft__worker **at;
 
-    weft__lock(&lock); /* the run that lists w does not end meanwhile */
+    weft__lock(&lock, WEFT__RANK_GROUP); /* the run that lists w does not end meanwhile */
     at = place_of(w);
     if (*at) {
         *at = w->next;
@@ -92,7 +93,8 @@ static void detach(void *arg)
         return;
     if (!w->foreign) /* the stack of its task could not be unwound (task.c) */
         weft__panic("weft: pthread_exit called in a task");
-    weft__lock(&lock); /* the end of the run either waits for w or has let it go */
+    weft__lock(&lock,
+               WEFT__RANK_GROUP); /* the end of the run either waits for w or has let it go */
     weft__store(&w->end, WEFT__GONE);
     weft__unlock(&lock);
     weft__store_rel(&w->in_rt, 0);
@@ -152,7 +154,7 @@ void weft__foreign_leave(void)
 
 void weft__foreign_open(void)
 {
-    weft__lock(&lock);
+    weft__lock(&lock, WEFT__RANK_GROUP);
     weft__store_rel(&open, true);
     weft__unlock(&lock);
 }
@@ -171,6 +173,7 @@ static bool is_inside(weft__worker *w)
  * are not waited for. Caller holds lock. */
 static bool anybody_left(bool is_late)
 {
+    weft__check_holds(&lock);
     for (weft__worker *w = listed; w; w = w->next) {
         if (is_inside(w) || (!is_late && weft__load_acq(&w->end) != WEFT__ALIVE))
             return true;
@@ -188,7 +191,7 @@ static void stop_all(void)
  * call, by take. */
 void weft__foreign_stop(int64_t until)
 {
-    weft__lock(&lock);
+    weft__lock(&lock, WEFT__RANK_GROUP);
     weft__store(&open, false);
     for (weft__worker *w = listed; w; w = w->next)
         weft__store(&w->task->canceled, WEFT__CANCELED);
@@ -200,7 +203,7 @@ void weft__foreign_stop(int64_t until)
         weft__unlock(&lock);
         weft__death_wait();
         usleep(100);
-        weft__lock(&lock);
+        weft__lock(&lock, WEFT__RANK_GROUP);
     }
     stop_all();
     listed = NULL;
@@ -308,7 +311,7 @@ weft__task *weft__caller_new(const char *call)
 static void resumed(weft__task *t)
 {
     weft__store(&t->on_cpu, 1);
-    weft__store(&t->state, WEFT__RUNNING);
+    weft__task_move(t, weft__load(&t->state), WEFT__RUNNING); /* PARKED: its deadline has passed */
     weft__fence_light();
     if (weft__unrecorded(t, weft__load_acq(&weft__epoch)))
         weft__hooks.record(t, false);

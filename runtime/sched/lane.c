@@ -285,6 +285,7 @@ static bool is_rested(int64_t now)
 /* Returns the next task that may run; NULL if there is none. Caller holds the lock. */
 static weft__task *lane_next(int64_t now)
 {
+    weft__check_holds(&lane.lock);
     weft__task *t = NULL;
 
     if (weft__load(&lane.running) >= (uint32_t)weft__sched.nprocs)
@@ -311,6 +312,7 @@ static void admit(weft__task *t)
 /* Lets as many tasks run as there is room for. Caller holds the lock. */
 static void lane_move(void)
 {
+    weft__check_holds(&lane.lock);
     int64_t now = weft__mono();
     weft__task *t;
 
@@ -324,7 +326,7 @@ bool weft__lane_admit(weft__task *t)
 {
     weft__task *next;
 
-    weft__lock(&lane.lock);
+    weft__lock(&lane.lock, WEFT__RANK_OBJECT);
     if (t->flags & WEFT__HOG)
         link_last(t->flags & WEFT__HEAVY ? &lane.heavy : &lane.light, t);
     else
@@ -343,7 +345,7 @@ bool weft__lane_admit(weft__task *t)
  * weft__lane_clear waits for the lock, until the next task is in a queue that ends with the run. */
 static void pass_on(const weft__worker *w)
 {
-    weft__lock(&lane.lock);
+    weft__lock(&lane.lock, WEFT__RANK_OBJECT);
     if (weft__load_acq(&w->end) == WEFT__ALIVE)
         lane_move();
     weft__unlock(&lane.lock);
@@ -383,6 +385,7 @@ void weft__lane_returned(const weft__worker *w)
 /* Moves tasks that are no longer new to the others, in order of arrival. Caller holds the lock. */
 static void lane_age(void)
 {
+    weft__check_holds(&lane.lock);
     struct queue aged = {NULL, NULL};
     weft__task *t;
 
@@ -401,7 +404,7 @@ static uint32_t count_sunk(int64_t now)
 
     if (weft__load(&weft__sched.nhogs) == 0)
         return 0;
-    weft__lock(&weft__sched.lock);
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
     for (weft__worker *w = weft__sched.all; w; w = w->all) {
         int64_t since = weft__load(&w->hog_since);
 
@@ -421,7 +424,7 @@ void weft__lane_tend(int64_t now)
         lane.faded = now;
         sites_fade();
     }
-    weft__lock(&lane.lock);
+    weft__lock(&lane.lock, WEFT__RANK_OBJECT);
     if (now - lane.aged >= AGED) {
         lane.aged = now;
         lane_age();
@@ -455,7 +458,7 @@ static bool held_admit(weft__task *t)
 {
     bool admitted;
 
-    weft__lock(&held.lock);
+    weft__lock(&held.lock, WEFT__RANK_OBJECT);
     admitted = !must_wait(t);
     if (!admitted) {
         link_last(is_tame(t) ? &held.tame : &held.tasks, t);
@@ -473,13 +476,13 @@ void weft__held_wait(weft__task *t)
     weft__waiter wt;
 
     weft__supply_missed();
-    weft__lock(&held.lock);
+    weft__lock(&held.lock, WEFT__RANK_OBJECT);
     while (weft__threads_short()) {
         weft__waiter_init(&wt, t);
         weft__waitq_push(&held.calls, &wt);
         weft__store_seq(&held.n, held.n + 1);
         weft__park_unlock(t, WEFT__WAIT_THREAD, NULL, &held.lock, WEFT_FOREVER);
-        weft__lock(&held.lock);
+        weft__lock(&held.lock, WEFT__RANK_OBJECT);
     }
     weft__unlock(&held.lock);
 }
@@ -490,7 +493,7 @@ static bool release_one(void)
     weft__waiter *wt = NULL;
     weft__task *t = NULL;
 
-    weft__lock(&held.lock);
+    weft__lock(&held.lock, WEFT__RANK_OBJECT);
     if (held.calls_next || (!held.tasks.head && !held.tame.head))
         wt = weft__waitq_claim(&held.calls, 0);
     if (!wt && !(t = pop(&held.tasks)))
@@ -517,6 +520,7 @@ void weft__held_release(int64_t n)
  * lock. */
 static void take_all_of(struct queue *q, weft_task_fn *fn, struct queue *out)
 {
+    weft__check_holds(&held.lock);
     struct queue stay = {NULL, NULL};
     weft__task *t;
 
@@ -543,7 +547,7 @@ static void release_all_of(weft_task_fn *fn)
 {
     struct queue go = {NULL, NULL};
 
-    weft__lock(&held.lock);
+    weft__lock(&held.lock, WEFT__RANK_OBJECT);
     take_all_of(&held.tasks, fn, &go);
     take_all_of(&held.tame, fn, &go);
     weft__unlock(&held.lock);
@@ -554,7 +558,7 @@ void weft__held_retry(void)
 {
     struct queue go = {NULL, NULL};
 
-    weft__lock(&held.lock);
+    weft__lock(&held.lock, WEFT__RANK_OBJECT);
     take_all_of(&held.tame, NULL, &go);
     weft__unlock(&held.lock);
     run_all(&go);
@@ -598,12 +602,12 @@ void weft__gate_set(bool threads_are_short)
 
 void weft__lane_clear(void)
 {
-    weft__lock(&lane.lock);
+    weft__lock(&lane.lock, WEFT__RANK_OBJECT);
     lane.fresh = lane.older = lane.light = lane.heavy = (struct queue){NULL, NULL};
     weft__store(&lane.running, 0);
     weft__store(&lane.sunk, 0);
     weft__unlock(&lane.lock);
-    weft__lock(&held.lock);
+    weft__lock(&held.lock, WEFT__RANK_OBJECT);
     held.tasks = held.tame = (struct queue){NULL, NULL};
     held.calls = (weft__waitq){NULL, NULL};
     weft__store(&held.n, 0);

@@ -19,7 +19,7 @@ int weft_local_new(weft_local *key, void (*destroy)(void *value))
     int rc = WEFT_EAGAIN;
 
     weft__not_forked("weft_local_new");
-    weft__lock(&keys.lock);
+    weft__lock(&keys.lock, WEFT__RANK_LEAF);
     if (keys.n < KEYS) {
         keys.destroy[keys.n] = destroy;
         key->_key = keys.n;

@@ -95,17 +95,19 @@ static void give(weft__proc *p, weft__worker *w)
  * in user code. */
 static bool still(const weft__worker *w, enum weft__why why)
 {
+    weft__check_holds(&w->lk);
     return why != WEFT__DECLARED || weft__call_declared(w, weft__load(&w->task));
 }
 
 /* Takes p from w, whose task goes on without a processor. Caller holds w->lk. */
 static void lose(weft__proc *p, weft__worker *w, enum weft__why why)
 {
+    weft__check_holds(&w->lk);
     weft__task *t = weft__load(&w->task);
 
     w->lost = why;
     weft__store(&w->p, NULL);
-    weft__store(&t->state, WEFT__LOST);
+    weft__task_move(t, WEFT__RUNNING, WEFT__LOST);
     weft__store(&p->owner, NULL);
     weft__store(&w->lost_since, weft__ticks());
     weft__add(&weft__sched.nlost, 1);
@@ -136,7 +138,7 @@ static bool take(weft__proc *p, weft__worker *w, weft_task_fn *fn, enum weft__wh
         return false;
     if (spare && why != WEFT__BURNT)
         weft__spare_ahead(fn);
-    weft__lock(&w->lk);
+    weft__lock(&w->lk, WEFT__RANK_RUNQ);
     if (weft__load(&w->p) == p && !w->lost) {
         weft__store(&w->take, 1);
         weft__fence_heavy();
@@ -198,7 +200,7 @@ static void offer_next(weft__proc *p, weft__worker *w)
 {
     uint32_t asked;
 
-    weft__lock(&w->lk);
+    weft__lock(&w->lk, WEFT__RANK_RUNQ);
     if (weft__load(&w->p) == p && !w->lost) {
         asked = weft__load(&w->take);
         weft__store(&w->take, 1);

@@ -49,24 +49,31 @@ static WEFT__NOINLINE void ready_for_all(weft__task *t)
     weft__wake_one();
 }
 
-/* Makes t runnable. Returns true if it goes to the queue of w's processor, which is left to the
+/* Returns true if t, which is RUNNABLE, goes to the queue of w's processor, which is left to the
  * caller. */
-static inline bool runnable_here(weft__worker *w, weft__task *t)
+static inline bool goes_here(const weft__worker *w, weft__task *t)
 {
-    bool foreign =
-        weft__load(&t->flags) & WEFT__FOREIGN; /* a foreign thread may end when RUNNABLE */
-
-    weft__check(!(weft__load(&t->ticket) & 1));
-    weft__store(&t->ready_epoch, weft__load_acq(&weft__epoch));
-    weft__store_rel(&t->state, WEFT__RUNNABLE);
-    if (weft__unlikely(foreign)) {
-        weft__foreign_wake(t);
-        return false;
-    }
     if (w && weft__likely(w->p != NULL) && weft__load(&w->in_rt))
         return true;
     ready_for_all(t);
     return false;
+}
+
+/* The same for t whose wait is over. */
+static inline bool runnable_here(const weft__worker *w, weft__task *t)
+{
+    bool foreign =
+        weft__load(&t->flags) & WEFT__FOREIGN; /* a foreign thread may end when RUNNABLE */
+
+    weft__check(weft__rank_allows_ready());
+    weft__check(!(weft__load(&t->ticket) & 1));
+    weft__store(&t->ready_epoch, weft__load_acq(&weft__epoch));
+    weft__task_move(t, WEFT__PARKED, WEFT__RUNNABLE);
+    if (weft__unlikely(foreign)) {
+        weft__foreign_wake(t);
+        return false;
+    }
+    return goes_here(w, t);
 }
 
 void weft__ready(weft__task *t)
@@ -88,6 +95,18 @@ void weft__ready_due(weft__task *t)
     weft__worker *w = weft__self();
 
     if (!runnable_here(w, t))
+        return;
+    weft__runq_push_due(&w->p->runq, t);
+    if (weft__runq_stealable(&w->p->runq))
+        weft__wake_one();
+}
+
+void weft__start_due(weft__task *t)
+{
+    weft__worker *w = weft__self();
+
+    weft__visible(t);
+    if (!goes_here(w, t))
         return;
     weft__runq_push_due(&w->p->runq, t);
     if (weft__runq_stealable(&w->p->runq))
@@ -148,7 +167,7 @@ static inline uint64_t wait_open(weft__worker *w, weft__task *t, enum weft__reas
     weft__store(&t->object, object);
     weft__store(&t->since, now);
     w->now = now;
-    weft__store(&t->state, WEFT__PARKED);
+    weft__task_move(t, WEFT__RUNNING, WEFT__PARKED);
     weft__store_rel(&t->ticket, ticket);
     weft__fence_light();
     return ticket;
@@ -157,7 +176,7 @@ static inline uint64_t wait_open(weft__worker *w, weft__task *t, enum weft__reas
 /* Ends a wait that was over before it began. */
 static int wait_skip(weft__task *t, weft__after *after, void *arg)
 {
-    weft__store(&t->state, WEFT__RUNNING);
+    weft__task_move(t, WEFT__PARKED, WEFT__RUNNING);
     if (after)
         after(arg);
     return t->result;
@@ -169,6 +188,8 @@ int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__a
     weft__worker *w = t->worker;
     uint64_t ticket = wait_open(w, t, why, object);
 
+    weft__check(!(weft__wait_flags(why) & WEFT__WAIT_OUTSIDE) ||
+                weft__load(&weft__sched.outside) > 0);
     weft__chaos();
     if (weft__unlikely(weft__is_canceled(t)) && (weft__wait_flags(why) & WEFT__WAIT_CANCELABLE) &&
         weft__claim(t, ticket, WEFT_ECANCELED))
@@ -194,6 +215,18 @@ int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__a
     }
     waited(t, w);
     return t->result;
+}
+
+int weft__park_outside(weft__task *t, enum weft__reason why, const void *object, weft__after *after,
+                       void *arg, weft_time deadline)
+{
+    int rc;
+
+    weft__check(weft__wait_flags(why) & WEFT__WAIT_OUTSIDE);
+    weft__add(&weft__sched.outside, 1);
+    rc = weft__park(t, why, object, after, arg, deadline);
+    weft__sub(&weft__sched.outside, 1);
+    return rc;
 }
 
 static void unlock_one(void *lock)

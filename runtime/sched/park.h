@@ -111,6 +111,9 @@ static inline void weft__waiter_init_sole(weft__waiter *wt, weft__task *t, weft_
 int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__after *after,
                void *arg, weft_time deadline);
 /* Parks as weft__park does, and releases one lock. */
+/* weft__park for a reason with WEFT__WAIT_OUTSIDE: no deadlock is reported while it lasts. */
+int weft__park_outside(weft__task *t, enum weft__reason why, const void *object, weft__after *after,
+                       void *arg, weft_time deadline);
 int weft__park_unlock(weft__task *t, enum weft__reason why, const void *object, uint32_t *lock,
                       weft_time deadline);
 
@@ -120,6 +123,7 @@ bool weft__claim(weft__task *t, uint64_t ticket, int result);
 void weft__ready(weft__task *t);
 void weft__ready_by(weft__worker *w, weft__task *t); /* w: the caller's own, or NULL */
 void weft__ready_due(weft__task *t);                 /* as ready; its time has come */
+void weft__start_due(weft__task *t); /* as ready_due, for a task that was just made */
 /* Ends the open wait of t, if it is cancelable, with WEFT_ECANCELED. */
 void weft__cancel(weft__task *t);
 

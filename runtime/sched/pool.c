@@ -344,10 +344,8 @@ int weft_work(weft_task_fn *fn, void *arg)
     rc = weft__pool_admit(WEFT__POOL_WORK);
     if (rc == 0) {
         weft__waiter_init(&k.wt, w->task);
-        weft__add(&weft__sched.outside, 1);
-        weft__park(w->task, WEFT__WAIT_WORK, (void *)(uintptr_t)fn, work_post, &k.job,
-                   WEFT_FOREVER);
-        weft__sub(&weft__sched.outside, 1);
+        weft__park_outside(w->task, WEFT__WAIT_WORK, (void *)(uintptr_t)fn, work_post, &k.job,
+                           WEFT_FOREVER);
     }
     weft__exit();
     return rc;

@@ -150,7 +150,7 @@ static enum left worker_stop(weft__worker *w)
 {
     enum left where = IN_A_CALL;
 
-    weft__lock(&w->lk);
+    weft__lock(&w->lk, WEFT__RANK_RUNQ);
     if (!w->lost) {
         weft__store(&w->take, 1);
         weft__fence_heavy();
@@ -176,7 +176,7 @@ static enum left workers_stop(void)
 
     for (int i = 0; i < weft__sched.nprocs; i++)
         weft__proc_wake(&weft__sched.procs[i]);
-    weft__lock(&weft__sched.lock); /* one may be making another just now */
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ); /* one may be making another just now */
     w = weft__sched.all;
     weft__unlock(&weft__sched.lock);
     for (; w; w = w->all) {
@@ -200,7 +200,7 @@ static void workers_join(void)
         free(w->made);
         if (weft__xchg(&w->end, WEFT__ABANDONED) == WEFT__GONE) {
             pthread_join(thread, NULL);
-            weft__lock(&w->lk); /* whoever gave it its processor is done with it */
+            weft__lock(&w->lk, WEFT__RANK_RUNQ); /* whoever gave it its processor is done with it */
             weft__unlock(&w->lk);
             weft__free(w);
         } else {
@@ -306,7 +306,7 @@ static void begin(const weft_run_options *o)
     static uint32_t guard;
 
     weft__not_forked("weft_run");
-    weft__lock(&guard);
+    weft__lock(&guard, WEFT__RANK_GROUP);
     if (weft__load(&weft__sched.running)) {
         weft__unlock(&guard);
         weft__panic("weft: weft_run called while a run is under way");

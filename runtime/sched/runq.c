@@ -23,6 +23,7 @@ static struct {
 /* Makes room for that many more. Caller holds the lock. */
 static void global_reserve(uint32_t more)
 {
+    weft__check_holds(&global.lock);
     uint32_t cap = global.cap ? global.cap : 1024;
     weft__task **ring;
 
@@ -41,7 +42,7 @@ static void global_reserve(uint32_t more)
 
 static void global_append(weft__task *const *tasks, uint32_t n)
 {
-    weft__lock(&global.lock);
+    weft__lock(&global.lock, WEFT__RANK_RUNQ);
     global_reserve(n);
     for (uint32_t i = 0; i < n; i++)
         global.ring[(global.head + global.n + i) & (global.cap - 1)] = tasks[i];
@@ -56,7 +57,7 @@ void weft__global_push(weft__task *t)
 
 void weft__global_push_front(weft__task *t)
 {
-    weft__lock(&global.lock);
+    weft__lock(&global.lock, WEFT__RANK_RUNQ);
     global_reserve(1);
     global.head = (global.head - 1) & (global.cap - 1);
     global.ring[global.head] = t;
@@ -93,7 +94,7 @@ weft__task *weft__global_pop(weft__runq *q, int procs)
 
     if (weft__load(&global.n) == 0)
         return NULL;
-    weft__lock(&global.lock);
+    weft__lock(&global.lock, WEFT__RANK_RUNQ);
     room = WEFT__RING - (q->tail - weft__load_acq(&q->head));
     share = (global.n + (uint32_t)procs - 1) / (uint32_t)procs;
     share = least(share, least(WEFT__BATCH, room + 1));

@@ -159,8 +159,6 @@ extern struct weft__sched weft__sched;
 extern uint32_t weft__run_number; /* of the run under way, or of the last one; the first has 1 */
 
 /* self.c: the only thread-locals. Never keep the result over anything that can switch. */
-void weft__self_set(weft__worker *w);
-int *weft__errno_at(void); /* of the calling thread */
 
 static inline weft__worker *weft__self(void)
 {

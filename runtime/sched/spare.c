@@ -121,7 +121,7 @@ static weft__worker *pop(void)
 {
     weft__worker *w;
 
-    weft__lock(&weft__sched.lock);
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
     w = unlink_spare();
     weft__unlock(&weft__sched.lock);
     return w;
@@ -174,7 +174,7 @@ static void orphans_give(void)
     weft__worker *w;
 
     do {
-        weft__lock(&weft__sched.lock);
+        weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
         p = weft__sched.spares ? unlink_orphan() : NULL;
         w = p ? unlink_spare() : NULL;
         weft__unlock(&weft__sched.lock);
@@ -190,7 +190,7 @@ bool weft__orphans_may_be(void)
 
 void weft__orphans_add(weft__proc *p)
 {
-    weft__lock(&weft__sched.lock);
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
     link_orphan(p);
     weft__unlock(&weft__sched.lock);
     orphans_give(); /* a spare may have come meanwhile */
@@ -204,7 +204,7 @@ void weft__orphans_swap(weft__worker *w)
 {
     weft__proc *p = w->p, *orphan;
 
-    weft__lock(&weft__sched.lock);
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
     orphan = unlink_orphan();
     if (orphan) {
         weft__store(&p->owner, NULL);
@@ -213,7 +213,7 @@ void weft__orphans_swap(weft__worker *w)
     weft__unlock(&weft__sched.lock);
     if (!orphan)
         return;
-    weft__lock(&w->lk);
+    weft__lock(&w->lk, WEFT__RANK_RUNQ);
     weft__store(&w->p, orphan);
     weft__unlock(&w->lk);
     weft__store_rel(&orphan->owner, w);
@@ -250,7 +250,7 @@ weft__worker *weft__spare_get(weft_task_fn *made_for)
 
 void weft__spare_put(weft__worker *w)
 {
-    weft__lock(&weft__sched.lock);
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
     w->next = weft__sched.spares;
     weft__sched.spares = w;
     weft__store(&weft__sched.nspares, weft__sched.nspares + 1);

@@ -52,7 +52,7 @@ static struct {
     uint64_t last_id; /* atomic */
 } registry;
 
-/* Lock: rank TASKS, taken before registry.lock; guards all. Two are also read without it. */
+/* Lock: rank TABLES; guards all. Two are also read without it. */
 static struct {
     uint32_t lock;
     uint32_t at;       /* the slab that comes next */
@@ -135,6 +135,7 @@ static void pool_clear(void)
  * run with that size. Caller holds registry.lock. */
 static void pool_push_back(weft__task *t)
 {
+    weft__check_holds(&registry.lock);
     if (registry.slabs[t->slot / SLAB]->size == weft__stack_size) {
         pool_push(t);
     } else {
@@ -148,7 +149,7 @@ static void pool_refill(void)
 {
     weft__task *t;
 
-    weft__lock(&registry.lock);
+    weft__lock(&registry.lock, WEFT__RANK_TASKS);
     pool_clear();
     for (uint32_t i = registry.nslots; i-- > 0;) {
         t = weft__tasks_at(i);
@@ -203,6 +204,7 @@ static struct slab *slab_memory(void)
 /* Adds a slab to the pool. Caller holds the lock. */
 static struct slab *grow(void)
 {
+    weft__check_holds(&registry.lock);
     struct slab *s = slab_memory();
     uint32_t first = registry.nslots;
 
@@ -227,7 +229,7 @@ static weft__task *pool_take(weft__proc *p, unsigned flags)
     struct slab *fresh = NULL;
     weft__task *t, *more;
 
-    weft__lock(&registry.lock);
+    weft__lock(&registry.lock, WEFT__RANK_TASKS);
     if (!registry.pool)
         fresh = grow();
     t = pool_pop();
@@ -249,7 +251,7 @@ static void pool_give(weft__proc *p, uint32_t n)
 {
     weft__task *t;
 
-    weft__lock(&registry.lock);
+    weft__lock(&registry.lock, WEFT__RANK_TASKS);
     for (; n > 0 && (t = p->free); n--) {
         p->free = t->next;
         p->nfree--;
@@ -311,13 +313,38 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
         weft__tags_inherit(t, creator);
 }
 
+#if WEFT_CHECK >= 2
+/* The states that each state may go to. tests/lint.sh holds this against the table in the README.
+ */
+#define TO(state) (1 << WEFT__##state)
+static const uint8_t moves[WEFT__STATES] = {
+    [WEFT__IDLE] = TO(RUNNABLE),
+    [WEFT__RUNNABLE] = TO(RUNNING),
+    [WEFT__RUNNING] = TO(RUNNABLE) | TO(PARKED) | TO(LOST) | TO(DEAD) | TO(IDLE),
+    [WEFT__PARKED] = TO(RUNNABLE) | TO(RUNNING),
+    [WEFT__LOST] = TO(RUNNABLE) | TO(DEAD),
+    [WEFT__DEAD] = TO(IDLE),
+};
+
+void weft__task_moves(const weft__task *t, enum weft__state from, enum weft__state to)
+{
+    static const char *const names[WEFT__STATES] = {"IDLE",   "RUNNABLE", "RUNNING",
+                                                    "PARKED", "LOST",     "DEAD"};
+    uint32_t is = weft__load(&t->state);
+
+    if (weft__unlikely(is != (uint32_t)from || !(moves[from] >> to & 1)))
+        weft__panic("weft: bug: task %llu goes from %s to %s, but is %s", (unsigned long long)t->id,
+                    names[from], names[to], names[is]);
+}
+#endif
+
 /* Makes the record visible; see observe.h for the order. A task that saw the epoch it was born
  * in is no part of that snapshot (snap 2E + 1); when the epoch changed in the middle, either. */
 void weft__visible(weft__task *t)
 {
     uint32_t snap = weft__load(&t->snap), epoch;
 
-    weft__store_rel(&t->state, WEFT__RUNNABLE);
+    weft__task_move(t, WEFT__IDLE, WEFT__RUNNABLE);
     weft__fence_light();
     epoch = weft__load_acq(&weft__epoch);
     if (weft__unlikely(snap != 2 * epoch + 1))
@@ -349,7 +376,7 @@ void weft__task_free(weft__proc *p, weft__task *t)
         stack_home(t);
     }
     weft__store(&t->flags, WEFT__TOUCHED);
-    weft__store_rel(&t->state, WEFT__IDLE);
+    weft__task_move(t, WEFT__DEAD, WEFT__IDLE);
     weft__store_rel(&t->on_cpu, 0);
     weft__store(&t->next, p->free);
     p->free = t;
@@ -365,7 +392,7 @@ weft__task *weft__task_foreign(void)
     born(t, NULL, NULL);
     weft__store(&t->on_cpu, 1);
     weft__visible(t);
-    weft__store_rel(&t->state, WEFT__RUNNING);
+    weft__task_move(t, WEFT__RUNNABLE, WEFT__RUNNING);
     return t;
 }
 
@@ -374,9 +401,9 @@ void weft__task_foreign_free(weft__task *t)
     weft__tags_clear(t);
     weft__store(&t->ctx.sp, NULL);
     stack_home(t);
-    weft__store_rel(&t->state, WEFT__IDLE);
+    weft__task_move(t, WEFT__RUNNING, WEFT__IDLE);
     weft__store_rel(&t->on_cpu, 0);
-    weft__lock(&registry.lock);
+    weft__lock(&registry.lock, WEFT__RANK_TASKS);
     weft__store(&t->flags, WEFT__TOUCHED);
     pool_push_back(t);
     weft__unlock(&registry.lock);
@@ -395,7 +422,7 @@ void weft__task_ends(weft__task *t, int result)
  * the task that it still runs. Takes the lock, since foreign threads may come and end just now. */
 void weft__tasks_discard(bool keep_work)
 {
-    weft__lock(&registry.lock);
+    weft__lock(&registry.lock, WEFT__RANK_TASKS);
     pool_clear();
     for (uint32_t i = registry.nslots; i-- > 0;) {
         weft__task *t = weft__tasks_at(i);
@@ -470,6 +497,7 @@ static void stacks_drop(const struct slab *s, unsigned first, unsigned n)
  * have been since. Caller holds the lock. */
 static uint32_t slab_trim(struct slab *s)
 {
+    weft__check_holds(&sweep.lock);
     uint64_t go = s->idle & s->old, rest = go;
 
     s->idle &= ~go;
@@ -517,7 +545,7 @@ static int64_t sweep_step(int64_t now)
     }
     began = weft__mono();
     do {
-        weft__lock(&registry.lock);
+        weft__lock(&registry.lock, WEFT__RANK_TASKS);
         n += slab_trim(registry.slabs[sweep.at++]);
         weft__unlock(&registry.lock);
         took = weft__mono() - began;
@@ -536,7 +564,7 @@ int64_t weft__tasks_trim(int64_t now)
         weft__store(&sweep.rate, 0);
         return -1;
     }
-    weft__lock(&sweep.lock);
+    weft__lock(&sweep.lock, WEFT__RANK_TABLES);
     pause = sweep_step(now);
     weft__unlock(&sweep.lock);
     return pause;

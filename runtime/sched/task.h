@@ -35,6 +35,7 @@ enum weft__state {
     WEFT__PARKED,
     WEFT__LOST,
     WEFT__DEAD,
+    WEFT__STATES
 };
 
 enum weft__task_flags {
@@ -101,6 +102,23 @@ static inline void weft__flag_set(weft__task *t, unsigned flag)
 static inline void weft__flag_clear(weft__task *t, unsigned flag)
 {
     weft__store(&t->flags, (uint16_t)(t->flags & ~flag));
+}
+
+#if WEFT_CHECK >= 2
+/* Panics unless t is in that state, and may go from there to the other. task.c */
+void weft__task_moves(const weft__task *t, enum weft__state from, enum weft__state to);
+#else
+static inline void weft__task_moves(const weft__task *t, enum weft__state from, enum weft__state to)
+{
+    (void)t, (void)from, (void)to;
+}
+#endif
+
+/* Moves t from one state to another. No other function writes a task's state. */
+static inline void weft__task_move(weft__task *t, enum weft__state from, enum weft__state to)
+{
+    weft__task_moves(t, from, to);
+    weft__store_rel(&t->state, (uint32_t)to);
 }
 
 /* Parts of task.canceled. Others set the first, under group->_lock; the second is the task's own.

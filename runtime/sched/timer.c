@@ -102,7 +102,7 @@ void weft__timer_arm(weft__timer *t, int64_t when, uint64_t arg)
     weft__timers *ts = &p->timers;
     bool earliest;
 
-    weft__lock(&ts->lock);
+    weft__lock(&ts->lock, WEFT__RANK_TIMERS);
     weft__assert(t->pos == 0);
     if (ts->n == ts->cap)
         grow(ts);
@@ -127,7 +127,7 @@ static weft__timers *lock_heap_of(const weft__timer *t)
         uint16_t home = weft__load(&t->home);
         weft__timers *ts = &weft__sched.procs[home].timers;
 
-        weft__lock(&ts->lock);
+        weft__lock(&ts->lock, WEFT__RANK_TIMERS);
         if (weft__load_acq(&t->pos) != 0 && weft__load(&t->home) == home)
             return ts;
         weft__unlock(&ts->lock);
@@ -211,7 +211,7 @@ unsigned weft__timers_run(weft__proc *p)
         return 0;
     now = weft__nanos();
     while (weft__load(&ts->next) <= now) {
-        weft__lock(&ts->lock);
+        weft__lock(&ts->lock, WEFT__RANK_TIMERS);
         for (n = 0; n < 64 && ts->n && ts->heap[0].when <= now; n++) {
             due[n].timer = ts->heap[0].timer;
             due[n].arg = due[n].timer->arg;

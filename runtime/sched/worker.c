@@ -100,7 +100,7 @@ static inline void begin(weft__worker *w, weft__task *t)
 {
     wait_until_left(t);
     weft__store(&t->on_cpu, 1);
-    weft__store(&t->state, WEFT__RUNNING);
+    weft__task_move(t, WEFT__RUNNABLE, WEFT__RUNNING);
     weft__store_rel(&w->task, t); /* pairs with the monitor's look, which reads t->fn */
     t->worker = w;
 }
@@ -152,11 +152,11 @@ weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how)
         leave_marked(cur, how);
     if (how == WEFT__LEAVE_YIELD) {
         w->now = WEFT__UNKNOWN;
-        weft__store_rel(&cur->state, WEFT__RUNNABLE);
+        weft__task_move(cur, WEFT__RUNNING, WEFT__RUNNABLE);
         weft__runq_push(&p->runq, cur, false);
     } else if (how == WEFT__LEAVE_EXIT) {
         w->now = WEFT__UNKNOWN;
-        weft__store(&cur->state, WEFT__DEAD);
+        weft__task_move(cur, WEFT__RUNNING, WEFT__DEAD);
         weft__store(&p->ends, p->ends + 1);
         if (weft__unlikely(cur->pins)) {
             weft__store(&cur->pins, 0);
@@ -172,7 +172,7 @@ weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how)
     }
     if (next == cur) {
         w->prev = NULL;
-        weft__store(&cur->state, WEFT__RUNNING);
+        weft__task_move(cur, WEFT__RUNNABLE, WEFT__RUNNING);
         return w;
     }
     if (weft__likely(next && direct(w, cur, next))) {
@@ -240,7 +240,7 @@ weft__worker *weft__enter_slow(const char *call)
         return weft__foreign_again(w, call);
     if (w->task->flags & WEFT__CALLING)
         weft__in_a_call(call);
-    weft__lock(&w->lk); /* waits for a taker in mid-decision */
+    weft__lock(&w->lk, WEFT__RANK_RUNQ); /* waits for a taker in mid-decision */
     lost = w->lost;
     if (!lost)
         weft__store(&w->take, 0);
@@ -252,7 +252,7 @@ weft__worker *weft__enter_slow(const char *call)
 void weft__proc_give(weft__proc *p, weft__worker *w)
 {
     weft__store_rel(&p->owner, w);
-    weft__lock(&w->lk);
+    weft__lock(&w->lk, WEFT__RANK_RUNQ);
     weft__store_rel(&w->p, p);
     weft__store_rel(&w->wake, 1);
     weft__unlock(&w->lk); /* from here on w may run, end and be freed */
@@ -280,14 +280,15 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     int64_t cpu = 0;
     uint32_t why;
 
-    weft__lock(&w->lk);
+    weft__lock(&w->lk, WEFT__RANK_RUNQ);
     why = w->lost;
     w->lost = WEFT__KEPT;
     weft__store(&w->take, 0);
     weft__unlock(&w->lk);
     weft__store(&w->lost_since, 0);
     if (run_is_over(w)) {
-        weft__store_rel(&t->state, WEFT__DEAD);
+        weft__task_move(t, weft__load(&t->state),
+                        WEFT__DEAD); /* RUNNING: the end took all processors */
         return;
     }
     is_hog = why == WEFT__BURNT || why == WEFT__STALLED;
@@ -298,7 +299,7 @@ static void lost_came_back(weft__worker *w, weft__task *t)
         weft__flag_set(t, WEFT__SAT);
     if (weft__threads_short())
         weft__flag_set(t, WEFT__PASSED); /* it brings a thread */
-    weft__store_rel(&t->state, WEFT__RUNNABLE);
+    weft__task_move(t, WEFT__LOST, WEFT__RUNNABLE);
     weft__store_rel(&t->on_cpu, 0);
     if (why == WEFT__DECLARED) /* it burnt nothing, and may come back for an instant only */
         weft__global_push_front(t);
@@ -431,7 +432,7 @@ void weft__wake_one(void)
 
 void weft__proc_post(weft__proc *p, weft__mail *m)
 {
-    weft__lock(&p->mail_lock);
+    weft__lock(&p->mail_lock, WEFT__RANK_RUNQ);
     m->next = p->mail;
     weft__store(&p->mail, m);
     weft__unlock(&p->mail_lock);
@@ -445,7 +446,7 @@ static void deliver_mail(weft__proc *p)
 
     if (weft__likely(!weft__load(&p->mail)))
         return;
-    weft__lock(&p->mail_lock);
+    weft__lock(&p->mail_lock, WEFT__RANK_RUNQ);
     m = p->mail;
     weft__store(&p->mail, NULL);
     weft__unlock(&p->mail_lock);
@@ -739,7 +740,7 @@ static void *worker_main(void *arg)
         fresh = false;
     }
     if (w->begun) /* picked, but never run */
-        weft__store_rel(&w->picked->state, WEFT__RUNNABLE);
+        weft__task_move(w->picked, WEFT__RUNNING, WEFT__RUNNABLE);
     weft__worker_lives(NULL);
     weft__worker_teardown(w);
     weft__self_set(NULL);
@@ -752,7 +753,7 @@ void weft__worker_unlist(weft__worker *w)
 {
     weft__worker **at = &weft__sched.all;
 
-    weft__lock(&weft__sched.lock);
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
     while (*at != w)
         at = &(*at)->all;
     *at = w->all;
@@ -776,7 +777,7 @@ weft__worker *weft__worker_new(weft_task_fn *made_for)
     memset(w, 0, sizeof(*w));
     w->now = WEFT__UNKNOWN;
     w->in_rt = 1;
-    weft__lock(&weft__sched.lock);
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
     w->id = ++weft__sched.ids;
     weft__store(&weft__sched.nthreads, weft__sched.nthreads + 1);
     w->random = (weft__sched.chaos ? weft__sched.chaos : (uint64_t)weft__ticks()) * 2654435761u +

@@ -34,6 +34,7 @@ weft_chan *weft_chan_new(size_t elem_size, size_t capacity)
 /* Caller holds c->lock, here and afterwards. */
 static void let_close_end(weft_chan *c)
 {
+    weft__check_holds(&c->lock);
     weft__unlock(&c->lock);
     weft__breathe(weft__enter("weft_chan_free")->task);
     weft__exit();
@@ -56,7 +57,7 @@ void weft_chan_free(weft_chan *c)
         weft__panic("weft: free of channel %p that a timer or signals send to", (void *)c);
     weft__store(&c->count, 0);
     c->cap = 0;
-    weft__store_rel(&c->lock, WEFT__FREED);
+    weft__lock_poison(&c->lock);
     weft__free(c);
 }
 
@@ -69,7 +70,7 @@ static void not_freed(const weft_chan *c, const char *call)
 WEFT__NOINLINE void weft__chan_lock_slow(weft_chan *c, const char *call)
 {
     not_freed(c, call);
-    weft__lock_slow(&c->lock);
+    weft__lock_slow(&c->lock, WEFT__RANK_OBJECT);
 }
 
 WEFT__NOINLINE void weft__chan_renew(weft_chan *c)
@@ -218,7 +219,7 @@ static int wait_turn(weft__task *t, weft_chan *c, void *elem, const struct direc
     weft__waitq_push(queue(c, d), &wt);
     rc = weft__park_unlock(t, d->why, c, &c->lock, deadline);
     if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED) {
-        weft__lock(&c->lock);
+        weft__lock(&c->lock, WEFT__RANK_OBJECT);
         weft__waitq_remove(queue(c, d), &wt);
         weft__unlock(&c->lock);
     } else if (rc == WEFT_ECLOSED && !d->send) {
@@ -255,7 +256,7 @@ int weft_chan_send_until(weft_chan *c, const void *elem, weft_time deadline)
     if (weft__unlikely(!c)) {
         rc = nil_wait(sending.call, sending.why_nil, deadline);
     } else if (weft__likely(!weft__forked) && weft__load(&c->count) < c->cap &&
-               weft__trylock(&c->lock)) {
+               weft__trylock(&c->lock, WEFT__RANK_OBJECT)) {
         if (weft__likely(c->count < c->cap && !c->recvq.head && !c->closed)) {
             ring_put(c, elem);
             weft__unlock(&c->lock);
@@ -276,7 +277,7 @@ int weft_chan_recv_until(weft_chan *c, void *elem, weft_time deadline)
     if (weft__unlikely(!c)) {
         rc = nil_wait(receiving.call, receiving.why_nil, deadline);
     } else if (weft__likely(!weft__forked) && weft__load(&c->count) > 0 &&
-               weft__trylock(&c->lock)) {
+               weft__trylock(&c->lock, WEFT__RANK_OBJECT)) {
         if (weft__likely(c->count > 0 && !c->sendq.head)) {
             ring_get(c, elem);
             weft__unlock(&c->lock);
@@ -299,6 +300,7 @@ struct woken {
 /* Claims as many waiters of a closed channel as fit. Caller holds c->lock. */
 static void close_some(weft_chan *c, struct woken *w)
 {
+    weft__check_holds(&c->lock);
     enum { MOST = sizeof(w->tasks) / sizeof(*w->tasks) };
     weft__waiter *wt;
 
@@ -348,7 +350,7 @@ void weft_chan_close(weft_chan *c)
         if (!more)
             break;
         weft__breathe(t);
-        weft__lock(&c->lock);
+        weft__lock(&c->lock, WEFT__RANK_OBJECT);
         close_some(c, &woken);
     }
     weft__exit();
@@ -395,7 +397,7 @@ bool weft__chan_drain(weft_chan *c)
 {
     bool any;
 
-    weft__lock(&c->lock);
+    weft__lock(&c->lock, WEFT__RANK_OBJECT);
     any = c->count > 0;
     weft__store(&c->count, 0);
     weft__unlock(&c->lock);

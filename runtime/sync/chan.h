@@ -28,7 +28,8 @@ static inline void weft__chan_lock(weft_chan *c, const char *call)
 {
     uint32_t free = 0;
 
-    if (weft__unlikely(!weft__cas(&c->lock, &free, 1)))
+    weft__rank_taken(&c->lock, WEFT__RANK_OBJECT);
+    if (weft__unlikely(!weft__cas(&c->lock, &free, WEFT__RANK_OBJECT)))
         weft__chan_lock_slow(c, call);
     if (weft__unlikely(c->run != weft__run_number))
         weft__chan_renew(c);

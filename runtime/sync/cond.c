@@ -37,12 +37,12 @@ int weft_cond_wait_until(weft_cond *c, weft_mutex *m, weft_time deadline)
     int rc;
 
     weft__waiter_init(&wt, w->task);
-    weft__lock(&c->_lock);
+    weft__lock(&c->_lock, WEFT__RANK_OBJECT);
     weft__waitq_renew(queue(c), &c->_run);
     weft__waitq_push(queue(c), &wt);
     rc = weft__park(w->task, WEFT__WAIT_COND, c, release, &held, deadline);
     if (rc < 0) {
-        weft__lock(&c->_lock);
+        weft__lock(&c->_lock, WEFT__RANK_OBJECT);
         weft__waitq_remove(queue(c), &wt);
         weft__unlock(&c->_lock);
     }
@@ -57,7 +57,7 @@ void weft_cond_signal(weft_cond *c)
     weft__task *t;
 
     weft__enter("weft_cond_signal");
-    weft__lock(&c->_lock);
+    weft__lock(&c->_lock, WEFT__RANK_OBJECT);
     weft__waitq_renew(queue(c), &c->_run);
     wt = weft__waitq_claim(queue(c), 0);
     t = wt ? wt->task : NULL;
@@ -73,7 +73,7 @@ void weft_cond_broadcast(weft_cond *c)
     weft__waiter *wt;
 
     weft__enter("weft_cond_broadcast");
-    weft__lock(&c->_lock);
+    weft__lock(&c->_lock, WEFT__RANK_OBJECT);
     weft__waitq_renew(queue(c), &c->_run);
     while ((wt = weft__waitq_claim(queue(c), 0)) != NULL)
         weft__waitq_push(&woken, wt);

@@ -54,7 +54,7 @@ static inline bool is_canceled(const weft_group *g)
 /* Takes the lock. In a new run, forgets the tasks of the last one: they went with their stacks. */
 static void lock(weft_group *g)
 {
-    weft__lock(&g->_lock);
+    weft__lock(&g->_lock, WEFT__RANK_GROUP);
     if (weft__likely(g->_run == weft__run_number))
         return;
     g->_run = weft__run_number;
@@ -84,6 +84,7 @@ static inline void timer_settle(weft_group *g)
 /* Gives places to starters. Caller holds the lock; readies woken after it. */
 static void admit(weft_group *g, weft__waitq *woken)
 {
+    weft__check_holds(&g->_lock);
     weft__waiter *wt;
 
     while (!is_canceled(g) && starters(g)->head && (g->_limit == 0 || g->_count < g->_limit) &&
@@ -97,6 +98,7 @@ static void admit(weft_group *g, weft__waitq *woken)
  * group at once. Caller holds the lock; releases it. */
 static void drop(weft_group *g)
 {
+    weft__check_holds(&g->_lock);
     weft__waitq woken = {NULL, NULL};
     weft__waiter *wt;
     bool last;
@@ -125,6 +127,7 @@ static void drop(weft_group *g)
 /* Marks g canceled; the first call decides the cause. Caller holds the lock. */
 static void mark(weft_group *g, int cause)
 {
+    weft__check_holds(&g->_lock);
     if (is_canceled(g))
         return;
     weft__store(&g->_cause, cause);
@@ -137,6 +140,7 @@ static void mark(weft_group *g, int cause)
  * holds the lock. */
 static bool cancel_piece(weft_group *g)
 {
+    weft__check_holds(&g->_lock);
     weft__task *first = g->_uncanceled, *end = first, *t;
     weft__waiter *wt;
     int n;
@@ -162,6 +166,7 @@ static void cancel_rest(void *arg);
  * holds the lock; releases it. */
 static void cancel_by_task(weft_group *g)
 {
+    weft__check_holds(&g->_lock);
     weft__worker *w = weft__self();
 
     g->_count++;
@@ -174,6 +179,7 @@ static void cancel_by_task(weft_group *g)
  * before. Caller holds the lock; releases it. */
 static void cancel(weft_group *g, int cause, weft__task *t)
 {
+    weft__check_holds(&g->_lock);
     mark(g, cause);
     if (!cancel_piece(g)) {
         weft__unlock(&g->_lock);
@@ -239,6 +245,7 @@ static void deadline_passed(weft__timer *fired, uint64_t arg, int64_t now)
  */
 static void watch_deadline(weft_group *g)
 {
+    weft__check_holds(&g->_lock);
     weft__timer *tm = timer(g);
 
     if (is_canceled(g) || weft__load_acq(&tm->firing))
@@ -254,6 +261,7 @@ static void watch_deadline(weft_group *g)
 /* Counts a task or a canceler. Caller holds the lock. */
 static inline void count_one(weft_group *g)
 {
+    weft__check_holds(&g->_lock);
     if (g->_count++ == 0 && g->_deadline != 0)
         watch_deadline(g);
 }
@@ -395,6 +403,7 @@ int weft_group_go_void(weft_group *g, weft_task_fn *fn, void *arg)
 /* Keeps the first error. Returns true if it is to cancel the group. Caller holds the lock. */
 static bool fails(weft_group *g, int result)
 {
+    weft__check_holds(&g->_lock);
     if (result == WEFT_EPENDING)
         result = WEFT_ETIMEDOUT; /* a wait tells its own code from a task's */
     if (result == WEFT_ECANCELED && is_canceled(g))
@@ -407,6 +416,7 @@ static bool fails(weft_group *g, int result)
 /* Takes t out of its group's list. Caller holds the lock. */
 static void remove_task(weft_group *g, weft__task *t)
 {
+    weft__check_holds(&g->_lock);
     if (g->_uncanceled == t)
         g->_uncanceled = t->group_next;
     if (t->group_prev)
@@ -439,6 +449,7 @@ void weft__group_leave(weft__task *t, int result)
  * releases it. */
 static bool is_done(weft_group *g, int *result)
 {
+    weft__check_holds(&g->_lock);
     bool done = g->_count == 0;
 
     if (done)

@@ -63,6 +63,7 @@ static bool grab(weft_mutex *m, uint64_t id, uint64_t own)
  * the mutex held, so an unlock that goes by AWAKE cannot miss it. Caller holds m->_lock. */
 static bool announce(weft_mutex *m, uint64_t own)
 {
+    weft__check_holds(&m->_lock);
     uint64_t state = weft__load(&m->_state), waits;
 
     while (!may_take(state)) {
@@ -77,6 +78,7 @@ static bool announce(weft_mutex *m, uint64_t own)
  * m->_lock. */
 static bool renewed(weft_mutex *m)
 {
+    weft__check_holds(&m->_lock);
     if (m->_run == weft__run_number)
         return false;
     weft__waitq_renew(queue(m), &m->_run);
@@ -86,6 +88,7 @@ static bool renewed(weft_mutex *m)
 /* Prepares m for the first wait of this run. Caller holds m->_lock. */
 static void not_of_an_earlier_run(weft_mutex *m)
 {
+    weft__check_holds(&m->_lock);
     uint64_t holder = weft__load(&m->_state) >> HOLDER;
 
     if (m->_run != weft__run_number && holder != 0 && holder < weft__first_id)
@@ -98,6 +101,7 @@ static void not_of_an_earlier_run(weft_mutex *m)
  * Caller holds m->_lock. since: when the wait began. */
 static void queue_up(weft_mutex *m, weft__waiter *wt, bool again, int64_t since, int64_t now)
 {
+    weft__check_holds(&m->_lock);
     wt->n = since;
     wt->index = again && now - since > weft__clock_ms; /* it starves */
     if (!again) {
@@ -116,7 +120,7 @@ static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
     weft__waiter wt;
 
     for (;;) {
-        weft__lock(&m->_lock);
+        weft__lock(&m->_lock, WEFT__RANK_OBJECT);
         not_of_an_earlier_run(m);
         if (!announce(m, own)) {
             weft__unlock(&m->_lock);
@@ -189,6 +193,7 @@ static void not_locked(const weft_mutex *m)
 /* Returns the flags that fit the queue. Caller holds m->_lock. */
 static uint64_t flags_left(weft_mutex *m)
 {
+    weft__check_holds(&m->_lock);
     return queue(m)->head ? WAITERS : 0;
 }
 
@@ -196,6 +201,7 @@ static uint64_t flags_left(weft_mutex *m)
  */
 static void pass_to(weft_mutex *m, const weft__waiter *wt, int64_t now)
 {
+    weft__check_holds(&m->_lock);
     bool starving;
 
     if (wt->task->result != HANDED_OVER) {
@@ -212,6 +218,7 @@ static void pass_to(weft_mutex *m, const weft__waiter *wt, int64_t now)
  */
 static void release(weft_mutex *m, struct weft__charge *c, int64_t inside[WEFT__WINDOWS])
 {
+    weft__check_holds(&m->_lock);
     uint64_t state = weft__load(&m->_state);
     int64_t now = weft__ticks();
     weft__waiter *wt;
@@ -266,7 +273,7 @@ void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
     held <<= HOLDER;
     if (weft__cas(&m->_state, &held, 0) || leave_to_awake(m))
         return;
-    weft__lock(&m->_lock);
+    weft__lock(&m->_lock, WEFT__RANK_OBJECT);
     if (weft__unlikely(renewed(m))) {
         weft__unlock(&m->_lock);
         weft__mutex_unlock_in(m, self, site);

@@ -26,7 +26,7 @@ static void finished(weft_once *o)
     weft__waiter *wt;
 
     weft__enter("weft_once_do");
-    weft__lock(&o->_lock);
+    weft__lock(&o->_lock, WEFT__RANK_OBJECT);
     weft__store_rel(&o->_state, DONE);
     while ((wt = weft__waitq_claim(queue(o), 0)) != NULL)
         weft__waitq_push(&woken, wt);
@@ -43,7 +43,7 @@ static bool elected(weft_once *o)
     weft__waiter wt;
     bool mine;
 
-    weft__lock(&o->_lock);
+    weft__lock(&o->_lock, WEFT__RANK_OBJECT);
     mine = o->_state == NEW;
     if (o->_state % RUN == BUSY) {
         if (o->_state != busy())

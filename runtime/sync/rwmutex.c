@@ -26,6 +26,7 @@ static inline weft__waitq *writeq(weft_rwmutex *m)
 /* Sets the readers of a lock that becomes held in this run. Caller holds _lock. */
 static inline void taken(weft_rwmutex *m, int32_t readers)
 {
+    weft__check_holds(&m->_lock);
     m->_readers = readers;
     m->_run = weft__run_number;
 }
@@ -34,6 +35,7 @@ static inline void taken(weft_rwmutex *m, int32_t readers)
  * finds the owner changed since its cut finds _charged later, too (profiles/capture/locks.c). */
 static void write_by(weft_rwmutex *m, const weft__task *t)
 {
+    weft__check_holds(&m->_lock);
     taken(m, -1);
     weft__store_rel(&m->_owner, t->id);
 }
@@ -48,6 +50,7 @@ static inline void taken_at(weft_rwmutex *m, const void *site)
 /* Returns whether m was last taken in an earlier run. Caller holds _lock. */
 static inline bool is_stale(const weft_rwmutex *m)
 {
+    weft__check_holds(&m->_lock);
     return weft__unlikely(m->_run != weft__run_number);
 }
 
@@ -55,6 +58,7 @@ static inline bool is_stale(const weft_rwmutex *m)
  * holds _lock. */
 static inline void renew(weft_rwmutex *m)
 {
+    weft__check_holds(&m->_lock);
     if (is_stale(m))
         *readq(m) = *writeq(m) = (weft__waitq){NULL, NULL};
 }
@@ -62,6 +66,7 @@ static inline void renew(weft_rwmutex *m)
 /* Waits until the lock is handed over. Caller holds _lock; releases it. */
 static void wait_turn(weft_rwmutex *m, weft__task *t, weft__waitq *q, enum weft__reason why)
 {
+    weft__check_holds(&m->_lock);
     weft__waiter wt;
 
     if (is_stale(m))
@@ -76,7 +81,7 @@ void weft_rwmutex_lock(weft_rwmutex *m)
     weft__worker *w = weft__enter("weft_rwmutex_lock");
     weft__task *t = w->task;
 
-    weft__lock(&m->_lock);
+    weft__lock(&m->_lock, WEFT__RANK_OBJECT);
     if (m->_readers == 0) {
         write_by(m, t);
         weft__unlock(&m->_lock);
@@ -92,7 +97,7 @@ bool weft_rwmutex_trylock(weft_rwmutex *m)
     weft__worker *w = weft__enter("weft_rwmutex_trylock");
     bool got;
 
-    weft__lock(&m->_lock);
+    weft__lock(&m->_lock, WEFT__RANK_OBJECT);
     got = m->_readers == 0;
     if (got)
         write_by(m, w->task);
@@ -120,7 +125,7 @@ void weft_rwmutex_read_lock(weft_rwmutex *m)
 {
     weft__worker *w = weft__enter("weft_rwmutex_read_lock");
 
-    weft__lock(&m->_lock);
+    weft__lock(&m->_lock, WEFT__RANK_OBJECT);
     if (reader_may_enter(m)) {
         reader_enters(m);
         weft__unlock(&m->_lock);
@@ -135,7 +140,7 @@ bool weft_rwmutex_read_trylock(weft_rwmutex *m)
     bool got;
 
     weft__enter("weft_rwmutex_read_trylock");
-    weft__lock(&m->_lock);
+    weft__lock(&m->_lock, WEFT__RANK_OBJECT);
     got = reader_may_enter(m);
     if (got)
         reader_enters(m);
@@ -148,6 +153,7 @@ bool weft_rwmutex_read_trylock(weft_rwmutex *m)
  * rwmutex is free. */
 static int64_t charge(weft_rwmutex *m, struct weft__charge *c, int64_t inside[WEFT__WINDOWS])
 {
+    weft__check_holds(&m->_lock);
     int64_t now = readq(m)->head || writeq(m)->head ? weft__ticks() : 0;
 
     c->now = now;
@@ -189,7 +195,7 @@ void weft_rwmutex_read_unlock(weft_rwmutex *m)
     int64_t inside[WEFT__WINDOWS];
     weft__task *woken = NULL;
 
-    weft__lock(&m->_lock);
+    weft__lock(&m->_lock, WEFT__RANK_OBJECT);
     if (m->_readers <= 0)
         weft__fatal("sync: RUnlock of unlocked RWMutex (%p)", (void *)m);
     renew(m);
@@ -211,7 +217,7 @@ void weft_rwmutex_unlock(weft_rwmutex *m)
     weft__waiter *wt;
     int64_t now;
 
-    weft__lock(&m->_lock);
+    weft__lock(&m->_lock, WEFT__RANK_OBJECT);
     if (m->_readers != -1)
         weft__fatal("sync: Unlock of unlocked RWMutex (%p)", (void *)m);
     renew(m);

@@ -219,7 +219,7 @@ static void dequeue_all(const struct select *s, weft__task *t, int claimed)
         if (s->slots[i].index == claimed)
             continue;
         prefetch(s, i);
-        weft__lock(&c->lock);
+        weft__lock(&c->lock, WEFT__RANK_OBJECT);
         weft__waitq_remove(queue(&s->slots[i]), &s->waiters[i]);
         weft__unlock(&c->lock);
     }

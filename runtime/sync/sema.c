@@ -19,6 +19,7 @@ static inline weft__waitq *squeue(weft_sema *s)
  * lock. */
 static void serve(weft_sema *s, weft__waitq *woken)
 {
+    weft__check_holds(&s->_lock);
     weft__waiter *wt;
 
     while ((wt = squeue(s)->head) != NULL && wt->n <= s->_count) {
@@ -47,7 +48,7 @@ int weft_sema_wait_until(weft_sema *s, int64_t n, weft_time deadline)
 
     if (n <= 0)
         weft__panic("weft: weft_sema_wait for %lld units", (long long)n);
-    weft__lock(&s->_lock);
+    weft__lock(&s->_lock, WEFT__RANK_OBJECT);
     weft__waitq_renew(squeue(s), &s->_run);
     if (!squeue(s)->head && s->_count >= n) {
         s->_count -= n;
@@ -58,7 +59,7 @@ int weft_sema_wait_until(weft_sema *s, int64_t n, weft_time deadline)
         weft__waitq_push(squeue(s), &wt);
         rc = weft__park_unlock(w->task, WEFT__WAIT_SEMA, s, &s->_lock, deadline);
         if (rc < 0) {
-            weft__lock(&s->_lock);
+            weft__lock(&s->_lock, WEFT__RANK_OBJECT);
             weft__waitq_remove(squeue(s), &wt);
             serve(s, &woken);
             weft__unlock(&s->_lock);
@@ -76,7 +77,7 @@ void weft_sema_add(weft_sema *s, int64_t n)
     weft__enter("weft_sema_add");
     if (n <= 0)
         weft__panic("weft: weft_sema_add of %lld units", (long long)n);
-    weft__lock(&s->_lock);
+    weft__lock(&s->_lock, WEFT__RANK_OBJECT);
     weft__waitq_renew(squeue(s), &s->_run);
     if (__builtin_add_overflow(s->_count, n, &s->_count))
         weft__panic("weft: weft_sema_add of %lld units overflows semaphore %p", (long long)n,
@@ -98,7 +99,7 @@ void weft_waitgroup_add(weft_waitgroup *wg, int64_t n)
     weft__waiter *wt;
 
     weft__enter("weft_waitgroup_add");
-    weft__lock(&wg->_lock);
+    weft__lock(&wg->_lock, WEFT__RANK_OBJECT);
     weft__waitq_renew(wqueue(wg), &wg->_run);
     if (__builtin_add_overflow(wg->_count, n, &wg->_count))
         weft__panic("weft: weft_waitgroup_add of %lld overflows wait group %p", (long long)n,
@@ -118,7 +119,7 @@ int weft_waitgroup_wait_until(weft_waitgroup *wg, weft_time deadline)
     weft__waiter wt;
     int rc = 0;
 
-    weft__lock(&wg->_lock);
+    weft__lock(&wg->_lock, WEFT__RANK_OBJECT);
     weft__waitq_renew(wqueue(wg), &wg->_run);
     if (wg->_count == 0) {
         weft__unlock(&wg->_lock);
@@ -127,7 +128,7 @@ int weft_waitgroup_wait_until(weft_waitgroup *wg, weft_time deadline)
         weft__waitq_push(wqueue(wg), &wt);
         rc = weft__park_unlock(w->task, WEFT__WAIT_GROUP, wg, &wg->_lock, deadline);
         if (rc < 0) {
-            weft__lock(&wg->_lock);
+            weft__lock(&wg->_lock, WEFT__RANK_OBJECT);
             weft__waitq_remove(wqueue(wg), &wt);
             weft__unlock(&wg->_lock);
         }

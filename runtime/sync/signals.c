@@ -223,6 +223,7 @@ static bool restore(int signo)
 /* Sends signo on its channels. Returns false if none listens. Caller holds sig.lock. */
 static bool offer(int signo)
 {
+    weft__check_holds(&sig.lock);
     for (struct listener *l = sig.listeners[signo]; l; l = l->next)
         weft__chan_offer(l->chan, &signo);
     return sig.listeners[signo] != NULL;
@@ -250,7 +251,7 @@ void weft__signals_stop(void)
 {
     struct listener *l, *next;
 
-    weft__lock(&sig.lock);
+    weft__lock(&sig.lock, WEFT__RANK_GROUP);
     for (int s = 1; s < SIGNALS; s++) {
         if (restore(s) && !offer(s))
             pass_on(s);
@@ -340,7 +341,9 @@ void weft__signals_handle(void)
     for (int s = 1; s < SIGNALS; s++) {
         if (!weft__load(&sig.pending[s]))
             continue;
-        weft__lock(&sig.lock); /* first: else a stop in between would find nothing to offer */
+        weft__lock(
+            &sig.lock,
+            WEFT__RANK_GROUP); /* first: else a stop in between would find nothing to offer */
         told = !weft__xchg(&sig.pending[s], 0) || offer(s);
         weft__unlock(&sig.lock);
         if (!told && s == SIGQUIT && sig.dumps)
@@ -372,7 +375,7 @@ int weft_signal_start(weft_chan *c, int signo)
     l = weft__alloc(1, sizeof(*l));
     l->chan = c;
     weft__chan_keep(c, true, "weft_signal_start");
-    weft__lock(&sig.lock);
+    weft__lock(&sig.lock, WEFT__RANK_GROUP);
     l->next = sig.listeners[signo];
     sig.listeners[signo] = l;
     if (!sig.ours[signo])
@@ -399,7 +402,7 @@ void weft_signal_stop(weft_chan *c, int signo)
     if (signo <= 0 || signo >= SIGNALS)
         return;
     weft__enter("weft_signal_stop");
-    weft__lock(&sig.lock);
+    weft__lock(&sig.lock, WEFT__RANK_GROUP);
     if (listens_alone(c, signo) && !(signo == SIGQUIT && sig.dumps) && restore(signo) &&
         !offer(signo))
         pass_on(signo);

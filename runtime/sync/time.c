@@ -69,8 +69,7 @@ static void fire_fn(weft__timer *timer, uint64_t arg, int64_t now)
     weft__store(&task->creator_pc, t->creator_pc);
     if (t->creator_is_foreign)
         weft__flag_set(task, WEFT__FOREIGN_CREATOR);
-    weft__visible(task);
-    weft__ready_due(task);
+    weft__start_due(task);
 }
 
 /* Channels of timers are freed by us alone. */
@@ -135,7 +134,7 @@ bool weft_timer_stop(weft_timer *t)
     bool active;
 
     weft__enter("weft_timer_stop");
-    weft__lock(&t->lock);
+    weft__lock(&t->lock, WEFT__RANK_GROUP);
     active = stop(t);
     weft__unlock(&t->lock);
     weft__exit();
@@ -156,7 +155,7 @@ bool weft_timer_start(weft_timer *t, weft_time when)
     const weft__task *task = weft__enter("weft_timer_start")->task;
     bool active;
 
-    weft__lock(&t->lock);
+    weft__lock(&t->lock, WEFT__RANK_GROUP);
     active = stop(t);
     note_creator(t, task, __builtin_return_address(0));
     weft__timer_arm(&t->timer, when, 0);
@@ -214,7 +213,7 @@ void weft_ticker_start(weft_ticker *k, weft_duration period)
     if (period <= 0)
         weft__panic("non-positive interval for NewTicker");
     weft__enter("weft_ticker_start");
-    weft__lock(&k->t.lock);
+    weft__lock(&k->t.lock, WEFT__RANK_GROUP);
     ticker_stop(&k->t);
     k->t.period = period;
     weft__timer_arm(&k->t.timer, next, (uint64_t)next);
@@ -235,7 +234,7 @@ weft_ticker *weft_ticker_new(weft_duration period)
 void weft_ticker_stop(weft_ticker *k)
 {
     weft__enter("weft_ticker_stop");
-    weft__lock(&k->t.lock);
+    weft__lock(&k->t.lock, WEFT__RANK_GROUP);
     ticker_stop(&k->t);
     weft__unlock(&k->t.lock);
     weft__exit();

@@ -83,9 +83,7 @@ static int look_up(weft__task *t, struct lookup *k, weft_time deadline, weft__ad
         return rc;
     }
     weft__waiter_init(&k->wt, t);
-    weft__add(&weft__sched.outside, 1);
-    rc = weft__park(t, WEFT__WAIT_DNS, NULL, lookup_post, &k->job, deadline);
-    weft__sub(&weft__sched.outside, 1);
+    rc = weft__park_outside(t, WEFT__WAIT_DNS, NULL, lookup_post, &k->job, deadline);
     if (rc < 0) {
         lookup_leave(k);
         return rc;

@@ -54,6 +54,7 @@ static int ready_of(uint32_t epoll_events, int wanted)
  * Caller holds the lock. 0 or a negative errno. */
 static WEFT__NOINLINE int arm(weft__loop *l, int fd)
 {
+    weft__check_holds(&l->fd_lock);
     struct epoll_event e = {.events = EPOLLONESHOT, .data.fd = fd};
 
     for (const weft__fd_wait *f = l->fds[fd]; f; f = f->next) {
@@ -71,6 +72,7 @@ static WEFT__NOINLINE int arm(weft__loop *l, int fd)
 /* Unlinks the wait at *at. Caller holds the lock. */
 static void unlink_wait(weft__loop *l, weft__fd_wait **at)
 {
+    weft__check_holds(&l->fd_lock);
     (*at)->wt.queued = false;
     *at = (*at)->next;
     weft__sub(&l->fd_waits, 1);
@@ -80,6 +82,7 @@ static void unlink_wait(weft__loop *l, weft__fd_wait **at)
  * lock. */
 static void wake_waits(weft__loop *l, int fd, uint32_t events, int rc)
 {
+    weft__check_holds(&l->fd_lock);
     weft__fd_wait **at = &l->fds[fd];
 
     while (*at) {
@@ -108,7 +111,7 @@ static void on_events(uv_poll_t *h, int status, int unused)
     for (int i = 0; i < n; i++) {
         int fd = found[i].data.fd, rc;
 
-        weft__lock(&l->fd_lock);
+        weft__lock(&l->fd_lock, WEFT__RANK_OBJECT);
         wake_waits(l, fd, found[i].events, 0);
         if (l->fds[fd] && (rc = arm(l, fd)) < 0)
             wake_waits(l, fd, 0, rc);
@@ -135,6 +138,7 @@ static WEFT__NOINLINE int make_epoll(weft__loop *l)
 /* Makes room for fd in the table, if there is such a descriptor. Caller holds the lock. */
 static WEFT__NOINLINE int make_room(weft__loop *l, int fd)
 {
+    weft__check_holds(&l->fd_lock);
     size_t n = l->nfds ? l->nfds : FDS_MIN;
     weft__fd_wait **fds;
 
@@ -167,7 +171,7 @@ static int begin(weft__loop *l, int fd, weft__fd_wait *f)
 
     if (rc < 0)
         return rc;
-    weft__lock(&l->fd_lock);
+    weft__lock(&l->fd_lock, WEFT__RANK_OBJECT);
     if ((size_t)fd >= l->nfds)
         rc = make_room(l, fd);
     if (rc == 0) {
@@ -186,7 +190,7 @@ static int begin(weft__loop *l, int fd, weft__fd_wait *f)
 /* Removes a wait that ended without an event. */
 static void leave(weft__loop *l, int fd, weft__fd_wait *f)
 {
-    weft__lock(&l->fd_lock);
+    weft__lock(&l->fd_lock, WEFT__RANK_OBJECT);
     if (f->wt.queued) {
         weft__fd_wait **at = &l->fds[fd];
 
@@ -228,9 +232,7 @@ static int fd_wait(weft__worker *w, int fd, int events, enum weft__reason why, c
     rc = waits ? begin(l, fd, &f) : look(fd, events);
     if (rc != 0)
         return rc;
-    weft__add(&weft__sched.outside, 1);
-    rc = weft__park(w->task, why, object, NULL, NULL, deadline);
-    weft__sub(&weft__sched.outside, 1);
+    rc = weft__park_outside(w->task, why, object, NULL, NULL, deadline);
     if (waits && (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED))
         leave(l, fd, &f);
     return rc;
@@ -313,7 +315,7 @@ static struct {
 
 static void child_link(struct child *c)
 {
-    weft__lock(&children.lock);
+    weft__lock(&children.lock, WEFT__RANK_GROUP);
     c->prev = NULL;
     c->next = children.head;
     if (c->next)
@@ -324,7 +326,7 @@ static void child_link(struct child *c)
 
 static void child_unlink(struct child *c)
 {
-    weft__lock(&children.lock);
+    weft__lock(&children.lock, WEFT__RANK_GROUP);
     if (c->next)
         c->next->prev = c->prev;
     if (c->prev)
