@@ -105,7 +105,7 @@ moves_of_code() {
 }
 
 lint_states() {
-    local readme=runtime/README.md code=runtime/sched/task.c
+    local readme=runtime/sched/README.md code=runtime/sched/task.c
     [[ -e $readme && -e $code ]] || return 0
     diff <(moves_of_readme $readme) <(moves_of_code $code) |
         sed -n "s,^[<>] \(.*\),$readme:1: the table of states and task.c's moves differ: \1,p" \

@@ -46,10 +46,10 @@ breaks runtime/sched/park.c "uv_run" <<<'int f(void) { return uv_run(0, 1); }'
 breaks http/server/conn.c "no pthread condition variable" <<<'    pthread_cond_wait(&c, &m);'
 breaks runtime/sync/chan.c "a task is switched" <<<'    weft__switch(a, b);'
 breaks runtime/sched/wake.c "a task's state is written" <<<'    weft__store_rel(&t->state, WEFT__RUNNABLE);'
-printf '## States\n| IDLE -> DEAD -> IDLE | x | y |\n## The waist\n' >runtime/README.md
+printf '## States\n| IDLE -> DEAD -> IDLE | x | y |\n## The waist\n' >runtime/sched/README.md
 printf '    [WEFT__IDLE] = TO(DEAD),\n' >runtime/sched/task.c
 reports "moves differ: DEAD -> IDLE" || miss "a move that the code does not know"
-rm runtime/README.md runtime/sched/task.c
+rm runtime/sched/README.md runtime/sched/task.c
 breaks runtime/io/long.c "more than 800 lines" < <(yes '/* */' | head -801)
 breaks runtime/sched/wait.h "include/weft/dump.h has each wait reason" <<<'    XX(NAP, "nap", 0)'
 header=include/weft/needs.h

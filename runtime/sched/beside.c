@@ -4,7 +4,12 @@
  * Nothing in C stops a loop that makes no call, so more hogs than max_hogs may run beside the
  * processors (lane.c). While they do, the monitor confines them all to max_hogs of the CPUs that
  * the process may use. There the kernel makes them take turns: however many they are, they burn no
- * more than max_hogs CPUs. With max_hogs CPUs or fewer there is nothing to confine.
+ * more than max_hogs CPUs. So what is bounded is the CPUs that hogs use, not the number of their
+ * threads. With max_hogs CPUs or fewer, which is the default without a quota, there is nothing to
+ * confine. Eight endless loops at one processor on two CPUs burnt 9.9 s of CPU in 5 s, confined
+ * 5.2. Under a quota of half a CPU the kernel stopped the process for 7.3 of 5 s, two CPUs
+ * together, confined 3.4; and a sleep of 20 ms was late by 57 to 70 ms in the median, confined 1.2
+ * to 2.4.
  *
  * Other ways are worse. A hog that was stopped by a signal could hold a lock until its next turn,
  * and the signal would cut short the sleeps and polls of code that expects none. The nice value and

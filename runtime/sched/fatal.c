@@ -10,8 +10,13 @@
  * A fault may have left malloc, the heap or a stack in any state. So its report has two parts:
  *   first   the faulting task's own stack, by code that needs no lock, no heap and no other thread
  *   full    every task, which may hang or fault in turn
- * A fault inside the first part is jumped out of; one inside the second ends the process. A
- * watchdog ends it if the report makes no progress. */
+ * The first part reads rules from the mapped .eh_frame, and names from the files' symbol tables at
+ * that moment, so nothing has to be prepared. It trusts no record: each step may fault and is
+ * jumped out of, the text is formatted without the C library's data, and a mark at the top of each
+ * task's stack has the task's id. weft_run's thread makes the second part, since the thread that
+ * died may hold its arena's lock in malloc. A fault in the second part ends the process, and a
+ * watchdog does if the report makes no progress. Then the old disposition is restored and the
+ * signal sent again; it comes when the handler returns, so that a core shows the instruction. */
 #include "runtime/sched/fatal.h"
 
 #include "runtime/base/env.h"

@@ -16,7 +16,13 @@
  *   older new tasks, the latest first, one after each pause
  *   tasks that came back from a short burst (LIGHT), one each PACE
  * A new task that waited for AGED or more joins the end of the heavy hogs' queue, which moves only
- * while the lane is not crowded. So in an overload no task waits for ever.
+ * while the lane is not crowded. So in an overload no task waits for ever. 60 endless loops and
+ * short tasks of one function at 1, 2 and 4 processors: p99 of the first run 8 to 19 ms without
+ * these rules, 0.1 with them; longest 17 to 1143 ms, and 5.
+ *
+ * max_hogs is the number of processors, since more hogs cost others too much. Under a quota of half
+ * a CPU, with one processor and 1,000 tasks of 20 ms, p99 of a 1 ms ticker in two runs was: 47 and
+ * 17 ms with one hog beside, 58 and 47 with 2, 53 and 133 with 4, 322 and 59 with 8.
  *
  * Calls. If tasks of a function sit in undeclared calls without a processor, or did so some seconds
  * ago, the monitor takes processors from its tasks sooner. While threads are short (spare.c) and a

@@ -4,15 +4,26 @@
  * Evidence, cheapest first: the processor's tick has not moved for the limit; the task declared a
  * call that lasts; the thread burnt CPU for most of the limit (a hog), or sits in a system call
  * (blocked). A thread that did neither was descheduled by the kernel: it gets four times the limit,
- * and counts as a hog then if it burnt an eighth of it. Wall time alone is no ground. The limit is
- * 10 ms, less for known functions (lane.c).
+ * and counts as a hog then if it burnt an eighth of it: a hog gets little CPU on a busy machine,
+ * and the kernel's time slices are long. Wall time alone is no ground. The limit is 10 ms, less for
+ * known functions (lane.c), and 0.1 ms for a declared call. When the task comes back it queues for
+ * a processor, and its thread becomes a spare.
  *
  * A worker that gets a processor runs its timers first. If a processor's task goes on while timers
  * of the processor are due, other workers run them (late).
  *
  * The monitor runs every millisecond while any task does, and more often for a while after it took
  * a processor from a call: where one call blocks, many may be about to. It sleeps when all is idle.
- */
+ *
+ * Once tasks of a function sit in calls, other tasks of it lose their processor after 0.15 ms, and
+ * the monitor looks every 0.1 ms: it finds 5,000 sleeping tasks one after the other, with one
+ * processor in some two seconds.
+ *
+ * Thieves leave short queues of fine-grained tasks alone (keep): tasks that run for less than it
+ * takes to move them between CPUs are best left together, as long as the queue runs dry again and
+ * again, or most of them end with their first run. One round of 32, in which no task moves, shows
+ * how many those are: tasks that are moved make all slow, and would look as if the move paid (spawn
+ * and finish on two processors: 480 ns in most runs without this, 85 to 170 with it). */
 #include "runtime/sched/beside.h"
 #include "runtime/sched/lane.h"
 #include "runtime/sched/observe.h"

@@ -3,7 +3,9 @@
  *
  * The calling thread runs no task. It starts the workers, waits for the main task's end, and does
  * meanwhile what signal handlers leave to do. The kernel gives a signal for the process to the main
- * thread first; so most land here, if weft_run was called there. */
+ * thread first; so most land here, if weft_run was called there.
+ *
+ * The end of a run waits a second for tasks in C calls, then leaves them to their threads. */
 #include "runtime/base/env.h"
 #include "runtime/io/sock.h"
 #include "runtime/machine/eh.h"

@@ -6,6 +6,15 @@
  * head by CAS. A thief takes half. next is the owner's alone, so that a wake and its pick cost no
  * locked instruction; while a task runs on, the monitor moves the task in next to the ring. The
  * ring moves between threads with its processor: the owner is the worker that has the processor.
+ * next saves 24 ns of a round trip over channels, and is passed over after 32 turns.
+ *
+ * Why no Chase-Lev deque: its owner takes the newest, so two tasks that ready each other starve the
+ * rest. The ring with next hands over as fast and is fair.
+ *
+ * Why no prefetch of a task that was made ready: a chain of 10,000 tasks over unbuffered channels
+ * (a sieve) with 1,500 values in flight costs 170 ns a hop at one processor and 79 at two, which
+ * looks like cold caches. But it is 171 and 153 ns of CPU: two processors work at the same time.
+ * With the top of the woken task's stack fetched when it becomes ready, it was 212 and 75.
  *
  * due holds tasks whose time has come while others were in the ring: they do not wait behind the
  * many that one poll may have made ready. They are the owner's alone, like next, and get four turns

@@ -9,7 +9,31 @@
  * fences (heavily), and has the processor if it then reads in_rt == 0; the worker writes in_rt,
  * fences (lightly), and knows that it was taken from if it then reads take. Both cannot miss.
  * worker->lk (rank RUNQ) guards lost, and p while the worker is in user code. Hence every call
- * that enters may come back on another thread: re-read weft__self() after whatever may enter. */
+ * that enters may come back on another thread: re-read weft__self() after whatever may enter.
+ *
+ * The taker's fence is membarrier(2), so the worker's is a mere compiler barrier. Without the fence
+ * two threads ran one processor within seconds. A signal to the thread instead reaches no thread
+ * that is in an uninterruptible call, and breaks others with EINTR. Measured on one x86-64 machine,
+ * ns for an entry and an exit, in a tight loop and after a store that misses the cache; and what
+ * the taker pays:
+ *   CAS in, plain store out          2.5   19.9   a CAS
+ *   store, load, branch (used)       3.3   17.6   0.35 us, 11 us beside a busy thread
+ *   the same, seq. consistent store  3.3   20.0   nothing (used where membarrier is missing)
+ *   a signal to the thread           3.6          233 us, up to 12 ms
+ *
+ * Two consequences reach the user: any call may return on another thread, and one processor is not
+ * one thread. Paths that work on an object's own word alone (an uncontended mutex, a buffered
+ * channel on which no task waits) do not enter.
+ *
+ * Idle and wake. An idle processor sets its bit in idle, fences heavily, looks once more for work,
+ * and sleeps in its loop until its first timer. A worker that makes work fences lightly; if no
+ * other worker is looking for work already, it clears one bit and wakes that loop. Before a worker
+ * sleeps it looks for work for some microseconds, at most half as many workers at a time as are
+ * busy: a sleep and a wake-up across CPUs cost a hundred times as much as a look. The last worker
+ * to fall asleep jumps the virtual clock, or reports that all tasks are asleep: every processor is
+ * idle, no task runs without one, nothing is outside (descriptors, requests, signal channels and
+ * foreign threads that tasks wait for), no timer is armed, and idle_gen is unchanged over the
+ * check. */
 #ifndef WEFT_SCHEDULER_H
 #define WEFT_SCHEDULER_H
 

@@ -16,7 +16,12 @@
  * are left swap their own for it at every full turn, so its tasks, timers and sockets have a thread
  * now and then. A thread that becomes a spare takes one at once.
  *
- * Threads that stay unused for some seconds end; a storm of calls leaves few behind. A thread that
+ * The cap (10,000 threads unless the program says otherwise) protects programs that leak. A run
+ * begins with one spare thread, without which no task would run, and each spare that is used has
+ * another made behind it.
+ *
+ * Each second ends half of the threads that nothing needed for a second, so a storm of calls leaves
+ * few behind. A thread that
  * forked stays: its end would send the child the signal of PR_SET_PDEATHSIG. So do the first, which
  * the threadcreate profile only counts.
  *

@@ -5,14 +5,8 @@
  * and the registry is simply every slot. A record of the default stack size keeps its stack for
  * good, so a finished task is reused hot.
  *
- * | from -> to                       | where                | the stack belongs to          |
- * |----------------------------------|----------------------|-------------------------------|
- * | IDLE -> RUNNABLE                 | task.c start         | nobody                        |
- * | RUNNABLE -> RUNNING -> RUNNABLE  | worker.c             | that thread; nobody once      |
- * | RUNNING -> PARKED                | park.c, worker.c     |   on_cpu == 0                 |
- * | PARKED -> RUNNABLE               | park.c ready         | nobody                        |
- * | RUNNING -> LOST -> RUNNABLE      | monitor.c, worker.c  | its thread, on_cpu stays 1    |
- * | RUNNING -> DEAD -> IDLE          | worker.c             | the worker                    |
+ * The README of this folder has the table of states: which file moves a task from one to another,
+ * and to which thread the stack belongs meanwhile. weft__task_move is the only writer of a state.
  */
 #ifndef WEFT_TASK_INTERNAL_H
 #define WEFT_TASK_INTERNAL_H
