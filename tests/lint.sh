@@ -2,6 +2,7 @@
 # lint.sh [ROOT] - the rules of the tree that no compiler checks. Prints FILE:LINE: RULE for each
 # breach and fails if there was one. lint_selftest.sh proves that each rule bites.
 set -euo pipefail
+circles=$(realpath "$(dirname "$0")/circles.py")
 cd "${1:-$(dirname "$0")/..}"
 
 breaches=$(mktemp)
@@ -149,5 +150,7 @@ lint_places
 lint_words
 lint_length
 lint_headers
+"$circles" . >>"$breaches" ||
+    echo "$circles:1: more circles than its tables allow; with -v it shows them" >>"$breaches"
 cat "$breaches"
 [[ ! -s $breaches ]] && echo "lint: clean"

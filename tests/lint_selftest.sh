@@ -59,6 +59,29 @@ echo 'static inline int *f(void *p) { return p; }' >$header
 reports "$header:1: does not compile alone as C++17" || miss "a header that C++ refuses"
 rm $header
 
+# circle TEXT: the files a, b and c are reported with this text, and removed.
+circle() {
+    reports "circles: $1" || miss "circles: $1"
+    rm ./*/*/[abc].[ch]
+}
+
+echo 'void weft__a(void) { weft__b(); }' >runtime/sync/a.c
+echo 'static void (*const fns[])(void) = {weft__a}; void weft__b(void) {}' >runtime/sync/b.c
+circle "runtime/sync has them of [2] files"
+echo 'static inline void weft__a(void) { weft_c(); }' >profiles/table/a.h
+echo 'static inline void weft_c(void) { weft_c_until(1); }' >include/weft/c.h
+echo 'void weft_c_until(int n) { weft__a(); }' >profiles/table/c.c
+circle "profiles/table has them of [2] files"
+echo 'void weft__a(void) { weft__hooks.waited(1); }' >runtime/machine/a.c
+echo 'static void waited(int n) {} const struct weft__hooks weft__hooks = {.waited = waited};' \
+    >profiles/walk/b.c
+circle "1 pairs of files call upward, runtime/machine > profiles/walk"
+echo '/* weft__b() */ struct weft__b; void weft__b(void); void weft__a(void) { f("weft__b"); }' \
+    >runtime/sync/a.c
+echo 'void weft__b(void) { struct weft__a *p; p->weft__a = 1; weft__a(); }' >runtime/sync/b.c
+reports "circles:" && miss "that a declaration, a comment and a member are no calls"
+rm runtime/sync/[ab].c
+
 cat >runtime/uv/loop.c <<<$'#include <uv.h>\nint f(void) { return uv_run(0, 1); }'
 cat >runtime/base/self.c <<<'static _Thread_local int y;'
 cat >runtime/machine/stack.c <<<'#ifdef __x86_64__'
