@@ -16,8 +16,9 @@
  *
  * A dump never ends a system call early or short, nor does a profile: no signal is sent to a thread
  * that may be in one. A task that computes shows its stack when the kernel's clock next interrupts
- * it, some milliseconds later. A task has no stack ("??") if its thread computes with SIGURG
- * blocked, or gets no CPU for three seconds, or if the program has a handler for SIGURG.
+ * it, some milliseconds later. A task that computes has no stack ("??") if its thread blocks SIGURG
+ * or gets no CPU for three seconds, if the program handles or ignores SIGURG, or in a run with
+ * no_signals.
  *
  * Stacks have marks among their frames, in all forms and in profiles. "-- frames elided --" stands
  * where frames are missing: in the middle of a stack of more than 512, or at the outer end of one
@@ -50,11 +51,14 @@
  *   thread wait                         to run: tasks of its function sit in calls, and threads
  *                                       are short
  *   unknown wait reason                 never in a dump
- * A task that waits has the time since then. One that is running or in a system call has the time
- * since its call was declared (weft_blocking_begin), else since it lost its processor, if either
- * is so. In TASKS these are whole minutes, if any; FULL has them exactly ("# waited:").
- * WEFT_TRACEBACK, else GOTRACEBACK, says how much: none (the message), single (of a panic or a
- * fault the task that caused it), all (the default), crash (all, and panics abort for a core). */
+ * A task that waits has the time since its wait began. A task that is running or in a system call
+ * has the time since its call was declared (weft_blocking_begin), else since it lost its processor;
+ * a task without either has none. TASKS has whole minutes, if any; FULL has the time exactly
+ * ("# waited:").
+ *
+ * WEFT_TRACEBACK, else GOTRACEBACK, says how much the reports of a dying program show: none (the
+ * message), single (of a panic or a fault the task that caused it), all (the default), crash (all,
+ * and panics abort for a core). */
 #ifndef WEFT_DUMP_H
 #define WEFT_DUMP_H
 
@@ -68,10 +72,10 @@ enum weft_dump_form {
     WEFT_DUMP_MERGED, /* equal stacks with equal labels once, with their count: debug=1 */
     WEFT_DUMP_PPROF,  /* gzip'ed profile.proto for go tool pprof: debug=0 */
     WEFT_DUMP_FULL,   /* as TASKS, with names, labels, lock owners and exact times: debug=3 */
-    /* As PPROF, with one sample a task (per_task=1). Besides its own labels a sample has goid (a
-     * number), name if the task has one, state (running, runnable, syscall or waiting) and, of
-     * those that wait, reason; of those that have waited for some time, or have been without a
-     * processor, wait (nanoseconds). A label of the task's own with such a key gives way. */
+    /* As PPROF, with one sample a task (per_task=1). Besides the task's labels a sample has goid
+     * (a number); name, if the task has one; state (running, runnable, syscall or waiting); reason,
+     * if the task waits; wait (nanoseconds), if the task waits, is in a declared call or lost its
+     * processor. A label of the task with such a key is left out. */
     WEFT_DUMP_PPROF_EACH,
 };
 

@@ -13,8 +13,10 @@
  *                that run and at some 50 that wait, each of which stands for its share
  *
  * Samples have labels (weft/label.h): block and contention those of the task that waited, mutex
- * those of the task that unlocked. The 1,024 sets of labels that were used last are told apart; all
- * others have one label, {labels: too many}.
+ * those of the task that unlocked. At most 1,024 sets of labels are told apart at a time. When
+ * there is no room for a new one, the half that was used least recently goes, once in ten seconds
+ * at most. The samples of sets that went, and of new ones that find no room until then, have one
+ * label, {labels: too many}.
  *
  * Waits are always recorded, sampled by their length: one of d is kept with probability
  * min(1, d / rate), and a kept one that is shorter than the rate stands for its like. So long waits

@@ -23,8 +23,9 @@ extern "C" {
 
 /* From now on signo (an int) is sent on c, without waiting: a full channel misses it. Several
  * channels may ask for one signal. While any does, the signal's default action is off; a handler
- * that the program had installed before is still called. 0; WEFT_EINVAL for
- * SIGKILL, SIGSTOP and the synchronous signals. */
+ * that the program had installed before is still called. Returns 0; WEFT_EINVAL if
+ * c does not carry ints, and for SIGKILL, SIGSTOP, SIGURG (which the runtime sends to its threads)
+ * and the signals of faults: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT. */
 WEFT_API int weft_signal_start(weft_chan *c, int signo);
 /* Ends that: after the return c gets no more of signo. When no channel is left, the former
  * disposition is restored; a signal that comes just then is received or has its default action. */

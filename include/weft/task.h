@@ -72,26 +72,26 @@ typedef struct weft_run_options {
                         * is cooperative, single-threaded running. Without it WEFT_PROCS=1 is NOT
                         * single-threaded: the thread of a task that was shed runs on beside. */
     bool no_signals;   /* install no handler: no dump at SIGQUIT, no report of faults and stack
-                        * overflows */
+                        * overflows, no stack in dumps and profiles of a task that computes */
     size_t stack_size; /* usable bytes of a task's stack, the main task's among them; 0: 64 KiB.
                         * Rounded up to pages, and to 16 KiB; more than 16 GiB panics. */
     int max_hogs;      /* tasks that may burn CPU at once without a processor, beside those that
                         * have one; 0: WEFT_HOGS, else the number of processors. More use idle CPUs
                         * and let long computations end sooner; fewer leave more of a CPU quota to
                         * the others. Beyond it tasks that burn CPU take turns, but a loop that
-                        * makes no call for a second no longer counts: C cannot stop it. So there
-                        * may be any number of threads in such loops. While there are more than
-                        * max_hogs, all of them run on max_hogs of the CPUs, and so do threads and
-                        * children that they make then (but not a child of fork); at its next call
-                        * of the library a task has all CPUs again. */
+                        * makes no call for a second no longer counts: C cannot stop it. So any
+                        * number of threads may be in such loops. While more than max_hogs tasks
+                        * burn CPU without a processor, all of them run on max_hogs of the CPUs,
+                        * and so do the threads and children that they make then (but not a child
+                        * of fork). A task has its CPUs back at its next call of the library. */
     int max_threads;   /* tasks that may sit in blocking calls at once, each with a thread; 0:
                         * 10,000. Beyond it, or where the kernel gives no more threads, stderr
-                        * has a line about it once; a new task whose function was seen to block,
-                        * and a task that itself did, waits for a thread before it runs, and so
-                        * does weft_blocking_begin; where no spare thread is left, so do the
-                        * other tasks of such a function. A run that gets no thread beside those
-                        * of its processors ends before any task runs, with a message and status
-                        * 2. */
+                        * has a line about it once. Then these wait for a thread: new tasks of a
+                        * function that was seen to block, and tasks that blocked themselves,
+                        * before they run; a task that calls weft_blocking_begin, before its call;
+                        * and where no spare thread is left, the other tasks of such a function. A
+                        * run that gets no thread beside those of its processors ends before any
+                        * task runs, with a message and status 2. */
 } weft_run_options;
 
 /* Starts the runtime, runs fn(arg) as the first task and returns its result. Tasks still
@@ -134,9 +134,10 @@ WEFT_API void weft_unpin(void); /* panics without a pin */
  * switched off). If it lasts, other tasks get the processor within about a millisecond, or at once
  * where the same place in the program was slow before; a call that is quicker costs some
  * nanoseconds. No call of this library may stand between them: a wait, a second begin and the end
- * of the task panic there, and so may others. On a thread that is no task the two do nothing. An
- * undeclared call that blocks, or a loop that burns CPU, loses its processor too, but only after
- * 10 ms; less than one where other tasks of the same function did so before. */
+ * of the task panic there, and other calls may panic. On a thread that is no task the two do
+ * nothing. A task in an undeclared call that blocks, or in a loop that burns CPU, loses its
+ * processor, too, but only after 10 ms; after less than 1 ms where other tasks of the same function
+ * did so before. */
 WEFT_API void weft_blocking_begin(void);
 WEFT_API void weft_blocking_end(void);                    /* panics without a begin */
 WEFT_API void weft_blocking(weft_task_fn *fn, void *arg); /* fn(arg) between the two */
