@@ -30,8 +30,8 @@
 #endif
 #endif
 
-/* Functions that read foreign stacks or switch them. */
-/* No frame of its own: who looks at a stack from inside sees the caller. */
+/* FRAMELESS: the function has no frame of its own, so a walk that it begins shows its caller.
+ * NO_SANITIZE: for functions that read foreign stacks or switch them. */
 #define WEFT__FRAMELESS   inline __attribute__((always_inline))
 #define WEFT__NO_SANITIZE __attribute__((no_sanitize("address", "thread", "undefined")))
 
@@ -66,8 +66,8 @@ void weft__free(void *p);
 
 /* Pages, reserved only; NULL: there are none. */
 void *weft__map(size_t len);
-/* The same from a multiple of align on. What one page table, or one table of those, covers: memory
- * that has these to itself. */
+/* The same from a multiple of align on. WEFT__TABLE is the memory that one page table covers,
+ * and WEFT__TABLES that of one table of page tables: memory aligned so shares none with other. */
 enum { WEFT__TABLE = 2 << 20, WEFT__TABLES = 1 << 30 };
 void *weft__map_aligned(size_t len, size_t align);
 

@@ -477,7 +477,7 @@ int weft_conn_writev(weft_conn *c, const struct iovec *iov, int n)
     return write_as(c, "weft_conn_writev", iov, n);
 }
 
-/* What any task may do meanwhile --------------------------------------------------------------- */
+/* Calls of any task meanwhile ------------------------------------------------------------------ */
 
 static void set_deadlines(weft_conn *c, weft_time when, bool read, bool write)
 {

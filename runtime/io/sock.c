@@ -496,7 +496,8 @@ int weft__sock_pause(weft__sock *s, enum weft__direction d, weft__task *t, weft_
     return rc == WEFT_ETIMEDOUT ? 0 : rc;
 }
 
-/* What other tasks do to it -------------------------------------------------------------------- */
+/* Calls of other tasks --------------------------------------------------------------------------
+ */
 
 int weft__sock_hold(const void *handle)
 {

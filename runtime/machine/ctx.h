@@ -66,8 +66,9 @@ void weft__ctx_call(void **save_sp, void (*fn)(void *arg), void *arg);
 extern char weft__ctx_entry[];                /* the outermost frame of every task's stack */
 #define WEFT__CTX_START (weft__ctx_entry + 1) /* behind the nop: its return address */
 uintptr_t weft__ctx_pc(const void *ucontext); /* where a signal found the thread */
-/* What weft__self_set left for the calling thread. The thread pointer and what is read by it are
- * one statement, which no compiler takes apart, merges with an earlier one or moves over a call. */
+/* Returns the worker that weft__self_set stored for the calling thread. The thread pointer and the
+ * word found by it are read in one statement, which no compiler takes apart, merges with an earlier
+ * one or moves over a call. */
 static inline void *weft__ctx_self(void)
 {
 #ifdef __x86_64__

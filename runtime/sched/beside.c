@@ -23,7 +23,8 @@
  *   FREE -> MOVING -> CONFINED   the monitor; it frees the worker if the last step fails
  *   MOVING, CONFINED -> FREE     the worker, which restores its CPUs if it was CONFINED
  * The monitor writes MOVING, then reads hog_since; the worker clears hog_since, then exchanges the
- * state. So no worker without a hog stays confined. What the program itself sets meanwhile stays.
+ * state. So no worker without a hog stays confined. CPUs that the program itself sets for a thread
+ * meanwhile stay.
  */
 #include "runtime/sched/beside.h"
 

@@ -93,8 +93,8 @@ static void detach(void *arg)
         return;
     if (!w->foreign) /* the stack of its task could not be unwound (task.c) */
         weft__panic("weft: pthread_exit called in a task");
-    weft__lock(&lock,
-               WEFT__RANK_GROUP); /* the end of the run either waits for w or has let it go */
+    /* The end of the run either waits for w or has let it go. */
+    weft__lock(&lock, WEFT__RANK_GROUP);
     weft__store(&w->end, WEFT__GONE);
     weft__unlock(&lock);
     weft__store_rel(&w->in_rt, 0);

@@ -60,7 +60,7 @@ struct site {
 
 uint32_t weft__gates;
 static struct site sites[SITES];
-static bool any_blocked; /* atomic: some site's blocked is not 0 */
+static bool any_blocked; /* atomic: some site's blocked or sitting was raised once */
 
 struct queue {
     weft__task *head, *tail; /* linked by next */
@@ -71,7 +71,8 @@ static struct {
     uint32_t running;   /* atomic: tasks with WEFT__LANE */
     uint32_t sunk;      /* atomic: hogs beside the processors for longer than SUNK */
     uint32_t turns;     /* given so far */
-    int64_t failed;     /* atomic: when a task was last taken from while it burnt CPU */
+    int64_t failed;     /* atomic: when the pause for older new tasks began: such a task was let in,
+                         * or a task lost its processor while it burnt CPU; 0: no pause */
     int64_t paced;      /* when a light hog last had a turn */
     struct queue fresh; /* young tasks that never ran, the latest first */
     struct queue older; /* those that came later than YOUNG or waited for AGED, the latest first */
@@ -365,7 +366,7 @@ void weft__lane_leave(weft__task *t)
     pass_on(t->worker);
 }
 
-/* Leaves the flags alone: they are the task's, which may read them. weft__lane_back changes them.
+/* Leaves t's flags alone, since only t writes them. weft__lane_back changes them when t comes back.
  */
 void weft__lane_lost(const weft__task *t, bool burnt)
 {

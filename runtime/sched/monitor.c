@@ -235,10 +235,11 @@ static void help(weft__proc *p, weft__worker *w)
 }
 
 /* Computes how many tasks thieves should leave alone, from the switches of the last round. Moving a
- * task to another CPU costs more than a run of less than a microsecond or two: then what will be
- * done within a quarter of a millisecond stays, if the queue runs dry again and again or most tasks
- * end with their first run; else the move pays in later runs, and a few stay. What is moved makes
- * the others slow, too, so how many that is shows in a round in which all stay, one in TRIAL. */
+ * task to another CPU costs more than a run of less than a microsecond or two. So with longer
+ * runs no task stays. With shorter ones a few stay, since later runs may pay for the move; but if
+ * the queue runs dry again and again, or most tasks end with their first run, as many stay as run
+ * within a quarter of a millisecond. Tasks that are moved make the others slow, too. So that number
+ * is measured in one round of TRIAL, in which all tasks stay. */
 static void keep(weft__proc *p, uint32_t tick)
 {
     uint32_t switches = tick - p->kept_tick;

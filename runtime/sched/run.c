@@ -144,7 +144,7 @@ void weft__done_kick(void)
 
 /* The end -------------------------------------------------------------------------------------- */
 
-/* What keeps a worker; in the order in which it must be waited for. */
+/* The reasons why a worker has not left its loop; the end of the run waits longest for the last. */
 enum left { NOBODY, IN_A_CALL, IN_THE_RUNTIME };
 
 /* Stops w. Its task, if it runs one, comes to the worker's own stack at its next call. */
@@ -202,7 +202,7 @@ static void workers_join(void)
         free(w->made);
         if (weft__xchg(&w->end, WEFT__ABANDONED) == WEFT__GONE) {
             pthread_join(thread, NULL);
-            weft__lock(&w->lk, WEFT__RANK_RUNQ); /* whoever gave it its processor is done with it */
+            weft__lock(&w->lk, WEFT__RANK_RUNQ); /* weft__proc_give has let go of it */
             weft__unlock(&w->lk);
             weft__free(w);
         } else {

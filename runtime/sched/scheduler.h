@@ -182,8 +182,8 @@ struct weft__sched {
 extern struct weft__sched weft__sched;
 extern uint32_t weft__run_number; /* of the run under way, or of the last one; the first has 1 */
 
-/* self.c: the only thread-locals. Never keep the result over anything that can switch. */
-
+/* Returns the calling thread's worker (base/self.h), or NULL. Never keep the result over anything
+ * that can switch. */
 static inline weft__worker *weft__self(void)
 {
     return weft__ctx_self();

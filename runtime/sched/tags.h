@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* tags.h - what a task is called: its name and its labels.
  *
- * A weft__tags never changes once a task has it; it is counted, and shared by all tasks that have
- * the same. There are two kinds: a set: labels and nothing else. set is itself. It is what tasks
- * inherit. a task's own: a name, or what is to hold again after weft_labels_do, over a set or none.
- * Only the task and snapshots refer to it. A task without either has NULL. Since the outer of a do
- * is the task's own and not its set's, it goes with the task, also with one that the end of a run
- * discards, and is inherited by nobody.
+ * A weft__tags never changes once a task has it. It is counted, and all tasks that have the same
+ * one share it. There are two kinds:
  *
- * Dumpers read a task's pointer without any claim and count themselves in if the count is not 0
- * yet; keep.h has what they read until then. */
+ *   - a set: labels and nothing else; its field set is itself. Tasks inherit sets.
+ *
+ *   - a task's own: a name, or the tags that weft_labels_do restores at its end (outer), over a set
+ *     or none. Only the task and snapshots refer to it.
+ *
+ * A task with neither has NULL. Since outer belongs to the task's own tags and not to the set, no
+ * task inherits it, and it is freed with the task, also when the end of a run discards the task.
+ *
+ * Dumpers read a task's pointer without any claim, and take a reference if the count is not 0 yet.
+ * The memory that they read until then is kept by keep.h. */
 #ifndef WEFT_TAGS_H
 #define WEFT_TAGS_H
 

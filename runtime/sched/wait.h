@@ -6,7 +6,7 @@
 #ifndef WEFT_WAIT_H
 #define WEFT_WAIT_H
 
-/* What a reason means to the deadlock rule and to cancellation. */
+/* The flags of a reason, for the deadlock rule, cancellation and the profiles. */
 enum {
     WEFT__WAIT_CANCELABLE = 1, /* a canceled group ends it */
     WEFT__WAIT_OUTSIDE = 2, /* something outside the tasks can end it: no deadlock while it lasts */

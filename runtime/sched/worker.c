@@ -287,8 +287,8 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     weft__unlock(&w->lk);
     weft__store(&w->lost_since, 0);
     if (run_is_over(w)) {
-        weft__task_move(t, weft__load(&t->state),
-                        WEFT__DEAD); /* RUNNING: the end took all processors */
+        /* t is RUNNING, not LOST, if the end of the run took its processor. */
+        weft__task_move(t, weft__load(&t->state), WEFT__DEAD);
         return;
     }
     is_hog = why == WEFT__BURNT || why == WEFT__STALLED;

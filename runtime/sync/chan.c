@@ -181,7 +181,7 @@ static int nil_wait(const char *call, enum weft__reason why, weft_time deadline)
     return rc;
 }
 
-/* What a direction of transfer is made of. */
+/* A direction of transfer: its call, its wait reasons, and whether it sends. */
 struct direction {
     const char *call;
     enum weft__reason why, why_nil;

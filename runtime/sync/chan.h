@@ -47,7 +47,7 @@ void weft__chan_keep(weft_chan *c, bool keep, const char *call);
 /* Drops what is buffered; true if anything was. */
 bool weft__chan_drain(weft_chan *c);
 size_t weft__chan_elem_size(const weft_chan *c, const char *call);
-/* What a receive from a closed channel leaves in elem, which may be NULL. */
+/* Zeroes elem, which may be NULL, as a receive from a closed channel does. */
 void weft__chan_zero(const weft_chan *c, void *elem);
 
 #endif

@@ -322,8 +322,8 @@ int weft__thread_start_user(pthread_t *thread, size_t stack, void *(*fn)(void *)
     return start_with(&mask, thread, stack, fn, arg);
 }
 
-/* The child has no thread that would do what handlers leave to do. What they noted came to the
- * parent. Without the lock, since another thread of the parent may have held it. */
+/* The child has no thread that would do the rest of a handler's work, and the signals that were
+ * noted came to the parent. Takes no lock, since another thread of the parent may have held it. */
 void weft__signals_in_child(bool is_worker)
 {
     for (int s = 1; s < SIGNALS; s++)
@@ -341,9 +341,8 @@ void weft__signals_handle(void)
     for (int s = 1; s < SIGNALS; s++) {
         if (!weft__load(&sig.pending[s]))
             continue;
-        weft__lock(
-            &sig.lock,
-            WEFT__RANK_GROUP); /* first: else a stop in between would find nothing to offer */
+        /* The lock comes first: else a stop in between would find nothing to offer. */
+        weft__lock(&sig.lock, WEFT__RANK_GROUP);
         told = !weft__xchg(&sig.pending[s], 0) || offer(s);
         weft__unlock(&sig.lock);
         if (!told && s == SIGQUIT && sig.dumps)
