@@ -69,7 +69,7 @@ static bool is_name(const char *name)
            is_printable(name);
 }
 
-/* What /debug/pprof/ serves without us. */
+/* Returns whether /debug/pprof/ serves something of that name without a custom profile. */
 static bool is_built_in(const char *name)
 {
     static const char *const names[] = {
@@ -285,7 +285,7 @@ void weft_profile_add(weft_profile *p, const void *value)
     weft__exit_as(t);
 }
 
-/* What a run left may be removed after it. */
+/* Works after a run, too: its values may still be removed. */
 void weft_profile_remove(weft_profile *p, const void *value)
 {
     bool inside = weft__enter_try("weft_profile_remove") != NULL;

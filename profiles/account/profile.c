@@ -130,7 +130,7 @@ static struct {
     weft__buckets *shown[WEFT__CONTENTIONS];
 } since = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* What came since this was last asked for. */
+/* Takes the waits that ended since the last request for them. */
 static void *since_take(const struct weft__asked *asked)
 {
     weft__buckets **shown = &since.shown[asked->profile.which];
@@ -155,7 +155,7 @@ static void *since_take(const struct weft__asked *asked)
     return NULL;
 }
 
-/* What there is -------------------------------------------------------------------------------- */
+/* The profiles --------------------------------------------------------------------------------- */
 
 static int counts_write(const struct weft__asked *asked, const void *from, void *view,
                         int64_t duration, const struct weft__sink *to)
@@ -229,11 +229,12 @@ static const struct weft__profile profiles[] = {
      "out what is not over, io=1 adds I/O and sleeps.",
      WEFT__PROFILE_CHANGING, WAITS(WEFT__CONTENTION_BLOCK)},
     {"contention",
-     "The same waits for locks with both sides: who waited, and who let go of the lock.",
+     "The same waits for locks with both sides: the stack that waited, and the stack that "
+     "unlocked.",
      WEFT__PROFILE_CHANGING, WAITS(WEFT__CONTENTION_PAIRS)},
-    {"delta_block", "What block has had since this was last asked for, of what is over.",
+    {"delta_block", "The waits of block that ended since delta_block was last asked for.",
      WEFT__PROFILE_STANDING, SINCE(WEFT__CONTENTION_BLOCK)},
-    {"delta_mutex", "What mutex has had since this was last asked for, of what is over.",
+    {"delta_mutex", "The waits of mutex that ended since delta_mutex was last asked for.",
      WEFT__PROFILE_STANDING, SINCE(WEFT__CONTENTION_MUTEX)},
     {"fgprof",
      "Where tasks spend their time, whether they run or wait, by looking at some of them every 10 "

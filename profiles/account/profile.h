@@ -35,7 +35,7 @@ struct weft__profile {
     weft_profile *custom;             /* the program's own */
 };
 
-/* What is asked for. Forms and options that a profile does not have, it passes over. */
+/* A request for a profile. Forms and options that a profile does not have, it passes over. */
 struct weft__asked {
     struct weft__profile profile;
     int debug; /* 0: gzip'ed profile.proto; 1: text; of tasks, 2 and 3 too */

@@ -142,7 +142,7 @@ static int64_t whole(double count)
     return count < 1 ? 1 : (int64_t)(count + 0.5);
 }
 
-/* What is encoded with one sample; too large for a task's stack. */
+/* Room to encode one sample; too large for a task's stack. */
 struct scratch {
     uintptr_t pcs[WEFT__WALK_ROOM];
     struct weft__pprof_label labels[2 + WEFT_LABELS_MAX];

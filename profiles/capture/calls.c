@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* calls.c - see calls.h.
  *
- * /proc/self/task/TID/syscall says of a thread that sleeps in a call which call that is, with the
- * thread's stack pointer and PC; of all others, "running". A signal would say more, and end many
- * calls early (asks.c). The stack stood still while it was walked if the thread used no CPU from
- * before the file was read until after the walk. */
+ * Of a thread that sleeps in a call, /proc/self/task/TID/syscall has the call's number and
+ * arguments, the stack pointer and the PC. Of one that sleeps otherwise, such as in a page fault,
+ * it has -1 and these two, and of all others "running". A signal would tell more, but would end
+ * many calls early (asks.c). The stack stood still while it was walked if the thread used no CPU
+ * from before the file was read until after the walk. */
 #include "profiles/capture/calls.h"
 
 #include "runtime/base/clock.h"

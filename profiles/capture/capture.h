@@ -17,9 +17,10 @@ struct capture {
     struct weft__locks locks;
 };
 
-/* tasks.c: describes what is true of t whatever it does. */
+/* tasks.c: fills in the parts of a record that do not depend on the state of t. */
 void weft__capture_describe(struct weft__record *r, weft__task *t);
-/* Moves t's snap on from old. The thread that does so publishes t's record; others may not. */
+/* Moves t's snap on from old. Returns true for the one thread that did so: it publishes t's record.
+ */
 bool weft__capture_move(weft__task *t, uint32_t old, uint32_t epoch);
 /* Publishes a record with its stack. The capture owns the record's tags from then on. */
 void weft__capture_publish(struct capture *c, uint32_t slot, struct weft__record *r,

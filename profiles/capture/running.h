@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* running.h - what tasks.c and wall.c need of tasks that run, and of stacks. */
+/* running.h - the tasks that threads run, and the stacks of tasks; for tasks.c, wall.c and others.
+ */
 #ifndef WEFT_RUNNING_H
 #define WEFT_RUNNING_H
 
@@ -15,12 +16,15 @@ void weft__drop_entry(struct weft__walk *walk);
  * are missing and before frames that are guesses (walk->guessed). Each walk of a task that is kept
  * or shown is closed once; a walk that missed is resumed first. */
 void weft__walk_close(struct weft__walk *walk);
-/* The bounds of t's stack; false if they change just now, since t ended and its record goes on. */
+/* Reads the bounds of t's stack. Returns false if they change just now: t ended, and another task
+ * takes its record. */
 bool weft__stack_bounds(const weft__task *t, uintptr_t *lo, uintptr_t *hi);
 
-/* The registers of a context saved at sp; false if that is not in the stack [lo, hi). */
+/* Reads the registers of a context saved at sp. Returns false if sp is not in the stack [lo, hi).
+ */
 bool weft__regs_saved(struct weft__regs *r, const void *sp, uintptr_t lo, uintptr_t hi);
-/* Of a context that is saved. It may be resumed meanwhile: then the result is thrown away. */
+/* Walks the stack of t, whose context is saved. If t may be resumed meanwhile, the caller throws
+ * the result away then. */
 void weft__walk_saved(struct weft__walk *walk, const weft__task *t);
 /* A worker with the task that its thread runs. */
 struct weft__runner {
@@ -43,7 +47,8 @@ const struct weft__runner *weft__runner_find(const struct weft__runner *all, siz
 enum weft__call weft__runner_in_call(struct weft__walk *walk, const struct weft__runner *r,
                                      int64_t *cpu);
 /* Finds the stack of the task of r for its record, from its call or by a question to its thread,
- * which stays open in ask. Returns false if the stack may be had later. */
+ * which stays open in ask. Returns false if the stack may still come: then the caller asks
+ * again. */
 bool weft__look_at_runner(struct weft__record *to, struct weft__walk *walk,
                           const struct weft__runner *r, weft__ask **ask);
 

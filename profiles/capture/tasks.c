@@ -90,7 +90,7 @@ static void crash(void)
 
 /* Records -------------------------------------------------------------------------------------- */
 
-/* What is true of t whatever it does. */
+/* Fills in what does not depend on the state of t. */
 void weft__capture_describe(struct weft__record *r, weft__task *t)
 {
     memset(r, 0, sizeof(*r));
@@ -112,8 +112,8 @@ static void describe_wait(struct weft__record *r, const weft__task *t)
         r->object = weft__load(&t->object);
 }
 
-/* A task that does not run: runnable, or waiting, which it still counts as if it was made ready
- * after the cut. */
+/* Describes a task that does not run: it is runnable, or waits. A task that was made ready after
+ * the cut still counts as waiting. */
 static void describe_resting(struct weft__record *r, weft__task *t, uint32_t state, uint32_t epoch)
 {
     weft__capture_describe(r, t);
@@ -141,7 +141,7 @@ bool weft__capture_move(weft__task *t, uint32_t old, uint32_t epoch)
     return old < 2 * epoch && weft__cas(&t->snap, &old, 2 * epoch);
 }
 
-/* Publishes a record. By the thread that moved snap. The capture owns r's tags from here on. */
+/* Called by the thread that moved snap. The capture owns r's tags from here on. */
 void weft__capture_publish(struct capture *c, uint32_t slot, struct weft__record *r,
                            const struct weft__walk *walk)
 {
@@ -172,7 +172,7 @@ static int64_t lost_since(void)
     return since ? weft__ticks_to_nanos(since) : 0;
 }
 
-/* Of a worker in record. */
+/* Records t for a worker. */
 static void record_in(struct capture *c, weft__task *t, bool running)
 {
     uint32_t epoch = weft__load_acq(&weft__epoch);
@@ -202,8 +202,8 @@ static void record_in(struct capture *c, weft__task *t, bool running)
     weft__capture_publish(c, t->slot, &r, &walk);
 }
 
-/* The workers' duty: t rests, its context is saved, nobody else can run it. A worker that is held
- * up in here may find the capture over, but not freed: see capture_run. */
+/* Called by the worker of t, whose context is saved, and which no other worker can run. A worker
+ * that is held up in here may find the capture over, but not freed: see capture_run. */
 static void record(weft__task *t, bool running)
 {
     weft__worker *w = weft__self();
@@ -217,7 +217,6 @@ static void record(weft__task *t, bool running)
 
 /* Capture -------------------------------------------------------------------------------------- */
 
-/* Records the task of a slot if it rests; true if there is nothing left to do for it. */
 bool weft__capture_slot(struct capture *c, uint32_t slot)
 {
     weft__task *t = weft__tasks_at(slot);
@@ -244,7 +243,7 @@ bool weft__capture_slot(struct capture *c, uint32_t slot)
     return true;
 }
 
-/* What looking at the slots that follow waits for: their records, and the stacks these point to. */
+/* Prefetches for the slots that follow: their records, and the stacks that these point to. */
 static inline void fetch_ahead(uint32_t slot, uint32_t n)
 {
     if (n - slot > 2 * WEFT__WALK_AHEAD) {
@@ -369,7 +368,7 @@ static struct capture *capture_new(void)
     return c;
 }
 
-/* Of the caller alone, beside a capture that does not end. */
+/* Captures the caller alone, while another capture cannot end. */
 static struct capture *capture_alone(const struct asking *a)
 {
     const weft__task *self = a->self;
@@ -480,7 +479,7 @@ static void capture_release(struct capture *c)
 }
 
 /* Returns whether a capture cannot end without the caller, which is about to die. */
-static bool is_amid(const weft__worker *w)
+static bool holds_capture(const weft__worker *w)
 {
     return weft__load(&captures.holder) == pthread_self() || (w && w->recording);
 }
@@ -654,13 +653,13 @@ static void explain(int fd, const struct weft__death *d)
         "weft: this came during a snapshot: the other tasks are not shown\n\n";
     weft__worker *w = d->distrust ? NULL : weft__self();
     struct report r = {.death = d, .fd = fd};
-    bool amid = is_amid(w);
+    bool in_capture = holds_capture(w);
 
     r.asking.self = weft__dying_task(d);
     r.asking.ucontext = d->ucontext;
     r.asking.from = d->caller;
-    r.asking.alone = amid || (d->alone && r.asking.self);
-    if (amid && weft__death_write(fd, why, sizeof(why) - 1) < 0)
+    r.asking.alone = in_capture || (d->alone && r.asking.self);
+    if (in_capture && weft__death_write(fd, why, sizeof(why) - 1) < 0)
         return;
     weft__symbolizer_died();
     while (broken.hang_in_report)

@@ -16,9 +16,9 @@ void weft__snapshot_put(const struct weft__snapshot *s);
 int weft__tasks_write(const struct weft__snapshot *s, enum weft_dump_form form,
                       const struct weft__sink *to);
 
-/* Declares a blocking call if the caller is about to look at so many tasks that it takes long. Then
- * returns true, and weft__stand_back, or any other call of the library, ends it. Returns false
- * also while threads are short, when a wait for one could last for ever. */
+/* Declares a blocking call if the caller is about to look at so many tasks that it takes long.
+ * Returns true if it did: then weft__stand_back, or any other call of the library, ends the
+ * blocking call. Returns false while threads are short, too: a wait for one could last for ever. */
 bool weft__stand_aside(size_t tasks);
 void weft__stand_back(void);
 

@@ -39,7 +39,7 @@ struct bounds {
     const void *image;
 };
 
-/* What died. */
+/* The task or thread that died. */
 struct dead {
     const weft__task *task; /* NULL: none, or its record was overwritten */
     uint64_t id;            /* of the task; 0: not known */

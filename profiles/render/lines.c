@@ -92,7 +92,7 @@ void weft__lines_free(struct weft__lines *l)
     free(l);
 }
 
-/* Returns the length of a demangled name up to its parameter list. What follows the last
+/* Returns the length of a demangled name up to its parameter list. The text behind the last
  * parenthesis tells whether that closes a list ("f(int) const") or lies inside the name
  * ("f(int)::x", "f<(E)1>"). */
 static size_t bare_length(const char *name)

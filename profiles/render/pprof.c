@@ -32,7 +32,7 @@ struct function {
     int64_t name, system_name, file, line;
 };
 
-/* What is known of a mapping beyond weft__maps_read: what its locations have, some of them. */
+/* Flags of a mapping: some location in it was written, or has functions, files and so on. */
 enum { USED = 1, FUNCTIONS = 2, FILES = 4, LINES = 8, INLINES = 16 };
 
 /* An array that grows, and the map from a hash to an index in it. */
@@ -225,7 +225,7 @@ static uint64_t mapping_id(weft__pprof *p, uintptr_t addr, uint8_t flags)
     return 0;
 }
 
-/* What is shown of an address. */
+/* The frames and flags that an address is shown with. */
 struct shown {
     const struct weft__frame *frames;
     uint32_t n;    /* 0: it has no name */

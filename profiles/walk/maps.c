@@ -2,8 +2,9 @@
 /* maps.c - the executable mappings of this process, and the build-ids of their files.
  *
  * Owns nothing; any thread may call in, with no lock held or taken. A build-id is read where the
- * kernel or the loader mapped it, so it is that of what runs, whatever became of the file. What is
- * loaded may be unloaded meanwhile, so it is read by a call that fails.
+ * kernel or the loader mapped it. So it is that of the code that runs, even if the file was
+ * replaced. A file may be unloaded meanwhile, so its memory is read by a system call, which then
+ * fails.
  */
 #include <dlfcn.h>
 #include <elf.h>
@@ -83,7 +84,7 @@ static const char *find_note(char *hex, const char *at, size_t size)
     return NULL;
 }
 
-/* In the segment of notes at; NULL as above. */
+/* Finds the build-id in the segment of notes at. Returns NULL if it has none. */
 static const char *find_build_id(char *hex, const char *at, size_t size)
 {
     _Alignas(ElfW(Nhdr)) char notes[NOTES];

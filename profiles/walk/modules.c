@@ -34,7 +34,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-/* What is loaded at an address. */
+/* A file as it is loaded. */
 struct image {
     uintptr_t start, end;
     const char *file;
@@ -51,10 +51,11 @@ struct known {
 
 static struct known *known;
 static Dwfl *dwfl;
-static time_t opened;     /* when it was made, by seconds() */
-static uint32_t requests; /* that it has served */
-/* libdw keeps what it has read of debug information, and a program under continuous profiling is
- * seen at ever new addresses. So the Dwfl is made anew after so many requests, and a minute. */
+static time_t opened;     /* when dwfl was made, by seconds() */
+static uint32_t requests; /* that dwfl has served */
+/* libdw keeps all debug information that it has read, and a program under continuous profiling is
+ * seen at ever new addresses. So the Dwfl is closed, and made again when next needed, once it is a
+ * minute old and has served so many requests. */
 enum { REQUESTS = 64, MINUTE = 60 };
 /* How often a call of libdw faulted. Each time its memory is lost, so it is not asked for ever. */
 enum { FALLS_MAX = 50 };
@@ -123,7 +124,7 @@ static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_A
     return fd;
 }
 
-/* What a module says of its debug file. */
+/* How a module names its debug file. */
 struct wanted {
     const char *id;   /* its build-id; "": it has none, and the checksum decides */
     const char *dir;  /* of the module's file */

@@ -190,7 +190,7 @@ static bool has_no_caller(Dwarf_Frame *frame)
     return dwarf_frame_register(frame, DWARF_RIP, mem, &ops, &n) == 0 && n == 0 && ops == mem;
 }
 
-/* What a rule without flags promises to the walker's fast path; others take its slow path. */
+/* Flags a rule for the walker's slow path, unless it promises all that the fast path needs. */
 static void classify(struct weft__rule *r)
 {
     bool plain = r->slot[WEFT__SLOT_RA] == -1;

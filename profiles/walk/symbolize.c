@@ -325,7 +325,7 @@ void weft__symbolizer_learn(struct weft__rule *out, uintptr_t addr)
         *out = (struct weft__rule){.flags = WEFT__RULE_NONE};
 }
 
-/* What pc was last known as; NULL if it never was. */
+/* Returns the symbol by which pc was known last; NULL if there was none. */
 static const struct weft__symbol *last_of(uintptr_t pc)
 {
     struct table *t = atomic_load_explicit(&symbols, memory_order_relaxed);

@@ -18,8 +18,8 @@ struct weft__frame {
     const char *linkage;  /* the mangled name, else the one without scopes; NULL: the same */
 };
 
-/* What one address means: frames[0] is the innermost inlined function, frames[n - 1] the physical
- * one. Immutable and cached for the life of the process; never NULL, n >= 1. */
+/* The meaning of one address: frames[0] is the innermost inlined function, frames[n - 1] the
+ * physical one. Immutable and cached for the life of the process; never NULL, n >= 1. */
 struct weft__symbol {
     uintptr_t pc; /* the address looked up (return address - 1 for callers) */
     uint32_t n;

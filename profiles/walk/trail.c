@@ -46,7 +46,7 @@ static bool go_by(struct pace *p, uintptr_t addr, bool from_sp)
     return true;
 }
 
-/* What the frame is counted from; 0: that is not followed. */
+/* Returns the address that the rule counts the frame from; 0: that is not followed. */
 static uintptr_t base_of(struct pace *p, const struct weft__rule *r)
 {
     unsigned i = r->flags & WEFT__RULE_BASE;

@@ -7,7 +7,7 @@
 #include <elfutils/libdwfl.h>
 #include <stdbool.h>
 
-/* What there is of an address. All DIEs are libdw's, as long as the module is. */
+/* The debug information of an address. All DIEs are libdw's, and stay as long as the module. */
 struct weft__debug {
     Dwarf_Addr bias;    /* from the addresses of the DIEs to those of the process */
     Dwarf_Die lines;    /* the unit with the lines */
@@ -26,17 +26,18 @@ bool weft__debug_find(struct weft__debug *out, Dwfl_Module *mod, Dwarf_Addr addr
  * function. Returns false if it is in none. */
 bool weft__debug_scope(Dwarf_Die *scope, Dwarf_Die *die);
 
-/* dienames.c. Return the name that the linker knows a function by, or NULL; and put its name with
- * its scopes, cut to size: false if it has none. */
+/* dienames.c. Returns the name by which the linker knows a function, or NULL. */
 const char *weft__die_linkage(Dwarf_Die *die);
+/* Writes a function's name with its scopes, cut to size. Returns false if it has no name. */
 bool weft__die_name(char *to, size_t size, Dwarf_Die *die);
 
 /* Forgets all units. Called before libdw drops a module. */
 void weft__units_forget(void);
 
-/* symtab.c. Returns the name of the function at addr by the symbol table, and where it begins; NULL
- * if there is none. forget: as above. */
+/* symtab.c. Returns the name that the symbol table has for the function at addr, and in begin where
+ * the function begins; NULL if there is none. */
 const char *weft__symtab_find(Dwfl_Module *mod, GElf_Addr addr, GElf_Addr *begin);
+/* Forgets all symbol tables. Called before libdw drops a module. */
 void weft__symtabs_forget(void);
 
 #endif

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <ucontext.h>
 
-/* What a walk starts from. A parked task has them all; a PC and SP read from
+/* The registers that a walk starts from. A parked task has them all; a PC and SP read from
  * /proc/PID/task/TID/syscall come with the rest unknown (known = false). */
 struct weft__regs {
     uintptr_t pc, sp, bp, bx, r12, r13, r14, r15;
