@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* snapshot.h - a consistent cut through every task, immutable once captured (see DESIGN notes in
- * profiles/README.md), and its renderers. */
+/* snapshot.h - a consistent cut through every task, immutable once captured, and its renderers. The
+ * README of this folder says what the cut promises. */
 #ifndef WEFT_SNAPSHOT_H
 #define WEFT_SNAPSHOT_H
 
