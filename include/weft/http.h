@@ -17,7 +17,7 @@
  *
  * A handler may wait for whatever tasks wait for; nobody but its own peer notices. What a peer
  * sends is bounded in bytes and time, and what is malformed is answered with one status, behind
- * the answers already owed; http/README.md has the list.
+ * the answers already owed; http/wire/README.md has the list.
  *
  * Calls are for tasks. Request and response belong to the server and end with the handler, and so
  * do all texts had from them. */
