@@ -77,13 +77,18 @@ static void restore(const weft__worker *w)
         sched_setaffinity(w->tid, sizeof(w->cpus), &w->cpus);
 }
 
-/* Sets the CPUs of w's thread, which had w->cpus. Returns false if that confines nothing. */
+/* Confines w's thread, which had w->cpus, to those of them that are in set. Returns false, with
+ * nothing changed, if none of them is, all are, or the kernel refuses. */
 static bool set_cpus(weft__worker *w)
 {
-    CPU_AND(&w->confined_to, &w->cpus, &beside.set);
-    if (CPU_COUNT(&w->confined_to) == 0 || CPU_EQUAL(&w->confined_to, &w->cpus))
+    cpu_set_t to;
+
+    CPU_AND(&to, &w->cpus, &beside.set);
+    if (CPU_COUNT(&to) == 0 || CPU_EQUAL(&to, &w->cpus) ||
+        sched_setaffinity(w->tid, sizeof(to), &to) != 0)
         return false;
-    return sched_setaffinity(w->tid, sizeof(w->confined_to), &w->confined_to) == 0;
+    w->confined_to = to;
+    return true;
 }
 
 /* Ends a step of the monitor: the worker is CONFINED if its hog is still there. */
@@ -108,7 +113,7 @@ static void confine(weft__worker *w)
     settle(w, confined);
 }
 
-/* Moves a confined worker to the new set. */
+/* Moves a confined worker to the new set. It keeps the old one if the new has none of its CPUs. */
 static void move(weft__worker *w)
 {
     uint32_t is = CONFINED;
@@ -148,12 +153,14 @@ static void each_hog(void (*fn)(weft__worker *w))
 {
     weft__worker *batch[BATCH];
     uint32_t below = UINT32_MAX;
-    int n;
+    int n = BATCH;
 
-    while ((n = find_hogs(below, batch)) > 0) {
-        for (int i = 0; i < n; i++)
+    while (n == BATCH) { /* a batch that is not full was the last */
+        n = find_hogs(below, batch);
+        for (int i = 0; i < n; i++) {
             fn(batch[i]);
-        below = batch[n - 1]->id;
+            below = batch[i]->id;
+        }
     }
 }
 
