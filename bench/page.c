@@ -38,8 +38,9 @@ void bench_page_touch(void)
     munmap(at, size);
 }
 
-/* A guest gives free pages back to its host (free page reporting), and whoever gets such a page
- * next pays for the host's work, too. What was touched a moment ago is not given back yet. */
+/* A guest gives free pages back to its host (free page reporting), and the process that gets
+ * such a page next pays for the host's work, too. Pages touched a moment ago are not given back
+ * yet. */
 void bench_page_warm(void)
 {
     touch(map(WARMED), WARMED);

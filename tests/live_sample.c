@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* live_sample.c - a program for the tests that look at one from outside: Valgrind, gdb, the readers
- * of dumps, and whoever counts what an idle one does.
+ * of dumps, and the count of an idle program's system calls.
  *
  *     live_sample mixed           channels, sleep, groups, a stack of its own size, each dump
  *     live_sample deep [FRAMES [full]]  the dump of a task that waits so deep (700), to stdout

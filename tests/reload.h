@@ -13,7 +13,7 @@
 
 typedef void reload_fn(void (*fn)(void *), void *arg);
 
-/* Called as a library is opened, amid dlopen, if the program exports it. */
+/* Called as a library is opened, inside dlopen, if the program exports it. */
 void reload_opened(void);
 
 enum { RELOAD_SIZE = 96, RELOAD_RETURN = 48 }; /* of the function; where its call returns to */

@@ -63,7 +63,7 @@ TEST_PLAIN(dump_outside_a_run_is_einval)
     CHECK_EQ(weft_dump(STDERR_FILENO, NULL), WEFT_EINVAL);
 }
 
-/* ---- a crash amid a dump ---- */
+/* ---- a crash during a dump ---- */
 
 static int dump_for_ever(void *arg)
 {

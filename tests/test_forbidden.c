@@ -144,7 +144,7 @@ static void sleep_in_a_call(void *arg)
     usleep(30000000);
 }
 
-/* Goes through what looks at the process itself: the monitor, a dump of each form, a profile. */
+/* Has all parts of weft look at the process: the monitor, dumps, a profile. */
 static int work(void *arg)
 {
     static atomic_int sleeps;

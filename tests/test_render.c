@@ -147,8 +147,8 @@ static void add_states(struct weft__snapshot *s)
     add(s, WEFT__REC_RUNNABLE, STACK(s, FAKE_PC(FAKE_PARK)));
 }
 
-/* A name over so many labels, which it keeps; for good. All sets have one hash: what they say is
- * compared. */
+/* Makes a name over so many labels, which it keeps; it is never freed. All sets have one hash, so
+ * that their labels have to be compared. */
 static weft__tags *tags_new(const char *name, uint32_t n, const weft_label *labels)
 {
     enum { MOST = 4 };

@@ -255,7 +255,7 @@ struct meeting {
     int sent, received;
 };
 
-/* Each turn is one send and one recv of the two, whoever does which. */
+/* Each turn is one send and one receive: either task may do either. */
 static void meet(void *arg)
 {
     struct meeting *m = arg;
@@ -514,7 +514,7 @@ TEST(quit_channel_ends_workers_that_select_on_it)
     ints_free(c[1]);
 }
 
-/* A deadline and a sender at one instant: the value is received or still to be had. */
+/* A deadline and a sender at one instant: the value is received or still there. */
 TEST(deadline_that_races_with_a_sender_loses_no_value)
 {
     ints *c = ints_new(1);

@@ -35,7 +35,7 @@ enum how { UNDECLARED, DECLARED, THREAD, KNOWN_THREAD, HOWS };
 static const char *const hows[] = {"undeclared", "declared", "a thread",
                                    "a thread that calls weft"};
 
-/* What an actor has to do with. */
+/* A task or thread that makes calls, and what it makes them with. */
 struct actor {
     const struct kind *kind;
     enum how how;
@@ -393,7 +393,7 @@ static void end(struct actor *a)
         pthread_join(a->other, NULL);
 }
 
-/* ---- those who look ---- */
+/* ---- dumps and profiles ---- */
 
 static int dump(void *arg)
 {

@@ -7,10 +7,10 @@
  *     there were values
  *   lets_go_here was called with one waiter each time: so many waits has wants_here, and so many
  *     charges lets_go_here, as long as the contention profile has them for both
- *   whoever waited in locks_here was let in by an unlocks_here, so their counts are equal, and no
+ *   each wait in locks_here was ended by an unlocks_here, so their counts are equal, and no
  *     more is charged than was waited
  * Always: each profile is complete; what is recorded never becomes less; a stack that goes through
- * a library has in it what called the library, whichever was there before. */
+ * a library has in it the function that called the library, whichever library was there before. */
 #include "torture.h"
 
 #include "profiles/table/places.h"
@@ -325,7 +325,7 @@ static int actor(void *seed)
 
 static weft_mutex inside_mutex = WEFT_MUTEX_INIT;
 
-/* What a task does in the library. */
+/* A task's call into the library. */
 struct visit {
     const struct reload *lib;
     weft_chan *c;

@@ -276,7 +276,7 @@ static const struct drill {
     {"NULL call", call_null, VICTIM, false},
     {"abort", abort_it, VICTIM, false},
     {"symbolizer", crash_the_symbolizer, THREAD, false},
-    {"symbolizer amid a report", crash_both, VICTIM, false},
+    {"symbolizer during a report", crash_both, VICTIM, false},
     {"wild write", write_into_the_heap, ANY_TASK, true},
     {"smashed stack", smash_the_stack, VICTIM, true},
     {"fault inside malloc", fault_inside_malloc, VICTIM, true},

@@ -2,7 +2,7 @@
 /* torture_cut.c - snapshots are consistent cuts: `torture_cut SECONDS SEED [SNAPSHOTS]`.
  *
  * A thousand tasks pass tokens round rings of unbuffered channels, of channels that hold one value,
- * and of tasks that share a mutex. Whoever has a ring's token waits with it in holder_waits. So at
+ * and of tasks that share a mutex. The task that has a ring's token waits in holder_waits. So at
  * any instant at most one task of a ring is in there, and exactly one if none of them runs or is
  * runnable. Snapshots are taken all the time, and each is held against that. WEFT_BREAK's mutants
  * of the capture must be caught (torture_mutants.sh).
@@ -177,8 +177,8 @@ static void bad(const struct ring *ring, const char *what, unsigned holders, uns
     exit(1);
 }
 
-/* At the cut a task runs on each processor and on each thread that lost its own, no more: whoever
- * waited then and was resumed since is not to be told as running. */
+/* At the cut a task runs on each processor and on each thread that lost its own, no more. A
+ * task that waited then and was resumed since must not be recorded as running. */
 static struct {
     uint32_t may, run;
 } running;

@@ -230,7 +230,7 @@ static void join(void *thread)
     pthread_join(*(pthread_t *)thread, NULL);
 }
 
-/* Those that still act when it returns are discarded, amid weft_labels_do. */
+/* The tasks that still act when it returns are discarded inside weft_labels_do. */
 static int play(void *arg)
 {
     weft_group g = WEFT_GROUP_INIT;

@@ -2,9 +2,9 @@
 /* torture_lifetime.c - objects that go as soon as the call that proved them idle returned.
  *
  * Each scene makes an object, lets tasks and a foreign thread use it against each other, and frees
- * it, or leaves its frame, at the first instant it may. Whoever of the runtime touches it after
- * that is caught by AddressSanitizer or ThreadSanitizer, and without them by the junk that freed
- * memory is filled with. */
+ * it, or leaves its frame, at the first instant it may. A touch by the runtime after that
+ * is caught by AddressSanitizer or ThreadSanitizer, and without them by the junk that freed memory
+ * is filled with. */
 #include "torture.h"
 
 #include <weft/chan.h>
@@ -180,7 +180,7 @@ static void scene_cond(uint64_t *r)
     junk(k, sizeof(*k));
 }
 
-/* Counters, groups and timers: whoever waited frees. */
+/* Counters, groups and timers: the task that waited frees them. */
 
 static void give(void *s)
 {
