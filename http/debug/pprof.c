@@ -68,7 +68,7 @@ static bool flag(weft_http_response *w, weft_http_request *r, const char *name, 
     return false;
 }
 
-/* As the goroutine profile's forms go. */
+/* Returns the form of the goroutine profile that a debug parameter asks for. */
 static int form(const char *debug)
 {
     int n = number(debug, 0);

@@ -17,7 +17,7 @@ struct weft__arena_block {
     char bytes[];
 };
 
-/* What is left of the buffer begins with the next request. */
+/* Moves the next request to the front of the buffer. */
 static void to_front(weft_http_request *r)
 {
     memmove(r->in, r->in + r->start, r->filled - r->start);
@@ -25,7 +25,7 @@ static void to_front(weft_http_request *r)
     r->start = r->rest = 0;
 }
 
-/* What came behind a body may reach into the slack. */
+/* Returns whether the bytes behind a body reach into the slack. */
 static bool in_slack(const weft_http_request *r)
 {
     return r->filled + WEFT__IN_SLACK >= r->size;

@@ -439,7 +439,7 @@ int weft_http_error(weft_http_response *w, int status, const char *text)
     return weft_http_printf(w, "%s\n", text);
 }
 
-/* With the page that shows where to go, for clients that do not. */
+/* Adds a page with the link, for clients that do not follow redirects. */
 int weft_http_redirect(weft_http_response *w, int status, const char *location)
 {
     static const struct {

@@ -117,7 +117,7 @@ const char *weft__custom_name(const weft_profile *p)
     return p->name;
 }
 
-/* False if the name is taken. */
+/* Lists p. Returns false if its name is taken. */
 static bool enlist(weft_profile *p)
 {
     weft_profile **at, *next;
@@ -208,7 +208,7 @@ static void reserve(struct shard *s)
     s->room = bigger.room;
 }
 
-/* False if value is there. */
+/* Adds value. Returns false if it is there already. */
 static bool shard_add(struct shard *s, const void *value, uint64_t hash, uint32_t stack)
 {
     uint32_t i;

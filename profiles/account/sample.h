@@ -11,8 +11,8 @@
 struct weft__sample {
     const uintptr_t *pcs; /* return addresses, leaf first */
     size_t n;
-    uint32_t labels; /* labels.h; of the task whose stack that is */
-    /* Of a wait for a lock with both sides; the stack above is the waiter's. */
+    uint32_t labels; /* id of a set (labelset.h), of the task whose stack that is */
+    /* A pair is a wait for a lock with both sides; the stack above is the waiter's. */
     bool is_pair;
     unsigned reason;    /* enum weft__reason */
     const void *object; /* the lock; NULL: one of many */
@@ -21,7 +21,7 @@ struct weft__sample {
 };
 
 void weft__sample_join(struct weft__walk *to, const struct weft__sample *s);
-/* Its stacks are the entry's. */
+/* Returns the sample that join made of an entry's words, in which its stacks stay. */
 struct weft__sample weft__sample_of(const struct weft__stack_entry *e);
 
 /* Adds so many times what from has; -1 takes it away. Sets of labels that went (labelset.h) count

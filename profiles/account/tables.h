@@ -15,7 +15,7 @@ struct weft__tables {
 void weft__tables_start(void); /* a run begins; ends the process if there is no memory */
 void weft__tables_stop(void);
 
-/* Returns the tables to count in. They stay until unuse. By the worker itself. */
+/* Returns the tables to count in, which stay until unuse. Called by w itself. */
 const struct weft__tables *weft__tables_use(weft__worker *w);
 void weft__tables_unuse(weft__worker *w);
 /* One of the tables is nearly full. Has them made anew if that gives room: what was recorded with

@@ -72,7 +72,7 @@ static bool thread_bounds(pthread_t thread, uintptr_t *lo, uintptr_t *hi)
     return true;
 }
 
-/* Of the stack of the caller, which is its task's or its thread's own. */
+/* Finds the bounds of the stack that the caller is on: its task's, or its thread's own. */
 static bool own_bounds(uintptr_t sp, uintptr_t *lo, uintptr_t *hi)
 {
     const weft__worker *w = weft__self();
@@ -83,7 +83,7 @@ static bool own_bounds(uintptr_t sp, uintptr_t *lo, uintptr_t *hi)
     return thread_bounds(pthread_self(), lo, hi);
 }
 
-/* So that one sees why the monitor made it. */
+/* Appends the entry of the task for which a thread was made: the monitor's stack does not tell. */
 static void append_entry(struct weft__walk *walk, weft_task_fn *fn)
 {
     if (!fn)
@@ -123,7 +123,7 @@ static void settle(struct making *m)
 
 /* Making --------------------------------------------------------------------------------------- */
 
-/* With the caller's context saved in m->sp. */
+/* Walks the caller's stack. The caller's context is saved in m->sp. */
 static void walk_maker(void *arg)
 {
     struct making *m = arg;

@@ -7,9 +7,9 @@
 
 #include <weft/task.h>
 
-/* Each thread that the library made in this run and that lives, counted once; without frames where
- * they cannot be had. For weft__buckets_free; NULL without memory. Blocks the calling thread, which
- * holds no lock, as asking the symbolizer does. */
+/* Counts each thread that the library made in this run and that lives, by the stack that made it;
+ * without frames if there is no such stack. For weft__buckets_free; NULL without memory. Blocks the
+ * calling thread, which holds no lock, as asking the symbolizer does. */
 weft__buckets *weft__threads_take(void);
 int weft__threads_count(void);
 

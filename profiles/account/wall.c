@@ -76,15 +76,16 @@ static uint32_t below(struct sampler *s, uint32_t n)
     return (uint32_t)((s->random >> 32) * n >> 32);
 }
 
-/* Until weft__stacks_release, with no call in between that may switch tasks: the end of a run may
- * discard the one that holds. */
+/* Keeps stacks mapped until weft__stacks_release. The caller makes no call in between that may
+ * switch tasks: the end of a run might discard it there, and nothing would release them. */
 static void hold(void)
 {
     weft__stacks_hold();
     weft__fence_heavy();
 }
 
-/* As if it had just been called: return addresses. */
+/* Makes the stack of a task that has just begun with fn. The PC is fn + 1, as return addresses are
+ * looked up at PC - 1. */
 static void walk_entry(struct weft__walk *to, weft_task_fn *fn)
 {
     to->kept = to->depth = 1;
@@ -104,7 +105,7 @@ static bool agree(const struct weft__walk *a, const struct weft__walk *b)
     return a->kept == b->kept && memcmp(a->pcs, b->pcs, a->kept * sizeof(a->pcs[0])) == 0;
 }
 
-/* Did it rest in one place since, with the stack that was walked? */
+/* Returns whether t has rested in one place since, with the stack that was walked. */
 static bool rests_still(struct sampler *s, const weft__task *t, uint64_t ticket, uint32_t state)
 {
     if (!(ticket & 1)) {

@@ -23,8 +23,8 @@
 
 #include <weft/sync.h>
 
-/* Not weft__peek: that reads the memory itself where a sandbox forbids the call, and a dump must
- * not fault. */
+/* Does not use weft__peek, which reads the memory itself where a sandbox forbids the call: a dump
+ * must not fault. */
 bool weft__lock_peek(const void *object, size_t at, void *to, size_t n)
 {
     struct iovec local = {to, n};

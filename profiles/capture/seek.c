@@ -39,7 +39,8 @@ static bool read_code(void *to, uintptr_t addr, size_t n)
     return n > 0 && is_code(addr) && is_code(addr + n - 1) && weft__peek(to, (const void *)addr, n);
 }
 
-/* Returns whether an indirect jump at addr, as in the PLT, leads there, as far as one may look. */
+/* Returns whether an indirect jump at addr, as in the PLT, leads there; true if the process may not
+ * read where it leads. */
 static bool jumps_to(uintptr_t addr, uintptr_t there)
 {
     static const uint8_t endbr[] = {0xf3, 0x0f, 0x1e, 0xfa};
@@ -139,8 +140,8 @@ __attribute__((no_sanitize("address", "thread"))) static uintptr_t word_at(uintp
     return *(const volatile uintptr_t *)addr;
 }
 
-/* Returns whether the walk stopped at a frame that hangs on rbp, which is not known; its rule is
- * left in rule. */
+/* Returns whether the walk stopped at a frame whose rule, left in rule, needs rbp, which is not
+ * known. */
 static bool lacks_frame_pointer(const struct weft__walk *w, struct weft__rule *rule)
 {
     return !w->whole && !(w->at_known >> WEFT__REG_BP & 1) && w->depth < WEFT__WALK_KEEP &&

@@ -35,10 +35,10 @@ void weft__lines_free(struct weft__lines *l);
  * a frame without a place, or WEFT__ELIDED. */
 struct weft__lines_text weft__lines_of(struct weft__lines *l, uintptr_t ret);
 
-/* True for the names that dumps hide at the inner end of a stack, as Go hides runtime frames. */
+/* Returns whether dumps hide this name at the inner end of a stack, as Go hides runtime frames. */
 bool weft__lines_hides(const char *function);
-/* True for the names of the library's calls. Between them and what is hidden stand at most
- * WEFT__LINES_STATICS frames of theirs, which tell no more and are hidden as well. */
+/* Returns whether this is the name of a call of the library. Between the call and the hidden frames
+ * stand at most WEFT__LINES_STATICS frames of its own, which tell no more and are hidden, too. */
 bool weft__lines_is_call(const char *function);
 enum { WEFT__LINES_STATICS = 3 };
 

@@ -53,14 +53,15 @@ static inline void weft__out_char(struct weft__out *o, char c)
     weft__out_put(o, &c, 1);
 }
 
-/* At most n characters of s, each control character as "?", so that it stays on its line. */
+/* Writes at most n characters of s, each control character as "?", so that s stays on its line. */
 void weft__out_clean(struct weft__out *o, const char *s, size_t n);
-/* Spaces that are none of ASCII's, and what cannot be seen or turns the direction of writing. */
+/* Returns whether c is a space that is not ASCII's, cannot be seen, or turns the direction of
+ * writing. */
 bool weft__is_hidden(uint32_t c);
-/* As Go's %q quotes text in UTF-8. */
+/* Writes s quoted as Go's %q quotes text in UTF-8. */
 void weft__out_quoted(struct weft__out *o, const char *s);
 void weft__out_dec(struct weft__out *o, uint64_t v);
-/* With 0x, lower-case. */
+/* Writes 0x and lower-case digits. */
 void weft__out_hex(struct weft__out *o, uint64_t v);
 
 /* A sink that writes to a descriptor, which stays the caller's. Its codes are negative errno. */

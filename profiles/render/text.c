@@ -58,7 +58,7 @@ static bool is_bare_label(const char *s)
            s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./")] == 0;
 }
 
-/* As Go writes a label there: quoted only where needed. */
+/* Puts a label as Go writes it there: quoted only where needed. */
 static void put_label(struct weft__out *o, const char *s)
 {
     if (is_bare_label(s))
@@ -67,7 +67,7 @@ static void put_label(struct weft__out *o, const char *s)
         weft__out_quoted(o, s);
 }
 
-/* As Go 1.27 does for labels; the name comes first. */
+/* Puts the name, then the labels as Go 1.27 puts them. */
 static void put_tags(struct weft__out *o, const weft__tags *tags)
 {
     const char *name = weft__tags_name(tags), *before = " {";
@@ -272,7 +272,7 @@ static void put_count(struct weft__out *o, const char *before, uint64_t n, const
     weft__out_str(o, after);
 }
 
-/* Of the tasks that are shown, so the head agrees with the blocks below. */
+/* Counts the tasks that are shown, so that the head agrees with the blocks below. */
 static void put_counts(struct dump *d)
 {
     const struct weft__counts *c = &d->s->counts;

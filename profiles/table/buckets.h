@@ -25,13 +25,15 @@ void weft__buckets_free(weft__buckets *b);
  * called before other threads use the table. Returns false without memory. */
 bool weft__buckets_limit(weft__buckets *b, uint32_t most, const struct weft__walk *rest);
 
-/* What is counted for one stack, as long as the table; NULL without memory. Any thread. */
+/* The counts of one stack, which last as long as the table. cell returns NULL without memory. Any
+ * thread. */
 typedef struct weft__cell weft__cell;
 weft__cell *weft__buckets_cell(weft__buckets *b, const struct weft__walk *w);
 void weft__cell_add(weft__cell *c, double count, int64_t delay);
 
 /* count may be a fraction: an event that stands for others counts as many as it stands for; or
- * below 0, to take away. What finds no memory is dropped. Any thread, concurrently. */
+ * below 0, to take away. An event for which there is no memory is dropped. Any thread,
+ * concurrently. */
 void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, double count, int64_t delay);
 
 /* Adds so many times what from has; -1 takes it away. False without memory. */

@@ -47,7 +47,7 @@ struct spin {
     atomic_uint held;
 };
 
-/* On a cache line of its own: neighbours would bounce it. */
+/* Each shard has a cache line of its own, which else its neighbours would take from its users. */
 struct shard {
     _Alignas(64) struct spin lock;
     struct weft__idmap ids;

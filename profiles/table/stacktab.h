@@ -31,11 +31,11 @@ static inline unsigned weft__segment_of(uint32_t id, uint32_t *at)
 weft__stacktab *weft__stacktab_new(void);
 void weft__stacktab_free(weft__stacktab *s);
 
-/* The id (> 0) of these PCs, added if new; 0 if memory or room ran out. Any thread, concurrently;
+/* Returns the id (> 0) of these PCs, added if new; 0 if memory or room ran out. Any thread;
  * must scale to a million distinct stacks at 0.1-0.2 us each. */
 uint32_t weft__stacktab_intern(weft__stacktab *s, const struct weft__walk *w);
 
-/* From now on no more than about so many: beyond, intern gives 0 for a stack that is not there. */
+/* Bounds the number of stacks, about: beyond it intern returns 0 for a stack that is not there. */
 void weft__stacktab_limit(weft__stacktab *s, uint32_t most);
 
 /* The stack of an id; valid until the table is freed. */

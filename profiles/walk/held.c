@@ -4,7 +4,7 @@
 
 #include "runtime/base/base.h"
 
-/* By words that are volatile: what compilers make a memcpy of, sanitizers look into. */
+/* Copies volatile words: compilers would make other loops a memcpy, which sanitizers look into. */
 WEFT__NO_SANITIZE static void copy_stack(struct weft__held *h, uintptr_t lo, uintptr_t hi)
 {
     uintptr_t sp = h->walk.at.sp & ~(uintptr_t)7;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* learn.h - what the symbolizer's files share: the shape of an unwind rule, and who makes what.
+/* learn.h - the parts that the symbolizer's files share: the shape of an unwind rule, and
+ * functions.
  *
  * Functions titled "symbolizer thread" may be called by that thread alone: libdw is not
  * thread-safe, and the tables they write have one writer. */
@@ -77,10 +78,11 @@ void weft__rule_learn(struct weft__rule *out, Dwfl_Module *mod, uintptr_t addr);
  * NULL. */
 const struct weft__symbol *weft__symbol_make(Dwfl_Module *mod, uintptr_t addr);
 
-/* cxxname.c. Return the name of a C++ function without its result and parameters, for free(); NULL
- * without memory. name: of a mangled name; NULL also if it is none, or the program has no
- * demangler. bare: of a demangled declaration. */
+/* cxxname.c. Returns the name that a mangled name stands for, without the result and parameters of
+ * the function, for free(). NULL if it is no mangled name, without memory, or if the program has no
+ * demangler. */
 char *weft__cxx_name(const char *mangled);
+/* Returns the same for a demangled declaration; NULL without memory. */
 char *weft__cxx_bare(const char *declaration);
 
 /* symbolize.c. Any thread: ask the symbolizer and wait. */
@@ -88,8 +90,8 @@ void weft__symbolizer_learn(struct weft__rule *out, uintptr_t addr);
 void weft__symbolizer_forget(uintptr_t lo, uintptr_t hi);
 /* Symbolizer thread: forget rules and symbols in [lo, hi), whose module is gone. */
 void weft__learned_forget(uintptr_t lo, uintptr_t hi);
-/* Any thread, async-signal-safe: how often that was done. A walk during which it grew may have gone
- * by rules that were wrong. */
+/* Returns how often that was done. A walk during which the number grew may have followed rules that
+ * were wrong. Any thread, async-signal-safe. */
 uint32_t weft__learned_age(void);
 
 /* unwind.c. find: any thread, async-signal-safe. add and drop: symbolizer thread. */

@@ -201,7 +201,8 @@ static void read_name(char name[PATH_MAX], const struct link_map *map)
     name[n > 0 ? n : 0] = '\0';
 }
 
-/* False if nothing is loaded there. name is room for the file's. */
+/* Finds the file that is loaded at addr, and copies its name to name. Returns false if there is
+ * none. */
 static bool image_at(struct image *im, char name[PATH_MAX], uintptr_t addr)
 {
     struct dl_find_object o, after;
@@ -219,7 +220,7 @@ static bool image_at(struct image *im, char name[PATH_MAX], uintptr_t addr)
     return true;
 }
 
-/* Of two that are in each other's way one is gone. */
+/* Returns whether two files overlap: then one of them is gone. */
 static bool is_in_the_way(const struct image *other, const struct image *im)
 {
     return other->start < im->end && im->start < other->end;

@@ -214,7 +214,7 @@ static void *symbolizer(void *arg)
     return arg;
 }
 
-/* With the lock held. False if there can be no thread. */
+/* Starts the thread. Returns false if there can be none. Caller holds the lock. */
 static bool start(void)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};

@@ -33,27 +33,27 @@ struct weft__symbol {
  * takes no lock. The runtime's own lock ranks must not be held. */
 const struct weft__symbol *weft__symbolize(uintptr_t addr);
 
-/* How many symbols are made at most, and how many of those for addresses where no file is mapped;
- * all others share one without a name. */
 /* Returns how many rules the walker has; bytes: of their tables, outgrown ones included. */
 uint32_t weft__rules_count(size_t *bytes);
 enum { WEFT__RULES_MOST = 1 << 19 };
 
+/* How many symbols are made at most, and how many of those for addresses where no file is mapped;
+ * all others share one without a name. */
 enum { WEFT__SYMBOLS_MOST = 1 << 18, WEFT__NOWHERE_MOST = 4096 };
 void weft__symbols_count(uint32_t *all, uint32_t *nowhere);
 
-/* Has files been loaded or unloaded since the last look? Then rules and symbols of those that are
- * gone, or have another in their place, are forgotten; a symbol stays until there is another to put
- * there. Costs some 20 ns if nothing has changed. Not async-signal-safe. Returns how often
- * something was forgotten so far. */
+/* Looks whether files were loaded or unloaded since the last look. If so, forgets the rules and
+ * symbols of those that are gone, or have another in their place; a symbol stays until there is
+ * another to put there. Costs some 20 ns if nothing has changed. Not async-signal-safe. Returns how
+ * often something was forgotten so far. */
 uint32_t weft__symbolizer_look(void);
 
 /* Starts the thread; idempotent; called by weft_run. stop ends it and frees what it owns (not the
  * interned strings and symbols that renderers may still hold). */
 void weft__symbolizer_start(void);
 void weft__symbolizer_stop(void);
-/* Has made called from now on by the thread that makes the symbolizer; it may not ask it anything.
- * NULL: no call. Returns true if the symbolizer's thread exists already. */
+/* Has the thread that makes the symbolizer call made from now on; made may not ask the symbolizer
+ * anything. NULL: no call. Returns true if the symbolizer's thread exists already. */
 bool weft__symbolizer_watch(void (*made)(void));
 /* Called by a thread that is about to die: if that is the symbolizer, requests get no answer from
  * now on. Ends the watch, too. */

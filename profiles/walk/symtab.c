@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* symtab.c - what the symbol table of a file says of an address.
+/* symtab.c - finds the function at an address by the symbol table of its file.
  *
  * libdwfl goes through all symbols for one address: the first dump of 20,000 functions without
  * debug information took 22 s. So the functions of a file are sorted once, when it is first asked
@@ -118,6 +118,7 @@ const char *weft__symtab_find(Dwfl_Module *mod, GElf_Addr addr, GElf_Addr *begin
         return dwfl_module_getsym(mod, e->symbol, &sym, NULL);
     }
     name = dwfl_module_addrinfo(mod, addr, &off, &sym, NULL, NULL, NULL);
-    *begin = addr - off;
+    if (name != NULL)
+        *begin = addr - off;
     return name;
 }

@@ -11,7 +11,7 @@
 #include "profiles/walk/learn.h"
 #include "runtime/machine/ctx.h"
 
-/* As a walk goes; of each register, where it was read. */
+/* A walk's state, with the place where each register was read. */
 struct pace {
     struct weft__trail *trail;
     uintptr_t from, hi; /* the saved context, and the stack's end */
@@ -58,7 +58,7 @@ static uintptr_t base_of(struct pace *p, const struct weft__rule *r)
     return word_at(p->read_at[i]);
 }
 
-/* To the caller; false: it is not followed. */
+/* Goes on to the caller's frame. Returns false if this file does not follow such a rule. */
 static bool step(struct pace *p, const struct weft__rule *r)
 {
     uintptr_t base = base_of(p, r), cfa = base + (uintptr_t)(intptr_t)r->cfa, at;

@@ -19,8 +19,9 @@ struct weft__trail {
     } steps[WEFT__TRAIL_STEPS];
 };
 
-/* Of a saved context (runtime/machine/ctx.h) at sp, on a stack that ends at hi and that walk was a
- * whole walk of. False if there is none: too long, or beyond what is followed here. */
+/* Finds the trail of a walk that was whole. The walk began at the context saved at sp
+ * (runtime/machine/ctx.h), on a stack that ends at hi. Returns false if the trail is too long, or
+ * some rule is not followed here. */
 bool weft__trail_learn(struct weft__trail *trail, const void *sp, uintptr_t hi,
                        const struct weft__walk *walk);
 

@@ -7,17 +7,20 @@
  * freed, since a reader may still be in it. After ten seconds the memory is used again for a table
  * of the same size: a reader that was held up for so long in the middle of a lookup may then find a
  * wrong rule, with which its walk still stays inside its stack. So there are RESTING tables of a
- * size beside the present one at most, however often files come and go. Addresses outside every
- * loaded file are not in the table: _dl_find_object, which is async-signal-safe, tells them, so
- * that walks over garbage leave nothing behind and dlopen needs no notice. A file that took
- * another's place is noticed by a look (weft__symbolizer_look), which a walk takes if it did not
- * come to an outermost function; one that did, by rules of both, is not found out. The walk: every
- * word is read inside [lo, hi), and each CFA is above the last, so it ends. It reads stacks that
- * others may be writing to, hence no_sanitize and volatile. Frames without a rule (hand-written
- * assembly, code made at run time) are left by their frame pointer, and all frames from there on
- * are guesses: the function may have used the register for something else. So the words found are
- * believed only if a call precedes the return address.
- */
+ * size beside the present one at most, however often files come and go.
+ *
+ * Addresses outside every loaded file are not in the table: _dl_find_object, which is
+ * async-signal-safe, tells them. So walks over garbage leave nothing behind, and dlopen needs no
+ * notice. A file that took another's place is noticed by a look (weft__symbolizer_look). A walk
+ * that did not come to an outermost function looks; one that came there by rules of both files goes
+ * unnoticed.
+ *
+ * A walk reads every word inside [lo, hi), and each CFA is above the last, so it ends. It reads
+ * stacks that others may be writing to, hence no_sanitize and volatile.
+ *
+ * Frames without a rule (hand-written assembly, code made at run time) are left by their frame
+ * pointer, and all frames from there on are guesses: the function may have used the register for
+ * something else. So the words found are believed only if a call precedes the return address. */
 #include "profiles/walk/unwind.h"
 
 #include <dlfcn.h>

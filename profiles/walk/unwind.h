@@ -95,8 +95,8 @@ bool weft__is_return(uintptr_t addr);
 /* Goes on with a walk that missed, with learning allowed, over the same memory or a copy of it. */
 void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const void *image);
 
-/* Has the memory of [sp, hi) that a walk reads first on its way to the caches. For those who walk
- * many stacks, WEFT__WALK_AHEAD walks before. */
+/* Prefetches the memory of [sp, hi) that a walk reads first. A caller that walks many stacks does
+ * this WEFT__WALK_AHEAD walks before. */
 enum { WEFT__WALK_AHEAD = 8 };
 static inline void weft__walk_ahead(uintptr_t sp, uintptr_t hi)
 {
