@@ -129,9 +129,9 @@ WEFT_API ssize_t weft_conn_read(weft_conn *c, void *buf, size_t n);
 WEFT_API int weft_conn_write(weft_conn *c, const void *buf, size_t n);
 WEFT_API int weft_conn_writev(weft_conn *c, const struct iovec *iov, int n);
 
-/* At that instant what waits returns WEFT_ETIMEDOUT, and from then on all does so at once. May be
- * moved at any time, also under tasks that wait. WEFT_NOW is special: what need not wait is done.
- */
+/* At that instant calls that wait return WEFT_ETIMEDOUT, and from then on all calls do so at once.
+ * The deadline may be moved at any time, also while tasks wait. WEFT_NOW is special: a call that
+ * need not wait succeeds. */
 WEFT_API void weft_conn_set_deadline(weft_conn *c, weft_time when);
 WEFT_API void weft_conn_set_read_deadline(weft_conn *c, weft_time when);
 WEFT_API void weft_conn_set_write_deadline(weft_conn *c, weft_time when);

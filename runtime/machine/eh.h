@@ -11,7 +11,7 @@
 
 #include "runtime/base/base.h"
 
-/* As the C++ ABI has it: __cxa_eh_globals. */
+/* The C++ ABI's __cxa_eh_globals. */
 typedef struct weft__eh {
     void *caught;
     unsigned unwinding;

@@ -94,7 +94,7 @@ static void set_slice(int tid, int64_t ns)
 #endif
 }
 
-/* Like the worker, for a processor it is given: short slices wake up sooner. */
+/* Gives p to w, whose thread gets short time slices again: it wakes up sooner with them. */
 static void give(weft__proc *p, weft__worker *w)
 {
     if (weft__load(&w->tid) != 0) /* a new thread has the monitor's slice */

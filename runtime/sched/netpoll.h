@@ -17,8 +17,8 @@ void weft__loop_poll(weft__loop *l, int64_t timeout_ns);
 /* Ends a wait in weft__loop_poll, now or the next one. Any thread. */
 void weft__loop_wake(weft__loop *l);
 bool weft__loop_busy(const weft__loop *l); /* has anything but its own handles */
-/* For the handler of SIGABRT: tells which call for l has aborted, if one has; error is the errno
- * that the signal came with. l: that of the thread's processor, or NULL. */
+/* Called in the handler of SIGABRT: tells which call for l has aborted, if one has; error is the
+ * errno that the signal came with. l: that of the thread's processor, or NULL. */
 void weft__loop_aborted(const weft__loop *l, int error);
 /* Returns how many changes of its watches the next poll must tell the kernel. */
 uint32_t weft__loop_changes(const weft__loop *l);
@@ -36,7 +36,8 @@ typedef void weft__pollfd_fn(void *arg, int events);
 
 /* Watches nothing yet. 0 or a UV_E*. */
 int weft__pollfd_open(weft__loop *l, int fd, weft__pollfd_fn *fn, void *arg, weft__pollfd **out);
-/* From now on these events, as long as they last; 0: none. A change costs two system calls. */
+/* Watches these events from now on, and calls fn as long as they last; 0: none. A change costs two
+ * system calls. */
 int weft__pollfd_watch(weft__pollfd *h, int events);
 /* fn is called no more, and the descriptor may be closed. */
 void weft__pollfd_close(weft__pollfd *h);

@@ -117,17 +117,18 @@ int weft__park_outside(weft__task *t, enum weft__reason why, const void *object,
 int weft__park_unlock(weft__task *t, enum weft__reason why, const void *object, uint32_t *lock,
                       weft_time deadline);
 
-/* True: you, and only you, end this wait; call weft__ready next. Before claiming hold what keeps
- * the object in place; after ready touch neither it nor the waiter. */
+/* Claims t's wait. Returns true if the caller, and no other thread, ends the wait: it calls
+ * weft__ready next. The caller holds the lock that keeps the object in place, and touches neither
+ * the object nor the waiter after ready. */
 bool weft__claim(weft__task *t, uint64_t ticket, int result);
 void weft__ready(weft__task *t);
 void weft__ready_by(weft__worker *w, weft__task *t); /* w: the caller's own, or NULL */
-void weft__ready_due(weft__task *t);                 /* as ready; its time has come */
-void weft__start_due(weft__task *t); /* as ready_due, for a task that was just made */
+void weft__ready_due(weft__task *t); /* of a task whose time has come: it runs before others */
+void weft__start_due(weft__task *t); /* the same for a task that was just made */
 /* Ends the open wait of t, if it is cancelable, with WEFT_ECANCELED. */
 void weft__cancel(weft__task *t);
 
-/* Of park, under a name that stacks do not show: a wait may have used up its worker's sampler. */
+/* Called by weft__park when a wait may have used up its worker's sampler. Dumps hide this name. */
 void weft__waited_slow(weft__task *t, weft__worker *w, int64_t ticks);
 
 /* A random yield or delay, when schedule chaos is on. */

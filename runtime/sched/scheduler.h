@@ -257,8 +257,8 @@ void weft__monitor_start(void);
 void weft__monitor_stop(void);
 void weft__monitor_kick(void);
 
-/* In a child of fork, where only the forking thread lives. Calls that enter or ask who calls fail
- * there by weft__self; the others have to look. */
+/* Set in a child of fork, where only the forking thread lives. Calls that enter, or ask which task
+ * calls, fail there since weft__self returns NULL; the others look at this. */
 extern bool weft__forked __attribute__((visibility("hidden")));
 
 static inline void weft__not_forked(const char *call)

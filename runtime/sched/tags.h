@@ -55,7 +55,7 @@ weft__tags *weft__tags_ref(weft__tags *tags);
 void weft__tags_drop(weft__tags *tags);
 /* A task's, with a reference. The caller holds (keep.h), or is the only one that can run t. */
 weft__tags *weft__tags_of(const struct weft__task *t);
-/* By the running task, or its creator before it is visible. */
+/* Called by the running task, or by its creator before the task is visible. */
 void weft__tags_inherit(struct weft__task *t, const struct weft__task *creator);
 void weft__tags_rename(struct weft__task *t, const char *name); /* NULL: no name */
 /* The task has ended or was discarded. */

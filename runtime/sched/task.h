@@ -62,7 +62,7 @@ struct weft__task {
     uint8_t pins;         /* running owner only */
     uint8_t reason;       /* of the wait: written by park.c before the ticket opens */
 
-    /* Of the wait, too. */
+    /* The wait's: its object, start and deadline. */
     union {
         const void *object;
         weft__task *next; /* in the one list it is on: a free list, the lane */

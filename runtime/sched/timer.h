@@ -41,9 +41,9 @@ typedef struct weft__timers {
 /* Arms t, which is in no heap, for when. Runs in the runtime, or on a foreign thread (then in the
  * first processor's heap, which is woken if need be). */
 void weft__timer_arm(weft__timer *t, int64_t when, uint64_t arg);
-/* True if it was still in the heap and now never fires. */
+/* Returns true if t was still in the heap, and so never fires now. */
 bool weft__timer_disarm(weft__timer *t);
-/* As disarm; if it is firing just now, waits until it has fired. */
+/* Disarms t; if it is firing just now, waits until it has fired. */
 bool weft__timer_disarm_wait(weft__timer *t);
 /* Fires what is due in p's heap, by any worker that has a processor. Returns the number fired. */
 unsigned weft__timers_run(struct weft__proc *p);

@@ -204,7 +204,8 @@ static inline weft__waitq *queue(weft_chan *c, const struct direction *d)
     return d->send ? &c->sendq : &c->recvq;
 }
 
-/* Under c->lock, in the runtime; nothing could be done at once. */
+/* Waits for the other side, since nothing could be done at once. Releases c->lock, which the caller
+ * holds, in the runtime. */
 static int wait_turn(weft__task *t, weft_chan *c, void *elem, const struct direction *d,
                      weft_time deadline)
 {

@@ -56,7 +56,7 @@ static inline int64_t weft__charge_take(weft__waitq *q, int64_t now)
     return (int64_t)owed;
 }
 
-/* Just after take. */
+/* Pops the first waiter. To be called just after take, at the same instant. */
 static inline weft__waiter *weft__charge_pop(weft__waitq *q, int64_t now)
 {
     weft__waiter *wt = weft__waitq_pop(q), *head = q->head;
