@@ -32,7 +32,6 @@ UPWARD = {
     "runtime/sync > profiles/capture": 1,
     "runtime/sync > profiles/account": 1,
     "runtime/io > runtime/uv": 2,
-    "profiles/table > profiles/render": 1,
     "profiles/capture > profiles/render": 7,
     "profiles/capture > profiles/account": 2,
 }

@@ -33,7 +33,6 @@ upward='runtime/machine/stack\.c:.*/task\.h
 runtime/sched/(fatal|foreign|monitor|pool|run|worker)\.c:.*/signals\.h
 runtime/sched/task\.c:.*/group\.h
 runtime/sched/run\.c:.*/sock\.h
-profiles/table/labelset\.c:.*/labels\.h
 profiles/capture/tasks\.c:.*/(contention|threads|first|forbidden|holders|merged|out)\.h'
 
 lint_layers() {

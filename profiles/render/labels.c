@@ -4,21 +4,6 @@
 
 #include <string.h>
 
-int weft__labels_compare(const weft__tags *a, const weft__tags *b)
-{
-    uint32_t n_a = a ? a->n : 0, n_b = b ? b->n : 0;
-
-    for (uint32_t i = 0; a != b && i < n_a && i < n_b; i++) {
-        int c = strcmp(a->labels[i].key, b->labels[i].key);
-
-        if (c == 0)
-            c = strcmp(a->labels[i].value, b->labels[i].value);
-        if (c)
-            return c;
-    }
-    return n_a < n_b ? -1 : n_a > n_b;
-}
-
 void weft__labels_put(struct weft__out *o, const weft__tags *set)
 {
     if (!set)

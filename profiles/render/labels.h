@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* labels.h - labels of tasks in profiles: compared and written. */
+/* labels.h - labels of tasks, written into profiles. */
 #ifndef WEFT_LABELS_H
 #define WEFT_LABELS_H
 
 #include "profiles/render/out.h"
 #include "profiles/render/pprof.h"
 #include "runtime/sched/tags.h"
-
-/* Orders sets by their keys and values; NULL, no labels, is the least. */
-int weft__labels_compare(const weft__tags *a, const weft__tags *b);
 
 /* The line below the data line of debug=1; nothing for NULL. */
 void weft__labels_put(struct weft__out *o, const weft__tags *set);

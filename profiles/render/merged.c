@@ -60,7 +60,7 @@ static struct group *group_labeled(struct groups *g, const struct weft__stack_en
         struct group *have = &g->list[id];
 
         if (have->stack == e && have->set->hash == set->hash &&
-            weft__labels_compare(have->set, set) == 0)
+            weft__tags_compare(have->set, set) == 0)
             return have;
     }
     new = group_add(g);
@@ -143,7 +143,7 @@ static int compare_kinds(const void *va, const void *vb)
     int c =
         weft__listing_compare(pcs_of(a), depth_of(a), a->shift, pcs_of(b), depth_of(b), b->shift);
 
-    return c ? c : weft__labels_compare(a->set, b->set);
+    return c ? c : weft__tags_compare(a->set, b->set);
 }
 
 /* Most tasks first. */

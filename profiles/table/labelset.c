@@ -5,7 +5,6 @@
  * filled. Lock: sets.lock (rank TABLES) guards all. */
 #include "profiles/table/labelset.h"
 
-#include "profiles/render/labels.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/lock.h"
 
@@ -55,7 +54,7 @@ static uint16_t *place_of(const weft__tags *set)
         uint16_t *place = &sets.places[i % PLACES];
         const weft__tags *have = *place ? sets.slots[*place - 1].set : NULL;
 
-        if (!have || (have->hash == set->hash && weft__labels_compare(have, set) == 0))
+        if (!have || (have->hash == set->hash && weft__tags_compare(have, set) == 0))
             return place;
     }
 }

@@ -21,6 +21,8 @@
 
 #include <weft/label.h>
 
+#include <string.h>
+
 enum { WEFT__NAME_MAX = 31 };
 
 typedef struct weft__tags weft__tags;
@@ -49,6 +51,22 @@ static inline const char *weft__tags_name(const weft__tags *tags)
 }
 
 struct weft__task;
+
+/* Orders sets by their keys and values; NULL, no labels, is the least. */
+static inline int weft__tags_compare(const weft__tags *a, const weft__tags *b)
+{
+    uint32_t n_a = a ? a->n : 0, n_b = b ? b->n : 0;
+
+    for (uint32_t i = 0; a != b && i < n_a && i < n_b; i++) {
+        int c = strcmp(a->labels[i].key, b->labels[i].key);
+
+        if (c == 0)
+            c = strcmp(a->labels[i].value, b->labels[i].value);
+        if (c)
+            return c;
+    }
+    return n_a < n_b ? -1 : n_a > n_b;
+}
 
 /* Without one, or with: for tags that came with a reference. NULL is allowed. */
 weft__tags *weft__tags_ref(weft__tags *tags);
