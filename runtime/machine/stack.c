@@ -17,10 +17,11 @@
  *
  * Valgrind takes a far jump of the stack pointer for a large frame unless it knows both stacks, so
  * each is registered, and those that are unmapped before the end taken back. */
+#include "runtime/machine/stack.h"
+
 #include "runtime/base/env.h"
 #include "runtime/base/keep.h"
 #include "runtime/base/lock.h"
-#include "runtime/sched/task.h"
 
 #include <string.h>
 #include <sys/mman.h>
