@@ -6,7 +6,7 @@
 #include "runtime/io/sock.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { KEEPALIVE_SECONDS = 15 };
 enum { LOST_AT_ONCE = 16 };
 enum { BACKOFF_MIN = 5 * 1000000, BACKOFF_MAX = 1000 * 1000000 }; /* ns */
 
@@ -36,14 +35,6 @@ _Static_assert(sizeof(struct weft_conn) <= WEFT__SOCK_SIZE, "fits");
 static void set_option(int fd, int level, int option, int value)
 {
     setsockopt(fd, level, option, &value, sizeof(value));
-}
-
-void weft__tcp_options(int fd)
-{
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_SECONDS);
 }
 
 /* Nobody accepts on the socket whose file this is. */

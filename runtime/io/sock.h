@@ -155,12 +155,13 @@ int weft__dns(const char *host, const char *service, enum weft__purpose purpose,
 
 /* net.c */
 weft_conn *weft__conn_new(int fd, const struct sockaddr *peer); /* NULL as weft__sock_new */
-void weft__tcp_options(int fd);                                 /* what every connection has */
 /* Binds a new socket to the first address that can be had; the descriptor. */
 int weft__bound(const weft__addrs *addrs, int type, const weft_listen_options *options);
 
-/* sockopt.c: makes a descriptor of the program's what weft__sock_new takes, if it is a socket of
- * that type, which listens or not. 0; WEFT_EINVAL; a negative errno. */
+/* sockopt.c */
+void weft__tcp_options(int fd); /* sets what every connection has */
+/* Makes a descriptor of the program's what weft__sock_new takes, if it is a socket of that
+ * type, which listens or not. 0; WEFT_EINVAL; a negative errno. */
 int weft__sock_adopt(int fd, int type, bool listens);
 
 #endif

@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 
+enum { KEEPALIVE_SECONDS = 15 };
+
 /* Descriptors ---------------------------------------------------------------------------------- */
 
 static WEFT__NOINLINE int get(int fd, int level, int option, int *value)
@@ -29,6 +31,22 @@ static WEFT__NOINLINE int set_flags(int fd)
         fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         return -errno;
     return 0;
+}
+
+/* A socket that refuses an option works without it. */
+void weft__tcp_options(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS},
+        {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_SECONDS},
+    };
+
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+        set(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
 }
 
 int weft__sock_adopt(int fd, int type, bool listens)
