@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* addr.c - addresses as text and as values, and names to addresses. */
-#include "runtime/io/sock.h"
+#include "runtime/io/addr.h"
 
 #include <arpa/inet.h>
 #include <net/if.h>

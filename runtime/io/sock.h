@@ -23,6 +23,7 @@
 #ifndef WEFT_SOCK_H
 #define WEFT_SOCK_H
 
+#include "runtime/io/addr.h"
 #include "runtime/sched/park.h"
 
 #include <weft/net.h>
@@ -122,36 +123,6 @@ int weft__sys_connect(int fd, const struct sockaddr *to, socklen_t len);
 int weft__sys_socket(int family, int type);
 int weft__sys_bind(int fd, const struct sockaddr *at, socklen_t len);
 int weft__sys_listen(int fd);
-
-/* addr.c: addresses -----------------------------------------------------------------------------
- */
-
-enum { WEFT__ADDRS_MAX = 16, WEFT__HOST_MAX = 255, WEFT__SERVICE_MAX = 31 };
-
-typedef struct weft__addrs {
-    int n;
-    weft_addr at[WEFT__ADDRS_MAX];
-} weft__addrs;
-
-enum weft__purpose { WEFT__TO_LISTEN, WEFT__TO_DIAL };
-
-static inline struct sockaddr *weft__addr_raw(const weft_addr *a)
-{
-    return (struct sockaddr *)(uintptr_t)a->_bytes;
-}
-
-int weft__addr_family(const weft_addr *a);
-/* IPv4 in IPv6 becomes IPv4. */
-weft_addr weft__addr_from(const void *raw, socklen_t len);
-weft_addr weft__addr_local(int fd);
-/* All addresses that text stands for; type: SOCK_STREAM or SOCK_DGRAM. 0; WEFT_EINVAL; a UV_EAI_*;
- * WEFT_ETIMEDOUT; WEFT_ECANCELED. May park; the caller is a task, not in the runtime. */
-int weft__resolve(const char *text, enum weft__purpose purpose, int type, weft_time deadline,
-                  weft__addrs *out);
-
-/* uv/dns.c: like weft__resolve, for the parts of an address; "" is none. */
-int weft__dns(const char *host, const char *service, enum weft__purpose purpose, int type,
-              weft_time deadline, weft__addrs *out);
 
 /* net.c */
 weft_conn *weft__conn_new(int fd, const struct sockaddr *peer); /* NULL as weft__sock_new */
