@@ -44,7 +44,6 @@ INSIDE = {
     "profiles/walk": [3],
     "profiles/capture": [2, 2],
     "http/server": [6],
-    "http/debug": [2],
 }
 
 TOKEN = re.compile(r"[A-Za-z_]\w*|->|[^\w\s]")

@@ -15,10 +15,9 @@ struct weft__debug {
 /* One endpoint. Called with the request let in and counted. */
 typedef void weft__debug_fn(struct weft__debug *d, weft_http_response *w, weft_http_request *r);
 
-/* An error as go tool pprof prints it: it wants X-Go-Pprof and text/plain. debug/mount.c */
-void weft__debug_error(weft_http_response *w, int status, const char *text);
-
 /* debug/pprof.c */
+/* An error as go tool pprof prints it: it wants X-Go-Pprof and text/plain. */
+void weft__debug_error(weft_http_response *w, int status, const char *text);
 weft__debug_fn weft__debug_profile; /* /debug/pprof/{name...} */
 weft__debug_fn weft__debug_fgprof;
 weft__debug_fn weft__debug_cmdline;

@@ -42,13 +42,6 @@ struct mounted {
     weft__debug_fn *fn;
 };
 
-void weft__debug_error(weft_http_response *w, int status, const char *text)
-{
-    weft_http_header_set(w, "X-Content-Type-Options", "nosniff");
-    weft_http_header_set(w, "X-Go-Pprof", "1");
-    weft_http_error(w, status, text);
-}
-
 /* Letting in ----------------------------------------------------------------------------------- */
 
 /* Returns the host of "host", "host:port", "[v6]" or "[v6]:port", into at most size bytes. */

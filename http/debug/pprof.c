@@ -22,6 +22,13 @@
 
 enum { FILENAME_SIZE = WEFT__PROFILE_NAME_MAX + 20 };
 
+void weft__debug_error(weft_http_response *w, int status, const char *text)
+{
+    weft_http_header_set(w, "X-Content-Type-Options", "nosniff");
+    weft_http_header_set(w, "X-Go-Pprof", "1");
+    weft_http_error(w, status, text);
+}
+
 /* Parameters ----------------------------------------------------------------------------------- */
 
 /* Returns a decimal number as Go's Atoi takes it, or otherwise. */
