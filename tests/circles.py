@@ -40,7 +40,6 @@ UPWARD = {
 INSIDE = {
     "runtime/base": [2],
     "runtime/sched": [16],
-    "runtime/uv": [2],
     "profiles/walk": [3],
     "profiles/capture": [2, 2],
     "http/server": [6],

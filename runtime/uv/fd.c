@@ -155,13 +155,6 @@ static WEFT__NOINLINE int make_room(weft__loop *l, int fd)
     return 0;
 }
 
-void weft__loop_free_fds(weft__loop *l)
-{
-    if (l->fd_epoll >= 0)
-        close(l->fd_epoll);
-    weft__free(l->fds);
-}
-
 /* Waits ---------------------------------------------------------------------------------------- */
 
 /* Begins a wait. On the loop's owner. */

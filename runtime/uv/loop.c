@@ -127,7 +127,9 @@ void weft__loop_free(weft__loop *l)
         ; /* nothing but handles that close is left */
     uv_loop_close(&l->uv);
     close(l->timer_fd);
-    weft__loop_free_fds(l);
+    if (l->fd_epoll >= 0)
+        close(l->fd_epoll);
+    weft__free(l->fds);
     weft__free(l);
 }
 

@@ -40,7 +40,4 @@ static inline int weft__uv_done(weft__loop *l, int rc)
     return rc;
 }
 
-/* uv/fd.c: after the loop was closed. */
-void weft__loop_free_fds(weft__loop *l);
-
 #endif
