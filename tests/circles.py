@@ -38,7 +38,6 @@ UPWARD = {
 # How many files of a folder may form a circle. The aims: in runtime/sched one of 8, the nucleus; in
 # http/ none.
 INSIDE = {
-    "runtime/base": [2],
     "runtime/sched": [16],
     "profiles/walk": [3],
     "profiles/capture": [2, 2],

@@ -55,7 +55,7 @@ static inline bool weft__sub_own(int64_t *p, int64_t v)
 #endif
 }
 
-extern bool weft__no_membarrier; /* constant while tasks run; lock.c */
+extern bool weft__no_membarrier; /* constant while tasks run; fence.c */
 void weft__fence_heavy(void);
 void weft__fence_init(void);
 

@@ -1,37 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* lock.c - the slow side of locks, fences and futexes. */
+/* lock.c - the slow side of locks, and futexes. */
 #include "runtime/base/lock.h"
 
-#include "runtime/base/env.h"
 #include "runtime/base/self.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <linux/membarrier.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-bool weft__no_membarrier;
-
-/* WEFT_MEMBARRIER=0 forces the fallback, for tests. */
-void weft__fence_init(void)
-{
-    if (weft__env_off("WEFT_MEMBARRIER") ||
-        syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0)
-        weft__no_membarrier = true;
-}
-
-void weft__fence_heavy(void)
-{
-    weft__fence_full_();
-    if (!weft__no_membarrier)
-        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-    weft__compiler_barrier();
-}
 
 uint32_t weft__lock_sleeps = 200000; /* some 15 s; tests set less */
 
