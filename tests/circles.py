@@ -40,7 +40,7 @@ UPWARD = {
 INSIDE = {
     "runtime/sched": [16],
     "profiles/walk": [3],
-    "profiles/capture": [2, 2],
+    "profiles/capture": [2],
     "http/server": [6],
 }
 

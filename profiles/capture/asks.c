@@ -17,7 +17,7 @@
  * finds nothing to do. */
 #include "profiles/capture/asks.h"
 
-#include "profiles/capture/running.h"
+#include "profiles/table/marks.h"
 #include "profiles/walk/held.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sync/signals.h"

@@ -10,12 +10,6 @@
 #include "profiles/walk/unwind.h"
 #include "runtime/sched/task.h"
 
-/* Leaves out weft__task_main and weft__ctx_entry, in which every task's stack ends. */
-void weft__drop_entry(struct weft__walk *walk);
-/* Makes a finished walk fit for tables and formats: drops the entry, and puts marks where frames
- * are missing and before frames that are guesses (walk->guessed). Each walk of a task that is kept
- * or shown is closed once; a walk that missed is resumed first. */
-void weft__walk_close(struct weft__walk *walk);
 /* Reads the bounds of t's stack. Returns false if they change just now: t ended, and another task
  * takes its record. */
 bool weft__stack_bounds(const weft__task *t, uintptr_t *lo, uintptr_t *hi);

@@ -37,6 +37,7 @@
 #include "profiles/render/holders.h"
 #include "profiles/render/merged.h"
 #include "profiles/render/out.h"
+#include "profiles/table/marks.h"
 #include "profiles/walk/rescue.h"
 #include "profiles/walk/symbolize.h"
 #include "profiles/walk/unwind.h"

@@ -25,7 +25,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "profiles/capture/running.h"
+#include "profiles/table/marks.h"
 #include "profiles/walk/elfnames.h"
 #include "profiles/walk/unwind.h"
 #include "runtime/base/format.h"

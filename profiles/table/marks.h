@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* marks.h - frames that are no code: numbers in place of return addresses, shown by their names.
  *
- * HELD_BY and MADE_FOR stand between two stacks. weft__walk_close (running.h) puts the other two
- * into a stack by itself:
+ * HELD_BY and MADE_FOR stand between two stacks. weft__walk_close puts the other two into a
+ * stack by itself:
  *   CUT     frames are missing here: the stack was too deep to keep, or the walk ended before the
  *           outermost function
  *   GUESS   the frames behind it, towards the outermost, are guesses: see weft__walk.guessed
@@ -36,5 +36,14 @@ static inline const char *weft__mark_name(uintptr_t ret)
 
     return ret < sizeof(names) / sizeof(*names) ? names[ret] : NULL;
 }
+
+struct weft__walk;
+
+/* Leaves out weft__task_main and weft__ctx_entry, in which every task's stack ends. */
+void weft__drop_entry(struct weft__walk *walk);
+/* Makes a finished walk fit for tables and formats: drops the entry, and puts marks where frames
+ * are missing and before frames that are guesses (walk->guessed). Each walk of a task that is kept
+ * or shown is closed once; a walk that missed is resumed first. */
+void weft__walk_close(struct weft__walk *walk);
 
 #endif
