@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* expvar.c - named values and their JSON, laid out as Go's expvar does (../shared/FORMATS is where
- * the layout was checked against real servers): one value a line, sorted by name.
+/* expvar.c - named values and their JSON, laid out as Go's expvar does and checked against the
+ * answers of its servers: one value a line, sorted by name.
  *
  * Owns: the values, which are never freed, and two kinds of lists of them: the published ones, and
  * those in a map. Lists are sorted by name and guarded by one lock (rank OBJECT), and so are
