@@ -111,6 +111,35 @@ lint_states() {
             >>"$breaches" || true
 }
 
+# Each folder of the layers, and each that holds them, has a README.md that is short.
+lint_readmes() {
+    local folder lines
+    for folder in runtime profiles http "${layers[@]}"; do
+        if [[ ! -e $folder/README.md ]]; then
+            echo "$folder/README.md:1: each folder has a README.md"
+            continue
+        fi
+        lines=$(wc -l <"$folder/README.md")
+        [[ $lines -le 60 ]] || echo "$folder/README.md:$lines: more than 60 lines"
+    done
+}
+
+# The README.md of a folder names its sources (a .c file's name stands for the header's, too), and
+# no file without a folder in front that is not there.
+lint_readme_names() {
+    local folder file line name
+    for file in $(files "${layers[*]}" '*.[chS]'); do
+        [[ $file == *.h && -e ${file%.h}.c ]] ||
+            grep -qsF "\`${file##*/}\`" "${file%/*}/README.md" ||
+            echo "$file:1: its folder's README.md names each file"
+    done
+    for folder in "${layers[@]}"; do
+        { grep -noEs "\`[a-z_0-9]+\.[chS]\`" "$folder/README.md" || true; } | tr -d '`' |
+            while IFS=: read -r line name; do
+                [[ -e $folder/$name ]] || echo "$folder/README.md:$line: there is no $name here"
+            done
+    done
+}
 
 # Each wait reason's text stands in the public header as a word of its own.
 lint_words() {
@@ -144,6 +173,7 @@ lint_headers() {
 lint_layers
 lint_includes
 lint_states
+{ lint_readmes; lint_readme_names; } >>"$breaches"
 lint_places
 lint_words
 lint_length

@@ -82,12 +82,26 @@ echo 'void weft__b(void) { struct weft__a *p; p->weft__a = 1; weft__a(); }' >run
 reports "circles:" && miss "that a declaration, a comment and a member are no calls"
 rm runtime/sync/[ab].c
 
+breaks runtime/io/README.md "more than 60 lines" < <(yes x | head -61)
+breaks http/wire/README.md "there is no gone.c here" <<<"\`gone.c\`"
+breaks profiles/walk/alone.c "its folder's README.md names each file" <<<'int x;'
+breaks http/wire/alone.h "its folder's README.md names each file" <<<'int x;'
+found=$("$lint" . 2>/dev/null || true)
+for folder in runtime profiles http runtime/* profiles/* http/*; do
+    grep -qF "$folder/README.md:1: each folder has a README.md" <<<"$found" ||
+        miss "$folder without a README"
+    touch "$folder/README.md"
+done
+
 cat >runtime/uv/loop.c <<<$'#include <uv.h>\nint f(void) { return uv_run(0, 1); }'
 cat >runtime/base/self.c <<<'static _Thread_local int y;'
 cat >runtime/machine/stack.c <<<'#ifdef __x86_64__'
 cat >runtime/base/atomic.h <<<'#define load __atomic_load_n'
 cat >runtime/sched/note.c <<<'/* uv_run( and _Thread_local in a comment are no breach. */'
 cat >http/debug/pprof.c <<<'#include "profiles/walk/unwind.h"'
+for file in {runtime,http}/*/*.[ch]; do
+    echo "\`${file##*/}\`" >>"${file%/*}/README.md"
+done
 if ! "$lint" . >out.txt 2>&1; then
     echo "lint finds fault with clean code:"
     cat out.txt
