@@ -191,7 +191,7 @@ static int call_of(int tid)
 }
 
 /* A task's frames can be had once it sits in its call, or spins (call is -1); from then on every
- * dump has them. The signal that asks for them takes it out of the call for a moment. */
+ * dump has them. */
 static void stays_shown(weft_task_fn *fn, int call, const char *frame, const char *state)
 {
     weft_go(fn, NULL);
@@ -260,6 +260,25 @@ TEST(computing_task_has_its_callers_at_any_instruction)
         CHECK(has_its_callers());
         weft_sleep(i % 7 * MS / 10);
     }
+    atomic_store(&stop, 1);
+    wait_for(&ended, 1);
+}
+
+static atomic_int signals;
+
+static void count_signal(int signo)
+{
+    (void)signo;
+    atomic_fetch_add(&signals, 1);
+}
+
+TEST(program_with_a_handler_for_sigurg_gets_none_from_dumps)
+{
+    signal(SIGURG, count_signal);
+    weft_go(spins_here, NULL);
+    wait_for(&begun, 1);
+    free(dump_text(WEFT_DUMP_TASKS));
+    CHECK_EQ(atomic_load(&signals), 0);
     atomic_store(&stop, 1);
     wait_for(&ended, 1);
 }

@@ -162,9 +162,15 @@ static void on_interrupt(int signo, siginfo_t *info, void *uc)
     errno = saved;
 }
 
+/* The program may have its own use for SIGURG, before the run or from some time in it on. */
 int weft__signals_ask(void)
 {
-    return weft__load(&sig.ours[SIGURG]) ? SIGURG : 0; /* the program may have its own use for it */
+    struct sigaction now;
+
+    if (!weft__load(&sig.ours[SIGURG]) || sigaction(SIGURG, NULL, &now) != 0 ||
+        !(now.sa_flags & SA_SIGINFO) || now.sa_sigaction != on_interrupt)
+        return 0;
+    return SIGURG;
 }
 
 /* Makes the program's handlers run on a worker's alternate stack, since a task's may be too small;
