@@ -20,11 +20,13 @@
  * moves on, from a random one, every MOVE.
  *
  * The monitor alone confines. A worker whose hog comes back frees itself:
- *   FREE -> MOVING -> CONFINED   the monitor; it frees the worker if the last step fails
- *   MOVING, CONFINED -> FREE     the worker, which restores its CPUs if it was CONFINED
- * The monitor writes MOVING, then reads hog_since; the worker clears hog_since, then exchanges the
- * state. So no worker without a hog stays confined. CPUs that the program itself sets for a thread
- * meanwhile stay.
+ *   FREE -> READING -> MOVING -> CONFINED   the monitor; it frees the worker if a step fails
+ *   CONFINED -> MOVING -> CONFINED          the monitor, to another set
+ *   all others -> FREE                      the worker, which restores its CPUs if it was CONFINED
+ * The monitor writes READING, then reads hog_since; the worker clears hog_since, then exchanges the
+ * state. So no worker without a hog stays confined. The CPUs to be restored are known from MOVING
+ * on: a hog may fork as soon as the kernel has confined it. CPUs that the program itself sets for a
+ * thread meanwhile stay.
  */
 #include "runtime/sched/beside.h"
 
@@ -35,7 +37,7 @@
 #define LAST (100 * MS)  /* how long there must be too many hogs, or few enough */
 #define MOVE (1000 * MS) /* between two sets of CPUs */
 
-enum { FREE, MOVING, CONFINED };
+enum { FREE, READING, MOVING, CONFINED };
 enum { BATCH = 64 };
 
 /* Written by weft__beside_start, then by the monitor alone. */
@@ -102,15 +104,16 @@ static void settle(weft__worker *w, bool confined)
 
 static void confine(weft__worker *w)
 {
-    bool confined = false;
+    uint32_t reading = READING;
+    bool found;
 
     if (weft__load(&w->confined) != FREE)
         return;
-    weft__store_seq(&w->confined, MOVING);
-    if (weft__load_seq(&w->hog_since) != 0 &&
-        sched_getaffinity(w->tid, sizeof(w->cpus), &w->cpus) == 0)
-        confined = set_cpus(w);
-    settle(w, confined);
+    weft__store_seq(&w->confined, READING);
+    found = weft__load_seq(&w->hog_since) != 0 &&
+            sched_getaffinity(w->tid, sizeof(w->cpus), &w->cpus) == 0;
+    if (weft__cas(&w->confined, &reading, found ? MOVING : FREE) && found)
+        settle(w, set_cpus(w));
 }
 
 /* Moves a confined worker to the new set. It keeps the old one if the new has none of its CPUs. */
@@ -211,6 +214,6 @@ void weft__beside_stop(void)
 /* async-signal-safe */
 void weft__beside_forked(const weft__worker *w)
 {
-    if (weft__load_acq(&w->confined) == CONFINED)
+    if (weft__load_acq(&w->confined) >= MOVING)
         sched_setaffinity(0, sizeof(w->cpus), &w->cpus);
 }
