@@ -1,0 +1,34 @@
+# The bench's programs of ours; included by the CMakeLists.txt above.
+#
+# bench_unwatched, for bench/resume.py, is the same but for a line: park.c tells nobody of a wait's
+# end.
+add_library(park_unwatched OBJECT EXCLUDE_FROM_ALL runtime/sched/park.c)
+target_compile_definitions(park_unwatched PRIVATE WEFT__UNWATCHED)
+target_include_directories(park_unwatched PRIVATE include)
+target_link_libraries(park_unwatched PRIVATE weft_flags)
+foreach(program bench bench_unwatched)
+  add_executable(${program} EXCLUDE_FROM_ALL
+    bench/bench.c
+    bench/blocked.c
+    bench/chan.c
+    bench/dump.c
+    bench/fd.c
+    bench/gap.c
+    bench/hogs.c
+    bench/known.c
+    bench/lock.c
+    bench/page.c
+    bench/park.c
+    bench/scrape.c
+    bench/serve.c
+    bench/storm.c
+    bench/switch.c
+    bench/timer.c
+    bench/waits.c
+    bench/walk.c)
+  target_link_libraries(${program} PRIVATE weft_flags weft Threads::Threads)
+endforeach()
+target_sources(bench_unwatched PRIVATE $<TARGET_OBJECTS:park_unwatched>)
+
+add_executable(bench_render EXCLUDE_FROM_ALL bench/render.c)
+target_link_libraries(bench_render PRIVATE weft_render_fake)

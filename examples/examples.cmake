@@ -1,0 +1,19 @@
+# The examples; included by the CMakeLists.txt above.
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+
+add_executable(weft_index
+  examples/index/index.c
+  examples/index/main.c
+  examples/index/table.c)
+target_link_libraries(weft_index PRIVATE weft_flags weft)
+
+set(WEFT_ORDERS # without main
+  examples/orders/api.c
+  examples/orders/cache.c
+  examples/orders/shop.c
+  examples/orders/store.c)
+add_executable(weft_orders examples/orders/main.c ${WEFT_ORDERS})
+target_link_libraries(weft_orders PRIVATE weft_flags weft PkgConfig::JANSSON PkgConfig::SQLITE)
+
+add_executable(weft_load examples/load.c)
+target_link_libraries(weft_load PRIVATE weft_flags weft)

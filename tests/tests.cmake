@@ -1,0 +1,236 @@
+# The tests; included by the CMakeLists.txt above.
+#
+# weft_test(test_chan [SOURCES ...] [PROCS 1 2 4] [CHAOS]): a program of tests, by default of
+# tests/NAME.c, run once at each number of processors, and with CHAOS at WEFT_TEST_CHAOS seeds as
+# well. weft_torture(torture_park): a program called with SECONDS and SEED; ctest gives it two
+# seconds, ./run torture as long as it is told. weft_script(NAME ARGS...): runs tests/NAME.
+enable_testing()
+set(WEFT_TEST_PROCS 1 2 4 CACHE STRING "numbers of processors the tests run at")
+set(WEFT_TEST_CHAOS 0 CACHE STRING "seeds of schedule fuzzing for the tests marked CHAOS")
+
+# ---- helpers ----
+add_library(weft_check STATIC tests/check.c tests/support.c)
+target_link_libraries(weft_check PRIVATE weft_flags weft)
+
+function(weft_add_run name label environment)
+  add_test(NAME ${name} COMMAND ${ARGN})
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${environment}" LABELS ${label}
+    SKIP_RETURN_CODE 77 TIMEOUT 1200)
+endfunction()
+
+function(weft_script file)
+  get_filename_component(name ${file} NAME_WE)
+  weft_add_run(${name} plain "" ${CMAKE_SOURCE_DIR}/tests/${file} ${ARGN})
+endfunction()
+
+function(weft_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "CHAOS" "" "SOURCES;PROCS;LIBS")
+  if(NOT arg_SOURCES)
+    set(arg_SOURCES tests/${name}.c)
+  endif()
+  if(NOT arg_PROCS)
+    set(arg_PROCS ${WEFT_TEST_PROCS})
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  target_include_directories(${name} PRIVATE tests)
+  target_link_libraries(${name} PRIVATE weft_flags weft_check weft ${arg_LIBS})
+  foreach(procs IN LISTS arg_PROCS)
+    weft_add_run(${name}_p${procs} plain "WEFT_PROCS=${procs}" ${name})
+  endforeach()
+  if(arg_CHAOS AND WEFT_TEST_CHAOS GREATER 0)
+    foreach(seed RANGE 1 ${WEFT_TEST_CHAOS})
+      math(EXPR procs "1 << (${seed} % 3)")
+      weft_add_run(${name}_seed${seed} chaos "WEFT_PROCS=${procs};WEFT_CHAOS=${seed}" ${name})
+    endforeach()
+  endif()
+endfunction()
+
+function(weft_torture name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES")
+  if(NOT arg_SOURCES)
+    set(arg_SOURCES tests/${name}.c)
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE weft_flags weft)
+  foreach(procs IN LISTS WEFT_TEST_PROCS)
+    weft_add_run(${name}_p${procs} torture "WEFT_PROCS=${procs}" ${name} 2 1)
+  endforeach()
+endfunction()
+
+# A program that a script runs.
+function(weft_sample name)
+  add_executable(${name} tests/${name}.c)
+  target_link_libraries(${name} PRIVATE weft_flags weft)
+endfunction()
+
+# weft_wraps(TARGET FUNCTION...): calls of the function go to the test's __wrap_FUNCTION.
+function(weft_wraps name)
+  list(TRANSFORM ARGN PREPEND LINKER:--wrap=)
+  target_link_options(${name} PRIVATE ${ARGN})
+endfunction()
+
+# Two libraries for those that reload them.
+foreach(which first second)
+  add_library(reload_${which} MODULE tests/reload.c)
+  target_link_libraries(reload_${which} PRIVATE weft_flags)
+  target_link_options(reload_${which} PRIVATE LINKER:--build-id)
+endforeach()
+target_compile_definitions(reload_second PRIVATE IS_SECOND)
+function(weft_reloads name)
+  add_dependencies(${name} reload_first reload_second)
+  target_compile_definitions(${name} PRIVATE RELOAD_FIRST="$<TARGET_FILE:reload_first>"
+    RELOAD_SECOND="$<TARGET_FILE:reload_second>")
+endfunction()
+
+# ---- the tests' own ----
+add_executable(check_sample tests/check_sample.c)
+target_link_libraries(check_sample PRIVATE weft_flags weft_check weft)
+weft_script(check_selftest.sh $<TARGET_FILE:check_sample>)
+
+# ---- runtime ----
+weft_torture(torture_handoff)
+weft_torture(torture_park)
+foreach(noun chan select mutex rwmutex cond once sema waitgroup group nested label time task
+    contention window custom wall net conn udp sockopt)
+  weft_test(test_${noun} CHAOS)
+endforeach()
+weft_wraps(test_net weft__sys_accept)
+weft_test(test_exceptions SOURCES tests/test_exceptions.cc CHAOS)
+weft_torture(torture_exceptions SOURCES tests/torture_exceptions.cc)
+foreach(noun calls children contention crash cut fd groups label lifetime net runs storm)
+  weft_torture(torture_${noun})
+endforeach()
+weft_reloads(torture_contention)
+weft_wraps(torture_storm weft__thread_start_user)
+if(NOT WEFT_SANITIZE)
+  weft_add_run(torture_mutants torture "WEFT_PROCS=2" ${CMAKE_SOURCE_DIR}/tests/torture_mutants.sh
+    $<TARGET_FILE:torture_cut>)
+endif()
+foreach(noun places env rules run reruns child limits foreign fork blocking signal fd steady stack
+    lifetime misuse storm end)
+  weft_test(test_${noun})
+endforeach()
+weft_wraps(test_end weft__global_push)
+weft_test(test_exit LIBS ${CMAKE_DL_LIBS})
+weft_test(test_reload)
+set_target_properties(test_reload PROPERTIES ENABLE_EXPORTS ON)
+weft_reloads(test_reload)
+weft_test(test_supply CHAOS)
+weft_wraps(test_supply weft__thread_start_user pthread_create)
+weft_script(chan_types.sh ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER} ${CMAKE_SOURCE_DIR}/include)
+
+# ---- http ----
+foreach(noun parse mux) # these look inside
+  weft_test(test_http_${noun} SOURCES tests/test_http_${noun}.c tests/http_client.c)
+  target_include_directories(test_http_${noun} SYSTEM PRIVATE ${LLHTTP_INCLUDE})
+  target_compile_definitions(test_http_${noun} PRIVATE ${LLHTTP_DEFINITIONS})
+endforeach()
+weft_test(test_http SOURCES tests/test_http.c tests/http_client.c)
+weft_test(test_http_early SOURCES tests/test_http_early.c tests/http_client.c)
+weft_torture(torture_http)
+weft_sample(http_sample)
+foreach(noun expvar debug)
+  weft_test(test_${noun} LIBS PkgConfig::JANSSON)
+  weft_wraps(test_${noun} weft__alloc_try)
+endforeach()
+
+# ---- profiles ----
+# Renderers over made-up symbols, so that golden files are the same everywhere.
+add_library(weft_render_fake STATIC ${WEFT_PROFILES_RENDER} ${WEFT_PROFILES_TABLE}
+  tests/fake_symbols.c)
+target_include_directories(weft_render_fake PUBLIC include tests ${CMAKE_CURRENT_BINARY_DIR})
+target_link_libraries(weft_render_fake PUBLIC weft_flags PkgConfig::PROTOBUF_C ZLIB::ZLIB
+  Threads::Threads)
+add_executable(test_render tests/test_render.c)
+target_link_libraries(test_render PRIVATE weft_render_fake)
+weft_wraps(test_render malloc calloc realloc strdup)
+weft_add_run(render plain "" test_render ${CMAKE_SOURCE_DIR}/tests/golden
+  ${CMAKE_CURRENT_BINARY_DIR}/rendered)
+weft_script(readers.sh ${CMAKE_CURRENT_BINARY_DIR}/rendered)
+set_tests_properties(readers PROPERTIES DEPENDS render)
+
+# The walker; libunwind is its judge here, and nowhere else.
+pkg_check_modules(LIBUNWIND REQUIRED IMPORTED_TARGET libunwind)
+add_library(weft_unwind STATIC ${WEFT_PROFILES_WALK})
+target_include_directories(weft_unwind PUBLIC include)
+target_link_libraries(weft_unwind PUBLIC weft_flags PkgConfig::DW ZLIB::ZLIB Threads::Threads)
+add_executable(test_unwind tests/test_unwind.c tests/unwind_nofp.c)
+set_source_files_properties(tests/unwind_nofp.c PROPERTIES COMPILE_OPTIONS
+  "-O2;-fomit-frame-pointer")
+target_link_libraries(test_unwind PRIVATE weft_unwind PkgConfig::LIBUNWIND)
+weft_reloads(test_unwind)
+weft_add_run(unwind plain "" test_unwind)
+add_executable(test_symbolize tests/test_symbolize.c)
+target_link_libraries(test_symbolize PRIVATE weft_unwind)
+weft_reloads(test_symbolize)
+weft_add_run(symbolize plain "" test_symbolize)
+
+foreach(noun crash dump forbidden holders marks memory shown threads)
+  weft_test(test_${noun})
+endforeach()
+if(WEFT_OMIT_FP)
+  target_compile_definitions(test_crash PRIVATE WITHOUT_FRAME_POINTERS)
+endif()
+weft_test(test_libunwind LIBS PkgConfig::LIBUNWIND)
+weft_sample(counts_sample)
+weft_script(counts_pprof.sh $<TARGET_FILE:counts_sample>)
+set_tests_properties(counts_pprof PROPERTIES ENVIRONMENT WEFT_PROCS=2)
+
+# What others see of a live program.
+weft_sample(live_sample)
+if(NOT WEFT_SANITIZE)
+  set(scripts deep_dump live_pprof gdb_stack)
+  if(CMAKE_C_COMPILER_ID STREQUAL GNU) # Valgrind 3.19 cannot read clang's DWARF 5
+    list(APPEND scripts valgrind)
+  endif()
+  foreach(script ${scripts})
+    weft_script(${script}.sh $<TARGET_FILE:live_sample>)
+  endforeach()
+endif()
+# These take their time, and are about no compiler.
+if(CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT WEFT_OMIT_FP AND NOT WEFT_SANITIZE)
+  weft_test(test_truth PROCS 2)
+  weft_test(test_window_clock)
+  weft_test(test_wall_clock)
+  weft_script(debug_info.sh $<TARGET_FILE:weft_static> $<TARGET_FILE:weft_shared>)
+  weft_script(idle.sh $<TARGET_FILE:live_sample>)
+  weft_script(scrapes.py $<TARGET_FILE:weft_orders> $<TARGET_FILE:weft_load> 20)
+endif()
+
+# ---- what the library is to others ----
+# Its symbols, and C++ programs, static and shared.
+weft_script(abi.sh $<TARGET_FILE:weft_shared> $<TARGET_FILE:weft_static>)
+foreach(kind static shared)
+  add_executable(abi_cxx_${kind} tests/abi_cxx.cc)
+  target_link_libraries(abi_cxx_${kind} PRIVATE weft_flags weft_${kind})
+  weft_add_run(abi_cxx_${kind} plain "" abi_cxx_${kind})
+endforeach()
+add_executable(terminate tests/terminate.cc)
+target_link_libraries(terminate PRIVATE weft_flags weft)
+weft_script(terminate.sh $<TARGET_FILE:terminate>)
+
+# The examples, and those of the texts.
+weft_test(test_orders SOURCES tests/test_orders.c tests/http_client.c ${WEFT_ORDERS} PROCS 2
+  LIBS PkgConfig::JANSSON PkgConfig::SQLITE)
+weft_script(index_example.sh $<TARGET_FILE:weft_index>)
+weft_script(orders_example.sh $<TARGET_FILE:weft_orders> $<TARGET_FILE:weft_load>)
+if(NOT WEFT_SANITIZE)
+  weft_script(debug_clients.sh $<TARGET_FILE:weft_orders> $<TARGET_FILE:weft_load>)
+endif()
+if(WEFT_SANITIZE STREQUAL "address")
+  set(sanitize -fsanitize=address,undefined)
+elseif(WEFT_SANITIZE STREQUAL "thread")
+  set(sanitize -fsanitize=thread)
+endif()
+weft_script(readme_example.sh $<TARGET_FILE:weft_static> ${CMAKE_C_COMPILER} ${sanitize})
+weft_add_run(task_example plain "" ${CMAKE_SOURCE_DIR}/tests/header_example.sh include/weft/task.h
+  $<TARGET_FILE:weft_static> ${CMAKE_C_COMPILER} ${sanitize})
+
+# What the system refuses. Sanitizers have allocators of their own.
+if(NOT WEFT_SANITIZE)
+  add_library(inject SHARED tests/inject.c)
+  set_target_properties(inject PROPERTIES C_VISIBILITY_PRESET default)
+  weft_sample(inject_sample)
+  weft_add_run(inject torture "" ${CMAKE_SOURCE_DIR}/tests/torture_inject.py
+    ${CMAKE_CURRENT_BINARY_DIR} 100 1)
+endif()
