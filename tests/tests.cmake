@@ -192,6 +192,10 @@ if(CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT WEFT_OMIT_FP AND NOT WEFT_SANITIZE)
   weft_test(test_truth PROCS 2)
   weft_test(test_window_clock)
   weft_test(test_wall_clock)
+  foreach(procs IN LISTS WEFT_TEST_PROCS) # a clock is the truth: nothing runs beside them
+    set_tests_properties(test_wall_clock_p${procs} test_window_clock_p${procs} PROPERTIES
+      RUN_SERIAL TRUE)
+  endforeach()
   weft_script(debug_info.sh $<TARGET_FILE:weft_static> $<TARGET_FILE:weft_shared>)
   weft_script(idle.sh $<TARGET_FILE:live_sample>)
   weft_script(scrapes.py $<TARGET_FILE:weft_orders> $<TARGET_FILE:weft_load> 20)
