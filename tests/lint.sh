@@ -141,6 +141,18 @@ lint_readme_names() {
     done
 }
 
+# The walks of the READMEs: `function` (`file.c`) means that this file defines the function.
+lint_walks() {
+    local folder line name file
+    for folder in runtime profiles http; do
+        { grep -noEs "\`[a-z_]+\` \(\`[a-z/_]+\.c\`" "$folder/README.md" || true; } | tr -d '\`(' |
+            while IFS=': ' read -r line name file; do
+                grep -qsE "^[a-z].*\b$name\(" "$folder/$file" "$file" ||
+                    echo "$folder/README.md:$line: $file does not define $name"
+            done
+    done
+}
+
 # Each wait reason's text stands in the public header as a word of its own.
 lint_words() {
     local line text file=runtime/sched/wait.h
@@ -173,7 +185,7 @@ lint_headers() {
 lint_layers
 lint_includes
 lint_states
-{ lint_readmes; lint_readme_names; } >>"$breaches"
+{ lint_readmes; lint_readme_names; lint_walks; } >>"$breaches"
 lint_places
 lint_words
 lint_length
