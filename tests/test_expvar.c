@@ -30,7 +30,7 @@ void *__wrap_weft__alloc_try(size_t n)
     return __real_weft__alloc_try(n);
 }
 
-/* What is published now, from malloc. */
+/* Returns all that is published now, from malloc. */
 static char *written(void)
 {
     FILE *file = tmpfile();
@@ -538,7 +538,7 @@ TEST(tasks_are_counted_by_state)
     all = json_loads(text, 0, NULL);
     weft = json_object_get(all, "weft");
     CHECK_EQ(tasks(weft, "/waiting"), 10);
-    /* Who writes this runs, without a processor if it took too long. */
+    /* The task that writes this runs, without a processor if it took too long. */
     CHECK_EQ(tasks(weft, "/running") + tasks(weft, "/not-in-go"), 1);
     CHECK_EQ(tasks(weft, ""), 11);
     json_decref(all);

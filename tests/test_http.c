@@ -138,7 +138,7 @@ TEST(head_has_the_header_and_no_body)
     site_end(&s);
 }
 
-/* What the handlers of `answering` do, by path. */
+/* The handler of `answering`, which goes by the path. */
 static void answer_as_asked(weft_http_response *w, weft_http_request *r, void *arg)
 {
     static char big[100 * 1000];
@@ -471,7 +471,7 @@ static void read_in_sips(weft_http_response *w, weft_http_request *r, void *arg)
     weft_http_printf(w, "%zu", got);
 }
 
-/* What comes behind a body is read into more of the buffer than a head may take. */
+/* Bytes behind a body are read into more of the buffer than a head may take. */
 TEST(requests_behind_a_body_may_fill_the_buffer)
 {
     static char text[40 * 1024];

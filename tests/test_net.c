@@ -579,7 +579,7 @@ TEST(dial_where_nobody_listens_is_refused)
     CHECK(!c);
 }
 
-/* A port of IPv4 whose queue is full: who dials it waits. */
+/* Fills the queue of a port of IPv4: a task that dials it waits. */
 static void jam(void)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
