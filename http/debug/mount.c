@@ -36,7 +36,7 @@ static const struct endpoint {
 };
 enum { ENDPOINTS = sizeof(endpoints) / sizeof(endpoints[0]) };
 
-/* What a mux hands to an endpoint. */
+/* The argument that a mux hands to an endpoint. */
 struct mounted {
     struct weft__debug *debug;
     weft__debug_fn *fn;

@@ -83,7 +83,8 @@ static int form(const char *debug)
     return n < 0 ? 0 : n > 3 ? 3 : n;
 }
 
-/* What is wrong with a request for what N seconds add, in Go's order; NULL: nothing. */
+/* Returns the fault of a request for the change in N seconds, looked for in Go's order; NULL: it
+ * has none. */
 static const char *wrong_with_change(const struct weft__asked *a, int seconds)
 {
     if (seconds <= 0)

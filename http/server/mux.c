@@ -151,7 +151,7 @@ static weft__pattern *parse_pattern(const char *text)
 
 /* Which of two patterns is narrower ------------------------------------------------------------ */
 
-/* What two sets have of each other; | gives what holds for pairs. */
+/* How two sets contain each other; | of two of these tells it of pairs. */
 enum { SAME = 0, A_WIDER = 1, B_WIDER = 2, CROSS = 3, DISJOINT = 4 };
 
 static int compare_methods(int a, int b)

@@ -2,10 +2,10 @@
 /* response.c - an answer: header fields and body into one buffer, and out of it.
  *
  * A small answer is written at the handler's end, by one call, from one buffer: the handler's
- * fields stand behind a gap into which the lines of head.c fit, the body behind them. What does not
- * fit makes the head go out, and from then on the buffer collects body; a chunk's size fits into
- * the gap in front of it, its end and the last chunk behind it. What is larger than the room left
- * goes out from where it is, together with what was collected.
+ * fields stand behind a gap into which the lines of head.c fit, the body behind them. A byte
+ * that does not fit makes the head go out, and from then on the buffer collects body; a chunk's
+ * size fits into the gap in front of it, its end and the last chunk behind it. A piece larger than
+ * the room left goes out from where it is, together with the body that was collected.
  *
  * Always: OPEN: filled == body, up to which the fields reach. HELD: out[body - 2..body) is the
  * empty line. SENT: body >= CHUNK_FRONT and filled <= size - CHUNK_BACK. */

@@ -178,7 +178,7 @@ static ssize_t take_chunk_line(weft__parse *p, const char *in, size_t n)
 
 /* Trailers and data ---------------------------------------------------------------------------- */
 
-/* What llhttp lets pass: lines that end in a bare LF, lines that go on in the next. */
+/* Refuses what llhttp lets pass: lines that end in a bare LF, lines that go on in the next. */
 static int check_trailers(weft__parse *p, const char *in, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

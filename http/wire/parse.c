@@ -25,7 +25,7 @@ static weft__parse *parse_of(llhttp_t *ll)
     return weft__container_of(ll, weft__parse, ll);
 }
 
-/* What llhttp tells ---------------------------------------------------------------------------- */
+/* Callbacks of llhttp -------------------------------------------------------------------------- */
 
 static int on_field(llhttp_t *ll, const char *at, size_t n)
 {

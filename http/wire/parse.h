@@ -3,7 +3,7 @@
  *
  * The caller keeps the head's bytes together and in order, from the request's first byte on; they
  * may move between calls until the head is complete, then they stay until the request is done.
- * What comes out does not depend on how the bytes were cut into calls. A refusal is a negative HTTP
+ * The results do not depend on how the bytes were cut into calls. A refusal is a negative HTTP
  * status; the connection cannot be used for another request after it. */
 #ifndef WEFT_HTTP_PARSE_H
 #define WEFT_HTTP_PARSE_H
@@ -41,7 +41,7 @@ typedef struct weft__parse {
     uint32_t nfields; /* lines or one less: llhttp ends a value when it sees the next line */
     uint8_t stage;
 
-    /* What the head says; valid once it is complete. */
+    /* From the head; valid once it is complete. */
     uint8_t minor; /* HTTP/1.minor */
     uint8_t body;  /* enum weft__body_kind */
     bool keep_alive;

@@ -15,8 +15,8 @@
  *         return weft_http_serve(addr, mux);
  *     }
  *
- * A handler may wait for whatever tasks wait for; nobody but its own peer notices. What a peer
- * sends is bounded in bytes and time, and what is malformed is answered with one status, behind
+ * A handler may wait for anything that tasks wait for; only its own peer notices. All that a peer
+ * sends is bounded in bytes and time, and a malformed request is answered with one status, behind
  * the answers already owed; http/wire/README.md has the list.
  *
  * Calls are for tasks. Request and response belong to the server and end with the handler, and so
@@ -137,8 +137,8 @@ WEFT_API const char *weft_http_query(const weft_http_request *r);
 /* The first parameter of that name in the query: 0, and *value is its text, decoded, or NULL if
  * there is none; WEFT_EINVAL: an escape in it is malformed; WEFT_ENOMEM. */
 WEFT_API int weft_http_query_value(weft_http_request *r, const char *name, const char **value);
-/* What a wildcard of the pattern matched, decoded, so it may contain slashes. NULL: the pattern has
- * none of that name, or out of memory. */
+/* Returns the text that a wildcard of the pattern matched, decoded, so it may contain slashes.
+ * NULL: the pattern has none of that name, or out of memory. */
 WEFT_API const char *weft_http_param(weft_http_request *r, const char *name);
 /* The first header field of that name, in whatever case; NULL: none. */
 WEFT_API const char *weft_http_header(const weft_http_request *r, const char *name);

@@ -11,7 +11,8 @@
  * The labels of the caller are inherited by each task it starts (weft_go and its kin), at the price
  * of counting a reference. They are shown wherever tasks are: in the goroutine profile (tasks with
  * equal stacks and equal labels are merged; `go tool pprof -tags`), its form of one sample a task,
- * and WEFT_DUMP_FULL. A task changes its own only. What another task or thread inherited stays.
+ * and WEFT_DUMP_FULL. A task changes its own labels only; those that other tasks or threads
+ * inherited stay.
  *
  * None of these calls waits, and none is a point of cancellation. Any thread of the process may
  * make them while weft_run runs: a thread that is no task has labels of its own, until it ends. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* custom.h - profiles of the program's own, for those who list and render them. */
+/* custom.h - profiles of the program's own, for profile.c, which lists and writes them. */
 #ifndef WEFT_CUSTOM_H
 #define WEFT_CUSTOM_H
 

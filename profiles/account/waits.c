@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* waits.c - see waits.h. What was recorded and what a snapshot shows to go on are brought into one
- * table, with stacks cut to begin where the program called the library, so that a place is one
+/* waits.c - see waits.h. The recorded waits, and those that go on by a snapshot, are brought into
+ * one table, with stacks cut to begin where the program called the library, so that a place is one
  * bucket whether its waits are over or not. */
 #include "profiles/account/waits.h"
 

@@ -40,7 +40,7 @@
 
 enum { WANTED = 50, PARTS_FIRST = 200, PARTS_MOST = 2000, PATIENCE = 20 /* ms */ };
 
-/* What is known of a worker. */
+/* A worker, and the tasks that its thread was seen to run. */
 struct thread {
     uint32_t worker;
     /* The task sat in a call at place when the thread had used so much CPU; NULL: it did not. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tasks.c - snapshots of all tasks: a consistent cut, captured while everything runs on.
  *
- * What it promises: each task alive at the cut has one record, taken at a point of its own
+ * The promise: each task alive at the cut has one record, taken at a point of its own
  * history, and no record shows the effect of anything another task did after its own record. A
  * task that runs at the cut is recorded `running`, whatever it does next.
  *
@@ -430,7 +430,7 @@ static struct capture *capture_run(const struct asking *a)
     return c;
 }
 
-/* Gives the capture to its askers, who own it from here on. Caller holds the lock. */
+/* Gives the capture to its askers, which own it from here on. Caller holds the lock. */
 static void hand_out(struct capture *c)
 {
     for (struct asker *a = captures.askers; a; a = a->next) {

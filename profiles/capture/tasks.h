@@ -7,12 +7,12 @@
 
 #include <weft/dump.h>
 
-/* A snapshot that others who ask at the same time share; put gives it back, NULL does nothing. 0;
- * WEFT_ENOMEM; WEFT_EINVAL: no run is under way. */
+/* Takes a snapshot, which callers at the same time share. Returns 0; WEFT_ENOMEM; WEFT_EINVAL if no
+ * run is under way. put gives it back; NULL does nothing. */
 int weft__snapshot_get(const struct weft__snapshot **out);
 void weft__snapshot_put(const struct weft__snapshot *s);
 
-/* Writes one in a form; the sink may wait. The caller's task comes first. */
+/* Writes a snapshot in a form; the sink may wait. The caller's task comes first. */
 int weft__tasks_write(const struct weft__snapshot *s, enum weft_dump_form form,
                       const struct weft__sink *to);
 
@@ -22,7 +22,7 @@ int weft__tasks_write(const struct weft__snapshot *s, enum weft_dump_form form,
 bool weft__stand_aside(size_t tasks);
 void weft__stand_back(void);
 
-/* A snapshot of one's own; NULL without memory. One caller at a time. */
+/* Takes a snapshot that is not shared; NULL without memory. One caller at a time. For tests. */
 const struct weft__snapshot *weft__snapshot_take(void);
 void weft__snapshot_free(const struct weft__snapshot *s);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* net.c - stream sockets: listeners and connections.
  *
- * What may wait tries first and waits on EAGAIN, with one exception: after a read that got less
- * than it asked for, the next one waits at once. So a request costs one read and one write. */
+ * A call that may wait tries first and waits on EAGAIN, with one exception: after a read that got
+ * less than it asked for, the next one waits at once. So a request costs one read and one write. */
 #include "runtime/io/sock.h"
 
 #include <errno.h>

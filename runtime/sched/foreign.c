@@ -78,7 +78,7 @@ static void unlist(weft__worker *w)
     if (*at) {
         *at = w->next;
         weft__sub(&weft__sched.outside, 1);
-        weft__wake_one(); /* who sleeps may be all that is left: a deadlock */
+        weft__wake_one(); /* the tasks left may all be asleep: a deadlock */
     }
     weft__unlock(&lock);
 }

@@ -115,8 +115,8 @@ static inline void weft__samplers_begin(weft__worker *w, uint64_t random)
     weft__sampler_begin(&w->pairs, weft__load(&weft__charge_period), random);
 }
 
-/* The owner's: others who begin it may write left just when the owner does, and then it is as if
- * they had not. */
+/* Called by the owner. A concurrent set_periods (contention.c) may lose its store to left; this
+ * repairs it. */
 static inline void weft__samplers_check(weft__worker *w)
 {
     if (weft__unlikely(weft__load(&w->waits.left) > WEFT__NEVER / 2 &&

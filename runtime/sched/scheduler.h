@@ -197,7 +197,7 @@ void weft__in_a_call(const char *call) WEFT__NORETURN; /* panics: a declared cal
 void weft__yield(weft__task *t);                       /* the caller, in the runtime */
 /* Yields between pieces of a long work; due timers go first. */
 void weft__breathe(weft__task *t);
-void weft__wake_one(void); /* someone idle, if nobody is looking for work already */
+void weft__wake_one(void); /* wakes an idle processor, if no worker looks for work already */
 bool weft__all_idle(void); /* every processor sleeps, or is about to */
 void weft__proc_wake(weft__proc *p);
 void weft__proc_post(weft__proc *p, weft__mail *m);
@@ -267,7 +267,8 @@ static inline void weft__not_forked(const char *call)
         weft__forked_call(call);
 }
 
-/* Enters the runtime. call is the public function's name, for those who may not call it. */
+/* Enters the runtime. call is the public function's name, for the panic of a caller that may not
+ * call it. */
 static inline weft__worker *weft__enter(const char *call)
 {
     weft__worker *w = weft__self();

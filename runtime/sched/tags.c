@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* tags.c - see tags.h; and the public calls of weft/label.h.
  *
- * task->tags is written by the running task alone, with what it refers to complete (release). It is
- * replaced before the old tags' reference is dropped: who finds the count at 0 will find the new.
- */
+ * Only the running task writes task->tags, when the tags are complete (release). It replaces the
+ * pointer before it drops the reference to the old tags: a dumper that finds their count at 0 finds
+ * the new pointer when it reads again. */
 #include "runtime/sched/tags.h"
 
 #include "runtime/base/utf8.h"

@@ -244,7 +244,8 @@ static weft__task *pool_take(weft__proc *p, unsigned flags)
     }
     weft__store(&t->flags, (uint16_t)flags);
     weft__unlock(&registry.lock);
-    /* Who needs a second slab will need all of it; a fault for each stack costs a third more. */
+    /* A program that needs a second slab will need all of it; a fault for each stack would cost a
+     * third more. */
     if (p && fresh && fresh != registry.slabs[0])
         weft__stacks_populate(fresh->lo, SLAB, fresh->size);
     return t;

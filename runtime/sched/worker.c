@@ -485,8 +485,9 @@ static int64_t earliest_timer(void)
     return least;
 }
 
-/* Can nothing but a timer, or nothing at all, wake a task? Everybody asleep is seen twice with
- * nobody up in between, and so is the earliest timer: who gets up may fire it. */
+/* Returns whether nothing but a timer, or nothing at all, can wake a task. All processors are seen
+ * asleep twice, with none up in between. The earliest timer is read in between, since a
+ * processor that gets up may fire it. */
 static bool all_asleep(int64_t *when)
 {
     uint32_t gen = weft__load_seq(&weft__sched.idle_gen);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mutex.h - for cond.c and profiles/: who holds a mutex. */
+/* mutex.h - the holder of a mutex, for cond.c and profiles/. */
 #ifndef WEFT_MUTEX_INTERNAL_H
 #define WEFT_MUTEX_INTERNAL_H
 
