@@ -277,7 +277,8 @@ static void check_children(pid_t (*make)(void))
 
     for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
         CHECK_EQ(ended_by(signals[i], make), 128 + signals[i]);
-    CHECK_EQ(ended_by(SIGUSR1, make), HANDLED);
+    if (!under_tsan()) /* whose child of a process with threads runs no handler */
+        CHECK_EQ(ended_by(SIGUSR1, make), HANDLED);
 }
 
 static int signal_children(void *arg)
