@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* server.c - servers: listeners, the list of connections, stopping, and exchanges not in use.
+/* server.c - servers: listeners, the list of connections, and stopping.
  *
  * Locks: s->mutex guards the lists and is held for a few instructions, except while connections
- * start and end; s->pool_lock is a leaf. A connection's own task closes and frees it, after it left
- * the list: a task that holds the mutex and finds it there may touch it. The same is true for
- * servings and their listeners. */
+ * start and end. A connection's own task closes and frees it, after it left the list: a task that
+ * holds the mutex and finds it there may touch it. The same is true for servings and their
+ * listeners. */
 #include "http/server/conn.h"
 
 #include "runtime/sync/group.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { POOL_MAX = 256 };
 
 /* A call of serve; on its frame. */
 struct weft__serving {
@@ -48,17 +45,6 @@ static void fill_options(weft_http_options *o)
         weft__panic("http: limits out of range");
     if (o->stack_size > 0)
         weft__stack_size_of(o->stack_size, "weft_http_server_new");
-}
-
-void weft__http_log(const weft_http_server *s, const char *format, ...)
-{
-    char text[512];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    s->options.log(s->options.log_arg, text);
 }
 
 weft_http_server *weft_http_server_new(weft_http_mux *mux, const weft_http_options *options)
@@ -99,58 +85,6 @@ void weft_http_server_free(weft_http_server *s)
     }
     weft__mux_release(s->mux);
     weft__free(s);
-}
-
-/* Exchanges ------------------------------------------------------------------------------------ */
-
-static weft__exchange *pooled(weft_http_server *s)
-{
-    weft__exchange *x;
-
-    weft__lock(&s->pool_lock, WEFT__RANK_OBJECT);
-    x = s->pool;
-    if (x) {
-        s->pool = x->next;
-        s->npool--;
-    }
-    weft__unlock(&s->pool_lock);
-    return x;
-}
-
-weft__exchange *weft__exchange_get(weft__http_conn *c)
-{
-    weft__exchange *x = pooled(c->server);
-
-    if (!x) {
-        x = weft__alloc_try(c->server->exchange_size);
-        if (!x)
-            return NULL;
-        x->date_second = -1;
-    }
-    x->conn = c;
-    x->r.in = x->in;
-    x->r.size = sizeof(x->in);
-    x->r.start = x->r.rest = x->r.filled = 0;
-    x->r.eof = false;
-    x->w.out = x->out;
-    return x;
-}
-
-void weft__exchange_put(weft__exchange *x)
-{
-    weft_http_server *s = x->conn->server;
-
-    if (x->r.in != x->in)
-        weft__free(x->r.in);
-    weft__lock(&s->pool_lock, WEFT__RANK_OBJECT);
-    if (s->npool < POOL_MAX) {
-        x->next = s->pool;
-        s->pool = x;
-        s->npool++;
-        x = NULL;
-    }
-    weft__unlock(&s->pool_lock);
-    weft__free(x);
 }
 
 /* Connections ---------------------------------------------------------------------------------- */

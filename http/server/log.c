@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* log.c - writes lines to the log that the server's options name. */
+#include "http/server/conn.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void weft__http_log(const weft_http_server *s, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    s->options.log(s->options.log_arg, text);
+}
