@@ -24,8 +24,11 @@
  * One request is in work at a time, so answers, errors among them, keep the order of requests.
  * The connection's state word is BUSY except while it waits in WAIT or HEAD. A stop turns IDLE into
  * LEFT and ends both kinds of wait. It reads the state after it has set `stopping`; the task reads
- * `stopping` after it has set the state. */
+ * `stopping` after it has set the state. Lock: the server's mutex guards its list of connections
+ * (server.c). */
 #include "http/server/conn.h"
+
+#include "runtime/sync/group.h"
 
 #include <sys/socket.h>
 
@@ -163,6 +166,26 @@ static enum next serve_some(weft__http_conn *c)
     return next == LINGER ? GONE : next;
 }
 
+/* Takes c out of the list, closes and frees it. */
+static void end(weft__http_conn *c)
+{
+    weft_http_server *s = c->server;
+
+    weft_mutex_lock(&s->mutex);
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        s->list = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    weft_mutex_unlock(&s->mutex);
+    if (!c->taken)
+        weft_conn_close(c->net);
+    weft__free(c);
+    if (s->options.max_conns > 0)
+        weft_sema_add(&s->slots, 1);
+}
+
 int weft__http_conn_apart(void *conn)
 {
     int rc = weft__http_conn_main(conn);
@@ -182,6 +205,28 @@ int weft__http_conn_main(void *conn)
         if (next == NEXT)
             budget = c->server->options.idle_time;
     }
-    weft__http_conn_end(c);
+    end(c);
     return 0;
+}
+
+void weft__http_conn_begin(weft_http_server *s, weft_conn *net)
+{
+    weft_go_options task = {.stack_size = s->options.stack_size};
+    weft__http_conn *c;
+
+    weft_mutex_lock(&s->mutex);
+    if (weft__http_stops(s)) {
+        weft_mutex_unlock(&s->mutex);
+        weft_conn_close(net);
+        return;
+    }
+    c = weft__alloc(1, sizeof(*c));
+    c->net = net;
+    c->server = s;
+    c->next = s->list;
+    if (c->next)
+        c->next->prev = c;
+    s->list = c;
+    weft__group_go_with(&s->conns, &task, s->conn_main, c);
+    weft_mutex_unlock(&s->mutex);
 }

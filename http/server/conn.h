@@ -135,7 +135,6 @@ static inline weft__exchange *weft__exchange_of_response(const weft_http_respons
 /* Gives the connections of this server a function of their own. The scheduler judges tasks by their
  * function, so other servers' handlers that block or hog would count against these. */
 void weft__http_server_apart(weft_http_server *s);
-void weft__http_conn_end(weft__http_conn *c); /* closes and frees it */
 static inline bool weft__http_stops(const weft_http_server *s)
 {
     return weft__load_seq(&s->stopping);
@@ -148,7 +147,10 @@ void weft__exchange_put(weft__exchange *x);
 /* log.c */
 void weft__http_log(const weft_http_server *s, const char *format, ...) WEFT__PRINTF(2, 3);
 
-/* conn.c: the connection's task. */
+/* conn.c */
+/* Puts net into the server's list, with a task of its own; closes it if the server stops. */
+void weft__http_conn_begin(weft_http_server *s, weft_conn *net);
+/* The connection's task. */
 int weft__http_conn_main(void *conn);
 int weft__http_conn_apart(void *conn); /* does the same; see weft__http_server_apart */
 

@@ -7,7 +7,7 @@
  * listeners. */
 #include "http/server/conn.h"
 
-#include "runtime/sync/group.h"
+#include "runtime/machine/stack.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,49 +87,6 @@ void weft_http_server_free(weft_http_server *s)
     weft__free(s);
 }
 
-/* Connections ---------------------------------------------------------------------------------- */
-
-static void begin(weft_http_server *s, weft_conn *net)
-{
-    weft_go_options task = {.stack_size = s->options.stack_size};
-    weft__http_conn *c;
-
-    weft_mutex_lock(&s->mutex);
-    if (weft__http_stops(s)) {
-        weft_mutex_unlock(&s->mutex);
-        weft_conn_close(net);
-        return;
-    }
-    c = weft__alloc(1, sizeof(*c));
-    c->net = net;
-    c->server = s;
-    c->next = s->list;
-    if (c->next)
-        c->next->prev = c;
-    s->list = c;
-    weft__group_go_with(&s->conns, &task, s->conn_main, c);
-    weft_mutex_unlock(&s->mutex);
-}
-
-void weft__http_conn_end(weft__http_conn *c)
-{
-    weft_http_server *s = c->server;
-
-    weft_mutex_lock(&s->mutex);
-    if (c->prev)
-        c->prev->next = c->next;
-    else
-        s->list = c->next;
-    if (c->next)
-        c->next->prev = c->prev;
-    weft_mutex_unlock(&s->mutex);
-    if (!c->taken)
-        weft_conn_close(c->net);
-    weft__free(c);
-    if (s->options.max_conns > 0)
-        weft_sema_add(&s->slots, 1);
-}
-
 /* Serving -------------------------------------------------------------------------------------- */
 
 static bool enlist(weft_http_server *s, weft__serving *v)
@@ -183,7 +140,7 @@ int weft_http_server_serve(weft_http_server *s, weft_listener *ln)
         if (rc == 0)
             rc = weft_accept(ln, &net);
         if (rc == 0)
-            begin(s, net);
+            weft__http_conn_begin(s, net);
     }
     if (weft__http_stops(s) && rc == WEFT_ECLOSED)
         rc = 0;
