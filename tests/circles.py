@@ -41,7 +41,6 @@ INSIDE = {
     "runtime/sched": [16],
     "profiles/walk": [3],
     "profiles/capture": [2],
-    "http/server": [6],
 }
 
 TOKEN = re.compile(r"[A-Za-z_]\w*|->|[^\w\s]")

@@ -5,7 +5,7 @@
  * opens nothing: DNS rebinding), not sent by another site's page, carries the token if one is
  * asked for, and is not one too many. On a unix socket there is no host to be wrong. */
 #include "http/debug/debug.h"
-#include "http/server/conn.h"
+#include "http/server/exchange.h"
 
 #include "http/wire/path.h"
 

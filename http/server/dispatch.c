@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* dispatch.c - a request to its handler, or the mux's own answer. */
-#include "http/server/conn.h"
+#include "http/server/exchange.h"
 #include "http/wire/path.h"
 
 #include <stdio.h>

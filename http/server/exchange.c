@@ -2,7 +2,7 @@
 /* exchange.c - a server's pool of exchanges that no connection has.
  *
  * Lock: s->pool_lock, which is a leaf. */
-#include "http/server/conn.h"
+#include "http/server/exchange.h"
 
 enum { POOL_MAX = 256 };
 

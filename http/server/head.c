@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* head.c - the lines of an answer's head that the server decides, put together from parts that are
  * there already. The date is kept with the exchange and renewed when its second is over. */
-#include "http/server/conn.h"
+#include "http/server/exchange.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  *
  * A budget is how long the peer may still keep us waiting, in ns. Waiting spends it, and only then
  * is a clock read; the caller refills it for bytes that pass. */
-#include "http/server/conn.h"
+#include "http/server/exchange.h"
 
 #include "runtime/io/sock.h"
 

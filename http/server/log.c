@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* log.c - writes lines to the log that the server's options name. */
-#include "http/server/conn.h"
+#include "http/server/exchange.h"
 
 #include <stdarg.h>
 #include <stdio.h>

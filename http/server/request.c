@@ -4,7 +4,7 @@
  * The input buffer holds the head, up to `body`, and behind it what came with it: body, or already
  * the next request. A body larger than that is read to where the handler wants it; through the
  * buffer goes what surrounds chunks. Bytes behind the body stay for the next request. */
-#include "http/server/conn.h"
+#include "http/server/exchange.h"
 #include "http/wire/path.h"
 
 #include <errno.h>

@@ -9,7 +9,7 @@
  *
  * Always: OPEN: filled == body, up to which the fields reach. HELD: out[body - 2..body) is the
  * empty line. SENT: body >= CHUNK_FRONT and filled <= size - CHUNK_BACK. */
-#include "http/server/conn.h"
+#include "http/server/exchange.h"
 #include "http/wire/path.h"
 
 #include <stdarg.h>

@@ -6,7 +6,7 @@
  * protocol that the request offers (RFC 9110, 7.8), and only after the whole request was read: the
  * bytes that follow are the other protocol's, and are never parsed as another request. Called by
  * the handler's task. */
-#include "http/server/conn.h"
+#include "http/server/exchange.h"
 #include "http/wire/path.h"
 
 #include <stdio.h>

@@ -5,7 +5,7 @@
  * connection. It reads no bytes, which belong to the handler; it waits for the event that the peer
  * has closed, which the kernel reports even while bytes are unread. Called by the connection's
  * task. */
-#include "http/server/conn.h"
+#include "http/server/exchange.h"
 
 #include "runtime/io/sock.h"
 #include "runtime/sched/netpoll.h"
