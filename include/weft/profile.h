@@ -41,8 +41,8 @@ WEFT_API void weft_profile_set_mutex_rate(weft_duration rate); /* mutex and cont
 typedef struct weft_profile_options {
     bool text;    /* debug=1, not gzip'ed profile.proto */
     bool no_live; /* block, mutex, contention: without the waits that are not over */
-    bool
-        with_io; /* block: also I/O, sleeps and other waits for the world, sampled 100 times less */
+    /* block: also I/O, sleeps and other waits for the world, sampled 100 times less */
+    bool with_io;
     /* Waits for this time and writes only what it adds, never as text; of block, mutex and
      * contention each wait's part of the time. Not for delta_block and delta_mutex. fgprof: how
      * long to sample; 0: 30 seconds. */

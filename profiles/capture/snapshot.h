@@ -31,10 +31,10 @@ enum weft__record_flags {
 struct weft__record {
     uint64_t id;
     uint64_t creator; /* task id of the creator, 0 if none */
-    uintptr_t
-        creator_pc; /* return address of the call that created it; 0: main, print no "created by" */
-    int64_t since;  /* monotonic ns the wait or declared call began, or the task lost its processor;
-                     * 0: none of these */
+    /* Return address of the call that created it; 0: main, which has no "created by". */
+    uintptr_t creator_pc;
+    int64_t since; /* monotonic ns the wait or declared call began, or the task lost its processor;
+                    * 0: none of these */
     const void *object; /* waited for, or NULL */
     uintptr_t owner;    /* id of the task that held the lock waited for, 0 if none or not known */
     weft__tags *tags;   /* its name and labels: a reference, or NULL */

@@ -14,7 +14,7 @@
  *   - the worker that the task comes to when it leaves RUNNING: its record says running.
  * Workers store the task's new state, fence lightly and then read the epoch, so one that did not
  * see E did all it did before the cut, and the dumper sees it. A task made ready after the cut by
- * one that saw E carries E in ready_epoch, and is recorded as still waiting.
+ * a worker that saw E carries E in ready_epoch, and is recorded as still waiting.
  * The thread that moved snap writes records[slot], its state last; the dumper waits for those that
  * others moved.
  *

@@ -60,8 +60,8 @@ void weft__assert_failed(const char *what, const char *file, int line) WEFT__NOR
 
 /* Memory of the runtime's own objects: zeroed, never NULL; running out ends the program. alloc.c */
 void *weft__alloc(size_t n, size_t size);
-void *
-weft__alloc_try(size_t n); /* of a size that a peer chooses: not zeroed; NULL: there is none */
+/* Memory of a size that a peer chooses: not zeroed; NULL: there is none. */
+void *weft__alloc_try(size_t n);
 void weft__free(void *p);
 
 /* Pages, reserved only; NULL: there are none. */

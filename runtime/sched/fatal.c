@@ -201,8 +201,8 @@ static void begin_dying(int signo)
     weft__rank_forget();
     if (weft__cas(&dying.thread, &speaks, pthread_self())) {
         dying.signo = signo;
-        signal(SIGPIPE,
-               SIG_IGN); /* a report that nobody reads does not change how the process ends */
+        /* A report that nobody reads does not change how the process ends. */
+        signal(SIGPIPE, SIG_IGN);
         watchdog_start(signo ? AFTER_FAULT : AFTER_PANIC);
         return;
     }

@@ -28,13 +28,12 @@ enum { WEFT__NAME_MAX = 31 };
 typedef struct weft__tags weft__tags;
 
 struct weft__tags {
-    uint32_t refs;   /* atomic; 0: about to be freed */
-    uint32_t n;      /* of labels; 0 unless it is a set */
-    uint64_t hash;   /* of the labels; equal sets may be two objects */
-    weft__tags *set; /* itself or a reference; NULL: no labels */
-    weft__tags
-        *outer;       /* a reference: the task's tags before the weft_labels_do it is in, or NULL */
-    const char *name; /* NULL, or behind this struct */
+    uint32_t refs;     /* atomic; 0: about to be freed */
+    uint32_t n;        /* of labels; 0 unless it is a set */
+    uint64_t hash;     /* of the labels; equal sets may be two objects */
+    weft__tags *set;   /* itself or a reference; NULL: no labels */
+    weft__tags *outer; /* a reference: the task's tags before its weft_labels_do, or NULL */
+    const char *name;  /* NULL, or behind this struct */
     weft__kept kept;
     weft_label labels[]; /* by key; the strings are behind them */
 };

@@ -191,8 +191,8 @@ static void leave(weft__loop *l, int fd, weft__fd_wait *f)
             at = &(*at)->next;
         unlink_wait(l, at);
         if (!l->fds[fd])
-            epoll_ctl(l->fd_epoll, EPOLL_CTL_DEL, fd,
-                      NULL); /* fails if fd was closed, which does as well */
+            /* Fails if fd was closed, which also ends the watch. */
+            epoll_ctl(l->fd_epoll, EPOLL_CTL_DEL, fd, NULL);
     }
     weft__unlock(&l->fd_lock);
 }
