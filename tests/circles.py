@@ -40,7 +40,6 @@ UPWARD = {
 INSIDE = {
     "runtime/sched": [16],
     "profiles/walk": [3],
-    "profiles/capture": [2],
 }
 
 TOKEN = re.compile(r"[A-Za-z_]\w*|->|[^\w\s]")

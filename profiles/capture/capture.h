@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* capture.h - what tasks.c and pending.c share: a snapshot that is being made. */
+/* capture.h - for tasks.c and pending.c: a snapshot that is being made. */
 #ifndef WEFT_CAPTURE_H
 #define WEFT_CAPTURE_H
 
@@ -17,8 +17,15 @@ struct capture {
     struct weft__locks locks;
 };
 
-/* tasks.c: fills in the parts of a record that do not depend on the state of t. */
+/* capture.c: fills in the parts of a record that do not depend on the state of t. */
 void weft__capture_describe(struct weft__record *r, weft__task *t);
+/* Describes a task that does not run: it is runnable, or waits. A task that was made ready after
+ * the cut still counts as waiting. */
+void weft__capture_describe_resting(struct weft__record *r, weft__task *t, uint32_t state,
+                                    uint32_t epoch);
+/* Walks the stack of such a task, which r describes. */
+void weft__capture_walk_resting(struct weft__walk *walk, const struct weft__record *r,
+                                const weft__task *t);
 /* Moves t's snap on from old. Returns true for the one thread that did so: it publishes t's record.
  */
 bool weft__capture_move(weft__task *t, uint32_t old, uint32_t epoch);

@@ -91,80 +91,6 @@ static void crash(void)
 
 /* Records -------------------------------------------------------------------------------------- */
 
-/* Fills in what does not depend on the state of t. */
-void weft__capture_describe(struct weft__record *r, weft__task *t)
-{
-    memset(r, 0, sizeof(*r));
-    r->id = weft__load(&t->id);
-    r->creator = weft__load(&t->creator);
-    r->creator_pc = weft__load(&t->creator_pc);
-    if (weft__load(&t->pins) || (weft__load(&t->flags) & WEFT__FOREIGN))
-        r->flags |= WEFT__REC_LOCKED;
-    if (weft__load(&t->flags) & WEFT__FOREIGN_CREATOR)
-        r->flags |= WEFT__REC_FOREIGN_CREATOR;
-}
-
-static void describe_wait(struct weft__record *r, const weft__task *t)
-{
-    r->state = WEFT__REC_WAITING;
-    r->reason = weft__load(&t->reason);
-    r->since = weft__ticks_to_nanos(weft__load(&t->since));
-    if (!(weft__wait_flags(r->reason) & WEFT__WAIT_SCHED))
-        r->object = weft__load(&t->object);
-}
-
-/* Describes a task that does not run: it is runnable, or waits. A task that was made ready after
- * the cut still counts as waiting. */
-static void describe_resting(struct weft__record *r, weft__task *t, uint32_t state, uint32_t epoch)
-{
-    weft__capture_describe(r, t);
-    if (state == WEFT__PARKED || weft__load(&t->ready_epoch) == epoch ||
-        (weft__wait_flags(weft__load(&t->reason)) & WEFT__WAIT_SCHED))
-        describe_wait(r, t);
-    else
-        r->state = WEFT__REC_RUNNABLE;
-    if (!(weft__load(&t->flags) & (WEFT__STARTED | WEFT__FOREIGN)))
-        r->flags |= WEFT__REC_UNSTARTED;
-}
-
-static void walk_resting(struct weft__walk *walk, const struct weft__record *r, const weft__task *t)
-{
-    if (r->flags & WEFT__REC_UNSTARTED) {
-        walk->kept = walk->depth = 1;
-        walk->pcs[0] = (uintptr_t)weft__load(&t->fn);
-    } else {
-        weft__walk_saved(walk, t);
-    }
-}
-
-bool weft__capture_move(weft__task *t, uint32_t old, uint32_t epoch)
-{
-    return old < 2 * epoch && weft__cas(&t->snap, &old, 2 * epoch);
-}
-
-/* Called by the thread that moved snap. The capture owns r's tags from here on. */
-void weft__capture_publish(struct capture *c, uint32_t slot, struct weft__record *r,
-                           const struct weft__walk *walk)
-{
-    struct weft__record *to;
-
-    if (slot >= c->cap) {
-        weft__tags_drop(r->tags);
-        return;
-    }
-    if (weft__unlikely(r->tags != NULL))
-        weft__store(&c->tagged, true);
-    to = &c->s.records[slot];
-    if (walk->kept > 0)
-        r->stack = weft__stacktab_intern(c->s.stacks, walk);
-    else
-        r->flags |= WEFT__REC_NO_STACK;
-    memcpy(to, r, offsetof(struct weft__record, state)); /* the dumper reads state meanwhile */
-    to->reason = r->reason;
-    to->flags = r->flags;
-    weft__store_rel(&to->state, r->state);
-}
-
 /* Returns when the caller's task lost its processor, in ns; 0 if it did not. */
 static int64_t lost_since(void)
 {
@@ -196,8 +122,8 @@ static void record_in(struct capture *c, weft__task *t, bool running)
         r.since = lost_since();
         weft__walk_saved(&walk, t);
     } else {
-        describe_resting(&r, t, WEFT__RUNNABLE, epoch);
-        walk_resting(&walk, &r, t);
+        weft__capture_describe_resting(&r, t, WEFT__RUNNABLE, epoch);
+        weft__capture_walk_resting(&walk, &r, t);
     }
     r.tags = weft__tags_of(t);
     weft__capture_publish(c, t->slot, &r, &walk);
@@ -217,32 +143,6 @@ static void record(weft__task *t, bool running)
 }
 
 /* Capture -------------------------------------------------------------------------------------- */
-
-bool weft__capture_slot(struct capture *c, uint32_t slot)
-{
-    weft__task *t = weft__tasks_at(slot);
-    uint32_t snap = weft__load_acq(&t->snap), state = weft__load_acq(&t->state);
-    uint64_t ticket = weft__load_acq(&t->ticket);
-    struct weft__record r;
-    struct weft__walk walk;
-
-    if (snap >= 2 * c->epoch)
-        return snap != 2 * c->epoch || weft__load_acq(&c->s.records[slot].state);
-    if (state == WEFT__IDLE || state == WEFT__DEAD)
-        return true;
-    if ((state != WEFT__PARKED && state != WEFT__RUNNABLE) || weft__load_acq(&t->on_cpu))
-        return false;
-    describe_resting(&r, t, state, c->epoch);
-    walk_resting(&walk, &r, t);
-    r.tags = weft__tags_of(t);
-    if (!weft__capture_move(t, snap, c->epoch)) {
-        weft__tags_drop(r.tags);
-        return false;
-    }
-    weft__locks_look(&c->locks, t, ticket, &r);
-    weft__capture_publish(c, slot, &r, &walk);
-    return true;
-}
 
 /* Prefetches for the slots that follow: their records, and the stacks that these point to. */
 static inline void fetch_ahead(uint32_t slot, uint32_t n)
