@@ -467,6 +467,19 @@ static int keep_the_processor(void *arg)
     return 0;
 }
 
+/* A task that computed before any hog was known, as a program does at its start. */
+TEST(task_that_ran_to_its_wait_is_no_hog_any_more)
+{
+    weft__task *t = weft__self()->task;
+
+    for (int i = 0; i < 5 && !(t->flags & WEFT__HOG); i++) {
+        burn(50000000);
+        weft_go(note, NULL); /* comes back, if the processor was taken */
+    }
+    weft_sleep(WEFT_MILLISECOND);
+    CHECK(!(t->flags & (WEFT__HOG | WEFT__HEAVY)));
+}
+
 TEST_PLAIN(without_hand_off_one_processor_is_cooperative)
 {
     weft_run_options options = {.procs = 1, .no_handoff = true};

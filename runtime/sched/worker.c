@@ -137,6 +137,8 @@ static WEFT__NOINLINE void leave_marked(weft__task *t, enum weft__leave how)
                                                   : "a yield");
     if (t->flags & WEFT__LANE)
         weft__lane_leave(t);
+    else /* it came back while no hogs were known, and ran to its wait since */
+        weft__flag_clear(t, WEFT__HOG | WEFT__HEAVY);
 }
 
 weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how)
@@ -148,7 +150,8 @@ weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how)
     weft__eh exceptions;
     bool has_exceptions;
 
-    if (weft__unlikely((cur->flags & (WEFT__LANE | WEFT__CALLING)) && how != WEFT__LEAVE_LOST))
+    if (weft__unlikely((cur->flags & (WEFT__LANE | WEFT__HOG | WEFT__CALLING)) &&
+                       how != WEFT__LEAVE_LOST))
         leave_marked(cur, how);
     if (how == WEFT__LEAVE_YIELD) {
         w->now = WEFT__UNKNOWN;
