@@ -21,18 +21,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-enum { ALTSTACK = 64 << 10, CALLS = 10000, FILES = 16384 };
+enum { CALLS = 10000, FILES = 16384 };
 
 /* Processors ----------------------------------------------------------------------------------- */
 
@@ -101,45 +97,6 @@ static void procs_make(int n)
         p->timers.next = WEFT_FOREVER;
         p->loop = weft__loop_new();
     }
-}
-
-/* Threads -------------------------------------------------------------------------------------- */
-
-void weft__worker_setup(weft__worker *w)
-{
-    stack_t alt = {.ss_size = ALTSTACK};
-    clockid_t clock;
-    char name[32];
-
-    snprintf(name, sizeof(name), "weft-%u", w->id);
-    prctl(PR_SET_NAME, name);
-    prctl(PR_SET_TIMERSLACK, 1000UL);
-    w->altstack = mmap(NULL, ALTSTACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    alt.ss_sp = w->altstack;
-    if (w->altstack != MAP_FAILED)
-        sigaltstack(&alt, NULL);
-    pthread_getcpuclockid(pthread_self(), &clock);
-    w->cpu_clock = (int)clock;
-    weft__store_rel(&w->tid, (int)syscall(SYS_gettid));
-}
-
-void weft__worker_teardown(weft__worker *w)
-{
-    stack_t off = {.ss_flags = SS_DISABLE};
-
-    sigaltstack(&off, NULL);
-    if (w->altstack != MAP_FAILED)
-        munmap(w->altstack, ALTSTACK);
-}
-
-/* A semaphore and no futex of ours: TSan runs a signal's handler only once the thread is in a call
- * that it knows to block, and holds it back for ever in a bare system call. */
-static sem_t done;
-
-/* async-signal-safe */
-void weft__done_kick(void)
-{
-    sem_post(&done);
 }
 
 /* The end -------------------------------------------------------------------------------------- */
@@ -314,7 +271,7 @@ static void begin(const weft_run_options *o)
         weft__panic("weft: weft_run called while a run is under way");
     }
     memset(&weft__sched, 0, sizeof(weft__sched));
-    sem_init(&done, 0, 0);
+    weft__done_init();
     weft__sched.running = true;
     weft__run_number++;
     weft__unlock(&guard);
@@ -342,24 +299,6 @@ static void begin(const weft_run_options *o)
     signals_can_come();
     weft__signals_start();
     weft__foreign_open();
-}
-
-/* Or for a signal. TSan blocks all signals while it runs a handler that it had put off, and keeps
- * the mask to go back to in one place: a signal that comes in just before that makes it do so
- * twice, and the thread hears of none any more, not of a child's end either. So look there. */
-static void wait_done(const sigset_t *mask)
-{
-#ifdef WEFT__TSAN
-    struct timespec until;
-
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 1;
-    sem_timedwait(&done, &until);
-    pthread_sigmask(SIG_SETMASK, mask, NULL);
-#else
-    (void)mask;
-    sem_wait(&done);
-#endif
 }
 
 /* Starts a thread for each processor, a spare, so that the first call that blocks can be handed
@@ -392,7 +331,7 @@ static void run(void *start)
     threads_start();
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
     while (!weft__load_acq(&weft__sched.stopping)) {
-        wait_done(&mask);
+        weft__done_wait(&mask);
         weft__errand_run();
         weft__signals_handle();
     }

@@ -44,6 +44,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 
 enum { WEFT__PROCS_MAX = 256 };
 
@@ -239,10 +240,14 @@ static inline bool weft__call_declared(const weft__worker *w, const weft__task *
     return began != 0 && began == weft__load(&t->since);
 }
 
-/* run.c */
+/* thread.c */
 void weft__worker_setup(weft__worker *w); /* on a new worker's thread */
 void weft__worker_teardown(weft__worker *w);
-void weft__done_kick(void); /* wakes weft_run's thread */
+
+/* done.c */
+void weft__done_init(void);
+void weft__done_kick(void);                 /* wakes weft_run's thread */
+void weft__done_wait(const sigset_t *mask); /* that thread's wait, with this mask */
 
 /* uv/fd.c: the run is over; closes the descriptors of children that tasks waited for. */
 void weft__children_discard(void);
