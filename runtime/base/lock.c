@@ -69,9 +69,9 @@ void weft__rank_tried(enum weft__rank rank)
     weft__ranks_held()[rank]++;
 }
 
-void weft__rank_released(uint32_t rank)
+void weft__rank_released(const uint32_t *lock)
 {
-    uint32_t *held = weft__ranks_held();
+    uint32_t *held = weft__ranks_held(), rank = weft__load(lock);
 
     weft__check(rank > 0 && rank < WEFT__RANKS && held[rank] > 0);
     held[rank]--;

@@ -30,7 +30,7 @@ enum weft__rank {
 #if WEFT_CHECK >= 2
 void weft__rank_taken(const uint32_t *lock, enum weft__rank rank); /* panics if one above is held */
 void weft__rank_tried(enum weft__rank rank);
-void weft__rank_released(uint32_t rank);
+void weft__rank_released(const uint32_t *lock);
 bool weft__rank_holds(uint32_t rank);
 bool weft__rank_allows_ready(void); /* the caller may make a task ready */
 void weft__rank_forget(void);       /* the calling thread writes a report, whatever it holds */
@@ -43,9 +43,9 @@ static inline void weft__rank_tried(enum weft__rank rank)
 {
     (void)rank;
 }
-static inline void weft__rank_released(uint32_t rank)
+static inline void weft__rank_released(const uint32_t *lock)
 {
-    (void)rank;
+    (void)lock;
 }
 static inline void weft__rank_forget(void)
 {
@@ -75,14 +75,14 @@ static inline void weft__lock(uint32_t *lock, enum weft__rank rank)
 
 static inline void weft__unlock(uint32_t *lock)
 {
-    weft__rank_released(weft__load(lock));
+    weft__rank_released(lock);
     weft__store_rel(lock, 0);
 }
 
 /* Releases the lock of an object that is to be freed. A call that takes it panics. */
 static inline void weft__lock_poison(uint32_t *lock)
 {
-    weft__rank_released(weft__load(lock));
+    weft__rank_released(lock);
     weft__store_rel(lock, WEFT__FREED);
 }
 
