@@ -2,7 +2,7 @@
 /* tables.c - see tables.h.
  *
  * Owns: the present tables. A worker that counts stores which tables it uses, fences lightly, and
- * looks whether they are still the present ones. The thread that makes tables anew stores the new
+ * looks whether they are still the present ones. The thread that replaces the tables stores the new
  * ones, fences heavily, and waits until no worker uses the old: so no count is lost, and none is
  * made in memory that was freed. Then it adds what the old ones have to the new.
  *
@@ -100,7 +100,7 @@ static bool is_used(const struct weft__tables *t)
     return used;
 }
 
-/* Making anew ---------------------------------------------------------------------------------- */
+/* Replacing the tables ------------------------------------------------------------------------- */
 
 /* Without memory for a table's part, that part is lost. */
 static void renew(void)

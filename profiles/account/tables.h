@@ -18,7 +18,7 @@ void weft__tables_stop(void);
 /* Returns the tables to count in, which stay until unuse. Called by w itself. */
 const struct weft__tables *weft__tables_use(weft__worker *w);
 void weft__tables_unuse(weft__worker *w);
-/* One of the tables is nearly full. Has them made anew if that gives room: what was recorded with
+/* One of the tables is nearly full. Has them replaced if that gives room: what was recorded with
  * sets of labels that went (labelset.h) then counts together. At most once in ten seconds, by a
  * thread of its own. */
 void weft__tables_crowded(void);

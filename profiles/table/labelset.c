@@ -66,7 +66,7 @@ static int by_use(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Drops the half that was used least recently, and gives the others their places anew. Returns
+/* Drops the half that was used least recently, and gives each set that stays its place. Returns
  * false if a half went just before. Caller holds the lock. */
 static bool drop_half(void)
 {

@@ -90,15 +90,19 @@ WEFT__NOINLINE void weft__ready_by(weft__worker *w, weft__task *t)
         weft__wake_one();
 }
 
+static void queue_due(weft__worker *w, weft__task *t)
+{
+    weft__runq_push_due(&w->p->runq, t);
+    if (weft__runq_stealable(&w->p->runq))
+        weft__wake_one();
+}
+
 void weft__ready_due(weft__task *t)
 {
     weft__worker *w = weft__self();
 
-    if (!runnable_here(w, t))
-        return;
-    weft__runq_push_due(&w->p->runq, t);
-    if (weft__runq_stealable(&w->p->runq))
-        weft__wake_one();
+    if (runnable_here(w, t))
+        queue_due(w, t);
 }
 
 void weft__start_due(weft__task *t)
@@ -106,11 +110,8 @@ void weft__start_due(weft__task *t)
     weft__worker *w = weft__self();
 
     weft__visible(t);
-    if (!goes_here(w, t))
-        return;
-    weft__runq_push_due(&w->p->runq, t);
-    if (weft__runq_stealable(&w->p->runq))
-        weft__wake_one();
+    if (goes_here(w, t))
+        queue_due(w, t);
 }
 
 void weft__cancel(weft__task *t)
