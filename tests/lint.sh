@@ -25,13 +25,12 @@ rule() {
 
 # From the lowest to the highest: a file includes headers of its own folder and of those before it.
 layers=(runtime/base runtime/machine runtime/sched runtime/sync runtime/io runtime/uv
-    profiles/walk profiles/table profiles/capture profiles/render profiles/account
+    runtime/run profiles/walk profiles/table profiles/capture profiles/render profiles/account
     http/wire http/server http/debug)
 
 # The includes that go up, each until its two files are untied. None may be added.
-upward='runtime/sched/(fatal|foreign|monitor|pool|run|worker)\.c:.*/signals\.h
+upward='runtime/sched/(fatal|foreign|monitor|pool|worker)\.c:.*/signals\.h
 runtime/sched/task\.c:.*/group\.h
-runtime/sched/run\.c:.*/sock\.h
 profiles/capture/tasks\.c:.*/(contention|threads|first|forbidden|holders|merged|out)\.h'
 
 lint_layers() {

@@ -6,7 +6,7 @@ lint=$(realpath "$(dirname "$0")/lint.sh")
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 cd "$tree"
-mkdir -p include/weft runtime/{base,machine,sched,sync,io,uv} profiles/{walk,table,capture,render,account} \
+mkdir -p include/weft runtime/{base,machine,sched,sync,io,uv,run} profiles/{walk,table,capture,render,account} \
     http/{wire,server,debug}
 missed=0
 
@@ -32,7 +32,7 @@ breaks runtime/sched/task.c "runtime/sched/ includes nothing of a higher" <<<'#i
 breaks profiles/walk/a.c "profiles/walk/ includes nothing of a higher" <<<'#include "http/server/conn.h"'
 breaks http/server/server.c "http/wire/ and http/server/ include nothing" <<<'#include "profiles/walk/unwind.h"'
 breaks runtime/late.c "files live in a folder" <<<'int x;'
-breaks runtime/sched/run.c "includes are written from the root" <<<'#include "task.h"'
+breaks runtime/run/run.c "includes are written from the root" <<<'#include "task.h"'
 breaks http/wire/path.h "includes are written from the root" <<<'#include "../../runtime/base/utf8.h"'
 breaks runtime/sched/worker.c "only runtime/uv/" <<<'#include <uv.h>'
 breaks include/weft/uv.h "only runtime/uv/" <<<'#include <uv.h>'
@@ -40,7 +40,7 @@ breaks runtime/sched/task.c "thread-locals" <<<$'int x;\nstatic _Thread_local in
 breaks runtime/sync/chan.c "#if on system" <<<'#ifdef __x86_64__'
 breaks profiles/account/heap.c "#if on system" <<<'#if defined(__linux__) && X'
 breaks runtime/sync/mutex.c "atomics are spelled" <<<'static _Atomic int word;'
-breaks runtime/sched/run.c "WEFT_ variables" <<<'    const char *s = getenv("WEFT_PROCS");'
+breaks runtime/run/run.c "WEFT_ variables" <<<'    const char *s = getenv("WEFT_PROCS");'
 breaks http/server/head.c "case is ASCII's" <<<'    return strncasecmp(a, b, 3);'
 breaks runtime/sched/park.c "uv_run" <<<'int f(void) { return uv_run(0, 1); }'
 breaks http/server/conn.c "no pthread condition variable" <<<'    pthread_cond_wait(&c, &m);'
