@@ -266,12 +266,11 @@ void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
 {
     struct weft__charge c = {.self = self, .site = site};
     int64_t inside[WEFT__WINDOWS];
-    uint64_t held = weft__load(&m->_state) >> HOLDER;
+    uint64_t state = weft__load(&m->_state);
 
-    if (!held)
+    if (!(state >> HOLDER))
         not_locked(m);
-    held <<= HOLDER;
-    if (weft__cas(&m->_state, &held, 0) || leave_to_awake(m))
+    if ((!(state & FLAGS) && weft__cas(&m->_state, &state, 0)) || leave_to_awake(m))
         return;
     weft__lock(&m->_lock, WEFT__RANK_OBJECT);
     if (weft__unlikely(renewed(m))) {
