@@ -16,7 +16,7 @@
 #define UNW_LOCAL_ONLY
 #include <libunwind.h>
 
-#include "profiles/walk/held.h"
+#include "profiles/walk/deferred.h"
 #include "profiles/walk/learn.h"
 #include "profiles/walk/symbolize.h"
 #include "profiles/walk/unwind.h"

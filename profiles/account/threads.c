@@ -18,7 +18,7 @@
 
 #include "profiles/capture/running.h"
 #include "profiles/table/marks.h"
-#include "profiles/walk/held.h"
+#include "profiles/walk/deferred.h"
 #include "profiles/walk/symbolize.h"
 #include "runtime/sched/scheduler.h"
 

@@ -18,7 +18,7 @@
 #include "profiles/capture/asks.h"
 
 #include "profiles/table/marks.h"
-#include "profiles/walk/held.h"
+#include "profiles/walk/deferred.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sync/signals.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* held.c - see held.h. */
-#include "profiles/walk/held.h"
+/* deferred.c - see deferred.h. */
+#include "profiles/walk/deferred.h"
 
 #include "runtime/base/base.h"
 

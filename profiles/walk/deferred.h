@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* held.h - a walk by a thread that may not learn rules, with all that is needed to finish it. */
-#ifndef WEFT_HELD_H
-#define WEFT_HELD_H
+/* deferred.h - a walk by a thread that may not learn rules, with all that is needed to finish it.
+ */
+#ifndef WEFT_DEFERRED_H
+#define WEFT_DEFERRED_H
 
 #include "profiles/walk/unwind.h"
 
