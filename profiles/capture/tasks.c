@@ -38,7 +38,7 @@
 #include "profiles/render/merged.h"
 #include "profiles/render/out.h"
 #include "profiles/table/marks.h"
-#include "profiles/walk/rescue.h"
+#include "profiles/walk/libdw_fault.h"
 #include "profiles/walk/symbolize.h"
 #include "profiles/walk/unwind.h"
 #include "runtime/base/env.h"

@@ -7,7 +7,7 @@
  * are where the frame inside it was inlined (DW_AT_call_file, DW_AT_call_line).
  */
 #include "profiles/walk/learn.h"
-#include "profiles/walk/rescue.h"
+#include "profiles/walk/libdw_fault.h"
 #include "profiles/walk/units.h"
 
 #include "runtime/base/utf8.h"

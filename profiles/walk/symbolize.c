@@ -26,7 +26,7 @@
 
 #include "profiles/walk/elfnames.h"
 #include "profiles/walk/learn.h"
-#include "profiles/walk/rescue.h"
+#include "profiles/walk/libdw_fault.h"
 
 /* ---- pc -> symbol ---- */
 

@@ -7,7 +7,7 @@
  * addresses between functions, are left to libdwfl.
  *
  * Owns: the sorted lists. Only the symbolizer thread comes here. A list is linked when it is
- * complete, since libdw may fault while it is made (rescue.h). */
+ * complete, since libdw may fault while it is made (libdw_fault.h). */
 #include "profiles/walk/units.h"
 
 #include <stdlib.h>

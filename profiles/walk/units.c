@@ -11,14 +11,14 @@
  * functions, which libdw opens if it is there.
  *
  * Owns: the indexes. Only the symbolizer thread comes here. An index is linked when it is complete,
- * since libdw may fault while it is made (rescue.h). */
+ * since libdw may fault while it is made (libdw_fault.h). */
 #include "profiles/walk/units.h"
 
 #include <dwarf.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "profiles/walk/rescue.h"
+#include "profiles/walk/libdw_fault.h"
 
 enum { NESTED_MAX = 64 };
 

@@ -67,7 +67,7 @@ struct weft__hooks {
     /* Writes where in the code pc is. Also called in such a handler. */
     void (*put_place)(int fd, uintptr_t pc);
     /* Looks at a fault, in its handler. Does not return if the thread can go on
-     * (profiles/walk/rescue.c). async-signal-safe */
+     * (profiles/walk/libdw_fault.c). async-signal-safe */
     void (*faulted)(int signo, const siginfo_t *info, const void *ucontext);
     /* The calling thread is about to die while another makes a report: nobody may wait for it. */
     void (*dies)(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* rescue.h - calls libdw so that a fault in it, for lack of memory, ends only the call. */
-#ifndef WEFT_RESCUE_H
-#define WEFT_RESCUE_H
+/* libdw_fault.h - calls libdw so that a fault in it, for lack of memory, ends only the call. */
+#ifndef WEFT_LIBDW_FAULT_H
+#define WEFT_LIBDW_FAULT_H
 
 #include <signal.h>
 #include <stdbool.h>

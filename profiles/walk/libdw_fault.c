@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* rescue.c - see rescue.h.
+/* libdw_fault.c - see libdw_fault.h.
  *
  * libdw does not check each allocation: without memory it reads through NULL, fails an assertion of
  * its own, or calls exit(). A process that is short of memory would end because a profile was taken
@@ -9,7 +9,7 @@
  * A fault is libdw's if it is in libdw or libelf, or in the C library reading through NULL for them
  * or walking a tree of theirs, which a fall may have left half made, or if an assertion failed. All
  * others are reported: a broken heap faults in malloc, with malloc's lock held. */
-#include "profiles/walk/rescue.h"
+#include "profiles/walk/libdw_fault.h"
 
 #undef NDEBUG /* else assert.h has no __assert_fail */
 #include <assert.h>
