@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* places.c - see places.h.
  *
- * A trail (trail.h) names the words that a walk depends on. The words so far determine where the
- * next one is, so the trails of all places make a tree: a node stands for the words so far, and
+ * A trail (fingerprint.h) names the words that a walk depends on. The words so far determine where
+ * the next one is, so the trails of all places make a tree: a node stands for the words so far, and
  * holds the position of the next. Nodes are in one hash table, by their parent and the word;
  * finding a stack takes as many probes as it has frames, however many places there are. Before that
  * the stack is compared with the place found last for this function and depth, which is right most

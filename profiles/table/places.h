@@ -5,7 +5,7 @@
 #define WEFT_PLACES_H
 
 #include "profiles/table/buckets.h"
-#include "profiles/walk/trail.h"
+#include "profiles/walk/fingerprint.h"
 #include "runtime/sched/task.h"
 
 enum { WEFT__PLACE_FRAMES = 64, WEFT__PLACE_STEPS = 48 };

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* trail.c - see trail.h.
+/* fingerprint.c - see fingerprint.h.
  *
  * A walk is determined by the rules of its PCs, by the return addresses it reads, and by those
  * registers that a frame's place is counted from, if it is not counted from SP. So these are the
  * steps of a trail: each return address as it is, and of each such register the word that it was
  * read from, as a distance from SP. It is followed by the rules once more, and is good if that
  * brings the frames that the walk had. */
-#include "profiles/walk/trail.h"
+#include "profiles/walk/fingerprint.h"
 
 #include "profiles/walk/learn.h"
 #include "runtime/machine/ctx.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* trail.h - the words that a walk depends on, in the walk's order. A stack that has the same words
- * is the same stack, and needs no walk. */
-#ifndef WEFT_TRAIL_H
-#define WEFT_TRAIL_H
+/* fingerprint.h - the words that a walk depends on, in the walk's order. A stack that has the same
+ * words is the same stack, and needs no walk. */
+#ifndef WEFT_FINGERPRINT_H
+#define WEFT_FINGERPRINT_H
 
 #include "profiles/walk/unwind.h"
 
