@@ -17,8 +17,8 @@ enum weft__call {
 enum weft__call weft__call_walk(struct weft__walk *walk, int tid, uintptr_t lo, uintptr_t hi,
                                 int64_t *cpu);
 
-/* seek.c: walks from a PC and an SP alone (regs->known is false). Where a frame's rule needs a
- * frame pointer that no frame before it saved, this searches the stack for one. Asks the
+/* frame_pointer.c: walks from a PC and an SP alone (regs->known is false). Where a frame's rule
+ * needs a frame pointer that no frame before it saved, this searches the stack for one. Asks the
  * symbolizer. The stack must stand still. */
 void weft__walk_seek(struct weft__walk *walk, const struct weft__regs *regs, uintptr_t lo,
                      uintptr_t hi);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* seek.c - walks a stack of which only PC and SP are known (see calls.h).
+/* frame_pointer.c - walks a stack of which only PC and SP are known (see calls.h).
  *
  * Code that was compiled with frame pointers has frames that are found by rbp alone. The functions
  * of libc around a system call leave rbp as it is, and mostly save it nowhere. So the walk stops at
