@@ -13,15 +13,15 @@
  * A task that sits in a call is walked once (calls.c). As long as its thread uses no CPU after
  * that, it is where it was, and one look at the clock says so.
  *
- * A thread that computes is asked, and shows where it is some milliseconds later (asks.c), perhaps
- * in another task. The time is counted for that place. This is right on average: a thread is found
- * computing as often as it computes, and each place is shown in proportion to the CPU that it uses.
- * To count the time for the first task, where that is when it could be had, would move the time of
- * all short computations to the waits after them. */
+ * A thread that computes is asked, and shows where it is some milliseconds later (interrupt.c),
+ * perhaps in another task. The time is counted for that place. This is right on average: a thread
+ * is found computing as often as it computes, and each place is shown in proportion to the CPU that
+ * it uses. To count the time for the first task, where that is when it could be had, would move the
+ * time of all short computations to the waits after them. */
 #include "profiles/account/wall.h"
 
 #include "profiles/account/sample.h"
-#include "profiles/capture/asks.h"
+#include "profiles/capture/interrupt.h"
 #include "profiles/capture/running.h"
 #include "profiles/capture/tasks.h"
 #include "profiles/render/listing.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* running.c - the tasks that threads run, and the stacks of tasks that rest or sit in a call.
- * asks.c has the stacks of those that compute. */
+ * interrupt.c has the stacks of those that compute. */
 #include "profiles/capture/running.h"
 
 #include "profiles/table/marks.h"

@@ -4,8 +4,8 @@
 #ifndef WEFT_RUNNING_H
 #define WEFT_RUNNING_H
 
-#include "profiles/capture/asks.h"
 #include "profiles/capture/calls.h"
+#include "profiles/capture/interrupt.h"
 #include "profiles/capture/snapshot.h"
 #include "profiles/walk/unwind.h"
 #include "runtime/sched/task.h"

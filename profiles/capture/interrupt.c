@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* asks.c - see asks.h.
+/* interrupt.c - see interrupt.h.
  *
  * A signal that is sent to a thread may find it in a system call, whatever was seen before it was
  * sent; and many calls then end early: with EINTR in spite of SA_RESTART (sleeps, polls, sockets
@@ -15,7 +15,7 @@
  * state from FREE to TAKEN to ASKED, and back if it gives up. The handler, which looks at all
  * slots, moves it from ASKED to ANSWERING and then to the answer. So a handler that comes late
  * finds nothing to do. */
-#include "profiles/capture/asks.h"
+#include "profiles/capture/interrupt.h"
 
 #include "profiles/table/marks.h"
 #include "profiles/walk/deferred.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* asks.h - asks threads that compute for their stacks, and never ends a system call early. */
-#ifndef WEFT_ASKS_H
-#define WEFT_ASKS_H
+/* interrupt.h - asks threads that compute for their stacks, and never ends a system call early. */
+#ifndef WEFT_INTERRUPT_H
+#define WEFT_INTERRUPT_H
 
 #include "profiles/walk/unwind.h"
 #include "runtime/sched/task.h"
