@@ -10,7 +10,7 @@
  * A task that rests is walked without any claim. If it waits, its ticket tells whether that was one
  * wait all the time; if it is runnable, two walks that agree do.
  *
- * A task that sits in a call is walked once (calls.c). As long as its thread uses no CPU after
+ * A task that sits in a call is walked once (syscalls.c). As long as its thread uses no CPU after
  * that, it is where it was, and one look at the clock says so.
  *
  * A thread that computes is asked, and shows where it is some milliseconds later (interrupt.c),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* frame_pointer.c - walks a stack of which only PC and SP are known (see calls.h).
+/* frame_pointer.c - walks a stack of which only PC and SP are known (see syscalls.h).
  *
  * Code that was compiled with frame pointers has frames that are found by rbp alone. The functions
  * of libc around a system call leave rbp as it is, and mostly save it nowhere. So the walk stops at
@@ -12,8 +12,8 @@
  * arguments on the stack), all places are tried, and what is found is marked as a guess. The best
  * is the walk with the fewest faults: calls, before its return addresses, that name another
  * function than the one that seems to be called. Of equals the innermost is taken. */
-#include "profiles/capture/calls.h"
 #include "profiles/capture/locks.h"
+#include "profiles/capture/syscalls.h"
 #include "profiles/walk/learn.h"
 
 #include <dlfcn.h>

@@ -2,7 +2,7 @@
 /* pending.c - captures the tasks that do not rest: they run, or sit in system calls.
  *
  * Most of them wait or yield soon, and then a worker records them. The others are looked at through
- * their threads: calls.c reads the stacks of those in calls, and interrupt.c asks those that
+ * their threads: syscalls.c reads the stacks of those in calls, and interrupt.c asks those that
  * compute, all at once. */
 #include "profiles/capture/capture.h"
 #include "profiles/capture/running.h"

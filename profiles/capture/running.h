@@ -4,9 +4,9 @@
 #ifndef WEFT_RUNNING_H
 #define WEFT_RUNNING_H
 
-#include "profiles/capture/calls.h"
 #include "profiles/capture/interrupt.h"
 #include "profiles/capture/snapshot.h"
+#include "profiles/capture/syscalls.h"
 #include "profiles/walk/unwind.h"
 #include "runtime/sched/task.h"
 
@@ -36,7 +36,8 @@ struct weft__runner *weft__runners_read(size_t *n, bool by_task);
 const struct weft__runner *weft__runner_find(const struct weft__runner *all, size_t n,
                                              const weft__task *t);
 
-/* Looks whether the thread sits in a system call, and walks the stack of the task if so (calls.h).
+/* Looks whether the thread sits in a system call, and walks the stack of the task if so
+ * (syscalls.h).
  */
 enum weft__call weft__runner_in_call(struct weft__walk *walk, const struct weft__runner *r,
                                      int64_t *cpu);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* calls.h - the stacks of threads that sit in system calls, read without their help. */
-#ifndef WEFT_CALLS_H
-#define WEFT_CALLS_H
+/* syscalls.h - the stacks of threads that sit in system calls, read without their help. */
+#ifndef WEFT_SYSCALLS_H
+#define WEFT_SYSCALLS_H
 
 #include "profiles/walk/unwind.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* calls.c - see calls.h.
+/* syscalls.c - see syscalls.h.
  *
  * Of a thread that sleeps in a call, /proc/self/task/TID/syscall has the call's number and
  * arguments, the stack pointer and the PC. Of one that sleeps otherwise, such as in a page fault,
  * it has -1 and these two, and of all others "running". A signal would tell more, but would end
  * many calls early (interrupt.c). The stack stood still while it was walked if the thread used no
  * CPU from before the file was read until after the walk. */
-#include "profiles/capture/calls.h"
+#include "profiles/capture/syscalls.h"
 
 #include "runtime/base/clock.h"
 
