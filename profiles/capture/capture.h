@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* capture.h - for tasks.c and pending.c: a snapshot that is being made. */
+/* capture.h - for tasks.c and capture_running.c: a snapshot that is being made. */
 #ifndef WEFT_CAPTURE_H
 #define WEFT_CAPTURE_H
 
@@ -35,8 +35,8 @@ void weft__capture_publish(struct capture *c, uint32_t slot, struct weft__record
 /* Records the task of a slot if it rests. Returns true if there is nothing left to do for it. */
 bool weft__capture_slot(struct capture *c, uint32_t slot);
 
-/* pending.c: records the tasks of these slots, which did not rest, or were being recorded by
- * workers. Changes the list. */
+/* capture_running.c: records the tasks of these slots, which did not rest, or were being recorded
+ * by workers. Changes the list. */
 void weft__capture_pending(struct capture *c, uint32_t *slots, size_t n);
 
 #endif

@@ -18,7 +18,7 @@
  * The thread that moved snap writes records[slot], its state last; the dumper waits for those that
  * others moved.
  *
- * A task that stays in user code or in a call is captured there (pending.c).
+ * A task that stays in user code or in a call is captured there (capture_running.c).
  *
  * WEFT_BREAK=skip_copy_on_resume or late_running leaves out one of the workers' duties, and
  * late_owners takes a lock's holder from after the cut (locks.c), to show that tests/torture_cut

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pending.c - captures the tasks that do not rest: they run, or sit in system calls.
+/* capture_running.c - captures the tasks that do not rest: they run, or sit in system calls.
  *
  * Most of them wait or yield soon, and then a worker records them. The others are looked at through
  * their threads: syscalls.c reads the stacks of those in calls, and interrupt.c asks those that
