@@ -17,7 +17,7 @@ struct capture {
     struct weft__locks locks;
 };
 
-/* capture.c: fills in the parts of a record that do not depend on the state of t. */
+/* record.c: fills in the parts of a record that do not depend on the state of t. */
 void weft__capture_describe(struct weft__record *r, weft__task *t);
 /* Describes a task that does not run: it is runnable, or waits. A task that was made ready after
  * the cut still counts as waiting. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* capture.c - one task's record in a snapshot that is being made. tasks.c has the argument. */
+/* record.c - one task's record in a snapshot that is being made. tasks.c has the argument. */
 #include "profiles/capture/capture.h"
 
 #include "profiles/capture/running.h"
