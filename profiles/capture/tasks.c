@@ -32,7 +32,7 @@
 #include "profiles/capture/locks.h"
 #include "profiles/capture/running.h"
 #include "profiles/capture/tasks.h"
-#include "profiles/render/first.h"
+#include "profiles/render/fault.h"
 #include "profiles/render/forbidden.h"
 #include "profiles/render/holders.h"
 #include "profiles/render/merged.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* first.c - the first part of a fault's report: which task died, and its stack.
+/* fault.c - the first part of a fault's report: which task died, and its stack.
  *
  *   weft: goroutine 7 "worker" died on thread 4242 "weft-0" in
  *       guilty+0x4 (service+0x13b4)
@@ -16,7 +16,7 @@
  * or have overwritten any memory: so no lock is taken, nothing is allocated, and of the program's
  * memory only the stack is read. If this code faults, runtime/sched/fatal.c jumps out of it. One
  * thread calls it, once in a process, so it may use static memory. */
-#include "profiles/render/first.h"
+#include "profiles/render/fault.h"
 
 #include <stdarg.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* first.h - the first part of a fault's report, and what it shares with the full one. */
-#ifndef WEFT_FIRST_H
-#define WEFT_FIRST_H
+/* fault.h - the first part of a fault's report, and what it shares with the full one. */
+#ifndef WEFT_FAULT_H
+#define WEFT_FAULT_H
 
 #include "runtime/sched/observe.h"
 
