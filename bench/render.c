@@ -11,7 +11,7 @@
 
 #include "fake_symbols.h"
 #include "profiles/capture/snapshot.h"
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 #include "profiles/walk/unwind.h"
 #include "runtime/sched/wait.h"
 

@@ -11,7 +11,7 @@
 #include "profiles/account/custom.h"
 #include "profiles/account/threads.h"
 #include "profiles/render/counts.h"
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 
 #include <stdatomic.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 
 #include "profiles/account/custom.h"
 #include "profiles/render/counts.h"
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 
 #include <pthread.h>
 #include <stdio.h>

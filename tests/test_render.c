@@ -20,7 +20,7 @@
 #include "profile.pb-c.h"
 #include "profiles/capture/snapshot.h"
 #include "profiles/render/counts.h"
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 #include "profiles/render/pprof.h"
 #include "profiles/table/marks.h"
 #include "profiles/walk/unwind.h"

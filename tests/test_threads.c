@@ -5,7 +5,7 @@
 
 #include "profiles/account/threads.h"
 #include "profiles/render/counts.h"
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 
 #include <dirent.h>
 #include <pthread.h>

@@ -13,7 +13,7 @@
 
 #include "profiles/capture/running.h"
 #include "profiles/render/listing.h"
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 #include "profiles/table/idmap.h"
 #include "runtime/base/utf8.h"
 #include "runtime/sched/scheduler.h"

@@ -11,7 +11,7 @@
 #include "profiles/capture/tasks.h"
 #include "profiles/render/counts.h"
 #include "profiles/render/merged.h"
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 #include "runtime/sched/scheduler.h"
 
 #include <errno.h>

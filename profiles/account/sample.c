@@ -10,7 +10,7 @@
 
 #include "profiles/render/labels.h"
 #include "profiles/render/listing.h"
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 #include "profiles/table/labelset.h"
 #include "runtime/sched/wait.h"
 

@@ -36,7 +36,7 @@
 #include "profiles/render/forbidden.h"
 #include "profiles/render/holders.h"
 #include "profiles/render/merged.h"
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 #include "profiles/table/marks.h"
 #include "profiles/walk/libdw_fault.h"
 #include "profiles/walk/symbolize.h"

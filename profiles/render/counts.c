@@ -3,7 +3,7 @@
 #include "profiles/render/counts.h"
 
 #include "profiles/render/listing.h"
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 #include "profiles/render/pprof.h"
 #include "runtime/base/clock.h"
 

@@ -5,7 +5,7 @@
 #ifndef WEFT_FORBIDDEN_H
 #define WEFT_FORBIDDEN_H
 
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 
 /* Tries these calls, and puts a line for each that fails: before, the call, why it fails, and what
  * therefore is not shown. Returns the number of lines. */

@@ -13,7 +13,7 @@
 #include "profiles/render/holders.h"
 
 #include "profiles/capture/locks.h"
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 #include "profiles/table/idmap.h"
 #include "profiles/walk/learn.h"
 #include "profiles/walk/symbolize.h"

@@ -3,7 +3,7 @@
 #ifndef WEFT_LABELS_H
 #define WEFT_LABELS_H
 
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 #include "profiles/render/pprof.h"
 #include "runtime/sched/tags.h"
 

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 #include "profiles/table/idmap.h"
 #include "profiles/table/marks.h"
 #include "profiles/walk/symbolize.h"

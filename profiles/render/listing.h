@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 
 /* " 0x2 0x1" and a line end: the return addresses of the data line, 0x0 if there are none, since
  * readers refuse a line without. shift is added to each. */

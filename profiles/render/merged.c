@@ -12,7 +12,7 @@
 
 #include "profiles/render/labels.h"
 #include "profiles/render/listing.h"
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 #include "profiles/render/pprof.h"
 #include "profiles/table/idmap.h"
 

@@ -18,7 +18,7 @@
 #include <zlib.h>
 
 #include "profile.pb-c.h"
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 #include "profiles/table/idmap.h"
 #include "profiles/walk/symbolize.h"
 

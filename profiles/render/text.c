@@ -24,7 +24,7 @@
 #include "profiles/render/forbidden.h"
 #include "profiles/render/lines.h"
 #include "profiles/render/merged.h"
-#include "profiles/render/out.h"
+#include "profiles/render/output.h"
 #include "profiles/table/marks.h"
 #include "profiles/walk/unwind.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* out.c - a buffer before a sink, and the sink of a descriptor (see out.h). */
-#include "profiles/render/out.h"
+/* output.c - a buffer before a sink, and the sink of a descriptor (see output.h). */
+#include "profiles/render/output.h"
 
 #include "runtime/base/utf8.h"
 #include "runtime/sched/fatal.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* out.h - what the renderers write through: a buffer before a sink.
+/* output.h - what the renderers write through: a buffer before a sink.
  *
  * One renderer owns an out and no lock guards it. Always:
  *   the sink gets pieces of exactly WEFT__OUT_SIZE bytes, and one shorter piece at the end
  *   rc < 0 implies that the sink is never called again
  * The buffer is on the heap because renderers run on the small stacks of tasks. */
-#ifndef WEFT_OUT_H
-#define WEFT_OUT_H
+#ifndef WEFT_OUTPUT_H
+#define WEFT_OUTPUT_H
 
 #include <stdbool.h>
 #include <stddef.h>
