@@ -74,7 +74,7 @@ struct weft__sink {
 };
 
 /* debug = 1 (merged, text), 2 (each task, Go's grammar), 3 (each task, with what Go cannot say).
- * 0, the sink's negative code, or -ENOMEM. text.c */
+ * 0, the sink's negative code, or -ENOMEM. tasks_text.c */
 int weft__tasks_text(const struct weft__snapshot *s, int debug, const struct weft__sink *to);
 /* gzip'ed profile.proto of type goroutine/count. merged.c */
 int weft__tasks_pprof(const struct weft__snapshot *s, const struct weft__sink *to);

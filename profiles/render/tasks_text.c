@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* text.c - task dumps, one block a task.
+/* tasks_text.c - task dumps, one block a task.
  *
  * debug=2 is Go's grammar, and the strictest of its readers must take every block:
  *   goroutine 18 [chan receive, 3 minutes, locked to thread]:
