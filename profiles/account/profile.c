@@ -10,8 +10,8 @@
 #include "profiles/account/windows.h"
 #include "profiles/capture/tasks.h"
 #include "profiles/render/counts.h"
-#include "profiles/render/merged.h"
 #include "profiles/render/output.h"
+#include "profiles/render/tasks_merged.h"
 #include "runtime/sched/scheduler.h"
 
 #include <errno.h>

@@ -10,7 +10,7 @@
 #include "profiles/capture/locks.h"
 #include "profiles/capture/tasks.h"
 #include "profiles/render/listing.h"
-#include "profiles/render/merged.h"
+#include "profiles/render/tasks_merged.h"
 #include "profiles/table/idmap.h"
 #include "profiles/table/labelset.h"
 #include "profiles/walk/symbolize.h"

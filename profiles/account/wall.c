@@ -25,7 +25,7 @@
 #include "profiles/capture/running.h"
 #include "profiles/capture/tasks.h"
 #include "profiles/render/listing.h"
-#include "profiles/render/merged.h"
+#include "profiles/render/tasks_merged.h"
 #include "profiles/table/labelset.h"
 #include "runtime/sched/scheduler.h"
 

@@ -76,7 +76,7 @@ struct weft__sink {
 /* debug = 1 (merged, text), 2 (each task, Go's grammar), 3 (each task, with what Go cannot say).
  * 0, the sink's negative code, or -ENOMEM. tasks_text.c */
 int weft__tasks_text(const struct weft__snapshot *s, int debug, const struct weft__sink *to);
-/* gzip'ed profile.proto of type goroutine/count. merged.c */
+/* gzip'ed profile.proto of type goroutine/count. tasks_merged.c */
 int weft__tasks_pprof(const struct weft__snapshot *s, const struct weft__sink *to);
 /* The same with one sample a task, which tells its id, state and wait. singles.c */
 int weft__tasks_pprof_each(const struct weft__snapshot *s, const struct weft__sink *to);

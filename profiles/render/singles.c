@@ -7,7 +7,7 @@
  * A sample has the labels goid (num), name (if the task has one), state, reason (of what it waits
  * for) and wait (num, nanoseconds), and the task's own but those with one of these keys: readers
  * know one value a key. */
-#include "profiles/render/merged.h"
+#include "profiles/render/tasks_merged.h"
 
 #include <errno.h>
 

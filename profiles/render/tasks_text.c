@@ -23,8 +23,8 @@
 #include "profiles/capture/snapshot.h"
 #include "profiles/render/forbidden.h"
 #include "profiles/render/lines.h"
-#include "profiles/render/merged.h"
 #include "profiles/render/output.h"
+#include "profiles/render/tasks_merged.h"
 #include "profiles/table/marks.h"
 #include "profiles/walk/unwind.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* merged.c - the renderings of a snapshot that merge tasks by their stack: debug=1 and pprof.
+/* tasks_merged.c - the renderings of a snapshot that merge tasks by their stack: debug=1 and pprof.
  *
  * Tasks are merged that have equal stacks and equal labels; those without a stack, and those not
  * yet started, are so among themselves. Needs 24 bytes for each distinct stack, and as much again
  * with two slots of a table for each that is had with labels. */
-#include "profiles/render/merged.h"
+#include "profiles/render/tasks_merged.h"
 
 #include <errno.h>
 #include <stdlib.h>

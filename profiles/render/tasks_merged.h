@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* merged.h - what the renderers ask of a record, and the renderings that merge records. */
-#ifndef WEFT_MERGED_H
-#define WEFT_MERGED_H
+/* tasks_merged.h - what the renderers ask of a record, and the renderings that merge records. */
+#ifndef WEFT_TASKS_MERGED_H
+#define WEFT_TASKS_MERGED_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -46,7 +46,7 @@ static inline int64_t weft__record_waited(const struct weft__snapshot *s,
 struct weft__pprof *weft__tasks_pprof_begin(const struct weft__snapshot *s, int64_t duration,
                                             const struct weft__sink *to);
 
-/* debug=1; merged.c */
+/* debug=1; tasks_merged.c */
 int weft__tasks_merged(const struct weft__snapshot *s, const struct weft__sink *to);
 
 #endif
