@@ -78,7 +78,7 @@ struct weft__sink {
 int weft__tasks_text(const struct weft__snapshot *s, int debug, const struct weft__sink *to);
 /* gzip'ed profile.proto of type goroutine/count. tasks_merged.c */
 int weft__tasks_pprof(const struct weft__snapshot *s, const struct weft__sink *to);
-/* The same with one sample a task, which tells its id, state and wait. singles.c */
+/* The same with one sample a task, which tells its id, state and wait. tasks_each.c */
 int weft__tasks_pprof_each(const struct weft__snapshot *s, const struct weft__sink *to);
 /* The same of what changed between two: until minus from, what has the same count left out. */
 int weft__tasks_pprof_delta(const struct weft__snapshot *from, const struct weft__snapshot *until,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* singles.c - the task profile with one sample a task, for readers that select by label:
+/* tasks_each.c - the task profile with one sample a task, for readers that select by label:
  *
  *     go tool pprof -tagfocus='reason=chan receive' -top ...
  *     go tool pprof -tagfocus=wait=1s: -traces ...
