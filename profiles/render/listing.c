@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-#include "profiles/render/lines.h"
+#include "profiles/render/frame_text.h"
 #include "profiles/table/marks.h"
 #include "profiles/walk/symbolize.h"
 

@@ -22,7 +22,7 @@
 
 #include "profiles/capture/snapshot.h"
 #include "profiles/render/forbidden.h"
-#include "profiles/render/lines.h"
+#include "profiles/render/frame_text.h"
 #include "profiles/render/output.h"
 #include "profiles/render/tasks_merged.h"
 #include "profiles/table/marks.h"

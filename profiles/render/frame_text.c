@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lines.c - the text of a PC in a task dump (see lines.h).
+/* frame_text.c - the text of a PC in a task dump (see frame_text.h).
  *
  * Readers of such dumps give up on lines outside Go's grammar, and some then drop all that follows.
  * So every line written here obeys, whatever symbol tables say:
@@ -8,7 +8,7 @@
  * - an offset is lower-case hex, and only a physical frame has one
  * ("?" and not %25: an escape in a name without a dot makes panicparse 2.3.0 crash.)
  * Cached texts lie behind one another in one arena; entries know their offsets, for it moves. */
-#include "profiles/render/lines.h"
+#include "profiles/render/frame_text.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* lines.h - the text of a PC in a task dump, formatted once a dump and copied ever after.
+/* frame_text.h - the text of a PC in a task dump, formatted once a dump and copied ever after.
  *
  * A million tasks with a million distinct stacks share a few thousand PCs, so text is kept by PC,
  * not by stack: memory stays bounded by the size of the program. One dump owns a cache. */
-#ifndef WEFT_LINES_H
-#define WEFT_LINES_H
+#ifndef WEFT_FRAME_TEXT_H
+#define WEFT_FRAME_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>
