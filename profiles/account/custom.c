@@ -12,8 +12,8 @@
 #include "profiles/account/custom.h"
 
 #include "profiles/capture/running.h"
-#include "profiles/render/listing.h"
 #include "profiles/render/output.h"
+#include "profiles/render/stack_text.h"
 #include "profiles/table/idmap.h"
 #include "runtime/base/utf8.h"
 #include "runtime/sched/scheduler.h"

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "profiles/render/labels.h"
-#include "profiles/render/listing.h"
 #include "profiles/render/output.h"
+#include "profiles/render/stack_text.h"
 #include "profiles/table/labelset.h"
 #include "runtime/sched/wait.h"
 

@@ -9,7 +9,7 @@
 #include "profiles/account/windows.h"
 #include "profiles/capture/locks.h"
 #include "profiles/capture/tasks.h"
-#include "profiles/render/listing.h"
+#include "profiles/render/stack_text.h"
 #include "profiles/render/tasks_merged.h"
 #include "profiles/table/idmap.h"
 #include "profiles/table/labelset.h"

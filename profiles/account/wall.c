@@ -24,7 +24,7 @@
 #include "profiles/capture/interrupt.h"
 #include "profiles/capture/running.h"
 #include "profiles/capture/tasks.h"
-#include "profiles/render/listing.h"
+#include "profiles/render/stack_text.h"
 #include "profiles/render/tasks_merged.h"
 #include "profiles/table/labelset.h"
 #include "runtime/sched/scheduler.h"

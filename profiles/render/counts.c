@@ -2,9 +2,9 @@
 /* counts.c - see counts.h. */
 #include "profiles/render/counts.h"
 
-#include "profiles/render/listing.h"
 #include "profiles/render/output.h"
 #include "profiles/render/pprof.h"
+#include "profiles/render/stack_text.h"
 #include "runtime/base/clock.h"
 
 #include <errno.h>

@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "profiles/render/labels.h"
-#include "profiles/render/listing.h"
 #include "profiles/render/output.h"
 #include "profiles/render/pprof.h"
+#include "profiles/render/stack_text.h"
 #include "profiles/table/idmap.h"
 
 /* All tasks with one stack and the same labels. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* listing.c - a stack as the text profiles show it:
+/* stack_text.c - a stack as the text profiles show it:
  *
  *   3 @ 0x1205 0x1134
  *   #       0x1204  take+0x24       /src/app.c:20
@@ -8,7 +8,7 @@
  * The data line has return addresses, the others the address of the call. Columns are as wide as
  * their longest cell and one more, rounded up to a multiple of 8, and filled with tabs; an address
  * without a name stands alone on its line and ends such a run of columns, as a mark does. */
-#include "profiles/render/listing.h"
+#include "profiles/render/stack_text.h"
 
 #include <stdbool.h>
 

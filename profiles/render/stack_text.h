@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* listing.h - a stack as the text profiles (debug=1) of all kinds show it. */
-#ifndef WEFT_LISTING_H
-#define WEFT_LISTING_H
+/* stack_text.h - a stack as the text profiles (debug=1) of all kinds show it. */
+#ifndef WEFT_STACK_TEXT_H
+#define WEFT_STACK_TEXT_H
 
 #include <stddef.h>
 #include <stdint.h>
