@@ -167,7 +167,8 @@ static void put_header(int fd, const struct dead *dead, bool distrust)
              tid, thread);
 }
 
-static void put_place(int fd, const char *before, const struct weft__place *p, const char *after)
+static void put_location(int fd, const char *before, const struct weft__location *p,
+                         const char *after)
 {
     if (!p->file)
         line(fd, "%s0x%llx%s", before, (unsigned long long)p->addr, after);
@@ -180,14 +181,14 @@ static void put_place(int fd, const char *before, const struct weft__place *p, c
 
 void weft__put_place(int fd, uintptr_t pc)
 {
-    struct weft__place place = {.addr = pc};
+    struct weft__location location = {.addr = pc};
 
-    weft__places_find(&place, 1);
-    put_place(fd, "", &place, "");
+    weft__locations_find(&location, 1);
+    put_location(fd, "", &location, "");
 }
 
-/* Fills in places with the instructions of the innermost and outermost frames of a walk. */
-static size_t pick(struct weft__place *places, bool *guesses, const struct weft__walk *walk)
+/* Fills in locations with the instructions of the innermost and outermost frames of a walk. */
+static size_t pick(struct weft__location *locations, bool *guesses, const struct weft__walk *walk)
 {
     size_t n = 0;
 
@@ -196,7 +197,7 @@ static size_t pick(struct weft__place *places, bool *guesses, const struct weft_
 
         if (i >= HALF && outer > HALF)
             continue;
-        places[n].addr = walk->pcs[i] - 1; /* see weft__walk */
+        locations[n].addr = walk->pcs[i] - 1; /* see weft__walk */
         guesses[n++] = (i < HALF ? i : walk->depth - outer) >= walk->guessed;
     }
     return n;
@@ -204,23 +205,23 @@ static size_t pick(struct weft__place *places, bool *guesses, const struct weft_
 
 static void put_stack(int fd, const weft__task *t, const struct weft__walk *walk)
 {
-    static struct weft__place places[2 * HALF + 2];
+    static struct weft__location locations[2 * HALF + 2];
     static bool guesses[2 * HALF];
-    size_t n = pick(places, guesses, walk);
-    struct weft__place *entry = &places[n], *creator = &places[n + 1];
+    size_t n = pick(locations, guesses, walk);
+    struct weft__location *entry = &locations[n], *creator = &locations[n + 1];
 
     entry->addr = t && t->fn ? (uintptr_t)t->fn : 0;
     creator->addr = t && t->creator_pc ? t->creator_pc - 1 : 0;
-    weft__places_find(places, n + 2);
+    weft__locations_find(locations, n + 2);
     for (size_t i = 0; i < n; i++) {
         if (i == HALF && walk->depth > 2 * HALF)
             line(fd, "    ...%u frames elided...\n", walk->depth - 2 * HALF);
-        put_place(fd, guesses[i] ? "  ? " : "    ", &places[i], "\n");
+        put_location(fd, guesses[i] ? "  ? " : "    ", &locations[i], "\n");
     }
     if (!walk->whole && entry->addr)
-        put_place(fd, "    ...\n    ", entry, "\n");
+        put_location(fd, "    ...\n    ", entry, "\n");
     if (creator->addr)
-        put_place(fd, "created by ", creator, "");
+        put_location(fd, "created by ", creator, "");
     if (creator->addr)
         line(fd, " in goroutine %llu\n", (unsigned long long)t->creator);
     line(fd, "\n");

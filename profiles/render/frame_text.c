@@ -148,7 +148,7 @@ static bool ends_in(const char *s, const char *end)
 }
 
 /* offset 0 is not shown, nor is 1: no call is that short, so the function was not yet entered. */
-static void put_place(struct weft__lines *l, const struct weft__frame *f, uintptr_t offset)
+static void put_line(struct weft__lines *l, const struct weft__frame *f, uintptr_t offset)
 {
     struct weft__out *o = l->out;
 
@@ -171,7 +171,7 @@ static void put_frames(struct weft__lines *l, const struct weft__symbol *s, uint
     for (uint32_t i = 0; i < s->n; i++) {
         put_name(l, s->frames[i].function);
         weft__out_str(l->out, "(...)");
-        put_place(l, &s->frames[i], i + 1 == s->n ? offset : 0);
+        put_line(l, &s->frames[i], i + 1 == s->n ? offset : 0);
     }
 }
 
@@ -204,7 +204,7 @@ static void put_creator(struct weft__lines *l, const struct weft__symbol *s, str
     put_name(l, f->function);
     weft__out_flush(l->out);
     e->mid = (uint32_t)(l->used - e->at);
-    put_place(l, f, f->inlined ? 0 : offset);
+    put_line(l, f, f->inlined ? 0 : offset);
 }
 
 static bool all_internal(const struct weft__symbol *s)

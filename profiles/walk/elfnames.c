@@ -106,7 +106,7 @@ static bool is_function(const ElfW(Sym) * s)
 
 /* Returns whether a symbol at pc is better than the best so far: it begins nearer, or is visible to
  * other files. */
-static void offer(struct weft__place *p, const struct symbols *from, const ElfW(Sym) * s,
+static void offer(struct weft__location *p, const struct symbols *from, const ElfW(Sym) * s,
                   uintptr_t pc)
 {
     uintptr_t offset = pc - s->st_value;
@@ -120,17 +120,17 @@ static void offer(struct weft__place *p, const struct symbols *from, const ElfW(
     p->offset = offset;
 }
 
-/* Names the places that lie in the file loaded at o. */
+/* Names the locations that lie in the file loaded at o. */
 static void name_all(const struct symbols *from, const struct dl_find_object *o,
-                     struct weft__place *places, size_t n)
+                     struct weft__location *locations, size_t n)
 {
     uintptr_t start = (uintptr_t)o->dlfo_map_start, end = (uintptr_t)o->dlfo_map_end;
     uintptr_t bias = o->dlfo_link_map->l_addr, low = UINTPTR_MAX, high = 0;
 
     for (size_t i = 0; i < n; i++) {
-        uintptr_t pc = places[i].addr - bias;
+        uintptr_t pc = locations[i].addr - bias;
 
-        if (places[i].addr < start || places[i].addr >= end)
+        if (locations[i].addr < start || locations[i].addr >= end)
             continue;
         low = pc < low ? pc : low;
         high = pc > high ? pc : high;
@@ -141,8 +141,8 @@ static void name_all(const struct symbols *from, const struct dl_find_object *o,
         if (s->st_value > high || s->st_value + s->st_size < low || !is_function(s))
             continue;
         for (size_t i = 0; i < n; i++) {
-            if (places[i].addr >= start && places[i].addr < end)
-                offer(&places[i], from, s, places[i].addr - bias);
+            if (locations[i].addr >= start && locations[i].addr < end)
+                offer(&locations[i], from, s, locations[i].addr - bias);
         }
     }
 }
@@ -184,31 +184,31 @@ static bool find_symbols(struct symbols *to, const char *path, const void *start
            find_table(to, &own, SHT_DYNSYM);
 }
 
-/* Names the places in the file that holds places[0]. */
-static void find_in_file(struct weft__place *places, size_t n, const struct dl_find_object *o)
+/* Names the locations in the file that holds locations[0]. */
+static void find_in_file(struct weft__location *locations, size_t n, const struct dl_find_object *o)
 {
     const char *name, *path = path_of(o->dlfo_link_map, &name);
     struct symbols symbols;
 
     for (size_t i = 0; i < n; i++) {
-        if (places[i].addr < (uintptr_t)o->dlfo_map_start ||
-            places[i].addr >= (uintptr_t)o->dlfo_map_end)
+        if (locations[i].addr < (uintptr_t)o->dlfo_map_start ||
+            locations[i].addr >= (uintptr_t)o->dlfo_map_end)
             continue;
-        places[i].file = name;
-        places[i].position = places[i].addr - o->dlfo_link_map->l_addr;
+        locations[i].file = name;
+        locations[i].position = locations[i].addr - o->dlfo_link_map->l_addr;
     }
     if (find_symbols(&symbols, path, o->dlfo_map_start))
-        name_all(&symbols, o, places, n);
+        name_all(&symbols, o, locations, n);
 }
 
-void weft__places_find(struct weft__place *places, size_t n)
+void weft__locations_find(struct weft__location *locations, size_t n)
 {
     struct dl_find_object o;
 
     for (size_t i = 0; i < n; i++)
-        places[i] = (struct weft__place){.addr = places[i].addr};
+        locations[i] = (struct weft__location){.addr = locations[i].addr};
     for (size_t i = 0; i < n; i++) {
-        if (!places[i].file && _dl_find_object((void *)places[i].addr, &o) == 0)
-            find_in_file(places + i, n - i, &o);
+        if (!locations[i].file && _dl_find_object((void *)locations[i].addr, &o) == 0)
+            find_in_file(locations + i, n - i, &o);
     }
 }

@@ -9,7 +9,7 @@
 
 /* Where an instruction is. name and file stay valid for the life of the process, as far as what
  * they lie in stays loaded. */
-struct weft__place {
+struct weft__location {
     uintptr_t addr;     /* the instruction: the caller's to set */
     const char *name;   /* of the function that holds it, or NULL */
     uintptr_t offset;   /* from its beginning */
@@ -17,8 +17,8 @@ struct weft__place {
     uintptr_t position; /* from the file's first address, for addr2line */
 };
 
-/* Fills in the rest of n places, each file's symbols in one go. Opens and maps files, .symtab
+/* Fills in the rest of n locations, each file's symbols in one go. Opens and maps files, .symtab
  * first, else .dynsym; leaves them mapped. One caller at a time. async-signal-safe */
-void weft__places_find(struct weft__place *places, size_t n);
+void weft__locations_find(struct weft__location *locations, size_t n);
 
 #endif

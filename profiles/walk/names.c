@@ -205,7 +205,7 @@ static void name_physical(struct weft__frame *f, struct weft__debug *d, Dwfl_Mod
     name_by_die(f, &d->function);
 }
 
-/* ---- places ---- */
+/* ---- files and lines ---- */
 
 static const char *comp_dir(Dwarf_Die *unit)
 {
@@ -238,7 +238,7 @@ static uint32_t number(Dwarf_Die *die, unsigned attribute)
 }
 
 /* Finds the place where an inlined function was called. */
-static void call_place(struct weft__frame *f, struct weft__debug *d, Dwarf_Die *inlined)
+static void set_call_line(struct weft__frame *f, struct weft__debug *d, Dwarf_Die *inlined)
 {
     Dwarf_Files *files;
     size_t n;
@@ -250,7 +250,7 @@ static void call_place(struct weft__frame *f, struct weft__debug *d, Dwarf_Die *
     f->line = number(inlined, DW_AT_call_line);
 }
 
-static void line_place(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Addr pc)
+static void set_line(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Addr pc)
 {
     Dwarf_Line *line = dwarf_getsrc_die(unit, pc);
     int n;
@@ -265,7 +265,7 @@ static void line_place(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Addr pc)
 static void describe(struct weft__symbol *s, struct nest *nest, struct weft__debug *d,
                      Dwarf_Addr pc)
 {
-    line_place(&s->frames[0], &d->lines, pc);
+    set_line(&s->frames[0], &d->lines, pc);
     for (int i = 0; i < nest->n; i++) {
         Dwarf_Die *die = &nest->dies[nest->n - 1 - i];
         struct weft__frame *f = &s->frames[i];
@@ -277,11 +277,11 @@ static void describe(struct weft__symbol *s, struct nest *nest, struct weft__deb
         f->start_line = number(die, DW_AT_decl_line);
         f->inlined = i < nest->n - 1;
         if (f->inlined)
-            call_place(f + 1, d, die);
+            set_call_line(f + 1, d, die);
     }
 }
 
-static void decl_place(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Die *die)
+static void set_declared_line(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Die *die)
 {
     f->file = intern_path(unit, dwarf_decl_file(die));
     f->line = f->start_line;
@@ -369,7 +369,7 @@ const struct weft__symbol *weft__symbol_make(Dwfl_Module *mod, uintptr_t addr)
     if (nest.n > 0)
         name_physical(&s->frames[nest.n - 1], &d, mod, addr);
     if (cut)
-        decl_place(&s->frames[0], &d.lines, &nest.dies[0]);
+        set_declared_line(&s->frames[0], &d.lines, &nest.dies[0]);
     if (nest.n > 0)
         s->frames[nest.n - 1].entry = d.begin + d.bias;
     s->has_inlines = nest.n > 0;

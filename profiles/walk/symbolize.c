@@ -377,17 +377,17 @@ static void serve_name(struct request *r)
 /* Names the function alone, without libdw; NULL without memory. The caller may not free it. */
 static const struct weft__symbol *name_alone(uintptr_t addr)
 {
-    struct weft__place place = {.addr = addr};
+    struct weft__location location = {.addr = addr};
     struct weft__symbol *s = calloc(1, sizeof *s + sizeof s->frames[0]);
 
-    weft__places_find(&place, 1);
+    weft__locations_find(&location, 1);
     if (s == NULL)
         return NULL;
     s->pc = addr;
     s->n = 1;
-    s->found = place.name != NULL;
-    s->frames[0].function = place.name != NULL ? place.name : "?";
-    s->frames[0].entry = place.name != NULL ? addr - place.offset : 0;
+    s->found = location.name != NULL;
+    s->frames[0].function = location.name != NULL ? location.name : "?";
+    s->frames[0].entry = location.name != NULL ? addr - location.offset : 0;
     return s;
 }
 

@@ -66,7 +66,7 @@ static _Atomic(struct table *) rules;
 static _Atomic size_t n_bytes;   /* of all tables */
 static _Atomic uint32_t n_rules; /* live ones */
 
-static inline size_t place(const struct table *t, uintptr_t addr)
+static inline size_t slot_index(const struct table *t, uintptr_t addr)
 {
     return (size_t)((addr * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - t->bits));
 }
@@ -78,7 +78,7 @@ static inline const struct weft__rule *find(const struct table *t, uintptr_t add
 
     if (t == NULL)
         return NULL;
-    for (size_t i = place(t, addr);; i = (i + 1) & mask) {
+    for (size_t i = slot_index(t, addr);; i = (i + 1) & mask) {
         uintptr_t key = atomic_load_explicit(&t->slots[i].key, memory_order_acquire);
         if (__builtin_expect(key == addr, 1))
             return &t->slots[i].rule;
@@ -102,7 +102,7 @@ __attribute__((no_sanitize("thread"))) static void insert(struct table *t, uintp
                                                           const struct weft__rule *r)
 {
     size_t mask = ((size_t)1 << t->bits) - 1;
-    size_t i = place(t, addr);
+    size_t i = slot_index(t, addr);
 
     while (atomic_load_explicit(&t->slots[i].key, memory_order_relaxed) != FREE)
         i = (i + 1) & mask;
