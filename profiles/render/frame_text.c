@@ -22,12 +22,12 @@
 struct entry {
     uintptr_t ret;
     size_t at;       /* in the arena */
-    uint32_t n, mid; /* as in weft__lines_text */
+    uint32_t n, mid; /* as in weft__frame_text */
     bool internal, call;
 };
 
-struct weft__lines {
-    enum weft__lines_kind kind;
+struct weft__frame_texts {
+    enum weft__frame_kind kind;
     bool plain;
     struct weft__idmap ids; /* hash of ret -> index in entries + 1 */
     struct entry *entries;
@@ -37,19 +37,19 @@ struct weft__lines {
     struct weft__out *out; /* writes to the arena */
 };
 
-bool weft__lines_hides(const char *function)
+bool weft__frame_is_internal(const char *function)
 {
     return strncmp(function, "weft__", 6) == 0;
 }
 
-bool weft__lines_is_call(const char *function)
+bool weft__frame_is_call(const char *function)
 {
-    return strncmp(function, "weft_", 5) == 0 && !weft__lines_hides(function);
+    return strncmp(function, "weft_", 5) == 0 && !weft__frame_is_internal(function);
 }
 
 static int arena_write(void *arg, const void *data, size_t n)
 {
-    struct weft__lines *l = arg;
+    struct weft__frame_texts *l = arg;
 
     if (l->size - l->used < n) {
         size_t size = (l->used + n) * 2;
@@ -65,9 +65,9 @@ static int arena_write(void *arg, const void *data, size_t n)
     return 0;
 }
 
-struct weft__lines *weft__lines_new(enum weft__lines_kind kind, bool plain)
+struct weft__frame_texts *weft__frame_texts_new(enum weft__frame_kind kind, bool plain)
 {
-    struct weft__lines *l = calloc(1, sizeof *l);
+    struct weft__frame_texts *l = calloc(1, sizeof *l);
 
     if (!l)
         return NULL;
@@ -81,7 +81,7 @@ struct weft__lines *weft__lines_new(enum weft__lines_kind kind, bool plain)
     return l;
 }
 
-void weft__lines_free(struct weft__lines *l)
+void weft__frame_texts_free(struct weft__frame_texts *l)
 {
     if (!l)
         return;
@@ -116,7 +116,7 @@ static size_t bare_length(const char *name)
 }
 
 /* Copies what is outside of parentheses and in the outermost ones. */
-static void put_name(struct weft__lines *l, const char *name)
+static void put_name(struct weft__frame_texts *l, const char *name)
 {
     const char *end;
     unsigned depth = 0;
@@ -148,7 +148,7 @@ static bool ends_in(const char *s, const char *end)
 }
 
 /* offset 0 is not shown, nor is 1: no call is that short, so the function was not yet entered. */
-static void put_line(struct weft__lines *l, const struct weft__frame *f, uintptr_t offset)
+static void put_line(struct weft__frame_texts *l, const struct weft__frame *f, uintptr_t offset)
 {
     struct weft__out *o = l->out;
 
@@ -166,7 +166,7 @@ static void put_line(struct weft__lines *l, const struct weft__frame *f, uintptr
     weft__out_char(o, '\n');
 }
 
-static void put_frames(struct weft__lines *l, const struct weft__symbol *s, uintptr_t offset)
+static void put_frames(struct weft__frame_texts *l, const struct weft__symbol *s, uintptr_t offset)
 {
     for (uint32_t i = 0; i < s->n; i++) {
         put_name(l, s->frames[i].function);
@@ -175,7 +175,7 @@ static void put_frames(struct weft__lines *l, const struct weft__symbol *s, uint
     }
 }
 
-static void put_mark(struct weft__lines *l, uintptr_t mark)
+static void put_mark(struct weft__frame_texts *l, uintptr_t mark)
 {
     if (mark == WEFT__MARK_CUT) {
         weft__out_str(l->out, WEFT__ELIDED);
@@ -195,7 +195,7 @@ static const struct weft__frame *creator_frame(const struct weft__symbol *s)
     return &s->frames[i];
 }
 
-static void put_creator(struct weft__lines *l, const struct weft__symbol *s, struct entry *e,
+static void put_creator(struct weft__frame_texts *l, const struct weft__symbol *s, struct entry *e,
                         uintptr_t offset)
 {
     const struct weft__frame *f = creator_frame(s);
@@ -210,7 +210,7 @@ static void put_creator(struct weft__lines *l, const struct weft__symbol *s, str
 static bool all_internal(const struct weft__symbol *s)
 {
     for (uint32_t i = 0; i < s->n; i++)
-        if (!weft__lines_hides(s->frames[i].function))
+        if (!weft__frame_is_internal(s->frames[i].function))
             return false;
     return true;
 }
@@ -218,12 +218,12 @@ static bool all_internal(const struct weft__symbol *s)
 static bool any_call(const struct weft__symbol *s)
 {
     for (uint32_t i = 0; i < s->n; i++)
-        if (weft__lines_is_call(s->frames[i].function))
+        if (weft__frame_is_call(s->frames[i].function))
             return true;
     return false;
 }
 
-static void put_text(struct weft__lines *l, struct entry *e)
+static void put_text(struct weft__frame_texts *l, struct entry *e)
 {
     const struct weft__symbol *s = weft__symbolize(e->ret - 1);
     uintptr_t entry = s->frames[s->n - 1].entry;
@@ -231,14 +231,14 @@ static void put_text(struct weft__lines *l, struct entry *e)
 
     e->internal = all_internal(s);
     e->call = any_call(s);
-    if (l->kind == WEFT__LINES_CREATOR)
+    if (l->kind == WEFT__FRAME_CREATOR)
         put_creator(l, s, e, offset);
     else
         put_frames(l, s, offset);
 }
 
 /* 0 if memory ran out. */
-static uint32_t add(struct weft__lines *l, uintptr_t ret, uint64_t hash)
+static uint32_t add(struct weft__frame_texts *l, uintptr_t ret, uint64_t hash)
 {
     struct entry e = {.ret = ret, .at = l->used};
 
@@ -262,7 +262,7 @@ static uint32_t add(struct weft__lines *l, uintptr_t ret, uint64_t hash)
     return l->n;
 }
 
-struct weft__lines_text weft__lines_of(struct weft__lines *l, uintptr_t ret)
+struct weft__frame_text weft__frame_text_of(struct weft__frame_texts *l, uintptr_t ret)
 {
     uint64_t hash = weft__idmap_mix(ret);
     uint32_t id, at = weft__idmap_first(&l->ids, hash);
@@ -274,7 +274,7 @@ struct weft__lines_text weft__lines_of(struct weft__lines *l, uintptr_t ret)
     if (!id)
         id = add(l, ret, hash);
     if (!id)
-        return (struct weft__lines_text){0};
+        return (struct weft__frame_text){0};
     e = &l->entries[id - 1];
-    return (struct weft__lines_text){l->arena + e->at, e->n, e->mid, e->internal, e->call};
+    return (struct weft__frame_text){l->arena + e->at, e->n, e->mid, e->internal, e->call};
 }

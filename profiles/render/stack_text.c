@@ -156,10 +156,10 @@ static size_t first_shown(const struct stack *s)
 {
     size_t i = 0;
 
-    while (i < s->n && weft__lines_hides(function_of(s, i)))
+    while (i < s->n && weft__frame_is_internal(function_of(s, i)))
         i++;
-    for (size_t k = i; i > 0 && k < s->n && k <= i + WEFT__LINES_STATICS; k++)
-        if (weft__lines_is_call(function_of(s, k)))
+    for (size_t k = i; i > 0 && k < s->n && k <= i + WEFT__FRAME_STATICS; k++)
+        if (weft__frame_is_call(function_of(s, k)))
             return k;
     return i < s->n ? i : 0;
 }
@@ -174,7 +174,7 @@ size_t weft__listing_caller(const uintptr_t *rets, size_t n)
     const struct stack s = {rets, n, 0};
     size_t first = first_shown(&s), i = first;
 
-    while (i < n && weft__lines_is_call(function_of(&s, i)))
+    while (i < n && weft__frame_is_call(function_of(&s, i)))
         i++;
     return i < n ? i : first;
 }

@@ -33,7 +33,7 @@
 struct dump {
     const struct weft__snapshot *s;
     struct weft__out *o;
-    struct weft__lines *frames, *creators;
+    struct weft__frame_texts *frames, *creators;
     bool full;  /* debug=3 */
     bool begun; /* a block is written */
 };
@@ -170,9 +170,9 @@ static void put_remarks(struct dump *d, const struct weft__record *r)
     weft__out_char(d->o, '\n');
 }
 
-static struct weft__lines_text text_of(struct dump *d, struct weft__lines *l, uintptr_t ret)
+static struct weft__frame_text text_of(struct dump *d, struct weft__frame_texts *l, uintptr_t ret)
 {
-    struct weft__lines_text t = weft__lines_of(l, ret);
+    struct weft__frame_text t = weft__frame_text_of(l, ret);
 
     if (!t.text) {
         d->o->rc = -ENOMEM;
@@ -190,7 +190,7 @@ static uint32_t first_shown(struct dump *d, const struct weft__stack_entry *e, u
         return 0;
     while (i < e->kept && text_of(d, d->frames, e->pcs[i] + shift).internal)
         i++;
-    for (uint32_t k = i; i > 0 && k < e->kept && k <= i + WEFT__LINES_STATICS; k++)
+    for (uint32_t k = i; i > 0 && k < e->kept && k <= i + WEFT__FRAME_STATICS; k++)
         if (text_of(d, d->frames, e->pcs[k] + shift).call)
             return k;
     return i < e->kept ? i : 0;
@@ -198,7 +198,7 @@ static uint32_t first_shown(struct dump *d, const struct weft__stack_entry *e, u
 
 static void put_frame(struct dump *d, uintptr_t ret)
 {
-    struct weft__lines_text t = text_of(d, d->frames, ret);
+    struct weft__frame_text t = text_of(d, d->frames, ret);
 
     weft__out_put(d->o, t.text, t.n);
 }
@@ -240,7 +240,7 @@ static void put_frames(struct dump *d, const struct weft__record *r)
 
 static void put_creator(struct dump *d, const struct weft__record *r)
 {
-    struct weft__lines_text t;
+    struct weft__frame_text t;
 
     if (!r->creator_pc)
         return;
@@ -327,8 +327,8 @@ int weft__tasks_text(const struct weft__snapshot *s, int debug, const struct wef
     d.o = weft__out_new(to);
     if (!d.o)
         return -ENOMEM;
-    d.frames = weft__lines_new(WEFT__LINES_FRAMES, d.full);
-    d.creators = weft__lines_new(WEFT__LINES_CREATOR, d.full);
+    d.frames = weft__frame_texts_new(WEFT__FRAME_CALLED, d.full);
+    d.creators = weft__frame_texts_new(WEFT__FRAME_CREATOR, d.full);
     if (d.full && s->counts.procs > 0)
         put_counts(&d);
     if (d.frames && d.creators)
@@ -336,7 +336,7 @@ int weft__tasks_text(const struct weft__snapshot *s, int debug, const struct wef
     else
         d.o->rc = -ENOMEM;
     rc = weft__out_end(d.o);
-    weft__lines_free(d.creators);
-    weft__lines_free(d.frames);
+    weft__frame_texts_free(d.creators);
+    weft__frame_texts_free(d.frames);
     return rc;
 }
