@@ -17,129 +17,130 @@
 #include "profiles/table/idmap.h"
 
 /* All tasks with one stack and the same labels. */
-struct group {
+struct bucket {
     const struct weft__stack_entry *stack; /* NULL: none */
     const weft__tags *set;                 /* the labels, of one of the tasks; NULL: none */
     uint32_t count;
     uint32_t shift; /* to add to the PCs for return addresses */
 };
 
-/* While it is filled, the first groups are those without labels by the id of their stack, and the
+/* While it is filled, the first buckets are those without labels by the id of their stack, and the
  * others follow as they come. */
-struct groups {
-    struct group *list;
+struct buckets {
+    struct bucket *list;
     size_t n, room;
     uint64_t total;             /* tasks */
-    struct weft__idmap labeled; /* index of a group with labels */
+    struct weft__idmap labeled; /* index of a bucket with labels */
 };
 
-static struct group *group_add(struct groups *g)
+static struct bucket *bucket_add(struct buckets *all)
 {
-    if (g->n == g->room) {
-        size_t room = g->room * 2;
-        struct group *bigger = realloc(g->list, room * sizeof *bigger);
+    if (all->n == all->room) {
+        size_t room = all->room * 2;
+        struct bucket *bigger = realloc(all->list, room * sizeof *bigger);
 
         if (!bigger)
             return NULL;
-        g->list = bigger;
-        g->room = room;
+        all->list = bigger;
+        all->room = room;
     }
-    g->list[g->n] = (struct group){.count = 0};
-    return &g->list[g->n++];
+    all->list[all->n] = (struct bucket){.count = 0};
+    return &all->list[all->n++];
 }
 
 /* NULL if memory ran out. */
-static struct group *group_labeled(struct groups *g, const struct weft__stack_entry *e,
-                                   const weft__tags *set)
+static struct bucket *bucket_labeled(struct buckets *all, const struct weft__stack_entry *e,
+                                     const weft__tags *set)
 {
     uint64_t hash = weft__idmap_mix(set->hash ^ (uintptr_t)e);
-    uint32_t id, at = weft__idmap_first(&g->labeled, hash);
-    struct group *new;
+    uint32_t id, at = weft__idmap_first(&all->labeled, hash);
+    struct bucket *new;
 
-    while ((id = weft__idmap_next(&g->labeled, hash, &at))) {
-        struct group *have = &g->list[id];
+    while ((id = weft__idmap_next(&all->labeled, hash, &at))) {
+        struct bucket *have = &all->list[id];
 
         if (have->stack == e && have->set->hash == set->hash &&
             weft__tags_compare(have->set, set) == 0)
             return have;
     }
-    new = group_add(g);
-    if (!new || !weft__idmap_add(&g->labeled, hash, (uint32_t)(new - g->list)))
+    new = bucket_add(all);
+    if (!new || !weft__idmap_add(&all->labeled, hash, (uint32_t)(new - all->list)))
         return NULL;
     new->set = set;
     return new;
 }
 
-/* The index of a group with labels is never 0: that one has neither stack nor labels. */
-static struct group *group_of(struct groups *g, const struct weft__record *r,
-                              const struct weft__stack_entry *e)
+/* The index of a bucket with labels is never 0: that one has neither stack nor labels. */
+static struct bucket *bucket_of(struct buckets *all, const struct weft__record *r,
+                                const struct weft__stack_entry *e)
 {
     const weft__tags *set = weft__tags_set(r->tags);
 
-    return set ? group_labeled(g, e, set) : &g->list[e ? r->stack : 0];
+    return set ? bucket_labeled(all, e, set) : &all->list[e ? r->stack : 0];
 }
 
-static void groups_free(struct groups *g)
+static void buckets_free(struct buckets *all)
 {
-    weft__idmap_free(&g->labeled);
-    free(g->list);
+    weft__idmap_free(&all->labeled);
+    free(all->list);
 }
 
 /* Leaves out those that have no task. */
-static void squeeze(struct groups *g)
+static void squeeze(struct buckets *all)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < g->n; i++) {
-        if (g->list[i].count)
-            g->list[n++] = g->list[i];
+    for (size_t i = 0; i < all->n; i++) {
+        if (all->list[i].count)
+            all->list[n++] = all->list[i];
     }
-    g->n = n;
+    all->n = n;
 }
 
-/* groups are the caller's to free, also after an error. */
-static int merge(const struct weft__snapshot *s, struct groups *groups)
+/* buckets are the caller's to free, also after an error. */
+static int merge(const struct weft__snapshot *s, struct buckets *buckets)
 {
     size_t room = (s->stacks ? weft__stacktab_count(s->stacks) : 0) + (size_t)1;
 
-    *groups = (struct groups){.list = calloc(room, sizeof(struct group)), .room = room, .n = room};
-    if (!groups->list)
+    *buckets =
+        (struct buckets){.list = calloc(room, sizeof(struct bucket)), .room = room, .n = room};
+    if (!buckets->list)
         return -ENOMEM;
     for (size_t i = 0; i < s->n; i++) {
         const struct weft__record *r = &s->records[i];
         const struct weft__stack_entry *e;
-        struct group *g;
+        struct bucket *b;
 
         if (!weft__record_is_shown(r))
             continue;
         e = weft__record_stack(s, r);
-        g = group_of(groups, r, e);
-        if (!g)
+        b = bucket_of(buckets, r, e);
+        if (!b)
             return -ENOMEM;
-        g->stack = e;
-        g->shift = (uint32_t)weft__record_shift(r);
-        g->count++;
-        groups->total++;
+        b->stack = e;
+        b->shift = (uint32_t)weft__record_shift(r);
+        b->count++;
+        buckets->total++;
     }
-    squeeze(groups);
+    squeeze(buckets);
     return 0;
 }
 
 /* A stack's PCs, for the listing: none, too. */
-static const uintptr_t *pcs_of(const struct group *g)
+static const uintptr_t *pcs_of(const struct bucket *b)
 {
-    return g->stack ? g->stack->pcs : NULL;
+    return b->stack ? b->stack->pcs : NULL;
 }
 
-static uint32_t depth_of(const struct group *g)
+static uint32_t depth_of(const struct bucket *b)
 {
-    return g->stack ? g->stack->kept : 0;
+    return b->stack ? b->stack->kept : 0;
 }
 
-/* Compares groups by the things that their tasks have in common. */
+/* Compares buckets by the things that their tasks have in common. */
 static int compare_kinds(const void *va, const void *vb)
 {
-    const struct group *a = va, *b = vb;
+    const struct bucket *a = va, *b = vb;
     int c =
         weft__listing_compare(pcs_of(a), depth_of(a), a->shift, pcs_of(b), depth_of(b), b->shift);
 
@@ -147,43 +148,43 @@ static int compare_kinds(const void *va, const void *vb)
 }
 
 /* Most tasks first. */
-static int compare_groups(const void *va, const void *vb)
+static int compare_buckets(const void *va, const void *vb)
 {
-    const struct group *a = va, *b = vb;
+    const struct bucket *a = va, *b = vb;
 
     if (a->count != b->count)
         return a->count > b->count ? -1 : 1;
     return compare_kinds(va, vb);
 }
 
-static void put_group(struct weft__out *o, const struct group *g)
+static void put_bucket(struct weft__out *o, const struct bucket *b)
 {
-    weft__out_dec(o, g->count);
+    weft__out_dec(o, b->count);
     weft__out_str(o, " @");
-    weft__listing_addresses(o, pcs_of(g), depth_of(g), g->shift);
-    weft__labels_put(o, g->set);
-    weft__listing_frames(o, pcs_of(g), depth_of(g), g->shift);
+    weft__listing_addresses(o, pcs_of(b), depth_of(b), b->shift);
+    weft__labels_put(o, b->set);
+    weft__listing_frames(o, pcs_of(b), depth_of(b), b->shift);
     weft__out_char(o, '\n');
 }
 
 int weft__tasks_merged(const struct weft__snapshot *s, const struct weft__sink *to)
 {
     struct weft__out *o = weft__out_new(to);
-    struct groups groups;
+    struct buckets buckets;
     int rc;
 
     if (!o)
         return -ENOMEM;
-    o->rc = merge(s, &groups);
+    o->rc = merge(s, &buckets);
     if (o->rc == 0)
-        qsort(groups.list, groups.n, sizeof *groups.list, compare_groups);
+        qsort(buckets.list, buckets.n, sizeof *buckets.list, compare_buckets);
     weft__out_str(o, "goroutine profile: total ");
-    weft__out_dec(o, groups.total);
+    weft__out_dec(o, buckets.total);
     weft__out_char(o, '\n');
-    for (size_t i = 0; i < groups.n && o->rc == 0; i++)
-        put_group(o, &groups.list[i]);
+    for (size_t i = 0; i < buckets.n && o->rc == 0; i++)
+        put_bucket(o, &buckets.list[i]);
     rc = weft__out_end(o);
-    groups_free(&groups);
+    buckets_free(&buckets);
     return rc;
 }
 
@@ -204,43 +205,43 @@ weft__pprof *weft__tasks_pprof_begin(const struct weft__snapshot *s, int64_t dur
     return weft__pprof_begin(&head, to);
 }
 
-static int add(weft__pprof *p, const struct group *g, int64_t value)
+static int add(weft__pprof *p, const struct bucket *b, int64_t value)
 {
     struct weft__pprof_label labels[WEFT_LABELS_MAX];
 
     return weft__pprof_add(p, &(struct weft__pprof_sample){
-                                  .pcs = pcs_of(g),
-                                  .n = depth_of(g),
-                                  .leaf_exact = g->shift,
+                                  .pcs = pcs_of(b),
+                                  .n = depth_of(b),
+                                  .leaf_exact = b->shift,
                                   .values = &value,
                                   .labels = labels,
-                                  .n_labels = weft__labels_add(labels, 0, g->set),
+                                  .n_labels = weft__labels_add(labels, 0, b->set),
                               });
 }
 
 int weft__tasks_pprof(const struct weft__snapshot *s, const struct weft__sink *to)
 {
     weft__pprof *p = weft__tasks_pprof_begin(s, 0, to);
-    struct groups groups;
+    struct buckets buckets;
     int rc;
 
     if (!p)
         return -ENOMEM;
-    rc = merge(s, &groups);
-    for (size_t i = 0; i < groups.n && rc == 0; i++)
-        rc = add(p, &groups.list[i], groups.list[i].count);
-    groups_free(&groups);
+    rc = merge(s, &buckets);
+    for (size_t i = 0; i < buckets.n && rc == 0; i++)
+        rc = add(p, &buckets.list[i], buckets.list[i].count);
+    buckets_free(&buckets);
     return weft__pprof_end(p, rc);
 }
 
 /* Both in the order of their kinds. */
-static int add_differences(weft__pprof *p, const struct groups *was, const struct groups *is)
+static int add_differences(weft__pprof *p, const struct buckets *was, const struct buckets *is)
 {
     size_t i = 0, j = 0;
     int rc = 0;
 
     while (rc == 0 && (i < was->n || j < is->n)) {
-        const struct group *old = &was->list[i], *new = &is->list[j];
+        const struct bucket *old = &was->list[i], *new = &is->list[j];
         int c = i == was->n ? 1 : j == is->n ? -1 : compare_kinds(old, new);
         int64_t change = (c >= 0 ? (int64_t) new->count : 0) - (c <= 0 ? (int64_t)old->count : 0);
 
@@ -256,7 +257,7 @@ int weft__tasks_pprof_delta(const struct weft__snapshot *from, const struct weft
                             const struct weft__sink *to)
 {
     weft__pprof *p = weft__tasks_pprof_begin(until, until->wall - from->wall, to);
-    struct groups was, is = {0};
+    struct buckets was, is = {0};
     int rc;
 
     if (!p)
@@ -269,7 +270,7 @@ int weft__tasks_pprof_delta(const struct weft__snapshot *from, const struct weft
         qsort(is.list, is.n, sizeof *is.list, compare_kinds);
         rc = add_differences(p, &was, &is);
     }
-    groups_free(&was);
-    groups_free(&is);
+    buckets_free(&was);
+    buckets_free(&is);
     return weft__pprof_end(p, rc);
 }
