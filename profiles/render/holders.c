@@ -44,7 +44,7 @@ static const struct {
 };
 
 /* An object that tasks wait for. */
-struct held {
+struct awaited {
     const void *object;
     enum kind kind;
     bool owner_lives;        /* it has a record */
@@ -68,7 +68,7 @@ struct edge {
 
 struct holders {
     const struct weft__snapshot *s;
-    struct held *list;
+    struct awaited *list;
     uint32_t n, room;
     struct weft__idmap ids; /* index + 1, by the object */
     struct edge *edges;
@@ -142,11 +142,11 @@ static bool add_object(struct holders *h, const void *object, enum kind kind)
     h->list = list;
     if (!ok || !weft__idmap_add(&h->ids, weft__idmap_mix((uintptr_t)object), h->n + 1))
         return false;
-    h->list[h->n++] = (struct held){.object = object, .kind = kind, .first = NONE};
+    h->list[h->n++] = (struct awaited){.object = object, .kind = kind, .first = NONE};
     return true;
 }
 
-static uint64_t owner_now(const struct held *l)
+static uint64_t owner_now(const struct awaited *l)
 {
     uint64_t owner = 0;
 
@@ -157,7 +157,7 @@ static uint64_t owner_now(const struct held *l)
 
 /* Returns the owner while t still waits for the object: until then the object is in place. */
 static uint64_t owner_meanwhile(const weft__task *t, const struct weft__record *r,
-                                const struct held *l)
+                                const struct awaited *l)
 {
     uint64_t ticket = weft__load_acq(&t->ticket), owner = 0;
 
@@ -169,7 +169,7 @@ static uint64_t owner_meanwhile(const weft__task *t, const struct weft__record *
 
 /* Finds a holder that the snapshot does not have: of a once, or of a lock that its holder waits
  * for. While that task's wait is open, no other task hands it the lock. */
-static void note_owner(struct held *l, const weft__task *t, const struct weft__record *r)
+static void note_owner(struct awaited *l, const weft__task *t, const struct weft__record *r)
 {
     uint64_t owner;
 
@@ -186,7 +186,7 @@ static bool note_waiter(struct holders *h, uint32_t slot)
 {
     const struct weft__record *r = &h->s->records[slot];
     enum kind kind = kind_of(r->reason);
-    struct held *l;
+    struct awaited *l;
 
     if (r->state != WEFT__REC_WAITING || !r->object || kind == OTHER)
         return true;
@@ -228,14 +228,14 @@ static const void *group_of(const weft__task *t, const struct weft__record *r)
 
 static int by_owner(const void *a, const void *b)
 {
-    const struct held *const *x = a, *const *y = b;
+    const struct awaited *const *x = a, *const *y = b;
 
     return ((*x)->owner > (*y)->owner) - ((*x)->owner < (*y)->owner);
 }
 
 /* Returns the index of the owner's first object among those ordered by owner, or where it would
  * be. */
-static uint32_t first_of(struct held *const *ordered, uint32_t n, uint64_t owner)
+static uint32_t first_of(struct awaited *const *ordered, uint32_t n, uint64_t owner)
 {
     uint32_t lo = 0, hi = n;
 
@@ -251,7 +251,7 @@ static uint32_t first_of(struct held *const *ordered, uint32_t n, uint64_t owner
 }
 
 /* Adds the edges that the task of a slot makes. Returns false without memory. */
-static bool link_task(struct holders *h, struct held *const *ordered, uint32_t slot)
+static bool link_task(struct holders *h, struct awaited *const *ordered, uint32_t slot)
 {
     const struct weft__record *r = &h->s->records[slot];
     uint32_t to, group, i;
@@ -272,13 +272,13 @@ static bool link_task(struct holders *h, struct held *const *ordered, uint32_t s
 
 static bool link_all(struct holders *h)
 {
-    struct held **ordered = malloc(h->n * sizeof(struct held *));
+    struct awaited **ordered = malloc(h->n * sizeof(struct awaited *));
     bool ok = ordered != NULL;
 
     for (uint32_t i = 0; ok && i < h->n; i++)
         ordered[i] = &h->list[i];
     if (ok)
-        qsort(ordered, h->n, sizeof(struct held *), by_owner);
+        qsort(ordered, h->n, sizeof(struct awaited *), by_owner);
     for (uint32_t slot = 0; ok && slot < h->s->n; slot++)
         ok = link_task(h, ordered, slot);
     free(ordered);
@@ -293,7 +293,7 @@ static void put_id(struct weft__out *o, const char *before, uint64_t id)
     weft__out_dec(o, id);
 }
 
-static void put_object(struct weft__out *o, const struct held *l)
+static void put_object(struct weft__out *o, const struct awaited *l)
 {
     weft__out_str(o, kinds[l->kind].name);
     weft__out_hex(o, (uintptr_t)l->object);
@@ -314,7 +314,7 @@ static uintptr_t whole_address(const struct holders *h, uint32_t low)
 }
 
 /* Puts where the owner took the lock, unless another task has it by now. */
-static void put_site(const struct holders *h, const struct held *l)
+static void put_site(const struct holders *h, const struct awaited *l)
 {
     size_t at = kinds[l->kind].site;
     const struct weft__symbol *s;
@@ -337,7 +337,7 @@ static void put_site(const struct holders *h, const struct held *l)
     weft__out_char(h->o, ')');
 }
 
-static void put_owner(const struct holders *h, const struct held *l)
+static void put_owner(const struct holders *h, const struct awaited *l)
 {
     struct weft__out *o = h->o;
     int32_t readers = 0;
@@ -361,7 +361,8 @@ static void put_owner(const struct holders *h, const struct held *l)
 }
 
 /* Puts what the task waits for, and which task it therefore waits for. */
-static void put_wait(const struct holders *h, uint64_t task, const struct held *l, uint64_t keeper)
+static void put_wait(const struct holders *h, uint64_t task, const struct awaited *l,
+                     uint64_t keeper)
 {
     put_id(h->o, "weft: goroutine ", task);
     weft__out_str(h->o, " waits for ");
@@ -416,7 +417,7 @@ static void put_cycle(struct holders *h, uint32_t first)
 /* Makes the object the end of the path, behind from. */
 static void enter(struct holders *h, uint32_t i, uint32_t from)
 {
-    struct held *l = &h->list[i];
+    struct awaited *l = &h->list[i];
 
     l->seen = l->on_path = true;
     l->at = l->first;
@@ -431,7 +432,7 @@ static void search(struct holders *h, uint32_t start)
 
     enter(h, i, NONE);
     while (i != NONE) {
-        struct held *l = &h->list[i];
+        struct awaited *l = &h->list[i];
 
         if (l->at == NONE) {
             l->on_path = false;
@@ -452,7 +453,7 @@ static void search(struct holders *h, uint32_t start)
     }
 }
 
-static void put_waiters(struct weft__out *o, const struct held *l)
+static void put_waiters(struct weft__out *o, const struct awaited *l)
 {
     uint32_t named = l->n < NAMED ? l->n : NAMED;
 
@@ -473,7 +474,7 @@ static void put_objects(struct holders *h)
     uint32_t lines = 0, left = 0;
 
     for (uint32_t i = 0; i < h->n; i++) {
-        const struct held *l = &h->list[i];
+        const struct awaited *l = &h->list[i];
 
         if (l->kind == GROUP || (l->told && l->n == 1))
             continue;
