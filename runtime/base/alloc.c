@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* alloc.c - memory of the runtime's own objects. */
+/* alloc.c - memory of the runtime's own objects, and pages. base.h declares the functions.
+ *
+ * Owns nothing: the C library's heap and the kernel's mappings do. All memory of weft comes from
+ * here, so that running out of it has one place and one text. Any thread may call, under any lock,
+ * but no signal handler. */
 #include "runtime/base/base.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+/* Returns p, or ends the program if there is no memory. The error branch of every allocation would
+ * otherwise be code that no test reaches. */
 static void *must(void *p, size_t n, size_t size)
 {
     if (!p)
@@ -28,6 +34,7 @@ void weft__free(void *p)
     free(p);
 }
 
+/* NORESERVE: most of a stack is never touched, so the kernel should not count it as used. */
 void *weft__map(size_t len)
 {
     void *at =
@@ -36,7 +43,9 @@ void *weft__map(size_t len)
     return at == MAP_FAILED ? NULL : at;
 }
 
-/* The kernel puts one mapping below the other: if one fits, the next does. */
+/* Tries a plain mapping first. The kernel puts each mapping directly below the one before, so of
+ * mappings whose length is a multiple of align, only the first needs the second way: a mapping that
+ * is longer by align, whose ends are unmapped again. */
 void *weft__map_aligned(size_t len, size_t align)
 {
     char *at = weft__map(len);

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* atomic.h - the only place where atomics are spelled.
+/* atomic.h - the only file that spells atomic operations.
  *
- * Fields stay plain integers and pointers (public headers carry some); every access to a shared
- * one goes through here. light/heavy are the two sides of an asymmetric fence: a store, then
- * weft__fence_light(), then a load on the frequent side, and a store, then weft__fence_heavy(),
- * then a load on the rare side cannot both miss the other's store. heavy is membarrier(2), which
- * lets light be nothing; where the kernel lacks it both are full fences. */
+ * Shared fields are declared as plain integers and pointers, because public headers contain some
+ * and C++ programs include those. Every access to a shared field goes through a macro here. The
+ * plain names are relaxed loads and stores; _acq, _rel and _seq name the stronger orders; the
+ * read-modify-writes order at least acquire and release. Everything here may be called from any
+ * thread and from signal handlers, except weft__fence_init.
+ *
+ * The asymmetric fence has a light side, which runs often, and a heavy side, which runs rarely:
+ *   often:  store A;  weft__fence_light();  load B
+ *   rarely: store B;  weft__fence_heavy();  load A
+ * At least one of the two sides sees the other's store. The heavy side is membarrier(2), which
+ * makes the kernel run a full fence on each CPU where a thread of this process runs. So the light
+ * side need only stop the compiler. Where the kernel lacks membarrier, both are full fences. */
 #ifndef WEFT_ATOMIC_H
 #define WEFT_ATOMIC_H
 
@@ -23,13 +30,16 @@
 #define weft__or(p, v)        __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
 #define weft__and(p, v)       __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
 #define weft__add_seq(p, v)   __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
-/* *p == *expected ? *p = v : (*expected = *p); true if stored. */
+/* Stores v in *p if *p equals *expected, and returns true. Otherwise stores *p in *expected and
+ * returns false. */
 #define weft__cas(p, expected, v)                                                                  \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 #define weft__compiler_barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #define weft__fence_full()       weft__fence_full_()
 
-/* TSan knows no fences; a read-modify-write of a dummy is one to the processor. */
+/* A full fence. To the processor a locked instruction on a word of the stack is one, and it is
+ * cheaper than mfence. It is written in assembly since gcc warns of __atomic_thread_fence under
+ * TSan, which does not model fences. */
 static inline void weft__fence_full_(void)
 {
 #ifdef __x86_64__
@@ -39,7 +49,10 @@ static inline void weft__fence_full_(void)
 #endif
 }
 
-/* *p -= v by the only one who counts there; others may set it meanwhile. Is it below 0? */
+/* Subtracts v from *p and returns whether *p is below 0. Only one thread may subtract; others may
+ * store to *p meanwhile. The instruction has no lock prefix, which would make it several times
+ * slower. So another thread's store may be lost, or may undo the subtraction; callers must tolerate
+ * both. */
 static inline bool weft__sub_own(int64_t *p, int64_t v)
 {
 #if defined(__x86_64__) && !defined(WEFT__TSAN)
@@ -55,10 +68,13 @@ static inline bool weft__sub_own(int64_t *p, int64_t v)
 #endif
 }
 
-extern bool weft__no_membarrier; /* constant while tasks run; fence.c */
+extern bool weft__no_membarrier; /* the kernel lacks it; constant while tasks run; fence.c */
+/* The heavy side. Costs a system call, and an interrupt on each CPU that runs a thread of ours. */
 void weft__fence_heavy(void);
+/* Registers the process for membarrier. Called before the first worker of a run starts. */
 void weft__fence_init(void);
 
+/* The light side. */
 static inline void weft__fence_light(void)
 {
     weft__compiler_barrier();
@@ -66,6 +82,8 @@ static inline void weft__fence_light(void)
         weft__fence_full_();
 }
 
+/* Tells the processor that the thread spins. It then leaves more to its sibling thread, and does
+ * not speculate through the loop's exit. */
 static inline void weft__pause(void)
 {
 #ifdef __x86_64__

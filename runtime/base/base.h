@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* base.h - attributes, asserts, and the three ways a program ends because of us. */
+/* base.h - attributes, asserts, memory, and the functions that end the program.
+ *
+ * Every file of weft includes this header, so it includes nothing of weft and knows no tasks. Any
+ * thread may call the functions, under any lock. None of them switches tasks. Only malloc, which
+ * the memory functions use, keeps them from signal handlers. */
 #ifndef WEFT_BASE_H
 #define WEFT_BASE_H
 
@@ -31,22 +35,27 @@
 #endif
 
 /* FRAMELESS: the function has no frame of its own, so a walk that it begins shows its caller.
- * NO_SANITIZE: for functions that read foreign stacks or switch them. */
+ * NO_SANITIZE: for functions that read the stacks of other tasks or switch stacks. The sanitizers
+ * would report such reads as errors. */
 #define WEFT__FRAMELESS   inline __attribute__((always_inline))
 #define WEFT__NO_SANITIZE __attribute__((no_sanitize("address", "thread", "undefined")))
 
-/* Misuse of the API: "panic: TEXT", the calling task's stack and all others, exit 2. fatal.c */
+/* Reports a misuse of the API: prints "panic: TEXT", the calling task's stack and all other stacks,
+ * and exits with status 2. sched/fatal.c */
 void weft__panic(const char *format, ...) WEFT__NORETURN WEFT__PRINTF(1, 2);
-/* Ends the program as weft__panic does, with Go's "fatal error: TEXT": nothing could recover. */
+/* Ends the program as weft__panic does, but prints Go's "fatal error: TEXT". Go uses these words
+ * for faults that no recover() could catch; tools that read reports tell the two apart. */
 void weft__fatal(const char *format, ...) WEFT__NORETURN WEFT__PRINTF(1, 2);
-/* limits.c: ends the program because the system gives no memory or no thread. The text says for
- * what; the limits that hold follow. remedy: a setting that the user may change, or NULL. */
+/* Ends the program because the system gives no memory. The text names the thing that needed it; the
+ * limits in force follow. remedy names a setting that the user may change, or is NULL. limits.c */
 void weft__no_memory(const char *remedy, const char *format, ...) WEFT__NORETURN WEFT__PRINTF(2, 3);
+/* Ends the program because the system gives no thread beside the `beside` that run. limits.c */
 void weft__no_thread(unsigned beside) WEFT__NORETURN;
-/* A bug of ours. */
+/* Reports a bug of weft itself: the expression `what` was false. sched/fatal.c */
 void weft__assert_failed(const char *what, const char *file, int line) WEFT__NORETURN;
 
-/* Strengths: assert is cheap and on in releases, check is for debug builds. */
+/* Two strengths of checks. weft__assert is cheap enough to stay in releases (WEFT_CHECK=1).
+ * weft__check may cost more and runs in the test builds only (WEFT_CHECK=2). */
 #if WEFT_CHECK >= 1
 #define weft__assert(x) (weft__likely(x) ? (void)0 : weft__assert_failed(#x, __FILE__, __LINE__))
 #else
@@ -58,16 +67,21 @@ void weft__assert_failed(const char *what, const char *file, int line) WEFT__NOR
 #define weft__check(x) ((void)0)
 #endif
 
-/* Memory of the runtime's own objects: zeroed, never NULL; running out ends the program. alloc.c */
+/* Returns zeroed memory for n objects of the runtime. Never returns NULL: running out of memory
+ * ends the program, since no caller could do anything sensible without the object. alloc.c */
 void *weft__alloc(size_t n, size_t size);
-/* Memory of a size that a peer chooses: not zeroed; NULL: there is none. */
+/* Returns n bytes, not zeroed, or NULL. For memory whose size a peer chooses: a peer must not be
+ * able to end the program. */
 void *weft__alloc_try(size_t n);
+/* Frees memory of the two functions before. p may be NULL. */
 void weft__free(void *p);
 
-/* Pages, reserved only; NULL: there are none. */
+/* Reserves len bytes of address space; the kernel gives a page when it is first touched. Returns
+ * NULL if there is no room. */
 void *weft__map(size_t len);
-/* The same from a multiple of align on. WEFT__TABLE is the memory that one page table covers,
- * and WEFT__TABLES that of one table of page tables: memory aligned so shares none with other. */
+/* Reserves len bytes as weft__map does, at a multiple of align. WEFT__TABLE is the span of memory
+ * that one page table describes; WEFT__TABLES is the span of one table of page tables. Memory that
+ * is aligned to a span shares no such table with other memory. stack.c says why that matters. */
 enum { WEFT__TABLE = 2 << 20, WEFT__TABLES = 1 << 30 };
 void *weft__map_aligned(size_t len, size_t align);
 

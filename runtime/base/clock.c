@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* clock.c - see clock.h. The scale of ticks is taken between init and the moment of asking, so it
- * gets better the longer the program runs; no calibration loop delays the start. */
+/* clock.c - reads the clocks and converts ticks.
+ *
+ * Owns: the base of the scale of ticks (base_ticks and base_nanos, one moment in both units), the
+ * last measured rate, and the virtual time. weft__clock_init writes the base before tasks run; it
+ * is constant afterwards. The rate and the virtual time are atomic. There is no lock.
+ *
+ * The scale is the line from the base to the moment of asking. So it gets more exact the longer the
+ * program runs, and no calibration loop delays the start: a program that ends after 5 ms should not
+ * have spent 10 ms on its clock. */
 #include "runtime/base/clock.h"
 
 #include "runtime/base/env.h"
@@ -14,7 +21,7 @@
 bool weft__clock_tsc, weft__clock_virtual;
 int64_t weft__clock_vnow;
 int64_t weft__clock_ms;
-static int64_t base_ticks, base_nanos;
+static int64_t base_ticks, base_nanos; /* the same moment; constant after weft__clock_init */
 
 int64_t weft__mono(void)
 {
@@ -29,6 +36,8 @@ int64_t weft__nanos(void)
     return weft__unlikely(weft__clock_virtual) ? weft__load_acq(&weft__clock_vnow) : weft__mono();
 }
 
+/* Returns whether the TSC counts at one rate on all CPUs, whatever their frequency and sleep
+ * states. Without that, stamps of two CPUs could not be compared. */
 static bool tsc_is_invariant(void)
 {
 #ifdef __x86_64__
@@ -40,7 +49,8 @@ static bool tsc_is_invariant(void)
 #endif
 }
 
-/* Reads both clocks at one time: tries again if the thread was delayed in between. */
+/* Reads both clocks at one moment. The kernel may deschedule the thread between two reads, which
+ * would put their distance into the scale; of four tries it keeps the one that took the least. */
 static void both(int64_t *nanos, int64_t *ticks)
 {
     int64_t before, took, least = INT64_MAX;
@@ -66,11 +76,13 @@ void weft__clock_init(void)
     weft__clock_virtual = weft__env_word("WEFT_CLOCK", kinds, 0) == 1;
     weft__clock_tsc = !weft__clock_virtual && tsc_is_invariant();
     if (weft__clock_virtual && weft__clock_vnow == 0)
-        weft__clock_vnow = weft__mono();
+        weft__clock_vnow = weft__mono(); /* once: a later run must not go back in time */
     both(&base_nanos, &base_ticks);
     weft__clock_refresh();
 }
 
+/* Measures back from now, not forward from the base: the error of the rate then grows with the age
+ * of the stamp, not with the age of the program. */
 int64_t weft__ticks_to_nanos(int64_t ticks)
 {
     int64_t now_ticks, now_nanos;
@@ -85,7 +97,8 @@ int64_t weft__ticks_to_nanos(int64_t ticks)
                                  (double)(now_ticks - base_ticks));
 }
 
-/* Ticks in a nanosecond. */
+/* Returns the ticks in a nanosecond; 1 if ticks are nanoseconds, or if no time has passed since the
+ * base and there is nothing to measure yet. */
 static double ticks_rate(void)
 {
     int64_t nanos, ticks;
@@ -106,7 +119,9 @@ int64_t weft__ticks_in(int64_t nanos)
     return (int64_t)((double)nanos * ticks_rate());
 }
 
-static int64_t rate = INT64_C(1) << 24; /* ns in 2^24 ticks; atomic */
+/* The nanoseconds in 2^24 ticks. An integer, since it is read and written without a lock; 24 bits
+ * of fraction are an error below one in ten million. */
+static int64_t rate = INT64_C(1) << 24; /* atomic */
 
 void weft__clock_refresh(void)
 {
@@ -123,6 +138,7 @@ void weft__clock_measure(void)
     weft__clock_ms = weft__ticks_in(1000000);
 }
 
+/* Two idle workers may want to advance at once: the loop lets the later time win. */
 void weft__clock_advance(int64_t to)
 {
     int64_t now = weft__load(&weft__clock_vnow);

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* clock.h - time: nanoseconds (real or virtual) and ticks.
  *
- * Ticks are the TSC where it is invariant (a read costs a third of clock_gettime), else monotonic
- * nanoseconds. They stamp waits and are turned into nanoseconds only when somebody looks.
- * Under the virtual clock (WEFT_CLOCK=virtual) time stands still while anything runs and jumps to
- * the next timer when all processors are idle: tests of time need no sleeping. */
+ * Nanoseconds are for deadlines and timers. Ticks stamp waits: they are the processor's cycle
+ * counter (TSC) where it is invariant, since reading it costs a third of clock_gettime; elsewhere
+ * they are monotonic nanoseconds. Readers of a stamp (dumps, profiles) convert it to nanoseconds.
+ *
+ * Under the virtual clock (WEFT_CLOCK=virtual) time stands still while any task runs, and jumps to
+ * the next timer when all processors are idle. So tests of time need not sleep, and are exact.
+ *
+ * weft__clock_init comes first, at the start of a run. After it any thread may call everything
+ * here, under any lock; nothing here blocks. weft__clock_advance is the scheduler's alone. */
 #ifndef WEFT_CLOCK_H
 #define WEFT_CLOCK_H
 
@@ -15,26 +20,41 @@
 extern bool weft__clock_tsc, weft__clock_virtual; /* constant after init */
 extern int64_t weft__clock_vnow;                  /* virtual monotonic time */
 
+/* Chooses the clock and the kind of ticks, and takes the base of their scale. Each run calls it. */
 void weft__clock_init(void);
-int64_t weft__mono(void);                    /* real monotonic nanoseconds */
-int64_t weft__nanos(void);                   /* monotonic nanoseconds of the clock in use */
-int64_t weft__ticks_to_nanos(int64_t ticks); /* to the scale of weft__nanos */
-int64_t weft__ticks_lasted(int64_t ticks);   /* how long so many are, in nanoseconds */
-int64_t weft__ticks_in(int64_t nanos);       /* and how many so long is */
-int64_t weft__ticks_about(int64_t ticks);    /* as lasted, by the rate at the last refresh */
-void weft__clock_refresh(void);              /* the longer since init, the better */
-void weft__clock_measure(void);              /* some time after init, for the one below */
-extern int64_t weft__clock_ms;               /* ticks in a millisecond, about */
-void weft__clock_advance(int64_t to);        /* virtual clock only; never back */
-int64_t weft__cpu_nanos(int tid_clock);      /* CPU nanoseconds of the thread with that clockid */
+int64_t weft__mono(void);  /* real monotonic nanoseconds, also under the virtual clock */
+int64_t weft__nanos(void); /* monotonic nanoseconds of the clock in use */
 
-/* Returns the clockid of the CPU time of that thread of this process. */
+/* Convert a moment, a length, and a length back. The first two read both clocks at each call. */
+int64_t weft__ticks_to_nanos(int64_t ticks); /* a moment, on the scale of weft__nanos */
+int64_t weft__ticks_lasted(int64_t ticks);   /* the nanoseconds that this many ticks last */
+int64_t weft__ticks_in(int64_t nanos);       /* the ticks in this many nanoseconds */
+/* Converts a length as weft__ticks_lasted does, but by the rate that weft__clock_refresh found
+ * last. It reads no clock, so a profile can afford a call for each event. */
+int64_t weft__ticks_about(int64_t ticks);
+/* Measures the rate of ticks again. The more time since weft__clock_init, the more exact it is. */
+void weft__clock_refresh(void);
+/* Sets weft__clock_ms. Called later in the start of a run than weft__clock_init, so that the rate
+ * rests on some time. */
+void weft__clock_measure(void);
+extern int64_t weft__clock_ms; /* the ticks in a millisecond, roughly: for limits, not for sums */
+
+/* Moves the virtual clock forward to `to`; leaves it alone if it is already later. The scheduler
+ * calls it when every processor is idle. */
+void weft__clock_advance(int64_t to);
+
+/* Returns the CPU nanoseconds of the thread with this clockid; 0 if the thread has ended. */
+int64_t weft__cpu_nanos(int tid_clock);
+
+/* Returns the clockid of the CPU time of the thread tid of this process. The kernel's layout: the
+ * complement of the id, then a bit for "one thread" and the number of the scheduler's clock. */
 static inline int weft__cpu_clock_of(int tid)
 {
     return (int)(~(unsigned)tid << 3 | 6);
 }
 
-static inline int64_t weft__realtime(void) /* nanoseconds since 1970 */
+/* Returns the nanoseconds since 1970. For the dates that people read; it may jump. */
+static inline int64_t weft__realtime(void)
 {
     struct timespec now;
 
@@ -42,6 +62,8 @@ static inline int64_t weft__realtime(void) /* nanoseconds since 1970 */
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
+/* Returns the stamp of this moment. Needs no fence: a stamp that is a few nanoseconds early or late
+ * changes nothing for readers. */
 static inline int64_t weft__ticks(void)
 {
 #ifdef __x86_64__

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* env.c - reads the WEFT_ variables of the environment.
  *
- * Lock: said.lock (leaf) guards the names of the variables whose value was already called unknown.
- * A panic reads WEFT_TRACEBACK on any thread, so everything here stays on the stack and writes to
- * stderr by write(2). */
+ * Owns: the list of the variables whose value was already called unknown.
+ * Lock: said.lock (rank LEAF) guards that list.
+ *
+ * A panic reads WEFT_TRACEBACK on any thread, perhaps with a damaged heap. So nothing here
+ * allocates, and messages go to stderr by write(2). */
 #include "runtime/base/env.h"
 
 #include "runtime/base/lock.h"
@@ -14,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* VARIABLES: more than weft has; with a full list a complaint would be left out. */
 enum { VARIABLES = 32, TEXT = 512 };
 
 static struct {
@@ -21,6 +24,7 @@ static struct {
     const char *names[VARIABLES]; /* string literals of the callers */
 } said;
 
+/* Returns the variable's value; NULL if it is unset or empty. */
 static const char *value_of(const char *name)
 {
     const char *value = getenv(name);
@@ -45,7 +49,8 @@ static bool is_first(const char *name)
     return first;
 }
 
-/* Says that the variable's value is ignored. known: a text of the values it knows. */
+/* Writes to stderr that the variable's value is ignored. known lists the values it knows. The value
+ * is cut at 64 bytes, since the environment is not ours and may hold anything. */
 static void complain(const char *name, const char *value, const char *known)
 {
     char text[TEXT];
@@ -56,7 +61,7 @@ static void complain(const char *name, const char *value, const char *known)
     n = snprintf(text, sizeof(text), "weft: %s=%.64s is ignored: its value may be %s\n", name,
                  value, known);
     if (write(STDERR_FILENO, text, (size_t)(n < TEXT ? n : TEXT - 1)) < 0)
-        return; /* stderr is closed: the value is ignored without a word */
+        return; /* stderr is closed: there is no other place to complain */
 }
 
 /* Writes "a, b or c" to text. */

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* env.h - reads the WEFT_ variables of the environment.
  *
- * A variable holds a word of a list, or a number. An empty one counts as unset. So does a value
- * that is neither, after a line on stderr that names the values the variable knows; a process says
- * that once for each variable. */
+ * A variable holds a word of a list, or a number. An empty variable counts as unset. A value that
+ * the variable does not know counts as unset, too, after a line on stderr that names the known
+ * values: a misspelt setting should neither stop a program nor go unnoticed. A process writes that
+ * line once for each variable.
+ *
+ * Any thread may call, under any lock below rank LEAF, also while it ends the program. */
 #ifndef WEFT_ENV_H
 #define WEFT_ENV_H
 

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* format.c - see format.h. */
+/* format.c - formats text for reports of faults, without the C library.
+ *
+ * Owns nothing; everything is on the caller's stack. format.h says which conversions it knows. */
 #include "runtime/base/format.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The text so far. */
 struct text {
     char *s;
-    size_t n, size;
+    size_t n, size; /* n < size, so that the NUL fits */
 };
 
 /* A conversion, between its % and its letter. */
@@ -23,12 +26,15 @@ static void put(struct text *t, char c)
         t->s[t->n++] = c;
 }
 
+/* Appends s, at most `most` bytes of it. With a precision s need not end with a NUL. */
 static void put_string(struct text *t, const char *s, size_t most)
 {
     for (size_t i = 0; i < most && s[i]; i++)
         put(t, s[i]);
 }
 
+/* Appends v in base 10 or 16. The digits come out backwards, so they go through a buffer first; 24
+ * bytes hold any 64-bit number in both bases. */
 static void put_number(struct text *t, uint64_t v, unsigned base)
 {
     char digits[24];
@@ -42,6 +48,7 @@ static void put_number(struct text *t, uint64_t v, unsigned base)
         put(t, digits[--n]);
 }
 
+/* Negates as unsigned: the negative of the least int64_t does not fit an int64_t. */
 static void put_signed(struct text *t, int64_t v)
 {
     if (v < 0)
@@ -49,7 +56,7 @@ static void put_signed(struct text *t, int64_t v)
     put_number(t, v < 0 ? -(uint64_t)v : (uint64_t)v, 10);
 }
 
-/* Reads what stands between the % and the letter. Returns where the letter is. */
+/* Reads the characters between the % and the letter. Returns where the letter is. */
 static const char *read_spec(const char *f, struct spec *spec)
 {
     *spec = (struct spec){.precision = SIZE_MAX};
@@ -86,14 +93,14 @@ size_t weft__format(char *text, size_t size, const char *format, va_list ap)
             put_signed(&t, spec.longs ? va_arg(ap, long) : va_arg(ap, int));
             break;
         case 'u':
-        case 'x': /* a long is a long long */
+        case 'x': /* long, long long and size_t have one size here */
             put_number(&t, spec.longs ? va_arg(ap, unsigned long) : va_arg(ap, unsigned),
                        *f == 'u' ? 10 : 16);
             break;
         case '%':
             put(&t, '%');
             break;
-        default: /* the rest of the arguments cannot be found */
+        default: /* the size of this argument is unknown, so no later one can be found */
             t.s[t.n] = '\0';
             return t.n;
         }

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* keep.c - see keep.h. */
+/* keep.c - the list of kept memory, and its end.
+ *
+ * Owns: the list of memory that waits for the last dumper, and the count of dumpers.
+ * Lock: kept.lock (rank LEAF) guards the list. k->end runs outside it.
+ * Always: if the list has members, a dumper holds, or a thread is about to run end_kept. keep.h has
+ * the protocol between dumpers and the threads that free memory. */
 #include "runtime/base/keep.h"
 
 #include "runtime/base/lock.h"
@@ -11,8 +16,9 @@ static struct {
     weft__kept *head; /* atomic; guarded by lock */
 } kept;
 
-/* Frees what is kept. Nothing is added under the lock, so all that is taken was there when the last
- * dumper left. */
+/* Frees the kept memory if no dumper is left. Members join the list under the lock alone, and the
+ * count of dumpers is read under it. So each member taken here was unreachable before that read,
+ * and a dumper that comes later cannot find it. */
 static void end_kept(void)
 {
     weft__kept *k = NULL, *next;
@@ -35,6 +41,9 @@ void weft__keep(weft__kept *k)
     k->next = kept.head;
     weft__store(&kept.head, k);
     weft__unlock(&kept.lock);
+    /* The last dumper may have left before k joined the list, and found nothing to free. The fence
+     * orders the store to the list before the read of holders; the one in weft__keep_release is its
+     * partner. */
     weft__fence_full();
     end_kept();
 }

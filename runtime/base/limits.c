@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* limits.c - ends a program to which the system gives no memory or no thread, and says which limits
- * hold. Nothing here allocates. Any thread may call. */
+/* limits.c - ends the program when the system gives no memory or no thread, and names the limits in
+ * force.
+ *
+ * "Out of memory" alone leaves the user guessing: the machine may have plenty, and an rlimit or the
+ * policy of overcommitting refuses. So the report names each limit that can be the cause. Nothing
+ * here allocates, since there is no memory. Any thread may call, under any lock. base.h declares
+ * the functions. */
 #include "runtime/base/base.h"
 
 #include <fcntl.h>
@@ -28,6 +33,7 @@ static void append(struct text *t, const char *format, ...)
     t->n = n < (int)(sizeof(t->at) - t->n) ? t->n + (size_t)n : sizeof(t->at) - 1;
 }
 
+/* Appends the limit if the process has one. */
 static void say_limit(struct text *t, __rlimit_resource_t which, const char *name)
 {
     struct rlimit limit;
@@ -36,6 +42,8 @@ static void say_limit(struct text *t, __rlimit_resource_t which, const char *nam
         append(t, "; %s is %llu KiB", name, (unsigned long long)limit.rlim_cur / 1024);
 }
 
+/* Returns whether the kernel counts reserved memory as used (vm.overcommit_memory=2). Then stacks
+ * count with their full size, and the machine refuses long before its memory is full. */
 static bool never_overcommits(void)
 {
     int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);

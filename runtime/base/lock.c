@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* lock.c - the slow side of locks, and futexes. */
+/* lock.c - the slow side of locks, the checks of ranks, and sleeping on a word.
+ *
+ * lock.h has the rules. Nothing here allocates or parks a task. The counts of held locks belong to
+ * the calling thread (self.c), so they need no lock. */
 #include "runtime/base/lock.h"
 
 #include "runtime/base/self.h"
@@ -15,9 +18,13 @@
 
 uint32_t weft__lock_sleeps = 200000; /* some 15 s; tests set less */
 
-/* Holders are out within nanoseconds unless their thread is descheduled; with more threads than
- * CPUs that happens, so give the CPU away before long, and sleep if it lasts. A lock that nobody
- * releases is no lock: the object was freed, and something else is there. */
+/* A holder releases its lock within nanoseconds, unless the kernel has descheduled its thread. With
+ * more threads than CPUs that happens: then spinning would keep the holder from its CPU. So a
+ * waiter spins for about a microsecond, then yields the CPU, then sleeps for 20 us at a time. There
+ * is no queue and no futex here, since waits are rare and short, and an unlock stays one store.
+ *
+ * A lock that no thread releases for 15 s is most likely no lock: the program freed the object, and
+ * other data has the memory now. A panic that says so is worth more than a silent hang. */
 WEFT__NOINLINE void weft__lock_slow(uint32_t *lock, uint32_t rank)
 {
     uint32_t spins = 0;
@@ -45,7 +52,8 @@ static const char *const ranks[WEFT__RANKS] = {
     [WEFT__RANK_LEAF] = "LEAF",
 };
 
-/* Only OBJECT may be held more than once: by select. */
+/* Counts the lock before the thread waits for it, so that a wrong order panics even if the lock is
+ * free. OBJECT alone may be held twice: weft_select locks all its channels, by address. */
 void weft__rank_taken(const uint32_t *lock, enum weft__rank rank)
 {
     uint32_t *held = weft__ranks_held();
@@ -59,6 +67,7 @@ void weft__rank_taken(const uint32_t *lock, enum weft__rank rank)
     held[rank]++;
 }
 
+/* A thread that writes a report takes locks in any order: the fault may have come at any place. */
 void weft__rank_forget(void)
 {
     memset(weft__ranks_held(), 0, WEFT__RANKS * sizeof(uint32_t));

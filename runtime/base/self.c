@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* self.c - the only thread-locals. Compilers keep addresses of thread-locals over calls; after a
- * switch they would be another thread's. So every access is a call that cannot be inlined or
- * merged with an earlier one, or (weft__self) one statement of assembly. */
+/* self.c - the only thread-locals of weft.
+ *
+ * Owns: the calling thread's worker and its counts of held locks. Each thread touches its own only.
+ *
+ * A compiler computes the address of a thread-local once in a function and keeps it over calls.
+ * But a call may switch tasks, and the task may continue on another thread: then the kept address
+ * is the old thread's. So each access here is a function that is not inlined, with an empty
+ * assembly statement that keeps two calls from being merged into one. weft__ctx_self (machine/)
+ * reads the worker in one statement of assembly instead, which costs no call. */
 #include "runtime/base/self.h"
 
 #include "runtime/base/lock.h"
 
 #include <errno.h>
 
+/* The calling thread's worker; not static, since the assembly of weft__ctx_self names it. */
 _Thread_local struct weft__worker *weft__self_tls __attribute__((visibility("hidden"), used));
 
 WEFT__NOINLINE void *weft__self_called(void)

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* self.h - what each thread has of its own. */
+/* self.h - the data that each thread has for itself: its worker, errno, its count of held locks.
+ *
+ * Any thread may call these functions at any time. A caller that may run on a task must not keep a
+ * returned address over a call that can switch tasks: the task may continue on another thread, and
+ * the address is the old thread's. */
 #ifndef WEFT_SELF_H
 #define WEFT_SELF_H
 
@@ -7,9 +11,14 @@
 
 struct weft__worker;
 
-void *weft__self_called(void); /* the calling thread's worker, or NULL */
+/* Returns the calling thread's worker; NULL if the thread is none. Hot paths call weft__self of
+ * sched/scheduler.h, which costs no call. */
+void *weft__self_called(void);
+/* Makes w the calling thread's worker; NULL when the thread stops being one. */
 void weft__self_set(struct weft__worker *w);
+/* Returns the address of the calling thread's errno. */
 int *weft__errno_at(void);
-uint32_t *weft__ranks_held(void); /* how many locks of each rank it holds; WEFT_CHECK=2 */
+/* Returns the counts of the locks of each rank that the calling thread holds; WEFT_CHECK=2 only. */
+uint32_t *weft__ranks_held(void);
 
 #endif

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* utf8.h - what is a character of UTF-8. */
+/* utf8.h - finds and repairs the characters of UTF-8.
+ *
+ * Profiles and JSON must be valid UTF-8, but names of tasks, labels and symbols are any bytes. All
+ * strings here end with a NUL. The functions keep no state; any thread may call them, also in a
+ * signal handler. */
 #ifndef WEFT_UTF8_H
 #define WEFT_UTF8_H
 
@@ -9,8 +13,9 @@
 
 #define WEFT__UTF8_INSTEAD "\xef\xbf\xbd" /* U+FFFD, in place of a byte that is no part of one */
 
-/* Returns the length of the character that s begins with; 0 if that is none (RFC 3629: no overlong
- * forms, no surrogates, nothing above U+10FFFF). At the end of the string 1. */
+/* Returns the length of the character at the start of text; 0 if the bytes there are no character.
+ * RFC 3629 excludes overlong forms, surrogates and all above U+10FFFF. At the end of the string
+ * the NUL is a character of length 1. Reads no byte behind the NUL. */
 static inline size_t weft__utf8_length(const char *text)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -28,6 +33,7 @@ static inline size_t weft__utf8_length(const char *text)
     return n;
 }
 
+/* Returns whether the whole string is UTF-8. */
 static inline int weft__utf8_is(const char *s)
 {
     for (size_t n; *s; s += n) {
@@ -37,10 +43,11 @@ static inline int weft__utf8_is(const char *s)
     return 1;
 }
 
-/* Bytes that weft__utf8_clean writes at most, for n bytes of text. */
+/* The most bytes that weft__utf8_clean writes for n bytes of text: each bad byte becomes three. */
 #define WEFT__UTF8_CLEAN_SIZE(n) (3 * (n) + 1)
 
-/* Writes s to `to`, with WEFT__UTF8_INSTEAD for each byte that is no part of a character. */
+/* Writes s to `to`, with WEFT__UTF8_INSTEAD for each byte that is no part of a character. `to` has
+ * room for WEFT__UTF8_CLEAN_SIZE(strlen(s)) bytes. */
 static inline void weft__utf8_clean(char *to, const char *s)
 {
     while (*s) {
@@ -53,7 +60,8 @@ static inline void weft__utf8_clean(char *to, const char *s)
     *to = 0;
 }
 
-/* Returns the character of that length that s begins with; of length 0: the byte. */
+/* Returns the code point of the character at the start of text, whose length is n. With n == 0,
+ * that is, no character, returns the first byte. */
 static inline uint32_t weft__utf8_char(const char *text, size_t n)
 {
     const unsigned char *s = (const unsigned char *)text;
