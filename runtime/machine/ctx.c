@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* ctx.c - see ctx.h. */
+/* ctx.c - prepares contexts, and tells ASan and TSan of every switch.
+ *
+ * Owns no data: a weft__ctx belongs to its task or thread. ctx.h says which thread may call. In a
+ * build without sanitizers a switch is the assembly alone, inlined from ctx.h. */
 #include "runtime/machine/ctx.h"
 
 #include "runtime/base/atomic.h"
@@ -20,10 +23,12 @@ void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color, ui
     void **sp = (void **)mark;
 
     weft__assert((hi - color) % 16 == 0 && lo < hi - color - 4096);
-    weft__store(&ctx->lo, lo); /* dumpers read them */
+    weft__store(&ctx->lo, lo); /* dumpers of other threads read both */
     weft__store(&ctx->hi, hi);
-    mark->id = id; /* its size keeps weft__ctx_entry's call aligned */
+    mark->id = id;
     mark->check = weft__ctx_check(id, (uintptr_t)mark);
+    /* The mark has 16 bytes and the saved registers 7 words. So the sp is a multiple of 16 when
+     * weft__ctx_entry calls weft__task_main, as the ABI asks. */
     sp -= WEFT__CTX_WORDS;
     memset(sp, 0, WEFT__CTX_WORDS * sizeof(*sp));
     sp[WEFT__CTX_PC] = WEFT__CTX_START;
@@ -46,6 +51,7 @@ uintptr_t weft__ctx_pc(const void *ucontext)
 #endif
 }
 
+/* ASan needs the bounds of the thread's own stack at each switch back to it. */
 void weft__ctx_thread(weft__ctx *ctx)
 {
     memset(ctx, 0, sizeof(*ctx));
@@ -64,6 +70,8 @@ void weft__ctx_thread(weft__ctx *ctx)
 #endif
 }
 
+/* The frames of a stack that never returned are still poisoned for ASan; the next task on this
+ * memory would be reported for using its own locals. */
 void weft__ctx_drop(weft__ctx *ctx)
 {
 #if defined(WEFT__ASAN)
@@ -72,10 +80,11 @@ void weft__ctx_drop(weft__ctx *ctx)
     __tsan_destroy_fiber(ctx->fiber);
     ctx->fiber = NULL;
 #endif
-    weft__store(&ctx->sp, NULL); /* runq.c looks ahead */
+    weft__store(&ctx->sp, NULL); /* runq.c prefetches from it, at any time */
 }
 
 #if defined(WEFT__ASAN) || defined(WEFT__TSAN)
+/* Not instrumented itself: half of it runs on one stack and half on the other. */
 WEFT__NO_SANITIZE void weft__ctx_switch(weft__ctx *from, weft__ctx *to, bool last)
 {
     (void)last;

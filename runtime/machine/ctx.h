@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* ctx.h - contexts: a stack and, while it does not run, where it stands. ctx.c is the only caller
- * of the assembly and tells the sanitizers and Valgrind of every switch. */
+/* ctx.h - contexts: a stack and, while the context does not run, its saved stack pointer.
+ *
+ * A switch saves the registers that the ABI lets a callee change on the stack that it leaves, and
+ * loads those of the stack that it enters. ctx_x86_64.S does that; ctx.c wraps it where a sanitizer
+ * must know of every switch.
+ *
+ * Only the thread that runs a context may switch away from it. The thread that switches to a
+ * context must own it: no other thread runs it, and the thread that ran it last has left its stack
+ * (on_cpu in sched/ says so). Nothing here takes a lock; the owner of a context may call with locks
+ * held. Walkers of other threads read lo, hi and sp while no such rule protects them, so those are
+ * stored atomically. */
 #ifndef WEFT_CTX_H
 #define WEFT_CTX_H
 
@@ -8,16 +17,17 @@
 #include "runtime/base/self.h"
 
 typedef struct weft__ctx {
-    void *sp;         /* valid while the context does not run */
+    void *sp;         /* valid while the context does not run; atomic for walkers */
     uintptr_t lo, hi; /* the stack, for walkers and sanitizers; 0 for a thread's own */
 #if defined(WEFT__ASAN)
-    void *fake;
+    void *fake; /* ASan's stack of locals that outlive their function */
 #elif defined(WEFT__TSAN)
-    void *fiber;
+    void *fiber; /* TSan's record of what this context has synchronised with */
 #endif
 } weft__ctx;
 
-/* Offsets of the registers at a saved sp; ctx_x86_64.S has the drawing. */
+/* Offsets of the registers at a saved sp, in words. Walkers start from them; ctx_x86_64.S has the
+ * drawing. */
 enum {
     WEFT__CTX_R15 = 0,
     WEFT__CTX_R14 = 1,
@@ -29,15 +39,16 @@ enum {
     WEFT__CTX_WORDS = 7,
 };
 
-/* Makes ctx start in weft__task_main on the stack [lo, hi), less color bytes at its top. id is the
- * task's. */
+/* Prepares ctx so that the first switch to it calls weft__task_main on the stack [lo, hi). The top
+ * `color` bytes stay unused: tasks with different colors use different cache sets for their first
+ * frames. id is the task's. */
 void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color, uint64_t id);
 
-/* The outermost words of a task's stack, above its frames: so a fault's report tells which task's
- * stack it is though the task's record was overwritten. */
+/* The outermost words of a task's stack, above its frames. They let the report of a fault name the
+ * task of a stack even if the fault has overwritten the task's record. */
 struct weft__ctx_mark {
     uint64_t id;
-    uint64_t check; /* weft__ctx_check of the id, and of where the mark is: a copy is none */
+    uint64_t check; /* weft__ctx_check(id, address of the mark), so a copy elsewhere is no mark */
 };
 
 static inline uint64_t weft__ctx_check(uint64_t id, uintptr_t at)
@@ -45,13 +56,15 @@ static inline uint64_t weft__ctx_check(uint64_t id, uintptr_t at)
     return ~(id * UINT64_C(0x9e3779b97f4a7c15) ^ at);
 }
 
-/* A context for the calling thread's own stack. */
+/* Makes ctx the context of the calling thread's own stack. */
 void weft__ctx_thread(weft__ctx *ctx);
-void weft__ctx_drop(weft__ctx *ctx); /* of a context that runs no more */
+/* Ends a context that no thread will switch to again. Its stack may then be reused or unmapped. */
+void weft__ctx_drop(weft__ctx *ctx);
 
-void weft__ctx_jump(void **save_sp, void *to_sp); /* the assembly; for the one below only */
-/* Runs to from here on; returns when something switches back to from. last: from never runs again.
- */
+/* The assembly. Only weft__ctx_switch calls it, so that no switch passes the sanitizers by. */
+void weft__ctx_jump(void **save_sp, void *to_sp);
+/* Leaves `from`, which is running, and runs `to`. Returns when a thread, perhaps another one,
+ * switches back to `from`. With last, `from` never runs again, and ASan frees its fake stack. */
 #if defined(WEFT__ASAN) || defined(WEFT__TSAN)
 void weft__ctx_switch(weft__ctx *from, weft__ctx *to, bool last);
 #else
@@ -61,14 +74,16 @@ static inline void weft__ctx_switch(weft__ctx *from, weft__ctx *to, bool last)
     weft__ctx_jump(&from->sp, to->sp);
 }
 #endif
-/* Calls fn(arg) on the caller's stack with the caller's context in *save_sp meanwhile. */
+/* Calls fn(arg) on the caller's stack. *save_sp has the caller's saved context while fn runs, so
+ * other threads can walk the stack from there, as if the caller had switched away. */
 void weft__ctx_call(void **save_sp, void (*fn)(void *arg), void *arg);
 extern char weft__ctx_entry[];                /* the outermost frame of every task's stack */
-#define WEFT__CTX_START (weft__ctx_entry + 1) /* behind the nop: its return address */
-uintptr_t weft__ctx_pc(const void *ucontext); /* where a signal found the thread */
-/* Returns the worker that weft__self_set stored for the calling thread. The thread pointer and the
- * word found by it are read in one statement, which no compiler takes apart, merges with an earlier
- * one or moves over a call. */
+#define WEFT__CTX_START (weft__ctx_entry + 1) /* its return address, behind the nop */
+/* Returns the program counter at which a signal interrupted the thread. async-signal-safe */
+uintptr_t weft__ctx_pc(const void *ucontext);
+/* Returns the worker that weft__self_set stored for the calling thread. One statement of assembly
+ * reads both the thread pointer and the word behind it. A compiler does not split the statement,
+ * merge it with an earlier one or move it over a call; self.c says why it must not. */
 static inline void *weft__ctx_self(void)
 {
 #ifdef __x86_64__
@@ -83,10 +98,11 @@ static inline void *weft__ctx_self(void)
     return weft__self_called();
 #endif
 }
-/* The first thing on a fresh stack. */
+/* Tells ASan that the switch to a fresh stack is complete. weft__task_main calls it first, since a
+ * fresh stack does not return from weft__ctx_switch. */
 void weft__ctx_started(weft__ctx *self);
 
-/* Where a fresh context starts; task.c. */
+/* The first function of every fresh context. sched/task.c */
 void weft__task_main(void) WEFT__NORETURN;
 
 #endif

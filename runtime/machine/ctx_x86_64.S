@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* ctx_x86_64.S - the switch, System V ABI.
+/* ctx_x86_64.S - the switch between stacks, for the System V ABI. ctx.h says when each function may
+ * be called.
  *
  * void weft__ctx_jump(void **save_sp, void *to_sp)
  *
- * A context that does not run is its stack pointer; at it lie, upwards:
+ * A context that does not run is its stack pointer. At that address lie, upwards:
  *   +0 r15  +8 r14  +16 r13  +24 r12  +32 rbx  +40 rbp  +48 return address
- * mxcsr and the x87 control word are not saved, which task.h tells: a yield would take 16.5 ns in
- * place of 14.8, and 15.6 if they were only compared. A port is one file like this one, and the
- * offsets in ctx.h. */
+ * These are the registers that the ABI wants preserved over a call; the caller has saved the rest.
+ *
+ * The floating point controls (mxcsr and the x87 control word) are not saved, as weft/task.h says.
+ * With them a yield would take 16.5 ns, not 14.8; comparing them before saving would make it 15.6.
+ *
+ * The .cfi lines let debuggers and unwinders walk through a switch. A port to another processor is
+ * one file like this one, and the offsets in ctx.h. */
         .macro save register
         pushq   %\register
         .cfi_adjust_cfa_offset 8
@@ -54,8 +59,8 @@ weft__ctx_jump:
         .size   weft__ctx_jump, .-weft__ctx_jump
 
 /* void weft__ctx_call(void **save_sp, void (*fn)(void *arg), void *arg)
- * Calls fn on the same stack, with the caller's context saved as for a switch: others can walk the
- * stack from there until fn returns. */
+ * Calls fn on the same stack, with the caller's context saved as a switch would save it. Other
+ * threads can walk the stack from there until fn returns. The 8 bytes align the stack for fn. */
         .globl  weft__ctx_call
         .hidden weft__ctx_call
         .type   weft__ctx_call, @function
@@ -76,8 +81,11 @@ weft__ctx_call:
         .size   weft__ctx_call, .-weft__ctx_call
 
 /* The outermost frame of every task. The undefined return address tells unwinders that the stack
- * ends here; the personality (pc-relative, 4 bytes) is asked by those that run cleanups. A fresh stack "returns" behind the nop: a return address that is a function's first
- * byte would be looked up in the function before it. */
+ * ends here. Unwinders that run cleanups call the personality routine: so a pthread_exit in a task
+ * ends the program with a text. 0x1b means a pc-relative address of 4 bytes.
+ *
+ * The first switch to a fresh stack "returns" to the byte behind the nop. Unwinders look a return
+ * address up at one byte less, and one byte before the nop would be another function. */
         .globl  weft__ctx_entry
         .hidden weft__ctx_entry
         .type   weft__ctx_entry, @function

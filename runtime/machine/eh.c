@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* eh.c - see eh.h. weft itself needs no C++ runtime, so init looks for one in three places: the
- * program as it was linked (a static runtime shows no symbol to the loader), the program's
- * libraries, and a libstdc++ that dlopen loaded with local symbols. */
+/* eh.c - finds the program's C++ runtime.
+ *
+ * Owns: the address of the runtime's __cxa_get_globals, which weft__eh_init writes before a run's
+ * threads start and which is constant while they run.
+ *
+ * weft does not link a C++ runtime, since most programs have none. So weft__eh_init looks in three
+ * places:
+ *   the program itself, by a weak symbol: a static runtime shows no symbol to the loader;
+ *   the libraries that the program was linked with;
+ *   a libstdc++ that dlopen loaded with local symbols, as Python does for its modules. */
 #include "runtime/machine/eh.h"
 
 #include <dlfcn.h>
@@ -9,7 +16,7 @@
 void *__cxa_get_globals(void) __attribute__((weak));
 
 static void *(*get)(void);
-static void *library; /* a libstdc++ that dlopen loaded; the handle keeps it in place */
+static void *library; /* a libstdc++ that dlopen loaded; our handle keeps it from being unloaded */
 
 void weft__eh_init(void)
 {

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* eh.h - the state of C++ exceptions, which moves with its task.
+/* eh.h - the state of C++ exceptions, which moves with its task between threads.
  *
- * The C++ runtime keeps for each thread the exceptions that are caught just now and the number of
- * those that unwind; `throw;`, std::current_exception and std::uncaught_exceptions go by them. A
- * task that waits in a catch block, or in a destructor while an exception unwinds, takes them out
- * of its thread and puts them into the thread that resumes it. So a thread's state is empty
- * whenever a context begins or goes on, and a task without exceptions stores nothing. */
+ * The C++ runtime keeps two things for each thread: the exceptions that are caught at the moment,
+ * and the number of exceptions that unwind. `throw;`, std::current_exception and
+ * std::uncaught_exceptions rely on them. A task may wait in a catch block, or in a destructor while
+ * an exception unwinds. Then it takes both out of its thread, and puts them into the thread that
+ * resumes it.
+ *
+ * Always: a thread's state is empty when a context begins or continues on it. So a task without
+ * exceptions stores nothing and pays for two loads. Only the thread itself touches its state, on
+ * the way out of a task and back (worker.c). */
 #ifndef WEFT_EH_H
 #define WEFT_EH_H
 
@@ -17,12 +21,14 @@ typedef struct weft__eh {
     unsigned unwinding;
 } weft__eh;
 
-void weft__eh_init(void); /* looks for a C++ runtime; before a run's threads start */
-/* Returns the calling thread's state; NULL if the program has no C++ runtime. */
+/* Looks for a C++ runtime in the program. Called at the start of each run, before its threads. */
+void weft__eh_init(void);
+/* Returns the calling thread's state, which stays at this address as long as the thread lives; NULL
+ * if the program has no C++ runtime. */
 weft__eh *weft__eh_at(void);
 
-/* Moves the thread's state to *mine. Returns false, and leaves *mine alone, if it is empty or
- * thread is NULL. */
+/* Moves the thread's state to *mine and returns true. Returns false, and leaves *mine alone, if the
+ * state is empty or thread is NULL. */
 static inline bool weft__eh_take(weft__eh *thread, weft__eh *mine)
 {
     if (weft__likely(!thread || (!thread->caught && thread->unwinding == 0)))

@@ -1,22 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* stack.c - memory for stacks: one mapping for many, touched lazily, a guard below each.
+/* stack.c - memory for stacks: one mapping for many stacks, touched lazily, a guard below each.
  *
- * Guards, best first: MADV_GUARD_INSTALL (Linux 6.13), which costs no mapping; mprotect, one
- * mapping each, for 30,000 at a time; then none but a canary in the lowest word, checked whenever
- * the stack is left. One mapping's stacks are all guarded or all have a canary.
- * WEFT_GUARD=madvise|mprotect|canary forces one.
+ * Owns: the kind and the number of guards, and the list of stacks that Valgrind knows. The stacks
+ * themselves belong to sched/task.c.
+ * Lock: told.lock (rank LEAF) guards Valgrind's list. The number of guards is atomic.
  *
- * Guards and first pages of 32 stacks come in one process_madvise(2) each, where it can: 1.4 us a
- * stack, not 1.8. Why 32, in memory that shares no page table, and the records of many tasks a GiB
- * apart? Where a hypervisor shadows the guest's page tables, it drops its copy of a table that is
- * written often, and each entry then costs a fault of 7 to 20 us. It judges a table of tables so
- * when three entries are written and none is used in between. So three new tables at once, or two
- * and a huge page, cost a fault for every table of that GiB. Measured on such a machine, a million
- * tasks: made in 18 us each, not 25; released in 1.2, not 3.5; 10,000 of them dumped in 19 ms, not
- * 34.
+ * Guards, best first:
+ *   madvise   MADV_GUARD_INSTALL (Linux 6.13), which splits no mapping
+ *   mprotect  splits the mapping at each guard. The kernel allows a process 65,530 mappings, so
+ *             30,000 stacks at a time have one
+ *   canary    no guard, but a known word at the low end, checked whenever the stack is left
+ * The stacks of one mapping all have guards, or all have canaries. WEFT_GUARD=madvise, mprotect or
+ * canary forces a kind, for tests.
  *
- * Valgrind takes a far jump of the stack pointer for a large frame unless it knows both stacks, so
- * each is registered, and those that are unmapped before the end taken back. */
+ * The guards of 32 stacks are made in one process_madvise(2), and so are their first pages, where
+ * the kernel can: 1.4 us a stack, not 1.8. Why 32 stacks, in memory that shares no page table with
+ * other memory, and why are the records of many tasks a GiB apart? Some hypervisors keep a shadow
+ * of the guest's page tables. They drop the shadow of a table that the guest writes often, and each
+ * entry of it then costs a fault of 7 to 20 us. A table of tables counts as written often once
+ * three of its entries are written and none is used in between. So three new tables at once, or two
+ * and a huge page, cost a fault for every table of that GiB. Measured on such a machine with a
+ * million tasks: 18 us to make each, not 25; 1.2 us to release it, not 3.5; 19 ms to dump 10,000 of
+ * them, not 34.
+ *
+ * Valgrind takes a far jump of the stack pointer for a large frame unless it knows both stacks. So
+ * each stack is registered with it, and taken back if it is unmapped before the program ends. */
 #include "runtime/machine/stack.h"
 
 #include "runtime/base/env.h"
@@ -45,8 +53,9 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
-#define CANARY UINT64_C(0x7765667473746163)
+#define CANARY UINT64_C(0x7765667473746163) /* a value that no frame is likely to store */
 
+/* MPROTECT_BUDGET: guards made by mprotect at a time. BATCH: stacks in one process_madvise. */
 enum { MPROTECT_BUDGET = 30000, BATCH = 64 };
 enum mode { MODE_MADVISE, MODE_MPROTECT, MODE_CANARY };
 
@@ -57,16 +66,20 @@ enum { DEFAULT = 256 << 10 }; /* instrumented frames are two to five times as la
 #else
 enum { DEFAULT = 64 << 10 };
 #endif
+/* The bounds of stack_size. A smaller one is raised to LEAST; a larger one is a mistake. */
 #define LEAST ((size_t)16 << 10)
 #define MOST  ((size_t)16 << 30)
 
 size_t weft__stack_size = DEFAULT;
-/* How far a frame may jump in code that was not built to touch each page. */
+/* A guard must be larger than the largest frame that code skips over without touching each page:
+ * programs are seldom built with -fstack-clash-protection. */
 size_t weft__stack_guard = 64 << 10;
 static enum mode mode;
 bool weft__stack_canaries;
 static uint32_t protected; /* atomic: guards in use */
 
+/* Returns whether madvise can make guards. Tries it on a page, since the kernel's version says
+ * nothing about kernels with backports. */
 static bool kernel_has_guards(void)
 {
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -100,8 +113,8 @@ const char *weft__stack_mode(void)
     return mode_names[mode];
 }
 
-/* madvise on n ranges of len bytes, step apart, in one call (Linux 6.13). False if not all of them
- * were done. */
+/* Gives the advice for n ranges of len bytes, step apart, in one call (Linux 6.13). Returns false
+ * if the kernel did not do all of them; the caller then does them one by one. */
 static bool madvise_each(uintptr_t at, size_t n, size_t step, size_t len, int advice)
 {
     struct iovec ranges[BATCH];
@@ -115,7 +128,7 @@ static bool madvise_each(uintptr_t at, size_t n, size_t step, size_t len, int ad
     return done == (long)(n * len);
 }
 
-/* Puts a guard there. Returns false if the kernel has no mapping left for it. */
+/* Makes the guard at this address. Returns false if the kernel has no mapping left for it. */
 static bool guard(uintptr_t at)
 {
     if (mode == MODE_MADVISE && madvise((void *)at, weft__stack_guard, MADV_GUARD_INSTALL) == 0)
@@ -123,7 +136,7 @@ static bool guard(uintptr_t at)
     return mprotect((void *)at, weft__stack_guard, PROT_NONE) == 0;
 }
 
-/* The stacks that may be unmapped, under Valgrind. */
+/* Under Valgrind: a stack that is registered and may be unmapped. */
 struct told {
     struct told *next;
     uintptr_t lo;
@@ -135,12 +148,14 @@ static struct {
     struct told *head;
 } told;
 
-static void tell(uintptr_t lo, size_t size, bool for_good)
+/* Registers a stack with Valgrind. Stacks of a slab stay mapped to the end (forever), so nothing
+ * needs to remember them. */
+static void tell(uintptr_t lo, size_t size, bool forever)
 {
     unsigned id = VALGRIND_STACK_REGISTER(lo, lo + size - 1);
     struct told *s;
 
-    if (for_good)
+    if (forever)
         return;
     s = weft__alloc(1, sizeof(*s));
     s->lo = lo;
@@ -151,6 +166,7 @@ static void tell(uintptr_t lo, size_t size, bool for_good)
     weft__unlock(&told.lock);
 }
 
+/* Takes a stack back from Valgrind before its memory is unmapped. */
 static void take_back(uintptr_t lo)
 {
     struct told **at, *s;
@@ -166,16 +182,16 @@ static void take_back(uintptr_t lo)
     weft__free(s);
 }
 
-/* Returns whether n more stacks may have guards. */
+/* Returns whether n more stacks may have guards. Two threads may both pass and exceed the budget by
+ * a slab; it is less than half of the kernel's limit. */
 static bool within_budget(size_t n)
 {
     return mode == MODE_MADVISE ||
            (mode == MODE_MPROTECT && weft__load(&protected) + n <= MPROTECT_BUDGET);
 }
 
-/* Maps n stacks. Many come and go together, so they share no page table with other memory: a
- * hypervisor that shadows page tables drops its copy of one that is written often, and each stack
- * in it faults again. */
+/* Maps memory for n stacks. Many stacks come and go together, so they share no page table with
+ * other memory; the head says why. No huge pages: a parked task should cost one small page. */
 static void *map(size_t n, size_t step)
 {
     size_t len = n * step;
@@ -215,8 +231,7 @@ uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary)
     return (uintptr_t)base + weft__stack_guard;
 }
 
-/* Populates the first pages of n stacks. Where the kernel cannot, the first touch of each does,
- * with a page fault. */
+/* If the kernel cannot do this, each stack's first touch gets its page, at the cost of a fault. */
 void weft__stacks_populate(uintptr_t lo, size_t n, size_t size)
 {
     weft__assert(n <= BATCH);
@@ -230,7 +245,8 @@ static void unmap(uintptr_t lo, size_t size)
     munmap((void *)(lo - weft__stack_guard), size + weft__stack_guard);
 }
 
-/* A stack that dumpers may be walking; at its lowest address. */
+/* A stack that dumpers may be walking, until it can be unmapped. The record lies at the stack's
+ * lowest address, which the dead task no longer needs. */
 struct walked {
     weft__kept kept;
     size_t size;
@@ -243,7 +259,6 @@ static void unmap_walked(weft__kept *kept)
     unmap((uintptr_t)stack, stack->size);
 }
 
-/* Unmaps a stack, whose task was left DEAD. */
 void weft__stack_unmap(uintptr_t lo, size_t size, bool canary)
 {
     struct walked *stack = (struct walked *)lo;
@@ -261,7 +276,9 @@ void weft__stack_unmap(uintptr_t lo, size_t size, bool canary)
 
 void weft__stacks_hold(void)
 {
-    VALGRIND_DISABLE_ERROR_REPORTING; /* a stack walked may run on, below what it was */
+    /* A walked task may run on meanwhile, and the walk then reads below its stack pointer, which
+     * Valgrind reports. */
+    VALGRIND_DISABLE_ERROR_REPORTING;
     weft__keep_hold();
 }
 
@@ -271,6 +288,7 @@ void weft__stacks_release(void)
     VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
+/* Not instrumented: the word may lie in a frame that ASan has poisoned. */
 WEFT__NO_SANITIZE bool weft__stack_intact(const weft__ctx *ctx)
 {
     return *(uint64_t *)ctx->lo == CANARY;
