@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* addr.c - addresses as text and as values, and names to addresses. */
+/* addr.c - addresses as text and as values, and names to addresses.
+ *
+ * Owns no state. The public functions parse and print, and any thread may call them, in or out of a
+ * run. weft__resolve waits if the text has a name, so only tasks call it. A text without a name
+ * asks no resolver: then nothing waits. */
 #include "runtime/io/addr.h"
 
 #include <arpa/inet.h>
@@ -18,6 +22,7 @@ struct parts {
     int port; /* -1: service is a name */
 };
 
+/* An address is kept as the bytes of its sockaddr; their first member is the family. */
 int weft__addr_family(const weft_addr *a)
 {
     return a->_len ? weft__addr_raw(a)->sa_family : AF_UNSPEC;
@@ -70,7 +75,8 @@ weft_addr weft__addr_local(int fd)
     return weft__addr_from(&raw, len);
 }
 
-/* "unix:/path" or "unix:@name". */
+/* Makes the address of "/path" or "@name", the text behind "unix:". A path ends with a NUL in the
+ * address. An abstract name begins with a NUL instead, and has no end but its length. */
 static int unix_addr(const char *path, weft_addr *out)
 {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
@@ -80,18 +86,20 @@ static int unix_addr(const char *path, weft_addr *out)
         return WEFT_EINVAL;
     memcpy(un.sun_path, path, n);
     if (path[0] == '@')
-        un.sun_path[0] = '\0'; /* such a name has no end but its length */
+        un.sun_path[0] = '\0';
     else
         n++;
     *out = weft__addr_from(&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
     return 0;
 }
 
+/* Returns the text behind "unix:"; NULL if it does not begin so. */
 static const char *unix_path(const char *text)
 {
     return strncmp(text, "unix:", 5) == 0 ? text + 5 : NULL;
 }
 
+/* Returns the port; -1 if the text is the name of a service; WEFT_EINVAL if it is above 65535. */
 static int parse_port(const char *text)
 {
     int port = 0;
@@ -106,7 +114,8 @@ static int parse_port(const char *text)
     return port;
 }
 
-/* 0 or WEFT_EINVAL: no port, or colons in a host without brackets. */
+/* Splits "host:port". Returns 0; WEFT_EINVAL without a port, or with colons in a host that has no
+ * brackets: "::1:80" could mean two things. */
 static int split(const char *text, struct parts *out)
 {
     const char *host = text, *end, *colon = strrchr(text, ':');
@@ -130,7 +139,8 @@ static int split(const char *text, struct parts *out)
     return out->port == WEFT_EINVAL ? WEFT_EINVAL : 0;
 }
 
-/* An address with its zone, which is an interface's number or name. */
+/* Reads an IPv6 address with a zone, "fe80::1%eth0" or "fe80::1%2": a link-local address means
+ * something on one interface only. Returns false if host is none. */
 static bool numeric_in_zone(const char *host, in_port_t port, weft_addr *out)
 {
     const char *mark = strchr(host, '%');
@@ -155,7 +165,7 @@ static bool numeric_in_zone(const char *host, in_port_t port, weft_addr *out)
     return true;
 }
 
-/* False if host is no address but a name. */
+/* Reads a host that is an address. Returns false if the host or the port is a name. */
 static bool numeric(const struct parts *p, weft_addr *out)
 {
     in_port_t port = htons((uint16_t)p->port);
@@ -198,7 +208,8 @@ int weft__resolve(const char *text, enum weft__purpose purpose, int type, weft_t
         return rc;
     if (p.host[0] || p.port < 0)
         return weft__dns(p.host, p.service, purpose, type, deadline, out);
-    /* To listen: IPv6's "any" takes IPv4 too; IPv4's is for machines without the other. */
+    /* No host. To listen: the "any" of IPv6 also takes IPv4, and the "any" of IPv4 is for machines
+     * without IPv6. To dial: this machine. */
     out->n = 2;
     if (purpose == WEFT__TO_LISTEN) {
         out->at[0] = from_ipv6(in6addr_any, htons((uint16_t)p.port));
@@ -210,6 +221,7 @@ int weft__resolve(const char *text, enum weft__purpose purpose, int type, weft_t
     return 0;
 }
 
+/* Writes a unix address as "unix:/path" or "unix:@name", as snprintf does. */
 static int unix_name(const weft_addr *a, char *text, size_t size)
 {
     struct sockaddr_un un;

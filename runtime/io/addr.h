@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* addr.h - addresses, and all those that a text stands for. */
+/* addr.h - addresses as values, and the list of addresses that a text stands for.
+ *
+ * The functions on values are pure and may be called by any thread. weft__resolve and weft__dns may
+ * wait, so only tasks call them, outside the runtime (before weft__enter). */
 #ifndef WEFT_ADDR_H
 #define WEFT_ADDR_H
 
@@ -10,6 +13,7 @@
 
 enum { WEFT__ADDRS_MAX = 16, WEFT__HOST_MAX = 255, WEFT__SERVICE_MAX = 31 };
 
+/* The addresses of a text, best first. More than WEFT__ADDRS_MAX are left out. */
 typedef struct weft__addrs {
     int n;
     weft_addr at[WEFT__ADDRS_MAX];
@@ -22,16 +26,19 @@ static inline struct sockaddr *weft__addr_raw(const weft_addr *a)
     return (struct sockaddr *)(uintptr_t)a->_bytes;
 }
 
-int weft__addr_family(const weft_addr *a);
-/* IPv4 in IPv6 becomes IPv4. */
+int weft__addr_family(const weft_addr *a); /* AF_UNSPEC of an empty address */
+/* Returns the address of a sockaddr. An IPv4 address written as IPv6 becomes IPv4, so that a peer
+ * has one address on all kinds of listeners. */
 weft_addr weft__addr_from(const void *raw, socklen_t len);
+/* Returns the address of our end of a socket; empty if the kernel does not tell. */
 weft_addr weft__addr_local(int fd);
-/* All addresses that text stands for; type: SOCK_STREAM or SOCK_DGRAM. 0; WEFT_EINVAL; a UV_EAI_*;
- * WEFT_ETIMEDOUT; WEFT_ECANCELED. May park; the caller is a task, not in the runtime. */
+/* Writes all addresses that text stands for. type: SOCK_STREAM or SOCK_DGRAM. Returns 0;
+ * WEFT_EINVAL if text is no address; a UV_EAI_* if its name is not found; WEFT_ETIMEDOUT;
+ * WEFT_ECANCELED. */
 int weft__resolve(const char *text, enum weft__purpose purpose, int type, weft_time deadline,
                   weft__addrs *out);
 
-/* uv/dns.c: like weft__resolve, for the parts of an address; "" is none. */
+/* uv/dns.c. Does the same for the parts of an address; "" stands for no host or no service. */
 int weft__dns(const char *host, const char *service, enum weft__purpose purpose, int type,
               weft_time deadline, weft__addrs *out);
 

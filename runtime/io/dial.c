@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* dial.c - connecting: one address, several in turn, two families side by side.
+/* dial.c - connecting: to one address, to several in turn, to two families side by side.
  *
- * The race has two tasks in a group. The caller waits for it with weft_group_wait, which passes its
- * cancellation on to both; the first to succeed cancels the other. */
+ * Owns no state: each dial is on its caller's stack. Tasks call weft_dial_until, and hold no lock;
+ * it waits.
+ *
+ * A name may have addresses of IPv6 and IPv4, of which one family may be broken. So two tasks in a
+ * group race, one for each family (RFC 8305, "Happy Eyeballs"): the second begins 300 ms later, or
+ * when the first has failed. The first to succeed cancels the other. The caller waits with
+ * weft_group_wait, which passes the caller's own cancellation on to both. */
 #include "runtime/io/sock.h"
 
 #include <weft/chan.h>
@@ -12,11 +17,16 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The head start of the first family, as in Go. */
 #define FALLBACK_DELAY (300 * WEFT_MILLISECOND)
-#define LEAST_SHARE    (2 * WEFT_SECOND)
+/* The least time for one of several addresses: less is too little for a slow but good one. */
+#define LEAST_SHARE (2 * WEFT_SECOND)
+/* The pauses between tries at a unix listener whose backlog is full. */
 enum { RETRY_MIN = 1000000, RETRY_MAX = 50000000 /* ns */ };
 
-/* Returns how a connect under way has ended; -EINPROGRESS if it has not. */
+/* Returns the result of a connect that was under way: 0, a negative errno, or -EINPROGRESS if it
+ * has not ended. No error is not enough: a spurious event finds none either, so it asks for the
+ * peer, too. */
 static WEFT__NOINLINE int outcome(int fd)
 {
     struct sockaddr_storage peer;
@@ -28,7 +38,8 @@ static WEFT__NOINLINE int outcome(int fd)
     return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 ? 0 : -EINPROGRESS;
 }
 
-/* Pauses, since the queue of a unix listener is full, and no event tells when it is not. */
+/* Pauses before the next try: the backlog of a unix listener is full, and no event tells when it
+ * has room. Returns 0 or a code. */
 static int pause_until(weft__sock *s, weft__task *t, weft_duration *pause, weft_time deadline)
 {
     weft_time now = weft__nanos(), until = now + *pause;
@@ -39,6 +50,7 @@ static int pause_until(weft__sock *s, weft__task *t, weft_duration *pause, weft_
     return weft__sock_pause(s, WEFT__WRITE, t, until < deadline ? until : deadline);
 }
 
+/* Connects s to a. No other task knows s yet, so it waits without a turn. */
 static int connect_until(weft__sock *s, weft__task *t, const weft_addr *a, weft_time deadline)
 {
     bool is_unix = weft__addr_family(a) == AF_UNIX;
@@ -58,8 +70,8 @@ static int connect_until(weft__sock *s, weft__task *t, const weft_addr *a, weft_
     return waited ? waited : rc;
 }
 
-/* Returns whether the socket has dialed itself: the system may give it the very port that it dials,
- * if nobody listens there. */
+/* Returns whether the socket is connected to itself. If no program listens at the port, the kernel
+ * may choose that very port for our end, and TCP then connects the socket to itself. */
 static bool met_itself(const weft_conn *c, const weft_addr *a)
 {
     weft_addr local = weft__addr_local(c->sock.fd);
@@ -68,6 +80,7 @@ static bool met_itself(const weft_conn *c, const weft_addr *a)
            memcmp(local._bytes, a->_bytes, a->_len) == 0;
 }
 
+/* Dials one address. Returns 0 and writes *out, or returns a code. */
 static int dial_one(const weft_addr *a, weft_time deadline, weft_conn **out)
 {
     weft__task *t = weft__sock_enter("weft_dial");
@@ -96,7 +109,8 @@ static int dial_one(const weft_addr *a, weft_time deadline, weft_conn **out)
     return rc;
 }
 
-/* Returns when the next of n addresses gets its turn. */
+/* Returns the deadline for the first of n addresses: an equal share of the time that is left, so
+ * that one address that does not answer leaves time for the others. */
 static weft_time share(weft_time deadline, int n)
 {
     weft_time now;
@@ -111,6 +125,8 @@ static weft_time share(weft_time deadline, int n)
     return deadline - now < part ? deadline : now + part;
 }
 
+/* Dials the addresses one after the other. If all fail, returns the error of the first: the
+ * resolver puts the best address first. */
 static int dial_in_turn(const weft__addrs *addrs, weft_time deadline, weft_conn **out)
 {
     int rc = WEFT_EINVAL, first = 0;
@@ -127,17 +143,18 @@ static int dial_in_turn(const weft__addrs *addrs, weft_time deadline, weft_conn 
     return first < 0 ? first : rc;
 }
 
-/* One family's side of the race. */
+/* One family's side of the race, on the caller's stack. Its task alone writes rc and conn. */
 struct runner {
     weft_group *group;
     weft_chan *head_start; /* closed when the first family has failed */
-    weft__addrs addrs;
+    weft__addrs addrs;     /* of this family */
     weft_time deadline;
-    bool first;
+    bool first; /* of the two */
     int rc;
-    weft_conn *conn;
+    weft_conn *conn; /* if rc is 0 */
 };
 
+/* The task of one family. */
 static int run_race(void *arg)
 {
     struct runner *r = arg;
@@ -155,6 +172,8 @@ static int run_race(void *arg)
     return 0;
 }
 
+/* Runs the race. Both may succeed, since a cancel comes too late for a finished dial: then the
+ * second connection is closed. If both fail, returns the error of the first family. */
 static int race(struct runner runners[2], weft_time deadline, weft_conn **out)
 {
     weft_group group = WEFT_GROUP_INIT;
@@ -177,6 +196,8 @@ static int race(struct runner runners[2], weft_time deadline, weft_conn **out)
     return 0;
 }
 
+/* Splits the addresses by family, and races if there are two. Not inlined: its large
+ * frame would otherwise be part of every dial. */
 static WEFT__NOINLINE int dial_families(const weft__addrs *addrs, weft_time deadline,
                                         weft_conn **out)
 {

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* net.c - stream sockets: listeners and connections.
+/* net.c - stream sockets: listeners and connections, over TCP and unix sockets.
  *
- * A call that may wait tries first and waits on EAGAIN, with one exception: after a read that got
- * less than it asked for, the next one waits at once. So a request costs one read and one write. */
+ * Owns: weft_listener and weft_conn, which are sockets (sock.h) with a few constant fields. There
+ * is no lock here: the turns of a socket put the calls of several tasks in order, and sock.c has
+ * the lock.
+ * Tasks call the public functions at any time, several at a time on one socket, and hold no lock.
+ * accept, read, write and the close of a listener may wait; the others do not.
+ *
+ * A call that may wait tries first and waits on EAGAIN. A read has one exception: if the last read
+ * got less than it asked for, the socket was empty, so the next read waits before it tries. So a
+ * request in steady traffic costs one read and one write. */
 #include "runtime/io/sock.h"
 
 #include <errno.h>
@@ -15,16 +22,22 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* After this many lost connections in a row accept pauses: a flood of them must not keep the
+ * processor busy. */
 enum { LOST_AT_ONCE = 16 };
+/* The pauses of an accept that lacks a descriptor or memory, doubled from the least to the most.
+ * Trying again at once would only burn the CPU that could free what is missing. */
 enum { BACKOFF_MIN = 5 * 1000000, BACKOFF_MAX = 1000 * 1000000 }; /* ns */
 
 struct weft_listener {
     weft__sock sock;
-    /* Constant: the file of a unix socket, or NULL, and which file it is. */
+    /* The file of a unix socket, or NULL, and the identity of the file: another program may have
+     * put a file of the same name there when we close. Constant. */
     char *path;
     dev_t dev;
     ino_t ino;
-    weft_time say_after[2]; /* when errors may be told again; by the task that accepts */
+    weft_time say_after[2]; /* when the next line about errors may be written, for lost connections
+                             * and for missing resources; used by the task with the turn only */
 };
 
 _Static_assert(sizeof(struct weft_listener) <= WEFT__SOCK_SIZE, "fits");
@@ -37,7 +50,8 @@ static void set_option(int fd, int level, int option, int value)
     setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-/* Nobody accepts on the socket whose file this is. */
+/* Returns whether the file of a unix socket is left from a program that has ended: connecting to it
+ * is refused. */
 static bool is_stale(const weft_addr *a)
 {
     int fd = weft__sys_socket(AF_UNIX, SOCK_STREAM), rc;
@@ -49,6 +63,7 @@ static bool is_stale(const weft_addr *a)
     return rc == -ECONNREFUSED;
 }
 
+/* Returns the path of a unix address; NULL for other families and for abstract names. */
 static const char *file_of(const weft_addr *a)
 {
     const char *path = (const char *)a->_bytes + offsetof(struct sockaddr_un, sun_path);
@@ -56,13 +71,15 @@ static const char *file_of(const weft_addr *a)
     return weft__addr_family(a) == AF_UNIX && path[0] ? path : NULL;
 }
 
+/* Binds fd to a. Replaces the file of a unix socket if no program accepts on it: a server that was
+ * killed could not be started again otherwise. */
 static int bind_stream(int fd, const weft_addr *a)
 {
     struct stat st;
     int rc;
 
     if (file_of(a))
-        fchmod(fd, S_IRUSR | S_IWUSR); /* the file comes into being with the socket's mode */
+        fchmod(fd, S_IRUSR | S_IWUSR); /* the file gets the socket's mode: only the user connects */
     rc = weft__sys_bind(fd, weft__addr_raw(a), a->_len);
     if (rc != -EADDRINUSE || !file_of(a) || stat(file_of(a), &st) != 0 || !S_ISSOCK(st.st_mode) ||
         !is_stale(a))
@@ -71,6 +88,7 @@ static int bind_stream(int fd, const weft_addr *a)
     return weft__sys_bind(fd, weft__addr_raw(a), a->_len);
 }
 
+/* Returns whether an IPv6 address is "::", which stands for all addresses of the machine. */
 static bool is_any(const weft_addr *a)
 {
     const struct sockaddr_in6 *in = (const void *)weft__addr_raw(a);
@@ -78,6 +96,10 @@ static bool is_any(const weft_addr *a)
     return IN6_IS_ADDR_UNSPECIFIED(&in->sin6_addr);
 }
 
+/* Makes a socket, binds it to a, and has it listen if it is a stream socket. Returns the descriptor
+ * or a negative errno. "::" also takes IPv4, so that one listener serves both; any other IPv6
+ * address takes IPv6 alone. SO_REUSEADDR lets a restarted server bind while connections of the old
+ * one are in TIME_WAIT. */
 static int bind_one(const weft_addr *a, int type, const weft_listen_options *options)
 {
     int family = weft__addr_family(a), fd = weft__sys_socket(family, type), rc;
@@ -100,6 +122,7 @@ static int bind_one(const weft_addr *a, int type, const weft_listen_options *opt
     return rc < 0 ? rc : fd;
 }
 
+/* The error of the first address is the one to report: the later addresses are substitutes. */
 int weft__bound(const weft__addrs *addrs, int type, const weft_listen_options *options)
 {
     int rc = WEFT_EINVAL, first = 0;
@@ -114,7 +137,8 @@ int weft__bound(const weft__addrs *addrs, int type, const weft_listen_options *o
     return first < 0 ? first : rc;
 }
 
-/* Nobody may have put another there meanwhile. */
+/* Removes the file of a unix socket, unless another program has put its own file there meanwhile.
+ * Called before the descriptor is closed. */
 static void unlink_path(weft__sock *s)
 {
     weft_listener *ln = (weft_listener *)s;
@@ -125,7 +149,9 @@ static void unlink_path(weft__sock *s)
     free(ln->path);
 }
 
-/* Makes a listener that owns fd. path: the file of its unix socket, or NULL. */
+/* Makes a listener of fd, which it owns from here on. path: the file of its unix socket, which the
+ * listener removes at its end, or NULL. Without memory for the path the file stays, and the next
+ * start finds it stale. */
 static int listener_new(int fd, const char *path, weft_listener **out)
 {
     weft_listener *ln = weft__sock_new(fd);
@@ -164,11 +190,14 @@ int weft_listener_adopt(int fd, weft_listener **out)
     int rc = weft__sock_adopt(fd, SOCK_STREAM, true);
 
     if (rc == 0)
-        rc = listener_new(fd, NULL, out); /* the maker of a unix socket's file removes it */
+        rc =
+            listener_new(fd, NULL, out); /* the program that made a unix socket's file removes it */
     weft__exit_as(t);
     return rc;
 }
 
+/* shutdown(2) makes the kernel refuse new connections at once, while the descriptor stays in place
+ * for calls that are under way. */
 void weft_listener_shutdown(weft_listener *ln)
 {
     weft__task *t = weft__sock_enter("weft_listener_shutdown");
@@ -200,21 +229,22 @@ weft_addr weft_listener_addr(weft_listener *ln)
 
 /* Accepting ------------------------------------------------------------------------------------ */
 
-/* Returns true for errors of accept(2) that its caller caused: none of them goes away. */
+/* Returns whether an error of accept(2) was caused by its caller, so that trying again is
+ * useless. */
 static bool is_final(int rc)
 {
     return rc == -EBADF || rc == -EFAULT || rc == -ENOTSOCK || rc == -EOPNOTSUPP;
 }
 
-/* Returns true if the process or the system is out of a resource; connections stay in the backlog.
- * ENOSPC: no more descriptors that epoll may watch. */
+/* Returns whether the process or the system lacks a resource. The connections stay in the backlog,
+ * so a later try finds them. ENOSPC means that epoll may watch no more descriptors. */
 static bool is_exhausted(int rc)
 {
     return rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS || rc == -ENOMEM || rc == -ENOSPC;
 }
 
-/* Returns true if the connection was reset before the accept, or its network has an error: stderr
- * need not say so. */
+/* Returns whether the error belongs to one connection: the peer reset it before the accept, or its
+ * network failed. Such errors are everyday events, so stderr need not mention them. */
 static bool is_common(int rc)
 {
     return rc == -ECONNABORTED || rc == -EPROTO || rc == -ENETDOWN || rc == -ENOPROTOOPT ||
@@ -232,6 +262,8 @@ weft_conn *weft__conn_new(int fd, const struct sockaddr *peer)
     return c;
 }
 
+/* Makes a connection of fd and writes its handle. Returns 0 or -ENOMEM, which accept treats as any
+ * lack of a resource. */
 static int conn_made(int fd, const struct sockaddr *peer, weft_conn **out)
 {
     weft_conn *c = weft__conn_new(fd, peer);
@@ -250,14 +282,15 @@ int weft_conn_adopt(int fd, weft_conn **out)
     int rc = weft__sock_adopt(fd, SOCK_STREAM, false);
 
     if (rc == 0) {
-        getpeername(fd, (struct sockaddr *)&peer, &len); /* fails if it is gone */
+        getpeername(fd, (struct sockaddr *)&peer, &len); /* fails if the peer has gone */
         rc = conn_made(fd, (struct sockaddr *)&peer, out);
     }
     weft__exit_as(t);
     return rc;
 }
 
-/* Tells why accept fails, at most once a minute for each listener and kind of error. */
+/* Writes to stderr why accept fails, at most once a minute for each listener and kind of error: the
+ * task that accepts retries by itself, so only this line tells the operator. */
 static void say(weft__sock *s, int rc)
 {
     weft_listener *ln = (weft_listener *)s;
@@ -273,13 +306,14 @@ static void say(weft__sock *s, int rc)
     fprintf(stderr, "weft: accept at %s: %s; it is tried again\n", at, weft_strerror(rc));
 }
 
-/* How long a failed accept waits before the next try. */
+/* The state of the retries of one accept. */
 struct patience {
-    weft_duration backoff; /* after the latest lack of a resource */
+    weft_duration backoff; /* the next pause for lack of a resource */
     unsigned lost;         /* connections in a row that failed */
 };
 
-/* Waits as long as an error that is not final asks for. Returns 0: try again. */
+/* Pauses after an error that is not final. Returns 0 if the caller should try again; else a code of
+ * weft__sock_begin. */
 static int accept_failed(weft__sock *s, weft__task *t, int rc, struct patience *p,
                          weft_time deadline)
 {
@@ -292,14 +326,15 @@ static int accept_failed(weft__sock *s, weft__task *t, int rc, struct patience *
         pause = p->backoff;
         p->backoff = pause * 2 < BACKOFF_MAX ? pause * 2 : BACKOFF_MAX;
     } else if (++p->lost % LOST_AT_ONCE != 0) {
-        return 0; /* that connection is gone, take the next */
+        return 0; /* only that connection is lost; the next may be in the backlog */
     }
     if (deadline <= now)
         return WEFT_ETIMEDOUT;
     return weft__sock_pause(s, WEFT__READ, t, deadline - now < pause ? deadline : now + pause);
 }
 
-/* Accepts a connection, with the turn. */
+/* Accepts a connection, with the turn. Returns 0 or a code. EINVAL of accept(2) means that our side
+ * has shut the listener down; the wait then returns WEFT__SHUT. */
 static int accept_one(weft__sock *s, weft__task *t, weft_time deadline, weft_conn **out)
 {
     struct patience p = {BACKOFF_MIN, 0};
@@ -316,7 +351,7 @@ static int accept_one(weft__sock *s, weft__task *t, weft_time deadline, weft_con
             return 0;
         if (is_final(fd))
             return fd;
-        if (fd == -EAGAIN || fd == -EINVAL /* shut down since we looked */) {
+        if (fd == -EAGAIN || fd == -EINVAL) {
             rc = weft__sock_wait(s, WEFT__READ, t, &deadline);
             fd = is_exhausted(rc) ? rc : 0;
         }
@@ -342,6 +377,9 @@ int weft_accept_until(weft_listener *ln, weft_time deadline, weft_conn **out)
 
 /* Reading and writing -------------------------------------------------------------------------- */
 
+/* Reads at most n bytes, with the turn. Returns their number, 0 at the end of the stream, or a
+ * code. A full buffer says nothing about the rest, so the next read tries first; only a short read
+ * shows that the socket is empty. A deadline of WEFT_NOW always tries, as it cannot wait. */
 static ssize_t read_some(weft__sock *s, weft__task *t, void *buf, size_t n)
 {
     weft__side *side = &s->side[WEFT__READ];
@@ -363,6 +401,8 @@ static ssize_t read_some(weft__sock *s, weft__task *t, void *buf, size_t n)
     }
 }
 
+/* Leaves the runtime fairly: a task that reads from a fast peer never waits, and yields here when
+ * its time is up. The writes and the accept do the same. */
 ssize_t weft_conn_read(weft_conn *c, void *buf, size_t n)
 {
     weft__task *t = weft__sock_enter("weft_conn_read");
@@ -379,20 +419,21 @@ ssize_t weft_conn_read(weft_conn *c, void *buf, size_t n)
     return got;
 }
 
-/* Returns the code of a write that failed; our side may have been shut down during the system call.
- */
+/* Returns the code of a write that failed. EPIPE means WEFT__SHUT if another task has shut our side
+ * down during the system call. */
 static int write_error(weft__sock *s, ssize_t rc)
 {
     return rc == -EPIPE && weft__load(&s->side[WEFT__WRITE].shut) ? WEFT__SHUT : (int)rc;
 }
 
+/* Waits for room in the socket's buffer, until the deadline of writes. */
 static int write_wait(weft__sock *s, weft__task *t)
 {
     return weft__sock_wait(s, WEFT__WRITE, t, &s->side[WEFT__WRITE].deadline);
 }
 
-/* Writes all, with the turn. After a short write there is no room, so the next try comes after a
- * wait. */
+/* Writes all n bytes, with the turn. After a short write the buffer is full: a try before the wait
+ * would fail. */
 static int write_all(weft__sock *s, weft__task *t, const char *buf, size_t n, int flags)
 {
     ssize_t put;
@@ -412,7 +453,9 @@ static int write_all(weft__sock *s, weft__task *t, const char *buf, size_t n, in
     return rc;
 }
 
-/* Goes through iov without changing it: what is left of a vector that was cut is written alone. */
+/* Writes all vectors, with the turn, without changing iov, which is the caller's. If the kernel cut
+ * a vector, its rest is written by write_all before the loop continues. MSG_MORE keeps that rest
+ * from leaving in a packet of its own. BATCH is the most that the kernel takes (IOV_MAX). */
 static int writev_all(weft__sock *s, weft__task *t, const struct iovec *iov, int n)
 {
     enum { BATCH = 1024 };
@@ -442,6 +485,7 @@ static int writev_all(weft__sock *s, weft__task *t, const struct iovec *iov, int
     return rc;
 }
 
+/* Writes for the named call. One task's vectors go out together, since it keeps the turn. */
 static int write_as(weft_conn *c, const char *call, const struct iovec *iov, int n)
 {
     weft__task *t = weft__sock_enter(call);
@@ -468,7 +512,7 @@ int weft_conn_writev(weft_conn *c, const struct iovec *iov, int n)
     return write_as(c, "weft_conn_writev", iov, n);
 }
 
-/* Calls of any task meanwhile ------------------------------------------------------------------ */
+/* Calls beside reads and writes ---------------------------------------------------------------- */
 
 static void set_deadlines(weft_conn *c, weft_time when, bool read, bool write)
 {
@@ -511,13 +555,14 @@ int weft_conn_shutdown(weft_conn *c, int how)
             weft__sock_shut(s, WEFT__READ);
         if (how != SHUT_RD)
             weft__sock_shut(s, WEFT__WRITE);
-        shutdown(s->fd, how); /* fails if the peer is gone: no less shut for that */
+        shutdown(s->fd, how); /* fails if the peer has gone, but our side is shut all the same */
         weft__sock_release(s);
     }
     weft__exit_as(t);
     return rc;
 }
 
+/* Does not wait for the end: no other program waits for the address of a connection. */
 void weft_conn_close(weft_conn *c)
 {
     weft__task *t;
@@ -534,7 +579,8 @@ weft_addr weft_conn_local(weft_conn *c)
     return weft__sock_local(c, "weft_conn_local");
 }
 
-/* Returns the peer's address: a copy, since a reset socket no longer has it; a unix socket is
+/* Returns the peer's address. For TCP it is the copy of the accept, since a socket that was reset
+ * no longer knows it. The address of a unix socket does not fit the copy, so the kernel is
  * asked. */
 static weft_addr peer_of(const weft_conn *c)
 {

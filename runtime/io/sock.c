@@ -2,27 +2,31 @@
 /* sock.c - a socket's turns, waits and end.
  *
  * Owns: weft__sock and the registry of all of them.
- * Lock: s->lock (rank OBJECT) guards the socket; registry.lock (rank TASKS) the registry.
+ * Lock: s->lock (rank OBJECT) guards the socket; registry.lock (rank TASKS) guards the registry.
+ * Callers: tasks inside the runtime, which hold no lock; on_event and deliver run on the owner of
+ * the socket's home. sock.h has the functions and a whole call.
  * Always, outside the lock:
  *   turns of a side is empty unless the side is busy
- *   io of a side is NULL unless it is busy (while a connection is dialed it has no turns)
- *   a waiter with io and index set is being watched for: armed has its event, or mail is posted
- *   users counts the tasks between begin and end, or hold and release; once closed is set it rises
- *   no more, so the end comes once
+ *   io of a side is NULL unless the side is busy; only a connection that is being dialed waits
+ *     without a turn, since no other task knows it yet
+ *   if io is set and its index is not 0, then armed has its event, or mail is posted
+ *   users counts the tasks between begin and end, or between hold and release; it rises no more
+ *     once closed is set, so it reaches 0 once, and the socket ends once
  *
- * Watching. The loop of home, the processor where a task first waited, watches the descriptor, and
- * goes on watching when the wait is over: in steady traffic a request costs no epoll_ctl. Readiness
- * is a level, so an event that no task waited for would come again at once. It ends the watching:
- * for writing at once, since a socket is nearly always writable; for reading after some such events
- * in a row, as the task may be woken and not yet have read. How many: 64 while the processor has
- * other work, four when it has none, one in a flood. For the same reason a wait that begins without
- * a try misses nothing. Only home's owner touches the loop; a task elsewhere posts mail, and wakes
- * up there.
+ * Watching. The loop of home, the processor where a task first waited, watches the descriptor. It
+ * continues to watch when the wait is over, so in steady traffic a request costs no epoll_ctl.
+ * Readiness is a level: an event that finds no task waiting would come again in each poll. So such
+ * events end the watch. For writing the first one does, since a socket is nearly always writable.
+ * For reading it takes several in a row, since a woken task may not have read yet: 64 while the
+ * processor has other work, four while it has none, one in a flood. Also because readiness is a
+ * level, a wait that begins without a try misses nothing. Only home's owner touches the loop; a
+ * task that waits on another processor posts mail to home, and wakes up there.
  *
- * The end. Closing wakes all tasks. The last to leave (users is then 0) ends the socket: on home,
- * or by mail to it, or anywhere if no loop knows the socket. The descriptor is closed after its
- * handle in the loop, whose memory the loop frees; then the socket's own memory is unused. It is
- * zeroed under s->lock when the next socket takes it, as a call with an old handle may read it. */
+ * The end. Closing wakes all waiting tasks. The last task to leave (users is then 0) ends the
+ * socket: on home, or by mail to home, or on any processor if no loop knows the socket. The order
+ * is: first the handle in the loop, whose memory the loop frees; then the descriptor; then the
+ * socket's own memory becomes unused. That memory is zeroed under s->lock when the next socket
+ * takes it, since a call with an old handle may read it at any time. */
 #include "runtime/io/sock.h"
 
 #include <errno.h>
@@ -30,14 +34,17 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A result of waits inside this file, beside those of sock.h: look at the socket again. */
 enum { RETRY = 2 };
+/* A watch for reading ends after VAIN_MAX events that no task waited for. At leisure each of them
+ * counts VAIN_AT_LEISURE: the woken task is not queued behind others then, so four are enough. */
 enum { VAIN_MAX = 64, VAIN_AT_LEISURE = 16 };
-enum { SLAB = 64 /* sockets */ };
+enum { SLAB = 64 /* sockets that are allocated at a time */ };
 
 static struct {
-    uint32_t lock;
-    weft__sock *first;
-    weft__sock *unused; /* by next; hot first */
+    uint32_t lock;      /* rank TASKS; guards both lists */
+    weft__sock *first;  /* all sockets in use, by next and prev */
+    weft__sock *unused; /* by next; the latest comes first, since it is still in the cache */
 } registry;
 
 static void deliver(weft__proc *p, weft__mail *m);
@@ -51,7 +58,8 @@ weft__task *weft__sock_enter(const char *call)
     return w->task;
 }
 
-/* Adds a slab of unused sockets. Returns false without memory. */
+/* Adds a slab of unused sockets. Returns false if there is no memory: that is a code of the call,
+ * not the program's end, since peers decide how many connections there are. */
 static bool grow(void)
 {
     char *slab = aligned_alloc(64, (size_t)SLAB * WEFT__SOCK_SIZE);
@@ -70,7 +78,7 @@ static bool grow(void)
     return true;
 }
 
-/* Takes an unused socket. Returns NULL without memory. */
+/* Takes an unused socket. Returns NULL if there is no memory. */
 static weft__sock *unused_get(void)
 {
     weft__sock *s;
@@ -85,6 +93,8 @@ static weft__sock *unused_get(void)
     return s;
 }
 
+/* Makes the memory of s unused. After the last generation it stays so for ever: the next handle
+ * would equal one that the program may still hold. */
 static void unused_put(weft__sock *s)
 {
     weft__lock(&s->lock, WEFT__RANK_OBJECT);
@@ -98,6 +108,8 @@ static void unused_put(weft__sock *s)
     weft__unlock(&registry.lock);
 }
 
+/* Begins a new generation of s. Its lock and its generation survive, so the memset begins behind
+ * them. */
 static void init(weft__sock *s, int fd)
 {
     weft__lock(&s->lock, WEFT__RANK_OBJECT);
@@ -128,6 +140,7 @@ void *weft__sock_new(int fd)
     return s;
 }
 
+/* Takes s out of the list of all sockets. */
 static void unlist(weft__sock *s)
 {
     weft__lock(&registry.lock, WEFT__RANK_TASKS);
@@ -142,7 +155,9 @@ static void unlist(weft__sock *s)
 
 /* The end -------------------------------------------------------------------------------------- */
 
-/* Ends s. On home's owner, or anywhere if no loop knows s. */
+/* Ends s, which is closed and has no users. Runs on home's owner, or on any worker if no loop knows
+ * s. Holds no lock: no other call can reach s any more, and closing the descriptor may take
+ * long. */
 static void end(weft__sock *s)
 {
     weft__waiter *closer = s->closer;
@@ -160,7 +175,9 @@ static void end(weft__sock *s)
         weft__ready(closer->task);
 }
 
-/* Releases the lock of s, which is closed and without users. */
+/* Ends s, here or by mail to its home. Caller holds the lock of s, which is closed and has no
+ * users; this function releases it. If mail is already posted, deliver finds the closed socket and
+ * ends it. */
 static void end_at_home(weft__sock *s)
 {
     bool here = !s->posted && (!s->poll || s->home == weft__self()->p);
@@ -168,7 +185,7 @@ static void end_at_home(weft__sock *s)
     if (!here && !s->posted) {
         s->posted = true;
         if (!s->closer)
-            shutdown(s->fd, SHUT_RDWR); /* mail may take a while: the peer need not wait for it */
+            shutdown(s->fd, SHUT_RDWR); /* mail may take a while; the peer learns of the end now */
         weft__proc_post(s->home, &s->mail);
     }
     weft__unlock(&s->lock);
@@ -176,6 +193,7 @@ static void end_at_home(weft__sock *s)
         end(s);
 }
 
+/* Ends a call on s. Caller holds the lock; this function releases it. s may be gone afterwards. */
 static void leave(weft__sock *s)
 {
     if (--s->users == 0 && s->closed)
@@ -196,7 +214,8 @@ void weft__socks_discard(void)
 
 /* Waking --------------------------------------------------------------------------------------- */
 
-/* Ends the wait for the descriptor. Returns its task, or NULL. Caller holds the lock. */
+/* Ends the wait for the descriptor with this result. Returns the task, which the caller makes
+ * ready; NULL if no task waits or another waker was first. Caller holds the lock. */
 static weft__task *claim_io(weft__side *side, int result)
 {
     weft__waiter *wt = side->io;
@@ -205,7 +224,8 @@ static weft__task *claim_io(weft__side *side, int result)
     return wt && weft__waiter_claim(wt, result) ? wt->task : NULL;
 }
 
-/* Ends all waits of a side. Caller holds the lock, which keeps s in place. */
+/* Ends all waits of a side with this result. Caller holds the lock: a woken task cannot leave the
+ * socket without it, so s stays in place. */
 static void wake_all(weft__side *side, int result)
 {
     weft__task *t = claim_io(side, result);
@@ -217,6 +237,7 @@ static void wake_all(weft__side *side, int result)
         weft__ready(wt->task);
 }
 
+/* Returns whether a task waits for the descriptor in this direction. */
 static bool wants(const weft__side *side)
 {
     return side->io && side->io->index;
@@ -224,7 +245,8 @@ static bool wants(const weft__side *side)
 
 static void on_event(void *arg, int events);
 
-/* Watches s for these events. On home's owner. Caller holds the lock. */
+/* Makes home's loop watch s for these events, and no others. Returns 0 or a UV_E*. Runs on home's
+ * owner. Caller holds the lock. */
 static int watch(weft__sock *s, int events)
 {
     weft__check_holds(&s->lock);
@@ -239,7 +261,8 @@ static int watch(weft__sock *s, int events)
     return rc;
 }
 
-/* Counts an event that no task waits for. Returns true if the watch for it must end. */
+/* Counts an event that no task waits for. Returns true if the watch for it must end. Caller holds
+ * the lock. */
 static bool in_vain(weft__sock *s, int d, int events)
 {
     weft__side *side = &s->side[d];
@@ -251,6 +274,10 @@ static bool in_vain(weft__sock *s, int d, int events)
     return true;
 }
 
+/* Wakes the tasks that these events are for. Runs on home's owner, inside the loop's poll. The
+ * woken tasks become ready after the lock is released, since they soon take it. After an error
+ * (events < 0) libuv has ended the watch; both waits then end, and the next system call on the
+ * descriptor returns that error. */
 static void on_event(void *arg, int events)
 {
     weft__sock *s = arg;
@@ -276,7 +303,7 @@ static void on_event(void *arg, int events)
         }
     }
     if (keep != s->armed)
-        watch(s, keep); /* less than before: nothing that can fail */
+        watch(s, keep); /* cannot fail, since it watches for less than before */
     weft__unlock(&s->lock);
     for (int d = WEFT__READ; d <= WEFT__WRITE; d++) {
         if (woken[d])
@@ -284,7 +311,9 @@ static void on_event(void *arg, int events)
     }
 }
 
-/* Mail, on home's owner: watch for what is waited for, or the end. */
+/* Reads the mail of a socket, on home's owner: ends the socket if it is closed and has no users;
+ * else watches for the events that tasks wait for. Those tasks may have left since the mail was
+ * posted, so it looks at the socket rather than at the sender's wish. */
 static void deliver(weft__proc *p, weft__mail *m)
 {
     weft__sock *s = weft__container_of(m, weft__sock, mail);
@@ -313,7 +342,8 @@ static void deliver(weft__proc *p, weft__mail *m)
 
 /* Waiting -------------------------------------------------------------------------------------- */
 
-/* Returns the code for a socket or side on which no call may go on, or 0. Caller holds the lock. */
+/* Returns 0 if calls in this direction may continue; WEFT_ECLOSED or WEFT__SHUT if not. Caller
+ * holds the lock. */
 static int refused(const weft__sock *s, const weft__side *side)
 {
     weft__check_holds(&s->lock);
@@ -322,11 +352,13 @@ static int refused(const weft__sock *s, const weft__side *side)
     return side->shut ? WEFT__SHUT : 0;
 }
 
+/* Returns whether this deadline has passed. Reads no clock for the most frequent one. */
 static bool is_past(weft_time when)
 {
     return when != WEFT_FOREVER && when <= weft__nanos();
 }
 
+/* Releases the lock of a socket after its task has left its stack. */
 static void unlock(void *arg)
 {
     weft__sock *s = arg;
@@ -334,14 +366,16 @@ static void unlock(void *arg)
     weft__unlock(&s->lock);
 }
 
-/* Returns the result of a park. Caller holds the lock; the waiter is unlinked. A deadline may have
- * moved while its timer fired. */
+/* Returns the result of a park. Turns a timeout into RETRY if another task has moved the deadline
+ * to a later instant while the timer fired. Caller holds the lock, and has unlinked the waiter. */
 static int settled(int rc, const weft_time *deadline)
 {
     return rc == WEFT_ETIMEDOUT && !is_past(*deadline) ? RETRY : rc;
 }
 
-/* Waits for the turn. Returns 0 with the turn. Caller holds the lock, also after it. */
+/* Waits for the turn. Returns 0 with the turn; else a code of begin. Caller holds the lock before
+ * and after it. The turn is handed over: sock_end leaves busy set and claims the first waiter, so
+ * no task that comes later can overtake it. */
 static int wait_turn(weft__sock *s, weft__side *side, weft__task *t, const weft_time *deadline)
 {
     weft__check_holds(&s->lock);
@@ -356,7 +390,7 @@ static int wait_turn(weft__sock *s, weft__side *side, weft__task *t, const weft_
         weft__waitq_remove(&side->turns, &wt);
         rc = settled(rc, deadline);
         if (rc == 0)
-            return 0; /* handed over, side->busy as it was */
+            return 0;
     }
     if (rc == 0)
         side->busy = true;
@@ -387,6 +421,7 @@ int weft__sock_begin(const void *handle, enum weft__direction d, weft__task *t,
     return rc;
 }
 
+/* Hands the turn over before it leaves: the next task counts as a user, so s outlives the ready. */
 void weft__sock_end(weft__sock *s, enum weft__direction d)
 {
     weft__side *side = &s->side[d];
@@ -404,8 +439,9 @@ void weft__sock_end(weft__sock *s, enum weft__direction d)
         weft__ready(t);
 }
 
-/* Chooses the loop with the fewest sockets if this one has clearly more: else a listener's
- * processor would get all that it accepts. */
+/* Returns the processor whose loop will watch a socket: `here`, unless its loop has clearly more
+ * sockets than the loop with the fewest. Without that rule the processor of a listener would get
+ * all connections that it accepts. The counts may be slightly old; a fair spread needs no more. */
 static weft__proc *choose_home(weft__proc *here)
 {
     weft__proc *least = here;
@@ -421,6 +457,7 @@ static weft__proc *choose_home(weft__proc *here)
     return weft__load(&here->nsocks) > fewest + fewest / 8 + 1 ? least : here;
 }
 
+/* Posts the mail after the task has left its stack, so that home cannot wake it too early. */
 static void post_and_unlock(void *arg)
 {
     weft__sock *s = arg;
@@ -429,7 +466,9 @@ static void post_and_unlock(void *arg)
     weft__unlock(&s->lock);
 }
 
-/* Has the event of d noticed, from when *after has released the lock. Caller holds the lock. */
+/* Makes sure that home's loop watches for d: does nothing if it does already, changes the watch if
+ * this is home, or sets *after to the function that will post mail to home. Returns 0 or a UV_E*.
+ * Caller holds the lock, and parks with *after. */
 static int watch_for(weft__sock *s, enum weft__direction d, weft__task *t, weft__after **after)
 {
     weft__check_holds(&s->lock);
@@ -450,7 +489,8 @@ static int watch_for(weft__sock *s, enum weft__direction d, weft__task *t, weft_
     return 0;
 }
 
-/* Sleeps, with the turn. event: waits for the descriptor, too. */
+/* Sleeps until *deadline, with the turn; with event, also until the descriptor is ready. Returns
+ * as weft__sock_wait does. A deadline of WEFT_NOW does not watch: its park ends at once. */
 static int doze(weft__sock *s, enum weft__direction d, weft__task *t, const weft_time *deadline,
                 bool event)
 {
@@ -474,7 +514,7 @@ static int doze(weft__sock *s, enum weft__direction d, weft__task *t, const weft
     wt.index = event;
     side->io = &wt;
     rc = weft__park_outside(t, event ? WEFT__WAIT_IO : WEFT__WAIT_IO_RETRY, s, after, s, *deadline);
-    if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED) {
+    if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED) { /* no waker has unlinked the waiter */
         weft__lock(&s->lock, WEFT__RANK_OBJECT);
         if (side->io == &wt)
             side->io = NULL;
@@ -496,8 +536,7 @@ int weft__sock_pause(weft__sock *s, enum weft__direction d, weft__task *t, weft_
     return rc == WEFT_ETIMEDOUT ? 0 : rc;
 }
 
-/* Calls of other tasks --------------------------------------------------------------------------
- */
+/* Calls of other tasks ------------------------------------------------------------------------- */
 
 int weft__sock_hold(const void *handle)
 {
@@ -549,7 +588,8 @@ void weft__sock_nudge(const void *handle, enum weft__direction d)
         weft__ready(t);
 }
 
-/* Wakes a task that waits until a later instant: it must wait again with the new deadline. */
+/* A waiting task's timer has the old deadline. So an earlier one wakes the task, which waits again
+ * with the new deadline; a later one is noticed when the timer fires (settled). */
 void weft__sock_set_deadline(const void *handle, enum weft__direction d, weft_time when)
 {
     weft__sock *s = weft__sock_at(handle);
@@ -574,6 +614,7 @@ void weft__sock_shut(weft__sock *s, enum weft__direction d)
     weft__unlock(&s->lock);
 }
 
+/* Ends the socket if no call is under way; else the last call does. Releases the lock. */
 static void closed(void *arg)
 {
     weft__sock *s = arg;

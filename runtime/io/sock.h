@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* sock.h - a non-blocking socket of ours, its two directions, and waiting for them.
  *
- * Users hold a handle: the address of the socket with its generation in the 16 bits above the
- * address. The memory of a socket is never unmapped, and its next user has another generation.
- * So a call with the handle of a socket that was closed reads valid memory, finds another handle
- * there, and returns WEFT_ECLOSED for as long as the program runs. (After 65,535 generations the
- * memory, 256 bytes, is not used again.)
+ * Programs hold a handle: the address of the socket, with its generation in the 16 bits above the
+ * address. The memory of a socket is never unmapped, and its next user has another generation. So
+ * a call with the handle of a closed socket reads valid memory, finds another handle there, and
+ * returns WEFT_ECLOSED for as long as the program runs. After 65,535 generations those 256 bytes
+ * are not used again.
  *
- * A call on a socket is: enter, begin a turn, system calls with waits in between, end the turn.
+ * Tasks call these functions, from inside the runtime (after weft__sock_enter), and hold no lock.
+ * No function is for plain threads: a wait needs the loop of a processor. The end of a run calls
+ * weft__socks_discard alone.
+ *
+ * A call on a socket enters the runtime, takes a turn, makes system calls with waits in between,
+ * and ends the turn:
  *
  *     weft__sock *s = weft__sock_at(handle);
  *
@@ -32,16 +37,23 @@
 #include <sys/socket.h>
 
 enum weft__direction { WEFT__READ, WEFT__WRITE };
-enum { WEFT__SHUT = 1 }; /* result of begin and wait: this direction was shut down by our side */
+/* A result of begin and wait: our side has shut this direction down. It is no error to a reader,
+ * which returns the end of the stream, but is one to a writer. */
+enum { WEFT__SHUT = 1 };
 
-/* One direction. One task at a time has the turn; only that one waits for the descriptor. */
+/* One direction of a socket. One task at a time has the turn; only that task makes system calls in
+ * this direction and waits for the descriptor. Guarded by the socket's lock unless it says
+ * otherwise. */
 typedef struct weft__side {
-    weft__waiter *io;   /* of the task that has the turn and waits, or NULL; index != 0: for fd */
+    weft__waiter *io;   /* of the task that has the turn and waits, or NULL; its index is not 0 if
+                         * the task waits for the descriptor, and 0 if it only pauses */
     weft__waitq turns;  /* tasks that wait for the turn */
-    weft_time deadline; /* of connections and UDP; read without the lock, too */
+    weft_time deadline; /* of connections and UDP sockets; read without the lock, too */
     bool busy;          /* a task has the turn */
-    bool shut;          /* before the system is told; read without the lock, too */
-    bool drained;       /* the last read got less than it asked for; by the task with the turn */
+    bool shut;          /* our side has shut it down; set before the system call, and read without
+                         * the lock, too */
+    bool drained;       /* the last read got less than it asked for, so the next one would most
+                         * likely fail; used by the task with the turn only */
     bool nudged;        /* makes the next wait return 0 at once */
     uint8_t vain;       /* events in a row that found no task waiting */
 } weft__side;
@@ -51,24 +63,24 @@ typedef struct weft__sock weft__sock;
 struct weft__sock {
     uint32_t lock; /* rank OBJECT; guards what follows unless it says otherwise */
     uint16_t generation;
-    void *handle;   /* NULL: nobody uses this memory */
+    void *handle;   /* NULL while the memory is unused */
     int fd;         /* constant */
     uint32_t users; /* calls under way; the last to leave a closed socket ends it */
-    uint8_t armed;  /* events that poll watches; written by home's owner */
+    uint8_t armed;  /* the events that poll watches; written by home's owner */
     bool closed;
-    bool posted;        /* mail is on its way to home */
-    weft__proc *home;   /* whose loop watches; set once, by the first wait */
-    weft__pollfd *poll; /* written by home's owner */
-    weft__mail mail;
-    weft__waiter *closer; /* waits for the end, or NULL */
-    weft__side side[2];
-    void (*gone)(weft__sock *s); /* constant: before the descriptor is closed; or NULL */
+    bool posted;                 /* mail is on its way to home */
+    weft__proc *home;            /* the processor whose loop watches; set once, by the first wait */
+    weft__pollfd *poll;          /* the handle in that loop, or NULL; written by home's owner */
+    weft__mail mail;             /* asks home to watch, or to end the socket */
+    weft__waiter *closer;        /* of the task that waits for the end, or NULL */
+    weft__side side[2];          /* by enum weft__direction */
+    void (*gone)(weft__sock *s); /* called before the descriptor is closed, or NULL; constant */
     weft__sock *next, *prev;     /* all sockets, or all unused; guarded by the registry's lock */
 };
 
 enum { WEFT__SOCK_ADDRESS_BITS = 48, WEFT__SOCK_SIZE = 256 /* bytes of any kind of socket */ };
 
-/* Returns where the socket of that handle is or was. */
+/* Returns the address where the socket of that handle is or was. */
 static inline void *weft__sock_at(const void *handle)
 {
     return (void *)((uintptr_t)handle & ((UINT64_C(1) << WEFT__SOCK_ADDRESS_BITS) - 1));
@@ -80,38 +92,54 @@ struct weft_conn {
 };
 
 /* sock.c */
-weft__task *weft__sock_enter(const char *call); /* panics on a thread that is no task */
-/* Makes the first member of an object of WEFT__SOCK_SIZE zeroed bytes, which owns fd from here on.
- * NULL: there is no memory, and fd was closed. */
+
+/* Enters the runtime for a call on a socket and returns the calling task. Panics on a thread that
+ * is no task. weft__exit_as or weft__exit_fairly leaves the runtime again. */
+weft__task *weft__sock_enter(const char *call);
+/* Makes a socket of fd, which it owns from here on: the first member of an object of
+ * WEFT__SOCK_SIZE bytes, the rest of which is zero. Returns NULL if there is no memory; then fd was
+ * closed. */
 void *weft__sock_new(int fd);
-/* Takes the turn. 0; WEFT__SHUT; WEFT_ETIMEDOUT; WEFT_ECANCELED; WEFT_ECLOSED. *deadline is read
- * under the lock. That of the side itself, once past, fails at once, unless it is WEFT_NOW. */
+/* Takes the turn of a direction, after the tasks that asked before. Returns 0 with the turn; else
+ * WEFT__SHUT, WEFT_ETIMEDOUT, WEFT_ECANCELED or WEFT_ECLOSED.
+ *
+ * deadline may point to the deadline of the side itself, which other tasks may change meanwhile: it
+ * is read under the lock. Once that deadline is past, the call fails even if data are there, as in
+ * Go; WEFT_NOW is the exception, since it means "try". */
 int weft__sock_begin(const void *handle, enum weft__direction d, weft__task *t,
                      const weft_time *deadline);
-/* Waits for the descriptor. Returns 0 when it may be ready (possibly spurious: try again); else as
- * begin; or a UV_E*. */
+/* Waits for the descriptor, with the turn. Returns 0 when it may be ready (possibly spurious:
+ * retry); else the results of begin, or a UV_E* if the loop cannot watch it. */
 int weft__sock_wait(weft__sock *s, enum weft__direction d, weft__task *t,
                     const weft_time *deadline);
-/* Sleeps, with the turn; 0 or as begin. */
+/* Sleeps until an instant, with the turn. Returns 0 or the results of begin. */
 int weft__sock_pause(weft__sock *s, enum weft__direction d, weft__task *t, weft_time until);
-void weft__sock_end(weft__sock *s, enum weft__direction d); /* only after a begin that gave 0 */
-/* Keeps the socket and its descriptor in place until release. 0 or WEFT_ECLOSED. */
+/* Gives the turn to the next task. Only after a begin that returned 0; s may be gone afterwards. */
+void weft__sock_end(weft__sock *s, enum weft__direction d);
+/* Keeps the socket and its descriptor in place until release, for a call that needs no turn.
+ * Returns 0 or WEFT_ECLOSED. */
 int weft__sock_hold(const void *handle);
 void weft__sock_release(weft__sock *s);
-/* Makes the wait for d that is under way, or else the next one, return 0, so that the waiting task
- * reads what the caller stored before. By any task. */
+/* Makes the wait for d that is under way, or else the next one, return 0. The waiting task then
+ * sees the data that the caller stored before the call. Does nothing to a closed socket. */
 void weft__sock_nudge(const void *handle, enum weft__direction d);
-/* Does nothing to a socket that was closed. */
+/* Sets the deadline of a direction, and wakes its waits if the new one is earlier. Does nothing to
+ * a closed socket. */
 void weft__sock_set_deadline(const void *handle, enum weft__direction d, weft_time when);
-void weft__sock_shut(weft__sock *s, enum weft__direction d); /* only between hold and release */
-/* Wakes all and frees the socket once they have left. Panics if it was closed before. waits:
- * returns when the descriptor is closed. */
+/* Marks a direction as shut down and wakes its waits. The caller holds the socket, and makes the
+ * system call afterwards. */
+void weft__sock_shut(weft__sock *s, enum weft__direction d);
+/* Closes the socket: all its waits end with WEFT_ECLOSED, and the last call to leave it frees it.
+ * With waits, returns only when the descriptor is closed. Panics if the socket was closed before;
+ * `what` names the kind of socket in that text. */
 void weft__sock_close(const void *handle, weft__task *t, const char *what, bool waits);
-/* Returns the address of our end; all zero if the socket was closed. */
+/* Returns the address of our end; all zero if the socket was closed. Enters the runtime itself. */
 weft_addr weft__sock_local(const void *handle, const char *call);
-void weft__socks_discard(void); /* at the end of a run, when no worker is left */
+/* Ends all sockets that are left. At the end of a run, when no worker is left. */
+void weft__socks_discard(void);
 
-/* System calls: a count >= 0 or the negative errno; interruptions are not seen. sys.c */
+/* sys.c. System calls: a result >= 0, or the negative errno. A call that a signal interrupts is
+ * repeated. Every descriptor made here is non-blocking and close-on-exec. */
 ssize_t weft__sys_recv(int fd, void *buf, size_t n);
 ssize_t weft__sys_recvfrom(int fd, void *buf, size_t n, struct sockaddr *from, socklen_t *len);
 ssize_t weft__sys_send(int fd, const void *buf, size_t n, int flags);
@@ -125,14 +153,20 @@ int weft__sys_bind(int fd, const struct sockaddr *at, socklen_t len);
 int weft__sys_listen(int fd);
 
 /* net.c */
-weft_conn *weft__conn_new(int fd, const struct sockaddr *peer); /* NULL as weft__sock_new */
-/* Binds a new socket to the first address that can be had; the descriptor. */
+
+/* Makes a connection of fd, which it owns from here on. Returns NULL if there is no memory; then fd
+ * was closed. */
+weft_conn *weft__conn_new(int fd, const struct sockaddr *peer);
+/* Binds a new socket to the first of the addresses that works; a stream socket listens, too.
+ * Returns the descriptor, or the error of the first address. */
 int weft__bound(const weft__addrs *addrs, int type, const weft_listen_options *options);
 
 /* sockopt.c */
-void weft__tcp_options(int fd); /* sets what every connection has */
-/* Makes a descriptor of the program's what weft__sock_new takes, if it is a socket of that
- * type, which listens or not. 0; WEFT_EINVAL; a negative errno. */
+
+/* Sets the options that every TCP connection has. */
+void weft__tcp_options(int fd);
+/* Prepares a descriptor of the program for weft__sock_new, if it is a socket of this type that
+ * listens, or does not. Returns 0, WEFT_EINVAL, or a negative errno; the descriptor stays open. */
 int weft__sock_adopt(int fd, int type, bool listens);
 
 #endif

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* sockopt.c - makes sockets of the program's descriptors, returns the descriptors of sockets, and
- * sets options. Owns no state: each call holds the socket (sock.h) while it uses the descriptor. */
+ * sets options.
+ *
+ * Owns no state. Tasks call the public functions at any time, also while other tasks use the
+ * socket: each call holds the socket (sock.h) while it uses the descriptor, so a concurrent close
+ * cannot give the number to another file. None of them waits. */
 #include "runtime/io/sock.h"
 
 #include <errno.h>
@@ -11,6 +15,8 @@ enum { KEEPALIVE_SECONDS = 15 };
 
 /* Descriptors ---------------------------------------------------------------------------------- */
 
+/* These three read errno and are not inlined: the calling task may have changed threads since it
+ * began, and a compiler keeps the address of the old thread's errno (self.c). */
 static WEFT__NOINLINE int get(int fd, int level, int option, int *value)
 {
     socklen_t len = sizeof(*value);
@@ -33,7 +39,9 @@ static WEFT__NOINLINE int set_flags(int fd)
     return 0;
 }
 
-/* A socket that refuses an option works without it. */
+/* No Nagle: a request or an answer should leave at once. Keep-alive: a peer that vanished must not
+ * keep its task for ever. Errors are ignored, since a socket that refuses an option works without
+ * it. */
 void weft__tcp_options(int fd)
 {
     static const struct {
@@ -64,6 +72,7 @@ int weft__sock_adopt(int fd, int type, bool listens)
     return set_flags(fd);
 }
 
+/* Returns the descriptor of that handle's socket, or WEFT_ECLOSED. */
 static int fd_of(void *handle, const char *call)
 {
     weft__task *t = weft__sock_enter(call);
@@ -94,7 +103,7 @@ int weft_udp_fd(weft_udp *u)
 
 /* Options -------------------------------------------------------------------------------------- */
 
-/* Sets an option of the socket of that handle. 0, WEFT_ECLOSED, or a negative errno. */
+/* Sets an option of that handle's socket. Returns 0, WEFT_ECLOSED, or a negative errno. */
 static int set_on(void *handle, const char *call, int level, int option, const void *value,
                   socklen_t len)
 {
@@ -119,7 +128,7 @@ int weft_conn_set_no_delay(weft_conn *c, bool on)
     return set_int(c, "weft_conn_set_no_delay", IPPROTO_TCP, TCP_NODELAY, on);
 }
 
-/* Rounds up to the whole seconds that the system counts. */
+/* Rounds up to the whole seconds that the system counts in; 32,767 are the most that it takes. */
 int weft_conn_set_keep_alive(weft_conn *c, weft_duration idle)
 {
     static const char call[] = "weft_conn_set_keep_alive";
@@ -136,7 +145,8 @@ int weft_conn_set_keep_alive(weft_conn *c, weft_duration idle)
     return set_int(c, call, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
-/* Refuses to linger: the close would block its processor. */
+/* Refuses a time above 0: close(2) would then block the whole processor for as long. 0 makes the
+ * close reset the connection. */
 int weft_conn_set_linger(weft_conn *c, weft_duration time)
 {
     struct linger l = {.l_onoff = time == 0};

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* sys.c - system calls on sockets. Each is a function of its own that the compiler may not merge
- * with its caller: errno's address is the thread's, and a caller may wake up on another. */
+/* sys.c - system calls on sockets, whose errors are negative results instead of errno.
+ *
+ * Owns no state; any thread may call. No call here blocks, since all our sockets are non-blocking.
+ *
+ * Each is a function that the compiler must not inline. The address of errno belongs to a thread,
+ * and compilers compute it once in a function; but the calling task may change threads in a wait
+ * between two calls. */
 #include "runtime/io/sock.h"
 
 #include <errno.h>
 
-/* The value of a call, repeated while signals interrupt it. */
+/* Returns the value of a call from the function, and repeats the call while signals interrupt
+ * it. */
 #define SYS_RETURN(call)                                                                           \
     do {                                                                                           \
         ssize_t rc_;                                                                               \
@@ -29,13 +35,15 @@ WEFT__NOINLINE ssize_t weft__sys_recv(int fd, void *buf, size_t n)
     SYS_RETURN(recv(fd, buf, n, 0));
 }
 
-/* Returns the length of the datagram, also if it was more than n. */
+/* Returns the length of the datagram even if it was more than n (MSG_TRUNC), so that the caller can
+ * tell that the datagram was cut. */
 WEFT__NOINLINE ssize_t weft__sys_recvfrom(int fd, void *buf, size_t n, struct sockaddr *from,
                                           socklen_t *len)
 {
     SYS_RETURN(recvfrom(fd, buf, n, MSG_TRUNC, from, len));
 }
 
+/* MSG_NOSIGNAL, here and below: a peer that closes must not end the program by SIGPIPE. */
 WEFT__NOINLINE ssize_t weft__sys_send(int fd, const void *buf, size_t n, int flags)
 {
     SYS_RETURN(send(fd, buf, n, flags | MSG_NOSIGNAL));
@@ -74,5 +82,5 @@ WEFT__NOINLINE int weft__sys_bind(int fd, const struct sockaddr *at, socklen_t l
 
 WEFT__NOINLINE int weft__sys_listen(int fd)
 {
-    SYS_RETURN_INT(listen(fd, INT32_MAX)); /* the kernel cuts it to its somaxconn */
+    SYS_RETURN_INT(listen(fd, INT32_MAX)); /* the kernel lowers it to net.core.somaxconn */
 }

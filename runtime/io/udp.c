@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* udp.c - datagram sockets. */
+/* udp.c - datagram sockets.
+ *
+ * Owns: weft_udp, a socket (sock.h) and its family. It has no lock of its own.
+ * Tasks call these functions, several at a time on one socket: the turns of each direction put
+ * them in order. Only weft_udp_recv, weft_udp_send, weft_udp_dial and weft_udp_close wait.
+ *
+ * A call tries first and waits on EAGAIN. A datagram comes or goes whole, so nothing is resumed. */
 #include "runtime/io/sock.h"
 
 #include <errno.h>
@@ -13,6 +19,7 @@ struct weft_udp {
 
 _Static_assert(sizeof(struct weft_udp) <= WEFT__SOCK_SIZE, "fits");
 
+/* Returns the family of a socket; AF_UNSPEC if the kernel does not tell. */
 static int family_of(int fd)
 {
     struct sockaddr_storage raw = {.ss_family = AF_UNSPEC};
@@ -22,6 +29,7 @@ static int family_of(int fd)
     return raw.ss_family;
 }
 
+/* Makes a socket of fd, which it owns from here on. Returns 0 or WEFT_ENOMEM. */
 static int udp_new(int fd, int family, weft_udp **out)
 {
     weft_udp *u = weft__sock_new(fd);
@@ -60,6 +68,8 @@ int weft_udp_adopt(int fd, weft_udp **out)
     return rc;
 }
 
+/* Returns a new socket that is connected to a, or a negative errno. Connecting sends nothing: it
+ * fixes the peer, and makes the kernel report the peer's ICMP errors. */
 static int connected(const weft_addr *a)
 {
     int fd = weft__sys_socket(weft__addr_family(a), SOCK_DGRAM), rc;
@@ -93,6 +103,7 @@ int weft_udp_dial_until(const char *addr, weft_time deadline, weft_udp **out)
     return rc;
 }
 
+/* Receives a datagram, with the turn. */
 static ssize_t recv_one(weft_udp *u, weft__task *t, void *buf, size_t n, weft_addr *from)
 {
     weft__side *side = &u->sock.side[WEFT__READ];
@@ -127,8 +138,8 @@ ssize_t weft_udp_recv(weft_udp *handle, void *buf, size_t n, weft_addr *from)
     return rc;
 }
 
-/* Writes the target as the socket wants it: one of IPv6 that listens for both takes IPv4 in IPv6.
- */
+/* Writes the target in the form that the socket takes, and returns its length. A socket of IPv6
+ * that also serves IPv4 takes an IPv4 address as one of IPv6, ::ffff:a.b.c.d. */
 static socklen_t raw_target(const weft_udp *u, const weft_addr *to, struct sockaddr_storage *raw)
 {
     struct sockaddr_in in;
@@ -145,6 +156,7 @@ static socklen_t raw_target(const weft_udp *u, const weft_addr *to, struct socka
     return sizeof(in6);
 }
 
+/* Sends a datagram, with the turn. to: NULL for a connected socket. */
 static int send_one(weft_udp *u, weft__task *t, const void *buf, size_t n, const weft_addr *to)
 {
     weft__side *side = &u->sock.side[WEFT__WRITE];
