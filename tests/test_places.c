@@ -4,8 +4,10 @@
 #include "support.h"
 
 #include "profiles/account/tables.h"
+#include "profiles/capture/running.h"
 #include "profiles/table/places.h"
 #include "profiles/walk/learn.h"
+#include "runtime/sched/scheduler.h"
 
 #define NOINLINE __attribute__((noinline))
 
@@ -102,4 +104,32 @@ TEST(stacks_that_get_the_memory_of_forgotten_ones_are_counted_apart)
     wait_at(200, 400);
     CHECK(weft__tables_count(WEFT__CONTENTION_BLOCK) >=
           first + 180); /* a deadline that has passed is no wait */
+}
+
+static void park(void *task)
+{
+    weft__store_rel((weft__task **)task, weft__self()->task);
+    weft_chan_recv(never, NULL);
+}
+
+/* Two threads may walk the same new stack at once, and both add it. */
+TEST(place_that_is_added_twice_is_kept_once)
+{
+    static struct weft__walk walk;
+    static struct weft__trail trail;
+    weft__task *t = NULL;
+    struct weft__known first;
+    uint32_t n;
+
+    begin();
+    weft_go(park, &t);
+    while (!weft__load_acq(&t) || weft__load_acq(&t->state) != WEFT__PARKED ||
+           weft__load_acq(&t->on_cpu))
+        weft_yield();
+    weft__walk_saved(&walk, t);
+    first = weft__place_add(t, &walk, &trail);
+    n = weft__places_count();
+    CHECK(first.id != 0);
+    CHECK_EQ(weft__place_add(t, &walk, &trail).id, first.id);
+    CHECK_EQ(weft__places_count(), n);
 }

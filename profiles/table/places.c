@@ -146,7 +146,7 @@ static const weft__place *find_node(uintptr_t sp, uintptr_t hi, uint32_t of)
     uint32_t id = 0;
 
     do {
-        if (hi - sp < n.next + 8)
+        if (hi - sp < (n.next & ~(uint32_t)FROM_SP) + 8)
             return NULL;
         id = child(id, word_at(sp, n.next), of, &n);
     } while (id && !n.place);
@@ -255,24 +255,28 @@ static weft__place *new_place(const struct weft__trail *trail, const struct weft
     return p;
 }
 
-/* Adds the place of a trail. Caller holds adding. */
+/* Adds the place of a trail, unless another thread did. Returns NULL without memory. Caller holds
+ * adding. */
 static const weft__place *add_trail(const struct weft__trail *trail, const struct weft__walk *walk)
 {
     weft__check_holds(&adding);
-    const weft__place *place = new_place(trail, walk);
+    const weft__place *place;
     struct node n;
-    uint32_t id = 0;
+    uint32_t id = 0, have, i;
 
-    for (uint32_t i = 0; place && i < trail->n; i++) {
-        bool last = i + 1 == trail->n;
-        uint32_t have = child(id, trail->steps[i].value, generation, &n);
-
-        if (have && n.place) /* another thread added it */
-            return n.place;
+    for (i = 0; i < trail->n; i++, id = have) {
+        have = child(id, trail->steps[i].value, generation, &n);
         if (!have)
-            have = add_node(id, trail->steps[i].value, last ? 0 : step_at(&trail->steps[i + 1]),
-                            last ? place : NULL);
-        id = have;
+            break;
+        if (n.place)
+            return n.place;
+    }
+    place = new_place(trail, walk);
+    for (; place && i < trail->n; i++) {
+        bool last = i + 1 == trail->n;
+
+        id = add_node(id, trail->steps[i].value, last ? 0 : step_at(&trail->steps[i + 1]),
+                      last ? place : NULL);
     }
     return place;
 }
