@@ -2,13 +2,14 @@
 /* labelset.c - see labelset.h.
  *
  * Owns: the sets, each in a slot with a reference. An id is a slot and how often the slot was
- * filled. Lock: sets.lock (rank TABLES) guards all. */
+ * filled. The filled slots are a list in the order of their last use, so that dropping the half
+ * that was used least recently sorts nothing: threads that record waits spin on the lock meanwhile.
+ * Lock: sets.lock (rank TABLES) guards all. */
 #include "profiles/table/labelset.h"
 
 #include "runtime/base/clock.h"
 #include "runtime/base/lock.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { PLACES = 2 * WEFT__LABELSETS, SLOT_BITS = 10, TOO_MANY = 1 /* no slot is filled 0 times */ };
@@ -17,16 +18,16 @@ _Static_assert(WEFT__LABELSETS == 1 << SLOT_BITS, "an id's lower bits are a slot
 int64_t weft__labelset_least = INT64_C(10000000000);
 
 struct slot {
-    weft__tags *set; /* NULL: free */
-    uint32_t filled; /* times */
-    uint64_t used;   /* the call that used it last */
+    weft__tags *set;            /* NULL: free */
+    uint32_t filled;            /* times */
+    struct slot *older, *newer; /* by their last use; NULL: it is the oldest, the newest */
 };
 
 static struct {
     uint32_t lock;
-    uint32_t n;              /* atomic */
-    uint64_t gone;           /* atomic */
-    uint64_t calls;          /* of keep */
+    uint32_t n;    /* atomic */
+    uint64_t gone; /* atomic */
+    struct slot *oldest, *newest;
     int64_t last;            /* ns, when sets went last */
     uint16_t places[PLACES]; /* slot + 1 by the set's hash, or the next free place */
     struct slot slots[WEFT__LABELSETS];
@@ -59,39 +60,44 @@ static uint16_t *place_of(const weft__tags *set)
     }
 }
 
-static int by_use(const void *a, const void *b)
+/* Caller holds the lock. */
+static void take_out(struct slot *s)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    *(s->older ? &s->older->newer : &sets.oldest) = s->newer;
+    *(s->newer ? &s->newer->older : &sets.newest) = s->older;
+}
 
-    return (x > y) - (x < y);
+/* Caller holds the lock. */
+static void link_newest(struct slot *s)
+{
+    s->older = sets.newest;
+    s->newer = NULL;
+    *(s->older ? &s->older->newer : &sets.oldest) = s;
+    sets.newest = s;
 }
 
 /* Drops the half that was used least recently, and gives each set that stays its place. Returns
  * false if a half went just before. Caller holds the lock. */
 static bool drop_half(void)
 {
-    static uint64_t uses[WEFT__LABELSETS];
+    weft__check_holds(&sets.lock);
     int64_t now = weft__mono();
 
     if (sets.last && now - sets.last < weft__labelset_least)
         return false;
     sets.last = now;
-    for (uint32_t i = 0; i < WEFT__LABELSETS; i++)
-        uses[i] = sets.slots[i].used;
-    qsort(uses, WEFT__LABELSETS, sizeof(*uses), by_use);
-    memset(sets.places, 0, sizeof(sets.places));
-    for (uint32_t i = 0; i < WEFT__LABELSETS; i++) {
-        struct slot *s = &sets.slots[i];
+    for (uint32_t i = 0; i < WEFT__LABELSETS / 2; i++) {
+        struct slot *s = sets.oldest;
 
-        if (s->used < uses[WEFT__LABELSETS / 2]) {
-            weft__tags_drop(s->set);
-            s->set = NULL;
-            weft__store(&sets.n, sets.n - 1);
-            weft__store(&sets.gone, sets.gone + 1);
-        } else {
-            *place_of(s->set) = (uint16_t)(i + 1);
-        }
+        take_out(s);
+        weft__tags_drop(s->set);
+        s->set = NULL;
     }
+    memset(sets.places, 0, sizeof(sets.places));
+    for (struct slot *s = sets.oldest; s; s = s->newer)
+        *place_of(s->set) = (uint16_t)(s - sets.slots + 1);
+    weft__store(&sets.n, sets.n - WEFT__LABELSETS / 2);
+    weft__store(&sets.gone, sets.gone + WEFT__LABELSETS / 2);
     return true;
 }
 
@@ -104,6 +110,7 @@ static struct slot *fill(weft__tags *set)
         s++;
     s->set = weft__tags_ref(set);
     s->filled++;
+    link_newest(s);
     *place_of(set) = (uint16_t)(s - sets.slots + 1);
     weft__store(&sets.n, sets.n + 1);
     return s;
@@ -119,14 +126,15 @@ uint32_t weft__labelset_keep(const weft__tags *set)
         return 0;
     weft__lock(&sets.lock, WEFT__RANK_TABLES);
     place = place_of(set);
-    if (*place)
+    if (*place) {
         s = &sets.slots[*place - 1];
-    else if (sets.n < WEFT__LABELSETS || drop_half())
+        take_out(s);
+        link_newest(s);
+    } else if (sets.n < WEFT__LABELSETS || drop_half()) {
         s = fill((weft__tags *)(uintptr_t)set); /* to count a reference */
-    if (s) {
-        s->used = ++sets.calls;
-        id = id_of(s);
     }
+    if (s)
+        id = id_of(s);
     weft__unlock(&sets.lock);
     return id;
 }
