@@ -538,23 +538,24 @@ TEST(sets_that_went_make_room_in_the_tables)
 TEST(stacks_beyond_a_bound_are_told_as_one)
 {
     enum { MOST = 100, ALL = 1000 };
-    weft__buckets *kept = weft__buckets_new();
+    weft__buckets *kept = weft__buckets_new(2);
     struct weft__walk *w = calloc(1, sizeof(*w));
     struct weft__bucket *all;
-    double sum = 0;
+    int64_t sum = 0;
     size_t n;
 
     CHECK(weft__buckets_limit(kept, MOST, w));
     for (uintptr_t i = 1; i <= ALL; i++) {
         weft__walk_set(w, &i, 1);
-        weft__buckets_add(kept, w, 1, 1);
+        weft__buckets_add(kept, w, (int64_t[]){1, 2});
     }
-    all = weft__buckets_read(kept, &n);
+    all = weft__buckets_read(kept, 1, &n);
     for (size_t i = 0; i < n; i++)
-        sum += all[i].count;
+        sum += all[i].values[0];
     CHECK_EQ(n, MOST);
     CHECK_EQ(all[0].stack->kept, 0);
-    CHECK_EQ(all[0].count, ALL - MOST + 1);
+    CHECK_EQ(all[0].values[0], ALL - MOST + 1);
+    CHECK_EQ(all[0].values[1], 2 * (ALL - MOST + 1));
     CHECK_EQ(sum, ALL);
     free(all);
     free(w);

@@ -551,19 +551,19 @@ static void test_pprof_takes_several_values_and_labels(void)
     count_stack(b, count, sizeof((uintptr_t[]){__VA_ARGS__}) / sizeof(uintptr_t),                  \
                 (uintptr_t[]){__VA_ARGS__})
 
-static void count_stack(weft__buckets *b, double count, size_t n, const uintptr_t *pcs)
+static void count_stack(weft__buckets *b, int64_t count, size_t n, const uintptr_t *pcs)
 {
     struct weft__walk w;
 
     weft__walk_set(&w, pcs, n);
-    weft__buckets_add(b, &w, count, 0);
+    weft__buckets_add(b, &w, &count);
 }
 
 /* The library's own frames, its call, inlined functions, an unknown address, a mark; equal counts,
  * whose order is that of the text; one without frames. */
 static weft__buckets *counts_new(void)
 {
-    weft__buckets *b = weft__buckets_new();
+    weft__buckets *b = weft__buckets_new(1);
 
     COUNT(b, 1, FAKE_PC(FAKE_WORKER), WEFT__PPROF_MADE_FOR, FAKE_ENTRY(FAKE_DEEP) + 1);
     COUNT(b, 2, FAKE_PC(FAKE_WORKER), FAKE_PC(FAKE_MAIN));
@@ -603,7 +603,7 @@ static void test_pprof_strings_are_utf8(void)
 
 static void test_counts_equal_golden_file(void)
 {
-    weft__buckets *b = counts_new(), *none = weft__buckets_new();
+    weft__buckets *b = counts_new(), *none = weft__buckets_new(1);
     struct memory m = {0}, empty = {0};
     struct weft__sink sink = memory_sink(&m), other = memory_sink(&empty);
 

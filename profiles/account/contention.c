@@ -279,7 +279,8 @@ static void count(struct event *e, enum weft__contention which, const struct wef
         if (ties)
             weft__tie_set(&tie, cell);
     }
-    weft__cell_add(cell, w.count, weft__ticks_about(w.delay));
+    weft__cell_add(e->tables->of[which], cell,
+                   (int64_t[]){weft__parts(w.count), weft__ticks_about(w.delay)});
     if (wanted)
         weft__windows_add(which, m, &e->s->joined, w.count, w.delay);
 }

@@ -332,13 +332,13 @@ static void add_stack(weft__buckets *b, const struct weft__stack_entry *e, uint3
     size_t skip = weft__listing_caller(e->pcs, e->kept);
 
     weft__walk_set(walk, e->pcs + skip, e->kept - skip);
-    weft__buckets_add(b, walk, count, 0);
+    weft__buckets_add(b, walk, &(int64_t){count});
 }
 
 weft__buckets *weft__custom_take(const weft_profile *p)
 {
     struct weft__walk *walk = malloc(sizeof(*walk));
-    weft__buckets *b = weft__buckets_new();
+    weft__buckets *b = weft__buckets_new(1);
     uint32_t n, *counts = count_stacks(p, &n);
 
     if (walk && b && counts) {

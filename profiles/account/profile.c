@@ -135,7 +135,7 @@ static void *since_take(const struct weft__asked *asked)
 {
     weft__buckets **shown = &since.shown[asked->profile.which];
     const struct weft__waits over = {.which = which(asked), .stays = true};
-    weft__buckets *now, *done, *added = weft__buckets_new();
+    weft__buckets *now, *done, *added = weft__buckets_new(WEFT__SAMPLE_VALUES);
     bool good, aside = weft__stand_aside((size_t)waits_count(&asked->profile));
 
     pthread_mutex_lock(&since.lock);

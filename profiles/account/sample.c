@@ -71,7 +71,7 @@ bool weft__samples_add(weft__buckets *to, const weft__buckets *from, int times)
 {
     struct weft__walk *walk = malloc(sizeof(*walk));
     size_t n;
-    struct weft__bucket *all = weft__buckets_read(from, &n);
+    struct weft__bucket *all = weft__buckets_read(from, times, &n);
     bool good = walk && all;
 
     for (size_t i = 0; good && i < n; i++) {
@@ -79,7 +79,7 @@ bool weft__samples_add(weft__buckets *to, const weft__buckets *from, int times)
 
         s.labels = weft__labelset_now(s.labels);
         weft__sample_join(walk, &s);
-        weft__buckets_add(to, walk, times * all[i].count, times * all[i].delay);
+        weft__buckets_add(to, walk, all[i].values);
     }
     free(all);
     free(walk);
@@ -101,15 +101,20 @@ static size_t joined(const struct weft__sample *s, uintptr_t *to)
     return n;
 }
 
-static int compare_delays(const void *va, const void *vb)
+static int64_t time_of(const struct weft__bucket *b)
 {
-    const struct weft__bucket *a = va, *b = vb;
-
-    return a->delay > b->delay ? -1 : a->delay < b->delay;
+    return b->values[WEFT__SAMPLE_TIME];
 }
 
-/* Readers add all delays up in 64 bits, which hold 292 years: a million waits of three hours. So
- * the longest of all are cut down until the sum fits, and the others stay true. */
+static int compare_times(const void *va, const void *vb)
+{
+    int64_t a = time_of(va), b = time_of(vb);
+
+    return a > b ? -1 : a < b;
+}
+
+/* Readers add all times up in 64 bits, which hold 292 years: a million waits of three hours. So the
+ * longest of all are cut down until the sum fits, and the others stay true. */
 static void fit(struct weft__bucket *all, size_t n)
 {
     int64_t left = INT64_MAX;
@@ -117,29 +122,31 @@ static void fit(struct weft__bucket *all, size_t n)
     for (size_t i = n; i > 0; i--) {
         int64_t most = left / (int64_t)i;
 
-        if (all[i - 1].delay > most)
-            all[i - 1].delay = most;
-        left -= all[i - 1].delay;
+        if (time_of(&all[i - 1]) > most)
+            all[i - 1].values[WEFT__SAMPLE_TIME] = most;
+        left -= time_of(&all[i - 1]);
     }
 }
 
-/* The longest first; n is how many took any time. NULL without memory. */
+static int64_t whole(int64_t count)
+{
+    return count < WEFT__PARTS ? 1 : (count + WEFT__PARTS / 2) / WEFT__PARTS;
+}
+
+/* Reads those that took any time, the longest first, with whole counts. NULL without memory. */
 static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
 {
-    struct weft__bucket *all = weft__buckets_read(b, n);
+    struct weft__bucket *all = weft__buckets_read(b, 1, n);
 
     if (!all)
         return NULL;
-    qsort(all, *n, sizeof(*all), compare_delays);
-    while (*n > 0 && all[*n - 1].delay <= 0)
+    qsort(all, *n, sizeof(*all), compare_times);
+    while (*n > 0 && time_of(&all[*n - 1]) <= 0)
         --*n;
     fit(all, *n);
+    for (size_t i = 0; i < *n; i++)
+        all[i].values[WEFT__SAMPLE_COUNT] = whole(all[i].values[WEFT__SAMPLE_COUNT]);
     return all;
-}
-
-static int64_t whole(double count)
-{
-    return count < 1 ? 1 : (int64_t)(count + 0.5);
 }
 
 /* Room to encode one sample; too large for a task's stack. */
@@ -166,14 +173,13 @@ static size_t labels_of(const struct weft__sample *s, const weft__tags *set, str
 static int add(weft__pprof *p, const struct weft__bucket *b, bool counted, struct scratch *x)
 {
     const struct weft__sample s = weft__sample_of(b->stack);
-    const int64_t values[] = {whole(b->count), b->delay};
     weft__tags *set = weft__labelset_get(s.labels);
-    int rc =
-        weft__pprof_add(p, &(struct weft__pprof_sample){.pcs = x->pcs,
-                                                        .n = joined(&s, x->pcs),
-                                                        .values = counted ? values : values + 1,
-                                                        .labels = x->labels,
-                                                        .n_labels = labels_of(&s, set, x)});
+    int rc = weft__pprof_add(
+        p, &(struct weft__pprof_sample){.pcs = x->pcs,
+                                        .n = joined(&s, x->pcs),
+                                        .values = b->values + (counted ? 0 : WEFT__SAMPLE_TIME),
+                                        .labels = x->labels,
+                                        .n_labels = labels_of(&s, set, x)});
 
     weft__tags_drop(set);
     return rc;
@@ -201,9 +207,9 @@ static void put(struct weft__out *o, const struct weft__bucket *b, uintptr_t *pc
     const struct weft__sample s = weft__sample_of(b->stack);
     weft__tags *set = weft__labelset_get(s.labels);
 
-    weft__out_dec(o, (uint64_t)b->delay);
+    weft__out_dec(o, (uint64_t)time_of(b));
     weft__out_char(o, ' ');
-    weft__out_dec(o, (uint64_t)whole(b->count));
+    weft__out_dec(o, (uint64_t)b->values[WEFT__SAMPLE_COUNT]);
     weft__out_str(o, " @");
     weft__listing_addresses(o, pcs, joined(&s, pcs), 0);
     weft__labels_put(o, set);

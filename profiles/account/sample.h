@@ -8,6 +8,13 @@
 #include "profiles/table/buckets.h"
 #include "profiles/walk/unwind.h"
 
+/* The values of a bucket of samples. */
+enum {
+    WEFT__SAMPLE_COUNT, /* in WEFT__PARTS */
+    WEFT__SAMPLE_TIME,  /* ns */
+    WEFT__SAMPLE_VALUES
+};
+
 struct weft__sample {
     const uintptr_t *pcs; /* return addresses, leaf first */
     size_t n;
@@ -24,8 +31,8 @@ void weft__sample_join(struct weft__walk *to, const struct weft__sample *s);
 /* Returns the sample that join made of an entry's words, in which its stacks stay. */
 struct weft__sample weft__sample_of(const struct weft__stack_entry *e);
 
-/* Adds so many times what from has; -1 takes it away. Sets of labels that went (labelset.h) count
- * as they do now. False without memory. */
+/* Adds so many times the values in from; -1 takes them away. Sets of labels that went (labelset.h)
+ * count as they do now. False without memory. */
 bool weft__samples_add(weft__buckets *to, const weft__buckets *from, int times);
 
 /* Writes them; the values of each are its count, if the head has two types, and its time. */

@@ -46,7 +46,7 @@ static struct weft__tables *tables_new(uint64_t number)
 
     for (int i = 0; ok && i < WEFT__CONTENTIONS; i++) {
         weft__sample_join(rest, &(struct weft__sample){.is_pair = i == WEFT__CONTENTION_PAIRS});
-        t->of[i] = weft__buckets_new();
+        t->of[i] = weft__buckets_new(WEFT__SAMPLE_VALUES);
         ok = t->of[i] && weft__buckets_limit(t->of[i], WEFT__CONTENTION_STACKS, rest);
     }
     free(rest);

@@ -101,7 +101,7 @@ static void count(struct thread *t, weft__cell *cell)
     if (!cell)
         return;
     if (!t || weft__cas(&t->cell, &none, cell))
-        weft__cell_add(cell, 1, 0);
+        weft__cell_add(table, cell, &(int64_t){1});
     else /* it has ended */
         free(t);
 }
@@ -184,7 +184,7 @@ void weft__thread_gone(void *thread)
         return;
     weft__sub(&made, 1);
     if (cell) {
-        weft__cell_add(cell, -1, 0);
+        weft__cell_add(table, cell, &(int64_t){-1});
         free(t);
     }
 }
@@ -199,14 +199,14 @@ static void symbolizer_made(void)
 void weft__threads_start(void)
 {
     pthread_mutex_lock(&taking);
-    table = weft__buckets_new();
+    table = weft__buckets_new(1);
     runner.thread = pthread_self();
     pthread_mutex_unlock(&taking);
     if (!table)
         weft__no_memory(NULL, "threads");
     if (weft__symbolizer_watch(symbolizer_made)) { /* nobody knows who made it */
         weft__add(&made, 1);
-        weft__buckets_add(table, &no_frames, 1, 0);
+        weft__buckets_add(table, &no_frames, &(int64_t){1});
     }
 }
 
@@ -244,7 +244,7 @@ static void add_runners(struct weft__walk *walk)
         weft__regs_saved(&regs, weft__sched.runner, lo, hi))
         weft__walk(walk, &regs, lo, hi, (const void *)lo, true);
     weft__walk_close(walk);
-    weft__buckets_add(table, walk, n, 0);
+    weft__buckets_add(table, walk, &(int64_t){n});
 }
 
 /* Asking for rules may make one more: the symbolizer. */
@@ -264,7 +264,7 @@ static void finish_all(void)
 weft__buckets *weft__threads_take(void)
 {
     struct weft__walk *walk = malloc(sizeof(*walk));
-    weft__buckets *b = weft__buckets_new();
+    weft__buckets *b = weft__buckets_new(1);
     bool good = walk && b;
 
     pthread_mutex_lock(&taking);

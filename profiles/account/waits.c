@@ -50,23 +50,23 @@ static void cut(const uintptr_t **pcs, size_t *n, bool is_pair)
     *n -= first;
 }
 
-static void add(struct maker *m, struct weft__sample s, double count, int64_t delay)
+static void add(struct maker *m, struct weft__sample s, const int64_t *values)
 {
     s.labels = weft__labelset_now(s.labels);
     cut(&s.pcs, &s.n, s.is_pair);
     if (s.is_pair)
         cut(&s.holder, &s.n_holder, true);
     weft__sample_join(&m->walk, &s);
-    weft__buckets_add(m->b, &m->walk, count, delay);
+    weft__buckets_add(m->b, &m->walk, values);
 }
 
 static void add_recorded(struct maker *m, const weft__buckets *recorded)
 {
     size_t n;
-    struct weft__bucket *all = weft__buckets_read(recorded, &n);
+    struct weft__bucket *all = weft__buckets_read(recorded, 1, &n);
 
     for (size_t i = 0; all && i < n; i++)
-        add(m, weft__sample_of(all[i].stack), all[i].count, all[i].delay);
+        add(m, weft__sample_of(all[i].stack), all[i].values);
     free(all);
 }
 
@@ -179,7 +179,7 @@ static void add_live(struct maker *m, const struct weft__record *r, int64_t wait
         s.holder = held_at ? held_at->pcs : NULL;
         s.n_holder = held_at ? held_at->kept : 0;
     }
-    add(m, s, 1, waits);
+    add(m, s, (int64_t[]){WEFT__PARTS, waits});
 }
 
 static bool add_all_live(struct maker *m)
@@ -273,7 +273,7 @@ static bool make(struct maker *m)
 static weft__buckets *take(const struct weft__waits *w, struct weft__window *window)
 {
     struct maker *m = calloc(1, sizeof(*m));
-    weft__buckets *b = weft__buckets_new();
+    weft__buckets *b = weft__buckets_new(WEFT__SAMPLE_VALUES);
 
     if (m && b) {
         m->w = w;

@@ -137,9 +137,14 @@ static enum look look(struct sampler *s, const weft__task *t)
     return RUNS;
 }
 
+static void add_to(struct sampler *s, weft__cell *cell, int64_t count, int64_t time)
+{
+    weft__cell_add(s->b, cell, (int64_t[]){count * WEFT__PARTS, time});
+}
+
 /* Adds time to the place that s->walk and the labels of tags are. Returns the place; NULL without
  * memory. */
-static weft__cell *add(struct sampler *s, const weft__tags *tags, double count, int64_t time)
+static weft__cell *add(struct sampler *s, const weft__tags *tags, int64_t count, int64_t time)
 {
     size_t first = weft__listing_first(s->walk.pcs, s->walk.kept, 0);
     const struct weft__sample one = {.pcs = s->walk.pcs + first,
@@ -150,7 +155,7 @@ static weft__cell *add(struct sampler *s, const weft__tags *tags, double count, 
     weft__sample_join(&s->again, &one);
     cell = weft__buckets_cell(s->b, &s->again);
     if (cell)
-        weft__cell_add(cell, count, time);
+        add_to(s, cell, count, time);
     return cell;
 }
 
@@ -177,7 +182,7 @@ static void settle(struct sampler *s, struct thread *h)
     if (h->owed > 0 && s->walk.kept > 0) {
         h->last = add(s, tags, h->looks, h->owed);
     } else if (h->owed > 0 && h->last) {
-        weft__cell_add(h->last, h->looks, h->owed);
+        add_to(s, h->last, h->looks, h->owed);
     } else if (h->owed > 0) {
         walk_entry(&s->walk, h->fn);
         add(s, NULL, h->looks, h->owed);
@@ -214,7 +219,7 @@ static void look_at_runner(struct sampler *s, struct thread *h, const struct wef
     uint64_t id = weft__load(&r->task->id);
 
     if (h->place && h->task == id && weft__cpu_nanos(weft__cpu_clock_of(r->tid)) == h->cpu) {
-        weft__cell_add(h->place, 1, s->elapsed);
+        add_to(s, h->place, 1, s->elapsed);
         return;
     }
     h->place = NULL;
@@ -370,7 +375,7 @@ static bool sample(struct sampler *s, weft_duration duration, weft__wall_wait *w
 weft__buckets *weft__wall_sample(weft_duration duration, weft__wall_wait *wait, void *arg, int *rc)
 {
     struct sampler *s = calloc(1, sizeof(*s));
-    weft__buckets *b = weft__buckets_new();
+    weft__buckets *b = weft__buckets_new(WEFT__SAMPLE_VALUES);
 
     *rc = -ENOMEM;
     if (s && b) {

@@ -12,6 +12,7 @@
  * Lock: `lock` (no other is taken under it) guards the list and what all windows in it hold. */
 #include "profiles/account/windows.h"
 
+#include "profiles/account/sample.h"
 #include "profiles/table/idmap.h"
 #include "runtime/sched/scheduler.h"
 
@@ -75,7 +76,7 @@ weft__window *weft__window_open(enum weft__contention which, bool with_io)
 {
     weft__window *w = calloc(1, sizeof(*w));
 
-    if (!w || !(w->buckets = weft__buckets_new())) {
+    if (!w || !(w->buckets = weft__buckets_new(WEFT__SAMPLE_VALUES))) {
         free(w);
         return NULL;
     }
@@ -212,7 +213,8 @@ static void add(weft__window *w, enum weft__contention which, const struct weft_
         delay = part;
     else if (part < m->waited) /* the sample stands for others */
         delay = (int64_t)((double)delay * ((double)part / (double)m->waited));
-    weft__buckets_add(w->buckets, joined, count, weft__ticks_about(delay));
+    weft__buckets_add(w->buckets, joined,
+                      (int64_t[]){weft__parts(count), weft__ticks_about(delay)});
 }
 
 bool weft__windows_want(enum weft__contention which)

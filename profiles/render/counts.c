@@ -10,18 +10,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static int64_t whole(const struct weft__bucket *b)
-{
-    return (int64_t)(b->count + (b->count < 0 ? -0.5 : 0.5));
-}
-
 /* The most first; then by the text of the data line. */
 static int compare(const void *va, const void *vb)
 {
     const struct weft__bucket *a = va, *b = vb;
 
-    if (whole(a) != whole(b))
-        return whole(a) > whole(b) ? -1 : 1;
+    if (a->values[0] != b->values[0])
+        return a->values[0] > b->values[0] ? -1 : 1;
     return weft__listing_compare(a->stack->pcs, a->stack->kept, 0, b->stack->pcs, b->stack->kept,
                                  0);
 }
@@ -29,7 +24,7 @@ static int compare(const void *va, const void *vb)
 /* NULL without memory. */
 static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
 {
-    struct weft__bucket *all = weft__buckets_read(b, n);
+    struct weft__bucket *all = weft__buckets_read(b, 1, n);
 
     if (all)
         qsort(all, *n, sizeof(*all), compare);
@@ -49,7 +44,7 @@ static void put_records(struct weft__out *o, const char *name, const struct weft
     int64_t total = 0;
 
     for (size_t i = 0; i < n; i++)
-        total += whole(&all[i]);
+        total += all[i].values[0];
     weft__out_str(o, name);
     weft__out_str(o, " profile: total ");
     put_count(o, total);
@@ -57,7 +52,7 @@ static void put_records(struct weft__out *o, const char *name, const struct weft
     for (size_t i = 0; i < n && o->rc == 0; i++) {
         const struct weft__stack_entry *e = all[i].stack;
 
-        put_count(o, whole(&all[i]));
+        put_count(o, all[i].values[0]);
         weft__out_str(o, " @");
         weft__listing_addresses(o, e->pcs, e->kept, 0);
         weft__listing_frames(o, e->pcs, e->kept, 0);
@@ -95,14 +90,10 @@ int weft__counts_pprof(const char *name, const weft__buckets *b, int64_t duratio
     weft__pprof *p = all ? weft__pprof_begin(&head, to) : NULL;
     int rc = 0;
 
-    for (size_t i = 0; p && i < n && rc == 0; i++) {
-        const int64_t count = whole(&all[i]);
-
-        if (count != 0)
-            rc = weft__pprof_add(p, &(struct weft__pprof_sample){.pcs = all[i].stack->pcs,
-                                                                 .n = all[i].stack->kept,
-                                                                 .values = &count});
-    }
+    for (size_t i = 0; p && i < n && rc == 0; i++)
+        rc = weft__pprof_add(p, &(struct weft__pprof_sample){.pcs = all[i].stack->pcs,
+                                                             .n = all[i].stack->kept,
+                                                             .values = all[i].values});
     free(all);
     return p ? weft__pprof_end(p, rc) : -ENOMEM;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* buckets.c - see buckets.h.
  *
- * Owns: a table of stacks, and for the ids it gives out, two numbers each. Segment k of the numbers
- * holds 2^k * WEFT__SEGMENT_FIRST of them, is made by the first thread that needs it, and never
- * moves, so nothing is locked. An event adds to the two one after the other: a reader may see it
- * half. */
+ * Owns: a table of stacks, and for each id that it gives out a cell of values. Segment k of the
+ * cells holds 2^k * WEFT__SEGMENT_FIRST of them, is made by the first thread that needs it, and
+ * never moves, so nothing is locked. An event adds to the values one after the other: a reader may
+ * see only the first of them. */
 #include "profiles/table/buckets.h"
 
 #include <stdatomic.h>
@@ -13,27 +13,28 @@
 
 #include "profiles/walk/unwind.h"
 
-enum { ONE = 1 << 20 /* of a count, which may be a fraction */ };
-
+/* The first value of a cell; the others stand behind it. */
 struct weft__cell {
-    _Atomic int64_t count, delay;
+    _Atomic int64_t value;
 };
 
 struct weft__buckets {
     weft__stacktab *stacks;
-    uint32_t rest; /* id of the bucket for stacks that have no room; 0: there is no limit */
-    uint32_t most; /* that limit */
+    unsigned n_values; /* of each cell */
+    uint32_t rest;     /* id of the bucket for stacks that have no room; 0: there is no limit */
+    uint32_t most;     /* that limit */
     _Atomic(struct weft__cell *) segments[WEFT__SEGMENTS];
 };
 
-weft__buckets *weft__buckets_new(void)
+weft__buckets *weft__buckets_new(unsigned n_values)
 {
     weft__buckets *b = calloc(1, sizeof *b);
 
-    if (b && !(b->stacks = weft__stacktab_new())) {
+    if (!b || !(b->stacks = weft__stacktab_new())) {
         free(b);
         return NULL;
     }
+    b->n_values = n_values;
     return b;
 }
 
@@ -61,7 +62,7 @@ static struct weft__cell *segment(weft__buckets *b, unsigned k)
 
     if (have)
         return have;
-    made = calloc((size_t)WEFT__SEGMENT_FIRST << k, sizeof *made);
+    made = calloc((size_t)WEFT__SEGMENT_FIRST << k, b->n_values * sizeof *made);
     if (made && !atomic_compare_exchange_strong(&b->segments[k], &have, made)) {
         free(made);
         return have;
@@ -77,27 +78,26 @@ weft__cell *weft__buckets_cell(weft__buckets *b, const struct weft__walk *w)
     if (!id)
         id = b->rest;
     cells = id ? segment(b, weft__segment_of(id, &at)) : NULL;
-    return cells ? &cells[at] : NULL;
+    return cells ? &cells[(size_t)at * b->n_values] : NULL;
 }
 
-/* Adds delays; a sum that would overflow stays at the end of its range. */
-void weft__cell_add(weft__cell *c, double count, int64_t delay)
+void weft__cell_add(const weft__buckets *b, weft__cell *c, const int64_t *values)
 {
-    int64_t was, sum;
+    for (unsigned i = 0; i < b->n_values; i++) {
+        int64_t was = atomic_fetch_add_explicit(&c[i].value, values[i], memory_order_relaxed), sum;
 
-    atomic_fetch_add_explicit(&c->count, (int64_t)(count * ONE + (count < 0 ? -0.5 : 0.5)),
-                              memory_order_relaxed);
-    was = atomic_fetch_add_explicit(&c->delay, delay, memory_order_relaxed);
-    if (__builtin_add_overflow(was, delay, &sum))
-        atomic_store_explicit(&c->delay, delay < 0 ? INT64_MIN : INT64_MAX, memory_order_relaxed);
+        if (__builtin_add_overflow(was, values[i], &sum))
+            atomic_store_explicit(&c[i].value, values[i] < 0 ? INT64_MIN : INT64_MAX,
+                                  memory_order_relaxed);
+    }
 }
 
-void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, double count, int64_t delay)
+void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, const int64_t *values)
 {
     weft__cell *c = weft__buckets_cell(b, w);
 
     if (c)
-        weft__cell_add(c, count, delay);
+        weft__cell_add(b, c, values);
 }
 
 uint32_t weft__buckets_count(const weft__buckets *b)
@@ -110,22 +110,35 @@ bool weft__buckets_is_crowded(const weft__buckets *b)
     return b->rest != 0 && weft__stacktab_count(b->stacks) >= b->most / 8 * 7;
 }
 
-struct weft__bucket *weft__buckets_read(const weft__buckets *b, size_t *n)
+/* Reads the values of a stack. Returns whether one of them is not 0. */
+static bool read_values(const weft__buckets *b, uint32_t id, int times, int64_t *values)
+{
+    uint32_t at;
+    unsigned k = weft__segment_of(id, &at);
+    const weft__cell *cells = atomic_load_explicit(&b->segments[k], memory_order_acquire);
+    bool some = false;
+
+    for (unsigned i = 0; cells && i < b->n_values; i++) {
+        values[i] = times * atomic_load_explicit(&cells[(size_t)at * b->n_values + i].value,
+                                                 memory_order_relaxed);
+        some |= values[i] != 0;
+    }
+    return some;
+}
+
+/* The values stand behind the buckets. */
+struct weft__bucket *weft__buckets_read(const weft__buckets *b, int times, size_t *n)
 {
     uint32_t count = weft__stacktab_count(b->stacks);
-    struct weft__bucket *all = calloc(count + 1u, sizeof *all);
+    size_t room = count + 1u;
+    struct weft__bucket *all = calloc(room, sizeof *all + b->n_values * sizeof *all->values);
 
     *n = 0;
     for (uint32_t id = 1; all && id <= count; id++) {
-        uint32_t at;
-        unsigned k = weft__segment_of(id, &at);
-        struct weft__cell *cells = atomic_load_explicit(&b->segments[k], memory_order_acquire);
-        int64_t times = cells ? atomic_load_explicit(&cells[at].count, memory_order_relaxed) : 0;
+        int64_t *values = (int64_t *)(all + room) + *n * b->n_values;
 
-        if (times != 0)
-            all[(*n)++] =
-                (struct weft__bucket){weft__stacktab_get(b->stacks, id), (double)times / ONE,
-                                      atomic_load_explicit(&cells[at].delay, memory_order_relaxed)};
+        if (read_values(b, id, times, values))
+            all[(*n)++] = (struct weft__bucket){weft__stacktab_get(b->stacks, id), values};
     }
     return all;
 }
@@ -134,12 +147,12 @@ bool weft__buckets_add_all(weft__buckets *to, const weft__buckets *from, int tim
 {
     struct weft__walk *walk = malloc(sizeof *walk);
     size_t n;
-    struct weft__bucket *all = weft__buckets_read(from, &n);
+    struct weft__bucket *all = weft__buckets_read(from, times, &n);
     bool good = walk && all;
 
     for (size_t i = 0; good && i < n; i++) {
         weft__walk_set(walk, all[i].stack->pcs, all[i].stack->kept);
-        weft__buckets_add(to, walk, times * all[i].count, times * all[i].delay);
+        weft__buckets_add(to, walk, all[i].values);
     }
     free(all);
     free(walk);

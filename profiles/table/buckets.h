@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* buckets.h - what happened at each distinct stack: how often, and how long it took. */
+/* buckets.h - what happened at each distinct stack, in numbers: how often, how long, how much. */
 #ifndef WEFT_BUCKETS_H
 #define WEFT_BUCKETS_H
 
@@ -15,33 +15,43 @@ typedef struct weft__buckets weft__buckets;
 /* A bucket as it stood when it was read. */
 struct weft__bucket {
     const struct weft__stack_entry *stack; /* as long as the table */
-    double count;
-    int64_t delay; /* ns */
+    int64_t *values;                       /* as many as each bucket of the table has */
 };
 
-weft__buckets *weft__buckets_new(void); /* NULL without memory */
-void weft__buckets_free(weft__buckets *b);
+/* An event that stands for others may count as a fraction: such a count is kept in this many parts
+ * of one. */
+enum { WEFT__PARTS = 1 << 20 };
+
+static inline int64_t weft__parts(double count)
+{
+    return (int64_t)(count * WEFT__PARTS + (count < 0 ? -0.5 : 0.5));
+}
+
+/* Makes a table that keeps so many values for each stack. NULL without memory. */
+weft__buckets *weft__buckets_new(unsigned n_values);
+void weft__buckets_free(weft__buckets *b); /* NULL does nothing */
 /* Bounds the number of stacks that are told apart, about; further ones are counted for rest. To be
  * called before other threads use the table. Returns false without memory. */
 bool weft__buckets_limit(weft__buckets *b, uint32_t most, const struct weft__walk *rest);
 
-/* The counts of one stack, which last as long as the table. cell returns NULL without memory. Any
- * thread. */
+/* The values of one stack, which last as long as the table. cell returns NULL without memory. add
+ * adds to each value, below 0 to take away; a sum that would overflow stays at the end of its
+ * range. Any thread. */
 typedef struct weft__cell weft__cell;
 weft__cell *weft__buckets_cell(weft__buckets *b, const struct weft__walk *w);
-void weft__cell_add(weft__cell *c, double count, int64_t delay);
+void weft__cell_add(const weft__buckets *b, weft__cell *c, const int64_t *values);
 
-/* count may be a fraction: an event that stands for others counts as many as it stands for; or
- * below 0, to take away. An event for which there is no memory is dropped. Any thread,
+/* Adds to the values of a stack. Without memory for the stack, nothing is added. Any thread,
  * concurrently. */
-void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, double count, int64_t delay);
+void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, const int64_t *values);
 
-/* Adds so many times what from has; -1 takes it away. False without memory. */
+/* Adds so many times the values in from, of which there are as many; -1 takes them away. False
+ * without memory. */
 bool weft__buckets_add_all(weft__buckets *to, const weft__buckets *from, int times);
 
-/* All buckets so far that count something, in the order of their first event, for free(); NULL
- * without memory. */
-struct weft__bucket *weft__buckets_read(const weft__buckets *b, size_t *n);
+/* Reads all buckets so far of which some value is not 0, in the order of their first event, each
+ * value times so many. For free(); NULL without memory. */
+struct weft__bucket *weft__buckets_read(const weft__buckets *b, int times, size_t *n);
 
 uint32_t weft__buckets_count(const weft__buckets *b);  /* stacks */
 bool weft__buckets_is_crowded(const weft__buckets *b); /* seven eighths of its limit are taken */
