@@ -21,13 +21,12 @@ import sys
 UPWARD = {
     "runtime/base > runtime/sched": 3,
     "runtime/machine > runtime/sched": 2,
-    "runtime/sched > runtime/sync": 6,
+    "runtime/sched > runtime/sync": 1,
     "runtime/sched > runtime/uv": 3,
-    "runtime/sched > profiles/walk": 1,  # by hooks alone, as are the next seven
+    "runtime/sched > profiles/walk": 2,  # by hooks alone, as are the next six
     "runtime/sched > profiles/capture": 3,
     "runtime/sched > profiles/render": 1,
     "runtime/sched > profiles/account": 5,
-    "runtime/sync > profiles/walk": 1,
     "runtime/sync > profiles/capture": 1,
     "runtime/sync > profiles/account": 1,
     "runtime/run > profiles/capture": 1,

@@ -12,7 +12,7 @@
 #include "profiles/account/sample.h"
 #include "profiles/table/labelset.h"
 #include "runtime/sched/scheduler.h"
-#include "runtime/sync/signals.h"
+#include "runtime/sched/thread.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -7,6 +7,7 @@
  *
  * The end of a run waits a second for tasks in C calls, then leaves them to their threads. */
 #include "runtime/base/env.h"
+#include "runtime/base/handler.h"
 #include "runtime/io/sock.h"
 #include "runtime/machine/eh.h"
 #include "runtime/sched/beside.h"
@@ -16,6 +17,7 @@
 #include "runtime/sched/park.h"
 #include "runtime/sched/pool.h"
 #include "runtime/sched/spare.h"
+#include "runtime/sched/thread.h"
 #include "runtime/sync/signals.h"
 
 #include <errno.h>
@@ -198,6 +200,7 @@ static void tear_down(void)
     weft__foreign_stop(until);
     weft__hooks.stop();
     weft__signals_stop();
+    weft__handlers_end();
     workers_join();
     weft__lane_clear();
     weft__socks_discard();
@@ -297,7 +300,12 @@ static void begin(const weft_run_options *o)
     weft__pools_start();
     weft__hooks.start();
     signals_can_come();
-    weft__signals_start();
+    weft__handlers_begin();
+    weft__threads_begin();
+    if (weft__sched.signals) {
+        weft__signals_start();
+        weft__faults_begin();
+    }
     weft__foreign_open();
 }
 

@@ -21,9 +21,9 @@
 
 #include "runtime/base/env.h"
 #include "runtime/base/format.h"
+#include "runtime/base/handler.h"
 #include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
-#include "runtime/sync/signals.h"
 
 #include <weft/error.h>
 
@@ -100,7 +100,7 @@ static WEFT__NORETURN void end_by(int signo)
 {
     sigset_t set;
 
-    weft__signal_default(signo);
+    weft__handler_default(signo);
     sigemptyset(&set);
     sigaddset(&set, signo);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
@@ -154,7 +154,7 @@ static void watchdog_start(int seconds)
     event._sigev_un._tid = (int)syscall(SYS_gettid);
     sigemptyset(&sa.sa_mask);
     sigaction(SIGALRM, &sa, NULL);
-    weft__fault_signals(&set);
+    weft__faults(&set);
     sigaddset(&set, SIGALRM);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     dying.patience = seconds;
@@ -443,7 +443,9 @@ static void explain_first(struct weft__death *d)
     weft__hooks.explain_first(STDERR_FILENO, d);
 }
 
-void weft__fault(const char *name, const siginfo_t *info, const void *ucontext, int error)
+/* Reports a fault and returns. Does not return if another thread is dying already. error: errno
+ * when the signal came. */
+static void report_fault(const char *name, const siginfo_t *info, const void *ucontext, int error)
 {
     struct weft__death d = {.ucontext = ucontext, .error = error};
     int signo = info->si_signo;
@@ -469,4 +471,46 @@ void weft__fault(const char *name, const siginfo_t *info, const void *ucontext, 
         guarded(explain_first, &d);
     }
     weft__hooks.explain(STDERR_FILENO, &d);
+}
+
+/* Ends the process by the signal that was reported. It is sent again, blocked until the handler
+ * returns, so that a core shows the instruction that it came at. */
+static void end_after(int signo, siginfo_t *info)
+{
+    sigset_t set;
+
+    weft__handler_default(signo);
+    sigemptyset(&set);
+    sigaddset(&set, signo);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), (int)syscall(SYS_gettid), signo, info);
+}
+
+/* Handles a fault, on the thread that caused it, on its alternate stack. Reads nothing of the
+ * runtime but its static data before the report has begun: the fault may have overwritten all else,
+ * and a second one would end the process without a word. */
+static void on_fault(int signo, siginfo_t *info, void *uc)
+{
+    int error = errno;
+
+    if (!weft__handler_is_childs()) {
+        weft__hooks.faulted(signo, info, uc);
+        report_fault(weft__fault_name(signo), info, uc, error);
+    }
+    end_after(signo, info);
+}
+
+void weft__faults_begin(void)
+{
+    sigset_t set;
+
+    weft__faults(&set);
+    for (int s = 1; s < WEFT__SIGNALS; s++) {
+        if (sigismember(&set, s) != 1)
+            continue;
+#if defined(WEFT__ASAN) || defined(WEFT__TSAN)
+        signal(s, SIG_DFL); /* the sanitizer's own stood there */
+#endif
+        weft__handler_install_over_default(s, on_fault);
+    }
 }

@@ -14,9 +14,9 @@ struct weft__death;
 
 /* Reports SIGQUIT, on weft_run's thread, and ends the process with status 2. */
 void weft__quit(uintptr_t pc, int code) WEFT__NORETURN;
-/* Reports a fault, in its signal's handler, and returns: the caller ends the process by the
- * signal. Does not return if another thread is dying already. error: errno when the signal came. */
-void weft__fault(const char *name, const siginfo_t *info, const void *ucontext, int error);
+/* Installs the handler of faults, where the disposition is SIG_DFL. It reports the fault, and ends
+ * the process as if no handler stood there. weft__signals_stop removes it. */
+void weft__faults_begin(void);
 /* Writes all n bytes for a report, and tells the watchdog of the progress. Returns 0, or the
  * negative errno of write(2). async-signal-safe */
 int weft__death_write(int fd, const char *text, size_t n);

@@ -6,12 +6,13 @@
  * A run is open to them from when it is ready until it stops. Then weft__foreign_stop waits for
  * threads that are in a call or about to end, so that nothing they do reaches the next run; a later
  * call is outside a run. */
+#include "runtime/base/handler.h"
 #include "runtime/sched/beside.h"
 #include "runtime/sched/local.h"
 #include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
 #include "runtime/sched/scheduler.h"
-#include "runtime/sync/signals.h"
+#include "runtime/sched/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -111,9 +112,11 @@ static void in_child(void)
     weft__worker *w = weft__self();
 
     weft__forked = true;
-    weft__signals_in_child(w && !w->foreign);
-    if (w && !w->foreign)
+    weft__handlers_drop();
+    if (w && !w->foreign) {
+        weft__thread_unmask();
         weft__beside_forked(w);
+    }
     weft__self_set(NULL);
 }
 

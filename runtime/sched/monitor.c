@@ -29,7 +29,7 @@
 #include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
 #include "runtime/sched/spare.h"
-#include "runtime/sync/signals.h"
+#include "runtime/sched/thread.h"
 
 #include <fcntl.h>
 #include <sched.h>

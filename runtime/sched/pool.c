@@ -17,7 +17,7 @@
 
 #include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
-#include "runtime/sync/signals.h"
+#include "runtime/sched/thread.h"
 
 #include <weft/error.h>
 #include <weft/fd.h>

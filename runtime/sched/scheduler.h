@@ -240,10 +240,6 @@ static inline bool weft__call_declared(const weft__worker *w, const weft__task *
     return began != 0 && began == weft__load(&t->since);
 }
 
-/* thread.c */
-void weft__worker_setup(weft__worker *w); /* on a new worker's thread */
-void weft__worker_teardown(weft__worker *w);
-
 /* done.c */
 void weft__done_init(void);
 void weft__done_kick(void);                 /* wakes weft_run's thread */

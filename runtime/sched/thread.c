@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* thread.c - what the thread of a worker has of its own: a name, a clock, a stack for handlers. */
-#include "runtime/sched/scheduler.h"
+/* thread.c - threads of the runtime: how they start, with which signals blocked; and what that of a
+ * worker has of its own: a name, a clock, a stack for handlers. */
+#include "runtime/sched/thread.h"
+
+#include "runtime/base/handler.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -11,6 +14,72 @@
 #include <unistd.h>
 
 enum { ALTSTACK = 64 << 10 };
+
+static sigset_t callers_mask; /* of weft_run's caller, and so of workers and children */
+
+void weft__threads_begin(void)
+{
+    pthread_sigmask(SIG_SETMASK, NULL, &callers_mask);
+}
+
+void weft__thread_unmask(void)
+{
+    pthread_sigmask(SIG_SETMASK, &callers_mask, NULL);
+}
+
+/* Removes faults, and the signals that the runtime sends to a thread: no thread blocks these. */
+static void unblock_ours(sigset_t *set)
+{
+    sigset_t faulty;
+
+    weft__faults(&faulty);
+    for (int s = 1; s < WEFT__SIGNALS; s++) {
+        if (sigismember(&faulty, s) == 1 || s == SIGURG || s == SIGPROF)
+            sigdelset(set, s);
+    }
+}
+
+static int start_with(const sigset_t *mask, pthread_t *thread, size_t stack, void *(*fn)(void *),
+                      void *arg)
+{
+    pthread_attr_t attr;
+    sigset_t old;
+    int rc;
+
+    pthread_attr_init(&attr);
+    if (stack > 0)
+        pthread_attr_setstacksize(&attr, stack);
+    pthread_sigmask(SIG_SETMASK, mask, &old);
+    rc = pthread_create(thread, &attr, fn, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    return rc;
+}
+
+int weft__thread_start(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg)
+{
+    sigset_t mask;
+
+    sigfillset(&mask);
+    unblock_ours(&mask);
+    return start_with(&mask, thread, stack, fn, arg);
+}
+
+/* Starts a thread that runs the program's code, with the mask of weft_run's caller. Under TSan the
+ * thread blocks all signals for the process, and only fork's children get that mask: TSan delays a
+ * handler until the interrupted task runs again, which for a task that then waits may be never. */
+int weft__thread_start_user(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg)
+{
+    sigset_t mask = callers_mask;
+
+#ifdef WEFT__TSAN
+    sigfillset(&mask);
+    if (!sigismember(&callers_mask, SIGPIPE))
+        sigdelset(&mask, SIGPIPE);
+#endif
+    unblock_ours(&mask);
+    return start_with(&mask, thread, stack, fn, arg);
+}
 
 void weft__worker_setup(weft__worker *w)
 {

@@ -14,7 +14,7 @@
 #include "runtime/sched/park.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sched/spare.h"
-#include "runtime/sync/signals.h"
+#include "runtime/sched/thread.h"
 
 #include <sched.h>
 #include <stdio.h>
