@@ -190,8 +190,7 @@ int weft_listener_adopt(int fd, weft_listener **out)
     int rc = weft__sock_adopt(fd, SOCK_STREAM, true);
 
     if (rc == 0)
-        rc =
-            listener_new(fd, NULL, out); /* the program that made a unix socket's file removes it */
+        rc = listener_new(fd, NULL, out); /* the program that made a socket's file removes it */
     weft__exit_as(t);
     return rc;
 }

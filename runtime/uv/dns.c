@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* uv/dns.c - names to addresses by getaddrinfo on threads of their own (pool.c).
+/* uv/dns.c - names to addresses, by getaddrinfo on threads of sched/pool.c.
  *
- * A lookup cannot be interrupted, but a task can leave it at its deadline or when it is canceled:
- * the lookup lives on the heap, and the second of the two that are done with it, the task and the
- * pool, frees it.
+ * Owns: the lookups under way. Each belongs to one task and one job of the pool. There is no lock;
+ * the lookup's atomic state decides which of the two frees it.
+ * Only tasks call weft__dns, outside the runtime; it waits.
  *
- * uv_getaddrinfo without a callback looks up on the calling thread. It is used for the codes and
- * for names beyond ASCII; of its loop it touches nothing but a count of requests. */
+ * getaddrinfo cannot be interrupted, but a task can leave its lookup at the deadline or when it is
+ * canceled. So the lookup is on the heap, and the later of the two to be done with it, the task or
+ * the pool, frees it.
+ *
+ * uv_getaddrinfo without a callback looks up on the calling thread. It gives us libuv's codes and
+ * names beyond ASCII. Of its loop it touches nothing but a count of requests, so an empty loop of
+ * our own is enough. */
 #include "runtime/io/sock.h"
 #include "runtime/sched/pool.h"
 #include "runtime/uv/loop.h"
@@ -14,16 +19,17 @@
 #include <netdb.h>
 #include <string.h>
 
+/* Of a lookup: both use it; the pool is done; the task has left. */
 enum { PENDING, DONE, LEFT };
 
 struct lookup {
     weft__job job;
     weft__waiter wt;
-    uv_loop_t loop; /* all zero */
+    uv_loop_t loop; /* all zero; libuv counts a request in it */
     uv_getaddrinfo_t req;
     struct addrinfo hints;
     uint32_t state; /* atomic: the second to mark it frees the lookup */
-    int status;     /* of the lookup, before DONE */
+    int status;     /* libuv's code; written by the pool before DONE */
     char host[WEFT__HOST_MAX + 1], service[WEFT__SERVICE_MAX + 1]; /* "": none */
 };
 
@@ -33,6 +39,7 @@ static void lookup_free(struct lookup *k)
     weft__free(k);
 }
 
+/* Looks up, on a thread of the pool. */
 static void lookup_run(weft__job *j)
 {
     struct lookup *k = weft__container_of(j, struct lookup, job);
@@ -41,6 +48,8 @@ static void lookup_run(weft__job *j)
                                k->service[0] ? k->service : NULL, &k->hints);
 }
 
+/* Ends the pool's part. alive: the run goes on; if not, the task is gone, and nothing may be woken.
+ * The waiter is copied first, since the task may free the lookup as soon as the state is DONE. */
 static void lookup_ended(weft__job *j, bool alive)
 {
     struct lookup *k = weft__container_of(j, struct lookup, job);
@@ -52,18 +61,23 @@ static void lookup_ended(weft__job *j, bool alive)
         weft__ready(wt.task);
 }
 
+/* Hands the job to the pool after the task has left its stack, so that no answer comes too
+ * early. */
 static void lookup_post(void *job)
 {
     weft__pool_post(WEFT__POOL_NAMES, job);
 }
 
-/* Ends the task's part: it waits no more. */
+/* Ends the task's part, when it waits no more: at its deadline, or canceled. Takes the job back if
+ * no thread of the pool has begun it. */
 static void lookup_leave(struct lookup *k)
 {
     if (weft__pool_take_back(WEFT__POOL_NAMES, &k->job) || weft__xchg(&k->state, LEFT) == DONE)
         lookup_free(k);
 }
 
+/* Copies the found addresses, in the resolver's order. Returns 0, or UV_EAI_NODATA if there are
+ * none of IPv4 or IPv6. */
 static int copy_found(const struct addrinfo *found, weft__addrs *out)
 {
     out->n = 0;
@@ -74,6 +88,7 @@ static int copy_found(const struct addrinfo *found, weft__addrs *out)
     return out->n > 0 ? 0 : UV_EAI_NODATA;
 }
 
+/* Has the pool look up, and waits. Frees k, or leaves that to the pool. */
 static int look_up(weft__task *t, struct lookup *k, weft_time deadline, weft__addrs *out)
 {
     int rc = weft__pool_admit(WEFT__POOL_NAMES);

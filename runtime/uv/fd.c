@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* uv/fd.c - waits for descriptors of the program, and for child processes by descriptors.
  *
- * libuv's handles do not fit them: one for a descriptor makes it non-blocking, a loop takes only
- * one for a number, an error is told as UV_EBADF, and a close takes a turn of the loop. So each
- * loop has an epoll of its own for them, which libuv watches as one descriptor.
+ * Owns: fd_epoll of each loop; l->fds, the waits for each descriptor; and the list of children that
+ * tasks wait for.
+ * Lock: l->fd_lock (rank OBJECT) guards l->fds and the waits linked there. children.lock (rank
+ * GROUP) guards the list of children.
+ * Always, outside l->fd_lock: a number with waits is armed for every event that they want; a number
+ * without waits is not armed (EPOLLONESHOT), since the program may close and reuse it.
+ * Only tasks call the public functions, and hold no lock; they wait. A wait begins on the task's
+ * processor, and its loop's owner sees the events. A wait that ends at its deadline, or canceled,
+ * may leave from any thread: unlike a loop of libuv, the kernel's epoll may be changed by any.
  *
- * Owns: fd_epoll of each loop and l->fds, the waits of each number.
- * Lock: l->fd_lock (rank OBJECT) guards fds and the waits linked there. Waits begin on the loop's
- * processor, events are told there; a wait that ends at its deadline, or canceled, leaves from
- * anywhere: the kernel's epoll, unlike libuv, may be changed by any thread.
- * Always, outside the lock: a number with waits is armed for all that they want, one without is not
- * armed (EPOLLONESHOT), so that it may be closed and reused behind our back. */
+ * libuv's handles do not fit these descriptors: a handle makes its descriptor non-blocking, though
+ * its flags are the program's; a loop takes one handle for a number, though several tasks may wait;
+ * each error is reported as UV_EBADF; and closing a handle takes a turn of the loop. So each loop
+ * has an epoll of its own for them, which libuv watches as one descriptor. */
 #include "runtime/sched/park.h"
 #include "runtime/uv/loop.h"
 
@@ -27,19 +31,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* The least length of a loop's table, and the events that one call of epoll_wait takes. */
 enum { FDS_MIN = 64, FOUND_MAX = 64 };
-enum { GONE = 4 }; /* an event beside WEFT_FD_*: the peer sends no more */
+/* An event beside WEFT_FD_*: the peer has closed its side and sends no more. */
+enum { GONE = 4 };
 
+/* A wait, on its task's stack. */
 struct weft__fd_wait {
-    weft__fd_wait *next; /* for the same descriptor */
-    weft__waiter wt;     /* queued: linked in fds */
-    int events;          /* WEFT_FD_*; constant */
+    weft__fd_wait *next; /* the next wait for the same descriptor; guarded by l->fd_lock */
+    weft__waiter wt;     /* its `queued` means: linked in fds */
+    int events;          /* WEFT_FD_* or GONE; constant */
 };
 
 /* Events --------------------------------------------------------------------------------------- */
 
-/* Returns which of the wanted events are ready. A hang-up or an error ends any wait: the next call
- * on the descriptor returns the error. */
+/* Returns the wanted events that are ready. A hang-up or an error ends any wait, since the next
+ * call on the descriptor returns at once, with the error. */
 static int ready_of(uint32_t epoll_events, int wanted)
 {
     if (epoll_events & (EPOLLERR | EPOLLHUP))
@@ -50,8 +57,9 @@ static int ready_of(uint32_t epoll_events, int wanted)
            wanted;
 }
 
-/* Arms fd for what its waits want: for one event. Not inlined, as errno's address is the thread's.
- * Caller holds the lock. 0 or a negative errno. */
+/* Arms fd for one event of all those that its waits want. Returns 0 or a negative errno. Tries to
+ * change an armed number first, since most waits come again. Caller holds the lock. Not inlined: a
+ * task may change threads in its caller, and errno's address belongs to a thread. */
 static WEFT__NOINLINE int arm(weft__loop *l, int fd)
 {
     weft__check_holds(&l->fd_lock);
@@ -78,8 +86,8 @@ static void unlink_wait(weft__loop *l, weft__fd_wait **at)
     weft__sub(&l->fd_waits, 1);
 }
 
-/* Ends the waits for fd that these events are for; rc < 0: all of them, with rc. Caller holds the
- * lock. */
+/* Ends the waits for fd that want one of these events; with rc < 0 ends all of them, with that
+ * result. Caller holds the lock. */
 static void wake_waits(weft__loop *l, int fd, uint32_t events, int rc)
 {
     weft__check_holds(&l->fd_lock);
@@ -99,12 +107,13 @@ static void wake_waits(weft__loop *l, int fd, uint32_t events, int rc)
     }
 }
 
-/* Wakes the waits whose events are ready. On the loop's owner. */
+/* Wakes the tasks whose events are ready, and arms the numbers again that have waits left. Runs on
+ * the loop's owner, in its poll. */
 static void on_events(uv_poll_t *h, int status, int unused)
 {
     weft__loop *l = weft__container_of(h, weft__loop, fd_poll);
     struct epoll_event found[FOUND_MAX];
-    int n = epoll_wait(l->fd_epoll, found, FOUND_MAX, 0); /* more are told by the next poll */
+    int n = epoll_wait(l->fd_epoll, found, FOUND_MAX, 0); /* the next poll gets the rest */
 
     (void)status;
     (void)unused;
@@ -119,7 +128,8 @@ static void on_events(uv_poll_t *h, int status, int unused)
     }
 }
 
-/* Makes the loop's epoll, and has libuv watch it. On the loop's owner. */
+/* Makes the loop's epoll, and has libuv watch it. Returns 0 or a UV_E*. Runs on the loop's owner,
+ * at the first wait: most programs have none. */
 static WEFT__NOINLINE int make_epoll(weft__loop *l)
 {
     int fd = epoll_create1(EPOLL_CLOEXEC), rc;
@@ -135,7 +145,8 @@ static WEFT__NOINLINE int make_epoll(weft__loop *l)
     return WEFT__UV(l, uv_poll_start, &l->fd_poll, UV_READABLE, on_events);
 }
 
-/* Makes room for fd in the table, if there is such a descriptor. Caller holds the lock. */
+/* Makes room for fd in the table. Refuses a number that is no descriptor, since a wrong number
+ * could ask for gigabytes. Caller holds the lock. */
 static WEFT__NOINLINE int make_room(weft__loop *l, int fd)
 {
     weft__check_holds(&l->fd_lock);
@@ -157,7 +168,8 @@ static WEFT__NOINLINE int make_room(weft__loop *l, int fd)
 
 /* Waits ---------------------------------------------------------------------------------------- */
 
-/* Begins a wait. On the loop's owner. */
+/* Begins a wait: links it and arms its number. Returns 0 or a negative errno. Runs on the loop's
+ * owner. */
 static int begin(weft__loop *l, int fd, weft__fd_wait *f)
 {
     int rc = l->fd_epoll < 0 ? make_epoll(l) : 0;
@@ -180,7 +192,8 @@ static int begin(weft__loop *l, int fd, weft__fd_wait *f)
     return rc;
 }
 
-/* Removes a wait that ended without an event. */
+/* Removes a wait that ended without an event, on any thread. The last wait for a number disarms
+ * it. */
 static void leave(weft__loop *l, int fd, weft__fd_wait *f)
 {
     weft__lock(&l->fd_lock, WEFT__RANK_OBJECT);
@@ -197,7 +210,8 @@ static void leave(weft__loop *l, int fd, weft__fd_wait *f)
     weft__unlock(&l->fd_lock);
 }
 
-/* Returns the events that poll(2) sees now; 0: none. */
+/* Returns the wanted events that are ready now; 0 if there are none; a negative errno. For waits
+ * whose deadline has passed, which need no epoll. */
 static WEFT__NOINLINE int look(int fd, int events)
 {
     struct pollfd p = {.fd = fd,
@@ -213,6 +227,7 @@ _Static_assert(POLLIN == EPOLLIN && POLLOUT == EPOLLOUT && POLLERR == EPOLLERR &
                    POLLHUP == EPOLLHUP,
                "events of poll are events of epoll");
 
+/* Waits for events of fd, inside the runtime. Returns those that are ready, > 0; or a code. */
 static int fd_wait(weft__worker *w, int fd, int events, enum weft__reason why, const void *object,
                    weft_time deadline)
 {
@@ -257,9 +272,10 @@ int weft__fd_wait_gone(int fd)
 
 /* Child processes ------------------------------------------------------------------------------ */
 
-/* uv_spawn is not used: it takes SIGCHLD for itself, and never hears of a child that another thread
- * has waited for. A pidfd is ready as soon as the child has ended. */
+/* uv_spawn is not used: it takes SIGCHLD for itself, and it waits for ever for a child whose status
+ * another thread has taken. A pidfd is ready as soon as the child has ended. */
 
+/* Returns a descriptor for the child, or a negative errno. */
 static WEFT__NOINLINE int child_open(pid_t pid)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -284,7 +300,7 @@ static WEFT__NOINLINE int child_status(idtype_t type, id_t id, int options)
     return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 
-/* Waits for a child that there is no descriptor for: it keeps a thread. */
+/* Waits for a child that the kernel gives no descriptor for. Blocks the thread meanwhile. */
 static int child_block(pid_t pid)
 {
     int status;
@@ -295,7 +311,8 @@ static int child_block(pid_t pid)
     return status;
 }
 
-/* A child that a task waits for, on that task's stack. */
+/* A child that a task waits for, on that task's stack. The end of a run closes the descriptors of
+ * tasks that will never run again. */
 struct child {
     struct child *next, *prev;
     int fd;
@@ -349,6 +366,7 @@ static int child_wait(struct child *c, const char *const argv[])
     return rc;
 }
 
+/* Waits until the child has ended, and returns its status as a shell would, or a code. */
 static int child_end(pid_t pid, const char *const argv[])
 {
     struct child c = {.fd = child_open(pid)};
@@ -366,6 +384,8 @@ static int child_end(pid_t pid, const char *const argv[])
     return rc;
 }
 
+/* Starts the program. Returns 0 or a negative errno. The child begins with no signal blocked and
+ * none ignored: our threads block some, which the program knows nothing of. */
 static int child_start(const char *const argv[], pid_t *pid)
 {
     posix_spawnattr_t attr;
@@ -383,7 +403,8 @@ static int child_start(const char *const argv[], pid_t *pid)
     return -rc;
 }
 
-/* Starts the program outside the runtime: if that lasts, others get the processor. */
+/* Starts the program outside the runtime: if that takes long (a large file, a slow disk), the
+ * monitor gives the processor to other tasks. */
 int weft_process_run(const char *const argv[])
 {
     pid_t pid;

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* uv/loop.c - netpoll.h on libuv 1.44.
+/* uv/loop.c - the event loop of a processor (sched/netpoll.h), on libuv 1.44.
  *
- * A loop changes threads under these rules, which libuv 1.44.2 keeps: never while uv_run is on the
- * stack (uv__io_poll leaves a pointer to its own frame in the loop); the transfer is a release and
- * an acquire; a full fence stands before uv_async_send, whose first load is relaxed; callbacks
- * only make tasks ready. Timers wait on a timerfd: uv_timer_t would round each to a millisecond. */
+ * Owns: weft__loop, that is, libuv's loop, its wake-up and its timer. There is no lock: a loop has
+ * one owner at a time, the worker that has its processor, and only the owner calls in. Any thread
+ * may call weft__loop_wake. weft_run makes and frees loops while no task runs.
+ *
+ * A loop changes threads under these rules, which suffice for libuv 1.44.2:
+ *   never while uv_run is on the stack, since uv__io_poll leaves a pointer to its own frame in the
+ *     loop. So no task runs inside a callback: callbacks only make tasks ready;
+ *   the old owner releases and the new owner acquires;
+ *   a full fence stands before uv_async_send, whose first load is relaxed: it could otherwise see
+ *     an old wake-up as still pending, and send none.
+ * Timers wait on a timerfd, since uv_timer_t would round each to a millisecond. */
 #include "runtime/uv/loop.h"
 
 #include "runtime/sched/fatal.h"
@@ -16,11 +23,14 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+/* Does nothing: the wake-up is there to end the poll. */
 static void on_wake(uv_async_t *a)
 {
     (void)a;
 }
 
+/* Ends the poll, like on_wake; the worker then looks at its heap of timers. Reads the timerfd,
+ * which would otherwise stay ready. */
 static void on_timer(uv_poll_t *h, int status, int events)
 {
     weft__loop *l = h->data;
@@ -30,7 +40,7 @@ static void on_timer(uv_poll_t *h, int status, int events)
     (void)events;
     l->armed = 0;
     if (read(l->timer_fd, &expirations, sizeof(expirations)) < 0)
-        return; /* set again meanwhile */
+        return; /* it was set again meanwhile */
 }
 
 /* Names the limit that the user can raise when the kernel refuses. */
@@ -52,6 +62,8 @@ static const char *limit_of(int error)
     }
 }
 
+/* Runs in the handler of SIGABRT. snprintf is not async-signal-safe by the letter, but the process
+ * ends in any case, and the text is worth the risk. */
 void weft__loop_aborted(const weft__loop *l, int error)
 {
     const char *call = l ? l->call : NULL;
@@ -64,10 +76,12 @@ void weft__loop_aborted(const weft__loop *l, int error)
     weft__death_write(STDERR_FILENO, text, strlen(text));
 }
 
-/* The call of libuv that makes a loop now, on weft_run's thread, before the run's handlers are
- * installed; or NULL. libuv aborts where it has no code to return. */
+/* The call of libuv that is making a loop, or NULL. Only weft_run's thread makes loops, before the
+ * run's handlers are installed. */
 static const char *making;
 
+/* Handles the abort of a libuv that could not make a loop: it aborts where it has no code to
+ * return, for example without descriptors. */
 static void on_abort(int signo)
 {
     int error = errno;
@@ -77,6 +91,7 @@ static void on_abort(int signo)
                 limit_of(error));
 }
 
+/* Returns rc, or ends the program with the name of the call if it is a failure. */
 static int made(int rc)
 {
     if (rc < 0)
@@ -87,6 +102,7 @@ static int made(int rc)
 
 #define MUST(fn, ...) (making = #fn, made(fn(__VA_ARGS__)))
 
+/* timerfd_create with a result like libuv's. */
 static int timerfd(void)
 {
     int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -105,7 +121,7 @@ weft__loop *weft__loop_new(void)
     l->timer_fd = MUST(timerfd, );
     MUST(uv_poll_init, &l->uv, &l->timer_poll, l->timer_fd);
     MUST(uv_poll_start, &l->timer_poll, UV_READABLE, on_timer);
-    MUST(uv_run, &l->uv, UV_RUN_NOWAIT); /* which tells epoll of all this */
+    MUST(uv_run, &l->uv, UV_RUN_NOWAIT); /* tells epoll of these handles, which can fail, too */
     sigaction(SIGABRT, &before, NULL);
     l->timer_poll.data = l;
     l->fd_epoll = -1;
@@ -117,14 +133,14 @@ static void close_handle(uv_handle_t *h, void *arg)
 {
     (void)arg;
     if (!uv_is_closing(h))
-        uv_close(h, NULL); /* its waiter has gone with the run */
+        uv_close(h, NULL); /* no task waits for it any more: the run is over */
 }
 
 void weft__loop_free(weft__loop *l)
 {
     uv_walk(&l->uv, close_handle, NULL);
     while (uv_run(&l->uv, UV_RUN_NOWAIT) != 0)
-        ; /* nothing but handles that close is left */
+        ; /* closes the handles */
     uv_loop_close(&l->uv);
     close(l->timer_fd);
     if (l->fd_epoll >= 0)
@@ -133,6 +149,8 @@ void weft__loop_free(weft__loop *l)
     weft__free(l);
 }
 
+/* Sets the timerfd, unless it is set to within a microsecond of that: tasks that sleep in turn
+ * often wait for the same instant, and the system call would cost more than the error. */
 static void set_timer(weft__loop *l, int64_t timeout_ns)
 {
     int64_t when = weft__mono() + timeout_ns;
@@ -144,6 +162,7 @@ static void set_timer(weft__loop *l, int64_t timeout_ns)
     timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &its, NULL);
 }
 
+/* A timer that is set for an earlier wait may end this one early, which the worker tolerates. */
 void weft__loop_poll(weft__loop *l, int64_t timeout_ns)
 {
     if (timeout_ns > 0)

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* uv/poll.c - the part of netpoll.h that watches sockets. Unlike a foreign descriptor (uv/fd.c) one
- * of ours is closed by us alone, so it may stay watched. */
+/* uv/poll.c - watches sockets of ours: the part of sched/netpoll.h for io/sock.c.
+ *
+ * Owns: weft__pollfd, the handle of a socket in its loop. There is no lock: the owner of the loop
+ * calls every function here, and gets the events. io/sock.c calls under the socket's lock.
+ *
+ * A socket of ours is closed by us alone, so it may stay watched when no task waits. Descriptors of
+ * the program may not (uv/fd.c). */
 #include "runtime/uv/loop.h"
 
 _Static_assert((int)WEFT__READABLE == UV_READABLE && (int)WEFT__WRITABLE == UV_WRITABLE, "one set");
 
-/* libuv asks for as many events at once and, while it gets them all, for more, 48 times. Readiness
- * is a level, so those may be the same again: with 2,000 sockets ready a poll took 8 ms. */
+/* The events that libuv asks the kernel for at once. While it gets that many, it asks again, up to
+ * 48 times in one poll. Readiness is a level, so the next answers may repeat the same sockets: with
+ * 2,000 sockets ready a poll took 8 ms. Events beyond FLOOD are marked, so that sock.c ends the
+ * watch of sockets that no task waits for. */
 enum { FLOOD = 1024 };
 
 struct weft__pollfd {
@@ -14,9 +21,11 @@ struct weft__pollfd {
     weft__pollfd_fn *fn;
     void *arg;
     weft__loop *loop;
-    int events; /* watched */
+    int events; /* the watched ones; 0: none */
 };
 
+/* Notes which events are watched, and counts the loop's users: a loop that watches no socket has no
+ * task to wake. */
 static void set_events(weft__pollfd *h, int events)
 {
     h->loop->users += events != 0;
@@ -24,6 +33,7 @@ static void set_events(weft__pollfd *h, int events)
     h->events = events;
 }
 
+/* Passes an event on, and marks it with the state of the poll. */
 static void on_event(uv_poll_t *uv, int status, int events)
 {
     weft__pollfd *h = weft__container_of(uv, weft__pollfd, uv);
@@ -68,6 +78,8 @@ static void on_closed(uv_handle_t *uv)
     weft__free(weft__container_of(uv, weft__pollfd, uv));
 }
 
+/* libuv has taken the descriptor out of epoll when uv_close returns, so the caller may close it at
+ * once. The handle's memory is libuv's until its callback in the next poll. */
 void weft__pollfd_close(weft__pollfd *h)
 {
     set_events(h, 0);
