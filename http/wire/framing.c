@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* framing.c - where a body ends.
+/* framing.c - finds the end of a body: counts its bytes, and reads the lines of chunks and
+ * trailers.
  *
- * Bytes of a body are counted and nothing more; lines of chunks are read here, byte by byte, since
- * llhttp refuses extensions that RFC 9112 allows. Extensions mean nothing to us and are ignored,
- * but only if they fit the grammar: a proxy in front of us must see the same end of the line. A
- * peer could send any number of lines, so their bytes are bounded by the data they carry. Trailers
- * are checked like header fields, by llhttp and line for line, and dropped: RFC 9110 allows that,
- * and nothing here asks for any. */
+ * Owns no state: a weft__parse belongs to its exchange, and one task works on it. weft__parse_body
+ * may be called once weft__parse_head has returned the length of the head.
+ *
+ * Bytes of a body are counted and copied, nothing more. Lines of chunks are read here, byte by
+ * byte, since llhttp refuses extensions that RFC 9112 allows. Extensions mean nothing to us and are
+ * ignored, but only if they fit the grammar: a proxy in front of us must see the same end of the
+ * line. A peer could send any number of such lines, so their bytes are bounded by the data that
+ * they carry. Trailers are checked like header fields, by llhttp and line by line, and then
+ * dropped: RFC 9110 allows that, and no handler can ask for them. */
 #include "http/wire/parse.h"
 
 #include "http/wire/path.h"
 
 #include <string.h>
 
-/* Bytes of lines that a body may have for nothing, and for each byte of data: a chunk of one byte
- * needs six of framing. */
+/* The bytes of chunk lines that a body may have: this many in any case, and this many for each byte
+ * of data. A chunk of one byte needs six of framing, so honest peers stay below. */
 enum { FRAMING_FREE = 16 * 1024, FRAMING_PER_BYTE = 8 };
 
 int weft__parse_limit(weft__parse *p)
@@ -29,7 +33,7 @@ static int refuse_framing(weft__parse *p)
     return weft__parse_refuse(p, 400, "malformed chunked body");
 }
 
-/* Gives llhttp in[0..n). The bytes it took, or a refusal. */
+/* Gives llhttp in[0..n). Returns how many bytes it took, or a refusal. */
 static ssize_t feed(weft__parse *p, const char *in, size_t n)
 {
     int rc = (int)llhttp_execute(&p->ll, in, n);
@@ -44,13 +48,13 @@ static ssize_t feed(weft__parse *p, const char *in, size_t n)
 
 /* Lines of chunks ------------------------------------------------------------------------------ */
 
-/* The place of the next byte. The grammar, with optional parts in brackets:
- *   size *([blanks] ";" [blanks] name [[blanks] "=" [blanks] (token or quoted)]) CR LF
- * and in front of every line but the first, the CR LF behind the data before. */
+/* The state of a chunk's line, which says how to read the next byte. The grammar, with optional
+ * parts in brackets: size *([blanks] ";" [blanks] name [[blanks] "=" [blanks] (token or quoted)])
+ * CR LF In front of every line but the first stands the CR LF that ends the data before it. */
 enum chunk {
-    SIZE_FIRST, /* of all zero, so a body begins here */
+    SIZE_FIRST, /* is zero, so a zeroed weft__parse begins here */
     SIZE,
-    BLANKS, /* behind a size or a value: a semicolon comes */
+    BLANKS, /* behind a size or a value; a semicolon must follow */
     NAME_FIRST,
     NAME,
     NAME_BLANKS,
@@ -96,6 +100,7 @@ static enum chunk behind(char c)
     return is_blank(c) ? BLANKS : c == ';' ? NAME_FIRST : c == '\r' ? LINE_LF : BAD;
 }
 
+/* Adds a digit to the size. Refuses a 17th: the size would not fit. */
 static enum chunk take_digit(weft__parse *p, char c)
 {
     if (p->size >> 60)
@@ -104,6 +109,7 @@ static enum chunk take_digit(weft__parse *p, char c)
     return SIZE;
 }
 
+/* Returns the state after the byte c. */
 static enum chunk take_byte(weft__parse *p, char c)
 {
     switch ((enum chunk)p->chunk) {
@@ -137,7 +143,8 @@ static enum chunk take_byte(weft__parse *p, char c)
     }
 }
 
-/* Handles the end of a chunk's line. After the last chunk llhttp goes on: it has seen no chunk. */
+/* Handles the end of a chunk's line. Returns 0 or a refusal. After the last chunk llhttp reads the
+ * trailers. It has seen none of the chunks, so it gets a last chunk from here. */
 static int end_line(weft__parse *p)
 {
     static const char last[] = "0\r\n";
@@ -152,8 +159,8 @@ static int end_line(weft__parse *p)
     return feed(p, last, sizeof(last) - 1) < 0 ? -p->status : 0;
 }
 
-/* Takes the bytes at in[0..n), up to the end of a line that has a size. Returns how many it took.
- */
+/* Takes the bytes of in[0..n) up to the end of a line with a size. Returns how many it took, or a
+ * refusal. */
 static ssize_t take_chunk_line(weft__parse *p, const char *in, size_t n)
 {
     bool ends = false;
@@ -178,7 +185,8 @@ static ssize_t take_chunk_line(weft__parse *p, const char *in, size_t n)
 
 /* Trailers and data ---------------------------------------------------------------------------- */
 
-/* Refuses what llhttp lets pass: lines that end in a bare LF, lines that go on in the next. */
+/* Refuses trailers that llhttp would accept: lines that end in a bare LF, lines that continue the
+ * line before, and too many lines. */
 static int check_trailers(weft__parse *p, const char *in, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -196,7 +204,8 @@ static int check_trailers(weft__parse *p, const char *in, size_t n)
     return 0;
 }
 
-/* Trailers go to llhttp line by line, or as much of one as there is. */
+/* Gives llhttp a line of the trailers, or as much of it as there is. Returns how many bytes it
+ * took, or a refusal. */
 static ssize_t take_trailers(weft__parse *p, const char *in, size_t n)
 {
     size_t most = p->limits->head + 2 - p->trailer_bytes, len = n < most ? n : most;
@@ -215,6 +224,7 @@ static ssize_t take_trailers(weft__parse *p, const char *in, size_t n)
     return used;
 }
 
+/* Copies data of the body to out, at most cap bytes. Returns how many. */
 static size_t take_data(weft__parse *p, const char *in, size_t n, char *out, size_t cap)
 {
     if (n > cap)
@@ -254,7 +264,7 @@ ssize_t weft__parse_body(weft__parse *p, const char *in, size_t n, char *out, si
         }
         if (rc < 0 && made == 0)
             return rc;
-        if (rc < 0) /* the next call says it */
+        if (rc < 0) /* the caller gets the data first; the next call returns the refusal */
             break;
         at += (size_t)rc;
     }

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* parse.c - the head of a request: llhttp, and what it lets pass.
+/* parse.c - parses the head of a request with llhttp, and checks the rules that llhttp does not.
  *
- * llhttp gets the head line by line, each line complete: so a refusal is the same however the bytes
- * were cut, and limits bite at one byte and no other. Around it stands what RFC 9112 asks for and
- * llhttp does not:
- *   each LF follows a CR; a line of fields begins with a token, not with white space (obs-fold);
- *   the request line is METHOD SP TARGET SP HTTP/1.x, one space each; one empty line before it is
- *   passed over;
- *   the target is a path, "*" for OPTIONS, or an absolute URI whose authority is the Host; without
- *   fragment;
- *   one Host that is a host; Content-Length or Transfer-Encoding, not both; "chunked" and no other
- *   coding, in HTTP/1.1 only.
- * Stages: LINE until the request line is complete, FIELDS until the empty line, DONE. */
+ * Owns no state: a weft__parse belongs to its exchange, and one task works on it. parse.h has the
+ * order of the calls.
+ *
+ * llhttp gets the head in complete lines. So a refusal is the same however the bytes were cut, and
+ * a limit applies at exactly one byte. RFC 9112 also asks for these rules, checked here:
+ *   each LF follows a CR;
+ *   a line of fields begins with a token, not with white space (obs-fold);
+ *   the request line is METHOD SP TARGET SP HTTP/1.x with one space each; one empty line before it
+ *   is ignored;
+ *   the target is a path, "*" for OPTIONS, or an absolute URI whose authority is the Host; it has
+ * no fragment; there is one Host, which is a valid host; Content-Length or Transfer-Encoding, not
+ * both; "chunked" and no other coding, in HTTP/1.1 only. Each of them closes a way in which two
+ * servers could see different requests in the same bytes (request smuggling).
+ *
+ * Stages: LINE until the request line is complete, FIELDS until the empty line, then DONE. */
 #include "http/wire/parse.h"
 
 #include "http/wire/path.h"
@@ -27,6 +31,7 @@ static weft__parse *parse_of(llhttp_t *ll)
 
 /* Callbacks of llhttp -------------------------------------------------------------------------- */
 
+/* In stage DONE the fields are trailers, which are checked and dropped. */
 static int on_field(llhttp_t *ll, const char *at, size_t n)
 {
     weft__parse *p = parse_of(ll);
@@ -40,7 +45,8 @@ static int on_field(llhttp_t *ll, const char *at, size_t n)
     return 0;
 }
 
-/* The value's span ends before the CR; blanks in front are left out, behind it they are not. */
+/* llhttp's span of a value begins behind the blanks in front and ends before the CR; the blanks
+ * behind the value are in it, and are cut here. */
 static int on_value(llhttp_t *ll, const char *at, size_t n)
 {
     weft__parse *p = parse_of(ll);
@@ -50,7 +56,7 @@ static int on_value(llhttp_t *ll, const char *at, size_t n)
         return 0;
     while (n > 0 && (at[n - 1] == ' ' || at[n - 1] == '\t'))
         n--;
-    /* llhttp notices an empty value only in the next line. */
+    /* llhttp reports an empty value only in the next line, so its place follows from the name's. */
     f->value = n > 0 ? (uint32_t)(at - p->base) : f->name + f->name_len + 1;
     f->value_len = (uint32_t)n;
     return 0;
@@ -65,7 +71,8 @@ static int on_value_complete(llhttp_t *ll)
     return 0;
 }
 
-/* An upgrade may be ignored, and is. */
+/* A server may ignore an upgrade, and this one does until a handler asks for it: llhttp must not
+ * take the bytes that follow for another protocol. */
 static int on_headers_complete(llhttp_t *ll)
 {
     ll->upgrade = 0;
@@ -102,6 +109,7 @@ const char *weft__parse_method(const weft__parse *p)
 
 /* Fields that decide --------------------------------------------------------------------------- */
 
+/* Returns whether the field has this name, in any case. */
 static bool is_named(const weft__parse *p, const weft__field *f, const char *name, size_t n)
 {
     return f->name_len == n && weft__same_word(p->base + f->name, name, n);
@@ -114,6 +122,7 @@ static bool has_value(const weft__parse *p, const weft__field *f, const char *va
            weft__same_word(p->base + f->value, value, f->value_len);
 }
 
+/* Accepts "chunked" as the only coding. */
 static int judge_coding(weft__parse *p, const weft__field *f)
 {
     if (p->minor == 0)
@@ -122,12 +131,15 @@ static int judge_coding(weft__parse *p, const weft__field *f)
         return weft__parse_refuse(p, 400, "more than one Transfer-Encoding");
     if (!has_value(p, f, "chunked"))
         return weft__parse_refuse(p, 501, "unsupported transfer encoding");
-    if (!(p->ll.flags & F_CHUNKED)) /* a blank behind it that llhttp does not take for one */
+    if (!(p->ll.flags &
+          F_CHUNKED)) /* llhttp read it otherwise, because of an odd blank behind it */
         return weft__parse_refuse(p, 400, "malformed Transfer-Encoding");
     p->body = WEFT__BODY_CHUNKED;
     return 0;
 }
 
+/* Checks and notes a field that decides how the request is read. The switch on the length spares
+ * most fields a comparison. */
 static int judge_field(weft__parse *p, const weft__field *f)
 {
     switch (f->name_len) {
@@ -154,6 +166,7 @@ static int judge_field(weft__parse *p, const weft__field *f)
     }
 }
 
+/* Checks all fields, and decides how the end of the body is found. */
 static int judge_fields(weft__parse *p)
 {
     int rc;
@@ -198,7 +211,8 @@ static int judge_absolute(weft__parse *p, const char *at, size_t n, const char *
     return 0;
 }
 
-/* at: the target, n bytes, followed by a blank that becomes the NUL. */
+/* Splits the target into path and query, and checks them. at: the target, n bytes, followed by a
+ * blank that becomes a NUL. */
 static int judge_target(weft__parse *p, char *at, size_t n)
 {
     const char *path = at;
@@ -232,7 +246,8 @@ static bool is_plain(unsigned char c)
     return c >= ' ' && c <= '~';
 }
 
-/* Looks at the bytes of the request line as they come. Above 0: it ends there. */
+/* Checks the bytes of the request line as they come, so that a wrong one is refused at once.
+ * Returns the offset of the line's LF; 0 if it has not come; a refusal. */
 static ssize_t find_line(weft__parse *p, const char *buf, size_t n)
 {
     uint32_t i = p->seen, end = p->line + p->limits->line;
@@ -261,12 +276,14 @@ static ssize_t find_line(weft__parse *p, const char *buf, size_t n)
     return 0;
 }
 
+/* Gives llhttp the bytes from p->line up to `end`. Returns its code. */
 static int feed_line(weft__parse *p, size_t end)
 {
     return (int)llhttp_execute(&p->ll, p->base + p->line, end - p->line);
 }
 
-/* line[0..n), without CRLF, is METHOD SP TARGET SP HTTP/d.d. Where the target begins. */
+/* Checks that line[0..n), which has no CRLF, is METHOD SP TARGET SP HTTP/d.d. Returns the offset of
+ * the target; 0 if it is not. */
 static size_t split_line(const char *line, size_t n)
 {
     const char *space = memchr(line, ' ', n), *last;
@@ -287,7 +304,7 @@ static size_t split_line(const char *line, size_t n)
     return method + 1;
 }
 
-/* buf[p->line..lf) is the request line and its CR. */
+/* Takes the request line, which is buf[p->line..lf) with its CR. Returns 0 or a refusal. */
 static int take_line(weft__parse *p, const char *buf, size_t lf)
 {
     const char *line = buf + p->line;
@@ -316,13 +333,14 @@ static int take_line(weft__parse *p, const char *buf, size_t lf)
     return 0;
 }
 
-/* Refuses the head by the meaning of llhttp's error among the fields. */
+/* Refuses the head for an error of llhttp among the fields, with the status that RFC 9112 wants for
+ * that error. */
 static int refuse_field(weft__parse *p, int error)
 {
     uint32_t codings = 0;
 
     switch (error) {
-    case HPE_INVALID_TRANSFER_ENCODING: /* raised inside the value: its name is in the table */
+    case HPE_INVALID_TRANSFER_ENCODING: /* raised inside the value, so fields[nfields] has a name */
         for (uint32_t i = 0; i <= p->nfields; i++)
             codings += IS_NAMED(p, &p->fields[i], "transfer-encoding");
         return weft__parse_refuse(p, codings > 1 || p->minor == 0 ? 400 : 501,
@@ -336,10 +354,9 @@ static int refuse_field(weft__parse *p, int error)
     }
 }
 
-/* Turns tabs around a field's value into blanks. line[0..n) is the field, its CR the last byte.
- * Both are allowed (RFC 9110, 5.6.3), but in fields that say where a body ends llhttp knows only
- * blanks.
- */
+/* Turns tabs around a field's value into blanks. line[0..n) is the field, and its CR is the last
+ * byte. RFC 9110 (5.6.3) allows both, but llhttp knows only blanks in the fields that say where a
+ * body ends. */
 static void blank_tabs(char *line, size_t n)
 {
     char *from = memchr(line, ':', n), *to = line + n - 1;
@@ -352,7 +369,8 @@ static void blank_tabs(char *line, size_t n)
         *to = ' ';
 }
 
-/* Gives llhttp the lines that are complete. Above 0: the head ends there. */
+/* Gives llhttp the lines that are complete. Returns the length of the head once it is complete; 0
+ * if more bytes are needed; a refusal. */
 static ssize_t take_fields(weft__parse *p, char *buf, size_t n)
 {
     size_t limit = (size_t)p->first + p->limits->head, end = n < limit + 2 ? n : limit + 2;
@@ -382,7 +400,8 @@ static ssize_t take_fields(weft__parse *p, char *buf, size_t n)
     return 0;
 }
 
-/* The lines are complete: NULs go where separators were, and what they say is judged. */
+/* Finishes a complete head: puts NULs where the separators were, and checks the fields and the
+ * target. Returns 0 or a refusal. */
 static int finish_head(weft__parse *p, char *buf)
 {
     int rc;

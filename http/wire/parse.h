@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* parse.h - one request from bytes: its head in place, then the framing of its body.
+/* parse.h - parses one request from bytes: first its head, in place, then the framing of its body.
  *
- * The caller keeps the head's bytes together and in order, from the request's first byte on; they
- * may move between calls until the head is complete, then they stay until the request is done.
- * The results do not depend on how the bytes were cut into calls. A refusal is a negative HTTP
- * status; the connection cannot be used for another request after it. */
+ * Calls come in this order: weft__parse_init, then weft__parse_head until it returns other than 0,
+ * then weft__parse_body until p->done. One task works on a request; there is no lock, and nothing
+ * here reads or allocates.
+ *
+ * The caller keeps the head's bytes together and in order, from the request's first byte on. It may
+ * move them between calls until the head is complete; then they stay until the request is done. The
+ * results do not depend on how the bytes were cut into calls, so an attacker gains nothing by
+ * cutting them. A refusal is a negative HTTP status; after it the connection cannot be used for
+ * another request, since the place of the next one is unknown. */
 #ifndef WEFT_HTTP_PARSE_H
 #define WEFT_HTTP_PARSE_H
 
@@ -19,8 +24,8 @@ typedef struct weft__limits {
     uint32_t fields; /* header fields; again for the trailers */
 } weft__limits;
 
-/* Offsets from the request's first byte. Once the head is complete, name and value end with a
- * NUL. */
+/* A header field, as offsets from the request's first byte: pointers would not survive a move of
+ * the bytes. Once the head is complete, name and value end with a NUL. */
 typedef struct weft__field {
     uint32_t name, name_len;
     uint32_t value, value_len;
@@ -33,13 +38,13 @@ typedef struct weft__parse {
     const weft__limits *limits; /* constant */
     weft__field *fields;        /* limits->fields of them; constant */
     const char *base;           /* the request's first byte, as of the latest call */
-    uint32_t line;              /* where the line begins that is being collected */
-    uint32_t seen;              /* how far its end was looked for */
-    uint32_t first;             /* where the first field's line begins; 0: not reached */
+    uint32_t line;              /* the offset of the line that is being collected */
+    uint32_t seen;              /* its end was searched for up to here */
+    uint32_t first;             /* the offset of the first field's line; 0: not reached yet */
     uint32_t target, target_len;
-    uint32_t lines;   /* of fields, given to llhttp */
-    uint32_t nfields; /* lines or one less: llhttp ends a value when it sees the next line */
-    uint8_t stage;
+    uint32_t lines;   /* lines of fields that llhttp has got */
+    uint32_t nfields; /* lines, or one less: llhttp ends a value when it sees the next line */
+    uint8_t stage;    /* of parse.c */
 
     /* From the head; valid once it is complete. */
     uint8_t minor; /* HTTP/1.minor */
@@ -53,41 +58,49 @@ typedef struct weft__parse {
 
     /* The body. */
     bool done;        /* the request ends here: the next byte belongs to another */
-    bool in_trailers; /* behind the last chunk */
-    bool line_start;  /* trailers: the last byte ended a line */
-    char last;        /* trailers: the last byte */
-    int64_t max_body; /* bytes; the caller lowers or raises it before the first call */
+    bool in_trailers; /* the last chunk is over */
+    bool line_start;  /* in trailers: the last byte ended a line */
+    char last;        /* in trailers: the last byte */
+    int64_t max_body; /* bytes; the caller sets it before the first call of weft__parse_body */
     int64_t got;      /* bytes of body so far */
     int64_t left;     /* bytes until the end of the body or of this chunk */
     int64_t framing;  /* bytes of chunk lines so far */
-    uint32_t trailers, trailer_bytes;
-    uint64_t size; /* of the chunk whose line is being read */
-    uint8_t chunk; /* where in such a line we are: framing.c */
+    uint32_t trailers, trailer_bytes; /* lines and bytes of trailers so far */
+    uint64_t size;                    /* of the chunk whose line is being read */
+    uint8_t chunk;                    /* the state in such a line: enum chunk of framing.c */
 
     int status;      /* of a refusal, positive */
-    const char *why; /* the same for people */
+    const char *why; /* the reason of a refusal, for people */
 } weft__parse;
 
-/* parse.c. Prepares p for a request; limits and fields stay the caller's. */
+/* parse.c */
+
+/* Prepares p for a request. limits and fields stay the caller's, and in place. */
 void weft__parse_init(weft__parse *p, const weft__limits *limits, weft__field *fields);
-/* buf: all bytes of the request so far. Above 0: the head is complete and so long, and separators
- * in it were overwritten with NULs; 0: there is more to come; below 0: refused. */
+/* Parses the head; buf has all bytes of the request so far. Returns the length of the head once it
+ * is complete, with NULs in place of the separators; 0 if more bytes are needed; a refusal. */
 ssize_t weft__parse_head(weft__parse *p, char *buf, size_t n);
+/* Returns the name of the method. Valid once the head is complete. */
 const char *weft__parse_method(const weft__parse *p);
 
-/* framing.c. Takes what it can of in[0..n), at most cap bytes of body go to out, which may be in.
- * The number of these, or a refusal; *used bytes of in were taken. With cap > 0 it takes all, but
- * for a full out or the body's end (p->done). */
+/* framing.c */
+
+/* Takes bytes of in[0..n): lines of chunks and trailers, and at most cap bytes of body, which it
+ * copies to out (out may be in). Returns the number of body bytes, or a refusal; sets *used to the
+ * bytes of `in` that it took. With cap > 0 it takes them all, unless out is full or the body ends
+ * (p->done). */
 ssize_t weft__parse_body(weft__parse *p, const char *in, size_t n, char *out, size_t cap,
                          size_t *used);
-/* Bytes that are body and nothing else from here on: a read of so many may go where they belong. */
+/* Returns how many of the next bytes are body and nothing else. The caller may read that many
+ * straight to their destination. */
 static inline int64_t weft__parse_plain(const weft__parse *p)
 {
     return p->done ? 0 : p->left;
 }
-/* Refuses a body that is known to be too long. 0 or a refusal. */
+/* Refuses a body whose known part is longer than max_body. Returns 0 or a refusal. */
 int weft__parse_limit(weft__parse *p);
 
+/* Marks the request as refused. Returns the negative status. */
 static inline int weft__parse_refuse(weft__parse *p, int status, const char *why)
 {
     p->status = status;

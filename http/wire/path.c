@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* path.c - tokens, hosts, escapes, dot segments, queries. */
+/* path.c - checks and decodes tokens, hosts, escapes, dot segments and queries.
+ *
+ * Owns two constant sets of bytes, nothing else. path.h has the functions, which any thread may
+ * call. Sets of bytes are bitmaps rather than calls of isalpha and the like, which follow the
+ * program's locale. */
 #include "http/wire/path.h"
 
 #include <string.h>
@@ -14,7 +18,7 @@ const uint64_t weft__tokens[4] = {
     LETTERS | BIT('^') | BIT('_') | BIT('`') | BIT('|') | BIT('~'),
 };
 
-/* Of names, escapes apart: unreserved and sub-delims of RFC 3986. */
+/* The bytes of a host's name other than escapes: unreserved and sub-delims of RFC 3986. */
 static const uint64_t hosts[4] = {
     DIGITS | BIT('-') | BIT('.') | BIT('!') | BIT('$') | BIT('&') | BIT('\'') | BIT('(') |
         BIT(')') | BIT('*') | BIT('+') | BIT(',') | BIT(';') | BIT('='),
@@ -26,6 +30,7 @@ static bool is_digit(unsigned char c)
     return c >= '0' && c <= '9';
 }
 
+/* Returns the value of a hexadecimal digit; -1 if c is none. */
 static int hex(unsigned char c)
 {
     if (is_digit(c))
@@ -34,8 +39,8 @@ static int hex(unsigned char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Returns the byte that an escape at s stands for, -1 if it is malformed. Reads no further than a
- * NUL. */
+/* Returns the byte that the escape at s stands for; -1 if it is malformed. s[0] is the percent
+ * sign. Reads no further than a NUL. */
 static int escaped(const char *s)
 {
     int hi = hex((unsigned char)s[1]), lo = hi < 0 ? -1 : hex((unsigned char)s[2]);
@@ -45,6 +50,7 @@ static int escaped(const char *s)
 
 /* Hosts ---------------------------------------------------------------------------------------- */
 
+/* Returns whether s[0..n) is a port. An empty one is allowed (RFC 3986, 3.2.3). */
 static bool is_port(const char *s, size_t n)
 {
     long port = 0;
@@ -56,7 +62,8 @@ static bool is_port(const char *s, size_t n)
     return true;
 }
 
-/* Returns the length of the name or address at the front, 0 if there is none. */
+/* Returns the length of the name or address at the front of host; 0 if there is none. An IPv6
+ * address is in brackets. */
 static size_t host_name(const char *host, size_t n)
 {
     size_t i = 0;
@@ -151,7 +158,8 @@ bool weft__text_is(const char *at, size_t n, const char *text, bool form)
 
 /* Dot segments --------------------------------------------------------------------------------- */
 
-/* 1: "." 2: ".." 0: another segment. */
+/* Returns 1 for the segment ".", 2 for "..", 0 for any other. %2e counts as a dot (RFC
+ * 3986, 6.2.2): a server behind ours may decode it, and must not climb out of its root. */
 static int dots(const char *seg, size_t n)
 {
     size_t i = 0;
@@ -183,6 +191,8 @@ bool weft__path_is_clean(const char *path)
     return true;
 }
 
+/* Builds the path segment by segment: ".." takes the last one away again, and stops at the root. A
+ * trailing slash stays, since it names another resource. */
 void weft__path_clean(char *out, const char *path)
 {
     char *to = out;
