@@ -1,44 +1,51 @@
 /* SPDX-License-Identifier: MIT */
-/* conn.c - the life of a connection: the task that has it.
+/* conn.c - the life of a connection: the task that serves its requests.
  *
- * | in        | what happens                                | next                              |
+ * Owns: the connection's state and its place in the server's list. Only the connection's own task
+ * runs the code below weft__http_conn_main, and only that task closes the connection.
+ * Lock: the server's mutex guards the list of connections (server.c).
+ *
+ * | in        | the task                                    | next                              |
  * |-----------|---------------------------------------------|-----------------------------------|
- * | WAIT      | no byte of a request is there; no exchange  | HEAD when there is; GONE after    |
- * |           |                                             | idle_time, at the end, if stopped |
- * | HEAD      | bytes are read until the head is complete;  | HANDLER; REFUSED; GONE at the     |
- * |           | after a stop for five seconds at most       | end; WAIT if not one byte is      |
- * |           |                                             | there: the wait ended early       |
- * | HANDLER   | it reads the body and writes the answer     | ANSWER; REFUSED if the body was,  |
- * |           |                                             | and nothing is written            |
- * | REFUSED   | the answer is a status, with Connection:    | ANSWER                            |
- * |           | close                                       |                                   |
- * | ANSWER    | the rest of the answer is written           | DRAIN; LINGER or GONE if it says  |
- * |           |                                             | close; GONE if it cannot be       |
- * | DRAIN     | the unread body is read and dropped         | HEAD if bytes are left, else      |
- * |           |                                             | WAIT; LINGER if it does not come  |
- * | LINGER    | our side is shut down, bytes that come are  | GONE                              |
- * |           | dropped, so that no reset overtakes the     |                                   |
+ * | WAIT      | waits for the first byte of a request, and  | HEAD; GONE after idle_time, at    |
+ * |           | has no exchange                             | the peer's end, or at a stop      |
+ * | HEAD      | reads until the head is complete; after a   | HANDLER; REFUSED; GONE at the     |
+ * |           | stop for five seconds at most               | peer's end; WAIT if there was no  |
+ * |           |                                             | byte: the wait ended early        |
+ * | HANDLER   | runs the handler, which reads the body and  | ANSWER; REFUSED if the body was   |
+ * |           | writes the answer                           | refused before a status was set   |
+ * | REFUSED   | answers with a status and Connection: close | ANSWER                            |
+ * | ANSWER    | writes the rest of the answer               | DRAIN; LINGER or GONE if the      |
+ * |           |                                             | answer says close; GONE if the    |
+ * |           |                                             | write fails                       |
+ * | DRAIN     | reads and drops the unread body             | HEAD if bytes are left, else      |
+ * |           |                                             | WAIT; LINGER if the body does not |
+ * |           |                                             | come                              |
+ * | LINGER    | shuts our side down and drops the bytes     | GONE                              |
+ * |           | that come, so that no reset overtakes the   |                                   |
  * |           | answer                                      |                                   |
- * | GONE      | closed, unless a handler took it over       |                                   |
+ * | GONE      | closes, unless a handler took it over       |                                   |
  *
- * One request is in work at a time, so answers, errors among them, keep the order of requests.
- * The connection's state word is BUSY except while it waits in WAIT or HEAD. A stop turns IDLE into
- * LEFT and ends both kinds of wait. It reads the state after it has set `stopping`; the task reads
- * `stopping` after it has set the state. Lock: the server's mutex guards its list of connections
- * (server.c). */
+ * One request is in work at a time, so all answers, also those to errors, keep the order of the
+ * requests. The connection's state word is BUSY except while its task waits in WAIT or HEAD. A stop
+ * turns IDLE into LEFT, and ends both kinds of wait. It cannot miss a connection: the stop sets
+ * `stopping` and then reads the state; the task sets the state and then reads `stopping`. */
 #include "http/server/conn.h"
 
 #include "runtime/sync/group.h"
 
 #include <sys/socket.h>
 
+/* A lingering connection drops this many bytes, for this long: enough for a peer to read the answer
+ * while it still sends, and no gift to one that never stops. */
 enum { LINGER_BYTES = 256 * 1024 };
 #define LINGER_TIME  (1 * WEFT_SECOND)
-#define HEAD_AT_STOP (5 * WEFT_SECOND)
+#define HEAD_AT_STOP (5 * WEFT_SECOND) /* for the rest of a head, once the server stops */
 
+/* The results of a step: the connection goes on; no byte came; linger; close. */
 enum next { NEXT, EARLY, LINGER, GONE };
 
-/* WAIT. Returns true if a request may be there. */
+/* The state WAIT. Returns true if a request may be there. */
 static bool await_request(weft__http_conn *c, int64_t *budget)
 {
     uint32_t idle = WEFT__CONN_IDLE;
@@ -51,7 +58,8 @@ static bool await_request(weft__http_conn *c, int64_t *budget)
     return weft__cas(&c->state, &idle, WEFT__CONN_BUSY) && rc == 0;
 }
 
-/* Reads as weft__http_recv does. Once the server stops, an incomplete head gets HEAD_AT_STOP. */
+/* Reads as weft__http_recv does. Once the server stops, an incomplete head gets HEAD_AT_STOP. Tries
+ * to read first, and sets the state only if it must wait: most heads come in one piece. */
 static ssize_t read_more(weft__http_conn *c, char *at, size_t room, int64_t *budget)
 {
     int64_t none = 0;
@@ -69,8 +77,8 @@ static ssize_t read_more(weft__http_conn *c, char *at, size_t room, int64_t *bud
     return rc;
 }
 
-/* HEAD. Returns NEXT if the head is complete or refused; EARLY if there is no byte of it; GONE. The
- * time for a head begins with its first byte. */
+/* The state HEAD. Returns NEXT if the head is complete or refused; EARLY if no byte of it came;
+ * GONE. The time for a head begins with its first byte. */
 static enum next read_head(weft__exchange *x)
 {
     weft_http_request *r = &x->r;
@@ -107,7 +115,7 @@ static enum next read_head(weft__exchange *x)
     return NEXT;
 }
 
-/* HEAD to DRAIN. */
+/* Serves one request: the states HEAD to DRAIN. */
 static enum next serve_one(weft__exchange *x)
 {
     weft_http_request *r = &x->r;
@@ -134,6 +142,8 @@ static enum next serve_one(weft__exchange *x)
     return !r->parse.keep_alive && r->parse.done && r->rest == r->filled ? GONE : LINGER;
 }
 
+/* The state LINGER. Closing a socket with unread bytes makes the kernel send a reset, which can
+ * reach the peer before it has read the answer. */
 static void linger(weft__exchange *x)
 {
     weft_conn *net = x->conn->net;
@@ -146,8 +156,8 @@ static void linger(weft__exchange *x)
         dropped += (size_t)n;
 }
 
-/* Goes from WAIT to WAIT: serves all requests that came together. Returns NEXT if there may be
- * more; EARLY if none came; GONE. */
+/* Serves all requests that came together, with one exchange. Returns NEXT if more requests may
+ * come; EARLY if none came; GONE. */
 static enum next serve_some(weft__http_conn *c)
 {
     weft__exchange *x = weft__exchange_get(c);
@@ -166,7 +176,8 @@ static enum next serve_some(weft__http_conn *c)
     return next == LINGER ? GONE : next;
 }
 
-/* Takes c out of the list, closes and frees it. */
+/* Takes c out of the list, then closes and frees it. In this order: a stop that finds c in the list
+ * may touch c->net. */
 static void end(weft__http_conn *c)
 {
     weft_http_server *s = c->server;
@@ -190,7 +201,7 @@ int weft__http_conn_apart(void *conn)
 {
     int rc = weft__http_conn_main(conn);
 
-    __asm__ volatile(""); /* no tail call, nor the same code: it is to have its own address */
+    __asm__ volatile(""); /* forbids a tail call and a merge of equal functions */
     return rc;
 }
 
@@ -209,6 +220,8 @@ int weft__http_conn_main(void *conn)
     return 0;
 }
 
+/* Decides under the mutex: a stop that comes later finds the connection in the list, and one that
+ * came before is seen here. */
 void weft__http_conn_begin(weft_http_server *s, weft_conn *net)
 {
     weft_go_options task = {.stack_size = s->options.stack_size};

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* conn.h - the life of a connection, for server.c. */
+/* conn.h - begins connections: the functions of conn.c for server.c.
+ *
+ * Tasks call weft__http_conn_begin, with no lock held; the other two are the main functions of the
+ * connections' own tasks. */
 #ifndef WEFT_HTTP_CONN_H
 #define WEFT_HTTP_CONN_H
 
 #include "http/server/exchange.h"
 
-/* Puts net into the server's list, with a task of its own; closes it if the server stops. */
+/* Adds a connection for net to the server's list, and starts its task. Closes net instead if the
+ * server stops. */
 void weft__http_conn_begin(weft_http_server *s, weft_conn *net);
-/* The connection's task. */
+/* The main function of a connection's task. */
 int weft__http_conn_main(void *conn);
-int weft__http_conn_apart(void *conn); /* does the same; see weft__http_server_apart */
+/* Does the same under another address; weft__http_server_apart says why. */
+int weft__http_conn_apart(void *conn);
 
 #endif

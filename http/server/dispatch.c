@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* dispatch.c - a request to its handler, or the mux's own answer. */
+/* dispatch.c - finds the handler of a request and runs it, or gives the server's own answer: 404,
+ * 405, a redirect, or a refusal of a body that is too long.
+ *
+ * Owns no state. The connection's task calls weft__dispatch once a head is complete, and the
+ * handler runs inside that call. */
 #include "http/server/exchange.h"
 #include "http/wire/path.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Sends the peer to path, which it lacks a slash of or had in an unclean form; what could mean
- * something else to a browser (a backslash is a slash to it) is escaped. */
+/* Redirects the peer to path, with a slash added if the request lacks one. Escapes the bytes that
+ * browsers read differently: to them a backslash is a slash, so "/\host" would name another
+ * server. */
 static void redirect(weft__exchange *x, const char *path, bool slash)
 {
     weft_http_request *r = &x->r;
@@ -35,6 +40,7 @@ static void redirect(weft__exchange *x, const char *path, bool slash)
     weft_http_redirect(&x->w, read ? 301 : 308, location);
 }
 
+/* Answers 405 with the allowed methods, in alphabetical order as Go has them. */
 static void refuse_method(weft__exchange *x, uint64_t methods)
 {
     static const char names[][16] = {
@@ -45,7 +51,6 @@ static void refuse_method(weft__exchange *x, uint64_t methods)
     char allow[256];
     size_t n = 0;
 
-    /* In the order of the alphabet. */
     while (methods) {
         int first = -1;
 
@@ -61,7 +66,8 @@ static void refuse_method(weft__exchange *x, uint64_t methods)
     weft_http_error(&x->w, 405, "Method Not Allowed");
 }
 
-/* The path is not in its clean form: it may be in that. */
+/* Answers a path that is not clean ("//", "/../"): a redirect if its clean form has a pattern, else
+ * 404. A pattern is never matched with an unclean path, so no handler has to think of them. */
 static void answer_unclean(weft__exchange *x)
 {
     const char *path = x->r.parse.path;
@@ -80,6 +86,7 @@ static void answer_unclean(weft__exchange *x)
         weft_http_error(&x->w, 404, "404 page not found");
 }
 
+/* Runs the handler of the match. A body that is known to be too long is refused before. */
 static void run(weft__exchange *x)
 {
     const weft__pattern *p = x->r.match.pattern;
@@ -103,7 +110,7 @@ void weft__dispatch(weft__exchange *x)
     const char *path = x->r.parse.path;
     uint64_t methods;
 
-    if (*path == '*') /* OPTIONS: the server as a whole is there */
+    if (*path == '*') /* OPTIONS *, which asks about the server itself: an empty 200 */
         return;
     if (!x->conn->server->options.raw_paths && !weft__path_is_clean(path)) {
         answer_unclean(x);

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* exchange.c - a server's pool of exchanges that no connection has.
  *
- * Lock: s->pool_lock, which is a leaf. */
+ * Owns: s->pool. An exchange is 11 KB, and idle connections need none; so a server with many idle
+ * connections has few exchanges.
+ * Lock: s->pool_lock (rank OBJECT) guards the pool; no other lock is taken under it.
+ * The connections' tasks call, and hold no lock. */
 #include "http/server/exchange.h"
 
-enum { POOL_MAX = 256 };
+enum { POOL_MAX = 256 }; /* exchanges beyond this many are freed: after a burst, memory goes back */
 
+/* Takes an exchange from the pool. Returns NULL if it is empty. */
 static weft__exchange *pooled(weft_http_server *s)
 {
     weft__exchange *x;
@@ -20,6 +24,8 @@ static weft__exchange *pooled(weft_http_server *s)
     return x;
 }
 
+/* Only the few fields that a new connection must not inherit are set; zeroing 11 KB would cost more
+ * than the rest of a small request. */
 weft__exchange *weft__exchange_get(weft__http_conn *c)
 {
     weft__exchange *x = pooled(c->server);

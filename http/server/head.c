@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* head.c - the lines of an answer's head that the server decides, put together from parts that are
- * there already. The date is kept with the exchange and renewed when its second is over. */
+/* head.c - writes the lines of an answer's head that the server decides: status, Date, the framing
+ * of the body, Connection.
+ *
+ * Owns: the table of status lines, which is constant, and the date of each exchange.
+ * The connection's task calls weft__head_front once for an answer, when its body's framing is
+ * decided. Every answer passes here, so lines are copied from finished parts instead of formatted;
+ * the date is formatted when its second is over. */
 #include "http/server/exchange.h"
 
 #include <stdio.h>
@@ -61,6 +66,7 @@
 
 enum { STATUS_MIN = 200, STATUS_MAX = 599, TEXT_AT = sizeof("HTTP/1.1 200 ") - 1 };
 
+/* The whole status line of each known status; behind its n bytes and a NUL, the phrase again. */
 static const struct line {
     const char *text;
     size_t n;
@@ -79,6 +85,7 @@ const char *weft__status_text(int status)
     return l->text ? l->text + l->n + 1 : "";
 }
 
+/* Each put_ function writes at `to` and returns the place behind the written text. */
 static char *put(char *to, const char *text, size_t n)
 {
     memcpy(to, text, n);
@@ -108,14 +115,15 @@ static char *put_status(char *to, int status)
     return PUT(to, " \r\n");
 }
 
-/* The date of RFC 9110, without gmtime's locks. Years are counted from March on, so that the leap
- * day is their last. */
+/* Formats the date of RFC 9110. gmtime_r would do, but takes a lock of the C library that all
+ * threads share. Years begin in March here, so that the leap day is their last day and the lengths
+ * of the months before it follow one formula. */
 static void format_date(char out[WEFT__DATE_SIZE], int64_t second)
 {
     static const char names[] = "ThuFriSatSunMonTueWed";
     static const char months[] = "MarAprMayJunJulAugSepOctNovDecJanFeb";
     int64_t days = second / 86400, clock = second % 86400;
-    int64_t day = days + 719468; /* from 0000-03-01 on */
+    int64_t day = days + 719468; /* since 0000-03-01; an era is 400 years */
     int64_t era = day / 146097, of_era = day % 146097;
     int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
     int64_t of_year = of_era - (365 * year + year / 4 - year / 100);

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* io.c - reads and writes of a connection, with budgets instead of deadlines.
  *
- * A budget is how long the peer may still keep us waiting, in ns. Waiting spends it, and only then
- * is a clock read; the caller refills it for bytes that pass. */
+ * Owns no state; the socket (runtime/io/sock.h) has the lock and puts concurrent calls in order.
+ * The connection's task calls; any task may call weft__http_nudge.
+ *
+ * A budget is how long the peer may still keep us waiting, in ns. Only waiting spends it, so a
+ * clock is read only where a call waits. Callers refill it for bytes that pass. A deadline would
+ * also count the handler's own pauses, and would end a slow but steady transfer. */
 #include "http/server/exchange.h"
 
 #include "runtime/io/sock.h"
 
 #include <errno.h>
 
-static const weft_time forever = WEFT_FOREVER;
+static const weft_time forever = WEFT_FOREVER; /* the deadline for a turn: budgets do the rest */
 
+/* Returns the instant at which a budget that is spent from `from` on runs out. */
 static weft_time end_of(int64_t budget, weft_time from)
 {
     return budget < WEFT_FOREVER - from ? from + budget : WEFT_FOREVER;
@@ -73,7 +78,7 @@ void weft__http_nudge(weft_conn *net)
     weft__exit_as(t);
 }
 
-/* Takes n bytes off the front. */
+/* Takes n bytes off the front of the message. */
 static void advance(struct msghdr *msg, size_t n)
 {
     while (msg->msg_iovlen > 0 && n >= msg->msg_iov->iov_len) {
@@ -87,7 +92,7 @@ static void advance(struct msghdr *msg, size_t n)
     }
 }
 
-/* Sends all, with the turn. */
+/* Sends the whole message, with the turn. */
 static int send_all(weft__sock *s, weft__task *t, struct msghdr *msg, int64_t *budget, int64_t most)
 {
     ssize_t put;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* log.c - writes lines to the log that the server's options name. */
+/* log.c - writes lines to the log that the server's options name.
+ *
+ * Owns no state. Any task may call, with no lock held: the program's log function may wait. Longer
+ * lines are cut, since their text has parts that a peer chose. */
 #include "http/server/exchange.h"
 
 #include <stdarg.h>

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* mux.c - patterns, and the trees in which they are found.
+/* mux.c - parses patterns, and finds the pattern of a path in trees.
  *
  * Owns: weft_http_mux: a tree of segments for each method, and one for patterns without a method.
- * A path is cut at its slashes, so "/a/" has the segments "a" and "", and a pattern {$} stands for
- * the empty one. In a node literals are tried before the wildcard, that before the rest; a branch
- * that leads nowhere is left for the next. That finds the narrowest pattern, since add refuses two
- * patterns that match common paths unless one of them matches a part of what the other does.
- * No lock: a mux is built before a server gets it and constant from then on. */
+ * There is no lock. One task adds the patterns before a server gets the mux; from then on the mux
+ * is constant, and adding panics. Any task may match.
+ *
+ * A path is cut at its slashes: "/a/" has the segments "a" and "", and the pattern {$} stands for
+ * the empty segment. A node tries its literals first, then its wildcard {name}, then {name...}; if
+ * a branch finds nothing, the next one is tried. That finds the narrowest pattern, because add
+ * refuses two patterns with common paths unless one of them matches a subset of the other's
+ * paths. The rules are those of Go's ServeMux. */
 #include "http/server/mux.h"
 
 #include "http/wire/path.h"
@@ -18,18 +21,19 @@
 typedef struct node node;
 
 struct node {
-    const char *literal; /* the segment that leads here, as the pattern owns it */
-    node *children;      /* by literals */
-    node *next;          /* among its parent's children */
-    node *one;           /* by {name} */
-    const weft__pattern *end, *rest;
+    const char *literal;       /* the segment that leads here; the pattern owns the text */
+    node *children;            /* the branches of literals */
+    node *next;                /* among its parent's children */
+    node *one;                 /* the branch of {name} */
+    const weft__pattern *end;  /* the pattern that ends here, or NULL */
+    const weft__pattern *rest; /* the pattern that takes all that follows, or NULL */
 };
 
 struct weft_http_mux {
-    node *trees[WEFT__METHODS_MAX + 1]; /* the last: of all methods */
-    weft__pattern *patterns;
-    uint32_t servers; /* atomic */
-    bool frozen;      /* a server has had it */
+    node *trees[WEFT__METHODS_MAX + 1]; /* by llhttp's number; the last one is for all methods */
+    weft__pattern *patterns;            /* all, the latest first */
+    uint32_t servers;                   /* servers that hold the mux; atomic */
+    bool frozen;                        /* a server has held it, so it must not change any more */
 };
 
 enum { ANY = WEFT__METHODS_MAX };
@@ -49,6 +53,7 @@ static char *copy(const char *text, size_t n)
     return s;
 }
 
+/* Returns llhttp's number of the method; -1 if it knows none of that name. */
 static int method_number(const char *name, size_t n)
 {
 #define XX(number, id, text)                                                                       \
@@ -68,12 +73,13 @@ static bool is_identifier(const char *s, size_t n)
     return n > 0;
 }
 
+/* Panics: a wrong pattern is a mistake in the program, which should show at its start. */
 static void malformed(const weft__pattern *p, const char *why)
 {
     weft__panic("http: pattern \"%s\": %s", p->text, why);
 }
 
-/* {name}, {name...} or {$}: s[0..n) is what the braces hold. */
+/* Parses {name}, {name...} or {$}: s[0..n) is the text between the braces. */
 static void parse_wildcard(weft__pattern *p, struct weft__segment *g, const char *s, size_t n,
                            bool last)
 {
@@ -98,6 +104,8 @@ static void parse_wildcard(weft__pattern *p, struct weft__segment *g, const char
     }
 }
 
+/* Parses a segment of a pattern. An empty one at the end, as in "/a/", takes the rest of the
+ * path. */
 static void parse_segment(weft__pattern *p, const char *s, size_t n, bool last)
 {
     struct weft__segment *g = &p->segments[p->nsegments++];
@@ -151,7 +159,8 @@ static weft__pattern *parse_pattern(const char *text)
 
 /* Which of two patterns is narrower ------------------------------------------------------------ */
 
-/* How two sets contain each other; | of two of these tells it of pairs. */
+/* The relation of two sets. The | of two relations is the relation of the pairs: if a is wider in
+ * one part and b in another, the result is CROSS. Disjoint parts are handled before. */
 enum { SAME = 0, A_WIDER = 1, B_WIDER = 2, CROSS = 3, DISJOINT = 4 };
 
 static int compare_methods(int a, int b)
@@ -196,6 +205,8 @@ static int compare_paths(const weft__pattern *a, const weft__pattern *b)
     }
 }
 
+/* Panics if a path could match both patterns and neither is narrower: the order in which they were
+ * added would then decide. */
 static void check_conflict(const weft__pattern *a, const weft__pattern *b)
 {
     int rel = compare_methods(a->method, b->method), paths = compare_paths(a, b);
@@ -210,6 +221,7 @@ static void check_conflict(const weft__pattern *a, const weft__pattern *b)
 
 /* Trees ---------------------------------------------------------------------------------------- */
 
+/* Returns the branch of a literal, which it makes if there is none. */
 static node *child(node *n, const char *literal)
 {
     node *c;
@@ -225,6 +237,7 @@ static node *child(node *n, const char *literal)
     return c;
 }
 
+/* Adds a pattern to its tree. */
 static void plant(weft_http_mux *m, const weft__pattern *p)
 {
     node **tree = &m->trees[p->method < 0 ? ANY : p->method], *n;
@@ -250,6 +263,7 @@ static void plant(weft_http_mux *m, const weft__pattern *p)
     n->end = p;
 }
 
+/* Frees a tree. */
 static void fell(node *n)
 {
     node *c, *next;
@@ -326,7 +340,9 @@ void weft__mux_release(weft_http_mux *m)
 
 /* Finding -------------------------------------------------------------------------------------- */
 
-/* path: the rest of it, from a slash on, or its end. slash: it is to be read with one behind. */
+/* Returns the pattern below n that matches path, or NULL, and adds the texts of its wildcards to m.
+ * path is the rest of a path, which begins with a slash, or "". With slash, the path is read as if
+ * a slash stood at its end. */
 static const weft__pattern *descend(const node *n, const char *path, bool slash, weft__match *m)
 {
     const weft__pattern *p;
@@ -356,6 +372,7 @@ static const weft__pattern *descend(const node *n, const char *path, bool slash,
     return n->rest;
 }
 
+/* Returns the pattern for a path, or NULL. A HEAD also finds the patterns of GET, as in Go. */
 static const weft__pattern *find(const weft_http_mux *m, unsigned method, const char *path,
                                  bool slash, weft__match *out)
 {
@@ -371,13 +388,15 @@ static const weft__pattern *find(const weft_http_mux *m, unsigned method, const 
     return NULL;
 }
 
+/* Returns whether the pattern ends with {name...} or a slash. */
 static bool takes_rest(const weft__pattern *p)
 {
     return p->segments[p->nsegments - 1].kind == WEFT__REST;
 }
 
-/* Returns whether path lacks a slash. A pattern that does not take path, or only as part of those
- * below it, may be one slash away from another that was meant. */
+/* Returns whether the peer should be redirected to the path with a slash behind it. p is the
+ * pattern of the path as it is, or NULL. That is so if p does not name the path exactly, and the
+ * path with a slash has a pattern that does: "/a" for the pattern "/a/". */
 static bool lacks_slash(const weft_http_mux *m, unsigned method, const char *path,
                         const weft__pattern *p)
 {

@@ -1,16 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/* request.c - what a handler sees of a request, and its body.
+/* request.c - the head and the body of a request, as handlers see them.
  *
- * The input buffer holds the head, up to `body`, and behind it what came with it: body, or already
- * the next request. A body larger than that is read to where the handler wants it; through the
- * buffer goes what surrounds chunks. Bytes behind the body stay for the next request. */
+ * Owns: the request's part of an exchange: its input buffer, its parser's results, its memory for
+ * text. There is no lock: only the task that has the exchange calls, or the handler that runs for
+ * it. The weft_http_ functions are valid until the handler returns; read, read_all and wait may
+ * wait.
+ *
+ * The input buffer holds the head, up to `body`, and behind it the bytes that came with the head:
+ * the body, or already the next request. The rest of a large body is read straight into the
+ * handler's buffer; only the lines between chunks pass through ours. Bytes behind the body stay for
+ * the next request. */
 #include "http/server/exchange.h"
 #include "http/wire/path.h"
 
 #include <errno.h>
 #include <string.h>
 
-enum { ARENA_BLOCK = 2048, DIRECT_MIN = 512, ALL_MIN = 1024 };
+enum {
+    ARENA_BLOCK = 2048, /* the least block of memory for text */
+    DIRECT_MIN = 512,   /* smaller buffers of handlers are filled through ours: fewer reads */
+    ALL_MIN = 1024,     /* the first guess at the length of a body in chunks */
+};
 
 struct weft__arena_block {
     struct weft__arena_block *next;
@@ -25,7 +35,7 @@ static void to_front(weft_http_request *r)
     r->start = r->rest = 0;
 }
 
-/* Returns whether the bytes behind a body reach into the slack. */
+/* Returns whether the bytes in the buffer reach into its slack, so that a head could not grow. */
 static bool in_slack(const weft_http_request *r)
 {
     return r->filled + WEFT__IN_SLACK >= r->size;
@@ -63,7 +73,7 @@ void weft__request_end(weft__exchange *x)
         r->filled -= r->start;
         r->start = 0;
     } else if (r->start == r->filled || in_slack(r)) {
-        to_front(r); /* so that behind the next head there is room for its body */
+        to_front(r); /* makes room behind the next head for its body */
     }
     if (x->w.out != x->out) {
         weft__free(x->w.out);
@@ -94,7 +104,8 @@ char *weft__request_alloc(weft_http_request *r, size_t n)
     return a->free - n;
 }
 
-/* A head that is larger than the buffer gets one that the largest fits in. */
+/* Replaces the exchange's own buffer by one in which the largest head fits. Returns false if there
+ * is no memory, or if the buffer is that one already. */
 static bool grow(weft__exchange *x)
 {
     weft_http_request *r = &x->r;
@@ -127,13 +138,14 @@ size_t weft__request_room(weft__exchange *x)
 
 /* The body ------------------------------------------------------------------------------------- */
 
+/* Ends the body with an error, and notes the status to answer with (0: none). Returns the error. */
 static int fail(weft_http_request *r, int error, int refused)
 {
     r->refused = refused;
     return r->error = error;
 }
 
-/* Waits for bytes at buf. Their number, or an error. */
+/* Reads bytes of the body into buf, and waits for them. Returns their number, or an error. */
 static ssize_t receive(weft__exchange *x, void *buf, size_t n)
 {
     weft_http_request *r = &x->r;
@@ -152,7 +164,8 @@ static ssize_t receive(weft__exchange *x, void *buf, size_t n)
     return fail(r, (int)got, got == WEFT_ETIMEDOUT ? 408 : 0);
 }
 
-/* The peer may wait for our word before it sends the body. */
+/* Sends 100 Continue if the peer waits for it before it sends the body. It does not if bytes of the
+ * body have come already. */
 static int invite(weft__exchange *x)
 {
     static char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -167,7 +180,7 @@ static int invite(weft__exchange *x)
     return rc < 0 ? fail(r, rc, 0) : 0;
 }
 
-/* Takes what is in the buffer. */
+/* Takes body from the buffer. Returns the number of bytes, or an error. */
 static ssize_t take(weft_http_request *r, char *buf, size_t n)
 {
     size_t used = 0;
@@ -179,7 +192,7 @@ static ssize_t take(weft_http_request *r, char *buf, size_t n)
     return got < 0 ? r->error : got;
 }
 
-/* Reads body, and nothing else, to where it belongs. */
+/* Reads body straight into the handler's buffer: at most as many bytes as are body for certain. */
 static ssize_t read_direct(weft__exchange *x, char *buf, size_t n)
 {
     int64_t plain = weft__parse_plain(&x->r.parse);
@@ -215,7 +228,8 @@ ssize_t weft_http_read(weft_http_request *r, void *buf, size_t n)
     }
 }
 
-/* More room for a body of unknown length; what there is of it moves. */
+/* Returns more room for a body of unknown length, with a copy of the bytes so far; NULL if there is
+ * no memory. */
 static char *enlarge(weft_http_request *r, char *all, size_t have, size_t size)
 {
     char *more = weft__request_alloc(r, size + 1);
@@ -223,6 +237,7 @@ static char *enlarge(weft_http_request *r, char *all, size_t have, size_t size)
     return more && have > 0 ? memcpy(more, all, have) : more;
 }
 
+/* Doubles the room while the body grows. max_body bounds it, so a peer cannot ask for more. */
 int weft_http_read_all(weft_http_request *r, const char **data, size_t *n)
 {
     size_t size = r->parse.body == WEFT__BODY_CHUNKED ? ALL_MIN : (size_t)r->parse.left, have = 0;
@@ -272,7 +287,7 @@ int weft_http_wait_until(weft_http_request *r, weft_time deadline)
     if (x->conn->taken)
         return WEFT_ECLOSED;
     while (got > 0 && !r->eof) {
-        if (r->filled == r->size) { /* it has sent so much that there is no looking behind it */
+        if (r->filled == r->size) { /* unread bytes fill the buffer and hide the peer's end */
             int rc = weft_sleep_until(deadline);
 
             return rc < 0 ? rc : 0;
@@ -295,6 +310,8 @@ const char *weft_http_method(const weft_http_request *r)
     return weft__parse_method(&r->parse);
 }
 
+/* Returns a decoded copy of at[0..n), which lives as long as the request; NULL if there is no
+ * memory. *len is its length, or -1 if an escape is malformed. */
 static const char *decoded(weft_http_request *r, const char *at, size_t n, bool form, ssize_t *len)
 {
     char *text = weft__request_alloc(r, n + 1);
@@ -312,7 +329,8 @@ const char *weft_http_path(weft_http_request *r)
     return decoded(r, r->parse.path, strlen(r->parse.path), false, &len);
 }
 
-/* NULs were put where the path and the target end. */
+/* Rebuilds the target as it was sent: the parser put NULs at the end of the path and of the
+ * target. */
 const char *weft_http_target(weft_http_request *r)
 {
     const weft__parse *p = &r->parse;

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* response.c - an answer: header fields and body into one buffer, and out of it.
+/* response.c - collects an answer's header fields and body in one buffer, and sends it.
  *
- * A small answer is written at the handler's end, by one call, from one buffer: the handler's
- * fields stand behind a gap into which the lines of head.c fit, the body behind them. A byte
- * that does not fit makes the head go out, and from then on the buffer collects body; a chunk's
- * size fits into the gap in front of it, its end and the last chunk behind it. A piece larger than
- * the room left goes out from where it is, together with the body that was collected.
+ * Owns: the answer's part of an exchange. There is no lock: only the task that has the exchange
+ * calls, or the handler that runs for it. The weft_http_ functions are valid until the handler
+ * returns; those that send may wait for the peer.
  *
- * Always: OPEN: filled == body, up to which the fields reach. HELD: out[body - 2..body) is the
- * empty line. SENT: body >= CHUNK_FRONT and filled <= size - CHUNK_BACK. */
+ * A small answer is sent when the handler returns, by one call, from one buffer. The handler's
+ * fields stand behind a gap, into which head.c writes its lines, and the body stands behind the
+ * fields. When the buffer is full, the head is sent, and from then on the buffer collects body. A
+ * chunk's size fits into the gap in front of the body; the end of the chunk and the last chunk fit
+ * behind it. Data larger than the room left is sent from the caller's memory, together with the
+ * collected body.
+ *
+ * Always:
+ *   in OPEN  filled == body, which is the end of the fields
+ *   in HELD  out[body - 2..body) is the empty line
+ *   in SENT  body >= CHUNK_FRONT and filled <= size - CHUNK_BACK */
 #include "http/server/exchange.h"
 #include "http/wire/path.h"
 
@@ -18,9 +25,9 @@
 #include <string.h>
 
 enum {
-    CHUNK_FRONT = sizeof("7fffffffffffffff\r\n") - 1,
-    CHUNK_BACK = sizeof("\r\n0\r\n\r\n") - 1,
-    OUT_MAX = 64 * 1024, /* all fields of an answer */
+    CHUNK_FRONT = sizeof("7fffffffffffffff\r\n") - 1, /* room for a chunk's size */
+    CHUNK_BACK = sizeof("\r\n0\r\n\r\n") - 1,         /* room for its end and the last chunk */
+    OUT_MAX = 64 * 1024,                              /* bytes of all fields of an answer */
 };
 
 void weft__response_begin(weft__exchange *x)
@@ -55,7 +62,7 @@ int weft_http_status_set(weft_http_response *w, int status)
 
 /* Header fields -------------------------------------------------------------------------------- */
 
-/* Room for n bytes behind what is there. */
+/* Makes room for n more bytes of fields. Returns 0 or WEFT_ENOMEM. */
 static int make_room(weft__exchange *x, size_t n)
 {
     weft_http_response *w = &x->w;
@@ -79,6 +86,8 @@ static int make_room(weft__exchange *x, size_t n)
     return 0;
 }
 
+/* Returns whether name is a field's name. A handler may pass on text of a peer, which must not be
+ * able to begin another line. is_value has the same reason. */
 static bool is_name(const char *name)
 {
     for (const char *c = name; *c; c++) {
@@ -99,6 +108,7 @@ static bool is_value(const char *value)
     return true;
 }
 
+/* Removes all fields of that name. */
 static void remove_fields(weft_http_response *w, const char *name)
 {
     char *line = w->out + WEFT__FRONT_SIZE, *end = w->out + w->filled, *next;
@@ -115,6 +125,7 @@ static void remove_fields(weft_http_response *w, const char *name)
     w->body = w->filled = (uint32_t)(end - w->out);
 }
 
+/* Notes the Content-Length that the handler sets; head.c writes the line. */
 static int set_length(weft_http_response *w, const char *value)
 {
     int64_t length = 0;
@@ -130,7 +141,9 @@ static int set_length(weft_http_response *w, const char *value)
     return 0;
 }
 
-/* Fields that are the server's. 1: it is none of them. */
+/* Handles a field that the server decides itself. Returns 1 if the name is none of them, so that
+ * the handler may set it; 0 if the field is noted; WEFT_EINVAL if the handler must not set it: two
+ * framings in one answer would be an invitation to smuggle. */
 static int set_own_field(weft_http_response *w, const char *name, size_t n, const char *value)
 {
     switch (n) {
@@ -155,6 +168,7 @@ static int set_own_field(weft_http_response *w, const char *name, size_t n, cons
     }
 }
 
+/* Adds a field to the buffer; with replace, removes others of its name. */
 static int put_field(weft_http_response *w, const char *name, const char *value, bool replace)
 {
     size_t n = strlen(name), m = strlen(value);
@@ -192,6 +206,7 @@ int weft_http_header_add(weft_http_response *w, const char *name, const char *va
 
 /* Sending -------------------------------------------------------------------------------------- */
 
+/* Logs that the peer does not read the answer. */
 static WEFT__NOINLINE void log_cut(weft__exchange *x)
 {
     char peer[WEFT_ADDR_TEXT];
@@ -203,7 +218,7 @@ static WEFT__NOINLINE void log_cut(weft__exchange *x)
                    path ? path : "its request");
 }
 
-/* Everything goes out here. */
+/* Sends the vectors, and notes an error: the only place from which an answer leaves. */
 static int send_all(weft__exchange *x, struct iovec *iov, int n)
 {
     weft_http_response *w = &x->w;
@@ -215,7 +230,7 @@ static int send_all(weft__exchange *x, struct iovec *iov, int n)
     return w->error;
 }
 
-/* The head cannot change any more: the empty line behind it. Room for that is always left. */
+/* Ends the head with the empty line; it cannot change any more. put_field always leaves room. */
 static void hold(weft_http_response *w)
 {
     if (w->stage != WEFT__OPEN)
@@ -227,7 +242,7 @@ static void hold(weft_http_response *w)
     w->stage = WEFT__HELD;
 }
 
-/* The answer to the request is as it is; what speaks against another on this connection? */
+/* Returns whether the connection must end with this answer. over: the answer is complete. */
 static bool must_close(const weft__exchange *x, bool over)
 {
     const weft_http_request *r = &x->r;
@@ -236,12 +251,13 @@ static bool must_close(const weft__exchange *x, bool over)
         return true;
     if (r->parse.done || !over)
         return false;
-    /* The handler has not read the body. If the peer sends it and it is short, it is dropped. The
-     * length of one in chunks shows only then. */
+    /* The handler has not read the body. weft__request_drain can drop a short one. The length of a
+     * body in chunks shows only there. A peer that still waits for 100 will not send it. */
     return (r->parse.expects_continue && !r->continued) || r->parse.left > WEFT__DRAIN_MAX;
 }
 
-/* Decides how the body's end will be known. over: it is known already. */
+/* Decides how the peer finds the end of the body: by length, by chunks, or by the connection's end.
+ * over: the body is complete, so its length is known. */
 static void decide_framing(weft__exchange *x, bool over)
 {
     weft_http_response *w = &x->w;
@@ -259,7 +275,7 @@ static void decide_framing(weft__exchange *x, bool over)
         w->closes = true;
 }
 
-/* Writes a chunk's size so that it ends at `end`. Where it begins. */
+/* Writes a chunk's size so that it ends at `end`. Returns where it begins. */
 static char *put_size(char *end, size_t n)
 {
     *--end = '\n';
@@ -270,7 +286,8 @@ static char *put_size(char *end, size_t n)
     return end;
 }
 
-/* Sends what is collected, and data behind it; the head first, if it is not out yet. */
+/* Sends the head unless it is sent, then the collected body and the data, as one chunk if the body
+ * is chunked. The data is not copied. */
 static int push(weft__exchange *x, const void *data, size_t n)
 {
     weft_http_response *w = &x->w;
@@ -304,7 +321,7 @@ static int push(weft__exchange *x, const void *data, size_t n)
     return send_all(x, iov, k);
 }
 
-/* Ends an answer whose head is out. */
+/* Sends the rest of an answer whose head is sent. */
 static void send_rest(weft__exchange *x)
 {
     weft_http_response *w = &x->w;
@@ -332,7 +349,7 @@ bool weft__response_end(weft__exchange *x)
     if (w->error)
         return false;
     if (w->length >= 0 && w->written < w->length && weft_http_wants_body(w))
-        w->closes = true; /* the peer sees by the connection's end that something is missing */
+        w->closes = true; /* only the connection's end tells the peer that bytes are missing */
     if (w->stage == WEFT__SENT) {
         send_rest(x);
     } else {
@@ -361,7 +378,8 @@ int weft_http_flush(weft_http_response *w)
 
 /* Writing -------------------------------------------------------------------------------------- */
 
-/* Counts n bytes more. 0: they are to be sent; 1: they are not; or an error. */
+/* Counts n more bytes of body. Returns 0 if they must be sent; 1 if not, as for a HEAD; or an
+ * error. */
 static int account(weft_http_response *w, size_t n)
 {
     if (w->error)
@@ -386,7 +404,8 @@ int weft_http_write(weft_http_response *w, const void *data, size_t n)
     return 0;
 }
 
-/* The text goes to where it belongs, if it fits there. */
+/* Formats straight into the buffer. Text that does not fit is formatted again, into memory of its
+ * own. */
 int weft_http_printf(weft_http_response *w, const char *format, ...)
 {
     size_t room;

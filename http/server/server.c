@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* server.c - servers: listeners, the list of connections, and stopping.
  *
- * Locks: s->mutex guards the lists and is held for a few instructions, except while connections
- * start and end. A connection's own task closes and frees it, after it left the list: a task that
- * holds the mutex and finds it there may touch it. The same is true for servings and their
- * listeners. */
+ * Owns: weft_http_server and its lists.
+ * Lock: s->mutex, a mutex of tasks, guards both lists. It is held for a few instructions, except
+ * while connections start and end. A connection's own task takes it out of the list, and only then
+ * closes and frees it. So a task that holds the mutex may touch each connection that it finds in
+ * the list. The same is true for servings and their listeners.
+ * Tasks call the public functions, and hold no lock. serve and stop wait. A server is freed after
+ * its stop has returned. */
 #include "http/server/conn.h"
 
 #include "runtime/machine/stack.h"
@@ -14,9 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A call of serve; on its frame. */
+/* A call of weft_http_server_serve, on its frame. */
 struct weft__serving {
-    weft_listener *ln; /* NULL once it may no longer be touched by others */
+    weft_listener *ln; /* NULL once no other task may touch it; guarded by s->mutex */
     weft__serving *next, *prev;
 };
 
@@ -30,6 +33,8 @@ static void log_to_stderr(void *arg, const char *text)
 
 #define DEFAULT(field, value) o->field = o->field ? o->field : (value)
 
+/* Gives each option that is 0 its default; weft/http.h has the same table. Panics on limits that
+ * cannot be meant, and on a stack_size out of range, at the call that has the mistake. */
 static void fill_options(weft_http_options *o)
 {
     DEFAULT(max_line, 8 * 1024);
@@ -89,6 +94,7 @@ void weft_http_server_free(weft_http_server *s)
 
 /* Serving -------------------------------------------------------------------------------------- */
 
+/* Adds v to the servings. Returns false if the server stops: then no call may begin to serve. */
 static bool enlist(weft_http_server *s, weft__serving *v)
 {
     bool stops;
@@ -105,6 +111,9 @@ static bool enlist(weft_http_server *s, weft__serving *v)
     return !stops;
 }
 
+/* Closes the listener and takes v out of the servings. Closing waits, which no task may do under
+ * the mutex; so v->ln becomes NULL first, and a stop leaves the listener alone. v leaves the list
+ * last: a stop waits until all listeners are closed. */
 static void delist(weft_http_server *s, weft__serving *v)
 {
     weft_listener *ln = v->ln;
@@ -167,7 +176,8 @@ int weft_http_serve(const char *addr, weft_http_mux *mux)
 
 /* Stopping ------------------------------------------------------------------------------------- */
 
-/* Ends the waits of all listeners and connections. Caller holds the mutex. */
+/* Ends the waits of all listeners and connections. Caller holds the mutex. The fence orders the
+ * store of `stopping` before the reads of the connections' states (conn.c). */
 static void tell_all(weft_http_server *s)
 {
     weft__store_seq(&s->stopping, 1);
@@ -176,7 +186,7 @@ static void tell_all(weft_http_server *s)
         if (v->ln)
             weft_listener_shutdown(v->ln);
         if (s->options.max_conns > 0)
-            weft_sema_add(&s->slots, 1); /* it may wait for that */
+            weft_sema_add(&s->slots, 1); /* the serving may wait for a slot */
     }
     for (weft__http_conn *c = s->list; c; c = c->next) {
         uint32_t idle = WEFT__CONN_IDLE;

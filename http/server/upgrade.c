@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* upgrade.c - a handler takes its connection over.
+/* upgrade.c - lets a handler take its connection over, for another protocol.
  *
- * The connection's task goes on to the handler's end and then frees the exchange and the
- * connection's place in the server's list and below its limit. The handler may switch only to a
- * protocol that the request offers (RFC 9110, 7.8), and only after the whole request was read: the
- * bytes that follow are the other protocol's, and are never parsed as another request. Called by
- * the handler's task. */
+ * Owns no state. The handler's task calls weft_http_upgrade, before it has written an answer.
+ *
+ * The connection's task continues until the handler returns. Then it gives back the exchange, the
+ * connection's place in the server's list and its slot below the limit; the socket is the
+ * handler's. The handler may switch only to a protocol that the request offers (RFC 9110, 7.8), and
+ * only after it has read the whole request. The bytes that follow belong to the other protocol, and
+ * are never parsed as a request. */
 #include "http/server/exchange.h"
 #include "http/wire/path.h"
 
@@ -52,6 +54,7 @@ static bool field_has(const weft_http_request *r, const char *field, const char 
     return false;
 }
 
+/* Returns whether the request offers to switch to the protocol. */
 static bool offers(const weft_http_request *r, const char *protocol)
 {
     return is_protocol(protocol) && r->parse.minor == 1 && field_has(r, "Connection", "upgrade") &&

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* watched.c - runs a handler that is canceled when its peer goes.
+/* watched.c - runs a handler that is canceled when its peer closes the connection.
  *
- * Only groups cancel, so the handler is the one task of a group. A second task watches the
- * connection. It reads no bytes, which belong to the handler; it waits for the event that the peer
- * has closed, which the kernel reports even while bytes are unread. Called by the connection's
- * task. */
+ * Owns no state beyond a call: it is on the frame of the connection's task, which calls
+ * weft__run_watched and waits until the handler has returned.
+ *
+ * Only groups cancel, so the handler runs as the one task of a group. A second task watches the
+ * connection. It reads no bytes, since they belong to the handler. It waits for the event that the
+ * peer has closed its side, which the kernel reports even while bytes are unread. */
 #include "http/server/exchange.h"
 
 #include "runtime/io/sock.h"
@@ -13,9 +15,10 @@
 
 struct watched {
     weft__exchange *x;
-    weft_group handler;
+    weft_group handler; /* has the handler's task */
 };
 
+/* The handler's task. */
 static int handle(void *arg)
 {
     weft__exchange *x = ((struct watched *)arg)->x;
@@ -25,8 +28,9 @@ static int handle(void *arg)
     return 0;
 }
 
-/* Waits until the peer goes, then cancels the handler. Holds the descriptor, since a handler that
- * took the connection over may close it. */
+/* The watcher's task: waits until the peer has closed, then cancels the handler. Holds the socket
+ * meanwhile: a handler that took the connection over may close it, and the number of the descriptor
+ * would be another file's. */
 static int watch(void *arg)
 {
     struct watched *w = arg;
