@@ -347,6 +347,28 @@ TEST_PLAIN(overflow_shows_fifty_frames_of_both_ends)
     CHECK_CONTAINS(full_part(), "recurse_for_ever(...)\n");
 }
 
+/* Its frame is larger than the stack. It faults with the stack pointer in the guard, and no rule
+ * says where its caller is. */
+void have_a_large_frame(void);
+__asm__(".text\n"
+        ".type have_a_large_frame, @function\n"
+        "have_a_large_frame:\n"
+        "    subq $69632, %rsp\n"
+        "    orq $0, (%rsp)\n"
+        "    addq $69632, %rsp\n"
+        "    ret\n"
+        ".size have_a_large_frame, . - have_a_large_frame\n");
+
+TEST_PLAIN(overflow_by_one_large_frame_shows_its_function)
+{
+    skip_if_instrumented();
+    CHECK_EQ(status_of(have_a_large_frame), 128 + SIGSEGV);
+    check_all_tasks();
+    CHECK_CONTAINS(first_part(), "\n    have_a_large_frame+0x");
+    CHECK_CONTAINS(full_part(), "have_a_large_frame(...)\n");
+    CHECK(strstr(err, "a fault in this report") == NULL);
+}
+
 /* ---- what is broken ---- */
 
 /* Follows a free chunk's links with the lock of the thread's arena held. */

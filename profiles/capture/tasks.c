@@ -165,10 +165,10 @@ static inline void fetch_ahead(uint32_t slot, uint32_t n)
 static void walk_fault(struct weft__walk *walk, const weft__task *t, const void *ucontext)
 {
     struct weft__regs regs = weft__regs_of(ucontext);
+    uintptr_t lo = weft__fault_lo(t, regs.sp);
 
     regs.exact = true;
-    weft__walk_fault(walk, &regs, weft__fault_lo(t, regs.sp), t->ctx.hi,
-                     (const void *)weft__fault_lo(t, regs.sp), false);
+    weft__walk_fault(walk, &regs, lo, t->ctx.hi, (const void *)lo, false);
     weft__walk_close(walk);
 }
 

@@ -98,6 +98,19 @@ static struct bounds copy_stack(uintptr_t sp)
     return (struct bounds){lo, n > 0 ? lo + (uintptr_t)n : lo, copy};
 }
 
+static bool is_readable(uintptr_t addr)
+{
+    char byte;
+    struct iovec to = {&byte, 1}, from = {(void *)addr, 1};
+
+    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 1;
+}
+
+uintptr_t weft__fault_lo(const weft__task *t, uintptr_t sp)
+{
+    return sp < t->ctx.lo && is_readable(sp) ? t->ctx.lo - weft__stack_guard : t->ctx.lo;
+}
+
 /* Finds the mark in a copy of a stack. Returns the address behind it; 0: it is not there. */
 static uintptr_t mark_in(const struct bounds *b, uint64_t *id)
 {
@@ -143,11 +156,12 @@ static struct dead find_dead(const struct weft__death *d, uintptr_t sp)
     }
     if (t)
         dead.id = t->id;
-    if (is_on(t, sp))
-        dead.stack =
-            (struct bounds){weft__fault_lo(t, sp), t->ctx.hi, (const void *)weft__fault_lo(t, sp)};
-    else
+    if (is_on(t, sp)) {
+        uintptr_t lo = weft__fault_lo(t, sp);
+        dead.stack = (struct bounds){lo, t->ctx.hi, (const void *)lo};
+    } else {
         dead.stack = copy_stack(sp);
+    }
     return dead;
 }
 

@@ -8,12 +8,10 @@
 /* How many innermost, and how many outermost, frames of a stack a report shows. */
 enum { WEFT__REPORT_HALF = 50 };
 
-/* Returns the lower end of the readable part of a faulting task's stack. If the stack grew into the
- * guard, its frame begins there, but nothing is read there. */
-static inline uintptr_t weft__fault_lo(const weft__task *t, uintptr_t sp)
-{
-    return sp < t->ctx.lo ? t->ctx.lo - weft__stack_guard : t->ctx.lo;
-}
+/* Returns the lower end of the readable part of a faulting task's stack, whose stack pointer is sp.
+ * If the stack grew into the guard, that is the guard's lower end where the guard is but a canary,
+ * and the stack's own where nobody can read the guard. async-signal-safe */
+uintptr_t weft__fault_lo(const weft__task *t, uintptr_t sp);
 
 /* Returns the task that dies on the calling thread, or NULL. async-signal-safe */
 weft__task *weft__dying_task(const struct weft__death *d);

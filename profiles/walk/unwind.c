@@ -516,7 +516,8 @@ READS_STACKS static bool by_frame_pointer(struct cursor *c, const struct memory 
 
 READS_STACKS static bool by_scan(struct cursor *c, const struct memory *m)
 {
-    uintptr_t at = (c->sp + 7) & ~(uintptr_t)7;
+    uintptr_t from = c->sp > m->lo ? c->sp : m->lo; /* sp may be in the guard */
+    uintptr_t at = (from + 7) & ~(uintptr_t)7;
 
     for (int i = 0; i < SCANNED && is_inside(m, at); i++, at += 8) {
         if (weft__is_return(word_at(m, at))) {
