@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* debug.h - what the files of the debug endpoints share. */
+/* debug.h - a mount of the debug endpoints, and the endpoints: the types that the files here share.
+ *
+ * Handlers of the debug endpoints call everything here, on the task of their connection and with no
+ * lock held. mount.c has let the request in before. */
 #ifndef WEFT_DEBUG_INTERNAL_H
 #define WEFT_DEBUG_INTERNAL_H
 
 #include <weft/debug.h>
 
-/* A copy of a mount's options, and its count of requests. Never freed: muxes have no end that
- * would tell. */
+/* A mount: a copy of its options, and its count of requests. It is never freed, since a mux does
+ * not say when it ends. */
 struct weft__debug {
-    weft_debug_options options;
-    uint32_t requests; /* atomic: under way */
+    weft_debug_options options; /* constant */
+    uint32_t requests;          /* under way; atomic */
 };
 
-/* One endpoint. Called with the request let in and counted. */
+/* The handler of one endpoint. */
 typedef void weft__debug_fn(struct weft__debug *d, weft_http_response *w, weft_http_request *r);
 
 /* debug/pprof.c */
-/* An error as go tool pprof prints it: it wants X-Go-Pprof and text/plain. */
+
+/* Answers with an error in the form that go tool pprof prints: it looks for X-Go-Pprof and
+ * text/plain. */
 void weft__debug_error(weft_http_response *w, int status, const char *text);
 weft__debug_fn weft__debug_profile; /* /debug/pprof/{name...} */
 weft__debug_fn weft__debug_fgprof;

@@ -2,12 +2,15 @@
 /* expvar.c - named values and their JSON, laid out as Go's expvar does and checked against the
  * answers of its servers: one value a line, sorted by name.
  *
- * Owns: the values, which are never freed, and two kinds of lists of them: the published ones, and
- * those in a map. Lists are sorted by name and guarded by one lock (rank OBJECT), and so are
- * texts; numbers are atomic. Nothing of the program runs under the lock: lists are copied before
- * they are written. No map contains itself, however many maps are in between.
+ * Owns: the values, which are never freed, and two kinds of lists of them: the published values,
+ * and the values in a map. Lists are sorted by name.
+ * Lock: `lock` (rank OBJECT) guards all lists and texts; numbers are atomic. No function of the
+ * program runs under it: a list is copied before it is written.
+ * Always: no map contains itself, directly or through other maps.
+ * Any task or thread may call the public functions, with no lock held.
  *
- * The document is written in memory first. If that runs out, nothing of it is shown. */
+ * The document is written to memory first. If memory runs out, none of it is shown: half a document
+ * would look like a program that has lost its values. */
 #include "http/debug/expvar.h"
 
 #include "http/debug/json.h"
@@ -23,6 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Kinds beside those of weft/expvar.h. */
 enum { INT_FUNC = WEFT_EXPVAR_JSON + 1, JSON_FUNC, BUILT_IN };
 
 struct entry {
@@ -36,14 +40,14 @@ struct list {
 };
 
 struct weft_expvar {
-    weft_expvar *next; /* in all; constant */
-    int kind;
-    int64_t number;          /* INT; atomic */
-    uint64_t bits;           /* FLOAT: those of a double; atomic */
-    char *text;              /* STRING, JSON; NULL: as at first */
-    struct list list;        /* MAP */
+    weft_expvar *next;       /* in all; constant */
+    int kind;                /* constant */
+    int64_t number;          /* of an INT; atomic */
+    uint64_t bits;           /* of a FLOAT: those of a double; atomic */
+    char *text;              /* of a STRING or JSON; NULL: never set; guarded by lock */
+    struct list list;        /* of a MAP; guarded by lock */
     weft_expvar *to_look_at; /* links maps while would_loop runs; guarded by lock */
-    uint32_t seen;           /* the latest search that came here; guarded by lock */
+    uint32_t seen;           /* the number of the latest search that came here; guarded by lock */
     union {
         weft_expvar_int_fn *int_fn;
         weft_expvar_json_fn *json_fn;
@@ -53,8 +57,8 @@ struct weft_expvar {
 };
 
 static uint32_t lock;
-static uint32_t searches; /* guarded by lock */
-static weft_expvar *all;  /* atomic: every one ever made, so that leak checkers know of it */
+static uint32_t searches; /* the number of calls of would_loop; guarded by lock */
+static weft_expvar *all;  /* every value ever made, so that leak checkers find them; atomic */
 
 static void put_cmdline(weft__json *out);
 
@@ -68,11 +72,11 @@ static struct entry first[] = {
     {(char *)"memstats", &built_in[1]},
     {(char *)"weft", &built_in[2]},
 };
-static struct list published = {first, 3, 0}; /* cap 0: not from malloc */
+static struct list published = {first, 3, 0}; /* cap 0: `first` must not be freed */
 
 /* Lists ---------------------------------------------------------------------------------------- */
 
-/* Finds the index of name, or where it would stand. */
+/* Returns the index of name, or the index at which it belongs. Caller holds the lock. */
 static size_t find(const struct list *l, const char *name)
 {
     size_t lo = 0, hi = l->n;
@@ -88,6 +92,7 @@ static size_t find(const struct list *l, const char *name)
     return lo;
 }
 
+/* Returns whether the entry at this index has that name. */
 static bool has(const struct list *l, size_t at, const char *name)
 {
     return at < l->n && strcmp(l->entries[at].name, name) == 0;
@@ -100,6 +105,8 @@ static char *copy_text(const char *s)
     return memcpy(weft__alloc(1, n), s, n);
 }
 
+/* Inserts a value at its index. Caller holds the lock. Allocates under it, which is rare: programs
+ * make their values at their start. */
 static void insert(struct list *l, size_t at, const char *name, weft_expvar *value)
 {
     if (l->n >= l->cap) {
@@ -118,6 +125,7 @@ static void insert(struct list *l, size_t at, const char *name, weft_expvar *val
     l->n++;
 }
 
+/* Removes an entry; the value stays, as other maps may have it. Caller holds the lock. */
 static void take_out(struct list *l, size_t at)
 {
     weft__free(l->entries[at].name);
@@ -127,6 +135,7 @@ static void take_out(struct list *l, size_t at)
 
 /* Values --------------------------------------------------------------------------------------- */
 
+/* Makes a value, and puts it on the list of all. */
 static weft_expvar *make(int kind)
 {
     weft_expvar *v = weft__alloc(1, sizeof(*v));
@@ -138,6 +147,8 @@ static weft_expvar *make(int kind)
     return v;
 }
 
+/* Publishes a value. Panics with Go's words if the name is taken: two parts of the program would
+ * otherwise count in one value. */
 static weft_expvar *publish(const char *name, weft_expvar *v)
 {
     size_t at;
@@ -178,6 +189,7 @@ void weft_expvar_new_json_func(const char *name, weft_expvar_json_fn *fn, void *
     publish(name, v);
 }
 
+/* Returns v, or panics if it is of another kind. */
 static weft_expvar *must_be(weft_expvar *v, enum weft_expvar_kind kind, const char *call)
 {
     static const char *const names[] = {"INT", "FLOAT", "STRING", "MAP", "JSON"};
@@ -231,6 +243,7 @@ void weft_expvar_set_float(weft_expvar *v, double x)
     weft__store(&must_be(v, WEFT_EXPVAR_FLOAT, "weft_expvar_set_float")->bits, to_bits(x));
 }
 
+/* Replaces v's text, and frees the old one. */
 static void set_text(weft_expvar *v, char *text)
 {
     char *old;
@@ -280,7 +293,8 @@ void weft_expvar_map_add(weft_expvar *v, const char *name, int64_t n)
     weft_expvar_add(value, n);
 }
 
-/* Returns whether map is value, or somewhere in it. Caller holds the lock. */
+/* Returns whether map is value, or is contained in it. Visits each map once, by a list through the
+ * maps themselves: recursion could be as deep as the program likes. Caller holds the lock. */
 static bool would_loop(const weft_expvar *map, weft_expvar *value)
 {
     weft__check_holds(&lock);
@@ -329,8 +343,8 @@ void weft_expvar_map_set(weft_expvar *v, const char *name, weft_expvar *value)
 
 static void put_value(weft__json *out, weft_expvar *v, unsigned depth);
 
-/* Copies a list, its names behind the entries: the list's own names may be freed meanwhile. NULL:
- * out of memory. */
+/* Returns a copy of a list, with its names behind the entries: other threads may free the list's
+ * own names meanwhile. Returns NULL if there is no memory. */
 static struct entry *list_copy(const struct list *l, size_t *n)
 {
     size_t size = sizeof(struct entry);
@@ -351,6 +365,7 @@ static struct entry *list_copy(const struct list *l, size_t *n)
     return entries;
 }
 
+/* Puts the members of a list. */
 static void put_list(weft__json *out, const struct list *l, const char *between, unsigned depth)
 {
     size_t n;
@@ -370,6 +385,7 @@ static void put_list(weft__json *out, const struct list *l, const char *between,
     weft__free(entries);
 }
 
+/* Puts a map. Beyond the depth that readers of JSON take it puts null. */
 static void put_map(weft__json *out, weft_expvar *v, unsigned depth)
 {
     if (depth == WEFT_EXPVAR_DEPTH) {
@@ -381,7 +397,8 @@ static void put_map(weft__json *out, weft_expvar *v, unsigned depth)
     weft__json_put(out, "}", 1);
 }
 
-/* Copies v's text, or `otherwise` if it has none yet. NULL: out of memory. */
+/* Returns a copy of v's text, or of `otherwise` if v has none yet. Returns NULL if there is no
+ * memory. */
 static char *text_copy(weft_expvar *v, const char *otherwise)
 {
     const char *from;
@@ -406,10 +423,12 @@ static void put_text(weft__json *out, weft_expvar *v)
     else if (is_string)
         weft__json_put_string(out, text);
     else
-        weft__json_put_text(out, text); /* checked when it was set */
+        weft__json_put_text(out, text); /* weft_expvar_set_json has checked it */
     weft__free(text);
 }
 
+/* Puts the result of a function of the program; null if that is no JSON, so that the document stays
+ * readable. */
 static void put_json_func(weft__json *out, weft_expvar *v)
 {
     char *text = v->json_fn(v->arg);
@@ -421,7 +440,7 @@ static void put_json_func(weft__json *out, weft_expvar *v)
 
 static void put_value(weft__json *out, weft_expvar *v, unsigned depth)
 {
-    if (out->failed) /* no function of the program need run any more */
+    if (out->failed) /* the document will not be shown, so no more functions need run */
         return;
     switch (v->kind) {
     case WEFT_EXPVAR_INT:
@@ -467,7 +486,7 @@ void weft__cmdline(weft__json *out)
         weft__json_put(out, piece, (size_t)n);
     close(fd);
     if (out->n > 0 && out->text[out->n - 1])
-        weft__json_put(out, "", 1); /* a title that the program has set may lack it */
+        weft__json_put(out, "", 1); /* a title that the program set may lack its NUL */
 }
 
 static void put_cmdline(weft__json *out)
@@ -486,6 +505,7 @@ static void put_cmdline(weft__json *out)
     weft__json_free(&line);
 }
 
+/* Writes all bytes. Waits in poll if the descriptor is non-blocking: the program chose it. */
 static int write_all(int fd, const char *text, size_t n)
 {
     while (n > 0) {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* json.c - see json.h.
+/* json.c - writes JSON text in memory, and checks JSON that the program gives.
  *
- * Jansson, which the tests read this with, is not used to write it: its integers end at 2^63, its
- * doubles have a fixed number of digits, it refuses or cuts strings at a NUL, its reader recurses
- * for 2,048 levels on the caller's stack, and an object that lacks a member because memory ran out
- * looks like any other. Here text from the program is checked and copied digit by digit, without
- * recursion, so numbers of any size stay exact; and nothing depends on the locale, which the
+ * Owns no state: a weft__json belongs to its writer. json.h has the functions.
+ *
+ * The tests read our JSON with Jansson, but it is not used to write: its integers end at 2^63, its
+ * doubles have a fixed number of digits, it refuses strings with a NUL or cuts them, its reader
+ * recurses for 2,048 levels on the caller's stack, and an object that lacks a member because memory
+ * ran out looks like any other. Here text from the program is checked and copied digit by digit,
+ * without recursion, so numbers of any size stay exact. Nothing depends on the locale, which the
  * program may change at any time. */
 #include "http/debug/json.h"
 
@@ -20,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The first allocation; the digits that are enough for any double to read back as itself. */
 enum { FIRST_CAP = 1024, DIGITS_MAX = 17 };
 
 /* Bytes ---------------------------------------------------------------------------------------- */
@@ -30,6 +33,7 @@ void weft__json_free(weft__json *j)
     *j = (weft__json){0};
 }
 
+/* Makes room for n more bytes. Returns false if there is no memory, now or earlier. */
 static bool make_room(weft__json *j, size_t n)
 {
     size_t cap = j->cap ? j->cap : FIRST_CAP;
@@ -128,13 +132,14 @@ void weft__json_put_unsigned(weft__json *j, uint64_t value)
     weft__json_put_text(j, text);
 }
 
-/* A number: digits[0], the point, the other digits, times ten to the exponent. */
+/* A number: digits[0], a point, the other digits, times ten to the power of the exponent. */
 struct decimal {
     char digits[DIGITS_MAX + 1];
     int n, exponent;
 };
 
-/* Finds the n digits nearest to x > 0. Skips the point, which is the locale's. */
+/* Finds the n digits nearest to x > 0. Skips the character between them, since the locale chooses
+ * it: it may be a comma. */
 static void round_to(struct decimal *d, double x, int n)
 {
     char text[48];
@@ -163,6 +168,7 @@ static void step_up(struct decimal *d)
     d->exponent++;
 }
 
+/* Returns whether the digits read back as x. The text has no point, which depends on the locale. */
 static bool reads_back(const struct decimal *d, double x)
 {
     char text[48];
@@ -171,9 +177,9 @@ static bool reads_back(const struct decimal *d, double x)
     return strtod(text, NULL) == x;
 }
 
-/* Finds the fewest digits that read back as x > 0. Below a power of two doubles lie closer together
- * than above it, so there the nearest number of n digits may read back as another double, and the
- * next one up as x. */
+/* Finds the fewest digits that read back as x > 0. At a power of two the doubles below lie closer
+ * together than those above. So the nearest number of n digits may read back as another double, and
+ * the next number up as x; step_up tries that one. */
 static void shortest(struct decimal *d, double x)
 {
     for (int n = 1; n <= DIGITS_MAX; n++) {
@@ -190,11 +196,11 @@ static void shortest(struct decimal *d, double x)
         d->n--;
 }
 
+/* Puts the number without an exponent. */
 static void put_plain(weft__json *j, const struct decimal *d)
 {
-    int first =
-        d->exponent < 0 ? d->exponent : 0; /* of the digits that are shown, zeros included */
-    int point = d->exponent < 0 ? first : d->exponent;
+    int first = d->exponent < 0 ? d->exponent : 0; /* the index of the first shown digit, or zero */
+    int point = d->exponent < 0 ? first : d->exponent; /* the point follows this index */
 
     for (int i = first; i < d->n || i <= d->exponent; i++) {
         weft__json_put(j, i >= 0 && i < d->n ? &d->digits[i] : "0", 1);
@@ -244,11 +250,13 @@ void weft__json_put_key(weft__json *j, const char *key)
 
 /* Values that the program gives ---------------------------------------------------------------- */
 
+/* Reads a value and copies it. Each take_ function copies its part and returns whether it was
+ * there; after a false the whole copy is dropped. */
 struct reader {
     const char *at;
     weft__json *to;
-    unsigned depth;
-    char closing[WEFT_EXPVAR_DEPTH]; /* of the arrays and objects that are open */
+    unsigned depth;                  /* arrays and objects that are open */
+    char closing[WEFT_EXPVAR_DEPTH]; /* the character that closes each of them */
 };
 
 static void skip_blanks(struct reader *r)
@@ -256,7 +264,7 @@ static void skip_blanks(struct reader *r)
     r->at += strspn(r->at, " \t\n\r");
 }
 
-/* Passes over c, if it is next, and copies it. */
+/* Copies c if it is the next character. */
 static bool take(struct reader *r, char c)
 {
     if (*r->at != c)
@@ -301,8 +309,8 @@ static int hex4(const char *at)
     return (int)strtol(digits, NULL, 16);
 }
 
-/* Returns the length of the escape at s, which begins with a backslash; 0: it is none. A surrogate
- * stands with its other half. */
+/* Returns the length of the escape at s, which begins with a backslash; 0 if it is malformed. Half
+ * of a surrogate pair is malformed; both halves count as one escape. */
 static size_t escape_length(const char *s)
 {
     int high, low;
@@ -366,7 +374,7 @@ static bool take_scalar(struct reader *r)
     }
 }
 
-/* Inside an object, where a member begins: its name and the colon. */
+/* Takes the name of a member and its colon, if the innermost open thing is an object. */
 static bool take_name(struct reader *r)
 {
     if (r->closing[r->depth - 1] != '}')
@@ -378,7 +386,7 @@ static bool take_name(struct reader *r)
     return take(r, ':');
 }
 
-/* Opens the array or object that is next. *empty: it is closed again. */
+/* Opens the next array or object. Sets *empty if it is closed at once. */
 static bool open_next(struct reader *r, bool *empty)
 {
     char closing = *r->at == '{' ? '}' : ']';
@@ -394,7 +402,8 @@ static bool open_next(struct reader *r, bool *empty)
     return take_name(r);
 }
 
-/* Behind a value: closes what ends there. True: another value follows, or it was the last. */
+/* Continues behind a value: closes the arrays and objects that end there. Returns true if another
+ * value follows, or if the last one was read, which sets *over. */
 static bool go_on(struct reader *r, bool *over)
 {
     while (r->depth > 0) {
@@ -409,6 +418,8 @@ static bool go_on(struct reader *r, bool *over)
     return true;
 }
 
+/* Takes a whole value, with a loop and the array of closing characters instead of recursion: text
+ * from the program must not decide how much stack we need. */
 static bool take_value(struct reader *r)
 {
     bool over = false, whole;

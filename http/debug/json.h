@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* json.h - JSON text in memory, laid out as Go's encoders write it.
  *
- * A weft__json begins as all zero and belongs to one writer. When memory runs out it is `failed`:
- * it stays so, later puts change nothing, and the text must not be shown. */
+ * A weft__json begins as all zero and belongs to one writer, so it needs no lock; any thread may
+ * write its own. When memory runs out it becomes `failed` and stays so: later puts change nothing,
+ * and the text must not be shown. So only the last step of a writer checks for errors. */
 #ifndef WEFT_JSON_H
 #define WEFT_JSON_H
 
@@ -11,9 +12,9 @@
 #include <stdint.h>
 
 typedef struct weft__json {
-    char *text; /* of weft__alloc_try, without a NUL; NULL: nothing yet */
-    size_t n, cap;
-    bool failed;
+    char *text;    /* of weft__alloc_try, without a NUL; NULL while it is empty */
+    size_t n, cap; /* used and allocated bytes of text */
+    bool failed;   /* memory ran out */
 } weft__json;
 
 void weft__json_free(weft__json *j);
@@ -27,8 +28,8 @@ void weft__json_put_text(weft__json *j, const char *text);
 void weft__json_put_string(weft__json *j, const char *s);
 void weft__json_put_int(weft__json *j, int64_t value);
 void weft__json_put_unsigned(weft__json *j, uint64_t value);
-/* Puts x as Go's expvar.Float does: the fewest digits that read back as x; null if x is not finite.
- */
+/* Puts x as Go's expvar.Float does: the fewest digits that read back as x; null if x is not
+ * finite. */
 void weft__json_put_float(weft__json *j, double x);
 
 /* Puts a member's name and its colon, after a comma unless it is the first. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* debug/kept.c - puts the sizes and bounds of the profiles' tables, which live as long as the
- * process, into the "weft" of /debug/vars. */
+/* debug/kept.c - puts the sizes and bounds of the profiles' tables into the "weft" of /debug/vars.
+ *
+ * Owns no state. expvar.c calls weft__kept_put while it writes the document, with no lock held. The
+ * tables live as long as the process, so an operator should see how full they are. */
 #include "http/debug/expvar.h"
 
 #include "profiles/account/tables.h"
@@ -11,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* Puts "kept_NAME": {"n": N, "most": MOST}. */
 static void put(weft__json *o, const char *what, uint32_t n, uint32_t most)
 {
     char text[80];

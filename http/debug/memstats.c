@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* memstats.c - what /debug/vars says of memory, under Go's keys and in Go's order, and of tasks.
+/* memstats.c - puts the memory, under Go's keys and in Go's order, and the tasks into /debug/vars.
  *
- * Readers such as expvarmon need the keys; what C cannot know is 0. Heap* is malloc's (glibc's
- * mallinfo2), Stack* the stacks of tasks, OtherSys the records of tasks. Nothing collects garbage
- * and nothing stops the world, so PauseTotalNs is a true 0 that never goes down. */
+ * Owns no state. expvar.c calls while it writes the document, with no lock held.
+ *
+ * Readers such as expvarmon need all of Go's keys; a value that C cannot know is 0. Heap* describe
+ * malloc (glibc's mallinfo2), Stack* the stacks of tasks, OtherSys the records of tasks. weft has
+ * no garbage collector and never stops the world, so PauseTotalNs is truly 0. */
 #include "http/debug/expvar.h"
 
 #include "runtime/sched/lane.h"
@@ -32,7 +34,7 @@ static void set_false(weft__json *o, const char *key)
     weft__json_put_text(o, "false");
 }
 
-/* The sizes of Go's classes; malloc counts none of them. */
+/* Puts the sizes of Go's size classes with counts of 0, since malloc has no such counts. */
 static void set_by_size(weft__json *o)
 {
     static const uint16_t sizes[] = {
@@ -108,7 +110,8 @@ void weft__memstats_put(weft__json *o)
     weft__json_put_text(o, "}");
 }
 
-/* The names are those of Go's runtime/metrics where it has them. */
+/* Puts the values of "weft". The names are those of Go's runtime/metrics where it has such a
+ * value. */
 void weft__runtime_put(weft__json *o)
 {
     struct weft__census c;

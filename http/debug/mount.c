@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* debug/mount.c - puts the debug endpoints on a mux or a listener, and lets requests in.
+/* debug/mount.c - puts the debug endpoints on a mux or a listener, and decides which requests are
+ * let in.
  *
- * A request is let in if it is for this machine (so that a name in a foreign zone that points here
- * opens nothing: DNS rebinding), not sent by another site's page, carries the token if one is
- * asked for, and is not one too many. On a unix socket there is no host to be wrong. */
+ * Owns: the table of endpoints, and the mounts and services, which live as long as the process.
+ * There is no lock: the table is constant, and the counts and the list of services are atomic.
+ * Tasks call the public functions; a mux gets its endpoints before a server gets the mux.
+ *
+ * A request is let in if
+ *   its Host is this machine. A page of another site could otherwise give its own name our address,
+ *     and read the answers (DNS rebinding). A request on a unix socket has no such host;
+ *   it was not sent by the page of another site;
+ *   it carries the token, if the mount has one;
+ *   the requests under way are fewer than the cap. */
 #include "http/debug/debug.h"
 #include "http/server/exchange.h"
 
@@ -20,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The defaults of the options, and the most bytes of addresses that a POST to symbol may have. */
 enum { MAX_REQUESTS = 16, MAX_SECONDS = 300, MAX_SYMBOLS = 64 << 10 };
 
 static const struct endpoint {
@@ -44,7 +53,8 @@ struct mounted {
 
 /* Letting in ----------------------------------------------------------------------------------- */
 
-/* Returns the host of "host", "host:port", "[v6]" or "[v6]:port", into at most size bytes. */
+/* Writes the host of "host", "host:port", "[v6]" or "[v6]:port", cut at size - 1 bytes, and returns
+ * it. */
 static const char *host_only(char *to, size_t size, const char *text)
 {
     const char *from = text[0] == '[' ? text + 1 : text;
@@ -54,6 +64,7 @@ static const char *host_only(char *to, size_t size, const char *text)
     return to;
 }
 
+/* Returns whether host is a loopback address or a name that always is one (RFC 6761). */
 static bool is_this_machine(const char *host)
 {
     struct in_addr v4;
@@ -83,8 +94,8 @@ static bool host_is_ours(const weft_http_request *r)
     return is_this_machine(host_only(host, sizeof(host), weft_http_host(r)));
 }
 
-/* Browsers tell where a request comes from: all by Origin when it may change something, newer ones
- * always. */
+/* Returns whether a browser says that the page of another site sent the request. All browsers send
+ * Origin with a request that may change something; newer ones send Sec-Fetch-Site always. */
 static bool site_is_foreign(const weft_http_request *r)
 {
     const char *site = weft_http_header(r, "Sec-Fetch-Site");
@@ -99,7 +110,8 @@ static bool site_is_foreign(const weft_http_request *r)
     return !at || !is_this_machine(host_only(host, sizeof(host), at + 3));
 }
 
-/* Takes as long for every wrong token of one length. */
+/* Compares in a time that does not depend on the first difference, which would let a client guess a
+ * token byte by byte. The length is no secret. */
 static bool same_text(const char *a, const char *b)
 {
     size_t n = strlen(a);
@@ -119,7 +131,7 @@ static bool has_token(const weft_http_request *r, const char *token)
     return sent && weft__same_word(sent, "Bearer ", 7) && same_text(sent + 7, token);
 }
 
-/* Answers itself if the request is not to be let in. */
+/* Returns whether the request is let in. If not, has answered it with the reason. */
 static bool let_in(const weft_debug_options *o, weft_http_response *w, const weft_http_request *r)
 {
     if (!o->any_host && !from_unix_socket(r) && !host_is_ours(r)) {
@@ -140,6 +152,7 @@ static bool let_in(const weft_debug_options *o, weft_http_response *w, const wef
     return true;
 }
 
+/* The handler of every endpoint: lets the request in, counts it, and calls the endpoint. */
 static void answer(weft_http_response *w, weft_http_request *r, void *arg)
 {
     struct mounted *m = arg;
@@ -181,7 +194,8 @@ void weft_debug_mount_with(weft_http_mux *mux, const weft_debug_options *options
     }
 }
 
-/* Lives as long as the process, as the run may end while it is in use. */
+/* A listener of weft_debug_serve. It lives as long as the process, since the end of a run ends its
+ * task at any place, and no code runs afterwards that could free it. */
 struct service {
     struct service *next; /* in services; constant */
     weft_http_mux *mux;
@@ -189,8 +203,9 @@ struct service {
     weft_listener *listener;
 };
 
-static struct service *services; /* atomic: all of them */
+static struct service *services; /* all, so that leak checkers find them; atomic */
 
+/* The main function of a service's task. */
 static void serve(void *arg)
 {
     struct service *s = arg;

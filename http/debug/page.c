@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* debug/page.c - /debug/pprof/: the profiles with their counts, and the tasks by state.
+/* debug/page.c - the page /debug/pprof/: the tasks by state, and the profiles with their counts.
  *
- * Title and "Types of profiles available" are Go's, which scanners look for. No scripts, and
- * nothing from elsewhere; links are relative, so that the page works below any prefix. */
+ * Owns no state. mount.c calls weft__debug_page for a request that was let in, on the task of its
+ * connection.
+ *
+ * The title and "Types of profiles available" are Go's, since scanners look for them. The page has
+ * no scripts and loads nothing from elsewhere: it must work on a machine without a network. Links
+ * are relative, so the page works below any prefix. */
 #include "http/debug/debug.h"
 
 #include "http/wire/path.h"
@@ -39,7 +43,8 @@ static const char head[] =
     "</head>\n"
     "<body>\n";
 
-/* Puts text between tags or in quotes; bytes that are not UTF-8 become U+FFFD. */
+/* Puts text that may stand between tags or in double quotes. Bytes that are not UTF-8 become
+ * U+FFFD. */
 static void put_text(weft_http_response *w, const char *s)
 {
     for (size_t n; *s; s += n ? n : 1) {
@@ -63,11 +68,10 @@ static void put_text(weft_http_response *w, const char *s)
     }
 }
 
-/* Puts a path as a link in single quotes has it. */
+/* Puts a path in the form for a link in single quotes. */
 static void put_path(weft_http_response *w, const char *s)
 {
-    static const char other[] =
-        "%'!#$&*+^`|"; /* tokens that are not plain in a URL, or in quotes */
+    static const char other[] = "%'!#$&*+^`|"; /* tokens with a meaning in a URL or in quotes */
 
     for (; *s; s++) {
         if (*s == '/' || (weft__is_token((unsigned char)*s) && !strchr(other, *s)))
@@ -77,6 +81,7 @@ static void put_path(weft_http_response *w, const char *s)
     }
 }
 
+/* Puts the heading: the program's name and its process. */
 static void put_program(weft_http_response *w)
 {
     char path[512];
@@ -92,6 +97,7 @@ static void put_program(weft_http_response *w)
         (int)getpid(), weft__sched.nprocs, weft__load(&weft__sched.nthreads));
 }
 
+/* Puts a row of the table of states: the number of tasks in a state, its name and explanation. */
 static void put_state(weft_http_response *w, const char *name, const char *what, uint32_t n,
                       uint32_t all)
 {
@@ -102,6 +108,8 @@ static void put_state(weft_http_response *w, const char *name, const char *what,
                      n, name, all ? (uint32_t)((uint64_t)n * 100 / all) : 0, what);
 }
 
+/* Puts the table of states. The states are counted without stopping any task, so a task that moves
+ * may be counted twice or not at all. */
 static void put_states(weft_http_response *w)
 {
     struct weft__census c;
@@ -111,12 +119,12 @@ static void put_states(weft_http_response *w)
     weft__tasks_count(&c);
     all = s[WEFT__RUNNABLE] + s[WEFT__RUNNING] + s[WEFT__PARKED] + s[WEFT__LOST];
     weft_http_printf(w, "<h2>%u tasks</h2>\n<table>\n", all);
-    put_state(w, "waiting", "for a channel, a lock, the network, time", s[WEFT__PARKED], all);
-    put_state(w, "runnable", "wait for a processor", s[WEFT__RUNNABLE] - c.hog_lane, all);
+    put_state(w, "waiting", "for a channel, a lock, the network or time", s[WEFT__PARKED], all);
+    put_state(w, "runnable", "waiting for a processor", s[WEFT__RUNNABLE] - c.hog_lane, all);
     put_state(w, "running", "on a processor", s[WEFT__RUNNING], all);
-    put_state(w, "in a call or a loop", "without a processor, which others use meanwhile",
+    put_state(w, "in a call or a loop", "for so long that other tasks got the processor",
               s[WEFT__LOST], all);
-    put_state(w, "in the hog lane", "have burnt much CPU and take turns", c.hog_lane, all);
+    put_state(w, "in the hog lane", "used much CPU, and now run in turns", c.hog_lane, all);
     weft_http_printf(w, "</table>\n"
                         "<p>All stacks: <a href=\"goroutine?debug=1\">merged</a>, "
                         "<a href=\"goroutine?debug=2\">full goroutine stack dump</a>, "
@@ -124,6 +132,7 @@ static void put_states(weft_http_response *w)
                         "<a href=\"goroutine\">for go tool pprof</a></p>\n");
 }
 
+/* Puts a row of the table of profiles. w is the answer. */
 static void put_profile(const struct weft__profile *p, void *w)
 {
     weft_http_printf(w, "<tr><td class=\"n\">%d</td><td><a href='", p->count ? p->count(p) : 0);
@@ -140,7 +149,7 @@ static void put_profiles(weft_http_response *w)
     static const struct weft__profile others[] = {
         {.name = "cmdline", .about = "The command line of the program."},
         {.name = "symbol",
-         .about = "Names for addresses: the ones in the query, or in the body of a POST."},
+         .about = "The names of the addresses in the query or in the body of a POST."},
     };
 
     weft_http_printf(w, "<h2>Types of profiles available:</h2>\n<table>\n"
@@ -152,6 +161,8 @@ static void put_profiles(weft_http_response *w)
     weft_http_printf(w, "</table>\n");
 }
 
+/* Puts commands that the reader can copy into a terminal. The host is the one of the request, as it
+ * is known to work. */
 static void put_hints(weft_http_response *w, const weft_http_request *r)
 {
     weft_http_printf(w, "<h2>From a terminal</h2>\n<pre><code>curl 'http://");

@@ -142,8 +142,8 @@ static bool read_parameters(struct weft__asked *a, const struct weft__debug *d,
 
 /* Profiles ------------------------------------------------------------------------------------- */
 
-/* Returns whether c, of a file's name, is the same in a header field, quoted or not, and in a URL.
- */
+/* Returns whether c, of a file's name, is the same in a header field, quoted or not, and in a
+ * URL. */
 static bool is_plain(char c)
 {
     return weft__is_token((unsigned char)c) && !strchr("%'*", c);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* debug/vars.c - /debug/vars. */
+/* debug/vars.c - answers /debug/vars with the document of expvar.c.
+ *
+ * Owns no state. mount.c calls weft__debug_vars for a request that was let in, on the task of its
+ * connection. The document is complete before the first byte is sent: the answer can still be an
+ * error if memory runs out. */
 #include "http/debug/debug.h"
 
 #include "http/debug/expvar.h"
