@@ -94,7 +94,7 @@ static int main_task(void *fn)
     set_rate("BENCH_MUTEX_RATE", weft_profile_set_mutex_rate);
     (*(void (**)(void))fn)();
     fflush(stdout);
-    /* Some cases leave tasks that never end; nothing of theirs is worth waiting for. */
+    /* Some cases leave tasks that never end, and the end of the run would wait for them. */
     _exit(0);
 }
 

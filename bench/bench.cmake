@@ -1,7 +1,7 @@
 # The bench's programs of ours; included by the CMakeLists.txt above.
 #
-# bench_unwatched, for bench/resume.py, is the same but for a line: park.c tells nobody of a wait's
-# end.
+# bench_unwatched, for bench/resume.py, differs in one line: its park.c reports no end of a wait to
+# the profiles.
 add_library(park_unwatched OBJECT EXCLUDE_FROM_ALL runtime/sched/park.c)
 target_compile_definitions(park_unwatched PRIVATE WEFT__UNWATCHED)
 target_include_directories(park_unwatched PRIVATE include)

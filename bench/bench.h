@@ -5,7 +5,10 @@
  *                   serve.c print where they listen, and serve until they are killed
  *
  * The number of processors is WEFT_PROCS; the rates of the profiles are BENCH_BLOCK_RATE and
- * BENCH_MUTEX_RATE, or else the defaults. run.py calls the sides in turn and compares. */
+ * BENCH_MUTEX_RATE, or else the defaults. run.py calls the sides in turn and compares.
+ *
+ * A case runs once in a process, as its main task, so it may keep its state in static variables and
+ * need not free anything. */
 #ifndef WEFT_BENCH_H
 #define WEFT_BENCH_H
 
@@ -15,14 +18,14 @@
 
 /* Prints one result; NAME and SUFFIX make its name. */
 void bench_result(const char *name, const char *suffix, double value, const char *unit);
-/* Nanoseconds since start, divided by the operations done. */
+/* Prints the nanoseconds since start, divided by the operations done. */
 void bench_ns(const char *name, weft_time start, int64_t ops);
-/* p50, p99 and worst of n times in nanoseconds, as milliseconds. Sorts them. */
+/* Prints p50, p99 and the worst of n times in nanoseconds, as milliseconds. Sorts them. */
 void bench_lateness(const char *name, int64_t *late, size_t n);
 /* Ends the bench with a message if a call of the library failed. */
 void bench_check(int rc, const char *call);
 
-/* gap.c: starts two 1 ms tickers; stops them: the longest gap that each has seen. */
+/* gap.c. Starts two 1 ms tickers; stops them, and returns the longest gap that each has seen. */
 void bench_gap_start(void);
 void bench_gap_stop(weft_duration *task, weft_duration *bare);
 
@@ -48,7 +51,7 @@ void bench_park1m(void);
 /* timer.c */
 void bench_timers1m(void);
 /* hogs.c */
-/* Sleeps 1 ms again and again and prints how late it woke each time. */
+/* Sleeps 1 ms at a time for this length and prints how late it woke each time. */
 void bench_tick(const char *name, weft_duration length);
 void bench_ticker_hogs(void);
 void bench_ticker_hogs1000(void);
@@ -59,9 +62,10 @@ void bench_fd_wait(void);
 /* blocked.c */
 void bench_ticker_blocked1000(void);
 void bench_short_call(void);
-/* known.c: waits that are timed, and how much of that the profiles have: 1 is all. */
+/* known.c. Return the share of a known waiting time that the profiles have: 1 is all. The second
+ * returns the block profile's share, and sets *charged to the mutex profile's. */
 double bench_held_chan(void);
-double bench_held_lock(double *charged); /* block, and mutex */
+double bench_held_lock(double *charged);
 /* waits.c */
 void bench_waits_roundtrip(void);
 void bench_waits_buffered128(void);
@@ -73,7 +77,8 @@ void bench_waits_resume(void);
 void bench_scrape10k(void);
 void bench_scrape10k_live(void);
 /* dump.c */
-void bench_park_frames(int tasks, int depth); /* until released, by 2^depth paths */
+/* Parks tasks at the ends of 2^depth paths of calls, until bench_release_frames. */
+void bench_park_frames(int tasks, int depth);
 void bench_release_frames(void);
 void bench_dump10k(void);
 void bench_dump100k(void);

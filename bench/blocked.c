@@ -14,14 +14,15 @@ static void sit(void *arg)
     sleep(60);
 }
 
-/* The calls' discovery is part of what is measured, as with hogs. */
+/* The figure includes the time in which the runtime finds out that the function blocks, as it does
+ * with hogs: a program has that time, too. */
 void bench_ticker_blocked1000(void)
 {
     for (int i = 0; i < BLOCKED; i++)
         weft_go(sit, NULL);
     bench_tick("ticker_blocked1000", 4 * WEFT_SECOND);
     fflush(stdout);
-    _exit(0); /* the calls would be waited for */
+    _exit(0); /* the end of the run would wait for the calls */
 }
 
 static __attribute__((noinline)) void nothing(void *arg)

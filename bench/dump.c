@@ -12,7 +12,8 @@ static weft_chan *gate;
 static int depth_of_all;
 static int volatile sink; /* keeps the calls from being compiled away */
 
-/* A task of depth + 1 frames, its entry and these, parks at the end of one of 2^depth paths. */
+/* The functions of a task that parks at the end of one of 2^depth paths: its stack then has its
+ * entry and `depth` of these frames. */
 typedef int step_fn(intptr_t path, int depth);
 static step_fn left, right;
 static step_fn *const turn[] = {left, right};
@@ -92,7 +93,7 @@ void bench_dump100k(void)
     dump("dump100k", 100000);
 }
 
-/* As many tasks that wake up every 10 ms, which is more than the processors have time for. */
+/* Starts tasks that wake up every 10 ms, more often than the processors have time for. */
 static void wake_up_often(void *arg)
 {
     while (*(volatile bool *)arg)
@@ -113,7 +114,7 @@ static double dump_time(void)
     return (double)(weft_now() - start) / 1e9;
 }
 
-/* A dump beside them, and of the same tasks while they wait. */
+/* Dumps the tasks while they are busy, and again while they wait. */
 void bench_dump_busy100k(void)
 {
     enum { TASKS = 100000 };
@@ -124,7 +125,7 @@ void bench_dump_busy100k(void)
     for (int i = 0; i < TASKS; i++)
         weft_go(wake_up_often, &goes_on);
     weft_sleep(2 * WEFT_SECOND);
-    dump_time(); /* the first learns names and rules */
+    dump_time(); /* the first dump of a process learns names and rules */
     busy = dump_time();
     goes_on = false;
     weft_waitgroup_wait(&left_gate);

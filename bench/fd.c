@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* fd.c - weft_fd_wait beside poll(2): a look at a descriptor, which is ready or not. */
+/* fd.c - a look at a descriptor, ready or not: weft_fd_wait compared with poll(2). */
 #include "bench.h"
 
 #include <poll.h>
@@ -26,7 +26,8 @@ static double with_weft(int fd)
     return (double)(weft_now() - began) / LOOKS;
 }
 
-/* The two in turn, so that what else the machine does meets both; the quickest run of each. */
+/* Runs the two in turn, so that other work of the machine disturbs both alike. The quickest run of
+ * each counts. */
 static void compare(const char *name, int fd)
 {
     double best[2] = {1e9, 1e9};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* gap.c - the longest gap of a 1 ms ticker, of a task's and of a bare thread's, which is the
+/* gap.c - the longest gap of two 1 ms tickers, a task and a bare thread. The thread's gap is the
  * machine's own share. */
 #include "bench.h"
 
@@ -9,7 +9,7 @@
 
 static struct {
     atomic_bool stop;
-    weft_duration task, bare; /* each its ticker's own until that has ended */
+    weft_duration task, bare; /* written by its ticker alone; read once that has ended */
     weft_waitgroup task_done;
     pthread_t thread;
 } gap;
@@ -22,7 +22,7 @@ static int64_t monotonic(void)
     return ts.tv_sec * WEFT_SECOND + ts.tv_nsec;
 }
 
-/* The longest time between two ticks until stop. */
+/* Returns the longest time between two ticks until the stop. */
 static weft_duration worst_gap(void (*sleep_1ms)(void))
 {
     weft_duration worst = 0;

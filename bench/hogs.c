@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* hogs.c - how late a 1 ms ticker wakes beside tasks that never wait. The hogs' discovery is part
- * of what is measured: there is no warm-up. */
+/* hogs.c - how late a 1 ms ticker wakes beside tasks that never wait (hogs). There is no warm-up,
+ * so the figure includes the time in which the runtime finds out that the function hogs. */
 #include "bench.h"
 
 enum { MAX_TICKS = 10000 };
 
 static int64_t volatile sink;
-static int64_t turns; /* of spin's loop in 20 ms */
+static int64_t turns; /* the turns of spin's loop in 20 ms */
 
 static __attribute__((noinline)) int64_t spin(int64_t n)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* known.c - waits whose length the program takes by itself, with a clock around each: what the
- * profiles have for the same functions must be as much. So a profile that is cheap because it
- * samples too little is found out.
+/* known.c - waits whose length is known, since the program reads a clock around each. The profiles
+ * must show the same length for the same functions. So a profile that is cheap because it samples
+ * too little fails here.
  *
- * Whoever is waited for works for 50 us, and many wait: beside that the clocks are short, and even
- * at the periods that sampling goes over to when much is waited there are enough samples. */
+ * The task that others wait for works for 50 us, and many wait. So reading the clocks takes little
+ * in comparison, and there are enough samples even at the long periods that sampling chooses when
+ * much is waited. */
 #include "bench.h"
 
 #include <stdio.h>
@@ -44,7 +45,7 @@ static char *profile_text(const char *profile)
     return text;
 }
 
-/* The delay, in ns, of the records that have the function in their stacks. */
+/* Returns the delay, in ns, of the records that have the function in their stacks. */
 static double delay_of(const char *profile, const char *function)
 {
     char *text = profile_text(profile), *rest;
@@ -56,7 +57,7 @@ static double delay_of(const char *profile, const char *function)
                 delay = 0;
         } else if (strstr(line, function)) {
             sum += delay;
-            delay = 0; /* once a record */
+            delay = 0; /* a record counts once, however often it has the function */
         }
     }
     free(text);
@@ -69,7 +70,7 @@ enum { TASKS = 100, EACH = 40 };
 
 static struct {
     ints *c;
-    weft_duration waited[TASKS]; /* its task's own until done */
+    weft_duration waited[TASKS]; /* each is written by its task alone until done */
     weft_waitgroup done;
 } talk;
 
@@ -111,7 +112,7 @@ double bench_held_chan(void)
 
 static struct {
     weft_mutex mu;
-    weft_duration waited; /* by all; guarded by mu */
+    weft_duration waited; /* the sum of all tasks; guarded by mu */
     weft_waitgroup done;
 } s;
 
@@ -128,8 +129,9 @@ static NOINLINE void unlocks_knowingly(void)
     weft_mutex_unlock(&s.mu);
 }
 
-/* The yield comes before the work: the one that unlock woke, but let be overtaken, queues again at
- * once and its waiting is charged, which it is not while it is about to run. */
+/* Yields before the work. The unlock woke a task, but another one may have taken the lock first;
+ * after the yield the woken task queues again, and its waiting is charged. It would not be charged
+ * while the task is about to run. */
 static void works_locked(void *arg)
 {
     (void)arg;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lock.c - a mutex nobody else wants, and one that everybody waits for. */
+/* lock.c - a mutex that one task uses alone, and one that a thousand tasks wait for. */
 #include "bench.h"
 
 void bench_lock_uncontended(void)

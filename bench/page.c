@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* page.c - what the machine takes for a page's first touch. Rows of new memory are made of little
- * else, and machines differ in it by ten times and more, so the head of the tables says it. */
+/* page.c - measures how long the first touch of a page takes. Rows of new memory consist of little
+ * else, and machines differ in it by ten times and more, so the head of the tables shows it. */
 #include "bench.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 
 enum { PAGES = 20000, PAGE = 4096 };
 
-/* WARMED is what a million tasks occupy, and some. */
+/* WARMED is a little more than a million tasks occupy. */
 static const size_t WARMED = (size_t)5 << 30;
 
 static char *map(size_t size)
@@ -38,9 +38,9 @@ void bench_page_touch(void)
     munmap(at, size);
 }
 
-/* A guest gives free pages back to its host (free page reporting), and the process that gets
- * such a page next pays for the host's work, too. Pages touched a moment ago are not given back
- * yet. */
+/* Touches WARMED bytes, which the end of the process frees. A guest gives free pages back to its
+ * host (free page reporting), and the process that gets such a page next pays for the host's work,
+ * too. Pages that were touched a moment ago are not given back yet. */
 void bench_page_warm(void)
 {
     touch(map(WARMED), WARMED);

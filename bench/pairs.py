@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""pairs.py - what profiles cost: the runs with them on beside those with them off, pair by pair.
+"""pairs.py - the cost of profiles: compares runs with them on and off, pair by pair.
 
 A figure is the median over the pairs. Its 95 % interval goes from one order statistic to another,
-so it supposes nothing about how the noise is distributed."""
+so it supposes nothing about the distribution of the noise."""
 import math
 import statistics
 
 FEWEST = 6  # pairs, for an interval
-HELD = (0.95, 1.05)  # what a profile must have of the waits that are known
+HELD = (0.95, 1.05)  # the least and the largest share of the known waits that a profile may have
 
 
 def column(samples, pair, side, metric):
@@ -41,14 +41,14 @@ def ratios(pair, samples):
 
 
 def held(pair, samples):
-    """What the profiles had of the waits that are known, as shares of 1."""
+    """The shares of the known waits that the profiles had; 1 is all."""
     return [share for metric in pair.holds
             for share in column(samples, pair, f"weft {pair.rates}", metric)]
 
 
 def excess(pair, samples):
-    """How many times over its target the median is; infinite when there is no figure, or when a
-    profile did not have what was waited."""
+    """The median divided by its target; infinite when there is no figure, or when a profile did not
+    have the known waits."""
     measured = ratios(pair, samples)
     shares = [column(samples, pair, f"weft {pair.rates}", metric) for metric in pair.holds]
     if not measured or not all(shares) \

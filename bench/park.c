@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* park.c - a million tasks parked on one channel: what each occupies, its creation and release. */
+/* park.c - a million tasks parked on one channel: the memory of each, its creation and release. */
 #include "bench.h"
 
 #include <stdatomic.h>
@@ -13,7 +13,7 @@ static struct {
     weft_waitgroup done;
 } s;
 
-/* What the process occupies, page tables included, in bytes. */
+/* Returns the memory of the process in bytes, page tables included. */
 static double memory(void)
 {
     FILE *file = fopen("/proc/self/status", "r");

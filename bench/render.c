@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* render.c - what a dump costs: N tasks with 8 frames, each with a stack of its own.
+/* render.c - the time to write a dump of N tasks with 8 frames, each with a different stack.
  *
  *     bench_render [N] [FILE]      default 100000 and 1000000 tasks, no file */
 #include <fcntl.h>
@@ -32,7 +32,7 @@ static void fill(struct weft__snapshot *s, struct weft__walk *w)
 {
     double start;
 
-    memset(s->records, 0, s->n * sizeof *s->records); /* the first touch is no part of it */
+    memset(s->records, 0, s->n * sizeof *s->records); /* keeps page faults out of the figure */
     start = now();
     w->depth = w->kept = 8;
     for (size_t i = 0; i < s->n; i++) {

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""resume.py - by how many instructions a wait is longer when no profile wants to know of it: those
-of weft__park, counted by callgrind, with and without the line that tells of a wait's end
-(CMakeLists.txt makes the program without it). No clock is in it: it is the same each time."""
+"""resume.py - the instructions that a wait takes longer because profiles exist, while all are off.
+
+callgrind counts the instructions of weft__park in two programs, with and without the line that
+reports a wait's end (bench.cmake makes the program without it). The difference needs no clock and
+is the same in each run."""
 import functools
 import os
 import subprocess

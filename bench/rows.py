@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""rows.py - what is measured and what it must reach: groups of lines, each judged by itself."""
+"""rows.py - the measures and their targets: groups of lines, each judged by itself."""
 import os
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ RATES = {"off": "0", "all": "1"}  # ns; no other word sets any
 
 
 def environment(side, procs):
-    """What a program is run with as a side, which is its name and the rates: "weft off"."""
+    """The environment of a side's program. A side is a name, perhaps with rates: "weft off"."""
     rate = RATES.get(side.partition(" ")[2])
     rates = {f"BENCH_{profile}_RATE": rate for profile in ("BLOCK", "MUTEX") if rate}
     return dict(os.environ, GOMAXPROCS=str(procs), WEFT_PROCS=str(procs), **rates)
@@ -31,7 +31,7 @@ class Line:
     sides: tuple = ("go", "weft")
 
     def bounds(self):
-        """(side, how many times its figure) for each of the peers that weft is held against."""
+        """(side, factor) for each peer: weft's figure may be that many times the peer's."""
         of = {"go": self.of_go, "nginx": self.of_nginx}
         return [(side, times) for side, times in of.items() if times]
 

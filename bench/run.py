@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""run.py - runs weft and its peers in turn and holds the results against the targets of rows.py.
+"""run.py - runs weft and its peers in turn and compares the results with the targets of rows.py.
 
-The sides of a case alternate, so a slow minute of the machine hits all; medians with min..max.
-Writes out/bench.txt and out/bench.md. Fails when in one group more rows miss than may, one misses
-by more than it may, or a row misses that must not.
+The sides of a case alternate, so a slow minute of the machine hits all. Writes medians with min..max
+to out/bench.txt and out/bench.md. Fails if, in one group, more rows miss than may, a row misses by
+more than it may, or a row misses that must not.
 """
 import argparse
 import math
@@ -52,7 +52,8 @@ def progress(text):
 
 
 def turn(sides, n):
-    """Three change who goes first, others go to and fro: what is compared stays together."""
+    """The order of the sides in round n. Three sides take turns at going first; others run to and
+    fro, so that the runs to be compared stay close in time."""
     first = n % len(sides)
     return sides[first:] + sides[:first] if len(sides) == 3 else sides[::-1 if n % 2 else 1]
 
@@ -92,7 +93,7 @@ def unit(line, samples):
 
 
 def excess(line, samples):
-    """How many times over its target the median is; infinite when there is no figure."""
+    """The median divided by its target; infinite when there is no figure."""
     if isinstance(line, Pair):
         return pairs.excess(line, samples)
     weft = values(line, samples, "weft")
@@ -153,7 +154,7 @@ def judge(group, samples):
 
 
 def page_touch(program):
-    """What the machine takes for a page's first touch."""
+    """The time that the machine takes for a page's first touch."""
     ns, _ = run("weft", program, "page_touch", 1).get("page_touch", (math.nan, "ns"))
     return f"{ns / 1000:.2g} us"
 

@@ -19,7 +19,7 @@ static double scrape(void)
     return (double)(weft_now() - start) / 1e6;
 }
 
-/* The first one learns names that the others know. */
+/* Scrapes twice, and prints the second: the first scrape of a process learns the names. */
 static void scrape_twice(const char *name)
 {
     weft_duration task, bare;
@@ -32,7 +32,7 @@ static void scrape_twice(const char *name)
     bench_result(name, "_bare", (double)bare / 1e6, "ms");
 }
 
-/* The waits are over. */
+/* Scrapes when the waits are over. */
 void bench_scrape10k(void)
 {
     weft_profile_set_block_rate(1);
@@ -41,7 +41,7 @@ void bench_scrape10k(void)
     scrape_twice("scrape10k");
 }
 
-/* The waits go on. */
+/* Scrapes while the waits go on. */
 void bench_scrape10k_live(void)
 {
     weft_profile_set_block_rate(1);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* serve.c - servers for serve.py: each says where it listens and serves until it is killed. */
+/* serve.c - servers for serve.py: each prints the address at which it listens, and serves until it
+ * is killed. */
 #include "bench.h"
 
 #include <stdio.h>

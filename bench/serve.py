@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """serve.py - the cases that need a server: starts it on loopback, asks, measures, ends it.
 
-Servers run in process groups of their own: /proc tells what a group used, nginx's workers
-included, and what does not end when told is killed as a group."""
+Servers run in process groups of their own. So /proc has the CPU time of all processes of a server,
+as of nginx's workers, and a server that does not end when asked is killed as a group."""
 import contextlib
 import os
 import re
@@ -176,7 +176,7 @@ def hello(side, path, procs):
 
 
 def waits_hello(side, path, procs):
-    """A second is enough: what its beginning costs is on both sides of a pair."""
+    """A second is enough: both sides of a pair have the cost of its beginning."""
     with server(side, path, "serve_hello", procs) as (child, address):
         requests, _ = wrk(address, 1)
         result = {"waits_hello": (cpu_seconds(child.pid) / requests * 1e6, "us")}

@@ -5,7 +5,7 @@
 static struct {
     weft_waitgroup started, done;
     weft_chan *begin;
-    int each; /* yields of one task */
+    int each; /* the number of yields of one task */
 } y;
 
 static void yielder(void *arg)

@@ -8,7 +8,7 @@
 enum { TASKS = 1000000 };
 
 static struct {
-    int64_t slot[TASKS]; /* how long the task is to sleep, then how late it woke */
+    int64_t slot[TASKS]; /* first the time that the task will sleep, then how late it woke */
     weft_waitgroup done;
 } s;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* waits.c - work that waits, to be run with the profiles on and off. Where they are on, known.c
- * says after the work how much they have of what is waited. A little of the same comes first: the
- * first sample at a place has the rules of its frames learned, which takes a millisecond or two of
- * a process's life. */
+/* waits.c - work that waits, run with the profiles on and off. With the profiles on, known.c tests
+ * after the work that they have all of a known waiting time. A little of the same work comes first,
+ * untimed: the first sample at a place learns the unwinding rules of its frames, which takes a
+ * millisecond or two once in a process. */
 #include "bench.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static bool profiled(void)
     return !rate || strcmp(rate, "0") != 0;
 }
 
-/* Each side waits once a trip, for the other's value. */
+/* Each side waits once a trip, for the value of the other side. */
 void bench_waits_roundtrip(void)
 {
     static const int trips[] = {100000, 3000000};
@@ -56,7 +56,7 @@ void bench_waits_lock(void)
     bench_result("charged", "", charged, "x");
 }
 
-/* There is always room, then always a value. */
+/* Sends and receives in one task without ever waiting: there is always room, then a value. */
 void bench_waits_none(void)
 {
     enum { ITEMS = 20000000 };
@@ -71,8 +71,8 @@ void bench_waits_none(void)
     bench_ns("waits_none", start, ITEMS);
 }
 
-/* A wait at one of so many distinct stacks, one function or the other for each bit of its number.
- */
+/* Waits at one of many distinct stacks: each bit of the stack's number chooses one of two
+ * functions. */
 enum { PATH = 14, KEPT_WAITS = 40000 };
 static int volatile kept_sink; /* keeps the calls from being compiled away */
 
@@ -110,7 +110,7 @@ static double kept_time(ints *c, int stacks)
 {
     weft_time start;
 
-    for (int i = 0; i < 2 * stacks; i++) /* until all are known */
+    for (int i = 0; i < 2 * stacks; i++) /* learns all the stacks */
         kept_sink = kept_left(c, i % stacks, PATH);
     start = weft_now();
     for (int i = 0; i < KEPT_WAITS; i++)
@@ -118,7 +118,7 @@ static double kept_time(ints *c, int stacks)
     return (double)(weft_now() - start) / KEPT_WAITS;
 }
 
-/* Each wait is kept. */
+/* Every wait is sampled. */
 void bench_waits_kept(void)
 {
     ints *c = ints_new(0);

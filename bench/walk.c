@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* walk.c - the walker alone over a million stacks of 8 frames. The stacks are copies of a real
- * one, a page apart as those of tasks are, so that each walk misses the caches as it would there.
- */
+/* walk.c - the walker alone over a million stacks of 8 frames. The stacks are copies of a real one,
+ * a page apart like those of tasks, so that each walk misses the caches as it would there. */
 #include "bench.h"
 
 #include "profiles/walk/unwind.h"
@@ -33,14 +32,15 @@ static void walk_copies(uintptr_t hi)
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (copies == MAP_FAILED)
         bench_check(-1, "mmap");
-    /* No huge pages, as no stack of a task has them. */
+    /* Stacks of tasks have no huge pages either. */
     madvise(copies, (size_t)STACKS * SPACING, MADV_NOHUGEPAGE);
     for (size_t i = 0; i < STACKS; i++)
         memcpy(copies + i * SPACING, (const void *)lo, hi - lo);
     weft__walk(&walk, &regs, lo, hi, (const void *)lo, true);
     if (walk.depth < FRAMES)
         bench_check(-1, "the walk ended early");
-    /* A guest's first look at a page that it has written may be a fault of the hypervisor's. */
+    /* Reads each page once: a guest's first read of a page that it has written may be a fault in
+     * the hypervisor. */
     for (size_t i = 0; i < STACKS; i++)
         sink += *(volatile char *)(copies + i * SPACING);
     start = weft_now();
