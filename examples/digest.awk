@@ -1,4 +1,4 @@
-# digest.awk - what a dump says at a glance: tasks by state, and where most of them wait.
+# digest.awk - sums up a dump: tasks by state, and the places where most of them wait.
 # usage: awk -f digest.awk DUMP
 #
 # A block is "goroutine ID [STATE]:" or "[STATE, 3 minutes]:", then two lines a frame: the function,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* load.c - customers of the orders service: a task each, every one asks, waits for the answer, and
- * asks again.
+/* load.c - customers of the orders service. Each customer is a task that asks, waits for the
+ * answer, and asks again.
  *
  * usage: weft_load ADDRESS CUSTOMERS SECONDS
  *
- * Progress goes to stderr, a digest to stdout. Ends with status 1 if an answer was not what it
- * should be. The service may go away at any time: what it has acknowledged until then is told. */
+ * Progress goes to stderr, a digest to stdout. Ends with status 1 if an answer was wrong. The
+ * service may go away at any time; the digest then has the orders that it acknowledged. */
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,10 +20,10 @@ static struct {
     const char *address;
     int customers;
     weft_time end;
-    weft_mutex mutex; /* guards what follows */
+    weft_mutex mutex; /* guards the next two lines */
     int64_t requests, wrong, lost, stored;
     int32_t *micros;
-    atomic_llong latest; /* an order's id; needs no lock */
+    atomic_llong latest; /* the id of a recent order */
 } load = {.mutex = WEFT_MUTEX_INIT};
 
 static uint64_t next_random(uint64_t *state)
@@ -32,7 +32,7 @@ static uint64_t next_random(uint64_t *state)
     return *state >> 33;
 }
 
-/* Reads one answer into text; its status, or < 0. */
+/* Reads one answer into text. Returns its status, or < 0. */
 static int read_answer(weft_conn *c, char *text)
 {
     size_t n = 0, whole = 0;
@@ -70,7 +70,7 @@ static void note(int64_t micros, bool wrong, int64_t id)
     weft_mutex_unlock(&load.mutex);
 }
 
-/* One question; false: the connection is gone. */
+/* Asks one question. Returns false if the connection is lost. */
 static bool ask(weft_conn *c, int number, uint64_t *random)
 {
     static const char *const items[] = {"tea", "coffee", "bread", "butter", "jam"};

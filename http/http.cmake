@@ -1,8 +1,8 @@
 # The HTTP server's part of the library; included by the CMakeLists.txt above.
 #
 # llhttp is compiled from the sources that Debian's node-llhttp ships. Its objects become one, in
-# which every llhttp_* name is local but for the few that http/ calls, and those are renamed: a
-# program may link an llhttp of its own, of whatever version.
+# which every llhttp_* name is local except the few that http/ calls, and those are renamed: a
+# program may link an llhttp of its own, of any version.
 find_path(LLHTTP_INCLUDE llhttp.h PATH_SUFFIXES llhttp HINTS /usr/share/include REQUIRED)
 find_path(LLHTTP_SOURCE llhttp.c HINTS /usr/share/llhttp REQUIRED)
 

@@ -23,9 +23,9 @@
 #include <unistd.h>
 
 enum {
-    PAGE = 32 * 1024, /* bytes a parser gets at a time */
+    PAGE = 32 * 1024, /* the bytes that a parser gets at a time */
     OPEN_FILES = 64,  /* at once: this and the queue bound the memory, however many files wait */
-    PARSERS = 4,      /* for each processor, so that some are left when others wait for a lock */
+    PARSERS = 4,      /* for each processor, so that some run while others wait for a lock */
     BATCH = 512,      /* words that go to the table under one lock */
 };
 
@@ -95,7 +95,7 @@ static bool next_word(char **at, char *end, struct slice *word)
     return p - start >= 2;
 }
 
-/* Short ones are list marks and paragraph ends. */
+/* Counts a line of a licence. Short lines are list marks and ends of paragraphs. */
 static void count_licence_line(const char *line, const char *end)
 {
     struct slice s;
@@ -152,8 +152,8 @@ static int parse(void *arg)
 
 /* Readers ------------------------------------------------------------------------------------- */
 
-/* Fills the page after what is already in it; bytes read, 0 at the end, -errno. errno is the
- * thread's, and a task may leave its thread in any call of weft: so it is read right here. */
+/* Reads into the free part of the page. Returns the bytes read, 0 at the end, or -errno. errno
+ * belongs to the thread, and a task may change threads in any call of weft: so it is read here. */
 static ssize_t fill(int fd, struct page *page)
 {
     ssize_t n = 0, all = 0;
@@ -192,13 +192,13 @@ static struct page *send_lines(struct page *page, const char *path, int *rc)
         memcpy(next->text, end + 1, next->len);
         page->len -= next->len;
     }
-    *rc = pages_send(queue, page); /* from here on it is the parser's, */
+    *rc = pages_send(queue, page); /* the parser owns it from here on, */
     if (*rc != 0)
-        free(page); /* unless there is none any more */
+        free(page); /* unless the parsers have gone */
     return next;
 }
 
-/* Returns what ended a wait early, if anything did. */
+/* Sends a file to the parsers, page by page. Returns 0, or the code that ended a wait early. */
 static int send_file(int fd, const char *path)
 {
     struct page *page = page_new(path);
@@ -268,7 +268,7 @@ static DIR *open_folder(const char *path, int *error)
     return d;
 }
 
-/* Hidden names, and what a build leaves, are nobody's text. */
+/* Returns whether a name may be a text file: not hidden, and not made by a build. */
 static bool is_of_interest(const char *name)
 {
     return name[0] != '.' && strcmp(name, "build") != 0 && strcmp(name, "out") != 0;
@@ -327,7 +327,7 @@ int index_all(char **folders, void (*all_found)(void))
     pages_close(queue);
     rc = first_of(rc, weft_group_wait(&parsers));
     while (pages_recv(queue, &left) == 0)
-        free(left); /* canceled parsers leave some */
+        free(left); /* canceled parsers leave pages in the queue */
     pages_free(queue);
     return rc;
 }

@@ -5,7 +5,7 @@
 
 #include "table.h"
 
-/* Deliberately hot: each task of the program takes mu, parsers once for every line. */
+/* Slow on purpose: each task of the program takes mu, and parsers take it for every line. */
 extern struct stats {
     weft_mutex mu; /* guards sum */
     struct counts {
@@ -23,8 +23,8 @@ extern struct table words, licence_lines;
 
 extern bool verbose, on_terminal;
 
-/* Indexes the folders, NULL-terminated. Calls all_found when every folder has been walked and most
- * files still wait to be read. 0, or WEFT_ECANCELED. */
+/* Indexes the folders, whose list ends with NULL. Calls all_found when every folder has been walked
+ * and most files still wait to be read. Returns 0 or WEFT_ECANCELED. */
 int index_all(char **folders, void (*all_found)(void));
 
 #endif

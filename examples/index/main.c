@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* main.c - the command line of the index, and what goes on beside the work: a progress line, a
- * watch for SIGINT and SIGTERM, and dumps in mid-work. */
+/* main.c - the command line of the index, and the tasks beside the work: a progress line, a watch
+ * for SIGINT and SIGTERM, and dumps during the work. */
 #include "index.h"
 
 #include <errno.h>
@@ -15,10 +15,10 @@ enum { TOP = 10, DUMPS = 4 };
 
 bool verbose, on_terminal;
 
-static weft_group work; /* what a signal cancels */
+static weft_group work; /* a signal cancels it */
 static int caught;      /* that signal */
 
-/* Where --dump and --pprof go. */
+/* The files of --dump and --pprof. */
 static struct dump {
     const char *path;
     int fd;
@@ -73,7 +73,8 @@ static int write_dump(void *arg)
     return rc;
 }
 
-/* Now every file has a task, and nearly all of them wait: the fullest moment for a dump. */
+/* Writes the dumps. Every file has a task now, and nearly all of them wait: no other moment has
+ * more to show. */
 static void start_dumps(void)
 {
     for (int i = 0; i < n_dumps; i++)
@@ -159,7 +160,7 @@ static int add_dump(const char *path, enum weft_dump_form form)
     return 0;
 }
 
-/* 0, or the status to end with. */
+/* Reads the options. Returns 0, or the status to end with. */
 static int parse_options(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -204,7 +205,7 @@ int main(int argc, char **argv)
         return 128 + caught;
     }
     if (rc != 0)
-        return 1; /* of a dump, which has been told */
+        return 1; /* a dump failed and has printed its reason */
     print_results();
     table_free(&words);
     table_free(&licence_lines);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* table.c - see table.h. An open hash table behind a read-write lock.
+/* table.c - an open hash table behind a read-write lock.
  *
- * Nearly every text has been met before, and bumping its count needs only that the slots stand
- * still: so tasks look up under the read lock, all at once, and only texts that are new are
- * inserted under the write lock. Both are taken for a batch of words, not for each: the lock's own
- * word would otherwise travel between the CPUs all the time. */
+ * Nearly every text is in the table already, and adding to its count only needs slots that do not
+ * move. So tasks look up under the read lock, all at once, and insert only new texts under the
+ * write lock. Both locks are taken for a batch of words, not for each: the lock's own word would
+ * otherwise travel between the CPUs all the time. */
 #include "table.h"
 
 #include <stdatomic.h>
@@ -22,7 +22,7 @@ static uint64_t hash_of(const struct slice *s)
     return h ^ h >> 32;
 }
 
-/* Where s is, or would go. Under either lock; cap > 0. */
+/* Returns the slot of s, or the one where it belongs. Caller holds either lock; cap > 0. */
 static struct entry **find(const struct table *t, const struct slice *s, uint64_t hash)
 {
     size_t at = hash & (t->cap - 1);
@@ -49,7 +49,7 @@ void *must_alloc(size_t n, size_t size)
     return p;
 }
 
-/* Under the write lock. */
+/* Doubles the table. Caller holds the write lock. */
 static void grow(struct table *t)
 {
     struct table bigger = {.cap = t->cap ? 2 * t->cap : 1024};
@@ -66,7 +66,8 @@ static void grow(struct table *t)
     t->cap = bigger.cap;
 }
 
-/* Under the write lock. Another task may have been first with s. */
+/* Inserts s, or counts it if another task has inserted it meanwhile. Caller holds the write
+ * lock. */
 static void insert(struct table *t, const struct slice *s)
 {
     uint64_t hash = hash_of(s);
@@ -85,7 +86,7 @@ static void insert(struct table *t, const struct slice *s)
     atomic_fetch_add_explicit(&(*slot)->count, 1, memory_order_relaxed);
 }
 
-/* Under the read lock: false if s is new. */
+/* Counts s. Returns false if s is new. Caller holds the read lock. */
 static bool bump(const struct table *t, const struct slice *s)
 {
     struct entry *e = t->cap ? *find(t, s, hash_of(s)) : NULL;

@@ -14,7 +14,7 @@ struct slice {
 
 struct entry {
     uint64_t hash;        /* constant, as are len and text */
-    _Atomic size_t count; /* bumped under the read lock */
+    _Atomic size_t count; /* rises under the read lock */
     size_t len;
     char text[]; /* ends with a 0 */
 };
@@ -29,12 +29,12 @@ struct table {
 /* Counts each of the n texts once; texts comes back in another order. */
 void table_add(struct table *t, struct slice *texts, size_t n);
 
-/* The next two are for when nobody adds any more. */
-/* Writes the most frequent entries to top, best first, equal ones by text; returns how many. */
+/* Writes the most frequent entries to top, best first, equal ones by text. Returns their number.
+ * This function and the next are for a table to which no task adds any more. */
 size_t table_top(const struct table *t, const struct entry **top, size_t n);
 void table_free(struct table *t);
 
-/* Memory, all zero, or the program's end with a word on stderr. */
+/* Returns zeroed memory, or ends the program with a line on stderr. */
 void *must_alloc(size_t n, size_t size);
 __attribute__((noreturn)) void out_of_memory(void);
 

@@ -20,7 +20,7 @@ static struct {
 
 static const char no_memory[] = "out of memory";
 
-/* Takes the value over; NULL: there was no memory for it. */
+/* Answers with a value, which it frees. NULL stands for a value that found no memory. */
 static void answer(weft_http_response *w, int status, json_t *value)
 {
     char *text = json_dumps(value, JSON_COMPACT);
@@ -36,7 +36,7 @@ static void answer(weft_http_response *w, int status, json_t *value)
     free(text);
 }
 
-/* A list or table that lacks a part, so there is none. */
+/* Drops a list or a table that could not be completed, and sets it to NULL. */
 static void drop(json_t **value)
 {
     json_decref(*value);
@@ -55,7 +55,7 @@ static json_t *to_json(const order *o)
                      "item", o->item, "quantity", o->quantity, "cents", (json_int_t)o->cents);
 }
 
-/* NULL, or what is wrong with the order; or no_memory. */
+/* Reads an order from JSON. Returns NULL, the mistake in the order, or no_memory. */
 static const char *parse(const char *text, size_t n, order *o)
 {
     json_error_t error;
@@ -94,7 +94,7 @@ static void take_order(weft_http_response *w, weft_http_request *r, void *arg)
 
     (void)arg;
     if (weft_http_read_all(r, &body, &n) < 0)
-        return; /* the server knows what to answer */
+        return; /* the server answers a body that it could not read */
     wrong = parse(body, n, &o);
     if (wrong) {
         refuse(w, wrong == no_memory ? 503 : 400, wrong);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* cache.c - the orders asked for lately, behind a read-write lock: many read, few put in. */
+/* cache.c - the orders that were asked for lately, behind a read-write lock: many tasks look up,
+ * few store. */
 #include "orders.h"
 
 enum { SLOTS = 4096 };

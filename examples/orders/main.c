@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* main.c - a service: its API at one address, what it is doing at another, an orderly end.
+/* main.c - a service: its API at one address, its debug page at another, an orderly end.
  *
  * usage: weft_orders [API-ADDRESS [DEBUG-ADDRESS [DATABASE]]] */
 #include "orders.h"
@@ -11,7 +11,7 @@ struct config {
     const char *api, *debug, *database;
 };
 
-/* How many orders were taken in the last second. */
+/* Publishes the number of orders that were taken in the last second. */
 static int measure(void *arg)
 {
     weft_expvar *rate = weft_expvar_new("orders.rate", WEFT_EXPVAR_INT);

@@ -18,7 +18,7 @@ enum { CLERKS = 8, BATCH = 64, ITEMS = 16 };
 /* Shared by handler and shop: a handler that is canceled leaves it to the shop. */
 struct work {
     order o;
-    weft_chan *done; /* an int: how it went */
+    weft_chan *done; /* of an int: the result for the handler */
     atomic_int users;
 };
 
@@ -27,8 +27,8 @@ WEFT_CHAN_TYPE(works, struct work *);
 static works *incoming, *priced;
 static weft_waitgroup clerks, bookkeeper;
 
-/* One mutex for all that is sold and looked at, held over slow work and over a wait. It is meant to
- * hurt: look for it in the dump. */
+/* One mutex for everything that is sold and looked at, held over slow work and over a wait. It is
+ * slow on purpose: look for it in the dump. */
 static struct {
     weft_mutex mutex;
     int n;
@@ -48,11 +48,11 @@ static void work_drop(struct work *w)
 
 static void work_end(struct work *w, int rc)
 {
-    weft_chan_send(w->done, &rc); /* there is room */
+    weft_chan_send(w->done, &rc); /* never waits: the channel has room for one result */
     work_drop(w);
 }
 
-/* Under the mutex. The last entry is for all items that found no place. */
+/* Returns the index of an item; of the last entry if all are in use. Caller holds the mutex. */
 static int find(const char *name)
 {
     int i = 0;
@@ -66,7 +66,7 @@ static int find(const char *name)
     return i < ITEMS ? i : ITEMS - 1;
 }
 
-/* Some 25 us of CPU. */
+/* Uses some 25 us of CPU. */
 static uint32_t ponder(const char *item)
 {
     uint32_t hash = 2166136261u;
@@ -161,7 +161,7 @@ int shop_take(order *o)
     w->done = weft_chan_new(sizeof(int), 1);
     atomic_init(&w->users, 2);
     rc = works_send(incoming, w);
-    if (rc < 0) { /* canceled, and the shop has not got it */
+    if (rc < 0) { /* canceled before the shop took the order */
         work_drop(w);
         work_drop(w);
         return rc;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* store.c - orders in SQLite.
  *
- * Nothing here knows of tasks but the pool of readers. A call into SQLite blocks its thread, on the
- * disk for milliseconds; the runtime gives the thread's processor to another one meanwhile, so
- * nobody else waits. */
+ * Only the pool of readers knows of tasks. A call into SQLite blocks its thread, on the disk for
+ * milliseconds. The runtime gives the thread's processor to another thread meanwhile, so no other
+ * task waits. */
 #include "orders.h"
 
 #include <sqlite3.h>
@@ -16,7 +16,7 @@ WEFT_CHAN_TYPE(pool, sqlite3 *);
 
 static sqlite3 *writer;
 static sqlite3_stmt *insert;
-static pool *readers; /* those that nobody uses; a channel is all a pool needs */
+static pool *readers; /* the unused connections; a channel is all that a pool needs */
 
 static int failed(sqlite3 *db, const char *what)
 {
@@ -105,7 +105,7 @@ static void read_row(sqlite3_stmt *s, order *o)
     o->cents = sqlite3_column_int64(s, 4);
 }
 
-/* The rows of a query for which "?" stands for text, or for a number if there is none. */
+/* Writes the rows of a query, in which "?" stands for text, or for a number if text is NULL. */
 static int query(const char *sql, const char *text, int64_t number, order *out, int most)
 {
     sqlite3_stmt *s;
@@ -125,7 +125,7 @@ static int query(const char *sql, const char *text, int64_t number, order *out, 
             read_row(s, &out[n++]);
         sqlite3_finalize(s);
     }
-    pool_send_until(readers, db, WEFT_NOW); /* there is room for it, also if we are canceled */
+    pool_send_until(readers, db, WEFT_NOW); /* has room, so it works in a canceled task, too */
     return n;
 }
 
