@@ -85,6 +85,8 @@ lint_places() {
         rule "a task's state is written by weft__task_move alone" \
             '\bweft__(store|xchg|cas)[a-z_]*\(&[^,;]*(->|\.)state, *WEFT__(IDLE|RUNNABLE|RUNNING|PARKED|LOST|DEAD)\b' \
             $(files "runtime profiles http" '*.[ch]')
+        rule "a conflict of git is resolved" '^(<<<<<<<|>>>>>>>) ' \
+            $(files "$ours tests bench examples tools" '*.*')
         rule "a task is switched by park.c, worker.c and task.c alone" '\bweft__switch[a-z_]* *\(' \
             $(files "runtime profiles http" '*.c' 'runtime/(machine/ctx|sched/(park|worker|task))\.c')
     }

@@ -36,6 +36,7 @@ breaks runtime/run/run.c "includes are written from the root" <<<'#include "task
 breaks http/wire/path.h "includes are written from the root" <<<'#include "../../runtime/base/utf8.h"'
 breaks runtime/sched/worker.c "only runtime/uv/" <<<'#include <uv.h>'
 breaks include/weft/uv.h "only runtime/uv/" <<<'#include <uv.h>'
+breaks runtime/base/README.md "a conflict of git" <<<'>>>>>>> 0123abc (its subject)'
 breaks runtime/sched/task.c "thread-locals" <<<$'int x;\nstatic _Thread_local int y;'
 breaks runtime/sync/chan.c "#if on system" <<<'#ifdef __x86_64__'
 breaks profiles/account/heap.c "#if on system" <<<'#if defined(__linux__) && X'
