@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /* cxxname.c - makes "net::Server::run" of "_ZN3net6Server3runEv".
  *
- * The demangler is that of the C++ library, which a C program lacks: then names stay mangled, and
- * readers may demangle them. It gives a declaration ("void go<int>(int)::{lambda()#1}::operator()()
- * const"); profiles show functions by name, so everything else is left out: the type of the result,
- * parameters also of the functions around, and what stands behind them. Template arguments stay. */
+ * The demangler is that of the C++ library. A C program has none; then names stay mangled, and the
+ * tools that read them may demangle them. The demangler gives a declaration ("void
+ * go<int>(int)::{lambda()#1}::operator()() const"). Profiles show functions by name, so the rest is
+ * left out: the type of the result, all parameters, also those of functions around, and qualifiers
+ * behind them. Template arguments stay.
+ *
+ * Owns nothing; any thread may call in. Calls malloc. */
 #include "profiles/walk/learn.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Mangled names are demangled up to this length: the demangler takes 70 bytes of stack for each. */
+/* The longest mangled name that is demangled, because the demangler takes 70 bytes of stack for
+ * each character. */
 enum { LONGEST = 4096 };
 
-/* Defined by libstdc++ and libc++abi. */
+/* Defined by libstdc++ and libc++abi; NULL in a program without them. */
 extern char *demangle(const char *name, char *room, size_t *size,
                       int *status) __asm__("__cxa_demangle") __attribute__((weak));
 
 /* A declaration as it is read, and the name as it is written. */
 struct naming {
     const char *at;
-    char *name; /* as long as the declaration */
+    char *name; /* has room for the whole declaration */
     size_t n;
 };
 
@@ -29,6 +33,7 @@ static bool starts(const char *s, const char *with)
     return strncmp(s, with, strlen(with)) == 0;
 }
 
+/* Returns whether the name written so far ends with this. */
 static bool ends(const struct naming *g, const char *with)
 {
     size_t n = strlen(with);
@@ -36,6 +41,7 @@ static bool ends(const struct naming *g, const char *with)
     return g->n >= n && memcmp(g->name + g->n - n, with, n) == 0;
 }
 
+/* Copies n characters of the declaration to the name. */
 static void copy(struct naming *g, size_t n)
 {
     memcpy(g->name + g->n, g->at, n);
@@ -43,8 +49,8 @@ static void copy(struct naming *g, size_t n)
     g->at += n;
 }
 
-/* Returns the length from a bracket to its partner, with both; to the end if it has none. Inside of
- * parentheses "<" may be an operator, so only parentheses count there. */
+/* Returns the length from an opening bracket to its closing one, both included; to the end of the
+ * string if there is none. Inside parentheses "<" may be an operator, so only parentheses count. */
 static size_t bracketed(const char *s)
 {
     size_t round = 0, others = 0;
@@ -64,10 +70,11 @@ static size_t bracketed(const char *s)
     return strlen(s);
 }
 
-/* Returns the length of the symbol of an operator; 0 if there is none. Longer ones come first. */
+/* Returns the length of the operator's symbol at s; 0 if there is none. */
 static size_t operator_length(const char *s)
 {
     static const char *const symbols[] = {
+        /* longer ones before their beginnings */
         "->*", "<=>", "<<=", ">>=", "->", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||",
         "++",  "--",  "+=",  "-=",  "*=", "/=", "%=", "^=", "&=", "|=", "()", "[]", "<",
         ">",   "+",   "-",   "*",   "/",  "%",  "^",  "&",  "|",  "~",  "!",  "=",  ",",
@@ -80,7 +87,7 @@ static size_t operator_length(const char *s)
     return 0;
 }
 
-/* Reads the rest of an operator's name: a symbol, a word ("new[]"), or a type ("bool"). */
+/* Copies the rest of an operator's name: a symbol, a word ("new[]"), or a type ("bool"). */
 static void operator_name(struct naming *g)
 {
     size_t n = operator_length(g->at);
@@ -101,7 +108,7 @@ static bool is_identifier(char c)
            c == '$';
 }
 
-/* Returns whether the name ends in the word "operator". */
+/* Returns whether the name so far ends in the word "operator". */
 static bool at_operator(const struct naming *g)
 {
     static const char word[] = "operator";
@@ -111,8 +118,8 @@ static bool at_operator(const struct naming *g)
            !is_identifier(*g->at);
 }
 
-/* Passes over a list of parameters and what qualifies a function. Returns false if that ends the
- * name; true if it belongs to a function around. */
+/* Passes over a list of parameters and the qualifiers behind it. Returns false if the name ends
+ * there; true if the list is that of a function around, so that the name goes on. */
 static bool pass_parameters(struct naming *g)
 {
     const char *scope;
@@ -124,10 +131,10 @@ static bool pass_parameters(struct naming *g)
         scope += *scope == '&' ? 1 : 1 + strcspn(scope + 1, " :");
     if (starts(scope, "::"))
         g->at = scope;
-    return *g->at == ':' || g->n == 0; /* "decltype (x) f()" */
+    return *g->at == ':' || g->n == 0; /* n == 0: "decltype (x) f()" */
 }
 
-/* Leaves the bare name in g->name. */
+/* Reads the declaration, and leaves the bare name in g->name. */
 static void read_name(struct naming *g)
 {
     while (*g->at != '\0') {
@@ -141,7 +148,7 @@ static void read_name(struct naming *g)
                 g->n = 0;
             if (!pass_parameters(g))
                 break;
-        } else if (*g->at == ' ') { /* all before was the type of the result */
+        } else if (*g->at == ' ') { /* the name so far was the type of the result */
             g->n = 0;
             g->at++;
         } else {

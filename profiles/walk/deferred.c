@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* deferred.c - see deferred.h. */
+/* deferred.c - see deferred.h. Owns nothing: all state is the caller's. */
 #include "profiles/walk/deferred.h"
 
 #include "runtime/base/base.h"
 
-/* Copies volatile words: compilers would make other loops a memcpy, which sanitizers look into. */
+/* Copies the stack from where the walk stopped. The words are volatile, since a compiler would make
+ * any other loop a memcpy, which the sanitizers check. async-signal-safe */
 WEFT__NO_SANITIZE static void copy_stack(struct weft__held *h, uintptr_t lo, uintptr_t hi)
 {
     uintptr_t sp = h->walk.at.sp & ~(uintptr_t)7;

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* dienames.c - names of functions by the DIEs around them, for those whose mangled name is not
- * known or cannot be demangled: "net::Server::run", "main::{lambda(int)#1}::operator()". Parameters
- * are left out, except of lambdas, which have no other name. Symbolizer thread. */
+/* dienames.c - names a function by the DIEs around it: "net::Server::run",
+ * "main::{lambda(int)#1}::operator()".
+ *
+ * For functions whose mangled name is not known or cannot be demangled. Parameters are left out,
+ * except those of lambdas, which have no other name. Owns nothing. Only the symbolizer thread calls
+ * in, since libdw reads the DIEs. */
 #include "profiles/walk/units.h"
 
 #include <dwarf.h>
@@ -10,11 +13,11 @@
 
 enum { NESTED_MAX = 64, TYPE_SIZE = 128 };
 
-/* A name as it grows; what exceeds size is dropped. */
+/* A name that is being written. Characters beyond size are dropped. */
 struct name {
     char *text;
     size_t n, size;
-    bool is_type; /* of a parameter: types in functions have no more than their name */
+    bool is_type; /* the type of a parameter: of a type in a function only the name is written */
 };
 
 static void put(struct name *to, const char *s)
@@ -24,6 +27,7 @@ static void put(struct name *to, const char *s)
     to->text[to->n] = '\0';
 }
 
+/* Finds the DIE that an attribute refers to. Returns false if there is none. */
 static bool follow(Dwarf_Die *to, Dwarf_Die *die, unsigned attribute)
 {
     Dwarf_Attribute a;
@@ -31,7 +35,8 @@ static bool follow(Dwarf_Die *to, Dwarf_Die *die, unsigned attribute)
     return dwarf_attr(die, attribute, &a) != NULL && dwarf_formref_die(&a, to) != NULL;
 }
 
-/* Returns the DIE that stands where a function is declared: others refer to it. */
+/* Returns the DIE of a function's declaration, which stands in its scope. An inlined function and a
+ * definition elsewhere refer to it. */
 static Dwarf_Die declaration_of(const Dwarf_Die *die)
 {
     Dwarf_Die at = *die;
@@ -45,6 +50,7 @@ static Dwarf_Die declaration_of(const Dwarf_Die *die)
 
 static void put_name(struct name *to, Dwarf_Die *die, int depth);
 
+/* Writes the type of a parameter. */
 static void put_type_of(struct name *to, Dwarf_Die *die, int depth)
 {
     Dwarf_Die type;
@@ -89,7 +95,8 @@ static bool is_type(Dwarf_Die *die)
     return tag == DW_TAG_class_type || tag == DW_TAG_structure_type || tag == DW_TAG_union_type;
 }
 
-/* Finds the function of a lambda, which is a type without a name. */
+/* Finds operator() of a lambda, which is a type without a name. Returns false if the type is none.
+ */
 static bool find_call(Dwarf_Die *call, Dwarf_Die *type)
 {
     if (!is_type(type) || dwarf_diename(type) != NULL || dwarf_child(type, call) != 0)
@@ -103,7 +110,7 @@ static bool find_call(Dwarf_Die *call, Dwarf_Die *type)
     return false;
 }
 
-/* Puts the types of a lambda's parameters. Returns false if the type is no lambda. */
+/* Writes the types of a lambda's parameters. Returns false if the type is no lambda. */
 static bool put_parameters(struct name *to, Dwarf_Die *type, int depth)
 {
     Dwarf_Die call, die;
@@ -123,7 +130,7 @@ static bool put_parameters(struct name *to, Dwarf_Die *type, int depth)
     return true;
 }
 
-/* Counts the lambdas before off that are in a function and have these parameters. */
+/* Counts the lambdas in a function before off that have these parameters: a lambda's number. */
 static unsigned count_lambdas(Dwarf_Die *function, Dwarf_Off off, const char *parameters, int depth)
 {
     char text[TYPE_SIZE];
@@ -146,7 +153,7 @@ static unsigned count_lambdas(Dwarf_Die *function, Dwarf_Off off, const char *pa
     return n;
 }
 
-/* Puts the name of a type in a function, which tells lambdas apart by their number. */
+/* Writes the name of a type in a function. Lambdas are told apart by their number. */
 static void put_local_type(struct name *to, Dwarf_Die *type, Dwarf_Die *function, int depth)
 {
     char text[TYPE_SIZE] = "", number[16];
@@ -163,7 +170,7 @@ static void put_local_type(struct name *to, Dwarf_Die *type, Dwarf_Die *function
     put(to, number);
 }
 
-/* Puts the types, and their functions, between a function and what is declared in it at off. */
+/* Writes the types, and their functions, between a function and the DIE at off inside it. */
 static void put_local_scopes(struct name *to, Dwarf_Die *scope, Dwarf_Off off, int depth)
 {
     Dwarf_Die at = *scope, function = *scope, die, last;
@@ -189,7 +196,7 @@ static void put_local_scopes(struct name *to, Dwarf_Die *scope, Dwarf_Off off, i
     }
 }
 
-/* Puts a name with its scopes. */
+/* Writes a name with its scopes. */
 static void put_name(struct name *to, Dwarf_Die *die, int depth)
 {
     Dwarf_Die at = declaration_of(die), scope;

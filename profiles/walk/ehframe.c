@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* ehframe.c - unwind rules read straight from the .eh_frame that is mapped with the code.
+/* ehframe.c - reads an unwind rule straight from the .eh_frame that is mapped with the code.
  *
- * For threads that cannot wait for the symbolizer and libdw: one that faulted, and all once the
- * symbolizer is dead. async-signal-safe: no lock, no allocation, and of the dynamic loader only
- * _dl_find_object. Much slower than a learned rule, and nothing is remembered.
+ * For threads that cannot wait for the symbolizer and libdw: a thread that faulted, and every
+ * thread once the symbolizer is dead. Any thread, async-signal-safe: it takes no lock, allocates
+ * nothing, and of the dynamic loader calls _dl_find_object alone. Owns nothing: a rule is not
+ * remembered. It takes much longer than finding a learned rule.
  *
  *   .eh_frame_hdr  version 1, three encodings, the address of .eh_frame, a count, and a table of
  *                  (first PC, FDE), both 4 bytes and relative to the section, sorted by PC
@@ -20,12 +21,12 @@
 
 enum { RA = 16, SAVED = 7, STATES = 8, OPS = 24, TABLE_ENCODING = 0x3b };
 
-/* The registers that a rule has slots for, by rules.c's number of the slot. */
+/* The DWARF numbers of the registers that a rule has slots for, by slot (learn.h). */
 static const uint8_t dwarf_regs[SAVED] = {6, 3, 12, 13, 14, 15, RA};
 
 struct reader {
     const uint8_t *at, *end;
-    bool bad; /* it would have read beyond end, or met an unknown form */
+    bool bad; /* a read went beyond end, or met an unknown form; all later reads give 0 */
 };
 
 struct bytes {
@@ -35,7 +36,7 @@ struct bytes {
 
 enum where { SAME, AT_CFA, BY_EXPRESSION, GONE };
 
-/* The state that the instructions so far have made. */
+/* Where the registers are, by the instructions that were run so far. */
 struct state {
     uint64_t cfa_reg;
     int64_t cfa_off;
@@ -151,8 +152,8 @@ static uintptr_t encoded(struct reader *r, uint8_t encoding)
 
 /* ---- entries ---- */
 
-/* Returns a reader of the bytes behind the length of the entry at. Trusts the length, as the loader
- * trusts the file. */
+/* Returns a reader of the entry at `at`, behind its length. Trusts the length, as the loader trusts
+ * the file. */
 static struct reader entry_at(const uint8_t *at)
 {
     uint32_t n;
@@ -205,7 +206,8 @@ static bool read_cie(struct cie *c, const uint8_t *at)
     return !r.bad;
 }
 
-/* Finds the FDE whose first PC is the last not above addr, by the sorted table. */
+/* Finds, in the sorted table, the FDE with the highest first PC that is not above addr. Returns
+ * NULL if the table has a form that is not known. */
 static const uint8_t *find_fde(const uint8_t *header, uintptr_t addr)
 {
     struct reader r = {.at = header, .end = header + 64};
@@ -278,11 +280,11 @@ struct machine {
     struct state now, initial, stack[STATES];
     size_t depth;
     const struct cie *cie;
-    uintptr_t pc; /* the instructions so far are those of code below it */
+    uintptr_t pc; /* the state holds for code from here on, until the next advance */
 };
 
-/* Runs an instruction whose operand is in its low bits, or that moves the PC; false if it is
- * neither. */
+/* Runs an instruction that has its operand in its low bits, or that moves the PC. Returns false if
+ * op is neither. */
 static bool packed(struct machine *m, struct reader *r, uint8_t op)
 {
     const struct bytes none = {NULL, 0};
@@ -315,7 +317,7 @@ static bool packed(struct machine *m, struct reader *r, uint8_t op)
     }
 }
 
-/* Runs an instruction about the CFA or the whole state; false if it is neither. */
+/* Runs an instruction about the CFA or the whole state. Returns false if op is neither. */
 static bool about_cfa(struct machine *m, struct reader *r, uint8_t op)
 {
     uint64_t reg;
@@ -390,7 +392,7 @@ static void about_register(struct machine *m, struct reader *r, uint8_t op)
     case DW_CFA_expression:
         set(&m->now, reg, BY_EXPRESSION, 0, block(r));
         break;
-    case DW_CFA_register: /* these say a value, not where it is: rules cannot */
+    case DW_CFA_register: /* these three give a value, not an address: a rule cannot say that */
     case DW_CFA_val_offset:
     case DW_CFA_val_offset_sf:
         uleb(r);
@@ -405,7 +407,7 @@ static void about_register(struct machine *m, struct reader *r, uint8_t op)
     }
 }
 
-/* Runs instructions for as long as they are about code not above addr. */
+/* Runs the instructions that are about code up to addr. Returns false if one is not known. */
 static bool execute(struct machine *m, struct bytes code, uintptr_t addr)
 {
     struct reader r = {.at = code.at, .end = code.at + code.n};
@@ -425,8 +427,8 @@ static bool execute(struct machine *m, struct bytes code, uintptr_t addr)
 
 /* ---- the rule ---- */
 
-/* Decodes an expression for rules.c, from ops[n] on. False if it has an operation that rules lack.
- */
+/* Decodes an expression into ops, from ops[*n] on, for rules.c. Returns false if it is too long or
+ * broken. */
 static bool decode(struct bytes e, Dwarf_Op *ops, size_t *n)
 {
     struct reader r = {.at = e.at, .end = e.at + e.n};
@@ -480,7 +482,7 @@ static bool rule_slot(struct weft__rule *out, const struct state *s, int i, uint
     case AT_CFA:
         ops[n++] = (Dwarf_Op){.atom = DW_OP_plus_uconst, .number = (Dwarf_Word)s->regs[i].off};
         break;
-    case BY_EXPRESSION: /* which begins with the CFA on its stack */
+    case BY_EXPRESSION: /* an expression finds the CFA on its stack: ops[0] */
         if (!decode(s->regs[i].expression, ops, &n))
             return false;
         break;

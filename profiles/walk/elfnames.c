@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* elfnames.c - see elfnames.h.
+/* elfnames.c - see elfnames.h. Owns no state but the main program's path.
  *
- * Nothing is prepared beforehand: the symbol table of a file is looked through when a fault is
- * reported. That costs some milliseconds for 100,000 symbols, once, and no memory before. A file
- * that was replaced on disk has another build-id, and gives no names. */
+ * Nothing is prepared beforehand: the symbol table of a file is gone through when a fault is
+ * reported. That takes some milliseconds for 100,000 symbols, and no memory before. A file that was
+ * replaced on disk has another build-id than the loaded one, and gives no names. */
 #include "profiles/walk/elfnames.h"
 
 #include <dlfcn.h>
@@ -25,6 +25,7 @@ struct image {
     size_t size;
 };
 
+/* A symbol table of a file, and its names. */
 struct symbols {
     const ElfW(Sym) * syms;
     size_t n;
@@ -32,6 +33,7 @@ struct symbols {
     size_t names_size;
 };
 
+/* Returns whether the file has n bytes at off. */
 static bool holds(const struct image *im, size_t off, size_t n)
 {
     return off <= im->size && n <= im->size - off;
@@ -62,8 +64,8 @@ static void map_file(struct image *im, const char *path)
         *im = (struct image){at, (size_t)st.st_size};
 }
 
-/* Returns whether the file has the build-id of the module loaded at start. The notes stand in the
- * first segment, which begins with the file. */
+/* Returns whether the file has the build-id of the module that is loaded at start. A file's notes
+ * are in its first segment, at the same distance from its beginning on disk as in memory. */
 static bool is_same(const struct image *im, const void *start)
 {
     char ours[WEFT__BUILD_ID_SIZE], theirs[WEFT__BUILD_ID_SIZE];
@@ -73,6 +75,8 @@ static bool is_same(const struct image *im, const void *start)
     return strcmp(ours, theirs) == 0;
 }
 
+/* Finds the first section of a type (SHT_SYMTAB or SHT_DYNSYM). Returns false if there is none, or
+ * if it is not whole. */
 static bool find_table(struct symbols *to, const struct image *im, unsigned type)
 {
     const ElfW(Ehdr) *elf = (const void *)im->at;
@@ -104,8 +108,8 @@ static bool is_function(const ElfW(Sym) * s)
            (type == STT_FUNC || type == STT_GNU_IFUNC || (type == STT_NOTYPE && s->st_size > 0));
 }
 
-/* Returns whether a symbol at pc is better than the best so far: it begins nearer, or is visible to
- * other files. */
+/* Takes a symbol for p if it holds pc and is better than the best so far: it begins nearer, or is
+ * visible to other files. pc is p's address in the file's own addresses. */
 static void offer(struct weft__location *p, const struct symbols *from, const ElfW(Sym) * s,
                   uintptr_t pc)
 {
@@ -120,7 +124,7 @@ static void offer(struct weft__location *p, const struct symbols *from, const El
     p->offset = offset;
 }
 
-/* Names the locations that lie in the file loaded at o. */
+/* Names those of the locations that are in the file loaded at o. */
 static void name_all(const struct symbols *from, const struct dl_find_object *o,
                      struct weft__location *locations, size_t n)
 {
@@ -158,14 +162,15 @@ static const char *path_of(const struct link_map *map, const char **name)
         n = readlink("/proc/self/exe", self, sizeof self - 1);
         self[n > 0 ? n : 0] = '\0';
         *name = (slash = strrchr(self, '/')) ? slash + 1 : self;
-        return "/proc/self/exe"; /* it is there even if the file was deleted */
+        return "/proc/self/exe"; /* can be opened even if the file was deleted */
     }
     *name = (slash = strrchr(path, '/')) ? slash + 1 : path;
     return path;
 }
 
-/* Finds symbols: the file's own .symtab, else that of the debug file installed under its build-id,
- * else .dynsym. Returns false if there is none, or the file is not the one that is loaded. */
+/* Finds symbols: in the file's own .symtab, else in that of the debug file installed under its
+ * build-id, else in .dynsym. Returns false if there are none, or if the file at path is not the one
+ * that is loaded. */
 static bool find_symbols(struct symbols *to, const char *path, const void *start)
 {
     char id[WEFT__BUILD_ID_SIZE], debug[WEFT__BUILD_ID_SIZE + 64];
@@ -184,7 +189,7 @@ static bool find_symbols(struct symbols *to, const char *path, const void *start
            find_table(to, &own, SHT_DYNSYM);
 }
 
-/* Names the locations in the file that holds locations[0]. */
+/* Names all locations that are in the same file as locations[0], which is loaded at o. */
 static void find_in_file(struct weft__location *locations, size_t n, const struct dl_find_object *o)
 {
     const char *name, *path = path_of(o->dlfo_link_map, &name);

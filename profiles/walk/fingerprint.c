@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* fingerprint.c - see fingerprint.h.
+/* fingerprint.c - see fingerprint.h. Owns nothing.
  *
- * A walk is determined by the rules of its PCs, by the return addresses it reads, and by those
- * registers that a frame's place is counted from, if it is not counted from SP. So these are the
- * steps of a trail: each return address as it is, and of each such register the word that it was
- * read from, as a distance from SP. It is followed by the rules once more, and is good if that
- * brings the frames that the walk had. */
+ * Three things determine a walk: the rules of its PCs, the return addresses that it reads, and the
+ * registers from which frames are counted (when that is not SP). So a step is a return address, as
+ * it is, or the word that such a register was read from, as a distance from SP. The walk is
+ * repeated here by the rules to find these words. The trail is good if the repeated walk has the
+ * same frames as the given one. */
 #include "profiles/walk/fingerprint.h"
 
 #include "profiles/walk/learn.h"
 #include "runtime/machine/ctx.h"
 
-/* A walk's state, with the place where each register was read. */
+/* The state of the repeated walk, with the address that each register was read from. */
 struct pace {
     struct weft__trail *trail;
-    uintptr_t from, hi; /* the saved context, and the stack's end */
+    uintptr_t from, hi; /* where the saved context is, and the stack's end */
     uintptr_t pc, sp;
     uintptr_t read_at[WEFT__REG_SAVED];
-    uint8_t known; /* bit i: read_at[i] is */
-    bool exact;
+    uint8_t known; /* bit i: read_at[i] is known */
+    bool exact;    /* pc is the instruction itself, not a return address */
 };
 
 WEFT__NO_SANITIZE static uintptr_t word_at(uintptr_t addr)
@@ -31,7 +31,7 @@ static bool is_inside(const struct pace *p, uintptr_t addr)
     return addr >= p->from && addr < p->hi && p->hi - addr >= 8 && addr % 8 == 0;
 }
 
-/* Goes by the word at addr, which is inside. */
+/* Adds the word at addr, which is inside, as a step. Returns false if there are too many. */
 static bool go_by(struct pace *p, uintptr_t addr, bool from_sp)
 {
     struct weft__trail *t = p->trail;
@@ -46,7 +46,8 @@ static bool go_by(struct pace *p, uintptr_t addr, bool from_sp)
     return true;
 }
 
-/* Returns the address that the rule counts the frame from; 0: that is not followed. */
+/* Returns the address from which the rule counts the frame, and adds the step for it. Returns 0 if
+ * the register is not known. */
 static uintptr_t base_of(struct pace *p, const struct weft__rule *r)
 {
     unsigned i = r->flags & WEFT__RULE_BASE;

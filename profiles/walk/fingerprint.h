@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* fingerprint.h - the words that a walk depends on, in the walk's order. A stack that has the same
- * words is the same stack, and needs no walk. */
+/* fingerprint.h - the words of a stack that its walk depends on, in the walk's order. A stack with
+ * the same words at the same distances has the same frames, and needs no walk.
+ *
+ * Any thread may call this, with any lock held: it reads the stack and the table of learned rules,
+ * and takes no lock. The stack must stand still. */
 #ifndef WEFT_FINGERPRINT_H
 #define WEFT_FINGERPRINT_H
 
@@ -11,17 +14,17 @@
 enum { WEFT__TRAIL_STEPS = 96 };
 
 struct weft__trail {
-    uint32_t n;
+    uint32_t n; /* steps */
     struct weft__trail_step {
-        uint32_t at;  /* bytes above sp */
-        bool from_sp; /* value is counted from sp: it is a frame's address, not code's */
+        uint32_t at;  /* where the word is, in bytes above sp */
+        bool from_sp; /* value is a distance from sp: the word is an address in the stack */
         uintptr_t value;
     } steps[WEFT__TRAIL_STEPS];
 };
 
-/* Finds the trail of a walk that was whole. The walk began at the context saved at sp
- * (runtime/machine/ctx.h), on a stack that ends at hi. Returns false if the trail is too long, or
- * some rule is not followed here. */
+/* Finds the trail of a walk that began at the context saved at sp (runtime/machine/ctx.h), on a
+ * stack that ends at hi. Returns false if the walk was not whole, if the trail is too long, or if
+ * the walk used a rule of a form that this file does not follow. */
 bool weft__trail_learn(struct weft__trail *trail, const void *sp, uintptr_t hi,
                        const struct weft__walk *walk);
 

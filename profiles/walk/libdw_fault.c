@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* libdw_fault.c - see libdw_fault.h.
  *
- * libdw does not check each allocation: without memory it reads through NULL, fails an assertion of
- * its own, or calls exit(). A process that is short of memory would end because a profile was taken
- * of it. So its calls run below a sigsetjmp on the symbolizer thread, and a fault there jumps back.
- * The memory that libdw held is lost: the caller drops its handles and starts over.
+ * libdw does not check each allocation. Without memory it reads through NULL, fails an assertion of
+ * its own, or calls exit(): a process short of memory would end because a profile was taken of it.
+ * So the symbolizer thread calls libdw below a sigsetjmp, and the handler of a fault jumps back.
+ * The memory that libdw held is lost; the caller drops its handles and starts over.
  *
- * A fault is libdw's if it is in libdw or libelf, or in the C library reading through NULL for them
- * or walking a tree of theirs, which a fall may have left half made, or if an assertion failed. All
- * others are reported: a broken heap faults in malloc, with malloc's lock held. */
+ * A fault counts as libdw's in four cases: in the code of libdw or libelf; in the C library, at an
+ * address near NULL that they passed; in its functions for trees, since a fault before may have
+ * left a tree half made; or if an assertion failed. All others are reported as the program's: a
+ * broken heap faults in malloc, with malloc's lock held.
+ *
+ * Owns: `call`, written by the symbolizer thread alone and read by handlers on any thread. */
 #include "profiles/walk/libdw_fault.h"
 
 #undef NDEBUG /* else assert.h has no __assert_fail */
@@ -26,7 +29,7 @@
 static struct {
     sigjmp_buf out;
     pthread_t thread;
-    volatile sig_atomic_t is_open; /* a call of thread is under way */
+    volatile sig_atomic_t is_open; /* thread is in a call */
 } call;
 
 bool weft__rescue_call(void (*fn)(void *arg), void *arg)
@@ -43,7 +46,7 @@ bool weft__rescue_call(void (*fn)(void *arg), void *arg)
     return whole;
 }
 
-/* async-signal-safe */
+/* Returns whether pc is in a library whose path contains this text. async-signal-safe */
 static bool is_in(uintptr_t pc, const char *library)
 {
     struct dl_find_object o;
@@ -52,8 +55,8 @@ static bool is_in(uintptr_t pc, const char *library)
            strstr(o.dlfo_link_map->l_name, library) != NULL;
 }
 
-/* Returns whether an assertion failed: at the abort the stack holds a return address in the
- * function that reports it. */
+/* Returns whether abort() was called because an assertion failed: then the stack has a return
+ * address in __assert_fail. */
 static bool is_assertion(const ucontext_t *uc)
 {
     enum { WORDS = 256, LENGTH = 128 };
@@ -67,7 +70,7 @@ static bool is_assertion(const ucontext_t *uc)
     return false;
 }
 
-/* Returns whether pc is in one of the C library's functions for binary trees. */
+/* Returns whether pc is in one of the C library's functions for binary trees, which libdw uses. */
 static bool is_in_a_tree(uintptr_t pc)
 {
     enum { LENGTH = 1024 };

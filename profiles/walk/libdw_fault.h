@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* libdw_fault.h - calls libdw so that a fault in it, for lack of memory, ends only the call. */
+/* libdw_fault.h - calls libdw so that a fault in libdw, for lack of memory, ends only that call and
+ * not the process.
+ *
+ * The symbolizer thread alone uses weft__rescue_call. weft__rescue is for the handler of a fault,
+ * on any thread: it returns on all threads but that one. */
 #ifndef WEFT_LIBDW_FAULT_H
 #define WEFT_LIBDW_FAULT_H
 
 #include <signal.h>
 #include <stdbool.h>
 
-/* Calls fn(arg), which may call libdw. Returns false if libdw faulted and fn was left in the
- * middle. One thread at a time. */
+/* Calls fn(arg), which may call libdw. Returns false if libdw faulted; then fn was left in the
+ * middle, and the memory that libdw held is lost. Symbolizer thread. */
 bool weft__rescue_call(void (*fn)(void *arg), void *arg);
-/* Leaves the thread's call if libdw faulted in it; else returns. For the handler of a fault.
- * async-signal-safe */
+/* Jumps out of the calling thread's weft__rescue_call if the fault came in libdw; else returns.
+ * Called by the handler of a fault. async-signal-safe */
 void weft__rescue(int signo, const siginfo_t *info, const void *ucontext);
-/* Leaves the call. libdw calls it when it is out of memory, in place of exit(). */
+/* Jumps out of weft__rescue_call. libdw calls this, and not exit(), when it is out of memory. */
 void weft__rescue_from_oom(void) __attribute__((noreturn));
 
 #endif

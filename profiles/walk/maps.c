@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* maps.c - the executable mappings of this process, and the build-ids of their files.
+/* maps.c - the executable mappings of this process, the build-ids of their files, and copies of
+ * memory that may be gone.
  *
- * Owns nothing; any thread may call in, with no lock held or taken. A build-id is read where the
- * kernel or the loader mapped it. So it is that of the code that runs, even if the file was
- * replaced. A file may be unloaded meanwhile, so its memory is read by a system call, which then
- * fails.
- */
+ * Owns nothing. Any thread may call in, with any lock held; no lock is taken. weft__maps_read calls
+ * malloc; the others are async-signal-safe.
+ * A build-id is read from memory, where the kernel or the loader mapped it. So it is that of the
+ * code that runs, even if the file was replaced on disk. A file may be unloaded meanwhile, so its
+ * memory is copied by a system call, which fails where a read would fault. */
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
@@ -27,7 +28,8 @@ bool weft__peek(void *to, const void *from, size_t n)
     const struct iovec dst = {to, n}, src = {(void *)(uintptr_t)from, n};
     ssize_t got = process_vm_readv(getpid(), &dst, 1, &src, 1, 0);
 
-    if (got < 0 && (errno == ENOSYS || errno == EPERM)) { /* a sandbox: then we take the risk */
+    if (got < 0 &&
+        (errno == ENOSYS || errno == EPERM)) { /* in a sandbox: take the risk of a fault */
         memcpy(to, from, n);
         return true;
     }
@@ -62,7 +64,8 @@ void weft__hex(char *hex, const unsigned char *bytes, size_t n)
     *hex = '\0';
 }
 
-/* Looks for the GNU build-id in a copy of a segment of notes; NULL if it is not there. */
+/* Looks for the GNU build-id in a copy of a segment of notes. Returns where it is in the copy, or
+ * NULL. */
 static const char *find_note(char *hex, const char *at, size_t size)
 {
     while (size >= sizeof(ElfW(Nhdr))) {
@@ -84,7 +87,8 @@ static const char *find_note(char *hex, const char *at, size_t size)
     return NULL;
 }
 
-/* Finds the build-id in the segment of notes at. Returns NULL if it has none. */
+/* Finds the build-id in the segment of notes at `at`. Returns where it is; NULL if there is none.
+ */
 static const char *find_build_id(char *hex, const char *at, size_t size)
 {
     _Alignas(ElfW(Nhdr)) char notes[NOTES];
@@ -121,7 +125,8 @@ const void *weft__build_id(char hex[WEFT__BUILD_ID_SIZE], const void *start)
     return found;
 }
 
-/* The whole of a file whose size is not known beforehand; NULL if it cannot be had. */
+/* Reads a whole file, whose size is not known beforehand. Returns a string for free(); NULL if that
+ * failed. */
 static char *slurp(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -150,7 +155,8 @@ static char *slurp(const char *path)
     return text;
 }
 
-/* Parses one line; the file is a part of the line. False if the mapping is not executable. */
+/* Parses a line of /proc/self/maps; m->file points into it. Returns false if the mapping is not
+ * executable. */
 static bool parse(struct weft__mapping *m, char *line)
 {
     static const char deleted[] = " (deleted)";
@@ -193,7 +199,8 @@ static void main_first(struct weft__mapping *m, size_t n)
     }
 }
 
-/* Copies what m needs of the text into one block of memory, behind the list itself. */
+/* Returns a copy of the list with the strings behind it, in one block of memory for free(). Returns
+ * NULL if memory ran out. */
 static struct weft__mapping *pack(const struct weft__mapping *found, size_t n)
 {
     size_t size = n * (sizeof *found + WEFT__BUILD_ID_SIZE);

@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* modules.c - the loaded files, as libdwfl wants them, and where their debug files are.
  *
- * Owns: the one Dwfl, and the list of the files that something was learned of. Only the symbolizer
- * thread calls this; there is no lock.
- * A file is reported when an address in it is first asked for, found by _dl_find_object. That takes
- * no lock of the dynamic loader, so the asking thread may hold any: dlopen's, inside a constructor,
- * or that of dl_iterate_phdr, inside its callback. (A constructor does not hold the latter; but a
- * callback that waits for the symbolizer would wait for ever if that iterated.) But dlclose may
- * take away what is being looked at: name and build-id are copied by a call that fails, and hold if
- * the file is still there afterwards.
- * (dwfl_linux_proc_report takes libelf's own mappings of a library for the library.)
- * Always:
- *   every module of the Dwfl is in the list; the list outlives it, as rules and symbols do
- *   no two in the list overlap
- *   a module's file has the build-id of what is in memory, so that a file replaced on disk
- *     gives no names rather than wrong ones
- *   debug files are looked for on this machine only; the standard callback asks debuginfod
- */
+ * Owns: the one Dwfl, and the list of the files of which rules or symbols were learned. Only the
+ * symbolizer thread calls in, so there is no lock.
+ *
+ * A file is reported to the Dwfl when an address in it is first asked for. _dl_find_object finds it
+ * without a lock of the loader. The loader's lock would be a trap, since the thread that asks the
+ * symbolizer may hold it: dlopen's inside a constructor, or dl_iterate_phdr's inside a callback.
+ * That thread would wait for the symbolizer, and the symbolizer for the lock. Without the lock,
+ * dlclose may unmap a file while it is looked at. So its name and build-id are copied by a system
+ * call, which fails where a read would fault, and are believed if the file is still there
+ * afterwards. (dwfl_linux_proc_report is not used: it takes libelf's own mappings of a library for
+ * the library.) Always: every module of the Dwfl is in the list; the list outlives the Dwfl, as
+ * rules and symbols do no two files in the list overlap a module's file has the build-id of what is
+ * in memory, so that a file that was replaced on disk gives no names rather than wrong ones debug
+ * files are looked for on this machine only; libdwfl's own callback would ask debuginfod */
 #include "profiles/walk/learn.h"
 #include "profiles/walk/units.h"
 
@@ -38,7 +36,7 @@
 struct image {
     uintptr_t start, end;
     const char *file;
-    const void *id; /* where its build-id is; NULL if it has none */
+    const void *id; /* where its build-id is in memory; NULL if it has none */
     char build_id[WEFT__BUILD_ID_SIZE];
 };
 
@@ -46,18 +44,19 @@ struct image {
 struct known {
     struct known *next;
     struct image image;
-    char file[]; /* the image's */
+    char file[]; /* the memory of image.file */
 };
 
 static struct known *known;
 static Dwfl *dwfl;
 static time_t opened;     /* when dwfl was made, by seconds() */
-static uint32_t requests; /* that dwfl has served */
-/* libdw keeps all debug information that it has read, and a program under continuous profiling is
- * seen at ever new addresses. So the Dwfl is closed, and made again when next needed, once it is a
- * minute old and has served so many requests. */
+static uint32_t requests; /* how many dwfl has served */
+/* When the Dwfl is a minute old and has served REQUESTS, it is closed, and made again when it is
+ * needed. libdw keeps all debug information that it has read, and continuous profiling asks for
+ * ever new addresses. */
 enum { REQUESTS = 64, MINUTE = 60 };
-/* How often a call of libdw faulted. Each time its memory is lost, so it is not asked for ever. */
+/* How often a call of libdw faulted. Each time its memory is lost, so after FALLS_MAX times it is
+ * not asked any more. */
 enum { FALLS_MAX = 50 };
 static unsigned falls;
 
@@ -85,7 +84,7 @@ static bool has_crc(int fd, uint32_t want)
     return n == 0 && crc == want;
 }
 
-/* Opens path if it is an ELF file with this build-id. */
+/* Opens path if it is an ELF file with this build-id. Returns the descriptor, or -1. */
 static int open_exactly(const char *path, const char *build_id)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -103,6 +102,7 @@ static int open_exactly(const char *path, const char *build_id)
     return -1;
 }
 
+/* libdwfl's callback: opens the file of a module. Returns a descriptor, or -1. */
 static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_Addr base,
                     char **file_name, Elf **elf)
 {
@@ -111,12 +111,12 @@ static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_A
 
     (void)mod;
     if (base == getauxval(AT_SYSINFO_EHDR)) {
-        /* The vdso is no file, but it is whole in memory. */
+        /* the vdso: there is no file, but all of it is in memory */
         *elf = elf_memory((char *)(uintptr_t)base, k->image.end - base);
         return -1;
     }
     fd = open_exactly(name, k->image.build_id);
-    /* A program that was rebuilt or deleted while it runs. */
+    /* perhaps the program, which was rebuilt or deleted while it runs */
     if (fd < 0 && k->image.build_id[0] != '\0')
         fd = open_exactly("/proc/self/exe", k->image.build_id);
     if (fd >= 0)
@@ -129,9 +129,10 @@ struct wanted {
     const char *id;   /* its build-id; "": it has none, and the checksum decides */
     const char *dir;  /* of the module's file */
     const char *link; /* the .gnu_debuglink's name, or NULL */
-    uint32_t crc;     /* and checksum */
+    uint32_t crc;     /* the .gnu_debuglink's checksum */
 };
 
+/* Opens path if it is the debug file that is wanted. Returns the descriptor, or -1. */
 static int open_wanted(const char *path, const struct wanted *w)
 {
     int fd = open_exactly(path, w->id);
@@ -142,7 +143,8 @@ static int open_wanted(const char *path, const struct wanted *w)
     return -1;
 }
 
-/* Tries the places where Debian and gdb put debug files. */
+/* Looks for a debug file where Debian and gdb put them. Returns a descriptor, or -1; path then has
+ * its name. */
 static int open_debug(char *path, size_t size, const struct wanted *w)
 {
     static const char *const places[] = {"%s/%s", "%s/.debug/%s", "/usr/lib/debug%s/%s"};
@@ -159,6 +161,7 @@ static int open_debug(char *path, size_t size, const struct wanted *w)
     return fd;
 }
 
+/* libdwfl's callback: opens the debug file of a module. Returns a descriptor, or -1. */
 static int find_debuginfo(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_Addr base,
                           const char *file_name, const char *link, GElf_Word crc, char **found)
 {
@@ -173,7 +176,7 @@ static int find_debuginfo(Dwfl_Module *mod, void **userdata, const char *name, D
     int fd;
 
     (void)mod, (void)name, (void)base;
-    /* A link without a checksum is a dwz file's, which libdw finds by itself. */
+    /* a link without a checksum names a dwz file, which libdw finds by itself */
     if (file_name == NULL || (link != NULL && crc == 0))
         return -1;
     snprintf(dir, sizeof dir, "%s", file_name);
@@ -186,7 +189,8 @@ static int find_debuginfo(Dwfl_Module *mod, void **userdata, const char *name, D
     return fd;
 }
 
-/* The main program's name is empty in the loader's list. */
+/* Copies the file name of a module; the main program's is empty in the loader's list. Writes "" if
+ * it cannot be read. */
 static void read_name(char name[PATH_MAX], const struct link_map *map)
 {
     const char *at = NULL;
@@ -220,7 +224,7 @@ static bool image_at(struct image *im, char name[PATH_MAX], uintptr_t addr)
     return true;
 }
 
-/* Returns whether two files overlap: then one of them is gone. */
+/* Returns whether two files overlap, so that other, which was there before, is gone. */
 static bool is_in_the_way(const struct image *other, const struct image *im)
 {
     return other->start < im->end && im->start < other->end;
@@ -246,7 +250,7 @@ static bool has_its_name(const struct image *im, const struct link_map *map)
     return strcmp(name, im->file) == 0;
 }
 
-/* Returns whether the file seems to be there still. */
+/* Returns whether the file is still loaded, as far as its address and build-id (or name) tell. */
 static bool is_there(const struct image *im)
 {
     struct dl_find_object o;
@@ -256,14 +260,16 @@ static bool is_there(const struct image *im)
            (im->id != NULL ? has_its_id(im) : has_its_name(im, o.dlfo_link_map));
 }
 
-/* When something was unloaded, a name alone is no proof: it may have been loaded again. */
+/* Returns whether a file must be taken for gone after something was unloaded. A file without a
+ * build-id must: another one of the same name may be there. */
 static bool is_gone(const struct image *im, const struct image *unused)
 {
     (void)unused;
     return im->id == NULL || !is_there(im);
 }
 
-/* Between a begin and an end of reporting. NULL without memory. */
+/* Reports a file to the Dwfl. Called between dwfl_report_begin and _end. Returns NULL if memory ran
+ * out. */
 static Dwfl_Module *report(struct known *k)
 {
     Dwfl_Module *mod = dwfl_report_module(dwfl, k->file, k->image.start, k->image.end);
@@ -276,13 +282,14 @@ static Dwfl_Module *report(struct known *k)
     return mod;
 }
 
+/* Forgets what points into modules, before libdw drops them. */
 static void forget_indexes(void)
 {
     weft__units_forget();
     weft__symtabs_forget();
 }
 
-/* Modules that are not reported again go from the Dwfl. */
+/* Reports all files of the list again. That drops all other modules from the Dwfl. */
 static void report_known(void)
 {
     forget_indexes();
@@ -292,6 +299,7 @@ static void report_known(void)
     dwfl_report_end(dwfl, NULL, NULL);
 }
 
+/* Forgets the files for which which(image, arg) is true, with their rules and symbols. */
 static void forget(bool (*which)(const struct image *, const struct image *),
                    const struct image *arg)
 {
@@ -329,7 +337,8 @@ static struct known *known_at(uintptr_t addr)
     return k;
 }
 
-/* Makes an entry for the file loaded at addr; NULL if nothing is, or without memory. */
+/* Adds the file that is loaded at addr to the list. Returns NULL if there is none, or if memory ran
+ * out. */
 static struct known *know(uintptr_t addr)
 {
     char name[PATH_MAX];
@@ -358,7 +367,7 @@ static time_t seconds(void)
     return now.tv_sec;
 }
 
-/* Makes the Dwfl, if there is none. */
+/* Makes the Dwfl if there is none. Returns false if that fails. */
 static bool begin(void)
 {
     static const Dwfl_Callbacks callbacks = {.find_elf = find_elf,

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* names.c - what the DWARF and the symbol tables say of an address.
+/* names.c - makes the symbol of an address from DWARF and the symbol tables.
  *
- * Owns: the arena that symbols and strings live in for the life of the process, and the set of
- * interned strings. Only the symbolizer thread comes here; others read what it made.
- * The file and line of the innermost frame come from the line table; those of each frame around it
- * are where the frame inside it was inlined (DW_AT_call_file, DW_AT_call_line).
- */
+ * Owns: the memory that symbols and strings live in for the life of the process, and the set of
+ * interned strings. Only the symbolizer thread calls in, so there is no lock; any thread reads the
+ * symbols that it made.
+ *
+ * File and line of the innermost frame come from the line table. Those of a frame around it are
+ * where the frame inside it was inlined (DW_AT_call_file, DW_AT_call_line). */
 #include "profiles/walk/learn.h"
 #include "profiles/walk/libdw_fault.h"
 #include "profiles/walk/units.h"
@@ -31,6 +32,7 @@ struct block {
 static struct block *blocks;
 static size_t block_left;
 
+/* Allocates memory that is never freed. Returns NULL if there is none. */
 static void *keep(size_t size)
 {
     size = (size + 15) & ~(size_t)15;
@@ -61,6 +63,7 @@ static size_t hash_of(const char *s)
     return (size_t)(h ^ h >> 32);
 }
 
+/* Returns the slot where s is, or the free one where it would go. */
 static const char **string_slot(const char *s)
 {
     size_t i = hash_of(s) & (strings_size - 1);
@@ -88,7 +91,7 @@ static bool strings_grow(void)
     return true;
 }
 
-/* NULL if memory ran out. */
+/* Interns a string that is UTF-8. Returns NULL if memory ran out. */
 static const char *intern_clean(const char *s)
 {
     const char **slot;
@@ -105,7 +108,8 @@ static const char *intern_clean(const char *s)
     return *slot;
 }
 
-/* The names that files hold may have any bytes; ours are UTF-8. NULL if memory ran out. */
+/* Interns a name from a file, which may have any bytes, as UTF-8. Returns NULL if memory ran out.
+ */
 static const char *intern(const char *s)
 {
     const char *name;
@@ -124,7 +128,7 @@ static const char *intern(const char *s)
 
 /* ---- DWARF ---- */
 
-/* The functions around an address, the physical one first. */
+/* The functions that an address is in, from the physical one to the innermost inlined one. */
 struct nest {
     Dwarf_Die dies[NESTED_MAX];
     int n;
@@ -167,6 +171,7 @@ static void name_by_linkage(struct weft__frame *f, const char *linkage)
     free(bare);
 }
 
+/* Names a function that has no name yet by the DIEs around it. */
 static void name_by_die(struct weft__frame *f, Dwarf_Die *die)
 {
     char name[LONGEST_NAME];
@@ -178,8 +183,9 @@ static void name_by_die(struct weft__frame *f, Dwarf_Die *die)
         f->linkage = intern(dwarf_diename(die));
 }
 
-/* Returns whether a mangled name may be that of a function with this short name: two equal
- * functions may have become one, which has both symbols. */
+/* Returns whether a mangled symbol may be that of a function with this short name. The linker may
+ * have merged equal functions into one that has the symbols of all, so the first symbol found may
+ * belong to another. */
 static bool may_be_of(const char *symbol, const char *name)
 {
     if (strncmp(symbol, "_Z", 2) != 0 || name == NULL)
@@ -189,8 +195,8 @@ static bool may_be_of(const char *symbol, const char *name)
            memmem(symbol, strlen(symbol), name, strcspn(name, "<")) != NULL;
 }
 
-/* Names the physical function. gcc gives functions that no other unit sees no linkage name; then
- * their symbol has it. */
+/* Names the physical function. gcc writes no linkage name for a function that no other unit can
+ * call; then the symbol table has it. */
 static void name_physical(struct weft__frame *f, struct weft__debug *d, Dwfl_Module *mod,
                           uintptr_t addr)
 {
@@ -214,6 +220,7 @@ static const char *comp_dir(Dwarf_Die *unit)
     return dwarf_formstring(dwarf_attr(unit, DW_AT_comp_dir, &a));
 }
 
+/* Interns a path, made absolute by the directory that the unit was compiled in. */
 static const char *intern_path(Dwarf_Die *unit, const char *file)
 {
     const char *dir = comp_dir(unit);
@@ -237,7 +244,7 @@ static uint32_t number(Dwarf_Die *die, unsigned attribute)
     return (uint32_t)n;
 }
 
-/* Finds the place where an inlined function was called. */
+/* Sets file and line of a frame to where it called the inlined function. */
 static void set_call_line(struct weft__frame *f, struct weft__debug *d, Dwarf_Die *inlined)
 {
     Dwarf_Files *files;
@@ -250,6 +257,7 @@ static void set_call_line(struct weft__frame *f, struct weft__debug *d, Dwarf_Di
     f->line = number(inlined, DW_AT_call_line);
 }
 
+/* Sets file and line of the innermost frame by the line table. */
 static void set_line(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Addr pc)
 {
     Dwarf_Line *line = dwarf_getsrc_die(unit, pc);
@@ -261,7 +269,7 @@ static void set_line(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Addr pc)
     f->line = (uint32_t)n;
 }
 
-/* Fills the frames of a nest, innermost first, all but the physical one's entry. */
+/* Fills in the frames, the innermost first. Leaves name and entry of the physical function out. */
 static void describe(struct weft__symbol *s, struct nest *nest, struct weft__debug *d,
                      Dwarf_Addr pc)
 {
@@ -281,6 +289,7 @@ static void describe(struct weft__symbol *s, struct nest *nest, struct weft__deb
     }
 }
 
+/* Sets file and line of a function to its declaration. */
 static void set_declared_line(struct weft__frame *f, Dwarf_Die *unit, Dwarf_Die *die)
 {
     f->file = intern_path(unit, dwarf_decl_file(die));
@@ -302,7 +311,7 @@ static struct weft__symbol *symbol_new(uintptr_t addr, int n)
     return s;
 }
 
-/* Asks the symbol table what DWARF did not tell of the physical function. */
+/* Takes name and entry of the physical function from the symbol table if DWARF had none. */
 static void ask_symbol_table(struct weft__symbol *s, Dwfl_Module *mod)
 {
     struct weft__frame *f = &s->frames[s->n - 1];
@@ -333,9 +342,9 @@ static void name_the_nameless(struct weft__symbol *s)
     }
 }
 
-/* Finds the functions at addr. At its very first instruction a function has entered none of those
- * inlined into it, though the compiler may have put something of theirs there: a task that was not
- * yet run would seem to be in one. Returns true if that left nothing but the function itself. */
+/* Finds the functions at pc. At the first instruction of a function, DWARF may name functions
+ * inlined into it, since the compiler may have moved code of theirs there. They are left out, else
+ * a task that did not run yet would seem to be in one. Returns true if some were left out. */
 static bool find_nest(struct nest *nest, const struct weft__debug *d, Dwarf_Addr pc)
 {
     if (!d->has_function)

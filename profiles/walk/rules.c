@@ -2,12 +2,12 @@
 /* rules.c - makes an unwind rule of a module's call frame information.
  *
  * libdw gives the CFA and each saved register as a DWARF expression. They are evaluated here for
- * all stacks at once: a value is kept as register + offset, or as what memory holds there. That
- * covers all that compilers emit, signal frames, the PLT and frames realigned by gcc; anything
- * else makes a rule NONE, which ends a walk.
- * x86-64 only, as weft__regs is. Only the symbolizer thread calls this, and ehframe.c
- * some functions on any thread: those are async-signal-safe.
- */
+ * all stacks at once: a value is kept as register + offset, or as the word at such an address. That
+ * covers all that compilers emit, signal frames, the PLT and frames that gcc realigned. Anything
+ * else makes a rule WEFT__RULE_NONE, which ends a walk.
+ *
+ * Owns nothing. x86-64 only, as weft__regs is. weft__rule_learn asks libdw: symbolizer thread. The
+ * other functions are async-signal-safe; ehframe.c calls them on any thread. */
 #include "profiles/walk/learn.h"
 
 #include <dwarf.h>
@@ -15,11 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bases of a value beside WEFT__REG_*. */
+/* Further bases of a value, beside WEFT__REG_*. */
 enum { ON_NOTHING = WEFT__REG_COUNT, ON_CFA, ON_UNKNOWN };
 
 struct value {
-    int base;    /* WEFT__REG_*, ON_NOTHING: off is a plain number */
+    int base;    /* WEFT__REG_* or one of the above; ON_NOTHING: off is a plain number */
     bool deref;  /* the value is in memory at base + off, plus add */
     int64_t off; /* from base */
     int64_t add;
@@ -45,7 +45,7 @@ static struct value in_register(uint64_t dwarf_reg, Dwarf_Word off, uintptr_t pc
     return (struct value){.base = base_of(dwarf_reg), .off = (int64_t)off};
 }
 
-/* Adds a number to a value, wherever it is. */
+/* Adds a number to a value: to the word that is read, if it is read, else to its offset. */
 static struct value plus(struct value v, int64_t n)
 {
     if (v.deref)
@@ -55,7 +55,8 @@ static struct value plus(struct value v, int64_t n)
     return v;
 }
 
-/* Applies an operator to the two topmost values: numbers only, except in a sum. */
+/* Applies an operator to the two topmost values, *a the lower one, and leaves the result in *a.
+ * Both must be numbers, except in a sum. Returns false if the operator is not known. */
 static bool apply(uint8_t op, struct value *a, const struct value *b)
 {
     if (op == DW_OP_plus && a->base == ON_NOTHING) {
@@ -85,7 +86,7 @@ static bool apply(uint8_t op, struct value *a, const struct value *b)
     }
 }
 
-/* The operations that push a value. */
+/* Reads an operation that pushes a value. Returns false if op is none. */
 static bool push(const Dwarf_Op *op, uintptr_t pc, struct value *v)
 {
     if (op->atom >= DW_OP_breg0 && op->atom <= DW_OP_breg31)
@@ -103,7 +104,7 @@ static bool push(const Dwarf_Op *op, uintptr_t pc, struct value *v)
     return v->base != ON_UNKNOWN;
 }
 
-/* False if the expression has no value that we can express. */
+/* Evaluates an expression. Returns false if its value has no form that a struct value can have. */
 static bool evaluate(const Dwarf_Op *ops, size_t n, uintptr_t pc, struct value *out)
 {
     struct value stack[STACK_MAX];
@@ -167,7 +168,8 @@ static bool learn_cfa(struct weft__rule *r, Dwarf_Frame *frame, uintptr_t pc)
     return dwarf_frame_cfa(frame, &ops, &n) == 0 && weft__rule_set_cfa(r, ops, n, pc);
 }
 
-/* Where the caller's register (or return address) i is. False if it is gone or beyond a rule. */
+/* Learns where the caller's register i, or its return address, is. Returns false if it is gone, or
+ * if a rule cannot express it. */
 static bool learn_slot(struct weft__rule *r, Dwarf_Frame *frame, int i, int dwarf_reg, uintptr_t pc)
 {
     Dwarf_Op mem[3], *ops;
@@ -175,8 +177,9 @@ static bool learn_slot(struct weft__rule *r, Dwarf_Frame *frame, int i, int dwar
 
     if (dwarf_frame_register(frame, dwarf_reg, mem, &ops, &n) != 0)
         return false;
-    /* "Same value" or "undefined". Registers that the CFI omits follow libdw's idea of the ABI,
-     * which takes rbx (3) for no callee-saved register (0.188: it has rax, 0, in its place). */
+    /* n == 0 is "same value" (ops is NULL) or "undefined". For a register that the CFI omits libdw
+     * follows its table of the ABI, which (0.188) lists rax in the place of rbx, so rbx counts as
+     * unchanged here. */
     if (n == 0)
         return (ops == NULL || i == WEFT__REG_BX) && i != WEFT__SLOT_RA;
     return weft__rule_set_slot(r, i, ops, n, pc);
@@ -190,7 +193,8 @@ static bool has_no_caller(Dwarf_Frame *frame)
     return dwarf_frame_register(frame, DWARF_RIP, mem, &ops, &n) == 0 && n == 0 && ops == mem;
 }
 
-/* Flags a rule for the walker's slow path, unless it promises all that the fast path needs. */
+/* Sets MIXED, which sends the walker to its slow path, unless the rule promises all that the fast
+ * path needs. Sets low. */
 static void classify(struct weft__rule *r)
 {
     bool plain = r->slot[WEFT__SLOT_RA] == -1;
@@ -256,7 +260,7 @@ void weft__rule_learn(struct weft__rule *out, Dwfl_Module *mod, uintptr_t addr)
 
     if (learn_from(out, cfi, addr - bias))
         return;
-    /* .debug_frame: hand-written assembly and programs built without .eh_frame have it only. */
+    /* Hand-written assembly and programs built without .eh_frame have .debug_frame alone. */
     cfi = mod == NULL ? NULL : dwfl_module_dwarf_cfi(mod, &bias);
     if (!learn_from(out, cfi, addr - bias))
         *out = (struct weft__rule){.flags = WEFT__RULE_NONE};

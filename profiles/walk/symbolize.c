@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* symbolize.c - the symbolizer thread, its requests, and the table of the symbols it made.
+/* symbolize.c - the symbolizer thread, its requests, and the table of the symbols that it made.
  *
- * Owns: the thread, the queue of requests, the table pc -> symbol.
- * Lock: `lock` guards state, queue and every request's `done`; it is held for no longer than it
- * takes to link a request, or to name a function where there is no thread, and never while libdw
- * works.
- * Always:
- *   libdw is called by the symbolizer thread alone, and there is at most one
- *   a request is on its caller's stack until `done`, and every request queued is answered: the
- *     thread ends only on an empty queue
- *   the symbol table is written by the symbolizer thread alone, or under `lock` while there is no
- *     such thread; a reader takes no lock (a slot's release store pairs with the acquire load in
- *     lookup) and never sees a slot become empty
- * The caller's side is small: it may run on a task's stack.
- */
+ * Owns: the thread, the queue of requests, the table from PC to symbol.
+ * Lock: `lock` guards state, queue and each request's `done`. It is held for no longer than it
+ * takes to link a request, or to name a function while there is no thread, and never while libdw
+ * works. Always: there is at most one symbolizer, and it alone calls libdw a request is on its
+ * caller's stack until `done`, and every request queued is answered: the thread ends only on an
+ * empty queue the symbol table is written by the symbolizer thread, or under `lock` while there is
+ * no such thread. A reader takes no lock (a slot's release store pairs with the acquire load in
+ * lookup) and never sees a slot become empty The functions that ask use little stack, since a task
+ * may call them on its own. */
 #include "profiles/walk/symbolize.h"
 
 #include <dlfcn.h>
@@ -30,8 +26,8 @@
 
 /* ---- pc -> symbol ---- */
 
-/* A slot is 0 (free), or a symbol's address with FLOATING set if no file was mapped where it is:
- * such a symbol is made again when there is one. */
+/* A slot is 0 (free), or the address of a symbol. FLOATING marks a symbol for an address where no
+ * file is mapped (any more): it is made again when a file is mapped there. */
 enum { FLOATING = 1, FIRST_BITS = 10 };
 
 struct table {
@@ -49,7 +45,7 @@ static const struct weft__symbol *symbol_of(uintptr_t slot)
     return (const struct weft__symbol *)(slot & ~(uintptr_t)FLOATING);
 }
 
-/* The slot where pc is or would go. */
+/* Finds the slot where pc is, or the free one where it would go. */
 static _Atomic uintptr_t *slot_for(struct table *t, uintptr_t pc)
 {
     size_t mask = ((size_t)1 << t->bits) - 1;
@@ -69,7 +65,7 @@ static bool is_mapped(uintptr_t addr)
     return _dl_find_object((void *)addr, &o) == 0;
 }
 
-/* NULL if the symbolizer must be asked. Takes no lock. */
+/* Returns the symbol of pc; NULL if the symbolizer must be asked. Takes no lock. */
 static const struct weft__symbol *lookup(uintptr_t pc)
 {
     struct table *t = atomic_load_explicit(&symbols, memory_order_acquire);
@@ -83,6 +79,7 @@ static const struct weft__symbol *lookup(uintptr_t pc)
     return symbol_of(v);
 }
 
+/* Makes sure that the table is at most half full. Returns false if memory ran out. */
 static bool make_room(void)
 {
     struct table *old = atomic_load_explicit(&symbols, memory_order_relaxed);
@@ -107,6 +104,8 @@ static bool make_room(void)
     return true;
 }
 
+/* Puts a symbol into the table, in place of an older one of the same PC. Called by the symbolizer
+ * thread, or under the lock while there is none. */
 static void remember(const struct weft__symbol *s, bool is_floating)
 {
     struct table *t;
@@ -132,7 +131,9 @@ static void symbols_float(uintptr_t lo, uintptr_t hi)
     }
 }
 
-static _Atomic uint32_t age; /* its store pairs with the load in weft__learned_age */
+/* How often rules were forgotten. The add pairs with the load in weft__learned_age: a thread that
+ * sees the new age no longer finds the forgotten rules. */
+static _Atomic uint32_t age;
 
 void weft__learned_forget(uintptr_t lo, uintptr_t hi)
 {
@@ -156,7 +157,7 @@ struct request {
     uint64_t changes; /* the loader's counts, as read_counts has them */
     struct weft__rule *rule;
     const struct weft__symbol *symbol;
-    bool done; /* guarded by lock; the rest is the symbolizer's until then */
+    bool done; /* guarded by lock. Until it is set the other members are the symbolizer's */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -164,10 +165,11 @@ static pthread_cond_t asked = PTHREAD_COND_INITIALIZER;    /* queue or state cha
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER; /* a request is done, or state changed */
 static enum { IDLE, RUNNING, STOPPING, DEAD } state;       /* guarded by lock */
 static struct request *queue, **queue_end = &queue;        /* guarded by lock */
-static struct request *serving;                            /* by the thread; guarded by lock */
+static struct request *serving;                            /* the thread's; guarded by lock */
 static pthread_t thread;                                   /* valid while state is not IDLE */
 static void (*on_made)(void);                              /* or NULL; guarded by lock */
 
+/* Below weft__rescue_call: a fault in libdw leaves this function. */
 static void serve_it(void *request)
 {
     struct request *r = request;
@@ -176,7 +178,7 @@ static void serve_it(void *request)
     weft__modules_trim();
 }
 
-/* Serves a request. If libdw faults, the request has no answer. */
+/* Serves a request. If libdw faults, the request gets an empty answer. */
 static void serve(struct request *r)
 {
     if (weft__rescue_call(serve_it, r))
@@ -187,6 +189,7 @@ static void serve(struct request *r)
         *r->rule = (struct weft__rule){.flags = WEFT__RULE_NONE};
 }
 
+/* The thread: serves requests until it is to stop and the queue is empty. */
 static void *symbolizer(void *arg)
 {
     struct request *r;
@@ -214,7 +217,8 @@ static void *symbolizer(void *arg)
     return arg;
 }
 
-/* Starts the thread. Returns false if there can be none. Caller holds the lock. */
+/* Starts the thread unless it runs. Returns false if the kernel gives no thread, or if the
+ * symbolizer is dead. Caller holds lock. */
 static bool start(void)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
@@ -257,7 +261,7 @@ void weft__symbolizer_stop(void)
         state = IDLE;
         pthread_cond_broadcast(&answered);
     }
-    while (state == STOPPING) /* another's stop */
+    while (state == STOPPING) /* another thread is stopping it */
         pthread_cond_wait(&answered, &lock);
     pthread_mutex_unlock(&lock);
 }
@@ -288,7 +292,8 @@ void weft__symbolizer_died(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* Has the symbolizer serve a request and waits. If there is no thread, it stays unserved. */
+/* Has the symbolizer serve a request, and waits for that. Leaves the request as it is if there is
+ * no thread. */
 static void ask(struct request *r)
 {
     pthread_mutex_lock(&lock);
@@ -307,10 +312,10 @@ static void serve_learn(struct request *r)
     Dwfl_Module *mod;
 
     if (weft__rule_find(r->rule, r->addr))
-        return; /* somebody else asked too */
+        return; /* another thread's request was for the same PC */
     mod = weft__module_at(r->addr);
     weft__rule_learn(r->rule, mod, r->addr);
-    if (mod != NULL) /* else it was unloaded just now, and the rule would never be dropped */
+    if (mod != NULL) /* else the file was just unloaded, and nothing would ever drop the rule */
         weft__rule_add(r->addr, r->rule);
 }
 
@@ -320,12 +325,12 @@ void weft__symbolizer_learn(struct weft__rule *out, uintptr_t addr)
 
     *out = (struct weft__rule){.flags = WEFT__RULE_NONE};
     ask(&r);
-    /* Without the symbolizer .eh_frame as it is mapped must do. */
+    /* Without the symbolizer, read .eh_frame where it is mapped. */
     if ((out->flags & WEFT__RULE_NONE) && !weft__rule_read(out, addr))
         *out = (struct weft__rule){.flags = WEFT__RULE_NONE};
 }
 
-/* Returns the symbol by which pc was known last; NULL if there was none. */
+/* Returns the symbol that pc had last, even if its file is gone; NULL if it never had one. */
 static const struct weft__symbol *last_of(uintptr_t pc)
 {
     struct table *t = atomic_load_explicit(&symbols, memory_order_relaxed);
@@ -334,9 +339,10 @@ static const struct weft__symbol *last_of(uintptr_t pc)
                      : symbol_of(atomic_load_explicit(slot_for(t, pc), memory_order_relaxed));
 }
 
-void (*weft__symbolizer_crash)(void); /* written before a request */
+void (*weft__symbolizer_crash)(void); /* tests write it before they ask */
 
-/* Symbols are kept for the life of the process, and clients may ask for any address. */
+/* Returns whether one more symbol may be made. There is a limit because symbols are kept for the
+ * life of the process, and HTTP clients may ask for any address. */
 static bool may_make(bool is_nowhere)
 {
     return atomic_load_explicit(&n_made, memory_order_relaxed) < WEFT__SYMBOLS_MOST &&
@@ -374,7 +380,8 @@ static void serve_name(struct request *r)
         atomic_fetch_add_explicit(&n_nowhere, 1, memory_order_relaxed);
 }
 
-/* Names the function alone, without libdw; NULL without memory. The caller may not free it. */
+/* Names the function at addr by its symbol table, without libdw. Returns a symbol that stays; NULL
+ * if memory ran out. */
 static const struct weft__symbol *name_alone(uintptr_t addr)
 {
     struct weft__location location = {.addr = addr};
@@ -391,9 +398,9 @@ static const struct weft__symbol *name_alone(uintptr_t addr)
     return s;
 }
 
-/* Names a function where the symbolizer is dead or the kernel gives no thread for it. In the second
- * case the name is kept until there is one, which makes it again: nobody else writes the table
- * while the caller holds the lock. */
+/* Names a function while the symbolizer is dead, or the kernel gives no thread for it. In the
+ * second case the name goes into the table, FLOATING, so that the symbolizer makes it again once
+ * there is one. No other thread writes the table meanwhile, since this one holds the lock. */
 static const struct weft__symbol *name_without_thread(uintptr_t addr)
 {
     const struct weft__symbol *s;
@@ -413,7 +420,7 @@ static const struct weft__symbol *name_without_thread(uintptr_t addr)
 
 const struct weft__symbol *weft__symbolize(uintptr_t addr)
 {
-    /* For want of memory or a thread, or of room for more. */
+    /* The answer if memory ran out, or if there are too many symbols. */
     __extension__ static const struct weft__symbol nothing = {.n = 1,
                                                               .frames = {{.function = "?"}}};
     const struct weft__symbol *s = lookup(addr);
@@ -427,28 +434,30 @@ const struct weft__symbol *weft__symbolize(uintptr_t addr)
     return r.symbol != NULL ? r.symbol : &nothing;
 }
 
-/* ---- what changes ---- */
+/* ---- files that come and go ---- */
 
-static _Atomic uint64_t seen; /* the loader's counts at the last check; the symbolizer writes it */
+/* The loader's counts (read_counts) at the last check. The symbolizer writes it. */
+static _Atomic uint64_t seen;
 
 static int read_counts(struct dl_phdr_info *info, size_t size, void *counts)
 {
     (void)size;
     *(uint64_t *)counts = ((uint64_t)info->dlpi_adds << 32) + (uint32_t)info->dlpi_subs;
-    return 1; /* they are the same in all */
+    return 1; /* ends the iteration: every entry has the same counts */
 }
 
 static void serve_check(struct request *r)
 {
     if (r->changes == atomic_load_explicit(&seen, memory_order_relaxed))
-        return; /* somebody else asked too */
+        return; /* another thread's request did the check */
     weft__modules_check();
     atomic_store_explicit(&seen, r->changes, memory_order_release);
 }
 
-/* The lock of dl_iterate_phdr is held while dlclose unmaps and while others iterate, but not while
- * constructors or destructors run. It is recursive, so it is taken here, by a caller that may hold
- * it already, and not by the symbolizer, which that caller would wait for. */
+/* Reads the counts in the calling thread, not in the symbolizer. dl_iterate_phdr takes a recursive
+ * lock of the loader, which the caller may hold already (inside a callback of its own): it would
+ * then wait for the symbolizer, and the symbolizer for the lock. dlclose holds that lock while it
+ * unmaps; constructors and destructors run without it. */
 uint32_t weft__symbolizer_look(void)
 {
     struct request r = {.serve = serve_check};
@@ -462,7 +471,7 @@ uint32_t weft__symbolizer_look(void)
 static void serve_forget(struct request *r)
 {
     weft__learned_forget(r->addr, r->limit);
-    weft__modules_close(); /* they are reported again as they are needed */
+    weft__modules_close(); /* modules are reported to libdw again when they are needed */
 }
 
 void weft__symbolizer_forget(uintptr_t lo, uintptr_t hi)

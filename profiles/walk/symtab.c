@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* symtab.c - finds the function at an address by the symbol table of its file.
  *
- * libdwfl goes through all symbols for one address: the first dump of 20,000 functions without
- * debug information took 22 s. So the functions of a file are sorted once, when it is first asked
- * about: 24 bytes each, for as long as the module is known to libdwfl. Symbols without a size, and
- * addresses between functions, are left to libdwfl.
+ * libdwfl goes through all symbols for each address: the first dump of 20,000 functions without
+ * debug information took 22 s. So the functions of a file are sorted once, when an address in it is
+ * first asked for. They take 24 bytes each, and stay as long as libdwfl knows the module. Symbols
+ * without a size, and addresses between functions, are left to libdwfl.
  *
- * Owns: the sorted lists. Only the symbolizer thread comes here. A list is linked when it is
- * complete, since libdw may fault while it is made (libdw_fault.h). */
+ * Owns: the sorted lists. Only the symbolizer thread calls in, so there is no lock. A list is
+ * linked when it is complete, since libdw may fault while it is made (libdw_fault.h). */
 #include "profiles/walk/units.h"
 
 #include <stdlib.h>
 
-/* A function, in the process. */
+/* A function, by its addresses in the process. */
 struct entry {
     GElf_Addr lo, hi;
-    int symbol; /* libdwfl's number; locals of other files come behind its globals */
+    int symbol; /* libdwfl's number; in libdwfl's order, globals stand before locals */
     bool is_local;
 };
 
@@ -23,7 +23,7 @@ struct symtab {
     struct symtab *next;
     Dwfl_Module *mod;
     size_t n;
-    struct entry list[]; /* by lo; of those with the same the best is the first */
+    struct entry list[]; /* by lo; of entries with the same lo the best comes first */
 };
 
 static struct symtab *symtabs;
@@ -47,6 +47,7 @@ static bool is_function(const GElf_Sym *sym)
            (type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE);
 }
 
+/* Makes the list of a module. Returns NULL if memory ran out. */
 static struct symtab *symtab_new(Dwfl_Module *mod)
 {
     int n = dwfl_module_getsymtab(mod);
@@ -88,7 +89,8 @@ void weft__symtabs_forget(void)
     }
 }
 
-/* Finds the best function that holds addr; NULL if the one before it does not. */
+/* Returns the best function among those that begin last before addr; NULL if it ends before addr.
+ */
 static const struct entry *find(const struct symtab *t, GElf_Addr addr)
 {
     size_t lo = 0, hi = t == NULL ? 0 : t->n;

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* units.c - where the debug information of an address is: its unit, the function, what is around.
+/* units.c - finds the debug information of an address: its unit, the function, the scopes around.
  *
  * libdw goes through all functions of a unit to find one, and through all units where the compiler
  * wrote no .debug_aranges. With a unit of 20,000 functions the first dump took 65 s, now 0.6: each
- * unit is gone through once, when it is first asked about, and gives two sorted lists: the parts of
- * code of its functions, and its scopes (namespaces, types, functions), which DIEs do not point
- * back to. 32 bytes each, for as long as the module is known to libdw.
+ * unit is gone through once, when an address in it is first asked for. That makes two sorted lists:
+ * the parts of code of its functions, and its scopes (namespaces, types, functions), because a DIE
+ * does not point to the scope around it. They take 32 bytes for each, and stay as long as libdw
+ * knows the module.
  *
  * A unit with -gsplit-dwarf is two: a skeleton with the lines, and one in a .dwo file with the
  * functions, which libdw opens if it is there.
  *
- * Owns: the indexes. Only the symbolizer thread comes here. An index is linked when it is complete,
- * since libdw may fault while it is made (libdw_fault.h). */
+ * Owns: the indexes. Only the symbolizer thread calls in, so there is no lock. An index is linked
+ * when it is complete, since libdw may fault while it is made (libdw_fault.h). */
 #include "profiles/walk/units.h"
 
 #include <dwarf.h>
@@ -26,7 +27,7 @@ enum { NESTED_MAX = 64 };
 struct part {
     Dwarf_Addr lo, hi;
     Dwarf_Off die;
-    bool is_first; /* of the function's parts: it has the entry */
+    bool is_first; /* of the function's parts: it has the function's entry */
 };
 
 struct parts {
@@ -34,15 +35,15 @@ struct parts {
     size_t n, room;
 };
 
-/* A DIE that others may be in. */
+/* A DIE that other DIEs may be in. */
 struct scope {
-    Dwarf_Off die, end; /* end 0: that of the scope around */
-    uint32_t around;    /* number of the scope around it, from 1; 0: none */
+    Dwarf_Off die, end; /* offsets; end 0: it ends where the scope around it ends */
+    uint32_t around;    /* the number of the scope around it, counted from 1; 0: none */
 };
 
-/* Of a unit; or, with cu NULL, of all units of a file, by their code. */
+/* The index of a unit. With cu NULL, the index of a file: the parts of code of its units. */
 struct index {
-    struct index *next; /* last asked before this one */
+    struct index *next; /* the list begins with the index that was used last */
     Dwarf *dwarf;
     Dwarf_CU *cu;
     struct parts parts;
@@ -55,7 +56,8 @@ static struct index *indexes;
 
 /* ---- lists ---- */
 
-/* Returns a list of n items, moved if need be, with room for one more; NULL without memory. */
+/* Returns the list, moved if need be, with room for one more than its n items. Returns NULL if
+ * memory ran out; the list then stays valid. */
 static void *roomy(void *list, size_t n, size_t *room, size_t size)
 {
     size_t more = *room > 0 ? *room * 2 : 64;
@@ -69,7 +71,8 @@ static void *roomy(void *list, size_t n, size_t *room, size_t size)
     return bigger;
 }
 
-/* Adds the code of a DIE. Code that the linker left out begins at 0. */
+/* Adds the parts of a DIE's code, except code that the linker left out, which begins at 0. Returns
+ * false if memory ran out. */
 static bool add_parts(struct parts *to, Dwarf_Die *die)
 {
     Dwarf_Addr base, lo, hi;
@@ -97,6 +100,7 @@ static int compare_parts(const void *va, const void *vb)
     return a->lo < b->lo ? -1 : a->lo > b->lo;
 }
 
+/* Returns the part that holds pc, or NULL. */
 static const struct part *find_part(const struct parts *parts, Dwarf_Addr pc)
 {
     size_t lo = 0, hi = parts->n;
@@ -114,7 +118,7 @@ static const struct part *find_part(const struct parts *parts, Dwarf_Addr pc)
 
 /* ---- making an index ---- */
 
-/* Adds a scope; returns its number, 0 without memory. */
+/* Adds a scope. Returns its number; 0 if memory ran out. */
 static uint32_t add_scope(struct index *x, Dwarf_Die *die, uint32_t around)
 {
     struct scope *scopes = roomy(x->scopes, x->n_scopes, &x->scopes_room, sizeof(*scopes));
@@ -128,8 +132,9 @@ static uint32_t add_scope(struct index *x, Dwarf_Die *die, uint32_t around)
 
 static bool add_children(struct index *x, Dwarf_Die *parent, uint32_t around, int depth);
 
-/* Adds a DIE, and its children unless it is a function: what is in those is looked for when it is
- * asked for. scope: the number that it gets, if it is one. False without memory. */
+/* Adds a DIE and its children, but not the children of a function: dienames.c looks for these when
+ * it needs them. *scope receives the DIE's number if it is a scope. Returns false if memory ran
+ * out. */
 static bool add_die(struct index *x, Dwarf_Die *die, uint32_t around, int depth, uint32_t *scope)
 {
     int tag = dwarf_tag(die);
@@ -170,6 +175,7 @@ static bool add_children(struct index *x, Dwarf_Die *parent, uint32_t around, in
     return true;
 }
 
+/* Returns whether the unit's language has namespaces or methods. */
 static bool has_scopes(Dwarf_Die *unit)
 {
     switch (dwarf_srclang(unit)) {
@@ -226,8 +232,9 @@ static struct index *index_new(Dwarf *dwarf, Dwarf_Die *unit)
     return x;
 }
 
-/* Returns the index of a unit, or with NULL of a file; NULL without memory. It becomes the first,
- * since the next address is likely to be of the same unit. */
+/* Returns the index of a unit, or of a file if unit is NULL, and makes it if there is none. Returns
+ * NULL if memory ran out. Moves it to the front, since the next address is likely to be in the same
+ * unit. */
 static const struct index *index_of(Dwarf *dwarf, Dwarf_Die *unit)
 {
     const Dwarf_CU *cu = unit == NULL ? NULL : unit->cu;
@@ -289,8 +296,9 @@ static void look_in(struct weft__debug *out, const Dwarf_Die *unit, Dwarf_Addr a
     out->is_entry = part->is_first;
 }
 
-/* libdwfl finds a unit by .debug_aranges. Where some compilers wrote it, and others did not, it
- * gives units of the former for addresses of the latter. */
+/* First asks libdwfl, which finds a unit by .debug_aranges. In a program of which only some units
+ * have that section, libdwfl gives one of these for addresses of the others. So a unit that does
+ * not hold the address is not believed, and the index of the file is asked. */
 bool weft__debug_find(struct weft__debug *out, Dwfl_Module *mod, Dwarf_Addr addr)
 {
     Dwarf_Die *unit, other;
@@ -314,6 +322,7 @@ bool weft__debug_find(struct weft__debug *out, Dwfl_Module *mod, Dwarf_Addr addr
     return true;
 }
 
+/* Returns the offset where a scope ends; the largest number if it ends with its unit. */
 static Dwarf_Off end_of(const struct index *x, const struct scope *s)
 {
     while (s->end == 0 && s->around != 0)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* units.h - finds the debug information, and the symbol, of an address. Symbolizer thread. */
+/* units.h - finds the debug information, the symbol and the name of an address, for names.c.
+ *
+ * The symbolizer thread alone may call these functions: they ask libdw. */
 #ifndef WEFT_UNITS_H
 #define WEFT_UNITS_H
 
@@ -9,21 +11,22 @@
 
 /* The debug information of an address. All DIEs are libdw's, and stay as long as the module. */
 struct weft__debug {
-    Dwarf_Addr bias;    /* from the addresses of the DIEs to those of the process */
+    Dwarf_Addr bias;    /* to add to an address of the DIEs for one of the process */
     Dwarf_Die lines;    /* the unit with the lines */
     Dwarf_Die unit;     /* the unit with the functions: the same, or one in a .dwo file */
-    Dwarf_Die function; /* the one whose code holds the address */
+    Dwarf_Die function; /* the function whose code holds the address, if has_function */
     bool has_function;
     bool has_scopes;  /* the unit's language has namespaces and methods */
-    bool is_entry;    /* the part of its code that holds the address is the one it is entered by */
-    Dwarf_Addr begin; /* of that part */
+    bool is_entry;    /* the part of its code that holds the address has its first instruction */
+    Dwarf_Addr begin; /* of the part that holds the address */
 };
 
-/* Returns false if there is no debug information of addr. mod: NULL, too. */
+/* Finds the debug information of addr, an address in the process. Returns false if there is none,
+ * or if mod is NULL. */
 bool weft__debug_find(struct weft__debug *out, Dwfl_Module *mod, Dwarf_Addr addr);
 
-/* Finds the namespace, type or function that a DIE is directly in; of one in a function, that
- * function. Returns false if it is in none. */
+/* Finds the namespace, type or function that a DIE is directly in. For a DIE anywhere inside a
+ * function that is the function. Returns false if it is in none. */
 bool weft__debug_scope(Dwarf_Die *scope, Dwarf_Die *die);
 
 /* dienames.c. Returns the name by which the linker knows a function, or NULL. */

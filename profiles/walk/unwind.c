@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* unwind.c - walks stacks by learned rules, and the table of these rules.
+/* unwind.c - walks stacks by learned rules, and keeps the table of these rules.
  *
- * Owns: the rule table. The symbolizer thread is its only writer; readers take no lock and may be
- * signal handlers. A slot's rule is written before its key (release; pairs with find's acquire)
- * and never again: forgetting a rule turns its key into GONE. A table that was outgrown is never
- * freed, since a reader may still be in it. After ten seconds the memory is used again for a table
- * of the same size: a reader that was held up for so long in the middle of a lookup may then find a
- * wrong rule, with which its walk still stays inside its stack. So there are RESTING tables of a
- * size beside the present one at most, however often files come and go.
+ * Owns: the table of rules. The symbolizer thread is its only writer. Any thread reads it, without
+ * a lock, also in signal handlers.
  *
- * Addresses outside every loaded file are not in the table: _dl_find_object, which is
- * async-signal-safe, tells them. So walks over garbage leave nothing behind, and dlopen needs no
- * notice. A file that took another's place is noticed by a look (weft__symbolizer_look). A walk
- * that did not come to an outermost function looks; one that came there by rules of both files goes
- * unnoticed.
+ * The table. A slot's rule is written before its key (release; pairs with the acquire in find) and
+ * never changes; forgetting a rule turns its key into GONE. A table that was outgrown is never
+ * freed, since a reader may still be in it. After ten seconds its memory is used again for a table
+ * of the same size. A reader that was descheduled for ten seconds in the middle of a lookup may
+ * then find a wrong rule; its walk still stays inside its stack. At most RESTING outgrown tables of
+ * a size exist, however often files come and go.
  *
- * A walk reads every word inside [lo, hi), and each CFA is above the last, so it ends. It reads
- * stacks that others may be writing to, hence no_sanitize and volatile.
+ * Addresses outside every loaded file get no rule: _dl_find_object, which is async-signal-safe,
+ * tells them. So walks over garbage add nothing to the table, and dlopen needs no notice.
+ * weft__symbolizer_look notices a file that took another's place. A walk that does not come to an
+ * outermost function calls it. A walk that comes there by rules of both files is not noticed.
  *
- * Frames without a rule (hand-written assembly, code made at run time) are left by their frame
- * pointer, and all frames from there on are guesses: the function may have used the register for
- * something else. So the words found are believed only if a call precedes the return address. */
+ * The walk. It reads only inside [lo, hi), and each CFA is above the last, so it ends. Other
+ * threads may be writing to the stack, hence no_sanitize and volatile.
+ *
+ * A frame without a rule (hand-written assembly, code made at run time) is left by its frame
+ * pointer. All frames from there on are guesses, since the function may have used the register for
+ * something else. So a word is taken for a return address only if a call stands before it. */
 #include "profiles/walk/unwind.h"
 
 #include <dlfcn.h>
@@ -38,14 +39,15 @@
 
 /* ---- the table ---- */
 
-enum { RESTING = 3 };
+enum { RESTING = 3 }; /* outgrown tables of one size, at most */
 time_t weft__rules_rest = 10;
 
 enum {
-    FREE = 0, /* keys that are no address of code */
-    GONE = 1,
+    FREE = 0, /* keys that are no address of code: the slot was never used */
+    GONE = 1, /* its rule was forgotten; a search goes on behind it */
     FIRST_BITS = 10,
-    RULES_MAX = WEFT__RULES_MOST, /* 32 MiB; beyond it rules are learned again and again */
+    RULES_MAX =
+        WEFT__RULES_MOST, /* 32 MiB; further rules are not kept, so each walk learns them again */
 };
 
 struct slot {
@@ -54,24 +56,25 @@ struct slot {
 };
 
 struct table {
-    struct table *older; /* outgrown */
-    time_t outgrown;     /* when, by seconds() */
-    unsigned bits;
-    size_t used; /* slots that are not FREE */
-    size_t live; /* and not GONE */
+    struct table *older; /* the next in the list of outgrown ones */
+    time_t outgrown;     /* when this one was, by seconds() */
+    unsigned bits;       /* it has 1 << bits slots */
+    size_t used;         /* slots that are not FREE */
+    size_t live;         /* slots that are neither FREE nor GONE */
     _Alignas(64) struct slot slots[];
 };
 
-static _Atomic(struct table *) rules;
-static _Atomic size_t n_bytes;   /* of all tables */
-static _Atomic uint32_t n_rules; /* live ones */
+static _Atomic(struct table *) rules; /* the present table; NULL before the first rule */
+static _Atomic size_t n_bytes;        /* of all tables */
+static _Atomic uint32_t n_rules;      /* live in the present one */
 
 static inline size_t slot_index(const struct table *t, uintptr_t addr)
 {
     return (size_t)((addr * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - t->bits));
 }
 
-/* The rule stays valid, and as it is, for ever. */
+/* Returns the rule of addr in t; NULL if there is none. The rule never changes until t's memory is
+ * used again. async-signal-safe */
 static inline const struct weft__rule *find(const struct table *t, uintptr_t addr)
 {
     size_t mask = t == NULL ? 0 : ((size_t)1 << t->bits) - 1;
@@ -97,7 +100,8 @@ bool weft__rule_find(struct weft__rule *out, uintptr_t addr)
     return r != NULL;
 }
 
-/* Not looked at by TSan, which knows no order between a reader of long ago and a table's reuse. */
+/* Adds a rule, for which t has room. TSan does not check this: it sees no order between a reader of
+ * ten seconds ago and the reuse of a table. */
 __attribute__((no_sanitize("thread"))) static void insert(struct table *t, uintptr_t addr,
                                                           const struct weft__rule *r)
 {
@@ -125,8 +129,8 @@ static size_t size_of(unsigned bits)
     return sizeof(struct table) + (sizeof(struct slot) << bits);
 }
 
-/* Takes an outgrown table of this size, older than the given one, out of the list, and clears it.
- * Returns NULL if none has rested long enough; *resting is how many have that size. */
+/* Takes a table of this size out of the list behind outgrown, and clears it. Returns NULL if none
+ * has rested long enough; *resting receives how many have that size. */
 __attribute__((no_sanitize("thread"))) static struct table *
 table_again(unsigned bits, struct table *outgrown, int *resting)
 {
@@ -150,7 +154,8 @@ table_again(unsigned bits, struct table *outgrown, int *resting)
     return t;
 }
 
-/* Returns NULL if there is no memory, or if as many tables of the size rest as may. */
+/* Returns an empty table of this size. Returns NULL if memory ran out, or if RESTING tables of the
+ * size rest. */
 static struct table *table_new(unsigned bits, struct table *older)
 {
     int resting = 0;
@@ -175,7 +180,7 @@ uint32_t weft__rules_count(size_t *bytes)
     return atomic_load_explicit(&n_rules, memory_order_relaxed);
 }
 
-/* Leaves room for one more rule; false if memory or room ran out. */
+/* Makes sure that the table has room for one more rule. Returns false if memory or room ran out. */
 static bool make_room(void)
 {
     struct table *old = atomic_load_explicit(&rules, memory_order_relaxed);
@@ -186,7 +191,7 @@ static bool make_room(void)
         return true;
     if (old != NULL && old->live >= RULES_MAX)
         return false;
-    if (old != NULL) /* a table of slots that are GONE is swept, not doubled */
+    if (old != NULL) /* a table that is mostly GONE gets a successor of the same size */
         bits = old->live < (size_t)1 << (old->bits - 2) ? old->bits : old->bits + 1;
     t = table_new(bits, old);
     if (t == NULL)
@@ -237,7 +242,7 @@ void weft__unwind_forget(uintptr_t lo, uintptr_t hi)
 
 struct memory {
     uintptr_t lo, hi;
-    uintptr_t shift; /* from an address to where its copy stands */
+    uintptr_t shift; /* to add to an address for where its copy stands */
 };
 
 /* The state between two frames. */
@@ -251,7 +256,7 @@ struct cursor {
 enum { LINE = 64, PREFETCHED = 8 * LINE };
 enum { KNOW_SP = 1 << WEFT__REG_SP, KNOW_SAVED = KNOW_SP - 1 };
 
-/* The word at addr, which is inside. */
+/* Reads the word at addr, which is inside. */
 READS_STACKS static inline uintptr_t word_at(const struct memory *m, uintptr_t addr)
 {
     return *(const volatile uintptr_t *)(addr + m->shift);
@@ -262,9 +267,9 @@ static inline bool is_inside(const struct memory *m, uintptr_t addr)
     return addr >= m->lo && addr < m->hi && m->hi - addr >= 8 && addr % 8 == 0;
 }
 
-/* A stack's frames lie one after another; a walk over a parked stack is a chain of cache misses
- * unless the lines come ahead of it. Beyond the stack is a guard: looking for its page costs much
- * more than a frame. */
+/* Prefetches a cache line of the stack. Frames lie one after another, and without this a walk over
+ * a parked stack is a chain of cache misses. Addresses beyond the stack are left out: they are in a
+ * guard, and a prefetch that misses its page costs much more than a frame. */
 static inline void prefetch(const struct memory *m, uintptr_t addr)
 {
     if (addr < m->hi)
@@ -283,8 +288,8 @@ static inline uintptr_t slot_at(uintptr_t from, const struct weft__rule *r, unsi
     return from + (uintptr_t)(r->slot[i] * (intptr_t)8);
 }
 
-/* The caller of a frame whose rule is not plain: signal frames, frames realigned by gcc. Each slot
- * is checked by itself. */
+/* Moves the cursor to the caller by a rule that is not plain: of a signal frame, or a frame that
+ * gcc realigned. Checks each slot by itself. Returns false, as step does. */
 READS_STACKS static bool step_slow(struct cursor *c, const struct weft__rule *r,
                                    const struct memory *m)
 {
@@ -333,8 +338,8 @@ READS_STACKS static inline bool step_plain(struct cursor *c, const struct weft__
     return true;
 }
 
-/* Moves the cursor to the caller; false, with the cursor as it was, where the stack makes no
- * sense. */
+/* Moves the cursor to the caller. Returns false, and leaves the cursor as it was, if the stack
+ * makes no sense there. */
 static inline bool step(struct cursor *c, const struct weft__rule *r, const struct memory *m)
 {
     bool is_plain = !(r->flags & ~WEFT__RULE_BASE);
@@ -353,7 +358,8 @@ static inline uint32_t ring_at(uint32_t i)
     return WEFT__WALK_INNER + (i - WEFT__WALK_INNER) % WEFT__WALK_OUTER;
 }
 
-/* Once there are WEFT__WALK_KEEP, the outer part is a ring. */
+/* Adds a frame to the walk. From WEFT__WALK_KEEP frames on, the outer part of pcs is a ring, so it
+ * keeps the outermost frames so far. */
 static inline void push(struct weft__walk *out, uintptr_t pc)
 {
     uint32_t i = out->depth++;
@@ -385,9 +391,9 @@ static void turn(struct weft__walk *out, size_t n)
 
 /* Says how a walk goes on where the table has no rule. */
 enum lacking {
-    STOP = 0,  /* it stops, and has missed */
+    STOP = 0,  /* it stops, and reports that it missed a rule */
     LEARN = 1, /* it asks the symbolizer */
-    READ = 2,  /* it reads .eh_frame, and steps out of a call to an address without code */
+    READ = 2,  /* it reads .eh_frame itself, and steps out of a call to an address without code */
     GUESS = 4, /* it also looks for return addresses */
 };
 
@@ -398,7 +404,8 @@ static bool is_code(uintptr_t addr)
     return _dl_find_object((void *)addr, &o) == 0;
 }
 
-/* Finds the rule of an address that the table lacks; NULL if there is none, or none yet. */
+/* Finds the rule of an address that the table lacks. Returns NULL if there is none, or if lacking
+ * does not let the walk get it. */
 static const struct weft__rule *unknown(struct weft__walk *out, struct weft__rule *room,
                                         uintptr_t addr, unsigned lacking)
 {
@@ -434,8 +441,9 @@ bool weft__is_return(uintptr_t addr)
     return is_code(addr) && is_code(addr - 8) && follows_call((const volatile uint8_t *)addr);
 }
 
-/* Copies code from anywhere. A guess may be any address: the kernel reads there, as nothing tells
- * how long it stays mapped. */
+/* Copies code from any address, which may be a guess. The kernel does the reading, since nothing
+ * says whether the address is mapped, or for how long. Returns false if not all n bytes are there.
+ * async-signal-safe */
 static bool fetch(uint8_t *to, uintptr_t from, size_t n)
 {
     const struct iovec dst = {to, n}, src = {(void *)from, n};
@@ -446,8 +454,8 @@ static bool fetch(uint8_t *to, uintptr_t from, size_t n)
     return whole;
 }
 
-/* Returns whether addr can be a return address: in a file's code, or in code that was made at run
- * time, of which nothing is known. */
+/* Returns whether addr can be a return address: a call stands before it. It may be in a file's
+ * code, or in code that was made at run time. */
 static bool may_be_return(uintptr_t addr)
 {
     uint8_t before[8];
@@ -455,7 +463,8 @@ static bool may_be_return(uintptr_t addr)
     return fetch(before, addr - 8, 8) ? follows_call(before + 8) : weft__is_return(addr);
 }
 
-/* Returns whether the return address ret follows a direct call of a place shortly before pc. */
+/* Returns whether the return address ret follows a direct call that goes to at most 4096 bytes
+ * before pc, so that pc is likely to be in the called function. */
 static bool calls_close_to(uintptr_t ret, uintptr_t pc)
 {
     enum { FUNCTION = 4096 };
@@ -468,7 +477,7 @@ static bool calls_close_to(uintptr_t ret, uintptr_t pc)
     return pc - (ret + (uintptr_t)(intptr_t)distance) < FUNCTION;
 }
 
-/* Moves the cursor to the caller, whose return address is at. */
+/* Moves the cursor to the caller, whose return address the word at has. */
 READS_STACKS static void resume_at(struct cursor *c, const struct memory *m, uintptr_t at)
 {
     c->pc = word_at(m, at);
@@ -476,9 +485,9 @@ READS_STACKS static void resume_at(struct cursor *c, const struct memory *m, uin
     c->exact = false;
 }
 
-/* Steps out of a function that has no frame just now: at its first or last instructions, as the
- * code at pc tells, or if it was called from where the word at sp says. All registers but SP, and
- * the frame pointer if that was pushed, are still the caller's. */
+/* Steps out of a function that has no frame just now. It is at its first or last instructions, as
+ * the code at pc shows, or the word at sp is a return address behind a call of it. All registers
+ * are still the caller's, except SP, and the frame pointer if the function pushed it. */
 READS_STACKS static bool out_of_leaf(struct cursor *c, const struct memory *m)
 {
     static const uint8_t endbr[] = {0xf3, 0x0f, 0x1e, 0xfa}, set_bp[] = {0x48, 0x89, 0xe5};
@@ -501,6 +510,7 @@ READS_STACKS static bool out_of_leaf(struct cursor *c, const struct memory *m)
     return true;
 }
 
+/* Steps to the caller by the frame pointer, if it points to a saved one with a return address. */
 READS_STACKS static bool by_frame_pointer(struct cursor *c, const struct memory *m)
 {
     uintptr_t bp = c->reg[WEFT__REG_BP];
@@ -514,6 +524,7 @@ READS_STACKS static bool by_frame_pointer(struct cursor *c, const struct memory 
     return true;
 }
 
+/* Steps to the first word of the next SCANNED that is a return address. */
 READS_STACKS static bool by_scan(struct cursor *c, const struct memory *m)
 {
     uintptr_t from = c->sp > m->lo ? c->sp : m->lo; /* sp may be in the guard */
@@ -533,7 +544,7 @@ READS_STACKS static bool by_scan(struct cursor *c, const struct memory *m)
 READS_STACKS static bool step_without_rule(struct weft__walk *out, struct cursor *c,
                                            const struct memory *m, unsigned lacking)
 {
-    /* A call through a bad pointer has left nothing but its return address. */
+    /* a call through a bad pointer: it has pushed its return address and nothing else */
     if ((lacking & READ) && c->exact && !is_code(c->pc) && is_inside(m, c->sp) &&
         weft__is_return(word_at(m, c->sp))) {
         resume_at(c, m, c->sp);
@@ -568,8 +579,9 @@ static void finish(struct weft__walk *out, const struct cursor *c)
     out->at_exact = c->exact;
 }
 
-/* Walks on from the cursor, whose own PC is already in out. True if it came to a function that has
- * no caller; a PC of 0 ends a walk too, but may come of a rule that is not this code's. */
+/* Walks on from the cursor, whose own PC is already in out. Returns true if the walk came to a
+ * function that has no caller. A PC of 0 ends a walk too, but does not count: a wrong rule may have
+ * read it. */
 static bool run(struct weft__walk *out, struct cursor *c, const struct memory *m, unsigned lacking)
 {
     const struct table *t = atomic_load_explicit(&rules, memory_order_acquire);
@@ -640,7 +652,8 @@ void weft__walk(struct weft__walk *out, const struct weft__regs *regs, uintptr_t
 
     if (walk_once(out, regs, &m, may_learn ? LEARN : STOP) || !may_learn)
         return;
-    if (weft__symbolizer_look() != age) /* rules that it went by may have been another file's */
+    if (weft__symbolizer_look() !=
+        age) /* the walk may have followed rules of a file that is gone */
         walk_once(out, regs, &m, LEARN);
 }
 
@@ -658,7 +671,7 @@ void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const
     struct memory m = {lo, hi, (uintptr_t)image - lo};
     struct cursor c = cursor_at(&out->at, out->at_known, out->at_exact);
 
-    weft__symbolizer_look();                          /* beforehand: where it began is not kept */
+    weft__symbolizer_look(); /* before the walk: it could not be done again from its start */
     turn(out, WEFT__WALK_KEEP - ring_at(out->depth)); /* back into a ring */
     run(out, &c, &m, LEARN);
 }

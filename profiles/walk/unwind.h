@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* unwind.h - walks a stack that stands still by rules learned once per PC from the CFI.
+/* unwind.h - walks a stack that stands still: finds the return addresses of its frames.
  *
- * A rule tells, for one PC, where the caller's frame begins (the CFA) and where the registers
- * that matter were saved. Rules are learned by the symbolizer thread (symbolize.c) from the
- * modules' .eh_frame; once learned, a frame costs a few nanoseconds. */
+ * A rule says, for one PC, where the caller's frame begins (the CFA) and where the registers that
+ * matter were saved. The symbolizer thread (symbolize.c) learns a rule once per PC from the
+ * module's .eh_frame. With a learned rule a frame costs a few nanoseconds.
+ *
+ * Any thread may walk, with any lock held. A walk takes no lock and is async-signal-safe, unless it
+ * may learn: then it waits for the symbolizer thread, so the caller may hold no lock that this
+ * thread needs, and must be in no signal handler. */
 #ifndef WEFT_UNWIND_H
 #define WEFT_UNWIND_H
 
@@ -12,16 +16,17 @@
 #include <stdint.h>
 #include <ucontext.h>
 
-/* The registers that a walk starts from. A parked task has them all; a PC and SP read from
- * /proc/PID/task/TID/syscall come with the rest unknown (known = false). */
+/* The registers that a walk starts from. The context of a parked task has them all.
+ * /proc/PID/task/TID/syscall has PC and SP only (known = false). */
 struct weft__regs {
     uintptr_t pc, sp, bp, bx, r12, r13, r14, r15;
     bool known; /* bp, bx, r12..r15 are valid */
-    bool exact; /* a signal came at pc; else it is a return address */
-    bool guess; /* the registers are not the thread's for sure, and so all callers are guesses */
+    bool exact; /* pc is an instruction that a signal interrupted; else a return address */
+    bool guess; /* the registers may not be the thread's, so all callers are guesses */
 };
 
-/* Those of a context that a signal or getcontext saved. async-signal-safe; x86-64's names. */
+/* Returns the registers of a context that a signal or getcontext saved. x86-64 only.
+ * async-signal-safe */
 static inline struct weft__regs weft__regs_of(const ucontext_t *uc)
 {
     const greg_t *g = uc->uc_mcontext.gregs;
@@ -37,21 +42,21 @@ static inline struct weft__regs weft__regs_of(const ucontext_t *uc)
                                .known = true};
 }
 
-/* Rules find registers in the red zone below SP, too: at a function's end, where they were popped a
- * moment ago. A copy of a stack begins so many bytes below SP. */
+/* A copy of a stack begins so many bytes below SP. At a function's end, rules find registers below
+ * SP, in the red zone: the function popped them a moment ago. */
 enum { WEFT__RED_ZONE = 128 };
 
 enum {
-    WEFT__WALK_INNER = 256,     /* frames kept of one stack: so many innermost */
-    WEFT__WALK_OUTER = 256 + 2, /* and outermost; the last two are the entry's, which go */
+    WEFT__WALK_INNER = 256,     /* innermost frames of a stack that are kept */
+    WEFT__WALK_OUTER = 256 + 2, /* and outermost; weft__walk_close drops the entry's two */
     WEFT__WALK_KEEP = WEFT__WALK_INNER + WEFT__WALK_OUTER,
-    WEFT__WALK_ROOM = WEFT__WALK_KEEP + 8, /* and marks (marks.h), and what a sample adds */
+    WEFT__WALK_ROOM = WEFT__WALK_KEEP + 8, /* room for marks (marks.h) and the words of a sample */
 };
 
-/* A finished walk. pcs[0] is the PC the walk began with, the others are return addresses. Where a
- * signal came, one more than the PC stands: so less one is in the right function everywhere.
- * depth counts every frame; when depth > WEFT__WALK_KEEP, pcs holds the innermost
- * WEFT__WALK_INNER frames followed by the outermost WEFT__WALK_OUTER. */
+/* A finished walk. pcs[0] is the PC that the walk began with, the others are return addresses. For
+ * a frame that a signal interrupted, pcs has its PC plus one: then pcs[i] - 1 is in the right
+ * function for every frame. depth counts every frame. If depth > WEFT__WALK_KEEP, pcs has the
+ * innermost WEFT__WALK_INNER frames, then the outermost WEFT__WALK_OUTER. */
 struct weft__walk {
     uint32_t depth;
     uint32_t kept;    /* min(depth, WEFT__WALK_KEEP); weft__walk_close adds marks */
@@ -64,7 +69,7 @@ struct weft__walk {
     uintptr_t pcs[WEFT__WALK_ROOM];
 };
 
-/* A stack that is known. */
+/* Makes a walk of n frames that are known already. */
 static inline void weft__walk_set(struct weft__walk *w, const uintptr_t *pcs, size_t n)
 {
     w->kept = w->depth = (uint32_t)n;
@@ -72,31 +77,32 @@ static inline void weft__walk_set(struct weft__walk *w, const uintptr_t *pcs, si
         w->pcs[i] = pcs[i];
 }
 
-/* Walks from regs through the memory [lo, hi), which is the stack, or a copy of it that stands at
- * image (image == (void *)lo for the stack itself); lo and image are multiples of 8. Never reads
- * outside [lo, hi): garbage in ends the walk. The memory may change meanwhile (the caller then
- * throws the result away).
- * may_learn: on an unknown PC ask the symbolizer thread for its rule and wait; the calling thread
- * may hold no lock that the symbolizer needs. If the stack's end is not reached, look whether files
- * were unloaded, and if rules were forgotten, walk once more. Without it async-signal-safe. */
+/* Walks from regs through the stack [lo, hi). Its words are read at image, which is lo, or where a
+ * copy of the stack begins; lo and image are multiples of 8. The walk never reads outside these
+ * bounds, and garbage ends it. The memory may change meanwhile; then the caller drops the result.
+ * may_learn: asks the symbolizer thread for rules that are not known, and waits. If the walk does
+ * not come to the outermost function, it looks whether files were unloaded; if rules were forgotten
+ * since, it walks once more. async-signal-safe without may_learn. */
 void weft__walk(struct weft__walk *out, const struct weft__regs *regs, uintptr_t lo, uintptr_t hi,
                 const void *image, bool may_learn);
 
-/* Walks the stack of the thread that faults. The stack may be in any state, and the thread may hold
- * any lock: rules that were not learned are read where they are mapped. After a call to an address
- * without code the walk goes on with the caller. may_guess: where the walk would end, it tries
- * frame pointers, then searches for return addresses. async-signal-safe. */
+/* Walks the stack of the calling thread, which faulted. The stack may be in any state, and the
+ * thread may hold any lock, so rules that are not known are read from the mapped .eh_frame. After a
+ * call to an address without code the walk goes on with the caller. may_guess: where the walk would
+ * end, it tries frame pointers, then searches for return addresses. async-signal-safe */
 void weft__walk_fault(struct weft__walk *out, const struct weft__regs *regs, uintptr_t lo,
                       uintptr_t hi, const void *image, bool may_guess);
 
-/* Returns whether addr is in code, behind a call instruction. async-signal-safe */
+/* Returns whether addr is in the code of a file, just behind a call instruction.
+ * async-signal-safe */
 bool weft__is_return(uintptr_t addr);
 
-/* Goes on with a walk that missed, with learning allowed, over the same memory or a copy of it. */
+/* Goes on with a walk that missed a rule, over the same stack or a copy of it. Learns rules, as
+ * weft__walk with may_learn does. */
 void weft__walk_resume(struct weft__walk *out, uintptr_t lo, uintptr_t hi, const void *image);
 
-/* Prefetches the memory of [sp, hi) that a walk reads first. A caller that walks many stacks does
- * this WEFT__WALK_AHEAD walks before. */
+/* Prefetches the memory of [sp, hi) that a walk reads first. A caller that walks many stacks calls
+ * this for a stack WEFT__WALK_AHEAD walks before its own. */
 enum { WEFT__WALK_AHEAD = 8 };
 static inline void weft__walk_ahead(uintptr_t sp, uintptr_t hi)
 {
@@ -104,7 +110,7 @@ static inline void weft__walk_ahead(uintptr_t sp, uintptr_t hi)
         __builtin_prefetch((const void *)sp);
 }
 
-/* Forgets every rule in [lo, hi). For tests: what is unloaded is noticed. */
+/* Forgets every rule in [lo, hi). For tests only: the library itself notices unloaded files. */
 void weft__unwind_forget(uintptr_t lo, uintptr_t hi);
 
 #endif
