@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* capture_running.c - captures the tasks that do not rest: they run, or sit in system calls.
  *
- * Most of them wait or yield soon, and then a worker records them. The others are looked at through
- * their threads: syscalls.c reads the stacks of those in calls, and interrupt.c asks those that
- * compute, all at once. */
+ * Most of them wait or yield soon; then their worker records them. The dumper looks at the others
+ * through their threads, all at once: syscalls.c reads the stacks of threads in calls, and
+ * interrupt.c gets those of threads that compute. Owns nothing beyond a capture. Only the dumper
+ * calls in. */
 #include "profiles/capture/capture.h"
 #include "profiles/capture/running.h"
 #include "runtime/base/clock.h"
@@ -12,20 +13,22 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define SPINS_FOR      INT64_C(50000) /* ns that the dumper waits for a running task without a yield */
-#define DIRECTED_AFTER INT64_C(300000) /* ns that a running task has to come by itself */
-#define GIVE_UP_AFTER  INT64_C(200000000)
-#define GIVE_UP_ASKING INT64_C(3000000000)
+/* All in ns, from the beginning of the wait. */
+#define SPINS_FOR      INT64_C(50000)  /* the dumper then yields its CPU */
+#define DIRECTED_AFTER INT64_C(300000) /* the dumper then looks at the threads of running tasks */
+#define GIVE_UP_AFTER  INT64_C(200000000)  /* from that look on: records tasks without a stack */
+#define GIVE_UP_ASKING INT64_C(3000000000) /* the same while a thread still has a question */
 
-/* Tasks that did not rest, or were being recorded by others, in the first pass. */
+/* The tasks that have no record yet. */
 struct pending {
     uint32_t *slots;
-    weft__ask **asks; /* the question to the thread of each, or NULL; NULL without memory */
-    size_t n, asking;
+    weft__ask **asks; /* the question to each slot's thread, or NULL; NULL if memory ran out */
+    size_t n;         /* slots */
+    size_t asking;    /* how many of them have a question */
 };
 
-/* Records a task that runs for long, and so reaches no worker. r: what is known of its thread, or
- * NULL. If there is no stack yet it is looked at again; the last time it is shown without. */
+/* Records a task that has run for so long that no worker recorded it. r is its thread, or NULL if
+ * that is not known. Does nothing while its stack may still come, unless this is the last look. */
 static void record_running(struct capture *c, weft__task *t, uint32_t old,
                            const struct weft__runner *r, weft__ask **ask, bool last)
 {
@@ -47,7 +50,8 @@ static void record_running(struct capture *c, weft__task *t, uint32_t old,
         weft__tags_drop(record.tags);
 }
 
-/* Returns whether t is to be recorded though it may not rest. */
+/* Returns whether t is to be recorded though it does not rest: it runs, or this is the last look.
+ */
 static bool is_due(const weft__task *t, bool last)
 {
     uint32_t state = weft__load_acq(&t->state);
@@ -57,7 +61,7 @@ static bool is_due(const weft__task *t, bool last)
     return state == WEFT__RUNNING || state == WEFT__LOST;
 }
 
-/* Records those of the pending tasks that threads run. */
+/* Records those of the pending tasks that run, through their threads. */
 static void record_runners(struct capture *c, struct pending *p, bool last)
 {
     size_t n;
@@ -79,7 +83,7 @@ static void record_runners(struct capture *c, struct pending *p, bool last)
     free(all);
 }
 
-/* Keeps the slots that are left to record. */
+/* Drops the slots that have their record by now, and ends their questions. */
 static void sift(struct capture *c, struct pending *p)
 {
     size_t left = 0;
@@ -102,8 +106,8 @@ static void sift(struct capture *c, struct pending *p)
     p->n = left;
 }
 
-/* Lets other threads get on: most tasks leave their processor within microseconds, and a thread
- * that yields to a busy machine comes back after milliseconds. */
+/* Waits before the next look. At first it spins, because most tasks leave their processor within
+ * microseconds, while a thread that yields on a busy machine comes back after milliseconds. */
 static void wait_a_little(int64_t waited, bool asking)
 {
     static const struct timespec pause = {0, 200000};
@@ -116,8 +120,8 @@ static void wait_a_little(int64_t waited, bool asking)
         weft__pause();
 }
 
-/* Records all that are pending. Gives up a task without its stack if that cannot be had in time,
- * which is longer while a thread that was asked may be waiting for a CPU. */
+/* Gives up on the stacks of tasks that do not come in time. That takes longer while a thread has an
+ * open question, since it may be waiting for a CPU. */
 void weft__capture_pending(struct capture *c, uint32_t *slots, size_t n)
 {
     struct pending p = {.slots = slots, .n = n};
@@ -125,7 +129,7 @@ void weft__capture_pending(struct capture *c, uint32_t *slots, size_t n)
     bool last = false;
 
     while (p.n > 0 && !last) {
-        /* from the first look on: the machine may have been busy with others before */
+        /* counted from the first look: before it, a busy machine may have run others */
         last = looked > 0 && lasted - looked > (p.asking ? GIVE_UP_ASKING : GIVE_UP_AFTER);
         if (lasted > DIRECTED_AFTER) {
             record_runners(c, &p, last);

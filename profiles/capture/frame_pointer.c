@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* frame_pointer.c - walks a stack of which only PC and SP are known (see syscalls.h).
+/* frame_pointer.c - walks the stack of a thread in a system call, of which only PC and SP are known
+ * (see syscalls.h). Owns nothing.
  *
- * Code that was compiled with frame pointers has frames that are found by rbp alone. The functions
- * of libc around a system call leave rbp as it is, and mostly save it nowhere. So the walk stops at
- * the first frame of such code, and the frame pointer is searched for: it points to the caller's
- * saved one, with a return address above, and the walk from it comes to the outermost function.
+ * In code that was compiled with frame pointers, a frame can be found by rbp alone. libc's
+ * functions around a system call leave rbp as it is, and most save it nowhere. So a walk from PC
+ * and SP stops at the first frame of such code, and its frame pointer must be searched for in the
+ * stack: it points to the caller's saved frame pointer, which has a return address above it, and
+ * the walk from there comes to the outermost function.
  *
- * Old calls leave such pairs in the unused parts of younger frames, and a walk from an old pair may
- * come back to the frames of today. So the first place that is tried is the one that the function's
- * size of frame says, which its first instructions have. If nothing is there (a variable array, or
- * arguments on the stack), all places are tried, and what is found is marked as a guess. The best
- * is the walk with the fewest faults: calls, before its return addresses, that name another
- * function than the one that seems to be called. Of equals the innermost is taken. */
+ * Calls of the past leave such pairs of words in the unused parts of younger frames, and a walk
+ * from an old pair may lead into the frames of today. So the first address tried is the one that
+ * follows from the size of the function's frame, which its first instructions have. If no pair is
+ * there (the function has a variable array, or arguments on the stack), all addresses are tried,
+ * and the callers found are marked as guesses. The best walk is the one with the fewest faults: a
+ * fault is a call before a return address that names another function than the one that seems to be
+ * called. Of equal ones the innermost is taken. */
 #include "profiles/capture/locks.h"
 #include "profiles/capture/syscalls.h"
 #include "profiles/walk/learn.h"
@@ -20,9 +23,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NEAR = 1 << 15 /* words that are looked at */ };
-enum { CALL_MOST = 8 }; /* bytes before a return address that are looked at */
-enum { SIZES = 8, PROLOGUE = 128 /* bytes of a function in which it makes its frame */ };
+enum { NEAR = 1 << 15 }; /* words of the stack that are tried as the frame pointer's target */
+enum { CALL_MOST = 8 };  /* bytes before a return address that may hold the call */
+enum { SIZES = 8 };      /* frame sizes that one function may have, by its instructions */
+enum { PROLOGUE = 128 }; /* bytes of a function in which it makes its frame */
 
 /* ---- calls ---- */
 
@@ -39,8 +43,8 @@ static bool read_code(void *to, uintptr_t addr, size_t n)
     return n > 0 && is_code(addr) && is_code(addr + n - 1) && weft__peek(to, (const void *)addr, n);
 }
 
-/* Returns whether an indirect jump at addr, as in the PLT, leads there; true if the process may not
- * read where it leads. */
+/* Returns whether an indirect jump at addr, as in the PLT, leads to `there`. Returns true as well
+ * if the kernel forbids to read the jump's target. */
 static bool jumps_to(uintptr_t addr, uintptr_t there)
 {
     static const uint8_t endbr[] = {0xf3, 0x0f, 0x1e, 0xfa};
@@ -62,7 +66,7 @@ static bool jumps_to(uintptr_t addr, uintptr_t there)
     return !weft__lock_peek((const void *)addr, 0, &to, sizeof to) || to == there;
 }
 
-/* Returns the first byte of the function that holds addr; 0: not known. */
+/* Returns the address of the function that holds addr; 0 if that is not known. */
 static uintptr_t function_of(uintptr_t addr)
 {
     const struct weft__symbol *s = weft__symbolize(addr);
@@ -70,8 +74,8 @@ static uintptr_t function_of(uintptr_t addr)
     return s->found ? s->frames[s->n - 1].entry : 0;
 }
 
-/* Returns 0 if the call before the return address ret may be of a callee with this PC; 1 if it is
- * of another function; a negative number if no call stands there. */
+/* Returns 0 if the call before the return address ret may have called the function of PC callee; 1
+ * if it calls another function; a negative number if there is no call. */
 static int faults_of(uintptr_t callee, uintptr_t ret)
 {
     uint8_t code[CALL_MOST];
@@ -93,9 +97,9 @@ static int faults_of(uintptr_t callee, uintptr_t ret)
     return -1;
 }
 
-/* Finds how far above the stack pointer the frame pointer may stand in the function that holds
- * addr, by what its first instructions take from rsp after they have pushed so many registers.
- * Returns the number of sizes. */
+/* Finds how far above SP the saved frame pointer may be, in the function that holds addr, which has
+ * pushed this many registers besides: by the numbers that its first instructions subtract from rsp.
+ * Returns how many sizes were found. */
 static int frame_sizes(uintptr_t addr, unsigned pushed, uintptr_t sizes[SIZES])
 {
     uintptr_t entry = function_of(addr), sum = 8 * (uintptr_t)pushed;
@@ -112,8 +116,8 @@ static int frame_sizes(uintptr_t addr, unsigned pushed, uintptr_t sizes[SIZES])
         memcpy(&size, at + 3, sizeof size);
         if (at[0] == 0x48 && at[1] == 0x83 && at[2] == 0xec) { /* sub $byte, %rsp */
             size = (int8_t)at[3];
-        } else if (memcmp(at, "\x4c\x8d\x9c\x24", 4) == 0) { /* lea size(%rsp), %r11: a loop */
-            memcpy(&size, at + 4, sizeof size);              /* that takes 4096 each time */
+        } else if (memcmp(at, "\x4c\x8d\x9c\x24", 4) == 0) { /* lea size(%rsp), %r11: before a */
+            memcpy(&size, at + 4, sizeof size);              /* loop that takes 4096 each time */
             size = -size - 4096;
         } else if (at[0] != 0x48 || at[1] != 0x81 || at[2] != 0xec) { /* sub $size, %rsp */
             continue;
@@ -122,7 +126,7 @@ static int frame_sizes(uintptr_t addr, unsigned pushed, uintptr_t sizes[SIZES])
     }
     if (n == 0) {
         sizes[n++] = sum;
-        sizes[n++] = sum + 8; /* a push for the sake of alignment */
+        sizes[n++] = sum + 8; /* one more push, to align the stack */
     }
     return n;
 }
@@ -131,7 +135,7 @@ static int frame_sizes(uintptr_t addr, unsigned pushed, uintptr_t sizes[SIZES])
 
 struct seek {
     const struct weft__walk *from; /* the walk that stopped */
-    struct weft__walk *try;        /* too large for a task's stack */
+    struct weft__walk *try;        /* on the heap: it is large for a task's stack */
     uintptr_t lo, hi;
 };
 
@@ -140,8 +144,8 @@ __attribute__((no_sanitize("address", "thread"))) static uintptr_t word_at(uintp
     return *(const volatile uintptr_t *)addr;
 }
 
-/* Returns whether the walk stopped at a frame whose rule, left in rule, needs rbp, which is not
- * known. */
+/* Returns whether the walk stopped at a frame whose rule needs rbp while rbp is not known. rule
+ * receives that rule. */
 static bool lacks_frame_pointer(const struct weft__walk *w, struct weft__rule *rule)
 {
     return !w->whole && !(w->at_known >> WEFT__REG_BP & 1) && w->depth < WEFT__WALK_KEEP &&
@@ -150,7 +154,8 @@ static bool lacks_frame_pointer(const struct weft__walk *w, struct weft__rule *r
            (rule->flags & WEFT__RULE_BASE) == WEFT__REG_BP;
 }
 
-/* Returns whether the walk came to the outermost function. One that read a PC of 0 did not. */
+/* Returns whether the walk came to the outermost function, which has a rule that says so. A walk
+ * that ended at a PC of 0 did not. */
 static bool is_at_end(const struct weft__walk *w)
 {
     struct weft__rule rule;
@@ -158,7 +163,7 @@ static bool is_at_end(const struct weft__walk *w)
     return w->whole && weft__rule_find(&rule, w->at.pc - 1) && (rule.flags & WEFT__RULE_END);
 }
 
-/* Goes on with the walk, with this frame pointer. */
+/* Goes on with the walk, with bp as its frame pointer. */
 static void go_on(struct weft__walk *walk, const struct seek *s, uintptr_t bp)
 {
     walk->at.bp = bp;
@@ -166,7 +171,8 @@ static void go_on(struct weft__walk *walk, const struct seek *s, uintptr_t bp)
     weft__walk_resume(walk, s->lo, s->hi, (const void *)s->lo);
 }
 
-/* Returns the faults of the walk with this frame pointer; a negative number if it is none. */
+/* Returns the number of faults of the walk with bp as its frame pointer; a negative number if bp
+ * leads nowhere. */
 static int try_pointer(struct seek *s, uintptr_t bp)
 {
     int sum = 0;
@@ -211,7 +217,7 @@ static void compare(struct best *best, struct seek *s, uintptr_t at)
         *best = (struct best){at, faults};
 }
 
-/* Looks where the frame pointer is by the size of the frame. */
+/* Looks for the frame pointer where the size of the frame says. */
 static struct best by_size(struct seek *s, unsigned pushed)
 {
     struct best best = {0, 0};
@@ -223,6 +229,7 @@ static struct best by_size(struct seek *s, unsigned pushed)
     return best;
 }
 
+/* Looks for the frame pointer in the whole stack. */
 static struct best anywhere(struct seek *s)
 {
     struct best best = {0, 0};
@@ -233,7 +240,8 @@ static struct best anywhere(struct seek *s)
     return best;
 }
 
-/* Goes on with a walk that lacks the frame pointer of the function that has this rule. */
+/* Finds the frame pointer that the walk lacks, at the frame that rule is for, and goes on with the
+ * walk. Leaves the walk as it is if there is none. */
 static void seek(struct weft__walk *walk, struct seek *s, const struct weft__rule *rule)
 {
     struct best best =

@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* interrupt.c - see interrupt.h.
  *
- * A signal that is sent to a thread may find it in a system call, whatever was seen before it was
- * sent; and many calls then end early: with EINTR in spite of SA_RESTART (sleeps, polls, sockets
- * with a timeout, semaphores), or short (a large write). So nothing is sent. A timer on the
- * thread's own CPU clock is set, which the kernel looks at in the clock's interrupts while the
- * thread has the CPU. Since Linux 5.9 the kernel leaves what follows to the thread's next return to
- * user mode: if the interrupt came in a call, that is after the call, with its result. (An older
- * kernel makes the signal pending at once, which ends the call if it sleeps after that.) The answer
- * takes until the next such interrupt, up to 4 ms at 250 Hz, and a thread that does not compute
- * gives none.
+ * Why no signal is sent: it may find the thread in a system call, whatever was seen before. Many
+ * calls then end early, with EINTR in spite of SA_RESTART (sleeps, polls, sockets with a timeout,
+ * semaphores), or short (a large write).
  *
- * An ask is in one of SLOTS slots, which are made when first needed and stay. The asker moves its
- * state from FREE to TAKEN to ASKED, and back if it gives up. The handler, which looks at all
- * slots, moves it from ASKED to ANSWERING and then to the answer. So a handler that comes late
- * finds nothing to do. */
+ * So a timer on the thread's own CPU clock is set. The kernel looks at it in clock interrupts while
+ * the thread has the CPU. Since Linux 5.9 it delivers the timer's signal at the thread's next
+ * return to user mode: if the interrupt came inside a call, that is after the call, with its
+ * result. (An older kernel makes the signal pending at once, which ends the call if it sleeps after
+ * that.) The answer takes until the next clock interrupt, up to 4 ms at 250 Hz. A thread that does
+ * not compute gives no answer.
+ *
+ * Owns: SLOTS slots for questions. A slot's memory is made when it is first needed and stays for
+ * the life of the process, since a late handler may look at it. The state decides who may touch the
+ * rest: FREE       no thread TAKEN      the thread that asks, which moved the state from FREE by a
+ * CAS ASKED      the thread that asks may end the question; the handler may begin to answer it
+ *   ANSWERING  the handler, which moved the state from ASKED by a CAS
+ *   STACK, OTHER  the thread that asks: there is an answer
+ * A handler that comes after the question has ended finds the state not ASKED, and does nothing. */
 #include "profiles/capture/interrupt.h"
 
 #include "profiles/table/marks.h"
@@ -37,8 +41,10 @@
 
 enum { SLOTS = 64, QUESTIONS = 4 };
 
-#define VAIN INT64_C(100000000) /* ns of CPU: ten interrupts even at 100 Hz */
-#define IDLE INT64_C(20000000)  /* ns */
+/* No answer comes any more after so many ns of CPU time: ten interrupts even at 100 Hz. */
+#define VAIN INT64_C(100000000)
+/* After so many ns without CPU time a thread is taken to sit in a call. */
+#define IDLE INT64_C(20000000)
 
 enum state { FREE, TAKEN, ASKED, ANSWERING, STACK, OTHER };
 
@@ -48,9 +54,9 @@ struct weft__ask {
     struct weft__wanted wanted;
     timer_t timer;
     bool has_timer;
-    int64_t cpu, since; /* when it was asked: CPU time of the thread, and the time; ns */
-    int questions;      /* of which the answers were not complete */
-    /* The answer. */
+    int64_t cpu, since; /* when the question began: the thread's CPU time, and the time; ns */
+    int questions;      /* answers so far that could not be finished; at most QUESTIONS */
+    /* The answer, for state STACK. */
     weft__tags *tags; /* a reference */
     struct weft__held held;
 };
@@ -59,14 +65,15 @@ static weft__ask *slots[SLOTS]; /* atomic */
 
 /* The answer, in the handler ------------------------------------------------------------------- */
 
-/* Answers, and returns the new state. async-signal-safe */
+/* Answers a question in the handler, on the thread that runs t. Returns the new state.
+ * async-signal-safe */
 static WEFT__NO_SANITIZE uint32_t answer(weft__ask *a, weft__task *t, const ucontext_t *context)
 {
     struct weft__regs r = weft__regs_of(context);
     uintptr_t lo = t->ctx.lo, hi = t->ctx.hi;
 
     if (weft__load(&a->tid) != t->worker->tid || a->wanted.not_that == t)
-        return ASKED; /* the slot asks another thread since the handler found it, or waits on */
+        return ASKED; /* the slot now asks another thread, or does not want this task */
     if ((a->wanted.only && a->wanted.only != t) || r.sp < lo || r.sp >= hi)
         return OTHER;
     r.exact = true;
@@ -99,9 +106,9 @@ static int64_t cpu_of(int tid)
     return weft__cpu_nanos(weft__cpu_clock_of(tid));
 }
 
-/* Returns whether the thread keeps back the signal, which would then come later, perhaps in a call
- * that lets it in (ppoll). The kernel has the mask as the 32nd field, which is the 30th after the
- * name. */
+/* Returns whether the thread blocks the signal. It would then come later, perhaps inside a call
+ * that unblocks it (ppoll), and end that. The mask is the 32nd field of the file; the name, the
+ * second field, ends with the last ')'. */
 static bool is_blocked(int tid, int signo)
 {
     char path[64], text[512], *at, *save;
@@ -121,6 +128,8 @@ static bool is_blocked(int tid, int signo)
     return at && (strtoull(at, NULL, 10) >> (signo - 1) & 1);
 }
 
+/* Makes a timer that fires at the thread's next clock interrupt, and again each ms of its CPU time.
+ * Returns false if the kernel refuses. */
 static bool set_timer(weft__ask *a, int tid, int signo)
 {
     static const struct itimerspec at_once = {{0, 1000000}, {0, 1}};
@@ -131,7 +140,7 @@ static bool set_timer(weft__ask *a, int tid, int signo)
     return a->has_timer && timer_settime(a->timer, 0, &at_once, NULL) == 0;
 }
 
-/* Takes a free slot. NULL: there is none. */
+/* Takes a free slot. Returns NULL if there is none, or if memory ran out. */
 static weft__ask *take(void)
 {
     for (int i = 0; i < SLOTS; i++) {
@@ -172,7 +181,8 @@ weft__ask *weft__ask_begin(int tid, struct weft__wanted wanted)
     return NULL;
 }
 
-/* Completes an answer. Returns false if its copy of the stack was too short for that. */
+/* Finishes the walk of an answer. Returns false if its copy of the stack was too short, and the
+ * thread should answer once more. */
 static bool complete(weft__ask *a)
 {
     bool missed = a->held.walk.missed;

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* interrupt.h - asks threads that compute for their stacks, and never ends a system call early. */
+/* interrupt.h - gets the stack of a thread that computes, by a timer on the thread's own CPU clock.
+ * That never ends a system call early, as a signal sent to the thread would.
+ *
+ * A question (weft__ask) belongs to the thread or task that began it, until weft__ask_end. All
+ * functions but the hook may be called by any task or thread that holds no lock: weft__ask_look may
+ * wait for the symbolizer. A question stays open for milliseconds, so the caller looks again and
+ * again, and gives up by weft__ask_is_vain. */
 #ifndef WEFT_INTERRUPT_H
 #define WEFT_INTERRUPT_H
 
@@ -8,35 +14,38 @@
 
 typedef struct weft__ask weft__ask;
 
-/* Says which task a thread is to show. */
+/* Says whose stack is wanted, since the thread may run another task by the time it answers. */
 struct weft__wanted {
-    const weft__task *only; /* this one; NULL: any but not_that */
-    const weft__task *not_that;
+    const weft__task *only;     /* this task's alone; NULL: any task's */
+    const weft__task *not_that; /* but not this task's; or NULL */
 };
 
 enum weft__answer {
     WEFT__ASK_OPEN,  /* no answer yet */
-    WEFT__ASK_STACK, /* the thread showed its stack */
+    WEFT__ASK_STACK, /* the thread left its stack: weft__ask_take */
     WEFT__ASK_OTHER, /* the thread runs another task than the one that is wanted */
 };
 
-/* Asks a worker's thread for the stack of its task. NULL: as many threads as possible are being
- * asked, the thread blocks the signal or has ended, or the signal is the program's. */
+/* Asks a worker's thread for the stack of its task. Returns NULL if 64 questions are open, if the
+ * thread blocks the signal or has ended, or if the program uses the signal itself. */
 weft__ask *weft__ask_begin(int tid, struct weft__wanted wanted);
-/* Looks whether the thread has answered. If its walk met code whose rules were not known, they are
- * learned; where its copy of the stack was too short then, it is asked again. */
+/* Looks whether the thread has answered. If its walk met code without known rules, asks the
+ * symbolizer for them, waits, and finishes the walk. If the copy of the stack was too short for
+ * that, the question stays open, and the thread will answer again. */
 enum weft__answer weft__ask_look(weft__ask *a);
-/* Returns whether the thread has computed for so long without an answer that none will come. */
+/* Returns whether the thread has used so much CPU time without an answer that none will come. */
 bool weft__ask_is_vain(const weft__ask *a);
 /* Returns whether the thread has used no CPU for some time since it was asked, so that it most
  * likely sits in a call. */
 bool weft__ask_is_idle(const weft__ask *a);
-/* Leaves the stack of an answer in walk, and in tags those of its task, with a reference. */
+/* Moves the stack of an answer to walk, and the tags of its task, with a reference, to tags. Called
+ * after weft__ask_look returned WEFT__ASK_STACK. */
 void weft__ask_take(weft__ask *a, struct weft__walk *walk, weft__tags **tags);
 /* Ends the question, answered or not. */
 void weft__ask_end(weft__ask *a);
 
-/* The hook: in a signal handler on the thread that runs t, in user code; NULL: it runs none.
+/* The hook `interrupted`: answers all questions to the calling thread. Called in the signal
+ * handler, which interrupted user code of t; t is NULL if the thread runs no task.
  * async-signal-safe */
 void weft__interrupted(weft__task *t, void *context);
 

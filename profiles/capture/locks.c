@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* locks.c - see locks.h.
+/* locks.c - see locks.h. Owns nothing.
  *
- * The dumper reads a lock while tasks go on, so it has to tell whether the holder is still that of
- * the cut. It reads the lock for a task T that waits for it since before the cut:
+ * The dumper reads a lock while tasks go on. So it must find out whether the holder that it reads
+ * is the one of the cut. For a task T that has waited for the lock since before the cut, it reads
  *   1. T's ticket, odd, before T is recorded
- *   2. the lock's holder, then its mark: a mutex's _epoch, and _charged
- *   3. T's ticket again: the same
- * From the cut to 3 T's wait went on. So T was in the lock's queue, the lock was in place, and any
- * task that changed the holder stored the mark first. If the mark is of the cut or later, the
- * holder may be later, too, and is not known. Else the holder is that of the cut, with one
- * exception: a task that read the epoch or the clock before the cut and stored the holder after it.
- * That task ran at the cut, and no record shows which came first, unless it handed the lock to a
- * task that is recorded as waiting: settle leaves such a holder out. */
+ *   2. the lock's holder, then the lock's mark: _charged, and a mutex's _epoch
+ *   3. T's ticket again, which must be the same
+ * Then T's wait went on from the cut to 3. So T was in the lock's queue and the lock existed, and
+ * every task that changed the holder stored the mark before. If the mark is of the cut or later,
+ * the holder may be later, too, and counts as not known. Else the holder is the one of the cut,
+ * with one exception: a task may have read the epoch or the clock before the cut and stored the
+ * holder after it. That task ran at the cut, so no record shows which came first, unless it handed
+ * the lock to a task that is recorded as waiting. weft__locks_settle drops a holder that is
+ * recorded as waiting for its own lock. */
 #include "profiles/capture/locks.h"
 
 #include "runtime/sched/wait.h"
@@ -23,8 +24,7 @@
 
 #include <weft/sync.h>
 
-/* Does not use weft__peek, which reads the memory itself where a sandbox forbids the call: a dump
- * must not fault. */
+/* weft__peek would read the memory itself where a sandbox forbids the call, and might fault. */
 bool weft__lock_peek(const void *object, size_t at, void *to, size_t n)
 {
     struct iovec local = {to, n};
@@ -33,7 +33,8 @@ bool weft__lock_peek(const void *object, size_t at, void *to, size_t n)
     return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)n;
 }
 
-/* Copies one member a call: the order of reads inside one copy is not specified. */
+/* Copies one member. Each takes a call of its own, since the kernel may copy the bytes of one call
+ * in any order. */
 #define PEEK(object, type, member, to)                                                             \
     weft__lock_peek(object, offsetof(type, member), to, sizeof(*(to)))
 
@@ -53,6 +54,7 @@ static bool read_rwmutex(struct weft__lock *lock)
            PEEK(lock->object, weft_rwmutex, _charged, &lock->charged);
 }
 
+/* Reads a lock, and whether the holder read is the one of the cut as far as the mark tells. */
 static void read_lock(const struct weft__locks *l, struct weft__lock *lock, unsigned reason)
 {
     uint32_t epoch = 0;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* record.c - one task's record in a snapshot that is being made. tasks.c has the argument. */
+/* record.c - fills in and publishes the record of one task in a snapshot that is being made.
+ *
+ * Owns nothing. Called by the dumper, and by a worker for the task that it resumes or leaves. See
+ * capture.h; the head of tasks.c has the protocol. */
 #include "profiles/capture/capture.h"
 
 #include "profiles/capture/running.h"
@@ -7,7 +10,6 @@
 
 #include <string.h>
 
-/* Fills in what does not depend on the state of t. */
 void weft__capture_describe(struct weft__record *r, weft__task *t)
 {
     memset(r, 0, sizeof(*r));
@@ -58,7 +60,6 @@ bool weft__capture_move(weft__task *t, uint32_t old, uint32_t epoch)
     return old < 2 * epoch && weft__cas(&t->snap, &old, 2 * epoch);
 }
 
-/* Called by the thread that moved snap. The capture owns r's tags from here on. */
 void weft__capture_publish(struct capture *c, uint32_t slot, struct weft__record *r,
                            const struct weft__walk *walk)
 {

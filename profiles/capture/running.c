@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* running.c - the tasks that threads run, and the stacks of tasks that rest or sit in a call.
- * interrupt.c has the stacks of those that compute. */
+/* running.c - see running.h. Owns nothing: it reads the scheduler's list of workers under
+ * sched.lock, and the records of tasks without a lock. interrupt.c gets the stacks of tasks that
+ * compute. */
 #include "profiles/capture/running.h"
 
 #include "profiles/table/marks.h"
@@ -56,6 +57,7 @@ void weft__walk_saved(struct weft__walk *walk, const weft__task *t)
 
 /* Tasks that threads run ----------------------------------------------------------------------- */
 
+/* Returns runner.since of t. */
 static int64_t since_of(const weft__worker *w, const weft__task *t)
 {
     int64_t lost = weft__load(&w->lost_since);
@@ -65,7 +67,7 @@ static int64_t since_of(const weft__worker *w, const weft__task *t)
     return lost ? weft__ticks_to_nanos(lost) : 0;
 }
 
-/* Lists the workers for which there is room. Caller holds sched.lock. Returns their number. */
+/* Lists at most room workers. Returns their number. Caller holds sched.lock. */
 static size_t list_runners(struct weft__runner *to, size_t room)
 {
     size_t n = 0;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* syscalls.c - see syscalls.h.
+/* syscalls.c - see syscalls.h. Owns nothing.
  *
- * Of a thread that sleeps in a call, /proc/self/task/TID/syscall has the call's number and
- * arguments, the stack pointer and the PC. Of one that sleeps otherwise, such as in a page fault,
- * it has -1 and these two, and of all others "running". A signal would tell more, but would end
- * many calls early (interrupt.c). The stack stood still while it was walked if the thread used no
- * CPU from before the file was read until after the walk. */
+ * For a thread that sleeps in a system call, /proc/self/task/TID/syscall has the call's number and
+ * arguments, the stack pointer and the PC. For a thread that sleeps elsewhere in the kernel, such
+ * as in a page fault, it has -1 in place of the number, and no arguments. For all others it says
+ * "running". A signal to the thread would tell more, but would end many calls early (interrupt.c).
+ *
+ * The thread may leave the call at any time. Its stack stood still during the walk if the thread
+ * used no CPU time from before the file was read until after the walk. */
 #include "profiles/capture/syscalls.h"
 
 #include "runtime/base/clock.h"
@@ -15,9 +17,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { TRIES = 3 };
+enum { TRIES = 3 }; /* walks, before a thread that keeps waking up is taken to run */
 
-/* Reads where the thread sits. */
+/* Reads PC and SP of a thread that sits in a system call. */
 static enum weft__call read_call(struct weft__regs *r, int tid)
 {
     unsigned long long sp, pc;
