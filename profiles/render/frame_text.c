@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* frame_text.c - the text of a PC in a task dump (see frame_text.h).
+/* frame_text.c - see frame_text.h. Owns the caches; each belongs to one dump.
  *
- * Readers of such dumps give up on lines outside Go's grammar, and some then drop all that follows.
- * So every line written here obeys, whatever symbol tables say:
- * - a function name holds no control character, no nested parentheses, no "/" and no "%", but "?"
+ * Readers of such dumps give up on a line outside Go's grammar, and some then drop all that
+ * follows. So every line obeys these rules, whatever a symbol table says:
+ * - a function name has no control character, no nested parentheses, no "/" and no "%", but "?"
  * - a file name ends in .c, .go or .s (others get #.c behind), or is ??; a line number follows
  * - an offset is lower-case hex, and only a physical frame has one
  * ("?" and not %25: an escape in a name without a dot makes panicparse 2.3.0 crash.)
- * Cached texts lie behind one another in one arena; entries know their offsets, for it moves. */
+ * The cached texts are in one block of memory, the arena. Entries hold offsets, since the arena
+ * moves as it grows. */
 #include "profiles/render/frame_text.h"
 
 #include <errno.h>
@@ -21,7 +22,7 @@
 
 struct entry {
     uintptr_t ret;
-    size_t at;       /* in the arena */
+    size_t at;       /* where its text begins in the arena */
     uint32_t n, mid; /* as in weft__frame_text */
     bool internal, call;
 };
@@ -47,6 +48,7 @@ bool weft__frame_is_call(const char *function)
     return strncmp(function, "weft_", 5) == 0 && !weft__frame_is_internal(function);
 }
 
+/* The sink of l->out: adds to the arena. */
 static int arena_write(void *arg, const void *data, size_t n)
 {
     struct weft__frame_texts *l = arg;
@@ -115,7 +117,7 @@ static size_t bare_length(const char *name)
     return strlen(name);
 }
 
-/* Copies what is outside of parentheses and in the outermost ones. */
+/* Writes a function's name, without nested parentheses and what is in them. */
 static void put_name(struct weft__frame_texts *l, const char *name)
 {
     const char *end;
@@ -147,7 +149,8 @@ static bool ends_in(const char *s, const char *end)
     return n >= m && memcmp(s + n - m, end, m) == 0;
 }
 
-/* offset 0 is not shown, nor is 1: no call is that short, so the function was not yet entered. */
+/* Writes file, line and offset of a frame. Offsets 0 and 1 are left out: no call is that short, so
+ * the function was not entered yet. */
 static void put_line(struct weft__frame_texts *l, const struct weft__frame *f, uintptr_t offset)
 {
     struct weft__out *o = l->out;
@@ -185,7 +188,8 @@ static void put_mark(struct weft__frame_texts *l, uintptr_t mark)
     weft__out_str(l->out, "(...)\n\t??:0\n");
 }
 
-/* The inline function of our own header that a task was created through tells nobody anything. */
+/* Returns the frame that is shown as a task's creator: the program's, not the inline function of
+ * the library's header that it called. */
 static const struct weft__frame *creator_frame(const struct weft__symbol *s)
 {
     uint32_t i = 0;
@@ -237,7 +241,7 @@ static void put_text(struct weft__frame_texts *l, struct entry *e)
         put_frames(l, s, offset);
 }
 
-/* 0 if memory ran out. */
+/* Adds the text of ret. Returns its index + 1; 0 if memory ran out. */
 static uint32_t add(struct weft__frame_texts *l, uintptr_t ret, uint64_t hash)
 {
     struct entry e = {.ret = ret, .at = l->used};

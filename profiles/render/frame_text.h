@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* frame_text.h - the text of a PC in a task dump, formatted once a dump and copied ever after.
+/* frame_text.h - the text of a frame in a dump of tasks, by its PC.
  *
- * A million tasks with a million distinct stacks share a few thousand PCs, so text is kept by PC,
- * not by stack: memory stays bounded by the size of the program. One dump owns a cache. */
+ * Text is kept by PC, not by stack. A million tasks with a million distinct stacks share a few
+ * thousand PCs, so memory depends on the size of the program only.
+ *
+ * One dump owns a cache of texts and uses it in one task or thread, with no lock held: a PC that is
+ * new in the dump is named by the symbolizer. */
 #ifndef WEFT_FRAME_TEXT_H
 #define WEFT_FRAME_TEXT_H
 
@@ -11,8 +14,10 @@
 #include <stdint.h>
 
 enum weft__frame_kind {
-    WEFT__FRAME_CALLED,  /* the frame and those inlined into it: "f(...)\n\t/a.c:3 +0x1f\n" each */
-    WEFT__FRAME_CREATOR, /* "created by f", and from mid on "\n\t/a.c:3 +0x1f\n" */
+    /* A frame of a stack, after those inlined into it: "f(...)\n\t/a.c:3 +0x1f\n" each. */
+    WEFT__FRAME_CALLED,
+    /* The frame that created a task: "created by f", and from mid on "\n\t/a.c:3 +0x1f\n". */
+    WEFT__FRAME_CREATOR,
 };
 
 /* The line of debug=2 and debug=3 where frames are missing. */
@@ -22,23 +27,26 @@ struct weft__frame_texts;
 
 struct weft__frame_text {
     const char *text; /* not terminated; valid until the next call; NULL if memory ran out */
-    uint32_t n, mid;
-    bool internal; /* every function named is the runtime's own */
-    bool call;     /* one is the library's call that a program made */
+    uint32_t n, mid;  /* length; for CREATOR where the second part begins */
+    bool internal;    /* all its functions are internal to the runtime */
+    bool call;        /* one of them is a call of the library that programs make */
 };
 
-/* plain: file names as they are, not made fit for readers that take only .c, .go and .s. */
+/* Makes a cache. plain: file names are written as they are; else they are made to fit readers that
+ * take only .c, .go and .s. Returns NULL if memory ran out. */
 struct weft__frame_texts *weft__frame_texts_new(enum weft__frame_kind kind, bool plain);
 void weft__frame_texts_free(struct weft__frame_texts *l);
 
-/* The text of a return address; the place shown is that of the call before it. Of a mark (marks.h):
- * a frame without a place, or WEFT__ELIDED. */
+/* Returns the text for a return address: it shows the line of the call before that address. A mark
+ * (marks.h) gives a frame without a line, or WEFT__ELIDED. May wait for the symbolizer. */
 struct weft__frame_text weft__frame_text_of(struct weft__frame_texts *l, uintptr_t ret);
 
-/* Returns whether dumps hide this name at the inner end of a stack, as Go hides runtime frames. */
+/* Returns whether a function is internal to the runtime, by its name. Dumps hide such frames at the
+ * inner end of a stack, as Go hides runtime frames. */
 bool weft__frame_is_internal(const char *function);
-/* Returns whether this is the name of a call of the library. Between the call and the hidden frames
- * stand at most WEFT__FRAME_STATICS frames of its own, which tell no more and are hidden, too. */
+/* Returns whether a function is a call of the library that programs make, by its name. Between it
+ * and the internal frames there are at most WEFT__FRAME_STATICS static functions of the library,
+ * which are hidden, too. */
 bool weft__frame_is_call(const char *function);
 enum { WEFT__FRAME_STATICS = 3 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* output.c - a buffer before a sink, and the sink of a descriptor (see output.h). */
+/* output.c - see output.h. Owns nothing. */
 #include "profiles/render/output.h"
 
 #include "runtime/base/utf8.h"
@@ -73,6 +73,7 @@ bool weft__is_hidden(uint32_t c)
     return false;
 }
 
+/* Writes a backslash, the kind of escape, and so many hex digits of c. */
 static void put_escaped(struct weft__out *o, char kind, uint32_t c, int digits)
 {
     weft__out_char(o, '\\');
@@ -143,6 +144,7 @@ void weft__out_hex(struct weft__out *o, uint64_t v)
     weft__out_put(o, p, (size_t)(digits + sizeof digits - p));
 }
 
+/* The sink of a descriptor. Waits while the descriptor takes no bytes. */
 static int write_fd(void *arg, const void *data, size_t n)
 {
     const char *p = data;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* stack_text.c - a stack as the text profiles show it:
+/* stack_text.c - see stack_text.h. Owns nothing.
  *
  *   3 @ 0x1205 0x1134
  *   #       0x1204  take+0x24       /src/app.c:20
  *   #       0x1133  worker+0x33     /src/app.c:31
  *
- * The data line has return addresses, the others the address of the call. Columns are as wide as
- * their longest cell and one more, rounded up to a multiple of 8, and filled with tabs; an address
- * without a name stands alone on its line and ends such a run of columns, as a mark does. */
+ * The data line has return addresses; the "#" lines have the address of the call. A column is one
+ * wider than its longest cell, rounded up to a multiple of 8, and is filled with tabs. An address
+ * without a name stands alone on its line, as a mark does, and new columns begin behind it. */
 #include "profiles/render/stack_text.h"
 
 #include <stdbool.h>
@@ -18,7 +18,6 @@
 
 enum { TAB = 8 };
 
-/* One stack, for the walks over it. */
 struct stack {
     const uintptr_t *rets;
     size_t n;
@@ -38,7 +37,7 @@ void weft__listing_addresses(struct weft__out *o, const uintptr_t *rets, size_t 
     weft__out_str(o, n > 0 ? "\n" : " 0x0\n");
 }
 
-/* Orders two addresses as their hex digits without leading zeros compare as text. */
+/* Compares two addresses by their hex digits, without leading zeros, as text. */
 static int compare_as_text(uintptr_t a, uintptr_t b)
 {
     int digits_a = a ? (67 - __builtin_clzll(a)) / 4 : 1;
@@ -121,7 +120,8 @@ static void put_symbol(struct weft__out *o, const struct weft__symbol *sym,
     }
 }
 
-/* The end of the run of named addresses that begins at i, and the widths of its columns. */
+/* Returns the end of the run of named addresses that begins at i. width receives the widths of its
+ * columns. */
 static size_t measure(const struct stack *s, size_t i, struct widths *width)
 {
     struct widths longest = {0, 0};
@@ -179,6 +179,7 @@ size_t weft__listing_caller(const uintptr_t *rets, size_t n)
     return i < n ? i : first;
 }
 
+/* Writes a mark, or an address without a name. */
 static void put_alone(struct weft__out *o, uintptr_t ret, uintptr_t shift)
 {
     const char *mark = weft__mark_name(ret);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* stack_text.h - a stack as the text profiles (debug=1) of all kinds show it. */
+/* stack_text.h - writes a stack as all text profiles (debug=1) show it.
+ *
+ * rets are return addresses or marks (marks.h), innermost first; shift is added to each. Any task
+ * or thread, with no lock held: all functions but addresses and compare may wait for the
+ * symbolizer. */
 #ifndef WEFT_STACK_TEXT_H
 #define WEFT_STACK_TEXT_H
 
@@ -8,19 +12,21 @@
 
 #include "profiles/render/output.h"
 
-/* " 0x2 0x1" and a line end: the return addresses of the data line, 0x0 if there are none, since
- * readers refuse a line without. shift is added to each. */
+/* Writes the return addresses of the data line, " 0x2 0x1\n"; " 0x0\n" if there are none, since
+ * readers refuse a line without an address. */
 void weft__listing_addresses(struct weft__out *o, const uintptr_t *rets, size_t n, uintptr_t shift);
-/* Orders two stacks as the texts of their data lines. */
+/* Compares two stacks by the text of their data lines. */
 int weft__listing_compare(const uintptr_t *a, size_t n_a, uintptr_t shift_a, const uintptr_t *b,
                           size_t n_b, uintptr_t shift_b);
-/* The "#" lines below, in aligned columns; the runtime's own frames at the inner end are passed
- * over unless there are no others. */
+/* Writes the "#" lines below the data line, in aligned columns. Leaves out the runtime's internal
+ * frames at the inner end, unless there are no others. */
 void weft__listing_frames(struct weft__out *o, const uintptr_t *rets, size_t n, uintptr_t shift);
 
-/* The first of them that says where it is, not how the library works: its call, or the caller. */
+/* Returns the index of the first frame that listing shows: the library's call that the program
+ * made, or else the first frame that is not internal to the library; 0 if there is none. */
 size_t weft__listing_first(const uintptr_t *rets, size_t n, uintptr_t shift);
-/* The first that is not the library's at all, if there is one; else as first. */
+/* Returns the index of the first frame of the program itself; if there is none, the same as
+ * weft__listing_first. */
 size_t weft__listing_caller(const uintptr_t *rets, size_t n);
 
 #endif

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* tasks_each.c - the task profile with one sample a task, for readers that select by label:
+/* tasks_each.c - writes a snapshot as a profile with one sample for each task (per_task=1), for
+ * readers that select by label:
  *
  *     go tool pprof -tagfocus='reason=chan receive' -top ...
  *     go tool pprof -tagfocus=wait=1s: -traces ...
  *
- * A sample has the labels goid (num), name (if the task has one), state, reason (of what it waits
- * for) and wait (num, nanoseconds), and the task's own but those with one of these keys: readers
- * know one value a key. */
+ * A sample has the labels goid (num), name (if the task has one), state, reason (why it waits) and
+ * wait (num, nanoseconds), then the task's own labels. Own labels with one of these keys are left
+ * out, since readers know one value for each key.
+ *
+ * Owns nothing. Called by any task or thread with no lock held: it may wait for the symbolizer and
+ * for the sink. */
 #include "profiles/render/tasks_merged.h"
 
 #include <errno.h>
@@ -14,7 +18,7 @@
 #include "profiles/render/labels.h"
 #include "profiles/render/pprof.h"
 
-enum { OF_OURS = 5 };
+enum { OF_OURS = 5 }; /* labels that this file adds */
 
 struct labels {
     size_t n;

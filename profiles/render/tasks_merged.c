@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* tasks_merged.c - the renderings of a snapshot that merge tasks by their stack: debug=1 and pprof.
+/* tasks_merged.c - writes a snapshot with equal tasks counted together: debug=1 and pprof.
  *
- * Tasks are merged that have equal stacks and equal labels; those without a stack, and those not
- * yet started, are so among themselves. Needs 24 bytes for each distinct stack, and as much again
- * with two slots of a table for each that is had with labels. */
+ * Tasks with equal stacks and equal labels share a bucket. So do those without a stack, and those
+ * that were not started yet and have the same function. Memory: 24 bytes for each distinct stack,
+ * and as much again, with two slots of a table, for each stack with labels.
+ *
+ * Owns nothing. Called by any task or thread with no lock held: it may wait for the symbolizer and
+ * for the sink. */
 #include "profiles/render/tasks_merged.h"
 
 #include <errno.h>
@@ -18,19 +21,19 @@
 
 /* All tasks with one stack and the same labels. */
 struct bucket {
-    const struct weft__stack_entry *stack; /* NULL: none */
-    const weft__tags *set;                 /* the labels, of one of the tasks; NULL: none */
-    uint32_t count;
-    uint32_t shift; /* to add to the PCs for return addresses */
+    const struct weft__stack_entry *stack; /* or NULL */
+    const weft__tags *set;                 /* the labels, borrowed from one of the tasks; or NULL */
+    uint32_t count;                        /* tasks */
+    uint32_t shift;                        /* to add to the PCs to make return addresses */
 };
 
-/* While it is filled, the first buckets are those without labels by the id of their stack, and the
- * others follow as they come. */
+/* The buckets. While tasks are added, list[id] is the bucket without labels of the stack with this
+ * id, and buckets with labels follow in the order in which they are made. */
 struct buckets {
     struct bucket *list;
     size_t n, room;
     uint64_t total;             /* tasks */
-    struct weft__idmap labeled; /* index of a bucket with labels */
+    struct weft__idmap labeled; /* finds a bucket with labels: its index in list */
 };
 
 static struct bucket *bucket_add(struct buckets *all)
@@ -48,7 +51,8 @@ static struct bucket *bucket_add(struct buckets *all)
     return &all->list[all->n++];
 }
 
-/* NULL if memory ran out. */
+/* Finds the bucket of a stack with labels, and adds it if it is not there. Returns NULL if memory
+ * ran out. */
 static struct bucket *bucket_labeled(struct buckets *all, const struct weft__stack_entry *e,
                                      const weft__tags *set)
 {
@@ -70,7 +74,8 @@ static struct bucket *bucket_labeled(struct buckets *all, const struct weft__sta
     return new;
 }
 
-/* The index of a bucket with labels is never 0: that one has neither stack nor labels. */
+/* Finds the bucket for a task. The map can use 0 for "none", because list[0] is the bucket without
+ * stack and labels. Returns NULL if memory ran out. */
 static struct bucket *bucket_of(struct buckets *all, const struct weft__record *r,
                                 const struct weft__stack_entry *e)
 {
@@ -85,7 +90,7 @@ static void buckets_free(struct buckets *all)
     free(all->list);
 }
 
-/* Leaves out those that have no task. */
+/* Removes the buckets without tasks. */
 static void squeeze(struct buckets *all)
 {
     size_t n = 0;
@@ -97,7 +102,8 @@ static void squeeze(struct buckets *all)
     all->n = n;
 }
 
-/* buckets are the caller's to free, also after an error. */
+/* Puts the tasks of a snapshot into buckets. The caller frees these, also after an error. Returns 0
+ * or -ENOMEM. */
 static int merge(const struct weft__snapshot *s, struct buckets *buckets)
 {
     size_t room = (s->stacks ? weft__stacktab_count(s->stacks) : 0) + (size_t)1;
@@ -126,7 +132,7 @@ static int merge(const struct weft__snapshot *s, struct buckets *buckets)
     return 0;
 }
 
-/* A stack's PCs, for the listing: none, too. */
+/* Returns the PCs of a bucket's stack; NULL if it has none. */
 static const uintptr_t *pcs_of(const struct bucket *b)
 {
     return b->stack ? b->stack->pcs : NULL;
@@ -137,7 +143,7 @@ static uint32_t depth_of(const struct bucket *b)
     return b->stack ? b->stack->kept : 0;
 }
 
-/* Compares buckets by the things that their tasks have in common. */
+/* Compares buckets by stack and labels. */
 static int compare_kinds(const void *va, const void *vb)
 {
     const struct bucket *a = va, *b = vb;
@@ -147,7 +153,7 @@ static int compare_kinds(const void *va, const void *vb)
     return c ? c : weft__tags_compare(a->set, b->set);
 }
 
-/* Most tasks first. */
+/* Orders buckets with more tasks first. */
 static int compare_buckets(const void *va, const void *vb)
 {
     const struct bucket *a = va, *b = vb;
@@ -234,7 +240,7 @@ int weft__tasks_pprof(const struct weft__snapshot *s, const struct weft__sink *t
     return weft__pprof_end(p, rc);
 }
 
-/* Both in the order of their kinds. */
+/* Adds a sample for each bucket whose count changed. Both lists are ordered by compare_kinds. */
 static int add_differences(weft__pprof *p, const struct buckets *was, const struct buckets *is)
 {
     size_t i = 0, j = 0;

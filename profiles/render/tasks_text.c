@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* tasks_text.c - task dumps, one block a task.
+/* tasks_text.c - writes a snapshot as text, one block for each task: debug=2 and debug=3.
  *
- * debug=2 is Go's grammar, and the strictest of its readers must take every block:
+ * Owns nothing. Called by any task or thread with no lock held: it may wait for the symbolizer and
+ * for the sink.
+ *
+ * debug=2 follows Go's grammar, so narrowly that its strictest reader takes every block:
  *   goroutine 18 [chan receive, 3 minutes, locked to thread]:
  *   worker(...)
  *           /src/app.c:42 +0x1f
  *   created by main in goroutine 1
  *           /src/app.c:77 +0x5a
- * with one empty line between blocks, at least one frame in each, and nothing besides.
- * debug=3 adds the task's name and labels behind the bracket, lines that begin with "# ", the true
- * file names, and the runtime's own frames at the inner end, which debug=2 hides as Go does. It
- * begins with
+ * with one empty line between blocks, at least one frame in each, and nothing else.
+ * debug=3 adds the task's name and labels behind the bracket, lines that begin with "# ", true file
+ * names, and the runtime's own frames at the inner end, which debug=2 hides as Go does. It begins
+ * with
  *   # tasks: 1234 (12 running, 3 in calls, 7 runnable, 1212 waiting)
  *   # processors: 2, threads: 5 (1 spare, 2 without a processor, at most 514)
  *   # at the cap: tasks that block wait for a thread
@@ -35,7 +38,7 @@ struct dump {
     struct weft__out *o;
     struct weft__frame_texts *frames, *creators;
     bool full;  /* debug=3 */
-    bool begun; /* a block is written */
+    bool begun; /* a block was written, so the next one needs an empty line before it */
 };
 
 static const char *state_text(const struct weft__record *r)
@@ -58,7 +61,7 @@ static bool is_bare_label(const char *s)
            s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./")] == 0;
 }
 
-/* Puts a label as Go writes it there: quoted only where needed. */
+/* Writes a key or value of a label as Go does in dumps: quoted only where needed. */
 static void put_label(struct weft__out *o, const char *s)
 {
     if (is_bare_label(s))
@@ -67,7 +70,7 @@ static void put_label(struct weft__out *o, const char *s)
         weft__out_quoted(o, s);
 }
 
-/* Puts the name, then the labels as Go 1.27 puts them. */
+/* Writes the name, then the labels, as Go 1.27 writes labels. */
 static void put_tags(struct weft__out *o, const weft__tags *tags)
 {
     const char *name = weft__tags_name(tags), *before = " {";
@@ -111,7 +114,7 @@ static void put_header(struct dump *d, const struct weft__record *r)
     weft__out_str(o, ":\n");
 }
 
-/* n in units, which is a power of ten, without trailing zeros: "1.5". */
+/* Writes n / unit without trailing zeros: "1.5". unit is a power of ten. */
 static void put_fraction(struct weft__out *o, int64_t n, int64_t unit)
 {
     weft__out_dec(o, (uint64_t)(n / unit));
@@ -125,7 +128,7 @@ static void put_fraction(struct weft__out *o, int64_t n, int64_t unit)
     }
 }
 
-/* Exact to the nanosecond, as Go writes durations: "1h2m0.5s", "12.5ms", "700ns". */
+/* Writes a duration as Go does, exact to the nanosecond: "1h2m0.5s", "12.5ms", "700ns". */
 static void put_duration(struct weft__out *o, int64_t ns)
 {
     if (ns < SECOND) {
@@ -147,6 +150,8 @@ static void put_duration(struct weft__out *o, int64_t ns)
     weft__out_char(o, 's');
 }
 
+/* Writes the "# " lines of a task: how long it has waited, for which object, and that object's
+ * holder. */
 static void put_remarks(struct dump *d, const struct weft__record *r)
 {
     int64_t ns = weft__record_waited(d->s, r);
@@ -181,7 +186,8 @@ static struct weft__frame_text text_of(struct dump *d, struct weft__frame_texts 
     return t;
 }
 
-/* Where to begin: debug=2 passes over the runtime's own frames, unless there are no others. */
+/* Returns the first frame to show. debug=2 begins at the library's call that the program made, or
+ * behind the runtime's internal frames, unless there are no others. */
 static uint32_t first_shown(struct dump *d, const struct weft__stack_entry *e, uintptr_t shift)
 {
     uint32_t i = 0;
@@ -203,8 +209,9 @@ static void put_frame(struct dump *d, uintptr_t ret)
     weft__out_put(d->o, t.text, t.n);
 }
 
-/* Elides the frames from i to the last half of the stack, which is shown: returns where it begins.
- * If guesses begin in between, all that follow are guesses. */
+/* Writes a line for the frames from i on that are left out. Returns the first frame of the stack's
+ * last half, which is shown. If the mark before guesses is left out, writes it here: all frames
+ * that follow are guesses. */
 static uint32_t put_gap(struct dump *d, const struct weft__stack_entry *e, uint32_t i)
 {
     uint32_t next = e->kept - d->s->half;
@@ -272,7 +279,8 @@ static void put_count(struct weft__out *o, const char *before, uint64_t n, const
     weft__out_str(o, after);
 }
 
-/* Counts the tasks that are shown, so that the head agrees with the blocks below. */
+/* Writes the head of debug=3. Counts only the tasks that are shown, so that it agrees with the
+ * blocks below. */
 static void put_counts(struct dump *d)
 {
     const struct weft__counts *c = &d->s->counts;
@@ -302,6 +310,7 @@ static void put_counts(struct dump *d)
     weft__out_char(d->o, '\n');
 }
 
+/* Writes the block of the task that asked, then all others. */
 static void put_blocks(struct dump *d)
 {
     const struct weft__record *end = d->s->records + d->s->n;
