@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* counts.c - see counts.h. */
+/* counts.c - see counts.h. Owns nothing. */
 #include "profiles/render/counts.h"
 
 #include "profiles/render/output.h"
@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* The most first; then by the text of the data line. */
+/* Orders buckets by count, the largest first, then by the text of their data lines. */
 static int compare(const void *va, const void *vb)
 {
     const struct weft__bucket *a = va, *b = vb;
@@ -21,7 +21,7 @@ static int compare(const void *va, const void *vb)
                                  0);
 }
 
-/* NULL without memory. */
+/* Returns the buckets in order, for free(); NULL if memory ran out. */
 static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
 {
     struct weft__bucket *all = weft__buckets_read(b, 1, n);

@@ -7,15 +7,15 @@
  *       0x7f0000001000
  *   created by start+0x30 (service+0x1600) in goroutine 1
  *
- * Behind a name stands the offset in the function, and in parentheses that in the file, for
- * addr2line. Both are those of the call's last byte, except in the first frame, whose instruction
- * is known. Frames with "?" were guessed. The lines do not fit Go's grammar, so that its readers do
- * not see the task twice when the full report follows.
+ * Behind a name is the offset in the function, and in parentheses the offset in the file, for
+ * addr2line. Both are those of the call's last byte; in the first frame they are those of the
+ * instruction, which is known. Frames with "?" are guesses. The lines do not follow Go's grammar,
+ * so that its readers do not count the task twice when the full report follows.
  *
- * Everything here runs in a signal's handler, and the thread may hold malloc's lock or any other,
- * or have overwritten any memory: so no lock is taken, nothing is allocated, and of the program's
- * memory only the stack is read. If this code faults, runtime/sched/fatal.c jumps out of it. One
- * thread calls it, once in a process, so it may use static memory. */
+ * All code here runs in a signal handler. The thread may hold malloc's lock or any other, and may
+ * have overwritten any memory. So this file takes no lock, allocates nothing, and reads no memory
+ * of the program but the stack and the task's record. If it faults, runtime/sched/fatal.c jumps out
+ * of it. One thread runs it, once in a process, so it uses static memory. */
 #include "profiles/render/fault.h"
 
 #include <stdarg.h>
@@ -33,7 +33,7 @@
 
 enum { HALF = WEFT__REPORT_HALF, COPIED = 64 << 10, SEARCHED = 16 * COPIED };
 
-/* The part of a stack to be read: [lo, hi), whose bytes are at image. */
+/* The part [lo, hi) of a stack that may be walked. Its bytes are at image. */
 struct bounds {
     uintptr_t lo, hi;
     const void *image;
@@ -41,8 +41,8 @@ struct bounds {
 
 /* The task or thread that died. */
 struct dead {
-    const weft__task *task; /* NULL: none, or its record was overwritten */
-    uint64_t id;            /* of the task; 0: not known */
+    const weft__task *task; /* NULL if there is none, or if its record was overwritten */
+    uint64_t id;            /* of the task; 0 if it is not known */
     struct bounds stack;
 };
 
@@ -60,13 +60,14 @@ static void line(int fd, const char *format, ...)
     weft__death_write(fd, text, n);
 }
 
+/* Returns whether sp is in t's stack or its guard. */
 static bool is_on(const weft__task *t, uintptr_t sp)
 {
     return t && sp >= t->ctx.lo - weft__stack_guard && sp < t->ctx.hi;
 }
 
-/* Chooses the task. In the middle of a switch the worker has two; the stack shows whose code ran.
- */
+/* In the middle of a switch the worker has two tasks; the stack that the code ran on says which one
+ * died. */
 weft__task *weft__dying_task(const struct weft__death *d)
 {
     weft__worker *w = d->distrust ? NULL : weft__self();
@@ -80,7 +81,7 @@ weft__task *weft__dying_task(const struct weft__death *d)
     return !is_on(w->task, sp) && is_on(w->prev, sp) ? w->prev : w->task;
 }
 
-/* Copies the stack from sp on, as much as is mapped and fits. */
+/* Copies the stack from sp on: as much as is mapped and fits. */
 static struct bounds copy_stack(uintptr_t sp)
 {
     static _Alignas(16) char copy[COPIED];
@@ -90,7 +91,7 @@ static struct bounds copy_stack(uintptr_t sp)
 
     from = (struct iovec){(void *)lo, sizeof copy};
     n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
-    if (n <= 0) { /* the stack begins at sp */
+    if (n <= 0) { /* nothing is mapped below sp */
         lo += WEFT__RED_ZONE;
         from.iov_base = (void *)lo;
         n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
@@ -111,7 +112,8 @@ uintptr_t weft__fault_lo(const weft__task *t, uintptr_t sp)
     return sp < t->ctx.lo && is_readable(sp) ? t->ctx.lo - weft__stack_guard : t->ctx.lo;
 }
 
-/* Finds the mark in a copy of a stack. Returns the address behind it; 0: it is not there. */
+/* Finds the mark that ends each task's stack (runtime/machine/ctx.h) in a copy of a stack. Returns
+ * the address behind it; 0 if it is not there. */
 static uintptr_t mark_in(const struct bounds *b, uint64_t *id)
 {
     const uint64_t *words = b->image;
@@ -128,8 +130,8 @@ static uintptr_t mark_in(const struct bounds *b, uint64_t *id)
     return 0;
 }
 
-/* Finds the mark of the task's stack that sp is on, and the task's id by it. Returns where the
- * stack ends; 0: it is no task's, or the mark was overwritten. */
+/* Finds the mark of the stack that sp is in, and the task's id by it. Returns where the stack ends;
+ * 0 if it is no task's stack, or if the mark was overwritten. */
 static uintptr_t find_mark(uintptr_t sp, uint64_t *id)
 {
     for (uintptr_t at = sp; at - sp < SEARCHED; at += COPIED - sizeof(struct weft__ctx_mark)) {
@@ -142,7 +144,7 @@ static uintptr_t find_mark(uintptr_t sp, uint64_t *id)
     return 0;
 }
 
-/* Tells which task died, and where its stack is. */
+/* Finds which task died, and where its stack is. */
 static struct dead find_dead(const struct weft__death *d, uintptr_t sp)
 {
     struct dead dead = {.task = weft__dying_task(d)};
@@ -201,7 +203,8 @@ void weft__put_place(int fd, uintptr_t pc)
     put_location(fd, "", &location, "");
 }
 
-/* Fills in locations with the instructions of the innermost and outermost frames of a walk. */
+/* Fills in the addresses of a walk's HALF innermost and HALF outermost frames, and which of them
+ * are guesses. Returns their number. */
 static size_t pick(struct weft__location *locations, bool *guesses, const struct weft__walk *walk)
 {
     size_t n = 0;
@@ -211,7 +214,8 @@ static size_t pick(struct weft__location *locations, bool *guesses, const struct
 
         if (i >= HALF && outer > HALF)
             continue;
-        locations[n].addr = walk->pcs[i] - 1; /* see weft__walk */
+        locations[n].addr =
+            walk->pcs[i] - 1; /* the call, or the instruction: see struct weft__walk */
         guesses[n++] = (i < HALF ? i : walk->depth - outer) >= walk->guessed;
     }
     return n;

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* fault.h - the first part of a fault's report, and what it shares with the full one. */
+/* fault.h - the first part of a fault's report, and what it shares with the full report.
+ *
+ * All functions are async-signal-safe. weft__explain_first is called at most once in a process, by
+ * the thread that faulted, in its signal handler. */
 #ifndef WEFT_FAULT_H
 #define WEFT_FAULT_H
 
 #include "runtime/sched/observe.h"
 
-/* How many innermost, and how many outermost, frames of a stack a report shows. */
+/* A report shows at most so many innermost, and so many outermost, frames of a stack. */
 enum { WEFT__REPORT_HALF = 50 };
 
 /* Returns the lower end of the readable part of a faulting task's stack, whose stack pointer is sp.
@@ -13,11 +16,12 @@ enum { WEFT__REPORT_HALF = 50 };
  * and the stack's own where nobody can read the guard. async-signal-safe */
 uintptr_t weft__fault_lo(const weft__task *t, uintptr_t sp);
 
-/* Returns the task that dies on the calling thread, or NULL. async-signal-safe */
+/* Returns the task that dies on the calling thread; NULL if it runs none. async-signal-safe */
 weft__task *weft__dying_task(const struct weft__death *d);
 
-/* The hooks: see observe.h. async-signal-safe */
+/* The hook put_place: writes function, file and offset of an address. async-signal-safe */
 void weft__put_place(int fd, uintptr_t pc);
+/* The hook explain_first: writes which task died, and its stack. async-signal-safe */
 void weft__explain_first(int fd, const struct weft__death *d);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* forbidden.c - see forbidden.h.
+/* forbidden.c - see forbidden.h. Owns nothing.
  *
  *   # process_vm_readv: Operation not permitted: the holders of locks are not shown */
 #include "profiles/render/forbidden.h"
@@ -9,7 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Each returns 0 or errno. */
+/* The tries. Each returns 0, or the errno of the call that failed. */
 
 static int try_to_copy(void)
 {

@@ -6,10 +6,14 @@
  *   weft: goroutine 6 waits for group 0x7f38, whose goroutine 5 has not ended
  *   weft: rwmutex 0x7f90 is held by 2 readers; goroutines 7, 8 wait for it
  *
- * An object that tasks wait for leads by each task that keeps it (a lock's holder, the task that
- * runs a once's function, every task of a group) to the object that this task waits for. A task
- * waits for one object and is in one group, so there are about as many such edges as tasks and
- * locks. A search in depth finds a cycle wherever an edge leads back to its own path. */
+ * Tasks and the objects that they wait for make a graph. An object that tasks wait for has an edge
+ * for each task that can end the wait: a lock's holder, the task that runs a once's function, every
+ * task of a group. The edge leads to the object for which that task itself waits. A task waits for
+ * one object and is in one group, so there are about as many edges as tasks and locks. A
+ * depth-first search finds a cycle wherever an edge leads back to the path of the search.
+ *
+ * Owns nothing beyond one call. Locks and tasks may be gone by now, so their memory is read by a
+ * system call that may fail, and is believed only while a task still waits for the object. */
 #include "profiles/render/holders.h"
 
 #include "profiles/capture/locks.h"
@@ -28,14 +32,15 @@
 #include <string.h>
 
 #define NONE UINT32_MAX
-enum { NAMED = 8 /* waiters by their ids */, LINES = 100 /* objects */ };
+enum { NAMED = 8 };   /* waiters of an object whose ids are written */
+enum { LINES = 100 }; /* objects that get a line */
 
 enum kind { OTHER, MUTEX, RWMUTEX, ONCE, GROUP };
 
-/* Where the kinds keep their holder. */
+/* Where an object of each kind has its holder. */
 static const struct {
     const char *name;
-    size_t owner, site; /* offsets */
+    size_t owner, site; /* offsets of the holder's id, and of where it took the lock; or 0 */
 } kinds[] = {
     [MUTEX] = {"mutex ", offsetof(weft_mutex, _state), offsetof(weft_mutex, _site)},
     [RWMUTEX] = {"rwmutex ", offsetof(weft_rwmutex, _owner), offsetof(weft_rwmutex, _site)},
@@ -47,23 +52,24 @@ static const struct {
 struct awaited {
     const void *object;
     enum kind kind;
-    bool owner_lives;        /* it has a record */
-    bool told;               /* in a cycle */
-    uint64_t owner;          /* task id; 0: not known, or a group */
-    uint64_t waiters[NAMED]; /* ids of the first */
-    uint32_t n;              /* waiters */
-    uint32_t first;          /* edge, or NONE */
-    /* The search. */
+    bool owner_lives;        /* the holder has a record in the snapshot */
+    bool told;               /* it was written as a part of a cycle */
+    uint64_t owner;          /* the holder's id; 0 if it is not known, or for a group */
+    uint64_t waiters[NAMED]; /* the ids of the first waiters */
+    uint32_t n;              /* how many tasks wait for it */
+    uint32_t first;          /* its first edge, or NONE */
+    /* The state of the search. */
     bool seen, on_path;
-    uint32_t at;   /* on the path: the edge that is followed */
-    uint32_t from; /* on the path: the object before, or NONE */
+    uint32_t at;   /* on the path: the edge that the search follows */
+    uint32_t from; /* on the path: the object before it, or NONE */
 };
 
-/* Leads from an object, by a task that keeps it, to the object that the task waits for. */
+/* Leads from an object, by a task that can end the wait for it, to the object for which that task
+ * waits. */
 struct edge {
     uint64_t task;
     uint32_t to;
-    uint32_t next; /* edge of the same object, or NONE */
+    uint32_t next; /* the next edge from the same object, or NONE */
 };
 
 struct holders {
@@ -74,7 +80,7 @@ struct holders {
     struct edge *edges;
     uint32_t nedges, edges_room;
     struct weft__out *o;
-    bool wrote; /* a line */
+    bool wrote; /* a line was written */
     struct weft__mapping *maps;
     size_t nmaps;
 };
@@ -112,7 +118,8 @@ static uint32_t find(const struct holders *h, const void *object)
     return NONE;
 }
 
-/* Returns the index of the object that a task waits for; NONE if it waits for none of these. */
+/* Returns the index of the object for which a task waits; NONE if it waits for none of these kinds.
+ */
 static uint32_t waited_for(const struct holders *h, const struct weft__record *r)
 {
     bool waits = r->state == WEFT__REC_WAITING && r->object && kind_of(r->reason) != OTHER;
@@ -120,7 +127,8 @@ static uint32_t waited_for(const struct holders *h, const struct weft__record *r
     return waits ? find(h, r->object) : NONE;
 }
 
-/* Grows an array of n elements by at least one. Returns false without memory. */
+/* Makes sure that an array has room for one more than its n elements. Returns false if memory ran
+ * out. */
 static bool grow(void **list, uint32_t n, uint32_t *room, size_t size)
 {
     uint32_t more = *room ? 2 * *room : 64;
@@ -146,6 +154,8 @@ static bool add_object(struct holders *h, const void *object, enum kind kind)
     return true;
 }
 
+/* Returns the present holder of an object, which may be gone; 0 if it has none, or cannot be read.
+ */
 static uint64_t owner_now(const struct awaited *l)
 {
     uint64_t owner = 0;
@@ -155,7 +165,8 @@ static uint64_t owner_now(const struct awaited *l)
     return l->kind == MUTEX ? owner >> WEFT__MUTEX_HOLDER : owner;
 }
 
-/* Returns the owner while t still waits for the object: until then the object is in place. */
+/* Returns the present holder if t still waits for the object: until then the object exists. Else
+ * returns 0. */
 static uint64_t owner_meanwhile(const weft__task *t, const struct weft__record *r,
                                 const struct awaited *l)
 {
@@ -167,8 +178,9 @@ static uint64_t owner_meanwhile(const weft__task *t, const struct weft__record *
     return (ticket & 1) && weft__load(&t->ticket) == ticket ? owner : 0;
 }
 
-/* Finds a holder that the snapshot does not have: of a once, or of a lock that its holder waits
- * for. While that task's wait is open, no other task hands it the lock. */
+/* Notes the holder of an object that t waits for. The snapshot does not have the task that runs a
+ * once, nor the holder of a lock that waits for its own lock; these are read now. While t's wait is
+ * open, no other task hands it the lock. */
 static void note_owner(struct awaited *l, const weft__task *t, const struct weft__record *r)
 {
     uint64_t owner;
@@ -182,6 +194,8 @@ static void note_owner(struct awaited *l, const weft__task *t, const struct weft
         l->owner = owner;
 }
 
+/* Adds the object that the task of a slot waits for, and the task as its waiter. Returns false if
+ * memory ran out. */
 static bool note_waiter(struct holders *h, uint32_t slot)
 {
     const struct weft__record *r = &h->s->records[slot];
@@ -215,7 +229,8 @@ static bool add_edge(struct holders *h, uint32_t from, uint64_t task, uint32_t t
     return true;
 }
 
-/* Returns the group of a task of the snapshot; NULL if it is in none, or has ended since. */
+/* Returns the group of a task that the snapshot has; NULL if it is in none, or if it has ended
+ * since. */
 static const void *group_of(const weft__task *t, const struct weft__record *r)
 {
     const void *group = NULL;
@@ -233,8 +248,8 @@ static int by_owner(const void *a, const void *b)
     return ((*x)->owner > (*y)->owner) - ((*x)->owner < (*y)->owner);
 }
 
-/* Returns the index of the owner's first object among those ordered by owner, or where it would
- * be. */
+/* Returns the index of the first object with this holder, in a list ordered by holder, or the index
+ * where it would be. */
 static uint32_t first_of(struct awaited *const *ordered, uint32_t n, uint64_t owner)
 {
     uint32_t lo = 0, hi = n;
@@ -250,7 +265,7 @@ static uint32_t first_of(struct awaited *const *ordered, uint32_t n, uint64_t ow
     return lo;
 }
 
-/* Adds the edges that the task of a slot makes. Returns false without memory. */
+/* Adds the edges by the task of a slot. Returns false if memory ran out. */
 static bool link_task(struct holders *h, struct awaited *const *ordered, uint32_t slot)
 {
     const struct weft__record *r = &h->s->records[slot];
@@ -299,7 +314,7 @@ static void put_object(struct weft__out *o, const struct awaited *l)
     weft__out_hex(o, (uintptr_t)l->object);
 }
 
-/* Finds the return address whose low half a lock holds; 0: there is none. */
+/* Finds the return address of which a lock keeps the lower 32 bits; 0 if there is none. */
 static uintptr_t whole_address(const struct holders *h, uint32_t low)
 {
     for (size_t i = 0; i < h->nmaps; i++) {
@@ -313,7 +328,7 @@ static uintptr_t whole_address(const struct holders *h, uint32_t low)
     return 0;
 }
 
-/* Puts where the owner took the lock, unless another task has it by now. */
+/* Writes where the holder took the lock, unless another task has it by now. */
 static void put_site(const struct holders *h, const struct awaited *l)
 {
     size_t at = kinds[l->kind].site;
@@ -360,7 +375,8 @@ static void put_owner(const struct holders *h, const struct awaited *l)
     }
 }
 
-/* Puts what the task waits for, and which task it therefore waits for. */
+/* Writes a line of a cycle: the object for which a task waits, and the task that keeps it waiting.
+ */
 static void put_wait(const struct holders *h, uint64_t task, const struct awaited *l,
                      uint64_t keeper)
 {
@@ -383,8 +399,8 @@ static const struct edge *way(const struct holders *h, uint32_t i)
     return &h->edges[h->list[i].at];
 }
 
-/* Puts the cycle from first along the path back to first, unless all its objects are in cycles that
- * were told: then it is much the same. */
+/* Writes the cycle from first along the path back to first. Leaves it out if all its objects are in
+ * cycles that were written: then it says nothing new. */
 static void put_cycle(struct holders *h, uint32_t first)
 {
     uint32_t i = first;
@@ -414,7 +430,7 @@ static void put_cycle(struct holders *h, uint32_t first)
     } while (i != first);
 }
 
-/* Makes the object the end of the path, behind from. */
+/* Adds an object to the end of the path, behind `from`. */
 static void enter(struct holders *h, uint32_t i, uint32_t from)
 {
     struct awaited *l = &h->list[i];
@@ -424,8 +440,8 @@ static void enter(struct holders *h, uint32_t i, uint32_t from)
     l->from = from;
 }
 
-/* Searches from an object that was not seen, and puts a cycle wherever an edge leads back to the
- * path. */
+/* Searches from an object that was not seen yet, and writes a cycle wherever an edge leads back to
+ * the path. */
 static void search(struct holders *h, uint32_t start)
 {
     uint32_t i = start, to;
@@ -467,8 +483,8 @@ static void put_waiters(struct weft__out *o, const struct awaited *l)
     weft__out_str(o, l->n == 1 ? " waits for it\n" : " wait for it\n");
 }
 
-/* Puts the objects with a holder that are in no cycle, and those of a cycle for which more tasks
- * wait. */
+/* Writes a line for each lock and once that is in no cycle, or for which more tasks wait than the
+ * one in its cycle. */
 static void put_objects(struct holders *h)
 {
     uint32_t lines = 0, left = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* labels.c - see labels.h. */
+/* labels.c - see labels.h. Owns nothing. */
 #include "profiles/render/labels.h"
 
 #include <string.h>

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* pprof.c - writes one profile in the published pprof format (see pprof.h).
+/* pprof.c - see pprof.h. Owns the profiles that are being written; each belongs to one task or
+ * thread.
  *
- * A protobuf message may be cut into pieces: the concatenation of encoded messages is the encoding
- * of their merger. So each sample, string, function and location is encoded as a Profile that holds
- * it alone, and deflated; nothing is kept but the tables that tell what already has an id. Always:
- *   ids of strings are positions in the string table, the others count from 1
- *   a string, function or location is written when its id is given out
- *   mappings come last, because their flags depend on what was found in them
- * Mapping ids are positions in weft__maps_read + 1; only the main binary, which is the first, and
- * mappings with locations are written. */
+ * A protobuf message may be cut into pieces: the encodings of messages, one after another, are the
+ * encoding of their merger. So each sample, string, function and location is encoded as a Profile
+ * with nothing else in it, and deflated at once. Only the tables stay that say what has an id
+ * already. Always: the id of a string is its position in the string table; all other ids count from
+ * 1 a string, function or location is written when it gets its id mappings come last, because their
+ * flags depend on the locations that were found in them The id of a mapping is its position in
+ * weft__maps_read + 1. Mappings without locations are not written, except that of the main binary,
+ * which is the first. */
 #include "profiles/render/pprof.h"
 
 #include <errno.h>
@@ -32,18 +33,18 @@ struct function {
     int64_t name, system_name, file, line;
 };
 
-/* Flags of a mapping: some location in it was written, or has functions, files and so on. */
+/* Flags of a mapping: a location in it was written; one with a function; with a file; and so on. */
 enum { USED = 1, FUNCTIONS = 2, FILES = 4, LINES = 8, INLINES = 16 };
 
-/* An array that grows, and the map from a hash to an index in it. */
+/* An array that grows, with a map that finds the index of an item. */
 struct table {
-    struct weft__idmap ids; /* index + 1 */
+    struct weft__idmap ids; /* finds index + 1 */
     void *items;
     uint32_t n, room;
 };
 
 struct weft__pprof {
-    ProtobufCBuffer buffer; /* first: append is given its address */
+    ProtobufCBuffer buffer; /* the first member, since append gets the profile by its address */
     struct weft__out *out;  /* out->rc is the profile's rc */
     z_stream z;
     size_t n_types;
@@ -53,7 +54,7 @@ struct weft__pprof {
     struct weft__mapping *maps;
     size_t n_maps;
     uint8_t *map_flags;
-    uint64_t *ids; /* scratch of one sample */
+    uint64_t *ids; /* the location ids of the sample that is being written */
     size_t ids_room;
     size_t n_raw;
     uint8_t raw[PIECE]; /* encoded, not yet deflated */
@@ -65,6 +66,7 @@ static void fail(weft__pprof *p, int rc)
         p->out->rc = rc;
 }
 
+/* Deflates the encoded bytes into p->out. */
 static void deflate_raw(weft__pprof *p, int flush)
 {
     uint8_t piece[1024];
@@ -81,6 +83,7 @@ static void deflate_raw(weft__pprof *p, int flush)
     p->n_raw = 0;
 }
 
+/* protobuf-c's callback: collects encoded bytes. */
 static void append(ProtobufCBuffer *buffer, size_t n, const uint8_t *data)
 {
     weft__pprof *p = (weft__pprof *)(void *)buffer;
@@ -102,7 +105,7 @@ static void emit(weft__pprof *p, const message *m)
     protobuf_c_message_pack_to_buffer(&m->base, &p->buffer);
 }
 
-/* Gives item (size bytes) the next id of the table; 0 if memory ran out. */
+/* Adds an item of size bytes. Returns its index + 1; 0 if memory ran out. */
 static uint32_t table_add(weft__pprof *p, struct table *t, uint64_t hash, const void *item,
                           size_t size)
 {
@@ -133,6 +136,7 @@ static uint64_t hash_string(const char *s)
     return weft__idmap_mix(h);
 }
 
+/* Returns the id of a string that is UTF-8, and writes the string if it is new. */
 static int64_t clean_string_id(weft__pprof *p, const char *s)
 {
     uint64_t hash = hash_string(s);
@@ -160,7 +164,8 @@ static int64_t clean_string_id(weft__pprof *p, const char *s)
     return id - 1;
 }
 
-/* Strings of the format are UTF-8, and many readers refuse a whole profile for one that is not. */
+/* Returns the id of a string, made UTF-8: many readers refuse a whole profile for one string that
+ * is not. */
 static int64_t string_id(weft__pprof *p, const char *s)
 {
     char *clean;
@@ -179,6 +184,7 @@ static int64_t string_id(weft__pprof *p, const char *s)
     return id;
 }
 
+/* Returns the id of a frame's function, and writes the function if it is new. */
 static uint64_t function_id(weft__pprof *p, const struct weft__frame *frame)
 {
     const struct function f = {
@@ -213,7 +219,8 @@ static uint64_t function_id(weft__pprof *p, const struct weft__frame *frame)
     return id;
 }
 
-/* Returns the id of the mapping that holds addr, 0 if none does. */
+/* Returns the id of the mapping that holds addr, and adds flags to it. Returns 0 if none holds it.
+ */
 static uint64_t mapping_id(weft__pprof *p, uintptr_t addr, uint8_t flags)
 {
     for (size_t i = 0; i < p->n_maps; i++) {
@@ -233,6 +240,7 @@ struct shown {
     struct weft__frame mark;
 };
 
+/* Finds the frames of an address, or of a mark. */
 static void look_up(struct shown *to, uintptr_t addr)
 {
     const struct weft__symbol *s;
@@ -252,7 +260,8 @@ static void look_up(struct shown *to, uintptr_t addr)
     to->flags |= s->has_inlines ? INLINES : 0;
 }
 
-/* An address without a name has no lines: then readers show the mapping's name. */
+/* Writes a location. Writes no lines for an address without a name: then readers show the name of
+ * its mapping. */
 static void emit_location(weft__pprof *p, uint64_t id, uintptr_t addr)
 {
     Weft__Pprof__Location wire = WEFT__PPROF__LOCATION__INIT;
@@ -286,6 +295,7 @@ done:
     free(lines);
 }
 
+/* Returns the id of an address's location, and writes the location if it is new. */
 static uint64_t location_id(weft__pprof *p, uintptr_t addr)
 {
     uint64_t hash = weft__idmap_mix(addr);
@@ -438,8 +448,8 @@ int weft__pprof_add(weft__pprof *p, const struct weft__pprof_sample *sample)
     return p->out->rc;
 }
 
-/* Readers look up a mapping that has none of these flags themselves. A mapping without locations
- * has them all: there is nothing to find. */
+/* Writes a mapping. Readers try to find names by themselves in a mapping that lacks these flags. A
+ * mapping without locations has them all, since there is nothing to find. */
 static void emit_mapping(weft__pprof *p, size_t i)
 {
     const struct weft__mapping *map = &p->maps[i];

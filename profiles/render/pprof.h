@@ -5,9 +5,10 @@
  *     for each sample: rc = weft__pprof_add(p, &sample), until rc < 0
  *     return weft__pprof_end(p, rc);
  *
- * Samples go out at once, so memory depends on the number of distinct PCs, strings and functions
- * only. Equal stacks are not merged: the callers' tables have done that. One thread or task owns a
- * profile; the sink may block, and the symbolizer is asked, so no lock may be held. */
+ * Samples are written at once, so memory depends on the number of distinct PCs, strings and
+ * functions only. Equal stacks are not merged: the caller's table has done that. One task or thread
+ * owns a profile. All three functions may wait for the sink and for the symbolizer, so call them
+ * with no lock held. */
 #ifndef WEFT_PPROF_H
 #define WEFT_PPROF_H
 
@@ -29,16 +30,16 @@ struct weft__pprof_head {
     size_t n_types;
     struct weft__pprof_type period_type;
     int64_t period;
-    const char *default_type; /* the one readers show first, or NULL: the last */
+    const char *default_type; /* the type that readers show first; NULL: the last one */
     int64_t time;             /* CLOCK_REALTIME ns */
-    int64_t duration;         /* ns, 0 if it has none */
+    int64_t duration;         /* ns; 0 if the profile shows a moment */
 };
 
 struct weft__pprof_label {
     const char *key;
-    const char *str; /* or NULL: num */
+    const char *str; /* the value; NULL: num is the value */
     int64_t num;
-    const char *unit; /* of num, or NULL */
+    const char *unit; /* of num; or NULL */
 };
 
 struct weft__pprof_sample {
@@ -50,11 +51,13 @@ struct weft__pprof_sample {
     size_t n_labels;
 };
 
-/* NULL if memory ran out. Strings and arrays are borrowed until the function returns. */
+/* Begins a profile. Borrows strings and arrays until it returns. Returns NULL if memory ran out. */
 weft__pprof *weft__pprof_begin(const struct weft__pprof_head *head, const struct weft__sink *to);
-/* 0, the sink's negative code or -ENOMEM; the same code from then on. */
+/* Writes a sample. Returns 0, the sink's negative code, or -ENOMEM. After an error it writes no
+ * more, and returns the same code. */
 int weft__pprof_add(weft__pprof *p, const struct weft__pprof_sample *sample);
-/* Writes what remains and frees p. If rc < 0, the profile is given up and rc is returned. */
+/* Writes the rest and frees p. Returns as weft__pprof_add does. If rc < 0 it writes nothing more,
+ * and returns rc. */
 int weft__pprof_end(weft__pprof *p, int rc);
 
 #endif
