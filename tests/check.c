@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* check.c - forks each test, watches over it and judges its end.
+/* check.c - forks each test, watches over it and judges how it ended.
  *
- * The parent never starts a thread and never calls the runtime, so each child begins as a
- * process that has never run weft. A child leads a process group, which is killed when the test
- * is over: nothing a test started outlives it. */
+ * The parent never starts a thread and never calls the runtime, so each child begins as a process
+ * that has never run weft. A child leads a process group. The parent kills the group when the test
+ * is over, so nothing that a test started outlives it. */
 #include "check.h"
 
 #include <weft.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* check_sample.c - tests with every kind of end, for check_selftest.sh to look at. */
+/* check_sample.c - tests that end in every possible way; check_selftest.sh checks what the harness
+ * says. */
 #include "check.h"
 
 #include <stdio.h>

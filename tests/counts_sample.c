@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* counts_sample.c - writes a profile that counts things to stdout, for the readers of such.
+/* counts_sample.c - writes a profile that counts things to stdout, for counts_pprof.sh and
+ * readers.sh.
  *
- *     counts_sample threads       20 tasks sit in declared calls, one task hogs
- *     counts_sample custom        30 values added in one function, 12 in another, 2 of those
- * removed
+ *     counts_sample threads    20 tasks sit in declared calls, one task hogs
+ *     counts_sample custom     one function adds 30 values, another adds 12; 2 of the 12 go again
  *
- * With "text" behind it in the text form. */
+ * "text" as a second argument chooses the text form. */
 #include <weft.h>
 
 #include "profiles/account/custom.h"

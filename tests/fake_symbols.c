@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* fake_symbols.c - a symbolizer with a table (see fake_symbols.h). Safe from any thread. */
+/* fake_symbols.c - see fake_symbols.h. Any thread may call it: the table never changes. */
 #include "fake_symbols.h"
 
 #include <pthread.h>

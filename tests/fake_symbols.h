@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* fake_symbols.h - a symbolizer with a table, so that output is the same on every machine.
+/* fake_symbols.h - a symbolizer with a fixed table, so that output is the same on every machine.
  *
- * Functions are 0x1000 bytes apart; FAKE_PC(fn) is a return address in the call that function
- * makes 0x1f bytes after its entry. Above FAKE_MANY lie as many further functions as one likes. */
+ * Functions are 0x1000 bytes apart. FAKE_PC(fn) is a return address behind a call that fn makes
+ * 0x1f bytes after its entry. There are any number of further functions from FAKE_MANY on. */
 #ifndef WEFT_FAKE_SYMBOLS_H
 #define WEFT_FAKE_SYMBOLS_H
 

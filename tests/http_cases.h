@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* http_cases.h - raw requests, what each is answered with, and whether the connection lives on.
+/* http_cases.h - raw requests, the answer to each, and whether the connection stays open.
  *
  * The server answers every request with 200, has read the body by then, and has the limits below.
- * `answers` are the final statuses in order; none: the server waits for more (lives) or has hung
- * up.
- */
+ * `answers` are the final statuses in order. If there are none, the server waits for more (lives),
+ * or has hung up. */
 #ifndef WEFT_TESTS_HTTP_CASES_H
 #define WEFT_TESTS_HTTP_CASES_H
 

@@ -13,7 +13,7 @@ typedef struct site {
     weft_listener *ln;
 } site;
 
-/* mux and what of the server differs from the default. */
+/* Starts a server for mux, with options, or NULL for the defaults. */
 void site_start(site *s, weft_http_mux *mux, const weft_http_options *options);
 void site_end(site *s); /* stops it within seconds and frees all */
 

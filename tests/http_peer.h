@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* http_peer.h - a server without sockets: what it says to bytes that come in pieces. */
+/* http_peer.h - a server without sockets: its answers to bytes that come in pieces. */
 #ifndef WEFT_TESTS_HTTP_PEER_H
 #define WEFT_TESTS_HTTP_PEER_H
 

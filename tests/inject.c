@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* inject.c - a library to be preloaded that makes the system refuse: tests/torture_inject.py.
+/* inject.c - a library to be preloaded, which makes calls fail; for torture_inject.py.
  *
- * INJECT=KIND:FIRST:COUNT refuses the calls of that kind from number FIRST on, counted from 0,
- * COUNT of them. KIND is one of memory   malloc, calloc, realloc, aligned_alloc, posix_memalign,
- * strdup by these map      mmap, mprotect call     system calls that make descriptors or threads,
- * wait, read or write sockets Counting begins with the program's first call. */
+ * INJECT=KIND:FIRST:COUNT fails COUNT calls of a kind, from number FIRST on. Calls are counted from
+ * 0, beginning with the program's first. KIND is
+ *
+ *   memory   for malloc, calloc, realloc, aligned_alloc, posix_memalign, strdup
+ *   map      for mmap, mprotect
+ *   call     for system calls that make descriptors or threads, wait, read or write sockets */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* inject_sample.c - what torture_inject.py lets the system refuse: a bit of everything.
+/* inject_sample.c - the program in which torture_inject.py makes calls fail: it uses a bit of
+ * everything.
  *
- * Each call that fails ends the program with status 1 and a line with the code's text. */
+ * Each call of weft that fails ends it with status 1 and a line with the code's text. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lines_sample.c - a task that waits in the cold part of a function, with a function inlined into
- * it, for debug_info.sh. Writes a dump to stdout and a profile to the file that is named. */
+ * that part; for debug_info.sh. Writes a dump to stdout, and a profile to the file that is named.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

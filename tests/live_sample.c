@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* live_sample.c - a program for the tests that look at one from outside: Valgrind, gdb, the readers
- * of dumps, and the count of an idle program's system calls.
+/* live_sample.c - a program that other programs look at from outside: Valgrind, gdb, the readers of
+ * dumps, and the count of an idle program's system calls.
  *
- *     live_sample mixed           channels, sleep, groups, a stack of its own size, each dump
- *     live_sample deep [FRAMES [full]]  the dump of a task that waits so deep (700), to stdout
- *     live_sample pprof [each]    a profile of tasks that wait in functions of their own, half of
- *                                 those in the lake with labels, to stdout; each: one sample a task
- *     live_sample idle            everyone waits for what does not come; says so on stdout */
+ *     live_sample mixed            channels, sleeps, groups, a stack of another size, every dump
+ *     live_sample deep [N [full]]  writes the dump of a task that waits N calls deep (700)
+ *     live_sample pprof [each]     writes a profile of tasks that wait in functions of their own,
+ *                                  half of those in the lake with labels; each: per_task=1
+ *     live_sample idle             all tasks wait for what never comes; says so on stdout */
 #include <weft.h>
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* many_sample.c - a task in each function of a large unit, which debug_info.sh writes. Prints the
- * CPU time, in milliseconds, of the first dump, which goes to the file that is named. */
+/* many_sample.c - a task in each function of a large unit, which debug_info.sh writes. Prints how
+ * many milliseconds of CPU time the first dump took. That dump goes to the file that is named. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <time.h>

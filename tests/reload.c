@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* reload.c - a library that is made twice, so that one may take the other's place (reload.h).
+/* reload.c - a library that is built twice, so that each build can take the other's place
+ * (reload.h).
  *
- * Both have the same layout, and call from the same place in it. The second's frame is counted from
- * rbp, which is 0 in the first's; a word that is 0 in the second's is where the first would
- * have its return address. So a walk by the other's rules never gets beyond this frame. */
+ * Both builds have the same layout, and call from the same address in it, but with different
+ * frames. The second counts its frame from rbp, which is 0 while the first runs. Where the first
+ * has its return address, the second has a word that is 0. So a walk by the other build's rules
+ * never gets beyond this frame, and the tests see it. */
 typedef void reload_fn(void (*fn)(void *), void *arg);
 
 __attribute__((visibility("default"))) reload_fn reload_call;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* reload.h - two libraries that take each other's place in memory: RELOAD_FIRST and RELOAD_SECOND
- * are their files (weft_reloads in CMakeLists.txt).
+ * are their files (weft_reloads in tests.cmake).
  *
- * reload_call calls fn(arg) by way of first_calls or second_calls, whose code has the same place
- * and size in its library and calls from the same place, but with another frame. */
+ * reload_call calls fn(arg) through first_calls or second_calls. Both functions have the same
+ * address and size in their library and call from the same address, but have different frames. */
 #ifndef RELOAD_H
 #define RELOAD_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sockets.h - what the tests of sockets share. */
+/* sockets.h - helpers that the tests of sockets share. */
 #ifndef WEFT_TESTS_SOCKETS_H
 #define WEFT_TESTS_SOCKETS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tap.h - the least of a test framework: a test is a function that ends with true. */
+/* tap.h - the smallest test framework: a test is a function that returns true if it passed. */
 #ifndef TAP_H
 #define TAP_H
 

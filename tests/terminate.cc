@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// terminate.cc - a task throws what nobody catches; for terminate.sh.
+// terminate.cc - a task throws an exception that no code catches; for terminate.sh.
 #include <stdexcept>
 #include <weft.h>
 

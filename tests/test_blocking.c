@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_blocking.c - blocking calls, hogs and pins: which tasks keep a processor, and which lose it.
- * A test whose processor is not handed over hangs. */
+ * A test hangs if a processor is not handed over. */
 #include "support.h"
 
 #include "runtime/sched/scheduler.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_child.c - what a program that a task starts begins with, and what ends it. */
+/* test_child.c - child processes of tasks: the state they begin with, and the ways they end. */
 #include "support.h"
 
 #include <signal.h>

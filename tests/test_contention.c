@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_contention.c - the block, mutex and contention profiles tell the truth, to the nanosecond
- * where every wait is kept, on average where they are sampled. */
+/* test_contention.c - the block, mutex and contention profiles are right: to the nanosecond where
+ * every wait is kept, on average where waits are sampled. */
 #include "support.h"
 
 #include "profiles/account/tables.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_crash.c - faults and aborts: the report, even with a broken heap or stack, and the end.
  *
- * Each crash is a child of a test that judges its status and what it wrote. */
+ * Each crash happens in a child of the test, which checks the child's status and output. */
 #include "support.h"
 
 #undef NDEBUG

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_custom.c - profiles of the program's own: what is in them, by who added it. */
+/* test_custom.c - profiles of the program's own: their values, by the stack that added each. */
 #include "support.h"
 
 #include "profiles/account/custom.h"

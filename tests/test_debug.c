@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_debug.c - the debug endpoints as a client sees them: Go's paths, headers, errors; which
- * clients are let in. debug_clients.sh tests them with go tool pprof and panicparse. */
+/* test_debug.c - the debug endpoints as a client sees them: Go's paths, headers and errors, and
+ * which clients get in. debug_clients.sh tests them with go tool pprof and panicparse. */
 #include "support.h"
 
 #include <errno.h>

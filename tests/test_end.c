@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* test_end.c - who is late at the end of a run: in the runtime, or back from a call into C, when
- * it is torn down. What is late must not reach the next run: weft__global_push is wrapped, and
- * holds such a caller up until the run is over, or until it is plain that the end waits for it. */
+/* test_end.c - threads that are late at the end of a run: a worker in the runtime, or a task's
+ * thread that comes back from a call into C while the runtime is torn down. They must not touch the
+ * next run. weft__global_push is wrapped, and holds such a thread up until the run is over, or
+ * until it is certain that the end of the run waits for it. */
 #include "runtime/sched/lane.h"
 #include "runtime/sched/scheduler.h"
 #include "support.h"

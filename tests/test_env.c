@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_env.c - WEFT_ variables with values they do not know: one line, then the default. */
+/* test_env.c - WEFT_ variables with unknown values: stderr gets one line, and the default is used.
+ */
 #include "support.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_expvar.c - published values, their JSON byte for byte, memstats. weft__alloc_try is wrapped,
- * and fails when a test says so. */
+ * and fails when a test asks for it. */
 #include "support.h"
 
 #include <weft/expvar.h>

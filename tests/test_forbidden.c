@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_forbidden.c - reports where the descriptor or the kernel gets in the way: a descriptor that
+/* test_forbidden.c - reports when the descriptor or the kernel is in the way: a descriptor that
  * does not block, a process that may not look at itself. */
 #include "support.h"
 

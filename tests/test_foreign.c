@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_foreign.c - threads that are not the runtime's: they start tasks and wait as tasks do. */
+/* test_foreign.c - threads that the program made: they start tasks, and wait as tasks do. */
 #include "runtime/sched/scheduler.h"
 #include "support.h"
 

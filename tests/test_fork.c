@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_fork.c - a bare fork's child: one thread of many, no loop, locks that nobody will release.
- * Whatever it calls fails clearly, and signals end it. */
+/* test_fork.c - the child of a bare fork has one thread of many, no loop, and locks that no thread
+ * will release. Every call of weft in it fails clearly, and signals end it. */
 #include "support.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_http_early.c - a wait for a request that ends though no byte is there, as waits may. */
+/* test_http_early.c - a wait for a request that ends before a byte is there, which waits may do. */
 #include "http_client.h"
 
 #include <errno.h>

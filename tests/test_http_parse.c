@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_http_parse.c - heads and bodies from bytes, whole and cut in every way. */
+/* test_http_parse.c - heads and bodies, given whole and cut into pieces in every way. */
 #include "check.h"
 #include "http_cases.h"
 #include "http_peer.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_label.c - labels of tasks: what a task reads back, who inherits them, what dumps show. */
+/* test_label.c - labels of tasks: a task reads its own, tasks that it starts inherit them, dumps
+ * show them. */
 #include "support.h"
 
 #include "profiles/capture/tasks.h"

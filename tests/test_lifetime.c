@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* test_lifetime.c - an object is freed as soon as the call that proved it idle returned: the
- * task that woke the freeing task must touch it no more. AddressSanitizer and ThreadSanitizer
- * watch; the memory is also wiped, so that a plain build sees a late touch as a broken next round.
- */
+/* test_lifetime.c - an object may be freed as soon as a call has shown that it is idle: the task
+ * that woke the freeing task must not touch it any more. AddressSanitizer and ThreadSanitizer watch
+ * that. The memory is also overwritten, so that in a plain build a late touch breaks the next
+ * round. */
 #include "support.h"
 
 #include <stdlib.h>

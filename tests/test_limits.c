@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_limits.c - what the kernel refuses: a code where the API has one, else a line that names the
- * call and the limit. libuv aborts in some of these cases. */
+/* test_limits.c - calls that the kernel refuses: the API returns a code where it has one; else a
+ * line names the call and the limit. In some of these cases libuv aborts. */
 #include "sockets.h"
 
 #include <errno.h>

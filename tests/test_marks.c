@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_marks.c - each form of a dump and each profile says where frames are missing from a stack,
+/* test_marks.c - every form of a dump and every profile says where frames are missing from a stack,
  * and which of its frames are guesses. */
 #include "support.h"
 

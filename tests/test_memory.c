@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_memory.c - what becomes of a program whose runtime objects find no memory: one message, the
- * tasks, status 2; never a hang. */
+/* test_memory.c - a program that gets no memory for runtime objects ends with one message, its
+ * tasks, and status 2, and never hangs. */
 #include "support.h"
 
 #include <dirent.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_nested.c - tasks that wait for groups while they are canceled themselves, groups that many
- * wait for, and shields. */
+/* test_nested.c - tasks that wait for groups while they are canceled themselves, groups for which
+ * many tasks wait, and shields. */
 #include "support.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_once.c - one call of a function, and everybody else after it. */
+/* test_once.c - a once calls its function one time; all other callers return after that call. */
 #include "support.h"
 
 VIRTUAL_CLOCK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_orders.c - the example's answers when memory for their JSON runs out. */
+/* test_orders.c - the example answers correctly when memory for its JSON runs out. */
 #include "examples/orders/orders.h"
 #include "http_client.h"
 

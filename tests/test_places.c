@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_places.c - stacks that waited before are known again: however many there are, no more than
- * some at one time, and not after their code has gone. */
+/* test_places.c - stacks at which tasks waited before are known again, whatever their number; the
+ * table has a bound; and no stack is known again after its code has gone. */
 #include "support.h"
 
 #include "profiles/account/tables.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_reload.c - dumps and profiles while libraries come and go. */
+/* test_reload.c - dumps and profiles while libraries are loaded and unloaded. */
 #include "reload.h"
 #include "support.h"
 

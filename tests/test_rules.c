@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_rules.c - the runtime's own rules are checked with WEFT_CHECK=2: each test breaks one. */
+/* test_rules.c - WEFT_CHECK=2 checks the runtime's own rules: each test breaks one. */
 #include "support.h"
 
 #include "runtime/base/lock.h"

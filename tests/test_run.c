@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_run.c - weft_run from outside: results, repetition, what it leaves behind, misuse. */
+/* test_run.c - weft_run as its caller sees it: results, repetition, what it leaves behind, misuse.
+ */
 #include "support.h"
 
 #include <dirent.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_shown.c - what dumps show of tasks that do not wait in the runtime, and that taking one
- * disturbs nobody. */
+/* test_shown.c - dumps of tasks that do not wait in the runtime; taking a dump disturbs no task. */
 #include "support.h"
 
 #include "runtime/base/clock.h"

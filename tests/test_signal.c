@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_signal.c - signals as channels, and which handlers the runtime puts where. */
+/* test_signal.c - signals as channels; which handlers the runtime installs. */
 #include "support.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_steady.c - what steady traffic costs in system calls. They are counted by functions that
- * stand before the C library's, for this program and for libuv. */
+/* test_steady.c - how many system calls steady traffic takes. This program's own functions stand
+ * before the C library's and count the calls of the program and of libuv. */
 #include "sockets.h"
 
 #include <sys/epoll.h>

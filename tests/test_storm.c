@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_storm.c - many clients connect at once: a task that sleeps wakes up in time beside them. */
+/* test_storm.c - a task that sleeps wakes up in time while many clients connect at once. */
 #include "support.h"
 
 #include <netinet/in.h>

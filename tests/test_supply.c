@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_supply.c - many calls that block, and what happens when there are no more threads. A test
- * whose processors are all stuck hangs. */
+/* test_supply.c - many calls that block, and the time when there are no more threads. A test hangs
+ * if all its processors are stuck. */
 #include "support.h"
 
 #include "runtime/sched/scheduler.h"

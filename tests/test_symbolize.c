@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_symbolize.c - the symbolizer against this file, and the list of mappings. */
+/* test_symbolize.c - the symbolizer names functions of this file; the list of mappings. */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>

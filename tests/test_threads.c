@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_threads.c - the threadcreate profile: as many threads as there are, by the code that made
- * each. */
+/* test_threads.c - the threadcreate profile counts all threads, by the code that made each. */
 #include "support.h"
 
 #include "profiles/account/threads.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* test_unwind.c - the walker against libunwind.
  *
- * Stacks are real: a coroutine on a mapping of its own runs through a random chain of functions
- * and parks by swapcontext. Each is then resumed to its end, as ASan wants its stacks clean. */
+ * The stacks are real. A coroutine on a mapping of its own runs through a random chain of functions
+ * and parks by swapcontext. Each is resumed to its end later, since ASan wants its stacks clean. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>

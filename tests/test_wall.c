@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_wall.c - the fgprof profile says where tasks spend their time, exactly where it looks at all
- * of them, on average where it looks at some. */
+/* test_wall.c - the fgprof profile says where tasks spend their time: exactly if it looks at all
+ * tasks, on average if it looks at some. */
 #include "support.h"
 
 #include <stdio.h>

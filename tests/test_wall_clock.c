@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_wall_clock.c - the fgprof profile against the real clock: a task that never waits has all
- * the time, however many others wait. */
+/* test_wall_clock.c - the fgprof profile against the real clock: a task that never waits gets all
+ * of the time, however many others wait. */
 #include "support.h"
 
 #include <stdio.h>

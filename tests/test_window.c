@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* test_window.c - what a time adds to the block, mutex and contention profiles: of each wait the
- * part that lies in it, to the nanosecond, whether the wait began before it, goes on after it, or
- * both. */
+/* test_window.c - the block, mutex and contention profiles of a window of time: each wait counts
+ * with the part of it that lies in the window, to the nanosecond, whether it began before the
+ * window, goes on after it, or both. */
 #include "support.h"
 
 #include <stdio.h>

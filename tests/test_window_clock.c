@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_window_clock.c - what a time adds to the block, mutex and contention profiles, against a
- * ledger that the tasks keep by the real clock: within a twentieth, at the default rates. */
+/* test_window_clock.c - the block, mutex and contention profiles of a window of time, against sums
+ * that the tasks keep by the real clock: equal within a twentieth at the default rates. */
 #include "support.h"
 
 #include <stdio.h>

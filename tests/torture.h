@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* torture.h - what the torture programs share: SECONDS and SEED, random numbers, and a watchdog.
+/* torture.h - what the torture programs share: SECONDS and SEED, random numbers, a watchdog.
  *
- * The watchdog is a plain thread that makes no call of weft: it tells everybody to stop after
- * SECONDS, and if the program has not ended 20 s later it asks for the dump (SIGQUIT ends the
- * process with status 2). With TORTURE_KEEP=1 it stays for a debugger instead. */
+ * The watchdog is a plain thread that never calls weft. After SECONDS it tells the program to stop.
+ * If the program has not ended 20 s later, the watchdog sends SIGQUIT, which prints a dump and ends
+ * the process with status 2. With TORTURE_KEEP=1 it leaves the process to a debugger instead. */
 #ifndef TORTURE_H
 #define TORTURE_H
 

@@ -2,11 +2,11 @@
 /* torture_calls.c - no dump and no profile ends a system call early or short: `torture_calls
  * SECONDS SEED`.
  *
- * Tasks make calls that a signal would cut short in spite of SA_RESTART, declared and undeclared,
- * and so do threads of the program's own, some of which have called weft. Each computes for a
- * random while before a call, so that it often enters one just when it was seen to run. A call
- * must have its full result, or time out and not before its time. Meanwhile dumps of all forms and
- * fgprof are taken without a pause. */
+ * Tasks make calls that a signal would cut short in spite of SA_RESTART, declared and undeclared.
+ * So do threads of the program, some of which have called weft. Each computes for a random time
+ * before a call, so that it often enters the call just after it was seen to compute. A call must
+ * have its full result, or time out, but not before its time. Meanwhile dumps of all forms and
+ * fgprof profiles are taken without a pause. */
 #include "torture.h"
 
 #include <weft/dump.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* torture_children.c - no child's end is lost, and a handler may run on any thread at any instant.
+/* torture_children.c - the end of every child process is reported, while signals keep coming.
  *
- * Several tasks run one child after the other, as fast as they can, on processors that change
- * threads, while signals rain on the process and on each of its threads. Each run reports its own
- * child's status. */
+ * Several tasks run one child after another, as fast as they can, on processors that change
+ * threads. Signals are sent to the process and to each of its threads, so a handler may run on any
+ * thread at any instant. Each task must get the status of its own child. */
 #include "torture.h"
 
 #include "runtime/sched/scheduler.h"

@@ -2,15 +2,16 @@
 /* torture_contention.c - waits are recorded and profiles written while rates change and libraries
  * come and go: `torture_contention SECONDS SEED`.
  *
- * Rounds are runs of their own. In every other one all waits are kept, from the first to the last:
- *   an unbuffered channel makes one of two wait, so gives_here and takes_here have as many waits as
- *     there were values
- *   lets_go_here was called with one waiter each time: so many waits has wants_here, and so many
- *     charges lets_go_here, as long as the contention profile has them for both
- *   each wait in locks_here was ended by an unlocks_here, so their counts are equal, and no
- *     more is charged than was waited
- * Always: each profile is complete; what is recorded never becomes less; a stack that goes through
- * a library has in it the function that called the library, whichever library was there before. */
+ * Each round is a run. In every other round all waits are kept, from the first to the last. Then
+ *   an unbuffered channel makes one of two tasks wait for each value, so gives_here and takes_here
+ *     have as many waits as there were values
+ *   lets_go_here was called with one waiter each time, so wants_here has as many waits as
+ *     lets_go_here has charges, and the contention profile has the same time for both
+ *   each wait in locks_here was ended by an unlocks_here, so their counts are equal, and no more
+ *     time is charged than was waited
+ * In all rounds each profile is complete; recorded counts never become smaller; a stack that goes
+ * through a library contains the function that called the library, whichever library was there
+ * before. */
 #include "torture.h"
 
 #include "profiles/table/places.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* torture_crash.c - crash drills: a child dies in one of the ways below, at a random moment of a
- * busy run. Each must end by its signal in time and say which task died, or which thread. At the
- * end it tells how long the first part of a report took, and how many reports were cut off. A third
- * argument names the one way to be tried. */
+/* torture_crash.c - a child dies in one of several ways at a random moment of a busy run.
+ *
+ * Each child must end by its signal in time, and say which task or thread died. At the end the
+ * program prints how long the first part of a report took, and how many reports were cut off. A
+ * third argument chooses one way. */
 #include "profiles/walk/symbolize.h"
 #include "runtime/sched/scheduler.h"
 #include "torture.h"

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* torture_cut.c - snapshots are consistent cuts: `torture_cut SECONDS SEED [SNAPSHOTS]`.
  *
- * A thousand tasks pass tokens round rings of unbuffered channels, of channels that hold one value,
- * and of tasks that share a mutex. The task that has a ring's token waits in holder_waits. So at
- * any instant at most one task of a ring is in there, and exactly one if none of them runs or is
- * runnable. Snapshots are taken all the time, and each is held against that. WEFT_BREAK's mutants
- * of the capture must be caught (torture_mutants.sh).
+ * A thousand tasks pass tokens round rings. A ring is made of unbuffered channels, of channels that
+ * hold one value, or of tasks that share a mutex. The task that has a ring's token waits in
+ * holder_waits. So at any instant at most one task of a ring is in that function, and exactly one
+ * if no task of the ring runs or is runnable. Snapshots are taken all the time, and each must show
+ * that. torture_mutants.sh shows that this notices the mutants of WEFT_BREAK.
  *
- * A task that waits for a ring's mutex is shown with its holder at that instant, or with none:
+ * A task that waits for a ring's mutex is shown with its holder at that instant, or with none, but
  * never with a task that rests outside holder_waits.
  *
- * Besides: no more tasks run than can, no id is in a snapshot twice, every task of the rings is in
- * it (they live from before the first to after the last), and what does not run has its whole
- * stack, down to its entry. */
+ * Besides: no more tasks run than there are processors, no id is in a snapshot twice, every task of
+ * the rings is in each snapshot (they live from before the first to after the last), and a task
+ * that does not run has its whole stack, down to its entry. */
 #include "torture.h"
 
 #include "profiles/capture/tasks.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* torture_fd.c - readers and writers that share descriptors lose no byte and no wake-up.
  *
- * Each end of a socketpair has a reader and a writer, tasks of their own that wait through whatever
- * processor they are on, some until a deadline that is near, some in a group that is canceled. Each
- * byte is the next of its stream. In between pipes are opened and closed, so that numbers are used
- * again and again; a wait for one of them gets events of its own pipe alone. */
+ * Each end of a socketpair has a reader task and a writer task. They wait through whatever
+ * processor they are on; some wait until a near deadline, some in a group that is canceled. Each
+ * byte read must be the next of its stream. Meanwhile pipes are opened and closed, so that
+ * descriptor numbers are used again and again. A wait for such a pipe must get events of that pipe
+ * alone. */
 #include "torture.h"
 
 #include "runtime/sched/scheduler.h"

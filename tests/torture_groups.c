@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* torture_groups.c - trees of groups whose tasks, waiters and cancelers come and go at random.
  *
- * A node is a group in a frame, with a deadline, a limit, or neither, that keeps going or not. Its
- * tasks are leaves and nodes; other tasks cancel it, move its deadline, start more in it and wait
- * for it, too. When a wait of the frame has returned, no task of the group is left: the frame's
- * magic is overwritten, and each task looks at it to its end. Limits hold, causes fit the results,
- * and a group that all nodes share is never canceled. A wait that does not end hangs the program,
- * and the watchdog tells. */
+ * A node of the tree is a group on a task's stack. It has a deadline, a limit, or neither, and goes
+ * on after an error or not. Its tasks are leaves and further nodes. Other tasks cancel it, move its
+ * deadline, start tasks in it and wait for it, too. When the wait on that stack has returned, no
+ * task of the group may be left: the group's magic number is overwritten, and each task checks it
+ * until its end. Limits hold, causes fit the results, and a group that all nodes share is never
+ * canceled. If a wait does not end, the watchdog reports it. */
 #include "torture.h"
 
 #include <weft/chan.h>

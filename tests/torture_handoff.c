@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* torture_handoff.c - processors that change threads hundreds of times a second, with everything
- * in flight that a loop or a queue can hold: sleeps, descriptors, the thread pool, children,
- * signals, foreign threads, pinned tasks, channels, locks, groups that are canceled.
+/* torture_handoff.c - processors change threads hundreds of times a second, with everything under
+ * way that a loop or a queue can have: sleeps, descriptors, the thread pool, children, signals,
+ * foreign threads, pinned tasks, channels, locks, groups that are canceled.
  *
- * Queues, loops and heaps of timers are plain memory, so ThreadSanitizer judges the ownership of
- * processors. All that runs here ends by its own account; what does not was lost. */
+ * Queues, loops and heaps of timers are plain memory, so ThreadSanitizer checks that a processor
+ * has one owner at a time. All tasks end by themselves; if one does not, its wake-up was lost. */
 #include "torture.h"
 
 #include "runtime/sched/scheduler.h"

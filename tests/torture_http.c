@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* torture_http.c - a server that is started and stopped under peers of every kind.
+/* torture_http.c - a server that is started and stopped while peers of every kind use it.
  *
- * In each round a server with short times gets a crowd of peers: some ask, alone or in pipelines,
- * in pieces cut anywhere, and check every byte of the answers; some stall, drip, talk nonsense, or
- * hang up with answers unread, which resets the connection. In the midst of it the server is told
- * to stop, sometimes with no time left. Then every task of it must be gone. A peer's answers are
- * right as far as they go: none is missing but at the end. */
+ * In each round a server with short timeouts gets many peers. Some send requests, alone or in
+ * pipelines, cut into pieces anywhere, and check every byte of the answers. Others stall, send a
+ * byte at a time, send nonsense, or hang up with unread answers, which resets the connection.
+ * Meanwhile the server is told to stop, sometimes at once. Afterwards all its tasks must be gone.
+ * The answers that a peer got must be right, and none may be missing except at the end. */
 #include "torture.h"
 
 #include <weft.h>

@@ -2,9 +2,9 @@
 /* torture_label.c - tasks change their labels, start others and end while snapshots are taken, kept
  * and written: `torture_label SECONDS SEED`.
  *
- * Each task that sleeps or receives does so under a label that says which of the two. Every set has
- * two labels of one value, and a hash of what it says. Each snapshot is held against that, some of
- * them long after its tasks have gone. */
+ * Each task sleeps or receives under a label that says which of the two. Every set has two labels
+ * with one value, and a hash of its content. Each snapshot must agree with that; some are checked
+ * long after their tasks have gone. */
 #include "torture.h"
 
 #include "profiles/capture/tasks.h"

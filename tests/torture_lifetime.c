@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* torture_lifetime.c - objects that go as soon as the call that proved them idle returned.
+/* torture_lifetime.c - objects are freed as soon as a call has shown that they are idle.
  *
  * Each scene makes an object, lets tasks and a foreign thread use it against each other, and frees
- * it, or leaves its frame, at the first instant it may. A touch by the runtime after that
- * is caught by AddressSanitizer or ThreadSanitizer, and without them by the junk that freed memory
- * is filled with. */
+ * it, or leaves its stack frame, as early as the rules allow. If the runtime touches it after that,
+ * AddressSanitizer or ThreadSanitizer reports it, or in other builds the junk that freed memory is
+ * filled with breaks the scene. */
 #include "torture.h"
 
 #include <weft/chan.h>

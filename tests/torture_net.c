@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* torture_net.c - sockets under all that can befall them, beside clients that must notice nothing.
+/* torture_net.c - sockets with rude peers, beside polite clients that must notice nothing.
  *
- * Rude peers reset, stall, drip and leave in the middle; tasks share a connection whose deadlines
- * move, which is shut down or closed while they call, and are canceled; listeners close under
- * their accepts; lookups are left; 2,000 connect at once; a signal comes every millisecond. Polite
- * clients get back each byte that they sent, in order, and no descriptor is left at the end. */
+ * Rude peers reset, stall, send a byte at a time and leave in the middle. Tasks share a connection
+ * whose deadlines move, which is shut down or closed during calls, and are canceled. Listeners
+ * close during accepts; lookups are given up; 2,000 clients connect at once; a signal comes every
+ * millisecond. Polite clients get back each byte that they sent, in order. No descriptor is left at
+ * the end. */
 #include "torture.h"
 
 #include <weft/net.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* torture_park.c - every way to end a wait against every other: objects, deadlines, cancellation.
  *
- * Visitors, in groups that live for a few milliseconds and end by cancellation or deadline, use
- * channels, selects, mutexes, conds, semaphores and rwmutexes that all share; consumers stay to
- * the end. Each value that a send reported as sent is received exactly once, no other is; no unit
- * of a semaphore is lost; what locks guard is consistent. A lost wake-up hangs the program, and
- * the watchdog tells. */
+ * Visitors are tasks in groups that live for a few milliseconds and end by cancellation or
+ * deadline. They use channels, selects, mutexes, conds, semaphores and rwmutexes that all tasks
+ * share. Consumers stay to the end. Each value that a send reported as sent is received exactly
+ * once, and no other value is; no unit of a semaphore is lost; the data under each lock is
+ * consistent. If a wake-up is lost, the program hangs and the watchdog reports it. */
 #include "torture.h"
 
 #include <weft/chan.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* torture_runs.c - weft_run again and again, each ending with everything under way.
+/* torture_runs.c - weft_run again and again; each run ends with everything under way.
  *
- * At the end of a run tasks wait, run, hog, block, are pinned, sit in the thread pool, in
- * descriptors, sockets, lookups and children; now and then one sits in a C call for longer than the
- * end waits, and comes back in a later run, which must not notice. */
+ * At the end of a run tasks wait, run, hog, block, are pinned, and sit in the thread pool, in
+ * descriptors, sockets, lookups and children. Now and then one sits in a call into C for longer
+ * than the end of the run waits, and comes back during a later run, which must not notice. */
 #include "torture.h"
 
 #include <weft/chan.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* torture_storm.c - storms of blocked threads, again and again, at caps from 1 to plenty, where the
- * kernel refuses threads now and then.
+/* torture_storm.c - storms of blocked threads, again and again, with caps from 1 thread to many,
+ * and a kernel that now and then refuses a thread.
  *
- * A storm is tasks that sit in undeclared and declared calls of random length, burn CPU, are
- * pinned, or do nothing, from functions of their own and behind one trampoline. Beside it a ticker
- * sleeps a millisecond at a time. All tasks of a storm come to their end, and then none is without
- * a processor, and nobody waits for a thread. */
+ * In a storm tasks sit in undeclared and declared calls of random length, burn CPU, are pinned, or
+ * do nothing, called from functions of their own and through one shared function. Meanwhile a
+ * ticker sleeps a millisecond at a time. All tasks of a storm must end. Afterwards no task is
+ * without a processor, and none waits for a thread. */
 #include "torture.h"
 
 #include "runtime/sched/lane.h"

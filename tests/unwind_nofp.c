@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* unwind_nofp.c - shapes compiled with -O2 -fomit-frame-pointer whatever the rest is. */
+/* unwind_nofp.c - shapes that are compiled with -O2 -fomit-frame-pointer in every build. */
 #include <alloca.h>
 #include <string.h>
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <ucontext.h>
 
-/* What one stack will look like: left frames of ours, then nofp_park. */
+/* A plan for one stack: `left` more frames of these functions, then nofp_park. */
 struct plan {
     uint64_t random;
     int left;

@@ -14,8 +14,10 @@
  *
  * Owns: SLOTS slots for questions. A slot's memory is made when it is first needed and stays for
  * the life of the process, since a late handler may look at it. The state decides who may touch the
- * rest: FREE       no thread TAKEN      the thread that asks, which moved the state from FREE by a
- * CAS ASKED      the thread that asks may end the question; the handler may begin to answer it
+ * rest:
+ *   FREE       no thread
+ *   TAKEN      the thread that asks, which moved the state from FREE by a CAS
+ *   ASKED      the thread that asks may end the question; the handler may begin to answer it
  *   ANSWERING  the handler, which moved the state from ASKED by a CAS
  *   STACK, OTHER  the thread that asks: there is an answer
  * A handler that comes after the question has ended finds the state not ASKED, and does nothing. */

@@ -5,11 +5,13 @@
  * A protobuf message may be cut into pieces: the encodings of messages, one after another, are the
  * encoding of their merger. So each sample, string, function and location is encoded as a Profile
  * with nothing else in it, and deflated at once. Only the tables stay that say what has an id
- * already. Always: the id of a string is its position in the string table; all other ids count from
- * 1 a string, function or location is written when it gets its id mappings come last, because their
- * flags depend on the locations that were found in them The id of a mapping is its position in
- * weft__maps_read + 1. Mappings without locations are not written, except that of the main binary,
- * which is the first. */
+ * already.
+ * Always:
+ *   the id of a string is its position in the string table; all other ids count from 1
+ *   a string, function or location is written when it gets its id
+ *   mappings come last, because their flags depend on the locations that were found in them
+ * The id of a mapping is its position in weft__maps_read + 1. Mappings without locations are not
+ * written, except that of the main binary, which is the first. */
 #include "profiles/render/pprof.h"
 
 #include <errno.h>

@@ -10,11 +10,15 @@
  * That thread would wait for the symbolizer, and the symbolizer for the lock. Without the lock,
  * dlclose may unmap a file while it is looked at. So its name and build-id are copied by a system
  * call, which fails where a read would fault, and are believed if the file is still there
- * afterwards. (dwfl_linux_proc_report is not used: it takes libelf's own mappings of a library for
- * the library.) Always: every module of the Dwfl is in the list; the list outlives the Dwfl, as
- * rules and symbols do no two files in the list overlap a module's file has the build-id of what is
- * in memory, so that a file that was replaced on disk gives no names rather than wrong ones debug
- * files are looked for on this machine only; libdwfl's own callback would ask debuginfod */
+ * afterwards.
+ * (dwfl_linux_proc_report is not used: it takes libelf's own mappings of a library for the
+ * library.)
+ * Always:
+ *   every module of the Dwfl is in the list; the list outlives the Dwfl, as rules and symbols do
+ *   no two files in the list overlap
+ *   a module's file has the build-id of what is in memory, so that a file that was replaced on disk
+ *     gives no names rather than wrong ones
+ *   debug files are looked for on this machine only; libdwfl's own callback would ask debuginfod */
 #include "profiles/walk/learn.h"
 #include "profiles/walk/units.h"
 

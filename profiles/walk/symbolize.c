@@ -4,12 +4,15 @@
  * Owns: the thread, the queue of requests, the table from PC to symbol.
  * Lock: `lock` guards state, queue and each request's `done`. It is held for no longer than it
  * takes to link a request, or to name a function while there is no thread, and never while libdw
- * works. Always: there is at most one symbolizer, and it alone calls libdw a request is on its
- * caller's stack until `done`, and every request queued is answered: the thread ends only on an
- * empty queue the symbol table is written by the symbolizer thread, or under `lock` while there is
- * no such thread. A reader takes no lock (a slot's release store pairs with the acquire load in
- * lookup) and never sees a slot become empty The functions that ask use little stack, since a task
- * may call them on its own. */
+ * works.
+ * Always:
+ *   there is at most one symbolizer, and it alone calls libdw
+ *   a request is on its caller's stack until `done`, and every request queued is answered: the
+ *     thread ends only on an empty queue
+ *   the symbol table is written by the symbolizer thread, or under `lock` while there is no such
+ *     thread. A reader takes no lock (a slot's release store pairs with the acquire load in lookup)
+ *     and never sees a slot become empty
+ * The functions that ask use little stack, since a task may call them on its own. */
 #include "profiles/walk/symbolize.h"
 
 #include <dlfcn.h>
