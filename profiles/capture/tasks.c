@@ -604,20 +604,28 @@ static void stop(void)
 }
 
 const struct weft__hooks weft__hooks = {
-    .record = record,
-    .explain = explain,
-    .explain_first = explain_first,
-    .put_place = weft__put_place,
-    .faulted = weft__rescue,
-    .dies = weft__symbolizer_died,
     .start = start,
     .stop = stop,
     .waited = weft__waited,
     .held_up = weft__held_up,
-    .interrupted = weft__interrupted,
     .thread_made = weft__thread_made,
     .thread_gone = weft__thread_gone,
 };
+
+void weft__capture_attach(void)
+{
+    static const struct weft__reporter reporter = {
+        .record = record,
+        .explain = explain,
+        .explain_first = explain_first,
+        .put_place = weft__put_place,
+        .faulted = weft__rescue,
+        .dies = weft__symbolizer_died,
+        .interrupted = weft__interrupted,
+    };
+
+    weft__reporter = &reporter;
+}
 
 /* For tests: a snapshot of its own, and its end. */
 const struct weft__snapshot *weft__snapshot_take(void)

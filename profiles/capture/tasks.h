@@ -22,6 +22,9 @@ int weft__tasks_write(const struct weft__snapshot *s, enum weft_dump_form form,
 bool weft__stand_aside(size_t tasks);
 void weft__stand_back(void);
 
+/* Makes this file the runtime's reporter. */
+void weft__capture_attach(void);
+
 /* Takes a snapshot that is not shared; NULL without memory. One caller at a time. For tests. */
 const struct weft__snapshot *weft__snapshot_take(void);
 void weft__snapshot_free(const struct weft__snapshot *s);

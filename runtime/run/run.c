@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* run.c - weft_run: from a plain thread to a running set of processors and back.
+/* run.c - a run: from a plain thread to a running set of processors and back.
  *
  * The calling thread runs no task. It starts the workers, waits for the main task's end, and does
  * meanwhile what signal handlers leave to do. The kernel gives a signal for the process to the main
  * thread first; so most land here, if weft_run was called there.
  *
  * The end of a run waits a second for tasks in C calls, then leaves them to their threads. */
+#include "runtime/run/run.h"
+
 #include "runtime/base/env.h"
 #include "runtime/base/handler.h"
 #include "runtime/io/sock.h"
@@ -346,19 +348,13 @@ static void run(void *start)
     tear_down();
 }
 
-int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
+int weft__run(const weft_run_options *options, weft_main_fn *fn, void *arg)
 {
-    static const weft_run_options defaults;
     struct start start = {fn, arg};
 
-    begin(options ? options : &defaults);
+    begin(options);
     weft__ctx_call(&weft__sched.runner, run, &start);
     return weft__sched.result;
-}
-
-int weft_run(weft_main_fn *fn, void *arg)
-{
-    return weft_run_with(NULL, fn, arg);
 }
 
 int weft_procs(void)

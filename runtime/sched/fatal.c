@@ -208,7 +208,7 @@ static void begin_dying(int signo)
     }
     if (speaks == pthread_self())
         fail_again();
-    weft__hooks.dies();
+    weft__reporter->dies();
     for (;;)
         pause();
 }
@@ -287,7 +287,7 @@ static void say_overflow(const struct weft__death *d)
     say("weft: stack of task %llu%s%s%s exceeds its %zu bytes (WEFT stack_size); entry ",
         (unsigned long long)t->id, name[0] ? " \"" : "", name, name[0] ? "\"" : "",
         (size_t)(t->ctx.hi - t->ctx.lo));
-    weft__hooks.put_place(STDERR_FILENO, (uintptr_t)t->fn);
+    weft__reporter->put_place(STDERR_FILENO, (uintptr_t)t->fn);
     say("\nweft: address=%#llx stack=[%#llx, %#llx]\n", (unsigned long long)d->address,
         (unsigned long long)t->ctx.lo, (unsigned long long)t->ctx.hi);
 }
@@ -308,7 +308,7 @@ static void die(const char *prefix, const struct weft__death *d, const char *for
     vsnprintf(text + n, sizeof(text) - (size_t)n, format, ap);
     say("%.508s\n\n", text);
     if (can_explain() && traceback() != NONE)
-        weft__hooks.explain(STDERR_FILENO, d);
+        weft__reporter->explain(STDERR_FILENO, d);
     end();
 }
 
@@ -385,7 +385,7 @@ void weft__quit(uintptr_t pc, int code)
     begin_dying(0);
     say("SIGQUIT: quit\nPC=%#llx m=0 sigcode=%d\n\n", (unsigned long long)pc, code);
     if (can_explain()) /* with any WEFT_TRACEBACK, as in Go */
-        weft__hooks.explain(STDERR_FILENO, &d);
+        weft__reporter->explain(STDERR_FILENO, &d);
     end();
 }
 
@@ -440,7 +440,7 @@ static void tell_of_overflow(struct weft__death *d)
 
 static void explain_first(struct weft__death *d)
 {
-    weft__hooks.explain_first(STDERR_FILENO, d);
+    weft__reporter->explain_first(STDERR_FILENO, d);
 }
 
 /* Reports a fault and returns. Does not return if another thread is dying already. error: errno
@@ -470,7 +470,7 @@ static void report_fault(const char *name, const siginfo_t *info, const void *uc
         d.distrust = true; /* the thread's stack alone may do */
         guarded(explain_first, &d);
     }
-    weft__hooks.explain(STDERR_FILENO, &d);
+    weft__reporter->explain(STDERR_FILENO, &d);
 }
 
 /* Ends the process by the signal that was reported. It is sent again, blocked until the handler
@@ -494,7 +494,7 @@ static void on_fault(int signo, siginfo_t *info, void *uc)
     int error = errno;
 
     if (!weft__handler_is_childs()) {
-        weft__hooks.faulted(signo, info, uc);
+        weft__reporter->faulted(signo, info, uc);
         report_fault(weft__fault_name(signo), info, uc, error);
     }
     end_after(signo, info);

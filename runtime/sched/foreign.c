@@ -317,7 +317,7 @@ static void resumed(weft__task *t)
     weft__task_move(t, weft__load(&t->state), WEFT__RUNNING); /* PARKED: its deadline has passed */
     weft__fence_light();
     if (weft__unrecorded(t, weft__load_acq(&weft__epoch)))
-        weft__hooks.record(t, false);
+        weft__reporter->record(t, false);
 }
 
 struct wait {

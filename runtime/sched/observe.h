@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* observe.h - what profiles/ hangs into the runtime. The runtime includes no profiler; profiles/
- * defines weft__hooks.
+/* observe.h - what the runtime lets others see: the reporter, the epoch of snapshots, the samplers
+ * of waits. The runtime calls the reporter through a pointer and works without one, so it includes
+ * nothing of profiles/, which sets the pointer (profiles/account/run.c).
  *
  * Snapshots (profiles/capture/tasks.c has the argument). weft__epoch is the number E of the latest
  * one. A task whose snap is below 2E has not been recorded in it. Before such a task is resumed, or
@@ -55,9 +56,12 @@ extern struct weft__windows {
  * If sampling is off, left begins at NEVER: a check first would cost as much on each wait. */
 extern int64_t weft__wait_period, weft__charge_period; /* atomic; park.c */
 
-struct weft__hooks {
+/* Shows the program to its reader: in reports of its end, in snapshots. There is one reporter at
+ * most. Each function may be called at any time in a run, by several threads at once. */
+struct weft__reporter {
     /* t is at a safe point: its context is saved, and nobody else can run it. running: it runs at
-     * the cut; else it was about to be resumed. On a worker's own stack. */
+     * the cut; else it was about to be resumed. On a worker's own stack; of a foreign thread on
+     * that thread's. */
     void (*record)(weft__task *t, bool running);
     /* Prints the tasks to fd, the one that dies first. On the thread that dies; tasks run on. */
     void (*explain)(int fd, const struct weft__death *d);
@@ -71,6 +75,15 @@ struct weft__hooks {
     void (*faulted)(int signo, const siginfo_t *info, const void *ucontext);
     /* The calling thread is about to die while another makes a report: nobody may wait for it. */
     void (*dies)(void);
+    /* Directed capture: in a signal handler on the thread that runs t; NULL: it is in the runtime,
+     * or runs none. */
+    void (*interrupted)(weft__task *t, void *ucontext);
+};
+
+/* Never NULL: at first a reporter that does nothing (observe.c). Set before the first run. */
+extern const struct weft__reporter *weft__reporter;
+
+struct weft__hooks {
     void (*start)(void); /* weft_run begins */
     void (*stop)(void);  /* weft_run ends: nobody looks at workers and tasks after it */
     /* A wait of t, the caller's task, is over, and w->waits.left used up by it: the ticks that it
@@ -81,9 +94,6 @@ struct weft__hooks {
      * first is claimed and not yet ready. self is NULL if its stack cannot be walked; then it is at
      * site. No lock is held. */
     void (*held_up)(const struct weft__charge *c, bool charged, bool paired);
-    /* Directed capture: in a signal handler on the thread that runs t; NULL: it is in the runtime,
-     * or runs none. */
-    void (*interrupted)(weft__task *t, void *ucontext);
     /* The caller has just made a thread, on any kind of stack. made_for: the entry of the task that
      * lost its processor or waits tied to its thread, if that is the reason and the stack does not
      * show it; else NULL. No lock is held. May not wait. If the thread may end before the run does,

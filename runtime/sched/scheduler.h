@@ -125,7 +125,7 @@ struct weft__worker {
     struct weft__eh *eh; /* of the thread (eh.h); NULL without C++ */
 
     bool foreign;       /* a thread that is not ours: no processor, task is its stand-in */
-    bool recording;     /* this thread only: in weft__hooks.record or interrupted */
+    bool recording;     /* this thread only: in the reporter */
     uint32_t end;       /* atomic: enum weft__end; the second to store frees the worker */
     weft__task *pinned; /* atomic: the task tied to this thread, or NULL */
     weft__worker *next; /* spares; guarded by sched.lock. Foreign ones: by foreign.c */

@@ -682,7 +682,7 @@ static void run(weft__worker *w, weft__task *t)
     weft__fence_light();
     epoch = weft__load_acq(&weft__epoch);
     if (weft__unrecorded(t, epoch))
-        weft__hooks.record(t, false);
+        weft__reporter->record(t, false);
     weft__ctx_switch(&w->ctx, &t->ctx, false);
     prev = w->prev;
     if (!prev)
@@ -690,7 +690,7 @@ static void run(weft__worker *w, weft__task *t)
     weft__fence_light();
     epoch = weft__load_acq(&weft__epoch);
     if (weft__unrecorded(prev, epoch))
-        weft__hooks.record(prev, true);
+        weft__reporter->record(prev, true);
     if (w->leave != WEFT__LEAVE_LOST) {
         arrive(w);
         return;

@@ -87,7 +87,7 @@ static void on_interrupt(int signo, siginfo_t *info, void *uc)
 
     (void)signo;
     (void)info;
-    weft__hooks.interrupted(w && !weft__load(&w->in_rt) ? w->task : NULL, uc);
+    weft__reporter->interrupted(w && !weft__load(&w->in_rt) ? w->task : NULL, uc);
     errno = saved;
 }
 

@@ -7,7 +7,7 @@ void weft__signals_start(void); /* handlers of the runtime, where the dispositio
 void weft__signals_stop(void);  /* restores the dispositions, of faults, too */
 /* Does what handlers left to do, on weft_run's thread. */
 void weft__signals_handle(void);
-/* Returns the signal whose handler calls weft__hooks.interrupted; 0: it is the program's. */
+/* Returns the signal whose handler calls the reporter's interrupted; 0: it is the program's. */
 int weft__signals_ask(void);
 
 #endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* run.c - weft_run: a run of the runtime that the profiles watch.
+ *
+ * The runtime knows no profile, so something must name them to the linker and to the runtime. This
+ * file does both: each program that has tasks calls weft_run, and so links this object, which calls
+ * the files that watch. A constructor in each of those files would not do: a linker takes an object
+ * out of libweft.a only if the program names something in it. An option for the linker (-u) would
+ * have to stand in each program's build. Here the static and the shared library behave alike, and
+ * nothing depends on the order of constructors. A program that links runtime/ alone calls
+ * weft__run, and is watched by nothing (tests/test_alone.c). */
+#include "profiles/capture/tasks.h"
+#include "runtime/run/run.h"
+
+#include <pthread.h>
+
+static void attach(void)
+{
+    weft__capture_attach();
+}
+
+int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static const weft_run_options defaults;
+
+    pthread_once(&once, attach);
+    return weft__run(options ? options : &defaults, fn, arg);
+}
+
+int weft_run(weft_main_fn *fn, void *arg)
+{
+    return weft_run_with(NULL, fn, arg);
+}
