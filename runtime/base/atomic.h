@@ -68,7 +68,8 @@ static inline bool weft__sub_own(int64_t *p, int64_t v)
 #endif
 }
 
-extern bool weft__no_membarrier; /* the kernel lacks it; constant while tasks run; fence.c */
+/* The kernel lacks it. Constant while tasks run; fence.c. */
+extern WEFT__HIDDEN bool weft__no_membarrier;
 /* The heavy side. Costs a system call, and an interrupt on each CPU that runs a thread of ours. */
 void weft__fence_heavy(void);
 /* Registers the process for membarrier. Called before the first worker of a run starts. */

@@ -19,6 +19,10 @@
 #define weft__container_of(p, type, field) ((type *)(void *)((char *)(p)-offsetof(type, field)))
 #define weft__noreach()                    __builtin_unreachable()
 
+/* For variables that hot paths read: no other library can see them, so they are read without a look
+ * at the table of addresses (GOT), which costs an instruction each time. */
+#define WEFT__HIDDEN __attribute__((visibility("hidden")))
+
 #if defined(__SANITIZE_THREAD__)
 #define WEFT__TSAN 1
 #elif defined(__has_feature)

@@ -17,8 +17,8 @@
 
 #include <time.h>
 
-extern bool weft__clock_tsc, weft__clock_virtual; /* constant after init */
-extern int64_t weft__clock_vnow;                  /* virtual monotonic time */
+extern WEFT__HIDDEN bool weft__clock_tsc, weft__clock_virtual; /* constant after init */
+extern int64_t weft__clock_vnow;                               /* virtual monotonic time */
 
 /* Chooses the clock and the kind of ticks, and takes the base of their scale. Each run calls it. */
 void weft__clock_init(void);

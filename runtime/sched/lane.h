@@ -10,7 +10,7 @@
 
 /* Atomic. 0 lets every task run. The highest bit: threads are short (spare.c). The others: how many
  * entry functions are known to hog. */
-extern uint32_t weft__gates;
+extern WEFT__HIDDEN uint32_t weft__gates;
 
 static inline bool weft__gates_any(void)
 {

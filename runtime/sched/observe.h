@@ -54,7 +54,7 @@ extern struct weft__windows {
  * from w->waits.left; the wait that drives it below 0 is reported through hooks.waited. So a wait
  * of length d is reported with probability d / period, and always if it is longer than the period.
  * If sampling is off, left begins at NEVER: a check first would cost as much on each wait. */
-extern int64_t weft__wait_period, weft__charge_period; /* atomic; park.c */
+extern WEFT__HIDDEN int64_t weft__wait_period, weft__charge_period; /* atomic; park.c */
 
 /* Shows the program to its reader: in reports of its end, in snapshots. There is one reporter at
  * most. Each function may be called at any time in a run, by several threads at once. */

@@ -43,7 +43,7 @@ typedef struct weft__runq {
     struct weft__task *ring[WEFT__RING];
 } weft__runq;
 
-extern bool weft__runq_solo; /* one processor: nobody steals */
+extern WEFT__HIDDEN bool weft__runq_solo; /* one processor: nobody steals */
 
 /* Owner. to_next: run it before the ring; what stood there goes to the tail. */
 void weft__runq_push(weft__runq *q, struct weft__task *t, bool to_next);

@@ -180,8 +180,9 @@ struct weft__sched {
     uint64_t chaos; /* seed; 0: off */
 };
 
-extern struct weft__sched weft__sched;
-extern uint32_t weft__run_number; /* of the run under way, or of the last one; the first has 1 */
+extern WEFT__HIDDEN struct weft__sched weft__sched;
+/* Of the run under way, or of the last one; the first has 1. */
+extern WEFT__HIDDEN uint32_t weft__run_number;
 
 /* Returns the calling thread's worker (base/self.h), or NULL. Never keep the result over anything
  * that can switch. */
@@ -260,7 +261,7 @@ void weft__monitor_kick(void);
 
 /* Set in a child of fork, where only the forking thread lives. Calls that enter, or ask which task
  * calls, fail there since weft__self returns NULL; the others look at this. */
-extern bool weft__forked __attribute__((visibility("hidden")));
+extern WEFT__HIDDEN bool weft__forked;
 
 static inline void weft__not_forked(const char *call)
 {

@@ -134,7 +134,7 @@ static inline size_t weft__task_color(const weft__task *t)
 }
 
 /* The epoch of the latest snapshot; 0: none was ever taken. */
-extern uint32_t weft__epoch;
+extern WEFT__HIDDEN uint32_t weft__epoch;
 
 #if !defined(WEFT__ASAN) && !defined(WEFT__TSAN)
 _Static_assert(offsetof(struct weft__task, object) == 64, "a switch touches one line");
