@@ -3,9 +3,13 @@
 
 A file is x.c with its x.h and x.S. Its functions, macros and initialisers call every function and
 macro of another file that they name: the file that takes a function's address counts as its caller,
-since the function may be called from then on. A call of weft__hooks.name is a call of the function
-that the table's initialiser gives that name. An inline function of include/weft stands for the
+since the function may be called from then on. An inline function of include/weft stands for the
 functions that it names itself.
+
+A call through a pointer that a higher file stores at run time counts for nothing: an event sink that
+was added (runtime/sched/sinks.h), or the reporter (observe.h). The lower file names nothing of the
+higher one and works without it: test_alone links runtime/ without profiles/ and runs tasks. The
+file that stores the pointer does name both sides, and is a caller of the lower one.
 
 Reads the text, not a build: #if is ignored, so all branches count. Fails if more files call upward
 from a layer to a higher one, or if more files of a folder form a circle, than the tables below
@@ -23,16 +27,8 @@ UPWARD = {
     "runtime/machine > runtime/sched": 2,
     "runtime/sched > runtime/sync": 1,
     "runtime/sched > runtime/uv": 3,
-    "runtime/sched > profiles/walk": 2,  # by hooks alone, as are the next six
-    "runtime/sched > profiles/capture": 3,
-    "runtime/sched > profiles/render": 1,
-    "runtime/sched > profiles/account": 5,
-    "runtime/sync > profiles/capture": 1,
-    "runtime/sync > profiles/account": 1,
-    "runtime/run > profiles/capture": 1,
     "runtime/io > runtime/uv": 2,
     "profiles/capture > profiles/render": 7,
-    "profiles/capture > profiles/account": 2,
 }
 # How many files of a folder may form a circle. The aims: in runtime/sched one of 8, the nucleus; in
 # http/ none.
@@ -53,8 +49,6 @@ class Reader:
     def __init__(self, path):
         self.defines = set()
         self.mentions = collections.defaultdict(set)  # name -> the functions it is mentioned in
-        self.hook_calls = collections.defaultdict(set)
-        self.hooks = {}
         text = NOISE.sub(lambda m: '""' if m[1] else " ", path.read_text())
         if path.suffix == ".S":
             self.read_assembly(text)
@@ -100,18 +94,12 @@ class Reader:
         at = tokens.index("=")
         name = next((t for t in reversed(tokens[:at]) if WORD.match(t)), "")
         self.read_body(tokens[at:], name)
-        if name == "weft__hooks":
-            for a, b, c, d in zip(tokens, tokens[1:], tokens[2:], tokens[3:]):
-                if (a, c) == (".", "="):
-                    self.hooks[b] = d
 
     def read_body(self, tokens, where):
         before = ""
-        for i, t in enumerate(tokens):
+        for t in tokens:
             if t.lower().startswith("weft_") and before not in (".", "->", "struct", "enum"):
                 self.mentions[t].add(where)
-                if t == "weft__hooks" and tokens[i + 1:i + 2] == ["."]:
-                    self.hook_calls[tokens[i + 2]].add(where)
             before = t
 
 
@@ -144,8 +132,6 @@ class Tree:
         for top in ("include", "runtime", "profiles", "http"):
             for path in sorted((root / top).rglob("*.[chS]")):
                 readers[file_of(path.relative_to(root))].append(Reader(path))
-        hooks = {k: (name, fn) for name, rs in readers.items() for r in rs
-                 for k, fn in r.hooks.items()}
         self.homes = collections.defaultdict(set)
         self.inlines = collections.defaultdict(set)
         for name, rs in readers.items():
@@ -163,11 +149,6 @@ class Tree:
             for r in readers[name]:
                 for called, callers in r.mentions.items():
                     self.add(name, callers, called, set())
-                for hook, callers in r.hook_calls.items():
-                    at, called = hooks.get(hook, (name, ""))
-                    homes = {at} if at in self.homes[called] else self.homes[called]
-                    for home in homes - {name}:
-                        self.calls[name, home].update((c, "hook " + hook) for c in callers)
         self.next = collections.defaultdict(list)
         for a, b in sorted(self.calls):
             self.next[a].append(b)

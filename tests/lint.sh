@@ -30,7 +30,7 @@ layers=(runtime/base runtime/machine runtime/sched runtime/sync runtime/io runti
 
 # The includes that go up, each until its two files are untied. None may be added.
 upward='runtime/sched/task\.c:.*/group\.h
-profiles/capture/tasks\.c:.*/(contention|threads|fault|forbidden|holders|tasks_merged|output)\.h'
+profiles/capture/tasks\.c:.*/(fault|forbidden|holders|tasks_merged|output)\.h'
 
 lint_layers() {
     local i higher

@@ -73,10 +73,6 @@ echo 'static inline void weft__a(void) { weft_c(); }' >profiles/table/a.h
 echo 'static inline void weft_c(void) { weft_c_until(1); }' >include/weft/c.h
 echo 'void weft_c_until(int n) { weft__a(); }' >profiles/table/c.c
 circle "profiles/table has them of [2] files"
-echo 'void weft__a(void) { weft__hooks.waited(1); }' >runtime/machine/a.c
-echo 'static void waited(int n) {} const struct weft__hooks weft__hooks = {.waited = waited};' \
-    >profiles/walk/b.c
-circle "1 pairs of files call upward, runtime/machine > profiles/walk"
 echo '/* weft__b() */ struct weft__b; void weft__b(void); void weft__a(void) { f("weft__b"); }' \
     >runtime/sync/a.c
 echo 'void weft__b(void) { struct weft__a *p; p->weft__a = 1; weft__a(); }' >runtime/sync/b.c

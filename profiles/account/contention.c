@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* contention.c - records waits that are over.
  *
- * Owns: the rates. The tables of stacks are in tables.c. The hooks run on the stack of the task
- * that waited or unlocked, in the runtime, without locks. */
+ * Owns: the rates, and the sink that hears of waits. The tables of stacks are in tables.c. The
+ * sink's functions run on the stack of the task that waited or unlocked, in the runtime, without
+ * locks. */
 #include "profiles/account/contention.h"
 
 #include "profiles/account/sample.h"
@@ -11,7 +12,8 @@
 #include "profiles/capture/running.h"
 #include "profiles/table/labelset.h"
 #include "profiles/table/places.h"
-#include "runtime/sched/scheduler.h"
+#include "runtime/sched/observe.h"
+#include "runtime/sched/sinks.h"
 
 #include <weft/profile.h>
 
@@ -105,15 +107,17 @@ int64_t weft__contention_rate(enum weft__contention which)
     return weft__load(which == WEFT__CONTENTION_BLOCK ? &rates.block : &rates.mutex);
 }
 
-void weft__contention_start(void)
+static void start(struct weft__event_sink *s)
 {
+    (void)s;
     weft__places_start();
     weft__tables_start();
     set_periods();
 }
 
-void weft__contention_stop(void)
+static void stop(struct weft__event_sink *s)
 {
+    (void)s;
     weft__tables_stop();
 }
 
@@ -383,12 +387,14 @@ static WEFT__FRAMELESS void record(struct event *e)
         record_in(e);
 }
 
-void weft__waited(weft__task *t, enum weft__reason why, int64_t ticks)
+static void weft__waited(struct weft__event_sink *s, weft__task *t, enum weft__reason why,
+                         int64_t ticks)
 {
     weft__worker *worker = t->worker;
     int64_t asked = weft__load(&weft__wait_period);
     struct event e = {.self = t, .w = weigh(&worker->waits, ticks)};
 
+    (void)s;
     if (asked == 0 || ticks <= 0)
         return;
     if (weft__load(&rates.block_adapts))
@@ -417,13 +423,23 @@ static bool sample(struct weft__sampler *s, struct weight *w, int64_t ticks, int
     return true;
 }
 
-void weft__held_up(const struct weft__charge *c, bool charged, bool paired)
+static void weft__held_up(struct weft__event_sink *s, const struct weft__charge *c, bool charged,
+                          bool paired)
 {
     weft__worker *worker = weft__self();
     struct event e = {.self = c->self, .charge = c};
 
+    (void)s;
     e.charged = charged && sample(&worker->charges, &e.w, c->waited, c->now);
     e.paired = paired && sample(&worker->pairs, &e.pair, c->first_waited, c->now);
     if (e.charged || e.paired)
         record(&e);
+}
+
+void weft__contention_attach(void)
+{
+    static struct weft__event_sink sink = {
+        .start = start, .stop = stop, .waited = weft__waited, .held_up = weft__held_up};
+
+    weft__sinks_add(&sink);
 }

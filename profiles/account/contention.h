@@ -4,10 +4,7 @@
 #define WEFT_CONTENTION_H
 
 #include "profiles/table/buckets.h"
-#include "profiles/walk/unwind.h"
-#include "runtime/sched/observe.h"
-
-#include <stdbool.h>
+#include <stdint.h>
 
 enum weft__contention {
     WEFT__CONTENTION_BLOCK, /* stacks that waited for tasks */
@@ -22,11 +19,7 @@ enum {
         16384 /* with labels, of each kind; all further ones share one entry */
 };
 
-/* The hooks. */
-void weft__contention_start(void);
-void weft__contention_stop(void);
-void weft__waited(weft__task *t, enum weft__reason why, int64_t ticks);
-void weft__held_up(const struct weft__charge *c, bool charged, bool paired);
+void weft__contention_attach(void); /* adds the sink that records waits */
 
 int64_t weft__contention_rate(enum weft__contention which); /* ns, 0: off */
 

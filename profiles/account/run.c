@@ -8,13 +8,30 @@
  * have to stand in each program's build. Here the static and the shared library behave alike, and
  * nothing depends on the order of constructors. A program that links runtime/ alone calls
  * weft__run, and is watched by nothing (tests/test_alone.c). */
-#include "profiles/capture/tasks.h"
 #include "runtime/run/run.h"
+#include "profiles/account/contention.h"
+#include "profiles/account/threads.h"
+#include "profiles/capture/tasks.h"
+#include "profiles/walk/symbolize.h"
+#include "runtime/sched/sinks.h"
 
 #include <pthread.h>
 
+static void stop(struct weft__event_sink *s)
+{
+    (void)s;
+    weft__symbolizer_stop();
+}
+
+/* Sinks start in this order, and stop in reverse: a snapshot under way ends first, and the
+ * symbolizer, which the others ask, last. */
 static void attach(void)
 {
+    static struct weft__event_sink last = {.stop = stop};
+
+    weft__sinks_add(&last);
+    weft__contention_attach();
+    weft__threads_attach();
     weft__capture_attach();
 }
 

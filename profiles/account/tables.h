@@ -4,6 +4,8 @@
 #define WEFT_TABLES_H
 
 #include "profiles/account/contention.h"
+#include "profiles/table/buckets.h"
+#include "runtime/sched/scheduler.h"
 
 /* Each table tells apart about WEFT__CONTENTION_STACKS stacks; all further ones share a bucket
  * without a stack. */

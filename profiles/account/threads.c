@@ -20,15 +20,16 @@
 #include "profiles/table/marks.h"
 #include "profiles/walk/deferred.h"
 #include "profiles/walk/symbolize.h"
-#include "runtime/sched/scheduler.h"
+#include "runtime/sched/sinks.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOOK_FRAMES = 2 }; /* of ours above the maker's */
+/* How many frames of ours are above the maker's: note, and a sink's or the symbolizer's calls. */
+enum { BY_SINK = 3, BY_SYMBOLIZER = 2 };
 
-/* The argument of thread_gone. */
+/* A thread that may end before the run does: its worker's field made. */
 struct thread {
     weft__cell *cell; /* atomic: NULL as long as it is unfinished; &gone: its thread has ended */
 };
@@ -39,6 +40,7 @@ struct making {
     struct making *next;
     struct thread *thread;  /* or NULL */
     weft_task_fn *made_for; /* or NULL */
+    uint32_t ours;          /* frames above the maker's */
     void *sp;               /* the saved context of note */
     struct weft__held held;
 };
@@ -110,7 +112,7 @@ static void count(struct thread *t, weft__cell *cell)
 static void settle(struct making *m)
 {
     struct weft__walk *walk = &m->held.walk;
-    uint32_t ours = walk->kept < HOOK_FRAMES ? walk->kept : HOOK_FRAMES;
+    uint32_t ours = walk->kept < m->ours ? walk->kept : m->ours;
 
     weft__walk_close(walk);
     walk->kept -= ours;
@@ -141,7 +143,7 @@ static void push(struct making *m)
         ;
 }
 
-static WEFT__NOINLINE void note(weft_task_fn *made_for, struct thread *thread)
+static WEFT__NOINLINE void note(weft_task_fn *made_for, struct thread *thread, uint32_t ours)
 {
     struct making *m;
 
@@ -157,6 +159,7 @@ static WEFT__NOINLINE void note(weft_task_fn *made_for, struct thread *thread)
     }
     m->thread = thread;
     m->made_for = made_for;
+    m->ours = ours;
     m->held.walk.kept = m->held.walk.depth = 0;
     m->held.walk.missed = false;
     weft__ctx_call(&m->sp, walk_maker, m);
@@ -166,20 +169,22 @@ static WEFT__NOINLINE void note(weft_task_fn *made_for, struct thread *thread)
         settle(m);
 }
 
-void weft__thread_made(weft_task_fn *made_for, void **thread)
+static void thread_made(struct weft__event_sink *s, weft__worker *w, weft_task_fn *made_for)
 {
-    struct thread *t = thread ? calloc(1, sizeof(*t)) : NULL;
+    struct thread *t = w ? calloc(1, sizeof(*t)) : NULL;
 
-    if (thread)
-        *thread = t;
-    note(made_for, t);
+    (void)s;
+    if (w)
+        weft__store(&w->made, t);
+    note(made_for, t, BY_SINK);
 }
 
-void weft__thread_gone(void *thread)
+static void thread_gone(struct weft__event_sink *s, weft__worker *w)
 {
-    struct thread *t = thread;
+    struct thread *t = weft__load(&w->made);
     weft__cell *cell = t ? weft__xchg(&t->cell, gone) : NULL;
 
+    (void)s;
     if (!t)
         return;
     weft__sub(&made, 1);
@@ -191,13 +196,14 @@ void weft__thread_gone(void *thread)
 
 static void symbolizer_made(void)
 {
-    note(NULL, NULL);
+    note(NULL, NULL, BY_SYMBOLIZER);
 }
 
 /* The run -------------------------------------------------------------------------------------- */
 
-void weft__threads_start(void)
+static void start(struct weft__event_sink *s)
 {
+    (void)s;
     pthread_mutex_lock(&taking);
     table = weft__buckets_new(1);
     runner.thread = pthread_self();
@@ -210,10 +216,20 @@ void weft__threads_start(void)
     }
 }
 
-void weft__threads_stop(void)
+/* Frees what the workers that are left have. No thread is made or ends any more. */
+static void threads_free(void)
+{
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
+    for (weft__worker *w = weft__sched.all; w; w = w->all)
+        free(w->made);
+    weft__unlock(&weft__sched.lock);
+}
+
+static void stop(struct weft__event_sink *s)
 {
     struct making *m, *next;
 
+    (void)s;
     weft__symbolizer_watch(NULL);
     pthread_mutex_lock(&taking);
     weft__buckets_free(table);
@@ -224,9 +240,18 @@ void weft__threads_stop(void)
             free(m->thread);
         free(m);
     }
+    threads_free();
     weft__store(&runner.made, 0);
     weft__store(&made, 0);
     pthread_mutex_unlock(&taking);
+}
+
+void weft__threads_attach(void)
+{
+    static struct weft__event_sink sink = {
+        .start = start, .stop = stop, .thread_made = thread_made, .thread_gone = thread_gone};
+
+    weft__sinks_add(&sink);
 }
 
 /* Taking --------------------------------------------------------------------------------------- */

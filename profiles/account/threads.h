@@ -13,10 +13,6 @@
 weft__buckets *weft__threads_take(void);
 int weft__threads_count(void);
 
-/* The hooks. */
-void weft__threads_start(void);
-void weft__threads_stop(void);
-void weft__thread_made(weft_task_fn *made_for, void **thread);
-void weft__thread_gone(void *thread);
+void weft__threads_attach(void); /* adds the sink that hears of threads */
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "profiles/account/sample.h"
 #include "profiles/table/idmap.h"
+#include "runtime/sched/observe.h"
 #include "runtime/sched/scheduler.h"
 
 #include <stdlib.h>

@@ -26,8 +26,6 @@
  * need. */
 #include "profiles/capture/snapshot.h"
 
-#include "profiles/account/contention.h"
-#include "profiles/account/threads.h"
 #include "profiles/capture/capture.h"
 #include "profiles/capture/locks.h"
 #include "profiles/capture/running.h"
@@ -46,6 +44,7 @@
 #include "runtime/sched/lane.h"
 #include "runtime/sched/observe.h"
 #include "runtime/sched/scheduler.h"
+#include "runtime/sched/sinks.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -571,15 +570,14 @@ static void explain(int fd, const struct weft__death *d)
         explain_in(&r);
 }
 
-static void start(void)
+static void start(struct weft__event_sink *s)
 {
     static const char *const ways[] = {"skip_copy_on_resume", "late_running",   "crash_in_capture",
                                        "crash_in_record",     "late_owners",    "crash_in_first",
                                        "crash_in_names",      "hang_in_report", NULL};
     int way = weft__env_word("WEFT_BREAK", ways, -1);
 
-    weft__contention_start();
-    weft__threads_start();
+    (void)s;
     broken.skip_copy_on_resume = way == 0;
     broken.late_running = way == 1;
     broken.crash_in_capture = way == 2;
@@ -591,26 +589,15 @@ static void start(void)
     weft__store(&captures.open, true);
 }
 
-static void stop(void)
+static void stop(struct weft__event_sink *s)
 {
+    (void)s;
     pthread_mutex_lock(&captures.lock);
     weft__store(&captures.open, false);
     while (captures.busy)
         pthread_cond_wait(&captures.done, &captures.lock);
     pthread_mutex_unlock(&captures.lock);
-    weft__contention_stop();
-    weft__threads_stop();
-    weft__symbolizer_stop();
 }
-
-const struct weft__hooks weft__hooks = {
-    .start = start,
-    .stop = stop,
-    .waited = weft__waited,
-    .held_up = weft__held_up,
-    .thread_made = weft__thread_made,
-    .thread_gone = weft__thread_gone,
-};
 
 void weft__capture_attach(void)
 {
@@ -624,7 +611,10 @@ void weft__capture_attach(void)
         .interrupted = weft__interrupted,
     };
 
+    static struct weft__event_sink sink = {.start = start, .stop = stop};
+
     weft__reporter = &reporter;
+    weft__sinks_add(&sink);
 }
 
 /* For tests: a snapshot of its own, and its end. */

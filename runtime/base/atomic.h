@@ -68,6 +68,20 @@ static inline bool weft__sub_own(int64_t *p, int64_t v)
 #endif
 }
 
+/* Is *p true? A relaxed load and a comparison in one instruction: compilers make two of an atomic
+ * load and a test. */
+static inline bool weft__is_set(const bool *p)
+{
+#if defined(__x86_64__) && !defined(WEFT__TSAN)
+    bool set;
+
+    __asm__ volatile("cmpb $0, %1" : "=@ccne"(set) : "m"(*p));
+    return set;
+#else
+    return weft__load(p);
+#endif
+}
+
 /* The kernel lacks it. Constant while tasks run; fence.c. */
 extern WEFT__HIDDEN bool weft__no_membarrier;
 /* The heavy side. Costs a system call, and an interrupt on each CPU that runs a thread of ours. */

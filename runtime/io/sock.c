@@ -29,6 +29,8 @@
  * takes it, since a call with an old handle may read it at any time. */
 #include "runtime/io/sock.h"
 
+#include "runtime/sched/sinks.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +139,7 @@ void *weft__sock_new(int fd)
         s->next->prev = s;
     registry.first = s;
     weft__unlock(&registry.lock);
+    weft__tell(sock_open, s, fd);
     return s;
 }
 
@@ -169,6 +172,7 @@ static void end(weft__sock *s)
         weft__sub(&s->home->nsocks, 1);
     if (s->gone)
         s->gone(s);
+    weft__tell(sock_close, s, s->fd);
     close(s->fd);
     unused_put(s);
     if (closer && weft__waiter_claim(closer, 0))

@@ -15,9 +15,9 @@
 #include "runtime/sched/beside.h"
 #include "runtime/sched/fatal.h"
 #include "runtime/sched/lane.h"
-#include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
 #include "runtime/sched/pool.h"
+#include "runtime/sched/sinks.h"
 #include "runtime/sched/spare.h"
 #include "runtime/sched/thread.h"
 #include "runtime/sync/signals.h"
@@ -160,7 +160,6 @@ static void workers_join(void)
     for (w = weft__sched.all; w; w = next) {
         next = w->all;
         thread = w->thread;
-        free(w->made);
         if (weft__xchg(&w->end, WEFT__ABANDONED) == WEFT__GONE) {
             pthread_join(thread, NULL);
             weft__lock(&w->lk, WEFT__RANK_RUNQ); /* weft__proc_give has let go of it */
@@ -200,7 +199,7 @@ static void tear_down(void)
     }
     weft__foreign_leave();
     weft__foreign_stop(until);
-    weft__hooks.stop();
+    weft__sinks_stop();
     weft__signals_stop();
     weft__handlers_end();
     workers_join();
@@ -300,7 +299,7 @@ static void begin(const weft_run_options *o)
     weft__beside_start();
     weft__clock_measure();
     weft__pools_start();
-    weft__hooks.start();
+    weft__sinks_start();
     signals_can_come();
     weft__handlers_begin();
     weft__threads_begin();

@@ -14,6 +14,7 @@
  * own declarations (weft__blocking_try) lack it: any call of the library may end those. */
 #include "runtime/sched/lane.h"
 #include "runtime/sched/park.h"
+#include "runtime/sched/sinks.h"
 #include "runtime/sched/spare.h"
 
 enum { PLACES = 256, KNOWN = 4, MOST = 8 };
@@ -51,6 +52,7 @@ static void hand_over(weft__worker *w)
     weft__add(&weft__sched.taken, 1);
     weft__lane_lost(w->task, false);
     weft__task_move(w->task, WEFT__RUNNING, WEFT__LOST);
+    weft__tell(lost, w->task, w, WEFT__DECLARED);
     weft__proc_give(p, spare);
     weft__supply_check();
 }

@@ -12,6 +12,7 @@
 #include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
 #include "runtime/sched/scheduler.h"
+#include "runtime/sched/sinks.h"
 #include "runtime/sched/thread.h"
 
 #include <errno.h>
@@ -249,6 +250,7 @@ static weft__worker *join_run(const char *call)
     w->task = weft__task_foreign();
     stack_bounds(w->task);
     w->task->worker = w;
+    weft__tell(run, w->task, w);
     if (!enlist(w)) {
         weft__task_foreign_free(w->task);
         weft__free(w);
@@ -315,6 +317,7 @@ static void resumed(weft__task *t)
 {
     weft__store(&t->on_cpu, 1);
     weft__task_move(t, weft__load(&t->state), WEFT__RUNNING); /* PARKED: its deadline has passed */
+    weft__tell(run, t, t->worker);
     weft__fence_light();
     if (weft__unrecorded(t, weft__load_acq(&weft__epoch)))
         weft__reporter->record(t, false);
@@ -338,8 +341,11 @@ static void sleep_until_ready(void *arg)
     while (weft__load_acq(&t->state) == WEFT__PARKED) {
         if (deadline != WEFT_FOREVER) {
             left = deadline - weft__nanos();
-            if (left <= 0 && weft__claim(t, wait->ticket, WEFT_ETIMEDOUT))
+            if (left <= 0 && weft__claim(t, wait->ticket, WEFT_ETIMEDOUT)) {
+                if (weft__heard(ready))
+                    weft__tell_ready_by(t, WEFT__BY_TIMER);
                 break;
+            }
             if (left <= 0) { /* claimed by another, who is about to make us ready */
                 deadline = WEFT_FOREVER;
                 left = -1;

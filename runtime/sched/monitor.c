@@ -28,6 +28,7 @@
 #include "runtime/sched/lane.h"
 #include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
+#include "runtime/sched/sinks.h"
 #include "runtime/sched/spare.h"
 #include "runtime/sched/thread.h"
 
@@ -119,6 +120,7 @@ static void lose(weft__proc *p, weft__worker *w, enum weft__why why)
     w->lost = why;
     weft__store(&w->p, NULL);
     weft__task_move(t, WEFT__RUNNING, WEFT__LOST);
+    weft__tell(lost, t, w, why);
     weft__store(&p->owner, NULL);
     weft__store(&w->lost_since, weft__ticks());
     weft__add(&weft__sched.nlost, 1);
@@ -418,7 +420,7 @@ void weft__monitor_start(void)
     memset(&monitor, 0, sizeof(monitor));
     if (weft__thread_start(&monitor.thread, 0, monitor_main, NULL) != 0)
         weft__no_thread(weft__load(&weft__sched.nthreads));
-    weft__hooks.thread_made(NULL, NULL);
+    weft__tell_thread_made(NULL, NULL);
 }
 
 void weft__monitor_stop(void)

@@ -17,17 +17,6 @@
 
 #include <signal.h>
 
-struct weft__charge {
-    weft__task *self;
-    const void *site;
-    int64_t now;    /* ticks */
-    int64_t waited; /* by all */
-    uint32_t n;     /* waiters */
-    weft__task *first;
-    int64_t first_waited;  /* since it was queued last */
-    const int64_t *inside; /* of waited, by window; NULL: no window began since the last charge */
-};
-
 /* Says how to report the end of the process. All zero: shows every task, the caller's first. */
 struct weft__death {
     const void *ucontext;         /* where a signal found the thread that dies; NULL: no signal
@@ -51,7 +40,7 @@ extern struct weft__windows {
 } weft__windows;
 
 /* How many ticks of waiting give one sample; 0: none. Each worker subtracts the waits of its tasks
- * from w->waits.left; the wait that drives it below 0 is reported through hooks.waited. So a wait
+ * from w->waits.left; the wait that drives it below 0 is told to the sinks (waited). So a wait
  * of length d is reported with probability d / period, and always if it is longer than the period.
  * If sampling is off, left begins at NEVER: a check first would cost as much on each wait. */
 extern WEFT__HIDDEN int64_t weft__wait_period, weft__charge_period; /* atomic; park.c */
@@ -82,28 +71,6 @@ struct weft__reporter {
 
 /* Never NULL: at first a reporter that does nothing (observe.c). Set before the first run. */
 extern const struct weft__reporter *weft__reporter;
-
-struct weft__hooks {
-    void (*start)(void); /* weft_run begins */
-    void (*stop)(void);  /* weft_run ends: nobody looks at workers and tasks after it */
-    /* A wait of t, the caller's task, is over, and w->waits.left used up by it: the ticks that it
-     * lasted. Its stack is as it was while it waited. */
-    void (*waited)(weft__task *t, enum weft__reason why, int64_t ticks);
-    /* charged: a charge used up w->charges.left: self unlocks a lock for which other tasks waited
-     * c->waited ticks that nobody was charged for yet. paired: first's wait used up w->pairs.left;
-     * first is claimed and not yet ready. self is NULL if its stack cannot be walked; then it is at
-     * site. No lock is held. */
-    void (*held_up)(const struct weft__charge *c, bool charged, bool paired);
-    /* The caller has just made a thread, on any kind of stack. made_for: the entry of the task that
-     * lost its processor or waits tied to its thread, if that is the reason and the stack does not
-     * show it; else NULL. No lock is held. May not wait. If the thread may end before the run does,
-     * made is not NULL, and receives the argument of thread_gone; if thread_gone is never called,
-     * the caller frees it with free(). */
-    void (*thread_made)(weft_task_fn *made_for, void **made);
-    void (*thread_gone)(void *made); /* that thread is about to end, before the run does */
-};
-
-extern const struct weft__hooks weft__hooks;
 
 #define WEFT__NEVER (INT64_MAX / 2) /* less UNKNOWN is not too little for an int64_t */
 

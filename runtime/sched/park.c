@@ -12,6 +12,7 @@
 #include "runtime/sched/park.h"
 
 #include "runtime/sched/observe.h"
+#include "runtime/sched/sinks.h"
 
 static const struct {
     const char *text;
@@ -76,13 +77,9 @@ static inline bool runnable_here(const weft__worker *w, weft__task *t)
     return goes_here(w, t);
 }
 
-void weft__ready(weft__task *t)
-{
-    weft__ready_by(weft__self(), t);
-}
-
 WEFT__NOINLINE void weft__ready_by(weft__worker *w, weft__task *t)
 {
+    weft__tell(ready, t, __builtin_return_address(0));
     if (!runnable_here(w, t))
         return;
     weft__runq_push(&w->p->runq, t, !(weft__sched.chaos && weft__random(w) % 4 == 0));
@@ -101,6 +98,7 @@ void weft__ready_due(weft__task *t)
 {
     weft__worker *w = weft__self();
 
+    weft__tell(ready, t, __builtin_return_address(0));
     if (runnable_here(w, t))
         queue_due(w, t);
 }
@@ -144,7 +142,7 @@ WEFT__NOINLINE void weft__waited_slow(weft__task *t, weft__worker *w, int64_t ti
     }
     weft__store(&w->waits.left, left - ticks);
     if (left - ticks < 0)
-        weft__hooks.waited(t, (enum weft__reason)weft__load(&t->reason), ticks);
+        weft__tell_waited(t, (enum weft__reason)weft__load(&t->reason), ticks);
 }
 
 /* Subtracts the wait of t, which resumed when the task before it on this worker parked: that is
@@ -177,7 +175,10 @@ static inline uint64_t wait_open(weft__worker *w, weft__task *t, enum weft__reas
 /* Ends a wait that was over before it began. */
 static int wait_skip(weft__task *t, weft__after *after, void *arg)
 {
+    if (weft__heard(ready))
+        weft__tell_ready_by(t, WEFT__BY_ITSELF);
     weft__task_move(t, WEFT__PARKED, WEFT__RUNNING);
+    weft__tell(run, t, t->worker);
     if (after)
         after(arg);
     return t->result;
@@ -187,8 +188,10 @@ int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__a
                void *arg, weft_time deadline)
 {
     weft__worker *w = t->worker;
-    uint64_t ticket = wait_open(w, t, why, object);
+    uint64_t ticket;
 
+    weft__tell(park, t, why, object);
+    ticket = wait_open(w, t, why, object);
     weft__check(!(weft__wait_flags(why) & WEFT__WAIT_OUTSIDE) ||
                 weft__load(&weft__sched.outside) > 0);
     weft__chaos();

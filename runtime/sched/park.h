@@ -121,8 +121,11 @@ int weft__park_unlock(weft__task *t, enum weft__reason why, const void *object, 
  * weft__ready next. The caller holds the lock that keeps the object in place, and touches neither
  * the object nor the waiter after ready. */
 bool weft__claim(weft__task *t, uint64_t ticket, int result);
-void weft__ready(weft__task *t);
 void weft__ready_by(weft__worker *w, weft__task *t); /* w: the caller's own, or NULL */
+static inline void weft__ready(weft__task *t)
+{
+    weft__ready_by(weft__self(), t);
+}
 void weft__ready_due(weft__task *t); /* of a task whose time has come: it runs before others */
 void weft__start_due(weft__task *t); /* the same for a task that was just made */
 /* Ends the open wait of t, if it is cancelable, with WEFT_ECANCELED. */

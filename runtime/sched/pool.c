@@ -15,8 +15,8 @@
  * frees the pool if it is the last one. */
 #include "runtime/sched/pool.h"
 
-#include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
+#include "runtime/sched/sinks.h"
 #include "runtime/sched/thread.h"
 
 #include <weft/error.h>
@@ -218,7 +218,7 @@ int weft__pool_admit(enum weft__pool which)
     }
     pthread_mutex_unlock(&p->lock);
     if (made)
-        weft__hooks.thread_made(NULL, NULL);
+        weft__tell_thread_made(NULL, NULL);
     return rc;
 }
 

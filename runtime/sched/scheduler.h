@@ -102,10 +102,14 @@ struct weft__worker {
     /* Left for the next context by the one that switched away. */
     weft__task *prev;
     enum weft__leave leave;
-    weft__after *after; /* releases what prev held, once its stack is nobody's */
+    weft__after *after; /* releases what prev held, once its stack is nobody's; NULL after that */
     void *after_arg;
     weft__task *picked; /* to be run next by the worker's own context */
     bool begun;         /* picked is already marked running */
+    uint8_t source;     /* enum weft__source: what the thread's own stack makes tasks ready for */
+    uint32_t telling;   /* atomic; these three: sinks.c */
+    uint32_t left_tick;
+    uint64_t left;
     uint64_t random;
     int64_t now; /* ticks when task began to run, or WEFT__UNKNOWN */
     struct weft__sampler {
@@ -139,7 +143,7 @@ struct weft__worker {
     int64_t lost_since; /* atomic: ticks when its task lost its processor; 0: it did not */
     uint32_t confined;  /* atomic; these three: beside.c */
     cpu_set_t cpus, confined_to;
-    void *made;         /* by weft__hooks.thread_made */
+    void *made;         /* atomic: by what stack the thread was made (profiles/account) */
     const void *tables; /* atomic: what its task's wait is counted in just now (profiles/account) */
     void *altstack;
     uint32_t id;
@@ -157,6 +161,11 @@ struct weft__sched {
     bool running;  /* atomic: a weft_run is under way */
     bool stopping; /* atomic: main has returned */
     bool handoff, signals;
+    /* Each atomic: a sink wants to hear this event (sinks.h). */
+    struct weft__heard {
+        bool spawn, run, park, yield, ready, lost, end;
+        bool sock_open, sock_close, chan_new, chan_free;
+    } heard;
     int max_threads;
     int max_hogs;  /* see nhogs */
     uint32_t lock; /* rank RUNQ: spares, all; nspares and nthreads are read without it */
@@ -191,6 +200,17 @@ static inline weft__worker *weft__self(void)
     return weft__ctx_self();
 }
 
+/* A random number by w's own generator (xorshift). */
+static inline uint64_t weft__random(weft__worker *w)
+{
+    uint64_t x = w->random;
+
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return w->random = x;
+}
+
 /* worker.c */
 weft__worker *weft__enter_slow(const char *call);
 /* Lets others run; returns the worker that w's task runs on after it. */
@@ -207,7 +227,6 @@ void weft__proc_give(weft__proc *p, weft__worker *w);
 /* Makes a worker and its thread. NULL: the kernel gives no thread. made_for: see observe.h. */
 weft__worker *weft__worker_new(weft_task_fn *made_for);
 void weft__worker_unlist(weft__worker *w); /* takes w out of sched.all */
-uint64_t weft__random(weft__worker *w);
 
 /* foreign.c */
 weft__worker *weft__attach(const char *call);

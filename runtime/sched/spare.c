@@ -29,7 +29,7 @@
 #include "runtime/sched/spare.h"
 
 #include "runtime/sched/lane.h"
-#include "runtime/sched/observe.h"
+#include "runtime/sched/sinks.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -277,7 +277,7 @@ static uint32_t kept(void)
 static void retire(weft__worker *w)
 {
     weft__worker_unlist(w);
-    weft__hooks.thread_gone(w->made);
+    weft__tell_thread_gone(w);
     pthread_detach(w->thread);
     weft__store_rel(&w->wake, 1);
     weft__store_rel(&w->end, WEFT__ABANDONED);

@@ -12,6 +12,7 @@
 #include "runtime/sched/local.h"
 #include "runtime/sched/observe.h"
 #include "runtime/sched/scheduler.h"
+#include "runtime/sched/sinks.h"
 #include "runtime/sync/group.h"
 
 #include <stdlib.h>
@@ -346,8 +347,10 @@ void weft__task_moves(const weft__task *t, enum weft__state from, enum weft__sta
  * in is no part of that snapshot (snap 2E + 1); when the epoch changed in the middle, either. */
 void weft__visible(weft__task *t)
 {
-    uint32_t snap = weft__load(&t->snap), epoch;
+    uint32_t snap, epoch;
 
+    weft__tell(spawn, t);
+    snap = weft__load(&t->snap);
     weft__task_move(t, WEFT__IDLE, WEFT__RUNNABLE);
     weft__fence_light();
     epoch = weft__load_acq(&weft__epoch);
@@ -394,6 +397,7 @@ weft__task *weft__task_foreign(void)
     weft__task *t = pool_take(NULL, WEFT__FOREIGN);
 
     born(t, NULL, NULL);
+    weft__store(&t->creator_pc, 0);
     weft__store(&t->on_cpu, 1);
     weft__visible(t);
     weft__task_move(t, WEFT__RUNNABLE, WEFT__RUNNING);
@@ -402,6 +406,8 @@ weft__task *weft__task_foreign(void)
 
 void weft__task_foreign_free(weft__task *t)
 {
+    if (weft__heard(end) && t->id >= weft__first_id) /* not of an earlier run */
+        weft__tell_end(t);
     weft__tags_clear(t);
     weft__store(&t->ctx.sp, NULL);
     stack_home(t);
@@ -580,6 +586,7 @@ static void task_finish(weft__task *t, int result)
 {
     weft__task_ends(t, result);
     weft__enter("a task's end");
+    weft__tell(end, t);
     weft__switch_away(weft__self(), WEFT__LEAVE_EXIT);
     weft__noreach();
 }

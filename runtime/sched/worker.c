@@ -13,6 +13,7 @@
 #include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
 #include "runtime/sched/scheduler.h"
+#include "runtime/sched/sinks.h"
 #include "runtime/sched/spare.h"
 #include "runtime/sched/thread.h"
 
@@ -28,16 +29,6 @@ enum { POLL_CHANGES = 128 };
 
 struct weft__sched weft__sched;
 uint32_t weft__run_number;
-
-uint64_t weft__random(weft__worker *w)
-{
-    uint64_t x = w->random;
-
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    return w->random = x;
-}
 
 /* Switching ------------------------------------------------------------------------------------ */
 
@@ -64,8 +55,8 @@ static inline void arrive(weft__worker *w)
     }
     weft__store_rel(&prev->on_cpu, 0);
     if (after) {
-        w->after = NULL;
         after(w->after_arg);
+        w->after = NULL;
     }
 }
 
@@ -103,6 +94,7 @@ static inline void begin(weft__worker *w, weft__task *t)
     weft__task_move(t, WEFT__RUNNABLE, WEFT__RUNNING);
     weft__store_rel(&w->task, t); /* pairs with the monitor's look, which reads t->fn */
     t->worker = w;
+    weft__tell(run, t, w);
 }
 
 /* Returns whether cur may switch straight to next. If this returns false after begin(next), the
@@ -156,6 +148,7 @@ weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how)
     if (how == WEFT__LEAVE_YIELD) {
         w->now = WEFT__UNKNOWN;
         weft__task_move(cur, WEFT__RUNNING, WEFT__RUNNABLE);
+        weft__tell(yield, cur);
         weft__runq_push(&p->runq, cur, false);
     } else if (how == WEFT__LEAVE_EXIT) {
         w->now = WEFT__UNKNOWN;
@@ -170,12 +163,13 @@ weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how)
     w->leave = how;
     if (weft__likely(how != WEFT__LEAVE_LOST && !cur->pins)) {
         weft__store(&p->tick, p->tick + 1);
-        if ((int32_t)(p->tick - weft__load(&p->turn)) < 0 && !weft__load(&weft__sched.stopping))
+        if ((int32_t)(p->tick - weft__load(&p->turn)) < 0 && !weft__is_set(&weft__sched.stopping))
             next = weft__runq_pop(&p->runq);
     }
     if (next == cur) {
         w->prev = NULL;
         weft__task_move(cur, WEFT__RUNNABLE, WEFT__RUNNING);
+        weft__tell(run, cur, w);
         return w;
     }
     if (weft__likely(next && direct(w, cur, next))) {
@@ -303,6 +297,7 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     if (weft__threads_short())
         weft__flag_set(t, WEFT__PASSED); /* it brings a thread */
     weft__task_move(t, WEFT__LOST, WEFT__RUNNABLE);
+    weft__tell(yield, t);
     weft__store_rel(&t->on_cpu, 0);
     if (why == WEFT__DECLARED) /* it burnt nothing, and may come back for an instant only */
         weft__global_push_front(t);
@@ -639,13 +634,16 @@ static weft__task *find_work(weft__worker *w)
     weft__task *t = NULL;
 
     weft__store(&p->turn, p->tick + FULL_TURN);
+    w->source = WEFT__BY_LOOP;
     deliver_mail(p);
     w->now = weft__ticks();
     if (w->now - p->polled > p->poll_after || weft__loop_changes(p->loop) >= POLL_CHANGES)
         poll_now(w, p);
+    w->source = WEFT__BY_TIMER;
     weft__timers_run(p); /* after what the poll made ready, and before it in the queue */
     if (weft__unlikely(weft__load(&weft__sched.late)))
         run_late_timers(p);
+    w->source = WEFT__BY_LOOP;
     weft__samplers_check(w);
     w->now = weft__ticks();
     if (p->turns++ % GLOBAL_FIRST == 0)
@@ -666,6 +664,7 @@ static weft__task *find_work(weft__worker *w)
     }
     if (!t)
         idle(p);
+    w->source = WEFT__BY_LIBRARY;
     return t;
 }
 
@@ -794,6 +793,6 @@ weft__worker *weft__worker_new(weft_task_fn *made_for)
         worker_undo(w);
         return NULL;
     }
-    weft__hooks.thread_made(made_for, &w->made);
+    weft__tell_thread_made(w, made_for);
     return w;
 }

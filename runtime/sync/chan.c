@@ -15,6 +15,8 @@
  * not enter the runtime, and may go on while its processor is being taken. */
 #include "runtime/sync/chan.h"
 
+#include "runtime/sched/sinks.h"
+
 #include <string.h>
 
 weft_chan *weft_chan_new(size_t elem_size, size_t capacity)
@@ -28,6 +30,7 @@ weft_chan *weft_chan_new(size_t elem_size, size_t capacity)
     c = weft__alloc(1, sizeof(*c) + bytes);
     c->elem_size = elem_size;
     c->cap = capacity;
+    weft__tell(chan_new, c);
     return c;
 }
 
@@ -58,6 +61,7 @@ void weft_chan_free(weft_chan *c)
     weft__store(&c->count, 0);
     c->cap = 0;
     weft__lock_poison(&c->lock);
+    weft__tell(chan_free, c);
     weft__free(c);
 }
 

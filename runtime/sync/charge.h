@@ -13,6 +13,7 @@
 
 #include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
+#include "runtime/sched/sinks.h"
 
 static inline void weft__charge_push(weft__waitq *q, weft__waiter *wt, int64_t now)
 {
@@ -92,7 +93,7 @@ static inline void weft__charge(const struct weft__charge *c)
     charged = weft__sub_own(&w->charges.left, c->waited);
     paired = weft__sub_own(&w->pairs.left, c->first_waited);
     if (charged || paired)
-        weft__hooks.held_up(c, charged, paired);
+        weft__tell_held_up(c, charged, paired);
 }
 
 /* Records the pair of another waiter that the same unlock lets in. */
@@ -104,7 +105,7 @@ static inline void weft__charge_pair(const struct weft__charge *c, const weft__w
     other.first_waited = c->now - wt->from;
     if (weft__load(&weft__charge_period) != 0 &&
         weft__sub_own(&weft__self()->pairs.left, other.first_waited))
-        weft__hooks.held_up(&other, false, true);
+        weft__tell_held_up(&other, false, true);
 }
 
 #endif
