@@ -76,7 +76,7 @@ def measure(lines, programs, rounds):
 
 
 def values(line, samples, side):
-    """What this line measured on one side, a value a round; [] if a round failed."""
+    """The values that this line measured on one side, one a round; [] if a round failed."""
     results = samples.get((side, line.case, line.procs), [])
     names = [line.metric] + [line.minus] * (side == "weft" and line.minus != "")
     if any(name not in r for r in results for name in names):

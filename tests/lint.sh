@@ -2,7 +2,8 @@
 # lint.sh [ROOT] - the rules of the tree that no compiler checks. Prints FILE:LINE: RULE for each
 # breach and fails if there was one. lint_selftest.sh proves that each rule bites.
 set -euo pipefail
-circles=$(realpath "$(dirname "$0")/circles.py")
+here=$(realpath "$(dirname "$0")")
+circles=$here/circles.py
 cd "${1:-$(dirname "$0")/..}"
 
 breaches=$(mktemp)
@@ -192,5 +193,6 @@ lint_length
 lint_headers
 "$circles" . >>"$breaches" ||
     echo "$circles:1: more circles than its tables allow; with -v it shows them" >>"$breaches"
+{ "$here/words.py" .; "$here/share.py" .; } >>"$breaches"
 cat "$breaches"
 [[ ! -s $breaches ]] && echo "lint: clean"

@@ -6,7 +6,7 @@ lint=$(realpath "$(dirname "$0")/lint.sh")
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 cd "$tree"
-mkdir -p include/weft runtime/{base,machine,sched,sync,io,uv,run} profiles/{walk,table,capture,render,account} \
+mkdir -p bench include/weft runtime/{base,machine,sched,sync,io,uv,run} profiles/{walk,table,capture,render,account} \
     http/{wire,server,debug}
 missed=0
 
@@ -51,6 +51,14 @@ printf '## States\n| IDLE -> DEAD -> IDLE | x | y |\n## The waist\n' >runtime/sc
 printf '    [WEFT__IDLE] = TO(DEAD),\n' >runtime/sched/task.c
 reports "moves differ: DEAD -> IDLE" || miss "a move that the code does not know"
 rm runtime/sched/README.md runtime/sched/task.c
+breaks bench/a.c "words that stop a reader: Whoever" <<<'/* Whoever comes first reads. */'
+breaks bench/a.h "words that stop a reader: what is left" <<<$'/* Reads;\n * what is left stays. */'
+breaks bench/README.md "words that stop a reader: as above" <<<$'```\namid\n```\nRuns as above, `anew`.'
+breaks bench/a.py "words that stop a reader: What" <<<$'"""What is measured."""'
+head -20 < <(yes 'int x;') >runtime/io/sock.c
+reports "runtime/io/sock.c:1: 0.0 % of its lines are comments" || miss "a file without reasons"
+reports "runtime:1: 0.0 % of its lines are comments" || miss "a folder without reasons"
+rm runtime/io/sock.c
 breaks runtime/io/long.c "more than 800 lines" < <(yes '/* */' | head -801)
 breaks runtime/sched/wait.h "include/weft/dump.h has each wait reason" <<<'    XX(NAP, "nap", 0)'
 header=include/weft/needs.h
@@ -97,7 +105,8 @@ cat >runtime/uv/loop.c <<<$'#include <uv.h>\nint f(void) { return uv_run(0, 1); 
 cat >runtime/base/self.c <<<'static _Thread_local int y;'
 cat >runtime/machine/stack.c <<<'#ifdef __x86_64__'
 cat >runtime/base/atomic.h <<<'#define load __atomic_load_n'
-cat >runtime/sched/note.c <<<'/* uv_run( and _Thread_local in a comment are no breach. */'
+cat >runtime/sched/note.c <<<'/* uv_run( and _Thread_local in a comment are no breach. What if so? */'
+cat >runtime/sched/said.c <<<$'/* The reader who asks what it is\n * finds it. */\nstatic const char *said = "/* amid */";'
 cat >http/debug/pprof.c <<<'#include "profiles/walk/unwind.h"'
 for file in {runtime,http}/*/*.[ch]; do
     echo "\`${file##*/}\`" >>"${file%/*}/README.md"
