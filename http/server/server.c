@@ -178,7 +178,7 @@ int weft_http_serve(const char *addr, weft_http_mux *mux)
 
 /* Ends the waits of all listeners and connections. Caller holds the mutex. The fence orders the
  * store of `stopping` before the reads of the connections' states (conn.c). */
-static void tell_all(weft_http_server *s)
+static void end_waits(weft_http_server *s)
 {
     weft__store_seq(&s->stopping, 1);
     weft__fence_full();
@@ -201,7 +201,7 @@ int weft_http_server_stop_until(weft_http_server *s, weft_time deadline)
     int rc = 0;
 
     weft_mutex_lock(&s->mutex);
-    tell_all(s);
+    end_waits(s);
     while (s->servings && rc == 0)
         rc = weft_cond_wait_until(&s->changed, &s->mutex, deadline);
     weft_mutex_unlock(&s->mutex);

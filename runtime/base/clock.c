@@ -51,7 +51,7 @@ static bool tsc_is_invariant(void)
 
 /* Reads both clocks at one moment. The kernel may deschedule the thread between two reads, which
  * would put their distance into the scale; of four tries it keeps the one that took the least. */
-static void both(int64_t *nanos, int64_t *ticks)
+static void read_both(int64_t *nanos, int64_t *ticks)
 {
     int64_t before, took, least = INT64_MAX;
 
@@ -77,7 +77,7 @@ void weft__clock_init(void)
     weft__clock_tsc = !weft__clock_virtual && tsc_is_invariant();
     if (weft__clock_virtual && weft__clock_vnow == 0)
         weft__clock_vnow = weft__mono(); /* once: a later run must not go back in time */
-    both(&base_nanos, &base_ticks);
+    read_both(&base_nanos, &base_ticks);
     weft__clock_refresh();
 }
 
@@ -103,7 +103,7 @@ static double ticks_rate(void)
 {
     int64_t nanos, ticks;
 
-    both(&nanos, &ticks);
+    read_both(&nanos, &ticks);
     nanos -= base_nanos;
     ticks -= base_ticks;
     return weft__clock_tsc && nanos > 0 && ticks > 0 ? (double)ticks / (double)nanos : 1;

@@ -38,9 +38,9 @@
 
 /* A result of waits inside this file, beside those of sock.h: look at the socket again. */
 enum { RETRY = 2 };
-/* A watch for reading ends after VAIN_MAX events that no task waited for. At leisure each of them
- * counts VAIN_AT_LEISURE: the woken task is not queued behind others then, so four are enough. */
-enum { VAIN_MAX = 64, VAIN_AT_LEISURE = 16 };
+/* A watch for reading ends after STRAYS_MAX events that no task waited for. At leisure each of them
+ * counts STRAYS_AT_LEISURE: the woken task is not queued behind others then, so four are enough. */
+enum { STRAYS_MAX = 64, STRAYS_AT_LEISURE = 16 };
 enum { SLAB = 64 /* sockets that are allocated at a time */ };
 
 static struct {
@@ -267,14 +267,14 @@ static int watch(weft__sock *s, int events)
 
 /* Counts an event that no task waits for. Returns true if the watch for it must end. Caller holds
  * the lock. */
-static bool in_vain(weft__sock *s, int d, int events)
+static bool count_stray(weft__sock *s, int d, int events)
 {
     weft__side *side = &s->side[d];
 
-    side->vain = (uint8_t)(side->vain + (events & WEFT__AT_LEISURE ? VAIN_AT_LEISURE : 1));
-    if (d == WEFT__READ && side->vain < VAIN_MAX && !(events & WEFT__FLOOD))
+    side->strays = (uint8_t)(side->strays + (events & WEFT__AT_LEISURE ? STRAYS_AT_LEISURE : 1));
+    if (d == WEFT__READ && side->strays < STRAYS_MAX && !(events & WEFT__FLOOD))
         return false;
-    side->vain = 0;
+    side->strays = 0;
     return true;
 }
 
@@ -300,9 +300,9 @@ static void on_event(void *arg, int events)
         if (!(events & 1 << d))
             continue;
         if (wants(side)) {
-            side->vain = 0;
+            side->strays = 0;
             woken[d] = claim_io(side, 0);
-        } else if (in_vain(s, d, events)) {
+        } else if (count_stray(s, d, events)) {
             keep &= ~(1 << d);
         }
     }

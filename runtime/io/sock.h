@@ -55,7 +55,7 @@ typedef struct weft__side {
     bool drained;       /* the last read got less than it asked for, so the next one would most
                          * likely fail; used by the task with the turn only */
     bool nudged;        /* makes the next wait return 0 at once */
-    uint8_t vain;       /* events in a row that found no task waiting */
+    uint8_t strays;     /* events in a row that found no task waiting */
 } weft__side;
 
 typedef struct weft__sock weft__sock;

@@ -3,7 +3,7 @@
  *
  * Owns: the kind and the number of guards, and the list of stacks that Valgrind knows. The stacks
  * themselves belong to sched/task.c.
- * Lock: told.lock (rank LEAF) guards Valgrind's list. The number of guards is atomic.
+ * Lock: registered.lock (rank LEAF) guards Valgrind's list. The number of guards is atomic.
  *
  * Guards, best first:
  *   madvise   MADV_GUARD_INSTALL (Linux 6.13), which splits no mapping
@@ -137,46 +137,46 @@ static bool guard(uintptr_t at)
 }
 
 /* Under Valgrind: a stack that is registered and may be unmapped. */
-struct told {
-    struct told *next;
+struct registered {
+    struct registered *next;
     uintptr_t lo;
     unsigned id;
 };
 
 static struct {
     uint32_t lock; /* rank LEAF */
-    struct told *head;
-} told;
+    struct registered *head;
+} registered;
 
 /* Registers a stack with Valgrind. Stacks of a slab stay mapped to the end (forever), so nothing
  * needs to remember them. */
-static void tell(uintptr_t lo, size_t size, bool forever)
+static void register_stack(uintptr_t lo, size_t size, bool forever)
 {
     unsigned id = VALGRIND_STACK_REGISTER(lo, lo + size - 1);
-    struct told *s;
+    struct registered *s;
 
     if (forever)
         return;
     s = weft__alloc(1, sizeof(*s));
     s->lo = lo;
     s->id = id;
-    weft__lock(&told.lock, WEFT__RANK_LEAF);
-    s->next = told.head;
-    told.head = s;
-    weft__unlock(&told.lock);
+    weft__lock(&registered.lock, WEFT__RANK_LEAF);
+    s->next = registered.head;
+    registered.head = s;
+    weft__unlock(&registered.lock);
 }
 
 /* Takes a stack back from Valgrind before its memory is unmapped. */
-static void take_back(uintptr_t lo)
+static void deregister_stack(uintptr_t lo)
 {
-    struct told **at, *s;
+    struct registered **at, *s;
 
-    weft__lock(&told.lock, WEFT__RANK_LEAF);
-    for (at = &told.head; (s = *at) && s->lo != lo; at = &s->next)
+    weft__lock(&registered.lock, WEFT__RANK_LEAF);
+    for (at = &registered.head; (s = *at) && s->lo != lo; at = &s->next)
         ;
     if (s)
         *at = s->next;
-    weft__unlock(&told.lock);
+    weft__unlock(&registered.lock);
     if (s)
         VALGRIND_STACK_DEREGISTER(s->id);
     weft__free(s);
@@ -227,7 +227,7 @@ uintptr_t weft__stacks_map(size_t n, size_t size, bool *canary)
         weft__store(&weft__stack_canaries, true);
     }
     for (size_t i = 0; RUNNING_ON_VALGRIND && i < n; i++)
-        tell((uintptr_t)base + i * step + weft__stack_guard, size, n > 1);
+        register_stack((uintptr_t)base + i * step + weft__stack_guard, size, n > 1);
     return (uintptr_t)base + weft__stack_guard;
 }
 
@@ -241,7 +241,7 @@ void weft__stacks_populate(uintptr_t lo, size_t n, size_t size)
 static void unmap(uintptr_t lo, size_t size)
 {
     if (RUNNING_ON_VALGRIND)
-        take_back(lo);
+        deregister_stack(lo);
     munmap((void *)(lo - weft__stack_guard), size + weft__stack_guard);
 }
 
