@@ -183,12 +183,7 @@ static void end(weft__http_conn *c)
     weft_http_server *s = c->server;
 
     weft_mutex_lock(&s->mutex);
-    if (c->prev)
-        c->prev->next = c->next;
-    else
-        s->list = c->next;
-    if (c->next)
-        c->next->prev = c->prev;
+    weft__list_remove(&c->link);
     weft_mutex_unlock(&s->mutex);
     if (!c->taken)
         weft_conn_close(c->net);
@@ -236,10 +231,7 @@ void weft__http_conn_begin(weft_http_server *s, weft_conn *net)
     c = weft__alloc(1, sizeof(*c));
     c->net = net;
     c->server = s;
-    c->next = s->list;
-    if (c->next)
-        c->next->prev = c;
-    s->list = c;
+    weft__list_push(&s->list, &c->link);
     weft__group_go_with(&s->conns, &task, s->conn_main, c);
     weft_mutex_unlock(&s->mutex);
 }

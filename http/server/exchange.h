@@ -14,6 +14,7 @@
 
 #include "http/server/mux.h"
 #include "http/wire/parse.h"
+#include "runtime/base/list.h"
 #include "runtime/base/lock.h"
 
 #include <sys/uio.h>
@@ -22,7 +23,6 @@
 
 typedef struct weft__http_conn weft__http_conn;
 typedef struct weft__exchange weft__exchange;
-typedef struct weft__serving weft__serving;
 
 enum {
     WEFT__IN_SIZE = 4096,    /* bytes of input in an exchange; enough for most requests */
@@ -47,11 +47,11 @@ struct weft_http_server {
     uint32_t npool;       /* the length of pool */
     weft__exchange *pool; /* unused exchanges; the latest comes first, as it is in the cache */
 
-    weft_mutex mutex;        /* guards the fields below */
-    weft_cond changed;       /* a serving has ended */
-    weft__serving *servings; /* one for each call of weft_http_server_serve under way */
-    weft__http_conn *list;   /* all connections */
-    uint32_t stopping;       /* atomic; written under mutex */
+    weft_mutex mutex;     /* guards the fields below */
+    weft_cond changed;    /* a serving has ended */
+    weft__link *servings; /* one for each call of weft_http_server_serve under way */
+    weft__link *list;     /* all connections */
+    uint32_t stopping;    /* atomic; written under mutex */
 };
 
 /* The states of a connection for a stop. BUSY: it has a request. IDLE: it waits for one. HEAD: it
@@ -59,11 +59,11 @@ struct weft_http_server {
 enum weft__conn_state { WEFT__CONN_BUSY, WEFT__CONN_IDLE, WEFT__CONN_HEAD, WEFT__CONN_LEFT };
 
 struct weft__http_conn {
-    weft_conn *net;               /* constant; closed by the connection's task alone */
-    weft_http_server *server;     /* constant */
-    weft__http_conn *next, *prev; /* in the server's list; guarded by its mutex */
-    uint32_t state;               /* atomic: enum weft__conn_state */
-    bool taken;                   /* a handler took net over; used by the connection's task only */
+    weft_conn *net;           /* constant; closed by the connection's task alone */
+    weft_http_server *server; /* constant */
+    weft__link link;          /* in server->list; guarded by its mutex */
+    uint32_t state;           /* atomic: enum weft__conn_state */
+    bool taken;               /* a handler took net over; used by the connection's task only */
 };
 
 /* Memory that is freed with the request, all at once. */

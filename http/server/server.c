@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 /* A call of weft_http_server_serve, on its frame. */
-struct weft__serving {
+struct serving {
     weft_listener *ln; /* NULL once no other task may touch it; guarded by s->mutex */
-    weft__serving *next, *prev;
+    weft__link link;   /* in s->servings */
 };
 
 /* Options -------------------------------------------------------------------------------------- */
@@ -95,18 +95,14 @@ void weft_http_server_free(weft_http_server *s)
 /* Serving -------------------------------------------------------------------------------------- */
 
 /* Adds v to the servings. Returns false if the server stops: then no call may begin to serve. */
-static bool enlist(weft_http_server *s, weft__serving *v)
+static bool enlist(weft_http_server *s, struct serving *v)
 {
     bool stops;
 
     weft_mutex_lock(&s->mutex);
     stops = weft__http_stops(s);
-    if (!stops) {
-        v->next = s->servings;
-        if (v->next)
-            v->next->prev = v;
-        s->servings = v;
-    }
+    if (!stops)
+        weft__list_push(&s->servings, &v->link);
     weft_mutex_unlock(&s->mutex);
     return !stops;
 }
@@ -114,7 +110,7 @@ static bool enlist(weft_http_server *s, weft__serving *v)
 /* Closes the listener and takes v out of the servings. Closing waits, which no task may do under
  * the mutex; so v->ln becomes NULL first, and a stop leaves the listener alone. v leaves the list
  * last: a stop waits until all listeners are closed. */
-static void delist(weft_http_server *s, weft__serving *v)
+static void delist(weft_http_server *s, struct serving *v)
 {
     weft_listener *ln = v->ln;
 
@@ -123,19 +119,14 @@ static void delist(weft_http_server *s, weft__serving *v)
     weft_mutex_unlock(&s->mutex);
     weft_listener_close(ln);
     weft_mutex_lock(&s->mutex);
-    if (v->prev)
-        v->prev->next = v->next;
-    else
-        s->servings = v->next;
-    if (v->next)
-        v->next->prev = v->prev;
+    weft__list_remove(&v->link);
     weft_cond_broadcast(&s->changed);
     weft_mutex_unlock(&s->mutex);
 }
 
 int weft_http_server_serve(weft_http_server *s, weft_listener *ln)
 {
-    weft__serving v = {ln, NULL, NULL};
+    struct serving v = {.ln = ln};
     weft_conn *net;
     int rc = 0;
 
@@ -182,13 +173,16 @@ static void end_waits(weft_http_server *s)
 {
     weft__store_seq(&s->stopping, 1);
     weft__fence_full();
-    for (weft__serving *v = s->servings; v; v = v->next) {
+    for (weft__link *l = s->servings; l; l = l->next) {
+        struct serving *v = weft__container_of(l, struct serving, link);
+
         if (v->ln)
             weft_listener_shutdown(v->ln);
         if (s->options.max_conns > 0)
             weft_sema_add(&s->slots, 1); /* the serving may wait for a slot */
     }
-    for (weft__http_conn *c = s->list; c; c = c->next) {
+    for (weft__link *l = s->list; l; l = l->next) {
+        weft__http_conn *c = weft__container_of(l, weft__http_conn, link);
         uint32_t idle = WEFT__CONN_IDLE;
 
         if (weft__cas(&c->state, &idle, WEFT__CONN_LEFT) || idle == WEFT__CONN_HEAD)

@@ -45,8 +45,8 @@ enum { SLAB = 64 /* sockets that are allocated at a time */ };
 
 static struct {
     uint32_t lock;      /* rank TASKS; guards both lists */
-    weft__sock *first;  /* all sockets in use, by next and prev */
-    weft__sock *unused; /* by next; the latest comes first, since it is still in the cache */
+    weft__link *all;    /* the sockets in use */
+    weft__link *unused; /* the latest comes first, since it is still in the cache */
 } registry;
 
 static void deliver(weft__proc *p, weft__mail *m);
@@ -73,26 +73,30 @@ static bool grow(void)
     for (size_t i = SLAB; i-- > 0;) {
         weft__sock *s = (weft__sock *)(void *)(slab + i * WEFT__SOCK_SIZE);
 
-        s->next = registry.unused;
-        registry.unused = s;
+        weft__list_push(&registry.unused, &s->link);
     }
     weft__unlock(&registry.lock);
     return true;
 }
 
+static weft__sock *at(weft__link *l)
+{
+    return weft__container_of(l, weft__sock, link);
+}
+
 /* Takes an unused socket. Returns NULL if there is no memory. */
 static weft__sock *unused_get(void)
 {
-    weft__sock *s;
+    weft__link *l;
 
     do {
         weft__lock(&registry.lock, WEFT__RANK_TASKS);
-        s = registry.unused;
-        if (s)
-            registry.unused = s->next;
+        l = registry.unused;
+        if (l)
+            weft__list_remove(l);
         weft__unlock(&registry.lock);
-    } while (!s && grow());
-    return s;
+    } while (!l && grow());
+    return l ? at(l) : NULL;
 }
 
 /* Makes the memory of s unused. After the last generation it stays so for ever: the next handle
@@ -105,8 +109,7 @@ static void unused_put(weft__sock *s)
     if (s->generation == UINT16_MAX)
         return;
     weft__lock(&registry.lock, WEFT__RANK_TASKS);
-    s->next = registry.unused;
-    registry.unused = s;
+    weft__list_push(&registry.unused, &s->link);
     weft__unlock(&registry.lock);
 }
 
@@ -134,10 +137,7 @@ void *weft__sock_new(int fd)
     }
     init(s, fd);
     weft__lock(&registry.lock, WEFT__RANK_TASKS);
-    s->next = registry.first;
-    if (s->next)
-        s->next->prev = s;
-    registry.first = s;
+    weft__list_push(&registry.all, &s->link);
     weft__unlock(&registry.lock);
     weft__tell(sock_open, s, fd);
     return s;
@@ -147,12 +147,7 @@ void *weft__sock_new(int fd)
 static void unlist(weft__sock *s)
 {
     weft__lock(&registry.lock, WEFT__RANK_TASKS);
-    if (s->prev)
-        s->prev->next = s->next;
-    else
-        registry.first = s->next;
-    if (s->next)
-        s->next->prev = s->prev;
+    weft__list_remove(&s->link);
     weft__unlock(&registry.lock);
 }
 
@@ -208,9 +203,9 @@ static void leave(weft__sock *s)
 
 void weft__socks_discard(void)
 {
-    weft__sock *s;
+    while (registry.all) {
+        weft__sock *s = at(registry.all);
 
-    while ((s = registry.first) != NULL) {
         s->closer = NULL;
         end(s);
     }

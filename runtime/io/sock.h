@@ -28,6 +28,7 @@
 #ifndef WEFT_SOCK_H
 #define WEFT_SOCK_H
 
+#include "runtime/base/list.h"
 #include "runtime/io/addr.h"
 #include "runtime/sched/park.h"
 
@@ -75,7 +76,7 @@ struct weft__sock {
     weft__waiter *closer;        /* of the task that waits for the end, or NULL */
     weft__side side[2];          /* by enum weft__direction */
     void (*gone)(weft__sock *s); /* called before the descriptor is closed, or NULL; constant */
-    weft__sock *next, *prev;     /* all sockets, or all unused; guarded by the registry's lock */
+    weft__link link;             /* of all sockets, or all unused; guarded by the registry's lock */
 };
 
 enum { WEFT__SOCK_ADDRESS_BITS = 48, WEFT__SOCK_SIZE = 256 /* bytes of any kind of socket */ };

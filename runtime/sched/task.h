@@ -11,6 +11,7 @@
 #ifndef WEFT_TASK_INTERNAL_H
 #define WEFT_TASK_INTERNAL_H
 
+#include "runtime/base/list.h"
 #include "runtime/machine/ctx.h"
 #include "runtime/machine/stack.h"
 #include "runtime/sched/tags.h"
@@ -82,7 +83,7 @@ struct weft__task {
 
     /* Guarded by group->_lock for writing. group is atomic. */
     weft_group *group;
-    weft__task *group_next, *group_prev;
+    weft__link in_group;
 
     weft__tags *tags; /* atomic: a reference, or NULL; written by the running owner */
     void **locals;    /* running owner only */

@@ -41,6 +41,17 @@ static inline weft__waitq *starters(weft_group *g)
     return (weft__waitq *)g->_starters;
 }
 
+/* _uncanceled is the link in this list from which on tasks are to be canceled. */
+static inline weft__link **tasks(weft_group *g)
+{
+    return (weft__link **)&g->_tasks;
+}
+
+static inline weft__task *task_at(weft__link *l)
+{
+    return weft__container_of(l, weft__task, in_group);
+}
+
 static inline weft__timer *timer(weft_group *g)
 {
     return (weft__timer *)g->_timer;
@@ -59,7 +70,7 @@ static void lock(weft_group *g)
         return;
     g->_run = weft__run_number;
     g->_count = 0;
-    g->_tasks = g->_uncanceled = NULL;
+    *tasks(g) = g->_uncanceled = NULL;
     *waiters(g) = *starters(g) = (weft__waitq){NULL, NULL};
 }
 
@@ -131,7 +142,7 @@ static void mark(weft_group *g, int cause)
     if (is_canceled(g))
         return;
     weft__store(&g->_cause, cause);
-    g->_uncanceled = g->_tasks;
+    g->_uncanceled = *tasks(g);
     weft__or(&g->_state, CANCELED);
 }
 
@@ -141,18 +152,16 @@ static void mark(weft_group *g, int cause)
 static bool cancel_piece(weft_group *g)
 {
     weft__check_holds(&g->_lock);
-    weft__task *first = g->_uncanceled, *end = first, *t;
+    weft__link *first = g->_uncanceled, *end = first;
     weft__waiter *wt;
     int n;
 
-    for (n = 0; end && n < PIECE; n++) {
-        weft__or(&end->canceled, WEFT__CANCELED);
-        end = end->group_next;
-    }
+    for (n = 0; end && n < PIECE; n++, end = end->next)
+        weft__or(&task_at(end)->canceled, WEFT__CANCELED);
     if (n > 0)
         weft__fence_heavy();
-    for (t = first; t != end; t = t->group_next)
-        weft__cancel(t);
+    for (weft__link *l = first; l != end; l = l->next)
+        weft__cancel(task_at(l));
     g->_uncanceled = end;
     for (n = 0; n < PIECE && (wt = weft__waitq_claim(starters(g), WEFT_ECANCELED)) != NULL; n++)
         weft__ready(wt->task);
@@ -250,7 +259,7 @@ static void watch_deadline(weft_group *g)
 
     if (is_canceled(g) || weft__load_acq(&tm->firing))
         return;
-    if (g->_deadline <= weft__nanos() && !g->_tasks && !starters(g)->head) {
+    if (g->_deadline <= weft__nanos() && !*tasks(g) && !starters(g)->head) {
         mark(g, WEFT_ETIMEDOUT); /* there is nobody to tell; else the timer does it, at once */
         return;
     }
@@ -340,18 +349,11 @@ static int place(weft_group *g, weft__task *t)
 /* Puts t into g. placed: it has been counted already. */
 static void add_task(weft_group *g, weft__task *t, bool placed)
 {
-    weft__task *first;
-
     lock(g);
     if (!placed)
         count_one(g);
-    first = g->_tasks;
     weft__store_rel(&t->group, g); /* deadlock reports read it without the lock */
-    t->group_prev = NULL;
-    t->group_next = first;
-    if (first)
-        first->group_prev = t;
-    g->_tasks = t;
+    weft__list_push(tasks(g), &t->in_group);
     weft__store(&t->canceled, is_canceled(g) ? WEFT__CANCELED : 0);
     weft__unlock(&g->_lock);
 }
@@ -417,14 +419,9 @@ static bool fails(weft_group *g, int result)
 static void remove_task(weft_group *g, weft__task *t)
 {
     weft__check_holds(&g->_lock);
-    if (g->_uncanceled == t)
-        g->_uncanceled = t->group_next;
-    if (t->group_prev)
-        t->group_prev->group_next = t->group_next;
-    else
-        g->_tasks = t->group_next;
-    if (t->group_next)
-        t->group_next->group_prev = t->group_prev;
+    if (g->_uncanceled == &t->in_group)
+        g->_uncanceled = t->in_group.next;
+    weft__list_remove(&t->in_group);
     weft__store(&t->group, NULL);
 }
 

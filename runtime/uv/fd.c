@@ -15,6 +15,7 @@
  * its flags are the program's; a loop takes one handle for a number, though several tasks may wait;
  * each error is reported as UV_EBADF; and closing a handle takes a turn of the loop. So each loop
  * has an epoll of its own for them, which libuv watches as one descriptor. */
+#include "runtime/base/list.h"
 #include "runtime/sched/park.h"
 #include "runtime/uv/loop.h"
 
@@ -314,43 +315,34 @@ static int child_block(pid_t pid)
 /* A child that a task waits for, on that task's stack. The end of a run closes the descriptors of
  * tasks that will never run again. */
 struct child {
-    struct child *next, *prev;
+    weft__link link; /* in children.all */
     int fd;
 };
 
 static struct {
     uint32_t lock; /* rank GROUP */
-    struct child *head;
+    weft__link *all;
 } children;
 
 static void child_link(struct child *c)
 {
     weft__lock(&children.lock, WEFT__RANK_GROUP);
-    c->prev = NULL;
-    c->next = children.head;
-    if (c->next)
-        c->next->prev = c;
-    children.head = c;
+    weft__list_push(&children.all, &c->link);
     weft__unlock(&children.lock);
 }
 
 static void child_unlink(struct child *c)
 {
     weft__lock(&children.lock, WEFT__RANK_GROUP);
-    if (c->next)
-        c->next->prev = c->prev;
-    if (c->prev)
-        c->prev->next = c->next;
-    else
-        children.head = c->next;
+    weft__list_remove(&c->link);
     weft__unlock(&children.lock);
 }
 
 void weft__children_discard(void)
 {
-    for (struct child *c = children.head; c; c = c->next)
-        close(c->fd);
-    children.head = NULL;
+    for (weft__link *l = children.all; l; l = l->next)
+        close(weft__container_of(l, struct child, link)->fd);
+    children.all = NULL;
 }
 
 /* Waits until the child has ended. Returns < 0 if its descriptor cannot be polled. */
