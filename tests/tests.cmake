@@ -90,7 +90,7 @@ weft_script(check_selftest.sh $<TARGET_FILE:check_sample>)
 # ---- runtime ----
 weft_torture(torture_handoff)
 weft_torture(torture_park)
-foreach(noun chan select mutex rwmutex cond once sema waitgroup group nested label time task
+foreach(noun chan select mutex rwmutex cond once sema waitgroup group nested label time task wake
     contention window custom wall net conn udp sockopt)
   weft_test(test_${noun} CHAOS)
 endforeach()

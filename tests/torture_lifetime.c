@@ -7,6 +7,8 @@
  * filled with breaks the scene. */
 #include "torture.h"
 
+#include "runtime/sched/park.h"
+
 #include <weft/chan.h>
 #include <weft/select.h>
 #include <weft/sync.h>
@@ -286,9 +288,248 @@ static void scene_ticker(uint64_t *r)
     weft_ticker_free(t);
 }
 
-static void (*const all[])(uint64_t *) = {scene_chan,    scene_chan, scene_close, scene_mutex,
-                                          scene_rwmutex, scene_cond, scene_sema,  scene_waitgroup,
-                                          scene_group,   scene_once, scene_timer, scene_ticker};
+/* Crowds: so many waiters that others run while they are woken. */
+
+struct crowd {
+    weft_mutex mutex;
+    weft_rwmutex rw;
+    weft_cond cond;
+    weft_sema sema;
+    weft_waitgroup wg;
+    weft_once once;
+    unsigned users; /* atomic: the last one out frees */
+    bool flag;
+};
+
+enum { CROWD = 130, AT_MOST_MORE = 300, CROWDS = 4 };
+
+static int crowds; /* atomic */
+
+static struct crowd *crowd_new(unsigned users)
+{
+    struct crowd *k = calloc(1, sizeof(*k));
+
+    while (torture_get(&crowds) >= CROWDS)
+        weft_yield();
+    torture_add(&crowds, 1);
+    k->users = users;
+    return k;
+}
+
+static void crowd_leave(struct crowd *k)
+{
+    if (__atomic_sub_fetch(&k->users, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    junk(k, sizeof(*k));
+    torture_add(&crowds, -1);
+}
+
+/* Returns when n tasks are in the queue. Looks inside: a count that a task raises before it waits
+ * would be too early. */
+static void until_queued(void *waiters[2], uint32_t *lock, unsigned n)
+{
+    unsigned found = 0;
+
+    while (found < n) {
+        weft_yield();
+        weft__enter("until_queued");
+        weft__lock(lock, WEFT__RANK_OBJECT);
+        found = 0;
+        for (const weft__waiter *wt = waiters[0]; wt; wt = wt->next)
+            found++;
+        weft__unlock(lock);
+        weft__exit();
+    }
+}
+
+static weft_time soon(uint64_t *r)
+{
+    return torture_random(r, 2) ? WEFT_FOREVER
+                                : weft_after(torture_random(r, 1000) * WEFT_MICROSECOND);
+}
+
+static unsigned crowd_size(uint64_t *r)
+{
+    return CROWD + torture_random(r, AT_MOST_MORE);
+}
+
+static void crowd_cond(void *arg)
+{
+    struct crowd *k = arg;
+    uint64_t r = torture_seed((uintptr_t)&k);
+    int rc = 0;
+
+    weft_mutex_lock(&k->mutex);
+    while (!k->flag && rc == 0)
+        rc = weft_cond_wait_until(&k->cond, &k->mutex, soon(&r));
+    weft_mutex_unlock(&k->mutex);
+    crowd_leave(k);
+}
+
+static void crowd_signal(void *arg)
+{
+    struct crowd *k = arg;
+
+    for (int i = 0; i < 50; i++)
+        weft_cond_signal(&k->cond);
+    weft_cond_broadcast(&k->cond);
+    crowd_leave(k);
+}
+
+static void crowd_broadcast(void *arg)
+{
+    struct crowd *k = arg;
+
+    weft_mutex_lock(&k->mutex);
+    k->flag = true;
+    weft_cond_broadcast(&k->cond);
+    weft_mutex_unlock(&k->mutex);
+    crowd_leave(k);
+}
+
+static void scene_crowd_cond(uint64_t *r)
+{
+    unsigned n = crowd_size(r);
+    struct crowd *k = crowd_new(n + 3);
+
+    for (unsigned i = 0; i < n; i++)
+        weft_go(crowd_cond, k);
+    weft_yield();
+    elsewhere(r, crowd_signal, k);
+    elsewhere(r, crowd_signal, k);
+    elsewhere(r, crowd_broadcast, k);
+}
+
+static void crowd_zero(void *arg)
+{
+    struct crowd *k = arg;
+
+    EXPECT(weft_waitgroup_wait(&k->wg) == 0);
+}
+
+static void crowd_done(void *arg)
+{
+    struct crowd *k = arg;
+
+    weft_waitgroup_done(&k->wg);
+}
+
+/* The first return of any wait proves the wait group idle. This one may begin when the others are
+ * being woken. */
+static void scene_crowd_waitgroup(uint64_t *r)
+{
+    unsigned n = crowd_size(r);
+    struct crowd *k = crowd_new(1);
+
+    weft_waitgroup_add(&k->wg, 2);
+    for (unsigned i = 0; i < n; i++)
+        weft_go(crowd_zero, k);
+    until_queued(k->wg._waiters, &k->wg._lock, n);
+    elsewhere(r, crowd_done, k);
+    elsewhere(r, crowd_done, k);
+    for (unsigned i = torture_random(r, 4); i > 0; i--)
+        weft_yield();
+    EXPECT(weft_waitgroup_wait(&k->wg) == 0);
+    crowd_leave(k);
+}
+
+/* n units for n tasks: when each has one, every call that adds is past s. */
+static void crowd_take(void *arg)
+{
+    struct crowd *k = arg;
+
+    EXPECT(weft_sema_wait(&k->sema, 1) == 0);
+    crowd_leave(k);
+}
+
+/* A wait that gives up may serve those behind it. */
+static void crowd_give_up(void *arg)
+{
+    struct crowd *k = arg;
+
+    EXPECT(weft_sema_wait_until(&k->sema, 1 << 20, weft_after(50 * WEFT_MICROSECOND)) ==
+           WEFT_ETIMEDOUT);
+    crowd_leave(k);
+}
+
+static void crowd_give(void *arg)
+{
+    struct crowd *k = arg;
+
+    weft_sema_add(&k->sema, CROWD);
+}
+
+static void scene_crowd_sema(uint64_t *r)
+{
+    unsigned n = (1 + torture_random(r, 3)) * CROWD;
+    struct crowd *k = crowd_new(n + 1);
+
+    weft_go(crowd_give_up, k);
+    for (unsigned i = 0; i < n; i++)
+        weft_go(crowd_take, k);
+    weft_yield();
+    for (unsigned i = 0; i < n; i += CROWD)
+        elsewhere(r, crowd_give, k);
+}
+
+static void crowd_once(void *arg)
+{
+    struct crowd *k = arg;
+
+    weft_once_do(&k->once, do_once, NULL);
+    crowd_leave(k);
+}
+
+static void scene_crowd_once(uint64_t *r)
+{
+    unsigned n = crowd_size(r);
+    struct crowd *k = crowd_new(n + 1);
+
+    elsewhere(r, crowd_once, k);
+    for (unsigned i = 0; i < n; i++)
+        weft_go(crowd_once, k);
+}
+
+static void crowd_read(void *arg)
+{
+    struct crowd *k = arg;
+
+    weft_rwmutex_read_lock(&k->rw);
+    EXPECT(k->flag);
+    weft_rwmutex_read_unlock(&k->rw);
+    crowd_leave(k);
+}
+
+static void crowd_write(void *arg)
+{
+    struct crowd *k = arg;
+
+    weft_rwmutex_lock(&k->rw);
+    EXPECT(k->flag);
+    weft_rwmutex_unlock(&k->rw);
+    crowd_leave(k);
+}
+
+static void scene_crowd_rwmutex(uint64_t *r)
+{
+    unsigned n = crowd_size(r);
+    struct crowd *k = crowd_new(n + 1);
+
+    weft_rwmutex_lock(&k->rw);
+    for (unsigned i = 0; i < n; i++)
+        weft_go(crowd_read, k);
+    elsewhere(r, crowd_write, k);
+    for (unsigned i = torture_random(r, 4); i > 0; i--)
+        weft_yield();
+    k->flag = true;
+    weft_rwmutex_unlock(&k->rw);
+}
+
+static void (*const all[])(uint64_t *) = {
+    scene_chan,       scene_chan,         scene_close,      scene_mutex,      scene_rwmutex,
+    scene_cond,       scene_sema,         scene_waitgroup,  scene_group,      scene_once,
+    scene_timer,      scene_ticker,       scene_crowd_cond, scene_crowd_sema, scene_crowd_waitgroup,
+    scene_crowd_once, scene_crowd_rwmutex};
 
 static int stage(void *arg)
 {
@@ -320,6 +561,8 @@ static int play(void *arg)
     for (uintptr_t i = 0; i < STAGES; i++)
         weft_group_go(&g, stage, (void *)(1 + i));
     EXPECT(weft_group_join(&g) == 0);
+    while (torture_get(&crowds) > 0)
+        weft_yield();
     weft_chan_close(to_foreign);
     for (int i = 0; i < 2; i++)
         weft_blocking(join, &threads[i]);

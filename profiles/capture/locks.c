@@ -6,8 +6,9 @@
  *   1. T's ticket, odd, before T is recorded
  *   2. the lock's holder, then the lock's mark: _charged, and a mutex's _epoch
  *   3. T's ticket again, which must be the same
- * Then T's wait went on from the cut to 3. So T was in the lock's queue and the lock existed, and
- * every task that changed the holder stored the mark before. If the mark is of the cut or later,
+ * Then T's wait went on from the cut to 3. So T was in the lock's queue, or was let in as a reader
+ * and is not awake yet; the lock existed, and every task that changed the holder stored the mark
+ * before. If the mark is of the cut or later,
  * the holder may be later, too, and counts as not known. Else the holder is the one of the cut,
  * with one exception: a task may have read the epoch or the clock before the cut and stored the
  * holder after it. That task ran at the cut, so no record shows which came first, unless it handed

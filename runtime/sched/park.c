@@ -246,6 +246,61 @@ int weft__park_unlock(weft__task *t, enum weft__reason why, const void *object, 
     return weft__park(t, why, object, unlock_one, lock, deadline);
 }
 
+void weft__ready_all(weft__waitq *woken)
+{
+    weft__waiter *wt;
+
+    for (unsigned i = 0; (wt = weft__waitq_pop(woken)) != NULL; i++) {
+        weft__ready(wt->task);
+        if (woken->head)
+            weft__breathe_at(i, weft__self()->task);
+    }
+}
+
+/* Claims a piece of q's front, up to a mark at most, which leaves the queue. */
+static void claim_piece(weft__waitq *q, weft__waitq *woken)
+{
+    weft__waiter *wt;
+
+    for (int n = 0; n < WEFT__PIECE && (wt = weft__waitq_pop(q)) != NULL; n++) {
+        if (wt->ticket == WEFT__MARK)
+            break;
+        if (weft__waiter_claim(wt, 0))
+            weft__waitq_push(woken, wt);
+    }
+}
+
+/* Claims all other waiters that are in q now. Another waker may pop the mark; every waiter before
+ * it is claimed then. Caller holds lock, also after it. */
+static WEFT__NOINLINE void claim_rest(weft__task *t, weft__waitq *q, uint32_t *lock,
+                                      weft__waitq *woken)
+{
+    enum weft__rank rank = (enum weft__rank)weft__load(lock);
+    weft__waiter mark;
+
+    weft__waiter_mark(&mark, t);
+    weft__waitq_push(q, &mark);
+    do {
+        weft__unlock(lock);
+        weft__breathe(t);
+        weft__lock(lock, rank);
+        claim_piece(q, woken);
+    } while (mark.queued);
+}
+
+/* None is made ready before the last is claimed: the first one that returns may free the object. */
+void weft__wake_all(weft__task *t, weft__waitq *q, uint32_t *lock)
+{
+    weft__check_holds(lock);
+    weft__waitq woken = {NULL, NULL};
+
+    claim_piece(q, &woken);
+    if (weft__unlikely(q->head != NULL))
+        claim_rest(t, q, lock, &woken);
+    weft__unlock(lock);
+    weft__ready_all(&woken);
+}
+
 /* Lets other threads in between two steps that race. Inside the runtime nothing may yield, so this
  * only burns a random time, now and then one long enough for another thread to run. */
 WEFT__NOINLINE void weft__chaos_slow(void)

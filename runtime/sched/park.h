@@ -75,14 +75,24 @@ static inline weft__waiter *weft__waitq_pop(weft__waitq *q)
     return wt;
 }
 
+/* Empties q. Returns what was in it: for waits that nothing but the object ends, since a waiter
+ * that gives up looks for itself in q. */
+static inline weft__waitq weft__waitq_take(weft__waitq *q)
+{
+    weft__waitq all = *q;
+
+    weft__store(&q->head, NULL);
+    q->tail = NULL;
+    return all;
+}
+
 /* Empties the queue of an object whose waiters are of an earlier run: an object may outlive a run,
  * its waiters' stacks do not. Only for waits that the end of a run cancels, so that no foreign
  * thread is in them. Caller holds the object's lock. */
 static inline void weft__waitq_renew(weft__waitq *q, uint32_t *run)
 {
     if (weft__unlikely(*run != weft__run_number)) {
-        weft__store(&q->head, NULL);
-        q->tail = NULL;
+        weft__waitq_take(q);
         weft__store(run, weft__run_number);
     }
 }
@@ -94,6 +104,14 @@ static inline void weft__waiter_init(weft__waiter *wt, weft__task *t)
     wt->ticket = weft__load(&t->ticket) + 1;
     wt->queued = false;
     wt->sole = false;
+}
+
+/* Makes wt a mark: a place in a queue that is no wait of t, the caller, so that its claims fail. */
+#define WEFT__MARK UINT64_MAX /* a ticket that no wait ever has */
+static inline void weft__waiter_mark(weft__waiter *wt, weft__task *t)
+{
+    weft__waiter_init(wt, t);
+    wt->ticket = WEFT__MARK;
 }
 
 /* Prepares wt as weft__waiter_init does. If only the object can end the wait (no deadline, and no
@@ -110,12 +128,40 @@ static inline void weft__waiter_init_sole(weft__waiter *wt, weft__task *t, weft_
  * Afterwards t->worker may be another. */
 int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__after *after,
                void *arg, weft_time deadline);
-/* Parks as weft__park does, and releases one lock. */
-/* weft__park for a reason with WEFT__WAIT_OUTSIDE: no deadlock is reported while it lasts. */
+/* Parks as weft__park does, for a reason with WEFT__WAIT_OUTSIDE: no deadlock is reported while it
+ * lasts. */
 int weft__park_outside(weft__task *t, enum weft__reason why, const void *object, weft__after *after,
                        void *arg, weft_time deadline);
+/* Parks as weft__park does, and releases one lock. */
 int weft__park_unlock(weft__task *t, enum weft__reason why, const void *object, uint32_t *lock,
                       weft_time deadline);
+
+/* Takes wt out of q, if it is still there, after a wait that the deadline or a cancelation ended.
+ * rank: that of lock, which guards q. */
+static inline void weft__waitq_leave(weft__waitq *q, weft__waiter *wt, uint32_t *lock,
+                                     enum weft__rank rank)
+{
+    weft__lock(lock, rank);
+    weft__waitq_remove(q, wt);
+    weft__unlock(lock);
+}
+
+/* Queues wt, which weft__waiter_init or _sole prepared, in q, and waits for a claim. Returns as
+ * weft__park; wt is in no queue then. Caller holds lock, the object's, which guards q; releases it.
+ */
+static inline int weft__wait_in(weft__waitq *q, weft__waiter *wt, enum weft__reason why,
+                                const void *object, uint32_t *lock, weft_time deadline)
+{
+    enum weft__rank rank = (enum weft__rank)weft__load(lock);
+    int rc;
+
+    weft__check_holds(lock);
+    weft__waitq_push(q, wt);
+    rc = weft__park_unlock(wt->task, why, object, lock, deadline);
+    if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED)
+        weft__waitq_leave(q, wt, lock, rank);
+    return rc;
+}
 
 /* Claims t's wait. Returns true if the caller, and no other thread, ends the wait: it calls
  * weft__ready next. The caller holds the lock that keeps the object in place, and touches neither
@@ -163,5 +209,26 @@ static inline weft__waiter *weft__waitq_claim(weft__waitq *q, int result)
     }
     return NULL;
 }
+
+/* Wake-ups in a row, or claims under one lock, before other tasks get a turn. */
+enum { WEFT__PIECE = 128 };
+
+/* Lets other tasks run after each piece of a loop of wake-ups; i counts the rounds. t is the
+ * caller, and holds no lock. */
+static inline void weft__breathe_at(unsigned i, weft__task *t)
+{
+    if (weft__unlikely(i % WEFT__PIECE == WEFT__PIECE - 1))
+        weft__breathe(t);
+}
+
+/* Makes the tasks of these waiters, which were claimed, ready in their order. With many of them
+ * others run in between. Caller holds no lock. */
+void weft__ready_all(weft__waitq *woken);
+
+/* Claims every waiter that is in q now, and then makes all of them ready. With many of them others
+ * run in between, without the lock: then the object must stay in place until the last is claimed,
+ * and new waiters queue up behind a mark. t is the caller. Caller holds lock, the object's, which
+ * guards q; releases it. */
+void weft__wake_all(weft__task *t, weft__waitq *q, uint32_t *lock);
 
 #endif

@@ -221,15 +221,9 @@ static int wait_turn(weft__task *t, weft_chan *c, void *elem, const struct direc
     wt.elem = elem;
     wt.index = 0;
     wt.chosen = &chosen;
-    weft__waitq_push(queue(c, d), &wt);
-    rc = weft__park_unlock(t, d->why, c, &c->lock, deadline);
-    if (rc == WEFT_ETIMEDOUT || rc == WEFT_ECANCELED) {
-        weft__lock(&c->lock, WEFT__RANK_OBJECT);
-        weft__waitq_remove(queue(c, d), &wt);
-        weft__unlock(&c->lock);
-    } else if (rc == WEFT_ECLOSED && !d->send) {
+    rc = weft__wait_in(queue(c, d), &wt, d->why, c, &c->lock, deadline);
+    if (rc == WEFT_ECLOSED && !d->send)
         weft__chan_zero(c, elem);
-    }
     return rc;
 }
 

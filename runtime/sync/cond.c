@@ -41,11 +41,8 @@ int weft_cond_wait_until(weft_cond *c, weft_mutex *m, weft_time deadline)
     weft__waitq_renew(queue(c), &c->_run);
     weft__waitq_push(queue(c), &wt);
     rc = weft__park(w->task, WEFT__WAIT_COND, c, release, &held, deadline);
-    if (rc < 0) {
-        weft__lock(&c->_lock, WEFT__RANK_OBJECT);
-        weft__waitq_remove(queue(c), &wt);
-        weft__unlock(&c->_lock);
-    }
+    if (rc < 0)
+        weft__waitq_leave(queue(c), &wt, &c->_lock, WEFT__RANK_OBJECT);
     weft__mutex_lock_in(m, __builtin_return_address(0));
     weft__exit();
     return rc;
@@ -69,16 +66,10 @@ void weft_cond_signal(weft_cond *c)
 
 void weft_cond_broadcast(weft_cond *c)
 {
-    weft__waitq woken = {NULL, NULL};
-    weft__waiter *wt;
+    weft__task *t = weft__enter("weft_cond_broadcast")->task;
 
-    weft__enter("weft_cond_broadcast");
     weft__lock(&c->_lock, WEFT__RANK_OBJECT);
     weft__waitq_renew(queue(c), &c->_run);
-    while ((wt = weft__waitq_claim(queue(c), 0)) != NULL)
-        weft__waitq_push(&woken, wt);
-    weft__unlock(&c->_lock);
-    while ((wt = weft__waitq_pop(&woken)) != NULL)
-        weft__ready(wt->task);
-    weft__exit();
+    weft__wake_all(t, queue(c), &c->_lock);
+    weft__exit_as(t);
 }

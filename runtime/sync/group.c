@@ -74,14 +74,6 @@ static void lock(weft_group *g)
     *waiters(g) = *starters(g) = (weft__waitq){NULL, NULL};
 }
 
-static void ready_all(weft__waitq *woken)
-{
-    weft__waiter *wt;
-
-    while ((wt = weft__waitq_pop(woken)) != NULL)
-        weft__ready(wt->task);
-}
-
 /* Waits until the timer's callback, if it runs just now, no longer uses g. The caller does not hold
  * the lock, which the callback takes. */
 static inline void timer_settle(weft_group *g)
@@ -128,9 +120,11 @@ static void drop(weft_group *g)
     weft__unlock(&g->_lock);
     weft__chaos();
     /* Only waiters that have not returned yet keep g in place: without one it may be gone. */
-    if (last && woken.head)
+    if (!woken.head)
+        return;
+    if (last)
         timer_settle(g);
-    ready_all(&woken);
+    weft__ready_all(&woken);
 }
 
 /* Cancellation --------------------------------------------------------------------------------- */
@@ -314,7 +308,7 @@ void weft_group_limit(weft_group *g, uint32_t n)
     weft__store(&g->_limit, n);
     admit(g, &woken);
     weft__unlock(&g->_lock);
-    ready_all(&woken);
+    weft__ready_all(&woken);
     weft__exit();
 }
 
@@ -323,7 +317,6 @@ void weft_group_limit(weft_group *g, uint32_t n)
 static int place(weft_group *g, weft__task *t)
 {
     weft__waiter wt;
-    int rc;
 
     lock(g);
     if (weft_group_cause(g) != 0) {
@@ -336,14 +329,7 @@ static int place(weft_group *g, weft__task *t)
         return 0;
     }
     weft__waiter_init(&wt, t);
-    weft__waitq_push(starters(g), &wt);
-    rc = weft__park_unlock(t, WEFT__WAIT_GROUP_LIMIT, g, &g->_lock, WEFT_FOREVER);
-    if (rc < 0) {
-        lock(g);
-        weft__waitq_remove(starters(g), &wt);
-        weft__unlock(&g->_lock);
-    }
-    return rc;
+    return weft__wait_in(starters(g), &wt, WEFT__WAIT_GROUP_LIMIT, g, &g->_lock, WEFT_FOREVER);
 }
 
 /* Puts t into g. placed: it has been counted already. */
@@ -472,14 +458,12 @@ static int await(weft_group *g, weft__task *t, enum weft__reason why, weft_time 
     if (t->group == g && deadline == WEFT_FOREVER)
         weft__panic("weft: a task waits for group %p, which it belongs to", (void *)g);
     weft__waiter_init(&wt, t);
-    weft__waitq_push(waiters(g), &wt);
-    rc = weft__park_unlock(t, why, g, &g->_lock, deadline);
+    rc = weft__wait_in(waiters(g), &wt, why, g, &g->_lock, deadline);
     if (rc == 0) {
         *result = (int)wt.n; /* g may be in use again, with other results */
         return 0;
     }
     lock(g);
-    weft__waitq_remove(waiters(g), &wt);
     return is_done(g, result) ? 0 : rc;
 }
 

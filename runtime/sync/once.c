@@ -20,20 +20,23 @@ static inline weft__waitq *queue(weft_once *o)
     return (weft__waitq *)o->_waiters;
 }
 
+/* From the unlock on o may be freed, as later callers see that it is done. Nothing else ends these
+ * waits, so they are claimed after it. */
 static void finished(weft_once *o)
 {
-    weft__waitq woken = {NULL, NULL};
+    weft__task *t = weft__enter("weft_once_do")->task;
+    weft__waitq waiting;
     weft__waiter *wt;
 
-    weft__enter("weft_once_do");
     weft__lock(&o->_lock, WEFT__RANK_OBJECT);
     weft__store_rel(&o->_state, DONE);
-    while ((wt = weft__waitq_claim(queue(o), 0)) != NULL)
-        weft__waitq_push(&woken, wt);
+    waiting = weft__waitq_take(queue(o));
     weft__unlock(&o->_lock);
-    while ((wt = weft__waitq_pop(&woken)) != NULL)
+    for (unsigned i = 0; (wt = weft__waitq_claim(&waiting, 0)) != NULL; i++) {
         weft__ready(wt->task);
-    weft__exit();
+        weft__breathe_at(i, t);
+    }
+    weft__exit_as(t);
 }
 
 /* Returns true if the caller must call the function. */
@@ -50,8 +53,7 @@ static bool elected(weft_once *o)
             weft__panic("weft: once %p was begun in an earlier run, which has ended", (void *)o);
 
         weft__waiter_init(&wt, w->task);
-        weft__waitq_push(queue(o), &wt);
-        weft__park_unlock(w->task, WEFT__WAIT_ONCE, o, &o->_lock, WEFT_FOREVER);
+        weft__wait_in(queue(o), &wt, WEFT__WAIT_ONCE, o, &o->_lock, WEFT_FOREVER);
     } else {
         if (mine) {
             weft__store(&o->_owner, w->task->id);

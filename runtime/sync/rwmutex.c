@@ -149,9 +149,8 @@ bool weft_rwmutex_read_trylock(weft_rwmutex *m)
     return got;
 }
 
-/* Charges c with the time that all waiters have waited. Returns the time. Caller holds _lock; the
- * rwmutex is free. */
-static int64_t charge(weft_rwmutex *m, struct weft__charge *c, int64_t inside[WEFT__WINDOWS])
+/* Charges c with the time that all waiters have waited. Caller holds _lock; the rwmutex is free. */
+static void charge(weft_rwmutex *m, struct weft__charge *c, int64_t inside[WEFT__WINDOWS])
 {
     weft__check_holds(&m->_lock);
     int64_t now = readq(m)->head || writeq(m)->head ? weft__ticks() : 0;
@@ -163,30 +162,60 @@ static int64_t charge(weft_rwmutex *m, struct weft__charge *c, int64_t inside[WE
     c->waited = weft__charge_take(readq(m), now) + weft__charge_take(writeq(m), now);
     if (now)
         weft__store(&m->_charged, now);
-    return now;
 }
 
-/* wt is woken. */
-static weft__waiter *let_in(weft__waiter *wt, struct weft__charge *c, int64_t now)
+/* Claims the wait of wt, which the lock was handed to. */
+static void claim(const weft__waiter *wt)
 {
-    bool claimed = !wt || weft__claim(wt->task, wt->ticket, 0);
+    bool claimed = weft__claim(wt->task, wt->ticket, 0);
 
     weft__assert(claimed); /* nothing but unlock ends a wait */
-    if (wt && !c->first) {
-        c->first = wt->task;
-        c->first_waited = now - wt->from;
-    }
-    return wt;
 }
 
-/* Hands the lock to the writer in front; the task to make ready. Nobody holds it. */
-static weft__task *hand_to_writer(weft_rwmutex *m, struct weft__charge *c, int64_t now)
+/* Notes that wt, if it is not NULL, is the first that the unlock of c lets in. */
+static void let_in(const weft__waiter *wt, struct weft__charge *c)
 {
-    weft__waiter *wt = let_in(weft__charge_pop(writeq(m), now), c, now);
+    if (!wt)
+        return;
+    c->first = wt->task;
+    c->first_waited = c->now - wt->from;
+}
 
-    if (wt)
-        write_by(m, wt->task);
-    return wt ? wt->task : NULL;
+/* Hands the lock, which nobody holds, to the writer in front. Returns the task to make ready, or
+ * NULL. */
+static weft__task *hand_to_writer(weft_rwmutex *m, struct weft__charge *c)
+{
+    weft__waiter *wt = weft__charge_pop(writeq(m), c->now);
+
+    if (!wt)
+        return NULL;
+    claim(wt);
+    let_in(wt, c);
+    write_by(m, wt->task);
+    return wt->task;
+}
+
+/* Hands the lock, which nobody holds, to all readers that wait. Returns them; the caller claims
+ * their waits, which nothing else ends, without the lock, since there may be many. */
+static weft__waitq hand_to_readers(weft_rwmutex *m, struct weft__charge *c)
+{
+    m->_readers = (int32_t)weft__charge_count(readq(m));
+    let_in(readq(m)->head, c);
+    return weft__waitq_take(readq(m));
+}
+
+/* Wakes the readers that c let in. With many of them other tasks run in between. */
+static void wake_readers(weft__waitq *readers, const struct weft__charge *c)
+{
+    weft__waiter *wt;
+
+    for (unsigned i = 0; (wt = weft__waitq_pop(readers)) != NULL; i++) {
+        claim(wt);
+        if (wt->task != c->first)
+            weft__charge_pair(c, wt);
+        weft__ready(wt->task);
+        weft__breathe_at(i, c->self);
+    }
 }
 
 void weft_rwmutex_read_unlock(weft_rwmutex *m)
@@ -199,8 +228,10 @@ void weft_rwmutex_read_unlock(weft_rwmutex *m)
     if (m->_readers <= 0)
         weft__fatal("sync: RUnlock of unlocked RWMutex (%p)", (void *)m);
     renew(m);
-    if (--m->_readers == 0)
-        woken = hand_to_writer(m, &c, charge(m, &c, inside));
+    if (--m->_readers == 0) {
+        charge(m, &c, inside);
+        woken = hand_to_writer(m, &c);
+    }
     weft__unlock(&m->_lock);
     weft__charge(&c);
     if (woken)
@@ -212,32 +243,22 @@ void weft_rwmutex_unlock(weft_rwmutex *m)
 {
     struct weft__charge c = {.self = weft__enter("weft_rwmutex_unlock")->task};
     int64_t inside[WEFT__WINDOWS];
-    weft__waitq readers = {NULL, NULL};
     weft__task *woken = NULL;
-    weft__waiter *wt;
-    int64_t now;
+    weft__waitq readers;
 
     weft__lock(&m->_lock, WEFT__RANK_OBJECT);
     if (m->_readers != -1)
         weft__fatal("sync: Unlock of unlocked RWMutex (%p)", (void *)m);
     renew(m);
-    m->_readers = 0;
-    now = charge(m, &c, inside);
+    charge(m, &c, inside);
     weft__store_rel(&m->_owner, 0);
-    while ((wt = let_in(weft__waitq_pop(readq(m)), &c, now)) != NULL) {
-        m->_readers++;
-        weft__waitq_push(&readers, wt);
-    }
+    readers = hand_to_readers(m, &c);
     if (m->_readers == 0)
-        woken = hand_to_writer(m, &c, now);
+        woken = hand_to_writer(m, &c);
     weft__unlock(&m->_lock);
     weft__charge(&c);
     if (woken)
         weft__ready(woken);
-    while ((wt = weft__waitq_pop(&readers)) != NULL) {
-        if (wt->task != c.first)
-            weft__charge_pair(&c, wt);
-        weft__ready(wt->task);
-    }
+    wake_readers(&readers, &c);
     weft__exit();
 }

@@ -15,34 +15,69 @@ static inline weft__waitq *squeue(weft_sema *s)
     return (weft__waitq *)s->_waiters;
 }
 
-/* Serves the front while there are units; the tasks to make ready go to woken. Caller holds the
- * lock. */
-static void serve(weft_sema *s, weft__waitq *woken)
+/* Returns true if there are units for the waiter in front. Caller holds the lock. */
+static inline bool can_serve(weft_sema *s)
 {
+    const weft__waiter *wt = squeue(s)->head;
+
     weft__check_holds(&s->_lock);
+    return wt && wt->n <= s->_count;
+}
+
+/* Serves a piece of the front, for whose first there are units; the tasks to make ready go to
+ * woken. Returns true if more can be served. Caller holds the lock. */
+static inline bool serve_piece(weft_sema *s, weft__waitq *woken)
+{
     weft__waiter *wt;
 
-    while ((wt = squeue(s)->head) != NULL && wt->n <= s->_count) {
-        weft__waitq_remove(squeue(s), wt);
+    for (int n = 0; n < WEFT__PIECE; n++) {
+        wt = weft__waitq_pop(squeue(s));
         if (weft__claim(wt->task, wt->ticket, 0)) {
             s->_count -= wt->n;
             weft__waitq_push(woken, wt);
         }
+        if (!can_serve(s))
+            return false;
     }
+    return true;
 }
 
-static void ready_all(weft__waitq *woken)
+/* Serves the front, as serve does. With many waiters other tasks run in between. Then a mark
+ * in front, for which there are never enough units, keeps every other call from serving: the last
+ * task that is served may free s. t is the caller. Caller holds the lock; releases it. */
+static WEFT__NOINLINE void serve_front(weft_sema *s, weft__task *t)
 {
-    weft__waiter *wt;
+    weft__waitq woken = {NULL, NULL};
+    weft__waiter mark;
 
-    while ((wt = weft__waitq_pop(woken)) != NULL)
-        weft__ready(wt->task);
+    while (serve_piece(s, &woken)) {
+        weft__waiter_mark(&mark, t);
+        mark.n = INT64_MAX;
+        weft__waitq_push_front(squeue(s), &mark);
+        weft__unlock(&s->_lock);
+        weft__ready_all(&woken);
+        weft__breathe(t);
+        weft__lock(&s->_lock, WEFT__RANK_OBJECT);
+        weft__waitq_remove(squeue(s), &mark);
+        if (!can_serve(s))
+            break;
+    }
+    weft__unlock(&s->_lock);
+    weft__ready_all(&woken);
+}
+
+/* Serves the front while there are units. Caller holds the lock; releases it. */
+static inline void serve(weft_sema *s, weft__task *t)
+{
+    if (can_serve(s))
+        serve_front(s, t);
+    else
+        weft__unlock(&s->_lock);
 }
 
 int weft_sema_wait_until(weft_sema *s, int64_t n, weft_time deadline)
 {
-    weft__worker *w = weft__enter("weft_sema_wait");
-    weft__waitq woken = {NULL, NULL};
+    weft__task *t = weft__enter("weft_sema_wait")->task;
     weft__waiter wt;
     int rc = 0;
 
@@ -54,27 +89,22 @@ int weft_sema_wait_until(weft_sema *s, int64_t n, weft_time deadline)
         s->_count -= n;
         weft__unlock(&s->_lock);
     } else {
-        weft__waiter_init(&wt, w->task);
+        weft__waiter_init(&wt, t);
         wt.n = n;
-        weft__waitq_push(squeue(s), &wt);
-        rc = weft__park_unlock(w->task, WEFT__WAIT_SEMA, s, &s->_lock, deadline);
+        rc = weft__wait_in(squeue(s), &wt, WEFT__WAIT_SEMA, s, &s->_lock, deadline);
         if (rc < 0) {
             weft__lock(&s->_lock, WEFT__RANK_OBJECT);
-            weft__waitq_remove(squeue(s), &wt);
-            serve(s, &woken);
-            weft__unlock(&s->_lock);
-            ready_all(&woken);
+            serve(s, t);
         }
     }
-    weft__exit();
+    weft__exit_as(t);
     return rc;
 }
 
 void weft_sema_add(weft_sema *s, int64_t n)
 {
-    weft__waitq woken = {NULL, NULL};
+    weft__task *t = weft__enter("weft_sema_add")->task;
 
-    weft__enter("weft_sema_add");
     if (n <= 0)
         weft__panic("weft: weft_sema_add of %lld units", (long long)n);
     weft__lock(&s->_lock, WEFT__RANK_OBJECT);
@@ -82,10 +112,8 @@ void weft_sema_add(weft_sema *s, int64_t n)
     if (__builtin_add_overflow(s->_count, n, &s->_count))
         weft__panic("weft: weft_sema_add of %lld units overflows semaphore %p", (long long)n,
                     (void *)s);
-    serve(s, &woken);
-    weft__unlock(&s->_lock);
-    ready_all(&woken);
-    weft__exit();
+    serve(s, t);
+    weft__exit_as(t);
 }
 
 static inline weft__waitq *wqueue(weft_waitgroup *wg)
@@ -93,46 +121,63 @@ static inline weft__waitq *wqueue(weft_waitgroup *wg)
     return (weft__waitq *)wg->_waiters;
 }
 
+/* Returns true if a task is in the middle of waking the waiters of wg. Caller holds the lock. */
+static inline bool is_waking(weft_waitgroup *wg)
+{
+    weft__check_holds(&wg->_lock);
+    weft__waitq_renew(wqueue(wg), &wg->_run);
+    return wg->_count == 0 && wqueue(wg)->head;
+}
+
+/* Lets others run until no task is waking. Caller holds the lock, also after it. */
+static WEFT__NOINLINE void let_wake_end(weft_waitgroup *wg, weft__task *t)
+{
+    do {
+        weft__unlock(&wg->_lock);
+        weft__breathe(t);
+        weft__lock(&wg->_lock, WEFT__RANK_OBJECT);
+    } while (is_waking(wg));
+}
+
+/* Takes the lock when no task is waking: before that no wait may return, since wg could be freed
+ * after it, and the count may not rise. */
+static inline void lock_waitgroup(weft_waitgroup *wg, weft__task *t)
+{
+    weft__lock(&wg->_lock, WEFT__RANK_OBJECT);
+    if (weft__unlikely(is_waking(wg)))
+        let_wake_end(wg, t);
+}
+
 void weft_waitgroup_add(weft_waitgroup *wg, int64_t n)
 {
-    weft__waitq woken = {NULL, NULL};
-    weft__waiter *wt;
+    weft__task *t = weft__enter("weft_waitgroup_add")->task;
 
-    weft__enter("weft_waitgroup_add");
-    weft__lock(&wg->_lock, WEFT__RANK_OBJECT);
-    weft__waitq_renew(wqueue(wg), &wg->_run);
+    lock_waitgroup(wg, t);
     if (__builtin_add_overflow(wg->_count, n, &wg->_count))
         weft__panic("weft: weft_waitgroup_add of %lld overflows wait group %p", (long long)n,
                     (void *)wg);
     if (wg->_count < 0)
         weft__panic("sync: negative WaitGroup counter");
-    while (wg->_count == 0 && (wt = weft__waitq_claim(wqueue(wg), 0)) != NULL)
-        weft__waitq_push(&woken, wt);
-    weft__unlock(&wg->_lock);
-    ready_all(&woken);
-    weft__exit();
+    if (wg->_count == 0 && wqueue(wg)->head)
+        weft__wake_all(t, wqueue(wg), &wg->_lock);
+    else
+        weft__unlock(&wg->_lock);
+    weft__exit_as(t);
 }
 
 int weft_waitgroup_wait_until(weft_waitgroup *wg, weft_time deadline)
 {
-    weft__worker *w = weft__enter("weft_waitgroup_wait");
+    weft__task *t = weft__enter("weft_waitgroup_wait")->task;
     weft__waiter wt;
     int rc = 0;
 
-    weft__lock(&wg->_lock, WEFT__RANK_OBJECT);
-    weft__waitq_renew(wqueue(wg), &wg->_run);
+    lock_waitgroup(wg, t);
     if (wg->_count == 0) {
         weft__unlock(&wg->_lock);
     } else {
-        weft__waiter_init(&wt, w->task);
-        weft__waitq_push(wqueue(wg), &wt);
-        rc = weft__park_unlock(w->task, WEFT__WAIT_GROUP, wg, &wg->_lock, deadline);
-        if (rc < 0) {
-            weft__lock(&wg->_lock, WEFT__RANK_OBJECT);
-            weft__waitq_remove(wqueue(wg), &wt);
-            weft__unlock(&wg->_lock);
-        }
+        weft__waiter_init(&wt, t);
+        rc = weft__wait_in(wqueue(wg), &wt, WEFT__WAIT_GROUP, wg, &wg->_lock, deadline);
     }
-    weft__exit();
+    weft__exit_as(t);
     return rc;
 }
