@@ -117,6 +117,17 @@ set_target_properties(test_reload PROPERTIES ENABLE_EXPORTS ON)
 weft_reloads(test_reload)
 weft_test(test_supply CHAOS)
 weft_wraps(test_supply weft__thread_start_user pthread_create)
+# A primitive of its own. Its wait reason stands in a copy of the list, for which the sources are
+# compiled again that know how many reasons there are.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS runtime/sched/wait.h)
+file(READ runtime/sched/wait.h reasons)
+string(REPLACE "\n\nenum weft__reason {" " \\
+    XX(TOY_LATCH, \"toy latch\", WEFT__WAIT_CANCELABLE | WEFT__WAIT_BLOCK)\n\nenum weft__reason {"
+  reasons "${reasons}")
+file(CONFIGURE OUTPUT toy/runtime/sched/wait.h CONTENT "${reasons}" @ONLY)
+weft_test(test_toy_latch SOURCES tests/test_toy_latch.c tests/toy_latch.c runtime/sched/park.c
+  profiles/account/sample.c CHAOS)
+target_include_directories(test_toy_latch BEFORE PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/toy)
 weft_script(chan_types.sh ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER} ${CMAKE_SOURCE_DIR}/include)
 
 # ---- http ----
