@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# abi.sh LIBWEFT.SO LIBWEFT.A - what the library shows to the world: weft_* and nothing else, no
-# libunwind, whose _Unwind_* would take C++ programs' exceptions over, and no llhttp.
+# abi.sh LIBWEFT.SO LIBWEFT.A - the library exports weft_* and nothing else: no libunwind,
+# whose _Unwind_* would capture the exceptions of C++ programs, and no llhttp.
 set -euo pipefail
 lib=$1 archive=$2
 failed=0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# chan_types.sh CC CXX INCLUDE - what mixes up channel types does not compile, and the rest does; nor
-# does a channel of a type in C++ that bytes are no copy of.
+# chan_types.sh CC CXX INCLUDE - code that mixes up channel types does not compile, and other code
+# does. In C++, a channel of a type that cannot be copied as bytes does not compile either.
 set -euo pipefail
 cc=$1 cxx=$2 include=$3 failed=0
 

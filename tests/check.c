@@ -131,7 +131,7 @@ static double time_limit(void)
     return getenv("WEFT_TEST_SLOW") != NULL ? 600 : 60;
 }
 
-/* Waits for the child's end; false when it is still there after so many seconds. SIGCHLD is
+/* Waits for the child's end. Returns false if it still runs after so many seconds. SIGCHLD is
  * blocked, so an end between the two calls stays pending. */
 static bool ended_within(run *r, double seconds)
 {
@@ -166,7 +166,7 @@ static void watch(run *r)
     kill(-r->pid, SIGKILL);
 }
 
-/* The whole of a captured file as a string; the caller frees it. */
+/* Returns the whole of a captured file as a string for free(). */
 static char *contents(FILE *file, size_t *size)
 {
     long end;
@@ -193,7 +193,7 @@ static bool says(FILE *file, const char *needle)
     return found;
 }
 
-/* Prints a captured file; of a very long one the head and the tail. */
+/* Prints a captured file, or the head and the tail of a very long one. */
 static void show(FILE *file)
 {
     size_t size, half = SHOWN_BYTES / 2;

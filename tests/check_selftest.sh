@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# check_selftest.sh PROGRAM - the harness tells good from bad: PROGRAM is check_sample.
+# check_selftest.sh PROGRAM - the harness reports each kind of end rightly; PROGRAM is check_sample.
 set -euo pipefail
 program=$1
 missed=0

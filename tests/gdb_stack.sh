@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # gdb_stack.sh LIVE_SAMPLE - gdb shows a task's stack from a function deep in it to weft__ctx_entry,
-# and nothing beyond. Status 77: no gdb, or it may not trace.
+# and nothing beyond. Status 77: there is no gdb, or it may not trace.
 set -euo pipefail
 command -v gdb >/dev/null || {
     echo "gdb stack: skipped, there is no gdb"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# header_example.sh HEADER LIBWEFT COMPILER [FLAG...] - the program at a header's head compiles, and
-# ends with status 0 within 5 s. FLAGs: those that LIBWEFT was built with.
+# header_example.sh HEADER LIBWEFT COMPILER [FLAG...] - the example in a header's first comment compiles,
+# and ends with status 0 within 5 s. FLAGs: those that LIBWEFT was built with.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 header=$1 library=$2 compiler=$3

@@ -75,7 +75,7 @@ bool client_is_at_end(client *c)
     return c->at == c->filled && !more(c);
 }
 
-/* The bytes up to and with the text; 0: the end came first. */
+/* Returns the number of bytes up to the end of the text; 0 if the connection ended before it. */
 static size_t up_to(client *c, const char *text)
 {
     char *found;

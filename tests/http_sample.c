@@ -25,7 +25,8 @@ static void echo(weft_http_response *w, weft_http_request *r, void *arg)
         ;
 }
 
-/* {n} bytes, in writes of {piece}; the length is told if they are one. */
+/* Answers with {n} bytes, in writes of {piece}. The length is announced if one write has them all.
+ */
 static void bytes(weft_http_response *w, weft_http_request *r, void *arg)
 {
     size_t n = strtoul(weft_http_param(r, "n"), NULL, 10);

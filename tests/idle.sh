@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# idle.sh LIVE_SAMPLE - a program whose tasks all wait, one of them with a timer far off, sleeps: at
-# most 20 context switches of all its threads in 10 s.
+# idle.sh LIVE_SAMPLE - a program sleeps if all its tasks wait, one of them for a distant timer: all
+# its threads together have at most 20 context switches in 10 s.
 set -euo pipefail
 coproc sample { exec "$1" idle; }
 pid=$sample_PID

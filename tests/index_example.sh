@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# index_example.sh INDEX - the example counts right, twice the same, dumps, and ends well.
+# index_example.sh INDEX - the example counts correctly, twice with the same result, dumps, and ends with 0.
 set -euo pipefail
 index=$1
 digest=$(dirname "$0")/../examples/digest.awk

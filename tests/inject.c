@@ -28,7 +28,7 @@ enum kind { NONE, MEMORY, MAP, CALL };
 static enum kind kind;
 static unsigned long first, count, seen; /* seen is atomic */
 
-/* The C library's own, under names that need no lookup. */
+/* The C library's own functions, under names that need no lookup. */
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t n);

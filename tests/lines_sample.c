@@ -27,7 +27,7 @@ __attribute__((always_inline)) static inline void handle(int n)
     sink += n;
 }
 
-/* Its second half is cold, and lies far from the first. */
+/* The second half of this function is cold, and the compiler puts it far from the first. */
 __attribute__((noinline)) static void serve(int n)
 {
     for (int i = 0; i < n; i++)

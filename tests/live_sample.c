@@ -26,7 +26,7 @@ static void dump_to(int fd, enum weft_dump_form form)
         abort();
 }
 
-/* How many tasks are in this state, by a dump. By the main task only. */
+/* Counts the tasks in this state, by a dump. Called by the main task only. */
 static int waiting(const char *state)
 {
     static char text[1 << 18];
@@ -118,7 +118,7 @@ NOINLINE void sample_bottom(void)
     __asm__ volatile("");
 }
 
-/* Frames 1 to 255 from the inner end; sample_bottom is the first. */
+/* These are the frames 1 to 255 from the inner end; sample_bottom is the first. */
 NOINLINE int sample_inner(int n)
 {
     if (n < 2)
@@ -139,7 +139,7 @@ NOINLINE int sample_outer(int n)
     return n;
 }
 
-/* The outermost: so many frames in all, each of a function of ours. */
+/* The outermost function. It makes so many frames in all, each of a function of this file. */
 NOINLINE void sample_entry(void *arg)
 {
     (void)arg;

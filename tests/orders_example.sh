@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# orders_example.sh WEFT_ORDERS WEFT_LOAD - the service under load, ended in the middle of it: no
-# answer is wrong, and every order that was acknowledged is in the database.
+# orders_example.sh WEFT_ORDERS WEFT_LOAD - the service is ended while it is under load: no answer
+# is wrong, and every order that was acknowledged is in the database.
 set -eu
 dir=$(mktemp -d)
 trap 'kill $service 2>/dev/null || true; rm -rf "$dir"' EXIT

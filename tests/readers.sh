@@ -1,5 +1,5 @@
 #!/bin/sh
-# readers.sh - feeds what test_render wrote to the tools that people read dumps with.
+# readers.sh - gives the output of test_render to the tools with which people read dumps.
 #
 #     readers.sh DIR     exit status 77: a tool is missing, the others passed
 set -u

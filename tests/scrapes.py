@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""scrapes.py WEFT_ORDERS WEFT_LOAD SECONDS - the service under load, scraped as Pyroscope and Parca
-do, all profiles at once, time after time: no scrape fails, and memory stays as it is.
+"""scrapes.py WEFT_ORDERS WEFT_LOAD SECONDS - scrapes the service under load as Pyroscope and Parca
+do, all profiles at once, again and again: no scrape fails, and memory does not grow.
 
-The service's memory is looked at after each round, once what it does has been done a few times; it
-is flat if the second half has not a tenth more than the first at the most, or 4 MiB.
+After a few rounds to warm up, the service's memory is read after each round. It does not grow if the
+most of the second half is at most a tenth, or 4 MiB, above the most of the first half.
 """
 import gzip
 import http.client

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""soak.py WEFT_ORDERS WEFT_LOAD SECONDS - the service under load with 3,000 idle connections, all
-debug endpoints asked every 2 s and dumps read slowly: its memory is flat in the second half.
+"""soak.py WEFT_ORDERS WEFT_LOAD SECONDS - puts the service under load with 3,000 idle connections, asks
+all debug endpoints every 2 s and reads dumps slowly: its memory does not grow in the second half.
 
-Flat is: the least of the last quarter is at most 1 MiB above the least of the quarter before. (Least,
-since a scrape that is under way has memory of its own.) An hour for a release; 12 minutes show what grows
-by 0.4 MiB a minute. SOAK_SMAPS=FILE keeps the service's mappings as they were in the end.
+The smallest value of the last quarter must be at most 1 MiB above that of the quarter before; the
+smallest, since a scrape that is under way has memory of its own. A release takes an hour; 12 minutes
+show a growth of 0.4 MiB a minute. SOAK_SMAPS=FILE keeps the service's mappings at the end.
 """
 import http.client
 import os

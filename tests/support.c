@@ -74,7 +74,7 @@ static int write_window(void *fd, const void *data, size_t n)
     return 0;
 }
 
-/* As text, which the calls for others do not give. */
+/* Programs cannot ask for a window's profile as text, so this calls what HTTP requests call. */
 char *window_text(const char *name, weft_duration over)
 {
     int fd = memfd_create("window", MFD_CLOEXEC);

@@ -97,7 +97,7 @@ static void take_turns(void *arg)
     }
 }
 
-/* How many turns others have while a task comes back from a call of 20 ms. */
+/* Counts how many turns others have while a task comes back from a call of 20 ms. */
 static int turns_until_back(void)
 {
     int before;
@@ -201,8 +201,8 @@ static void call(void *arg)
     ((const struct closure *)arg)->fn(arg);
 }
 
-/* More endless hogs than the lane ever had slots; each short task has to run before the next is
- * started. */
+/* There are more endless hogs than the lane ever had slots. Each short task has to run before the
+ * next is started. */
 TEST(short_tasks_run_beside_hogs_that_share_their_function)
 {
     enum { HOGS = 40, SHORT = 50 };
@@ -232,8 +232,8 @@ static uint32_t waiting_in_lane(void)
     return census.hog_lane;
 }
 
-/* Each burst makes this task a hog. It has its turns beside endless hogs and does not wait until
- * all those that came before have had theirs, which is one a second. */
+/* Each burst makes this task a hog. It has its turns beside endless hogs. It does not wait until
+ * every hog that came before it has had a turn, which happens once a second. */
 static int hog_now_and_then(void *arg)
 {
     enum { HOGS = 30, BURSTS = 5 };
@@ -272,8 +272,8 @@ static void burn_and_yield(void *arg)
     atomic_fetch_add(&ended, 1);
 }
 
-/* Once their function is known, they take turns, here for 200 ms on end; the main task may be taken
- * for one, too. */
+/* Once their function is known for hogging, they take turns, here for 200 ms at a time. The main
+ * task may be taken for a hog, too. */
 static int watch_hogs(void *most)
 {
     go_many(10, burn_and_yield, NULL);
@@ -390,7 +390,7 @@ TEST_PLAIN(child_that_a_confined_hog_forks_has_all_cpus)
 
 /* ---- what the kernel knows of threads ---- */
 
-/* A sanitizer has threads, too. */
+/* A sanitizer has threads of its own. */
 static bool is_ours(int tid)
 {
     char path[64], name[32] = "";
@@ -405,7 +405,7 @@ static bool is_ours(int tid)
     return strncmp(name, "weft-", 5) == 0;
 }
 
-/* Our threads have this nice value, and are scheduled as a batch. */
+/* The runtime's threads have this nice value, and are scheduled as a batch. */
 static void check_threads(int nice)
 {
     DIR *d = opendir("/proc/self/task");
@@ -467,7 +467,7 @@ static int keep_the_processor(void *arg)
     return 0;
 }
 
-/* A task that computed before any hog was known, as a program does at its start. */
+/* This task computed before any hog was known, as a program does at its start. */
 TEST(task_that_ran_to_its_wait_is_no_hog_any_more)
 {
     weft__task *t = weft__self()->task;
@@ -502,8 +502,8 @@ struct duo {
     atomic_int came;
 };
 
-/* The waker makes no call until the other has run, which has to happen elsewhere; or it makes many
- * at once, just when the monitor may be moving the other. */
+/* The waker makes no call until the other task has run, which has to happen on another processor.
+ * Or it makes many calls at once, just when the monitor may be moving the other task. */
 static void wake_and_compute(void *arg)
 {
     enum { ROUNDS = 40 };
@@ -674,7 +674,7 @@ TEST(pinned_hog_keeps_its_thread)
 
 static int said;
 
-/* How often the text stands in the file. */
+/* Counts how often the text is in the file. */
 static int times(int fd, const char *text)
 {
     static char all[65536];
@@ -687,7 +687,7 @@ static int times(int fd, const char *text)
     return found;
 }
 
-/* Waits for the word on stderr, then lets the calls end: the tasks have no processor left. */
+/* Waits for the word on stderr, then ends the calls. The tasks in them have no processor left. */
 static void *end_the_calls(void *arg)
 {
     (void)arg;

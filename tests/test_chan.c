@@ -454,8 +454,8 @@ TEST(close_lets_others_run_while_it_wakes_many)
     ints_free(c);
 }
 
-/* Most receivers give up while the close is at the others, and the last one out frees the channel.
- * One waits for the close, so that it has begun by then. */
+/* Most receivers give up while the close is busy with the others. The last one to return frees the
+ * channel. One receiver waits for the close, so that it has begun by then. */
 static struct {
     ints *c;
     atomic_int left;
@@ -767,7 +767,7 @@ TEST(channels_travel_over_channels)
     ints_free(mine);
 }
 
-/* Close races with senders: each send is either received or told of the close. */
+/* A close races with senders. Each value is received, or its sender gets WEFT_ECLOSED. */
 static struct {
     ints *c;
     atomic_int sent, refused;

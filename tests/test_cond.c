@@ -119,7 +119,7 @@ TEST(canceled_wait_returns_with_the_mutex_held)
     CHECK_EQ(weft_group_wait(&g), WEFT_ECANCELED);
 }
 
-/* Go's TestCondRace: x goes 0, 1, 2, 0 ... among three tasks that wait for their turn. */
+/* Go's TestCondRace: x goes 0, 1, 2, 0 ... among three tasks; each waits for its turn. */
 static struct {
     int turn, rounds[3]; /* guarded by s.mu */
     atomic_int done;
@@ -151,7 +151,7 @@ TEST(tasks_that_wait_for_their_turn_take_turns)
         CHECK_EQ(race.rounds[i], 300);
 }
 
-/* As many wakes as signals: a wake that nobody signaled would be one too many. */
+/* There must be as many wakes as signals; a spurious one would be one too many. */
 static atomic_int wakes, deadlines;
 
 static void count_wakes(void *arg)

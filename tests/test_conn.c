@@ -34,7 +34,7 @@ TEST(nothing_to_read_or_write_is_done_at_once)
     close_pair(p);
 }
 
-/* Byte i of what the writers of bulk write. */
+/* Byte i of the stream that the writers of bulk write. */
 static char pattern(size_t i)
 {
     return (char)(i % 251);
@@ -74,7 +74,7 @@ TEST(bulk_arrives_whole)
     close_pair(p);
 }
 
-/* Vectors of growing length, none among them, more than one call takes. */
+/* Vectors of growing length: from none to more than one system call takes. */
 enum { VECTORS = 2500 };
 
 static void write_vectors(void *conn)
@@ -295,7 +295,8 @@ TEST(deadline_ends_the_wait_of_a_reader_and_a_writer)
     close_pair(p);
 }
 
-/* Every call waits on p.here: one reader and one writer for the socket, others for their turns. */
+/* Every call waits on p.here: one reader and one writer for the socket, the others for their turns.
+ */
 static void block_on(weft_group *g, struct pair p)
 {
     for (int i = 0; i < 3; i++) {

@@ -28,7 +28,7 @@ struct total {
     long long delay, count;
 };
 
-/* Of the records that have both functions in their stacks. */
+/* The sums of the samples that have both functions in their stacks. */
 static struct total total_with(const char *name, weft_profile_options o, const char *one,
                                const char *other)
 {
@@ -52,7 +52,7 @@ static struct total total_with(const char *name, weft_profile_options o, const c
     return sum;
 }
 
-/* Of those that are over. */
+/* The sums of the waits that have ended. */
 static struct total total_over(const char *name, const char *function, const char *line)
 {
     return total_with(name, (weft_profile_options){.no_live = true}, function, line);
@@ -149,7 +149,7 @@ TEST(sleeps_are_there_if_asked_for)
              WEFT_SECOND);
 }
 
-/* Its own store came after the one that told it. */
+/* This task's own store came after the store of the task that woke it. */
 TEST(rate_that_a_worker_did_not_hear_of_is_noticed)
 {
     weft_profile_set_block_rate(1);
@@ -175,7 +175,7 @@ NOINLINE void receives_once_here(void *c)
     __asm__ volatile("");
 }
 
-/* Waits of a tenth of the rate: one in ten is kept, and then stands for ten. */
+/* The waits last a tenth of the rate, so one in ten is kept, and counts for ten. */
 static void check_average(weft_duration rate)
 {
     enum { EACH = 200 };
@@ -352,7 +352,7 @@ TEST(wait_for_a_condition_lets_go_of_the_mutex_where_it_is)
     weft_cond_signal(&cond);
 }
 
-/* Two that never end, among others that go on. */
+/* Two waits that never end, among others that go on. */
 static weft_mutex a = WEFT_MUTEX_INIT, b = WEFT_MUTEX_INIT;
 
 NOINLINE void a_then_b(void *arg);
@@ -394,7 +394,8 @@ TEST(deadlock_shows_both_sides_though_no_wait_has_ended)
     CHECK_EQ(other.delay, one.delay);
 }
 
-/* The library's call, then who called: not how the library works. */
+/* A sample begins with the library's call, then its caller, and not with the library's own frames.
+ */
 TEST(stacks_begin_with_the_librarys_call)
 {
     static const char *const profiles[] = {"mutex", "block"};
@@ -483,7 +484,7 @@ static void receive_numbered(void *c)
         receive_with_number(next++, c);
 }
 
-/* The waits of receive_once with this label. */
+/* Returns the time of the waits of receive_once with this label. */
 static long long waits_with(const char *labels)
 {
     return total_over("block", "receive_once", labels).count;
@@ -515,7 +516,7 @@ TEST(labels_beyond_a_thousand_sets_are_told_as_one)
     CHECK_EQ(weft__labelset_gone(), 512);
 }
 
-/* Each set is another entry of the table, which has room for 16,384. */
+/* Each set of labels is another entry of the table, which has room for 16,384. */
 TEST(sets_that_went_make_room_in_the_tables)
 {
     weft_chan *c = weft_chan_new(1, 1);

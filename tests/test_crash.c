@@ -29,7 +29,7 @@ static void crasher(void *arg)
     weft_yield();
 }
 
-/* Another task waits, so that a report of all tasks can be told from one of the crash alone. */
+/* Another task waits, so that a report of all tasks differs from one of the crash alone. */
 static int run(void *arg)
 {
     (void)arg;
@@ -43,7 +43,7 @@ static void run_it(void)
     weft_run(run, NULL);
 }
 
-/* Runs fn as a task of its own; the process's status. */
+/* Runs fn as a task in a child process. Returns the process's status. */
 static int status_of(void (*fn)(void))
 {
     crash = fn;
@@ -57,7 +57,7 @@ static void check_all_tasks(void)
     CHECK_CONTAINS(err, "\n\ngoroutine 2 [");
 }
 
-/* Returns the text between the two; searches for the second behind the first. */
+/* Returns the text between two strings. The second is searched for behind the first. */
 static char *between(const char *from, const char *to)
 {
     static char text[1 << 16];
@@ -234,7 +234,7 @@ __attribute__((noinline)) static void calls_guilty(void)
     __asm__ volatile("");
 }
 
-/* An instruction of its own, whatever the compiler puts before it. */
+/* The fault is an instruction of this function, whatever the compiler puts before it. */
 __asm__(".text\n.type first_instruction, @function\nfirst_instruction:\n"
         ".cfi_startproc\nmovb $0, (%rdi)\nret\n.cfi_endproc\n"
         ".size first_instruction, .-first_instruction\n");
@@ -282,7 +282,7 @@ TEST_PLAIN(call_through_null_shows_its_caller)
     CHECK_CONTAINS(full_part(), "crasher(...)\n");
 }
 
-/* Returns to nowhere. */
+/* Returns to an address without code. */
 __attribute__((noinline)) static void smash(void)
 {
     volatile char *frame = __builtin_frame_address(0);
@@ -347,8 +347,8 @@ TEST_PLAIN(overflow_shows_fifty_frames_of_both_ends)
     CHECK_CONTAINS(full_part(), "recurse_for_ever(...)\n");
 }
 
-/* Its frame is larger than the stack. It faults with the stack pointer in the guard, and no rule
- * says where its caller is. */
+/* The frame of this function is larger than the stack. It faults with the stack pointer in the
+ * guard, and no rule says where its caller is. */
 void have_a_large_frame(void);
 __asm__(".text\n"
         ".type have_a_large_frame, @function\n"

@@ -39,7 +39,7 @@ static void check_text(const weft_profile *p, const char *contains)
     free(text);
 }
 
-/* The count of the record whose innermost frame is this function; 0: there is none. */
+/* Returns the count of the sample whose innermost frame is this function; 0 if there is none. */
 static int count_by(const weft_profile *p, const char *function)
 {
     char *text = text_of(p), leaf[128];
@@ -146,7 +146,7 @@ TEST(null_is_a_value)
     CHECK_EQ(weft__custom_count(p), 0);
 }
 
-/* Against a plain table of who is in. */
+/* The profile is compared with a plain table of the values that are in it. */
 TEST(adding_and_removing_at_random_keeps_count)
 {
     enum { RANGE = 5000, STEPS = 100000 };

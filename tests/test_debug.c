@@ -15,7 +15,8 @@
 void *__real_weft__alloc_try(size_t n);
 void *__wrap_weft__alloc_try(size_t n);
 
-/* Allocations until one fails, counted from the first that a handler makes; < 0: none does. */
+/* How many allocations succeed before one fails, from the first that a handler makes; < 0: none
+ * fails. */
 static atomic_int allocs_left = -1;
 static atomic_bool failing;
 
@@ -28,7 +29,7 @@ void *__wrap_weft__alloc_try(size_t n)
 
 static char address[WEFT_ADDR_TEXT];
 
-/* Those of the test, which go with the process; volatile, so that leak checkers find them. */
+/* Allocations of the test, which go with the process. Volatile, so that leak checkers find them. */
 static weft_http_mux *volatile mux;
 static weft_http_server *volatile server;
 
@@ -350,7 +351,7 @@ static void serve_impatiently(void *listener)
     weft_http_server_serve(server, listener);
 }
 
-/* What a client is told that goes during a profile, but still listens. */
+/* The answer to a client that shuts down its side during a profile, but still reads. */
 static void check_half_close(const char *target)
 {
     char request[200], *text = calloc(1, 4096);
@@ -464,7 +465,7 @@ static char *start_to_fail(void *arg)
     return strdup("1");
 }
 
-/* "a" is the first of all names: from there on the handler's memory is short. */
+/* "a" is the first of all names: from there on the handler gets no memory. */
 TEST(vars_without_memory_are_503)
 {
     bool whole = false;

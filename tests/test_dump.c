@@ -20,7 +20,7 @@ static int dump_often(void *arg)
     return rc;
 }
 
-/* Those that come during a capture share it, however late they get to run after it. */
+/* Tasks that ask during a capture share it, however late they run after it. */
 TEST(dumps_at_once_all_succeed)
 {
     weft_group g = WEFT_GROUP_INIT;
@@ -37,7 +37,7 @@ static void recv_never(void *arg)
     weft_chan_recv(NULL, arg);
 }
 
-/* So many that the dump gives its processor away. */
+/* There are so many tasks that the dump gives its processor away. */
 TEST(dump_of_many_tasks_has_the_caller_first_and_all_others)
 {
     enum { TASKS = 3000 };

@@ -19,7 +19,8 @@ static atomic_bool armed, reached;
 void __real_weft__global_push(weft__task *t);
 void __wrap_weft__global_push(weft__task *t);
 
-/* The end of the run reached w: it told a foreign thread to go, and gave a worker up. */
+/* The end of the run has reached w: it has told a foreign thread to go, and has given a worker up.
+ */
 static bool is_reached(weft__worker *w)
 {
     if (w->foreign ? weft__load_acq(&w->take) != 0 : weft__load_acq(&w->end) != WEFT__ALIVE)
@@ -27,7 +28,7 @@ static bool is_reached(weft__worker *w)
     return atomic_load(&reached);
 }
 
-/* The end may not get there: it joins the monitor, which may want a lock that w holds. */
+/* The end may not get there: it joins the monitor, which may need a lock that w holds. */
 static void hold_up(weft__worker *w)
 {
     atomic_fetch_add(&held, 1);
@@ -101,7 +102,7 @@ static void *call_when_it_ends(void *arg)
     return NULL;
 }
 
-/* On the thread pool; the end of the run waits for it last, and a second at most. */
+/* Runs on the thread pool. The end of the run waits for it last, and for a second at most. */
 static void wait_for_the_caller(void *arg)
 {
     (void)arg;
@@ -174,7 +175,7 @@ TEST_PLAIN(thread_may_dump_before_amid_and_after_runs)
 
 static weft_local key;
 
-/* The end of a thread's value: user code that calls in. */
+/* The destructor of a thread's value: user code that calls weft as its thread ends. */
 static void end_slowly(void *value)
 {
     atomic_store(&sits, 1);

@@ -17,7 +17,7 @@ static int nothing(void *arg)
     return 0;
 }
 
-/* Runs twice with name=value; said is then what stderr got. */
+/* Runs twice with name=value; `said` receives what stderr got. */
 static void run_with(const char *name, const char *value)
 {
     int kept = dup(STDERR_FILENO), file = memfd_create("stderr", MFD_CLOEXEC);
@@ -45,7 +45,7 @@ static void unknown(const char *name, const char *value, const char *known)
     CHECK_STR(said, line);
 }
 
-/* Each is a process of its own: a process reads WEFT_GUARD in its first run only. */
+/* Each case is a process, since a process reads WEFT_GUARD in its first run only. */
 TEST_PLAIN(unknown_procs_are_said_once)
 {
     unknown("WEFT_PROCS", "two", "a number from 1 to 256");

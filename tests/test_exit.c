@@ -12,8 +12,8 @@
 
 enum { HANGS = 60 /* s */, AT_ONCE = 8 /* s, on a busy machine; 1.5 otherwise */ };
 
-/* Tasks and threads hold memory when exit() comes, which LeakSanitizer takes for lost: it does not
- * look at a task's stack. */
+/* Tasks and threads hold memory when exit() comes. LeakSanitizer takes it for lost, because it does
+ * not look at a task's stack. */
 __attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
@@ -56,7 +56,7 @@ static void hang_in_dns(void *arg)
     weft_dial("hangs.invalid:80", &c);
 }
 
-/* Returns the status of body in a process of its own, which is to end at once. */
+/* Returns the status of body in a child process, which is to end at once. */
 static int status_at_once(void (*body)(void))
 {
     struct timespec from, to;

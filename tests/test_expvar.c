@@ -30,7 +30,7 @@ void *__wrap_weft__alloc_try(size_t n)
     return __real_weft__alloc_try(n);
 }
 
-/* Returns all that is published now, from malloc. */
+/* Returns all that is published now, for free(). */
 static char *written(void)
 {
     FILE *file = tmpfile();
@@ -47,7 +47,7 @@ static char *written(void)
     return text;
 }
 
-/* The lines of the program's own values. */
+/* Returns the lines of the program's own values. */
 static char *own(void)
 {
     char *text = written(), *line = strstr(text, "\n\"my."), *end = strstr(text, "\n\"weft\"");
@@ -147,7 +147,7 @@ TEST(floats_have_the_fewest_digits_that_read_back)
     }
 }
 
-/* For x: no fewer digits read back, and the text does. */
+/* For x, no shorter text reads back as x, and this one does. */
 static void check_shortest(double x)
 {
     weft_expvar *v = weft_expvar_new(NULL, WEFT_EXPVAR_FLOAT);
@@ -367,7 +367,7 @@ TEST_DIES(map_in_a_map_in_itself_is_refused, 2,
     weft_expvar_map_set(maps[4], "back", maps[1]);
 }
 
-/* German, whose decimal point is a comma: its files are made in a folder of the test's own. */
+/* German has a comma as its decimal point. Its files are made in a folder of the test's own. */
 static void speak_german(void)
 {
     char folder[] = "/tmp/weft_locale_XXXXXX", path[64];
@@ -491,7 +491,7 @@ TEST(all_of_it_is_json_with_gos_memstats)
     free(text);
 }
 
-/* The document tells the bound of each table that lives as long as the process. */
+/* The document has the bound of each table that lives as long as the process. */
 TEST(what_is_kept_has_a_bound)
 {
     char *text = written();

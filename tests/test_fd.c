@@ -167,7 +167,7 @@ enum { BULK = 4 << 20 };
 
 static atomic_int done_tasks;
 
-/* Byte number i of a stream. */
+/* The byte number i of a stream. */
 static char byte_of(int i)
 {
     return (char)(i * 7 + i / 256);
@@ -230,7 +230,7 @@ static int wait_a_while(void *events)
     return weft_fd_wait_until(ends[0], *(int *)events, weft_after(WEFT_MILLISECOND));
 }
 
-/* Those that give up take nothing from the others. */
+/* Tasks that give up take nothing from the others. */
 TEST(all_that_wait_are_told)
 {
     static int events[] = {WEFT_FD_READ, WEFT_FD_READ | WEFT_FD_WRITE, WEFT_FD_WRITE};
@@ -295,7 +295,7 @@ TEST(flags_of_the_descriptor_stay)
         CHECK_EQ(fcntl(ends[i], F_GETFL) & O_NONBLOCK, 0);
 }
 
-/* A wait that gave up left no trace on the file, which lives on under another number. */
+/* A wait that gave up left no trace on the file, which is still open under another number. */
 TEST(number_of_a_closed_descriptor_is_another_ones)
 {
     int other[2], kept;
@@ -313,7 +313,8 @@ TEST(number_of_a_closed_descriptor_is_another_ones)
     CHECK_EQ(read(kept, &byte, 1), 1);
 }
 
-/* The shortest of some runs, in ns: others use the machine, too. */
+/* Returns the time of the shortest of some runs, in ns, since other programs use the machine, too.
+ */
 static int64_t shortest_run(bool ours)
 {
     struct pollfd p = {.fd = ends[0], .events = POLLIN};

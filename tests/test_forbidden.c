@@ -41,7 +41,7 @@ static void make_pipe(void)
     CHECK_EQ(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
 }
 
-/* Begins when the writer has. */
+/* Begins when the writer has begun. */
 static void *read_slowly(void *arg)
 {
     size_t n = 0;
@@ -104,7 +104,7 @@ TEST_PLAIN(report_to_a_pipe_that_does_not_block_is_whole)
 
 /* ---- what the kernel forbids ---- */
 
-/* From now on the call fails with EPERM in this process. */
+/* Makes the call fail with EPERM from now on in this process. */
 static void forbid(int call)
 {
     struct sock_filter lines[] = {

@@ -39,8 +39,8 @@ static void *known_thread(void *arg)
     return b.fn(b.arg);
 }
 
-/* Returns once the runtime knows the thread: before that it could see a deadlock in who waits for
- * the thread alone. */
+/* Returns once the runtime knows the thread. Before that, it could report a deadlock of tasks that
+ * wait for this thread alone. */
 static pthread_t start(void *(*fn)(void *), void *arg)
 {
     struct body b = {fn, arg};
@@ -509,7 +509,7 @@ static int recv_result(void *c)
     return weft_chan_recv(c, NULL);
 }
 
-/* Its frame, which has the group and its timer, goes before the loops and timers do. */
+/* The group and its timer are in this frame, which goes before the loops and timers do. */
 static int wait_in_frame(int wait(weft_group *))
 {
     weft_group g = WEFT_GROUP_INIT;

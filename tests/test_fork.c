@@ -18,7 +18,7 @@ WEFT_CHAN_TYPE(ints, int);
 
 enum { NO_SUCH_CALL = 99 };
 
-/* What a child finds of its parent's. */
+/* What a child has of its parent's. */
 static struct {
     ints *c; /* with a value, and room for another */
     weft_mutex free, locked;
@@ -156,7 +156,7 @@ static void wait_for_child(void *arg)
     CHECK_EQ(waitpid(f->pid, &f->status, 0), f->pid);
 }
 
-/* The child's stderr goes to errors. */
+/* The child's stderr goes to `errors`. */
 static int status_of_child(bool (*call)(int), int n, int errors)
 {
     struct forked f;
@@ -172,7 +172,7 @@ static int status_of_child(bool (*call)(int), int n, int errors)
     return WIFSIGNALED(f.status) ? 128 + WTERMSIG(f.status) : WEXITSTATUS(f.status);
 }
 
-/* One line, and no dump: there is nobody to show. */
+/* There is one line and no dump, since no task is left to show. */
 static void fail_clearly(bool (*call)(int))
 {
     static const char why[] = " called in a forked child: only the forking thread lives there\n\n";
@@ -254,7 +254,7 @@ static bool is_default(int signo)
     return sigaction(signo, NULL, &now) == 0 && now.sa_handler == SIG_DFL;
 }
 
-/* The end of a child that gets the signal. */
+/* Returns the end of a child that gets the signal. */
 static int ended_by(int signo, pid_t (*make)(void))
 {
     struct forked f = {.pid = make()};

@@ -180,7 +180,7 @@ TEST(first_cause_stays)
     CHECK_EQ(weft_group_cause(&g), WEFT_ECANCELED);
 }
 
-/* More tasks than are canceled in one go, and of each kind of canceler. */
+/* There are more tasks than are canceled in one go. Each kind of canceler is tried. */
 static int wait_in_crowd(void *arg)
 {
     int rc = weft_chan_recv(NULL, NULL);
@@ -309,7 +309,7 @@ static int work_on_ready_channels(void *arg)
     return 0;
 }
 
-/* Cancellation ends waits; what needs no wait is done as ever. */
+/* Cancellation ends waits. Calls that need not wait succeed as before. */
 TEST(canceled_task_may_still_do_what_needs_no_wait)
 {
     weft_group g = WEFT_GROUP_INIT;
@@ -345,7 +345,7 @@ TEST(thread_cancels_a_crowd)
     CHECK_EQ(atomic_load(&ran), CROWD);
 }
 
-/* At one processor none of them did before the cancel returned. */
+/* With one processor, none of them did so before the cancel returned. */
 TEST(others_run_while_a_crowd_is_canceled)
 {
     weft_group g = WEFT_GROUP_INIT;
@@ -390,7 +390,7 @@ static int move_deadline(void *g)
     return 0;
 }
 
-/* The last of the moves holds, for the tasks that are left. */
+/* The last of the moves counts, for the tasks that are left. */
 TEST(deadline_may_be_moved_by_many_at_once)
 {
     weft_group g = WEFT_GROUP_INIT;
@@ -537,7 +537,7 @@ TEST(starters_come_in_when_the_limit_is_raised)
     CHECK_EQ(weft_group_wait(&g), 0);
 }
 
-/* A starter that waits for a place counts: what waits for the group waits for its task, too. */
+/* A starter that waits for a place counts: a wait for the group waits for its task, too. */
 TEST(wait_returns_after_the_tasks_of_starters_that_wait)
 {
     weft_group g = WEFT_GROUP_INIT, starters = WEFT_GROUP_INIT;

@@ -309,7 +309,7 @@ TEST_PLAIN(readers_of_a_rwmutex_are_counted)
 static weft_cond cond;
 static bool signaled;
 
-/* Has the mutex by the condition's wait, not by weft_mutex_lock. */
+/* The task has the mutex because the condition's wait took it, not weft_mutex_lock. */
 static void wait_for_signal(void *arg)
 {
     (void)arg;

@@ -43,8 +43,8 @@ static void read_and_answer(weft_http_response *w, weft_http_request *r, void *a
         weft_http_read_all(r, &body, &n);
 }
 
-/* A connection that lives answers a probe; one that ends is at its end without our doing; one that
- * waits has nothing to say when we end it. */
+/* A connection that stays open answers a probe. One that ends is at its end already. One that waits
+ * has nothing to say when the client ends it. */
 static void check_case(const http_case *k, const char *how)
 {
     const char *last = k->at_end ? k->at_end : k->lives ? "204" : "";
@@ -138,7 +138,7 @@ TEST(head_has_the_header_and_no_body)
     site_end(&s);
 }
 
-/* The handler of `answering`, which goes by the path. */
+/* The handler of `answering`, which chooses its answer by the path. */
 static void answer_as_asked(weft_http_response *w, weft_http_request *r, void *arg)
 {
     static char big[100 * 1000];
@@ -471,7 +471,7 @@ static void read_in_sips(weft_http_response *w, weft_http_request *r, void *arg)
     weft_http_printf(w, "%zu", got);
 }
 
-/* Bytes behind a body are read into more of the buffer than a head may take. */
+/* The server reads bytes behind a body into more of the buffer than a head may take. */
 TEST(requests_behind_a_body_may_fill_the_buffer)
 {
     static char text[40 * 1024];
@@ -491,7 +491,7 @@ TEST(requests_behind_a_body_may_fill_the_buffer)
     done();
 }
 
-/* Wherever in the buffer the second head ends, at its very end too, its body comes. */
+/* The body arrives wherever in the buffer the second head ends, also at its very end. */
 TEST(a_head_may_end_where_the_buffer_does)
 {
     static char text[12 * 1024];
@@ -581,7 +581,7 @@ static void say_last(weft_http_response *w, weft_http_request *r, void *arg)
     weft_http_printf(w, "%zu %s %s", n, weft_http_header(r, "LAST"), weft_http_host(r));
 }
 
-/* The buffer is outgrown in the middle of the second request. */
+/* The buffer becomes too small in the middle of the second request. */
 TEST(a_head_may_be_larger_than_the_buffer)
 {
     static char request[33 * 1024];
@@ -625,7 +625,7 @@ TEST(a_connection_without_another_request_is_closed)
     site_end(&s);
 }
 
-/* A byte now and then, until the answer comes. */
+/* Sends a byte now and then, until the answer comes. */
 static void check_drip(const char *begin, char more, int status)
 {
     weft_time begun = weft_now();
@@ -854,7 +854,7 @@ TEST(stopping_lets_running_requests_finish_and_closes_idle_ones)
     weft_chan_free(release);
 }
 
-/* Its time is five seconds from the stop on, not the minute that the server would wait. */
+/* The request has five seconds from the stop on, not the minute that the server would wait. */
 TEST(stopping_does_not_wait_for_half_a_head)
 {
     weft_time forever = WEFT_FOREVER, began;
@@ -893,7 +893,7 @@ static void stop_with(const char *half, int rounds)
     }
 }
 
-/* At whatever instant the connection is told. */
+/* The stop may reach the connection at any instant. */
 TEST(stopping_ends_the_wait_for_a_request)
 {
     stop_with("", 200);
@@ -991,7 +991,7 @@ static void start_watched(void)
     site_start(&s, mux, NULL);
 }
 
-/* Also behind bytes that nobody reads, and if it closed its side only. */
+/* Also when unread bytes are in the way, and when the peer closed only its side. */
 TEST(a_handler_is_canceled_when_its_peer_goes)
 {
     start_watched();

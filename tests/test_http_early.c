@@ -10,7 +10,7 @@
 
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
-/* Stands before libc's. Swallows a lone '!': the descriptor was readable, and nothing comes. */
+/* Stands before libc's. Swallows a lone '!': the descriptor was readable, but no byte comes. */
 WEFT_API ssize_t recv(int fd, void *buf, size_t n, int flags)
 {
     ssize_t got = syscall(SYS_recvfrom, fd, buf, n, flags, NULL, NULL);

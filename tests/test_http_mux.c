@@ -126,7 +126,7 @@ static weft_http_mux *mux_of(const char *const *patterns)
     return m;
 }
 
-/* "PATTERN name=value ..." of what is found; "+" in front: a slash is missing. */
+/* Returns "PATTERN name=value ..." of the match; with "+" in front if only a slash is missing. */
 static const char *found(const weft_http_mux *m, unsigned method, const char *path)
 {
     static char out[256];
@@ -219,7 +219,7 @@ TEST_PLAIN(patterns_in_disjoint_sets_do_not_conflict)
     weft_http_mux_free(mux_of(patterns));
 }
 
-/* Each pair cannot be in one mux. */
+/* The two patterns of each pair cannot be in one mux. */
 #define CONFLICT(name, a, b)                                                                       \
     TEST_DIES_PLAIN(name, 2, "conflicts with pattern")                                             \
     {                                                                                              \

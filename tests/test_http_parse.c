@@ -56,7 +56,7 @@ TEST_PLAIN(each_case_cut_in_two)
     }
 }
 
-/* What a peer may go on sending for ever is cut off. */
+/* Input that a peer could send without end is cut off. */
 static void check_endless(const char *begin, char more)
 {
     struct peer s;

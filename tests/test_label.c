@@ -207,7 +207,7 @@ TEST(at_most_32_labels)
         check_label(keys[WEFT_LABELS_MAX - i], i == 7 ? "new" : keys[WEFT_LABELS_MAX - i]);
 }
 
-/* n times 'x' and then the end. */
+/* Returns n times 'x', then `end`. */
 static const char *long_text(size_t n, const char *end)
 {
     static char text[WEFT_LABEL_VALUE_MAX + 8];
@@ -312,7 +312,7 @@ TEST(change_of_a_task_reaches_neither_its_creator_nor_its_kin)
     weft_chan_free(c);
 }
 
-/* Each starts the next in its own weft_labels_do: what was before goes with each. */
+/* Each task starts the next in its own weft_labels_do, and each inherits all labels of before. */
 static void start_next(void *arg);
 
 static void go_next(void *arg)
@@ -462,7 +462,7 @@ static int leave_tasks_in_do(void *c)
     return 0;
 }
 
-/* Leak checkers see what is left of the tasks that were discarded. */
+/* Leak checkers see what the discarded tasks left behind. */
 TEST_PLAIN(tasks_discarded_in_do_leave_nothing_to_the_next_run)
 {
     weft_chan *c = weft_chan_new(0, 0);

@@ -389,7 +389,7 @@ TEST(group_goes_after_the_wait)
     }
 }
 
-/* The fire of a timer ends in the task that frees it. */
+/* The fire of a timer ends in the task that frees the timer. */
 TEST(timer_goes_after_its_value_was_received)
 {
     for (int i = 0; i < 500; i++) {

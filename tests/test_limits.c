@@ -13,8 +13,8 @@
 
 /* (TSan changes errno between an abort and its handler.) */
 
-/* Stands before libc's for libuv, too. The epoll_ctl that adds a descriptor and is number refused,
- * counted from 1, has no room. */
+/* Stands before libc's, for libuv, too. The epoll_ctl that adds a descriptor fails for lack of room
+ * when its number, counted from 1, is `refused`. */
 static atomic_int adds, refused;
 
 WEFT_API int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
@@ -26,7 +26,7 @@ WEFT_API int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
     return (int)syscall(SYS_epoll_ctl, epfd, op, fd, event);
 }
 
-/* From now on. */
+/* Fails from now on. */
 static void refuse_add(int number)
 {
     atomic_store(&refused, atomic_load(&adds) + number);
@@ -120,7 +120,7 @@ static void run_with_little_memory(void)
     _exit(weft_run(nothing, NULL));
 }
 
-/* From none on, until a run has enough. */
+/* Allows no thread at first, then more, until a run has enough. */
 static void run_with_more_and_more(__rlimit_resource_t which, rlim_t step, const char *name)
 {
     static char err[65536];

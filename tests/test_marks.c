@@ -20,7 +20,7 @@ static const char elided[] = "...additional frames elided...\n", cut[] = "# -- f
 static weft_chan *never;
 static weft_mutex mutex = WEFT_MUTEX_INIT;
 
-/* Returns a dump in the form of pprof, inflated: its strings stand there as they are. */
+/* Returns a dump in the form of pprof, inflated, in which strings can be searched for. */
 static char *inflated(enum weft_dump_form form, size_t *n)
 {
     enum { MOST = 1 << 20 };
@@ -49,8 +49,8 @@ static void check_pprof(enum weft_dump_form form, const char *mark)
     free(text);
 }
 
-/* The record of a profile's text, or the block of a dump, that has this function in it, for free();
- * "" if there is none. */
+/* Returns the sample of a profile's text, or the block of a dump, that has this function in it, for
+ * free(); "" if there is none. */
 static char *part_with(char *text, const char *function)
 {
     char *at = text, *end = text, *part = strdup("");
@@ -199,7 +199,7 @@ TEST(pair_of_stacks_of_500_frames_is_cut_on_both_sides)
 
 /* Frames without unwind information ------------------------------------------------------------ */
 
-/* As people write it by hand. */
+/* As people write assembly by hand. */
 void calls_by_hand(void (*fn)(void));
 __asm__(".pushsection .text\n"
         ".type calls_by_hand, @function\n"
@@ -242,7 +242,7 @@ NOINLINE void above_assembly(void *arg)
     __asm__ volatile("");
 }
 
-/* The two guesses are one mark, and the frames go on behind it. */
+/* The two guesses have one mark, and the frames go on behind it. */
 static void check_guess(enum weft_dump_form form, const char *mark)
 {
     char *part = part_with(dump_text(form), "above_assembly"), *at;

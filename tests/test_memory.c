@@ -15,7 +15,7 @@ static void wait_for_ever(void *arg)
     weft_chan_recv(arg, NULL);
 }
 
-/* So much address space more than the process has now. */
+/* Limits the address space to so much more than the process has now. */
 static void limit_memory(size_t more)
 {
     size_t pages = 0;
@@ -69,7 +69,7 @@ TEST_DIES(no_data_names_the_limit, 2, "; ulimit -d is 40960 KiB")
 
 /* ---- no threads ---- */
 
-/* The user has this many processes and threads at most: root has no limit. */
+/* Limits the user's processes and threads to this number; root has no limit. */
 static void limit_threads(rlim_t n)
 {
     struct rlimit limit = {n, n};
@@ -154,7 +154,7 @@ static void sits_in_a_call(void *c)
     atomic_fetch_add(&ended, 1);
 }
 
-/* There is room for what they need, but not for the stack of a thread. */
+/* There is memory for what they need, but not for the stack of a thread. */
 TEST(calls_that_no_threads_are_to_be_had_for_keep_their_processors)
 {
     weft_chan *c = weft_chan_new(0, 0);

@@ -52,7 +52,7 @@ TEST_DIES(free_of_a_channel_with_waiters_panics, 2, "panic: weft: free of channe
 
 /* ---- declared calls ---- */
 
-/* The message names the wait, or the call if the processor has been taken. */
+/* The message names the wait, or the call if the monitor took the processor. */
 #define IN_A_CALL " between weft_blocking_begin and weft_blocking_end\n\ngoroutine "
 
 TEST_DIES(end_of_a_call_without_a_begin_panics, 2,
@@ -122,7 +122,7 @@ TEST_DIES_PLAIN(sleep_in_a_declared_call_panics_without_hand_off, 2, "panic: wef
 
 /* ---- what was freed ---- */
 
-/* A sanitizer tells before we can. */
+/* A sanitizer reports it before weft can. */
 static void skip_if_told_by_another(void)
 {
     if (under_asan() || under_tsan())
@@ -629,7 +629,7 @@ TEST_PLAIN(weft_traceback_comes_before_gotraceback)
     CHECK_CONTAINS(err, "goroutine 1 [running]:\n");
 }
 
-/* Two at once: one report, one end. */
+/* Two tasks die at once: there is one report, and one end. */
 static void close_nil(void *arg)
 {
     (void)arg;

@@ -125,7 +125,8 @@ TEST(waiters_get_the_lock_in_order_of_arrival)
     CHECK(weft_mutex_trylock(&m));
 }
 
-/* Barging may win once; the waiter then is past its millisecond and gets the lock handed over. */
+/* Barging may succeed once. Then the waiter has waited for more than a millisecond, and the lock is
+ * handed to it. */
 TEST(waiter_of_a_millisecond_is_served_first)
 {
     weft_mutex m = WEFT_MUTEX_INIT;
@@ -181,7 +182,7 @@ TEST(waiters_keep_their_order_beside_a_loop_of_trylock)
         CHECK_EQ(served.order[i], i);
 }
 
-/* After the hunger of some the mutex is an ordinary one again. */
+/* After some waiters starved, the mutex is an ordinary one again. */
 TEST(starvation_ends_with_the_last_waiter)
 {
     weft_mutex m = WEFT_MUTEX_INIT;
@@ -223,7 +224,7 @@ TEST(lock_is_no_cancellation_point)
     CHECK_EQ(weft_group_wait(&g), WEFT_ECANCELED);
 }
 
-/* Two hot mutexes taken in one order by all, held over yields and sleeps. */
+/* Two contended mutexes that all tasks take in one order, and hold over yields and sleeps. */
 static weft_mutex first = WEFT_MUTEX_INIT, second = WEFT_MUTEX_INIT;
 
 static void hammer(void *arg)

@@ -82,7 +82,7 @@ static int descend(void *depth)
     return weft_group_wait(&g);
 }
 
-/* Once a level of nesting took a frame of the canceler's stack. */
+/* A level of nesting once took a frame of the canceler's stack. */
 TEST(cancel_reaches_the_deepest_of_thousands)
 {
     weft_group g = WEFT_GROUP_INIT;
@@ -277,7 +277,7 @@ static void wait_for_the_round(void *arg)
     weft_waitgroup_done(r->waiting);
 }
 
-/* The waiters of a round may run when the next has begun. They do nothing to it. */
+/* The waiters of a round may still run when the next has begun. They do nothing to it. */
 TEST(late_waiters_leave_the_next_round_alone)
 {
     for (int i = 0; i < 20; i++) {

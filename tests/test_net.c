@@ -424,7 +424,7 @@ static void wait_for_pause(int dump)
     }
 }
 
-/* The errors that the system is to have, one for each accept; 0: none. */
+/* The errors that the system is to return, one for each accept; 0: none. */
 static const int *errors;
 static atomic_int tries;
 
@@ -579,7 +579,7 @@ TEST(dial_where_nobody_listens_is_refused)
     CHECK(!c);
 }
 
-/* Fills the queue of a port of IPv4: a task that dials it waits. */
+/* Fills the accept queue of an IPv4 port, so that a task that dials it waits. */
 static void jam(void)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

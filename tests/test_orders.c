@@ -15,8 +15,8 @@ static void *scarce(size_t n)
     return atomic_fetch_sub(&allocs_left, 1) > 0 ? malloc(n) : NULL;
 }
 
-/* Whatever allocation fails, the answer is whole or a 503; or, if that was jansson's while it read
- * the request, which it reports like a mistake in the text, a 400. */
+/* Whichever allocation fails, the answer is complete or a 503. If it was jansson's while it read
+ * the request, the answer may be a 400, since jansson reports it like a mistake in the text. */
 static void check_answers(const site *s, const char *request, int status, const char *in_body)
 {
     static client c; /* too large for a stack */

@@ -18,7 +18,7 @@ static weft_chan *never;
 NOINLINE int path_a(unsigned bits, int depth);
 NOINLINE int path_b(unsigned bits, int depth);
 
-/* A stack for each number: one function or the other for each of its bits. */
+/* Makes a different stack for each number: it calls one function or the other for each bit. */
 static int go_on(unsigned bits, int depth)
 {
     if (depth == 0)
@@ -88,7 +88,7 @@ TEST(what_code_is_forgotten_is_not_known_by_its_old_rules)
     CHECK(weft__places_count() < 50);
 }
 
-/* The second stacks get the memory of the first, which are forgotten by then. */
+/* The second stacks get the memory of the first, which the table has forgotten by then. */
 TEST(stacks_that_get_the_memory_of_forgotten_ones_are_counted_apart)
 {
     uint32_t first;

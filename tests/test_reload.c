@@ -62,7 +62,7 @@ static void open_library(bool second)
     CHECK(reload_open(&library, second));
 }
 
-/* Tasks wait and let go in the library; none is left in it. */
+/* Tasks wait for locks and unlock in the library. None is left in it. */
 static void use_library(void)
 {
     weft_go(unlocks_inside, NULL);
@@ -101,7 +101,7 @@ TEST(stack_through_the_second_library_is_its_own)
     CHECK(same > 0);
 }
 
-/* In its binary form, where names are looked up, too. */
+/* The profile is written in its binary form, for which names are looked up, too. */
 static void check_binary(const char *name)
 {
     int fd = memfd_create("profile", MFD_CLOEXEC);

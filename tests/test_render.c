@@ -41,7 +41,7 @@ static void check(bool good, const char *what, const char *test, int line)
         printf("not ok - %s:%d: %s\n", test, line, what);
 }
 
-/* A sink that keeps what it gets, and fails with -EPIPE once it would hold more than limit. */
+/* A sink that keeps its input, and fails with -EPIPE once it would have more than limit. */
 struct memory {
     char *data;
     size_t n, limit, calls, calls_after_failure;
@@ -147,8 +147,8 @@ static void add_states(struct weft__snapshot *s)
     add(s, WEFT__REC_RUNNABLE, STACK(s, FAKE_PC(FAKE_PARK)));
 }
 
-/* Makes a name over so many labels, which it keeps; it is never freed. All sets have one hash, so
- * that their labels have to be compared. */
+/* Makes tags with a name over so many labels, which it keeps; they are never freed. All sets have
+ * one hash, so that their labels have to be compared. */
 static weft__tags *tags_new(const char *name, uint32_t n, const weft_label *labels)
 {
     enum { MOST = 4 };
@@ -443,7 +443,7 @@ static void list_sample(FILE *f, Weft__Pprof__Profile *p, const Weft__Pprof__Sam
     fprintf(f, "\n");
 }
 
-/* The decoded profile as text, by the way of the generated decoder. */
+/* Writes the decoded profile as text, with the generated decoder. */
 static struct memory list_profile(const struct memory *encoded)
 {
     Weft__Pprof__Profile *p = unpack(encoded);
@@ -750,7 +750,7 @@ void *__wrap_calloc(size_t n, size_t m);
 void *__wrap_realloc(void *p, size_t n);
 char *__wrap_strdup(const char *s);
 
-/* Allocations that succeed before one fails; < 0: all do. Only one thread runs when it is set. */
+/* How many allocations succeed before one fails; < 0: all do. It is set while one thread runs. */
 static long left = -1;
 
 static bool fails(void)
@@ -786,7 +786,7 @@ static int null_write(void *arg, const void *data, size_t n)
     return 0;
 }
 
-/* Only the list of mappings may go missing without harm. */
+/* Only the list of mappings may be missing without an error. */
 static void test_each_failed_allocation_ends_the_rendering(void)
 {
     const struct weft__sink sink = {null_write, NULL};
@@ -861,7 +861,7 @@ struct interner {
     uint32_t ids[STACKS];
 };
 
-/* All threads intern the same stacks, each in another order, and read back what they were given. */
+/* All threads intern the same stacks, each in another order, and compare what they read back. */
 static void *intern_all(void *arg)
 {
     struct interner *in = arg;

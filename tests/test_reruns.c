@@ -29,7 +29,7 @@ static int leave(void *wait)
     return 0;
 }
 
-/* Its frame lies where those of the tasks of the first run lay. */
+/* The frame of this function is where those of the tasks of the first run were. */
 static void overwrite(void *arg)
 {
     volatile char bytes[3000];

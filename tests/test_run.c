@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <xmmintrin.h>
 
-/* Threads of this process; only_ours: those of the runtime, which name themselves. */
+/* Counts the threads of this process; only_ours: those of the runtime, which name themselves. */
 static int threads(bool only_ours)
 {
     DIR *d = opendir("/proc/self/task");
@@ -119,7 +119,7 @@ static int leave_tasks_behind(void *c)
     return 3;
 }
 
-/* LeakSanitizer looks at the end of this one. */
+/* LeakSanitizer checks memory at the end of this one. */
 TEST_PLAIN(hundred_runs_in_a_row_discard_their_tasks)
 {
     for (int i = 0; i < 100; i++)
@@ -151,7 +151,7 @@ enum { BUSY = 8 };
 static weft_timer *timers[BUSY];
 static atomic_int armed;
 
-/* Does not yield before all are here: so each has a processor of its own. */
+/* Does not yield before all tasks are here, so each has a processor of its own. */
 static int arm_on_own_processor(void *timer)
 {
     atomic_fetch_add(&armed, 1);
@@ -220,7 +220,7 @@ static int sleep_beside_them(void *arg)
     return 0;
 }
 
-/* Each sleep lasts for about a task's turn; it used to be 64 of them. */
+/* Each sleep lasts for about a task's turn. It once lasted for 64. */
 TEST_PLAIN(timer_waits_for_few_turns_of_busy_tasks)
 {
     weft_run_options one = {.procs = 1};
@@ -238,7 +238,8 @@ TEST_PLAIN(main_task_ends_as_any_other)
     }
 }
 
-/* So long that the monitor takes the processor and a thread it made goes on with the others. */
+/* Computes for so long that the monitor takes the processor, and a thread that it makes goes on
+ * with the others. */
 static int rounds_up(void *arg)
 {
     (void)arg;

@@ -103,7 +103,8 @@ TEST(try_forms_tell_and_never_wait)
     CHECK(weft_rwmutex_trylock(&rw));
 }
 
-/* Go's hammer: readers add 1, writers 10000; no sum but these may be seen inside. */
+/* Go's hammer: readers add 1, writers 10000. Inside the lock no sums but these two kinds may be
+ * seen. */
 static int plain_value; /* guarded by rw; TSan watches */
 
 static void hammer_reader(void *arg)

@@ -340,7 +340,7 @@ static double cpu_seconds(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
-/* The addresses fall: an insertion sort of them took 2.5 s. */
+/* The addresses of the channels fall: an insertion sort of them took 2.5 s. */
 TEST(select_of_as_many_cases_as_there_may_be_is_quick)
 {
     enum { N = UINT16_MAX };
@@ -373,7 +373,7 @@ static struct {
     atomic_int sent[CHANS], got[CHANS], done;
 } mill;
 
-/* The two orders of the cases would deadlock if channels were locked in theirs. */
+/* The two orders of the cases would deadlock if channels were locked in the order of the cases. */
 static void mill_cases(weft_case on[CHANS], bool up, int *elem, enum weft_case_op op)
 {
     for (int i = 0; i < CHANS; i++) {

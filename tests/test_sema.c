@@ -53,7 +53,7 @@ static void want(void *n)
     atomic_fetch_add(&done, (int)(intptr_t)n);
 }
 
-/* A wish for many is not starved by wishes for few. */
+/* A wish for many units is not starved by wishes for few. */
 TEST(nobody_overtakes_who_waits)
 {
     CHECK_EQ(weft_sema_wait(&s, 2), 0);

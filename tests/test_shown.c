@@ -131,7 +131,8 @@ NOINLINE void reads_declared_here(void *arg)
     __asm__ volatile("");
 }
 
-/* The block of the one task with this frame, NULL if there is none; the rest of text is cut off. */
+/* Returns the block of the one task with this frame, NULL if there is none. Cuts off the rest of
+ * text. */
 static char *block_with(char *text, const char *frame)
 {
     char *at = strstr(text, frame), *end;
@@ -162,7 +163,7 @@ static bool is_shown(const char *frame, const char *state)
     return shown;
 }
 
-/* The same, which must be so. */
+/* Returns the same block, which must exist. */
 static void check_shown(const char *frame, const char *state)
 {
     char *text = dump_text(WEFT_DUMP_TASKS), *copy = strdup(text);
@@ -173,7 +174,7 @@ static void check_shown(const char *frame, const char *state)
     free(text);
 }
 
-/* The call that the thread sits in, by the kernel; -1: it runs. */
+/* Returns the number of the call in which the thread sits, by the kernel; -1 if it runs. */
 static int call_of(int tid)
 {
     char path[64];
@@ -189,8 +190,8 @@ static int call_of(int tid)
     return nr;
 }
 
-/* A task's frames can be had once it sits in its call, or spins (call is -1); from then on every
- * dump has them. */
+/* Dumps have a task's frames once it sits in its call, or spins (call is -1). From then on every
+ * dump must have them. */
 static void stays_shown(weft_task_fn *fn, int call, const char *frame, const char *state)
 {
     weft_go(fn, NULL);
@@ -324,7 +325,7 @@ static void *keeps_the_cpu(void *arg)
 
 NOINLINE void reads_starved_here(void *arg);
 
-/* On the CPU of another thread, behind which it has to wait for long whenever it wakes. */
+/* Runs on the CPU of another thread, so it has to wait for long whenever it wakes up. */
 NOINLINE void reads_starved_here(void *arg)
 {
     static const struct sched_param none;
@@ -345,9 +346,9 @@ TEST(read_of_a_thread_that_gets_little_cpu_is_shown)
     CHECK_EQ(pthread_join(hog, NULL), 0);
 }
 
-/* Dumps while it sits in its call, not about its ends: there the kernel calls the thread running,
- * and the signal that asks it for its stack cuts the call short. Again if the machine is so busy
- * that the call was over before the first dump. */
+/* Takes dumps while the task sits in its call, not near the call's beginning or end: there the
+ * kernel calls the thread running, and the signal that asks for its stack would cut the call short.
+ * Tries again if the machine is so busy that the call was over before the first dump. */
 static void dumped_until_it_ends(weft_task_fn *fn, int call, const char *frame)
 {
     int shown = 0, dumps = 0;
@@ -425,8 +426,8 @@ NOINLINE void calls_outer_declared(void *arg)
     __asm__ volatile("");
 }
 
-/* Yields until all threads of tasks that begun counts sit in their calls, or the machine has had
- * a long time to put them there. */
+/* Yields until all threads of the tasks that `begun` counts sit in their calls, or until the
+ * machine has had a long time to get them there. */
 static void wait_for_calls(int n)
 {
     char want[32];
@@ -471,8 +472,8 @@ TEST(tasks_in_a_declared_call_have_their_callers_and_merge)
 
 /* ---- time without a processor ---- */
 
-/* The time that the only task with this frame has been without a processor, by a full dump; -1: it
- * has one. */
+/* Returns how long the only task with this frame has been without a processor, by a full dump; -1
+ * if it has one. */
 static double time_without(const char *frame)
 {
     char *text = dump_text(WEFT_DUMP_FULL), *block = block_with(text, frame), *at;
@@ -494,7 +495,7 @@ static double time_without(const char *frame)
     return at ? time : -1;
 }
 
-/* Two dumps agree on when it began, which is not before the task did. */
+/* Two dumps agree on when the call began, which is not before the task did. */
 static void check_time_without(weft_task_fn *fn, const char *frame)
 {
     double start = (double)now_ns() / 1e9, first = -1, second, before, between, after;
@@ -536,7 +537,7 @@ TEST(time_in_a_loop_is_shown)
     check_time_without(spins_here, "\nspins_here(");
 }
 
-/* The clock moves by minutes: a dump has them behind the state. */
+/* The clock moves by minutes, which a dump shows behind the state. */
 static void check_minutes(weft_task_fn *fn, const char *frame, const char *state)
 {
     CHECK_EQ(pipe(hole), 0);
@@ -626,7 +627,7 @@ NOINLINE void spins_without_signals(void *arg)
     spins_here(arg);
 }
 
-/* The machine may be slow, but not for ever. */
+/* The machine may be slow, but must get there in the end. */
 TEST(thread_that_blocks_the_signal_delays_dumps_by_a_bounded_time)
 {
     char *text;
@@ -719,7 +720,7 @@ TEST(full_dump_begins_with_counts)
     wait_for(&ended, 1);
 }
 
-/* With room for one thread more than processors, the other calls wait for the first. */
+/* There is room for one thread more than processors, so the other calls wait for the first. */
 static int reach_the_cap(void *arg)
 {
     char *text = dump_text(WEFT_DUMP_FULL);

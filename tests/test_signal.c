@@ -139,7 +139,7 @@ static void join(void *thread)
     pthread_join(*(pthread_t *)thread, NULL);
 }
 
-/* 0: received; the signal's end of the process; 9: neither. */
+/* 0: received; a signal's number: it ended the process; 9: neither. */
 static int stop_amid_a_signal(void *arg)
 {
     weft_chan *c = listen_for(SIGTERM, 1);

@@ -99,7 +99,7 @@ TEST(datagram_socket_is_adopted)
     CHECK(!is_open(fd));
 }
 
-/* And stays the caller's. */
+/* The descriptor stays the caller's. */
 TEST(other_kind_of_descriptor_is_refused)
 {
     int stream = bound(SOCK_STREAM), datagrams = bound(SOCK_DGRAM), ends[2];
@@ -134,7 +134,7 @@ TEST(descriptor_of_a_connection_tells_its_peer)
     close_pair(p);
 }
 
-/* Over the descriptor, while the connection waits for reading. */
+/* Reads through the descriptor while the connection waits for reading. */
 TEST(file_is_sent_over_the_descriptor)
 {
     enum { N = 1 << 20 };

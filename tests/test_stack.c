@@ -28,7 +28,7 @@ static void skip_if_instrumented(void)
 
 /* ---- overflow ---- */
 
-/* A guard is hit by an instruction; a canary is found by us. */
+/* An instruction hits a guard; the runtime finds a broken canary. */
 enum { BY_FAULT = 128 + SIGSEGV };
 
 static void overflow(void *arg)
@@ -83,7 +83,7 @@ static int run_jump(void *bytes)
     return 0;
 }
 
-/* Larger than stack and guard together: it would end in the next task's stack. */
+/* The frame is larger than stack and guard together, so it would end in the next task's stack. */
 static void jump_with(const char *guard)
 {
     skip_if_instrumented();
@@ -141,7 +141,7 @@ TEST_DIES_PLAIN(overflow_is_called_so, BY_FAULT,
     overflow_with("mprotect");
 }
 
-/* No end to it, and small frames: what a programming error looks like. */
+/* Recursion without end and with small frames: what a programming error looks like. */
 static volatile int deep;
 
 __attribute__((noinline)) static int recurse(int n)
@@ -261,7 +261,7 @@ TEST_DIES(task_with_a_stack_of_any_size_panics, 2, "panic: weft: weft_go_with wi
 
 /* ---- where they lie ---- */
 
-/* Slots from first on whose stacks are at equal distances: those of one slab. */
+/* Returns slots, from first on, whose stacks are at equal distances, so in one slab. */
 static uint32_t stacks_in_a_row(uint32_t first)
 {
     uintptr_t at = weft__tasks_at(first)->ctx.lo;
@@ -367,7 +367,7 @@ static void end_at_once(void *arg)
     atomic_fetch_add(&done, 1);
 }
 
-/* As if hours passed: each stack that no task has used in two sweeps goes. */
+/* Acts as if hours passed: each stack that no task used in two sweeps goes. */
 static void trim_all(void)
 {
     static int64_t now;

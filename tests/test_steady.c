@@ -54,8 +54,8 @@ static void client(void *arg)
     atomic_fetch_add(&answered, 1);
 }
 
-/* Both ends are ours, so a request is two reads and two writes. A few more are allowed: a task may
- * be kept off its CPU until the loop gives up watching for it. */
+/* Both ends are in this program, so a request is two reads and two writes. A few more are allowed,
+ * since a task may be kept off its CPU until the loop gives up watching for it. */
 TEST(request_is_one_read_and_one_write_and_no_epoll_ctl)
 {
     enum { ALL = CLIENTS * REQUESTS };

@@ -128,7 +128,7 @@ static void tick_once(void *arg)
     atomic_store(&ticked, 1);
 }
 
-/* Sends to itself: what its buffer has no room for is dropped, so no send waits. */
+/* Sends to itself. Data for which its buffer has no room is dropped, so no send waits. */
 static int send_until_the_tick(void *arg)
 {
     enum { ENOUGH = 5000000 };

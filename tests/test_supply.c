@@ -47,7 +47,7 @@ static void count(void *n)
 
 /* ---- storms ---- */
 
-/* A thread for each call is there within seconds, though each call has to be found out. */
+/* Within seconds each call has a thread, though the monitor has to find each call. */
 static void others_run_beside_a_storm(weft_task_fn *reader)
 {
     CHECK_EQ(pipe(hole), 0);
@@ -127,7 +127,7 @@ int __wrap_weft__thread_start_user(pthread_t *thread, size_t stack, void *(*fn)(
     return __real_weft__thread_start_user(thread, stack, fn, arg);
 }
 
-/* How often the text stands in the file. */
+/* Counts how often the text is in the file. */
 static int times(int fd, const char *text)
 {
     static char all[65536];
@@ -148,7 +148,7 @@ static struct shortage {
     const char *word;
 } shortage;
 
-/* Tasks that do not block go on, the debug endpoints among them, until the calls end; then all the
+/* Tasks that do not block go on until the calls end, also those of the debug endpoints. Then all
  * tasks that waited for a thread have their turn. */
 static int live_with_few_threads(void *arg)
 {
@@ -236,7 +236,7 @@ static void tick(void *arg)
     }
 }
 
-/* The ticker goes by what it did itself, though its function has all threads in calls. */
+/* The ticker is judged by what it did itself, though its function has all threads in calls. */
 static int tick_beside_calls(void *arg)
 {
     static struct act reads = {read_hole}, ticks = {tick};
@@ -263,8 +263,8 @@ TEST_PLAIN(task_that_never_sat_in_a_call_goes_on_though_its_function_did)
     CHECK_EQ(weft_run_with(&options, tick_beside_calls, NULL), 0);
 }
 
-/* Beside the processors' threads there is one: a call has it, and the rest goes on with one
- * processor at least. */
+/* There is one thread beside the processors' threads. A call has it, and the others go on with at
+ * least one processor. */
 TEST_PLAIN(others_run_on_with_one_thread_beside_the_processors)
 {
     int procs = atoi(getenv("WEFT_PROCS"));
@@ -294,7 +294,8 @@ static int pin_many(void *arg)
     return 0;
 }
 
-/* A pinned task that waited for a thread would keep its own meanwhile, until all have theirs. */
+/* A pinned task that waited for a thread would keep its own thread meanwhile. That goes on until
+ * all tasks have a thread. */
 TEST_PLAIN(pinned_tasks_do_not_wait_for_threads)
 {
     weft_run_options options = {.max_threads = 1};
@@ -358,7 +359,7 @@ static void nothing(void *arg)
     (void)arg;
 }
 
-/* Each would have been one hand-off. */
+/* Each of these calls would have been a hand-off. */
 TEST(short_declared_calls_keep_their_processor)
 {
     enum { CALLS = 20000 };

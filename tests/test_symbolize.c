@@ -34,7 +34,7 @@ __attribute__((noinline)) static void outer(void)
     mid();
 }
 
-/* Shrink-wrapping puts the test of the inlined function before all else. */
+/* The compiler moves the test of the inlined function before all other code (shrink-wrapping). */
 __attribute__((always_inline)) static inline void leaf_if(const int *n)
 {
     if (*n > 0)
@@ -213,7 +213,7 @@ TEST(main_binary_is_the_first_mapping)
     return true;
 }
 
-/* A function whose name has a byte that is no part of a character, and where it is. */
+/* A function whose name has a byte that is no part of a character, and its address. */
 __asm__(".pushsection .text\n"
         ".type \"odd\377name\", @function\n"
         "\"odd\377name\": nop\n ret\n"
@@ -233,7 +233,7 @@ static bool name_of_any_bytes_is_text(void)
     return true;
 }
 
-/* As the demanglers of libstdc++ and libc++abi write them. */
+/* Names as the demanglers of libstdc++ and libc++abi write them. */
 TEST(declarations_become_bare_names)
 {
     static const char *const cases[][2] = {

@@ -108,7 +108,7 @@ static void end_the_game(void *arg)
     atomic_store(&over, 1);
 }
 
-/* As many pairs as processors and more, so that none is left for the third task. */
+/* There are more pairs than processors, so that none is left for the third task. */
 TEST(runnable_task_gets_a_turn_beside_tasks_that_ping_pong)
 {
     enum { PAIRS = 6 };
@@ -282,7 +282,8 @@ TEST(there_are_64_keys)
 
 /* ---- errno ---- */
 
-/* errno is a thread's; kept out of line so that its address is taken anew. */
+/* errno belongs to a thread. This function is not inlined, so that the address is taken each time.
+ */
 __attribute__((noinline)) static void errno_set(int e)
 {
     errno = e;

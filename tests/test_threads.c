@@ -43,7 +43,7 @@ static char *threads_text(void)
     return text;
 }
 
-/* The sum of the records that contain all of these, which stand in this order. */
+/* The sum of the samples that contain all of these functions, in this order. */
 static int count_with(const char *text, const char *one, const char *other)
 {
     char *copy = strdup(text), *at = strchr(copy, '\n'), *end, *found;
@@ -79,7 +79,7 @@ static int total_of(const char *text)
     return total;
 }
 
-/* Our threads by the kernel: they name themselves. */
+/* Counts the runtime's threads, by the names that they give themselves in the kernel. */
 static int threads_that_are(void)
 {
     DIR *d = opendir("/proc/self/task");
@@ -101,8 +101,8 @@ static int threads_that_are(void)
     return n;
 }
 
-/* The total is that of its records, of weft__threads_count and of the kernel. The monitor may make
- * a thread meanwhile, and a new one takes a moment to name itself. */
+/* The total is that of its samples, of weft__threads_count and of the kernel. The monitor may make
+ * a thread meanwhile, and a new thread takes a moment to name itself. */
 static void check_total(void)
 {
     char *text;
@@ -157,7 +157,7 @@ NOINLINE void blocks_deep(int depth)
     CHECK_EQ(room[0], 1);
 }
 
-/* More stack than is kept of it. */
+/* Needs more stack than a copy of a stack keeps. */
 NOINLINE void blocks_below(void *arg)
 {
     (void)arg;
@@ -182,8 +182,8 @@ static void end_blocking(void)
     wait_for(&ended, n);
 }
 
-/* Calls make a thread each, unless the monitor was there first, as it is with the first calls; and
- * some that are spare. */
+/* Calls make a thread each, unless the monitor was first, as with the first calls. Some threads are
+ * spare. */
 static void check_blocked(int n, const char *function)
 {
     int by_calls, by_monitor;
@@ -220,8 +220,8 @@ TEST(each_call_that_blocks_has_a_thread_by_its_stack)
     check_blocked(N, "\tblocks_here+"); /* they are spares now */
 }
 
-/* What was made before any rule was known is walked from a copy, what comes later at once, and what
- * meets a function that is new from there on. */
+/* A stack that was taken before any rule was known is walked from a copy. A later one is walked at
+ * once, and one that meets a new function from there on. */
 TEST(stacks_are_right_before_and_after_rules_are_known)
 {
     CHECK_EQ(pipe(hole), 0);

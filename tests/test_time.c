@@ -241,7 +241,7 @@ TEST(functions_of_timers_run_in_the_order_of_their_instants)
     }
 }
 
-/* stop says who won: a value is received, or stop took it, never both or neither. */
+/* stop says which side won: a value is received, or stop took it, never both or neither. */
 static struct {
     weft_timer *timer;
     atomic_int received;

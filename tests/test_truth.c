@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* test_truth.c - the profiles of waits against the real clock: what tasks measure themselves, for
- * ten seconds at the default rates, is what the profiles say, within a twentieth. Each takes as
- * long as it says. */
+/* test_truth.c - the profiles of waits against the real clock. At the default rates tasks measure
+ * their own waits for ten seconds, and the profiles must agree within a twentieth. Each test takes
+ * as long as its comment says. */
 #include "support.h"
 
 #include <stdio.h>

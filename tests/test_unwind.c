@@ -69,7 +69,7 @@ struct coroutine {
 
 static _Thread_local struct coroutine *current;
 
-/* It is entered on one fiber and left on another, which TSan must not see. */
+/* The function is entered on one fiber and left on another, which TSan must not see. */
 NOT_IN_TSAN static void before_switch(void *fiber)
 {
 #ifdef __SANITIZE_THREAD__
@@ -79,8 +79,8 @@ NOT_IN_TSAN static void before_switch(void *fiber)
 #endif
 }
 
-/* The outermost function, which ends stacks as a runtime's does; glibc's is entered at its first
- * byte, and so looked up in what stands before it. */
+/* The outermost function, which ends stacks as a runtime's does. glibc's is entered at its first
+ * byte, so it would be looked up in the code before it. */
 void test_base(void);
 __asm__(".pushsection .text\n"
         ".type test_base, @function\n"
@@ -332,7 +332,7 @@ static void on_step(int sig, siginfo_t *info, void *context)
     }
 }
 
-/* Calls that were not bound yet go through the PLT and the loader's resolver. */
+/* Calls that are not bound yet go through the PLT and the loader's resolver. */
 __attribute__((noinline)) static void step_through(struct plan *p)
 {
     char text[64];
@@ -374,8 +374,8 @@ TEST(every_instruction_agrees_with_libunwind)
 
 /* ---- every instruction, by rules that are not yet known ---- */
 
-/* Whatever the instruction, a walk that misses there is finished from its copy of the stack: at a
- * function's end, too, where rules find registers below SP. */
+/* At each instruction, a walk that misses a rule there is finished from its copy of the stack: also
+ * at a function's end, where rules find registers below SP. */
 static void on_unlearned_step(int sig, siginfo_t *info, void *context)
 {
     static struct weft__held held;
@@ -405,8 +405,8 @@ static void on_unlearned_step(int sig, siginfo_t *info, void *context)
     }
 }
 
-/* The shapes call nothing more. Left out: nofp_realigned, whose rules for rbp gcc does not end at
- * the pop, and with_big_frame, which no copy holds; nor does one hold nofp_alloca while clang's
+/* The shapes call nothing more. Two are left out. nofp_realigned: gcc does not end its rules for
+ * rbp at the pop. with_big_frame: no copy holds it. Nor does a copy hold nofp_alloca, while clang's
  * probing has SP 4 KiB below the frame. */
 __attribute__((noinline)) static void step_through_shapes(struct plan *p)
 {
@@ -432,7 +432,7 @@ TEST(every_instruction_is_walked_from_a_copy)
 
 /* ---- every instruction, without any rule ---- */
 
-/* Written by hand, without CFI: with a frame pointer, and a leaf without a frame. */
+/* Written by hand, without CFI: one with a frame pointer, and a leaf without a frame. */
 void framed_by_hand(void);
 extern const char by_hand_end[] __attribute__((visibility("hidden")));
 __asm__(".pushsection .text\n"
@@ -516,7 +516,7 @@ TEST(deep_stack_keeps_both_halves)
     return true;
 }
 
-/* A random word, often one that a walk would follow. */
+/* Returns a random word, often one that a walk would follow. */
 static uintptr_t garbage(uintptr_t lo, size_t size, const uintptr_t *code, size_t n)
 {
     uint64_t r = random64();
@@ -575,7 +575,7 @@ TEST(garbage_is_walked_within_bounds)
     return true;
 }
 
-/* From .eh_frame in memory by our own reader, and by libdw. */
+/* Rules from .eh_frame in memory, read by ehframe.c and by libdw. */
 static unsigned differing(uintptr_t from, size_t n)
 {
     unsigned wrong = 0;
@@ -677,7 +677,7 @@ __attribute__((noinline)) static void through_library(struct plan *p)
     p->sink++;
 }
 
-/* The stack of a coroutine that is parked within the library. */
+/* The stack of a coroutine that is parked inside the library. */
 static void walk_library(struct coroutine *co, struct weft__walk *w)
 {
     co_start(co, through_library, 1, 0);

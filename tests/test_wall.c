@@ -13,7 +13,7 @@ VIRTUAL_CLOCK;
 
 #define NOINLINE __attribute__((noinline))
 
-/* The time and count of the records that have this function in their stack. */
+/* The time and count of the samples that have this function in their stack. */
 struct total {
     long long delay, count;
 };
@@ -94,7 +94,7 @@ TEST(time_has_the_labels_of_its_task)
     free(text);
 }
 
-/* Of the tasks that are looked at, a quarter sleep. */
+/* A quarter of the tasks that are looked at sleep. */
 TEST(many_tasks_are_looked_at_on_average)
 {
     enum { TASKS = 4000, LOOKS = 500 * 50 };

@@ -38,7 +38,7 @@ NOINLINE void waits_here(void *arg)
     __asm__ volatile("");
 }
 
-/* Within so many percent of that time, by the profile. */
+/* Checks that the profile has this time, within so many percent. */
 static void check_time(const char *text, const char *frame, double is, double percent)
 {
     double said = (double)time_in(text, frame) / 1e9;
@@ -97,7 +97,7 @@ static void computes_and_sleeps(void *arg)
     }
 }
 
-/* A thousand spells, a hundred or two of which are found. */
+/* A thousand spells; the profile finds a hundred or two of them. */
 TEST(short_spells_of_computing_have_their_time)
 {
     int64_t before;

@@ -254,7 +254,7 @@ TEST(waits_at_one_place_are_one_row_whatever_they_wait_for)
     free(text);
 }
 
-/* 900 tasks for a year are three times what 64 bits of nanoseconds hold. */
+/* 900 tasks that wait for a year sum up to three times what 64 bits of nanoseconds hold. */
 TEST(sums_beyond_64_bits_are_cut_and_all_others_stay)
 {
     char *text;

@@ -12,7 +12,8 @@
 enum { TASKS = 40 };
 #define WINDOW WEFT_SECOND
 
-/* How long each task has waited for the mutex: ended waits in sum, and since when now, or 0. */
+/* How long each task has waited for the mutex: the sum of its ended waits, and since when it waits
+ * now, or 0. */
 static struct account {
     atomic_llong before, since;
 } accounts[1000];
@@ -56,7 +57,7 @@ static struct account *new_account(void)
     return &accounts[atomic_fetch_add(&n_accounts, 1)];
 }
 
-/* A second of each profile at once, held against the ledger of the same time. */
+/* A second of each profile at once, compared with the ledger of the same time. */
 static int look(void *profile)
 {
     long long before = balance_of_all(), is, said;

@@ -32,7 +32,7 @@
 enum { LARGE = 1 << 20, PIECE = 1 << 15 };
 enum how { UNDECLARED, DECLARED, THREAD, KNOWN_THREAD, HOWS };
 
-/* A task or thread that makes calls, and what it makes them with. */
+/* A task or thread that makes calls, and what it needs for them. */
 struct actor {
     const struct kind *kind;
     enum how how;
@@ -60,7 +60,7 @@ static struct timespec after_us(long us)
     return (struct timespec){0, us * 1000};
 }
 
-/* An instant of the clock so many microseconds from now. */
+/* Returns the instant of the clock so many microseconds from now. */
 static struct timespec until_us(clockid_t clock, long us)
 {
     struct timespec ts;

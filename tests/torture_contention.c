@@ -97,7 +97,7 @@ NOINLINE void lets_go_here(void)
     __asm__ volatile("");
 }
 
-/* One waiter at a time; that it waits shows in the mutex's first bit. */
+/* There is one waiter at a time. The mutex's first bit shows that it waits. */
 static int let_one_wait(void *arg)
 {
     (void)arg;
@@ -411,7 +411,8 @@ static bool has(const char *from, const char *end, const char *word)
     return memmem(from, (size_t)(end - from), word, strlen(word)) != NULL;
 }
 
-/* Reads a text to its end. The sum of the records that have both functions in their stacks. */
+/* Reads a text to its end. Returns the sum of the samples that have both functions in their stacks.
+ */
 static struct total sum(const char *text, const char *one, const char *other)
 {
     static const char *const heads[] = {
@@ -480,8 +481,8 @@ static uint64_t varint(const unsigned char **at, const unsigned char *end)
     return v;
 }
 
-/* A message whose fields end where it does, with the types of its values, and its strings last or
- * not, the empty one first. */
+/* Checks a message: its fields end where it does, it has the types of its values, and its strings
+ * are last or not there, the empty one first. */
 static void check_binary(const char *bytes, size_t n, unsigned types)
 {
     enum { SAMPLE_TYPE = 1, STRING = 6, LENGTH = 2 };
@@ -545,8 +546,8 @@ static void check_through_library(const char *text)
     }
 }
 
-/* last: the sum of each at the writer's last look. What is not over is left out of the profiles of
- * locks while their rate changes. */
+/* `last` has the sum of each at the writer's last look. Waits that go on are left out of the
+ * profiles of locks while their rate changes. */
 static void write_one(uint64_t *r, long long last[NAMES])
 {
     int name = (int)torture_random(r, NAMES);
@@ -607,7 +608,7 @@ static struct total total_of(int name, const char *one, const char *other)
     return t;
 }
 
-/* Ticks become nanoseconds at a rate that is measured ever better. */
+/* Ticks become nanoseconds at a rate that is measured more exactly with time. */
 static bool is_about(long long a, long long b)
 {
     return llabs(a - b) <= b / 100 + (long long)one_waiters;
@@ -664,7 +665,7 @@ static int play(void *arg)
     return 0;
 }
 
-/* The rates are set before the run, so that they are those of its first wait. */
+/* The rates are set before the run, so that they hold for its first wait. */
 static void play_round(void)
 {
     stage.exact = rounds % 2 == 0;

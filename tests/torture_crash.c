@@ -37,7 +37,7 @@ enum { BUSY = 40, TEXT = 1 << 20, DRILLS_MAX = 100000 };
 enum { SLOWER = SANITIZED ? 10 : 1, HANGS_MS = 20000 * SLOWER, SPINS_MS = 5000 };
 
 static uint64_t rnd; /* the child's, from its parent's */
-/* Shared with the parent. */
+/* Memory that is shared with the parent. */
 static struct {
     atomic_llong crashed_at;
     atomic_ullong victim; /* its task id */
@@ -71,7 +71,7 @@ static void abort_it(void)
     abort();
 }
 
-/* Until malloc or a user of the heap notices. */
+/* Overwrites the heap until malloc or a user of the heap notices. */
 static void write_into_the_heap(void)
 {
     for (;;) {
@@ -149,7 +149,7 @@ static void wait_for_request(void *arg)
     weft_chan_recv(requests, NULL);
 }
 
-/* A task that waits gets a stack pointer to nowhere, and then is woken. */
+/* A waiting task gets a stack pointer to an address without memory, and is then woken. */
 static void crash_in_the_switch(void)
 {
     weft__task *t = NULL;
@@ -226,7 +226,7 @@ static void overwrite_own_worker(void)
     touch_nothing();
 }
 
-/* What the records of the worker and of the task's name stand among. */
+/* The memory that has the records of the worker and of the task's name. */
 static void overwrite_heap(void)
 {
     uintptr_t at = (uintptr_t)weft__self() & ~(uintptr_t)4095;
@@ -372,8 +372,8 @@ static bool first_part_is_there(void)
     return at && strstr(at, "\n\n");
 }
 
-/* Reads what the child writes until its end; false if that does not come. Garbage in the heap may
- * make malloc go round in a ring: then a signal from outside is to be reported. */
+/* Reads what the child writes until its end. Returns false if that does not come. Garbage in the
+ * heap may make malloc run in a circle; then a signal from outside has to be reported. */
 static bool read_report(int fd, pid_t may_spin)
 {
     int64_t until = now_ns() + HANGS_MS * INT64_C(1000000);
@@ -426,7 +426,8 @@ static bool names_the_dead(const struct drill *d)
     }
 }
 
-/* The drill may have overwritten the runtime's data: then an assertion or a deadlock may come. */
+/* The child may have overwritten the runtime's data; then an assertion or a deadlock may be
+ * reported. */
 static bool ends_well(const struct drill *d, int status)
 {
     int signo = WIFSIGNALED(status) ? WTERMSIG(status) : 0;

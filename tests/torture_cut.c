@@ -49,13 +49,13 @@ static uint64_t taken;
 static unsigned ready;
 static unsigned long wanted;
 
-/* Functions that a stack's PCs are looked up in: each has a section, whose ends the linker names.
- */
+/* The functions in which the PCs of stacks are looked up. Each has a section, whose ends the linker
+ * names. */
 static int holder_waits(struct member *m) __attribute__((noinline));
 static int channel_member(void *arg) __attribute__((noinline));
 static int mutex_member(void *arg) __attribute__((noinline));
 
-/* With the token: a sleep, a yield or both. */
+/* What a task does with the token: it sleeps, yields, or both. */
 static __attribute__((section("holder_text"))) int holder_waits(struct member *m)
 {
     unsigned how = torture_random(&m->seed, 4);
@@ -190,7 +190,7 @@ static uint32_t lost_so_far(void)
 
 static uint64_t told, untold; /* waits for a ring's mutex with and without a holder */
 
-/* holder: the record of the one that rests with the token, or NULL. */
+/* holder: the record of the task that rests with the token, or NULL. */
 static void judge_owner(const struct ring *ring, const struct weft__record *r,
                         const struct weft__record *holder, const struct weft__record *const *of)
 {
@@ -208,7 +208,7 @@ static void judge_owner(const struct ring *ring, const struct weft__record *r,
         bad(ring, "an owner that waits", 0, 0);
 }
 
-/* One ring: its members' records in a row. */
+/* Checks one ring, whose members' records are in a row. */
 static void judge_ring(const struct weft__snapshot *s, const struct ring *ring,
                        const struct weft__record *const *of)
 {
@@ -268,7 +268,7 @@ static void judge(const struct weft__snapshot *s)
     }
 }
 
-/* On a thread of its own, which is none of the tasks. */
+/* Runs on a thread of its own, which runs none of the tasks. */
 static void *photographer(void *arg)
 {
     (void)arg;

@@ -28,7 +28,7 @@ struct stream {
 static struct stream streams[2 * PAIRS];
 static uint64_t moved, gave_up; /* atomic */
 
-/* Waits in one of the ways there are. */
+/* Waits in one of several ways. */
 static void wait_somehow(int fd, int events, uint64_t *r)
 {
     weft_time until =
@@ -45,7 +45,7 @@ static int canceled_wait(void *fd)
     return weft_fd_wait(*(int *)fd, WEFT_FD_READ | WEFT_FD_WRITE);
 }
 
-/* Others that wait for the same number come and go. */
+/* Other tasks that wait for the same number come and go. */
 static void have_another_wait(int fd)
 {
     weft_group g = WEFT_GROUP_INIT;

@@ -263,7 +263,7 @@ static int host(void *arg)
     return 0;
 }
 
-/* The same by a thread that is no task. */
+/* The same, by a thread that is no task. */
 static void *outsider(void *arg)
 {
     (void)arg;

@@ -195,8 +195,8 @@ static void connect_pair(int fds[2], bool tcp)
     nonblocking(fds[1]);
 }
 
-/* errno is a thread's: compilers keep its address over calls that change threads, unless it is
- * read in a function of its own. */
+/* errno belongs to a thread. Compilers keep its address over calls that change threads, unless it
+ * is read in a function of its own. */
 static __attribute__((noinline)) ssize_t read_once(int fd, void *to, size_t n)
 {
     ssize_t got = read(fd, to, n);

@@ -33,7 +33,7 @@ struct peer {
 
 /* Handlers ------------------------------------------------------------------------------------- */
 
-/* The body comes back, in one of three ways. */
+/* Sends the body back, in one of three ways. */
 static void echo(weft_http_response *w, weft_http_request *r, void *arg)
 {
     const char *how = weft_http_param(r, "how"), *all;
@@ -55,7 +55,7 @@ static void echo(weft_http_response *w, weft_http_request *r, void *arg)
         weft_http_abort(w);
 }
 
-/* Answers without a look at the body, after a while. */
+/* Answers after a while, without reading the body. */
 static void ignore(weft_http_response *w, weft_http_request *r, void *arg)
 {
     (void)arg;
@@ -82,7 +82,7 @@ static void quiet(void *arg, const char *text)
 
 /* Peers ---------------------------------------------------------------------------------------- */
 
-/* What is sent for one request, and what has to come back. */
+/* A request, and the answer that has to come back. */
 struct talk {
     char *out, *in;
     size_t nout, nin;
@@ -119,7 +119,7 @@ static void add_request(struct talk *k, uint64_t *r)
     k->nout = (size_t)(to - k->out);
 }
 
-/* Takes the body of the answer at the front, and the answer. False: it is not all there. */
+/* Takes the answer with its body from the front. Returns false if it is not complete. */
 static bool take_answer(struct talk *k, size_t body)
 {
     char *end = memmem(k->in, k->nin, "\r\n\r\n", 4), *at, *length;
@@ -170,7 +170,7 @@ struct writer {
     weft_sema done;
 };
 
-/* In pieces that are cut anywhere. */
+/* Sends it in pieces that are cut anywhere. */
 static void write_pieces(void *arg)
 {
     struct writer *w = arg;

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""torture_inject.py BUILD CASES SEED - programs whose memory, mappings and system calls are refused.
+"""torture_inject.py BUILD CASES SEED - runs programs in which allocations, mappings or system calls fail.
 
-Each case runs a program with inject.c preloaded, which refuses one kind of call from some number on,
-once, a few times or for ever. The number is swept over the first hundred and drawn at random beyond.
-A program may end well; with status 1 and a line that says why; with status 2 and one message, behind
-which the tasks are shown if there were any; or by SIGABRT if libuv gave up, said so, and the tasks
-are shown. It may not hang, end by another signal, or end without words.
+Each case runs a program with inject.c preloaded, which fails one kind of call from some number on:
+once, a few times, or always. The numbers below 100 are all tried, larger ones at random. A program
+may end with status 0; with status 1 and a line that says why; with status 2, one message, and the
+tasks if there were any; or by SIGABRT if libuv gave up and said so, and the tasks are shown. It may not
+hang, end by another signal, or end without a message.
 """
 import collections
 import concurrent.futures

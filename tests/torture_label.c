@@ -91,7 +91,7 @@ static void start_child(void)
         torture_add(&alive, -1u);
 }
 
-/* For so long in the task's own code that snapshots come to look at it there. */
+/* Runs in the task's own code for so long that snapshots see it there. */
 static void change_often(uint64_t *r)
 {
     for (int i = torture_random(r, 50) == 0 ? 3000 : 3; i > 0; i--)

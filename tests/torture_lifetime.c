@@ -57,7 +57,7 @@ static void *foreigner(void *arg)
     return NULL;
 }
 
-/* Channels: after the last receive nobody needs them. */
+/* Channels: after the last receive no task needs them, so it frees them. */
 
 static void send_one(void *c)
 {
@@ -94,7 +94,7 @@ static void scene_close(uint64_t *r)
     weft_chan_free(c);
 }
 
-/* Locks: the last one out frees. */
+/* Locks: the last task to leave frees them. */
 
 struct locked {
     weft_mutex mutex;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# torture_mutants.sh TORTURE_CUT - a capture that leaves out one of the workers' duties, or takes
-# the holders of locks from after the cut, is caught within 60 s.
+# torture_mutants.sh TORTURE_CUT - torture_cut notices, within 60 s, a capture that leaves out one
+# of the workers' duties, or takes the holders of locks from after the cut.
 set -uo pipefail
 
 failed=0

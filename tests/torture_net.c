@@ -197,7 +197,8 @@ struct visitor {
     int call;
 };
 
-/* Makes one call, or two: the connection may be closed, and its memory be another's, before. */
+/* Makes one call, or two: before the second the connection may be closed, and its memory in use for
+ * another. */
 static int visit(void *arg)
 {
     static const char bytes[200000];

@@ -65,7 +65,7 @@ static weft_time some_deadline(uint64_t *r)
     }
 }
 
-/* False once the visitor is canceled. */
+/* Returns false once the visitor is canceled. */
 static bool goes_on(int rc)
 {
     if (rc == WEFT_ETIMEDOUT)
@@ -169,7 +169,8 @@ static bool op_sema(uint64_t *r)
     return true;
 }
 
-/* Until the queue is not full (put) or not empty; 0 with the mutex held in any case. */
+/* Waits until the queue is not full (put) or not empty. Returns 0 if it is so; holds the mutex in
+ * any case. */
 static int wait_queue(uint64_t *r, bool put)
 {
     int rc = 0;
@@ -255,7 +256,7 @@ static bool op_group(uint64_t *r)
     return goes_on(rc == WEFT_ECANCELED ? 0 : rc);
 }
 
-/* A group of visitors after the other; each ends by cancellation or at its deadline, or both. */
+/* Runs one group of visitors after another. Each ends by cancellation, at its deadline, or both. */
 static int host(void *arg)
 {
     uint64_t r = torture_seed((uintptr_t)arg), number = (uintptr_t)arg << 32;
@@ -309,7 +310,7 @@ static int consumer(void *arg)
     return 0;
 }
 
-/* The same from threads that are no tasks; they cannot be canceled. */
+/* The same from threads that are no tasks, and so cannot be canceled. */
 static void *outsider(void *arg)
 {
     uint64_t r = torture_seed((uintptr_t)arg);

@@ -29,7 +29,7 @@ int __wrap_weft__thread_start_user(pthread_t *thread, size_t stack, void *(*fn)(
     return __real_weft__thread_start_user(thread, stack, fn, arg);
 }
 
-/* The actors; arg: microseconds. */
+/* The actors. arg: microseconds. */
 
 static void sit(void *arg)
 {

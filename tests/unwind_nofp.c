@@ -46,7 +46,7 @@ __attribute__((noinline)) void nofp_alloca(struct plan *p)
     room[0] = 1;
 }
 
-/* The locals want 64 bytes of alignment: gcc then counts the CFA from a saved word. */
+/* The locals need 64 bytes of alignment, so gcc counts the CFA from a saved word. */
 __attribute__((noinline)) void nofp_realigned(struct plan *p)
 {
     _Alignas(64) volatile char line[64];
