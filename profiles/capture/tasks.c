@@ -1,29 +1,32 @@
 /* SPDX-License-Identifier: MIT */
-/* tasks.c - snapshots of all tasks: a consistent cut, captured while everything runs on.
+/* tasks.c - takes snapshots of all tasks while everything runs on, and shares them; weft_dump, and
+ * the reports of a dying process.
  *
- * The promise: each task alive at the cut has one record, taken at a point of its own
- * history, and no record shows the effect of anything another task did after its own record. A
- * task that runs at the cut is recorded `running`, whatever it does next.
+ * The promise: each task that is alive at the cut has one record, taken at a point of its own
+ * history, and no record shows the effect of anything that another task did after its own record. A
+ * task that runs at the cut is recorded as running, no matter what it does next.
  *
- * How: the dumper publishes the snapshot, then raises weft__epoch to E, then fences heavily. Every
- * task whose snap is below 2E still has to be recorded, by the first thread to move snap on from
- * it:
- *   - the dumper, for a task that waits or is runnable: it walks the stack without any claim and
- *     then moves snap. If that fails another thread recorded the task, and the walk is dropped;
- *   - the worker that is about to resume it, before it runs;
- *   - the worker that the task comes to when it leaves RUNNING: its record says running.
- * Workers store the task's new state, fence lightly and then read the epoch, so one that did not
- * see E did all it did before the cut, and the dumper sees it. A task made ready after the cut by
- * a worker that saw E carries E in ready_epoch, and is recorded as still waiting.
- * The thread that moved snap writes records[slot], its state last; the dumper waits for those that
- * others moved.
+ * How: the dumper publishes the snapshot (`active`), then raises weft__epoch to E, then fences
+ * heavily. From then on every task with snap < 2E has to be recorded. The first thread that moves
+ * snap to 2E by a CAS records it:
+ *   - the dumper, for a task that waits or is runnable. It walks the stack without a claim, then
+ *     moves snap. If that fails, another thread records the task, and the walk is dropped
+ *   - the worker that is about to resume the task, before the task runs
+ *   - the worker that the task comes to when it leaves RUNNING: its record says running
+ * A worker stores a task's new state, fences lightly and then reads the epoch. So a worker that did
+ * not see E did all that before the cut, and the dumper sees it. A worker that saw E and makes a
+ * task ready stores E in the task's ready_epoch, and the task is recorded as still waiting. The
+ * thread that moved snap writes records[slot], its state last. The dumper waits for the records
+ * that other threads write. capture_running.c captures tasks that stay in user code or in a call.
  *
- * A task that stays in user code or in a call is captured there (capture_running.c).
+ * Owns: the capture under way, and the list of threads that wait for it.
+ * Lock: captures.lock guards that list and the refs of every capture. It is a pthread mutex, since
+ * no code under it can switch tasks.
  *
- * WEFT_BREAK=skip_copy_on_resume or late_running leaves out one of the workers' duties, and
- * late_owners takes a lock's holder from after the cut (locks.c), to show that tests/torture_cut
- * notices; crash_in_* and hang_in_report are what tests/test_dump.c and tests/test_crash.c
- * need. */
+ * WEFT_BREAK makes mutants for tests. skip_copy_on_resume and late_running leave out one of the
+ * workers' duties, and late_owners takes a lock's holder from after the cut (locks.c):
+ * tests/torture_cut must notice. crash_in_* and hang_in_report are for tests/test_dump.c and
+ * tests/test_crash.c. */
 #include "profiles/capture/snapshot.h"
 
 #include "profiles/capture/capture.h"
@@ -54,21 +57,22 @@
 #include <unistd.h>
 #include <weft/dump.h>
 
-enum { SPARE_SLOTS = 4096 };
-enum { MANY = 1000 }; /* tasks: looking at them takes longer than to hand a processor over */
+enum { SPARE_SLOTS = 4096 }; /* records for tasks that are made while the snapshot is taken */
+enum { MANY = 1000 };        /* tasks that take longer to look at than to hand a processor over */
 
-static struct capture *active; /* atomic: where records of the current epoch go */
-static uint32_t recorders;     /* atomic: workers that may be using it */
+static struct capture
+    *active;               /* atomic: the capture that gets the records of this epoch, or NULL */
+static uint32_t recorders; /* atomic: how many workers may be using `active` */
 
-/* Waits for the capture that is under way. */
+/* A thread that waits for the capture under way, to share it. On that thread's stack. */
 struct asker {
     struct asker *next;
     struct capture *c;
     bool done;
 };
 
-/* One capture at a time; threads that ask meanwhile get its result. lock guards all, and the refs
- * of every capture. */
+/* There is one capture at a time; threads that ask meanwhile get its result. lock guards the
+ * members that are not atomic, and the refs of every capture. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t done;
@@ -83,6 +87,7 @@ static struct {
     bool crash_in_first, crash_in_names, hang_in_report;
 } broken;
 
+/* Faults, for the mutants crash_in_*. */
 static void crash(void)
 {
     *(volatile char *)mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) = 1;
@@ -98,7 +103,7 @@ static int64_t lost_since(void)
     return since ? weft__ticks_to_nanos(since) : 0;
 }
 
-/* Records t for a worker. */
+/* Records t for a worker, if c is the capture of the present epoch. Else only moves its snap. */
 static void record_in(struct capture *c, weft__task *t, bool running)
 {
     uint32_t epoch = weft__load_acq(&weft__epoch);
@@ -128,8 +133,9 @@ static void record_in(struct capture *c, weft__task *t, bool running)
     weft__capture_publish(c, t->slot, &r, &walk);
 }
 
-/* Called by the worker of t, whose context is saved, and which no other worker can run. A worker
- * that is held up in here may find the capture over, but not freed: see capture_run. */
+/* The hook `record`: called by the worker of t while t's context is saved and no other worker can
+ * run t. A worker that is descheduled in here may find the capture finished, but never freed:
+ * capture_run waits until recorders is 0. */
 static void record(weft__task *t, bool running)
 {
     weft__worker *w = weft__self();
@@ -143,7 +149,7 @@ static void record(weft__task *t, bool running)
 
 /* Capture -------------------------------------------------------------------------------------- */
 
-/* Prefetches for the slots that follow: their records, and the stacks that these point to. */
+/* Prefetches for the slots that follow: first a task's record, some slots later its stack. */
 static inline void fetch_ahead(uint32_t slot, uint32_t n)
 {
     if (n - slot > 2 * WEFT__WALK_AHEAD) {
@@ -160,7 +166,7 @@ static inline void fetch_ahead(uint32_t slot, uint32_t n)
     }
 }
 
-/* Walks the task's own stack from where a signal found it. */
+/* Walks the caller's stack from where the signal interrupted it. */
 static void walk_fault(struct weft__walk *walk, const weft__task *t, const void *ucontext)
 {
     struct weft__regs regs = weft__regs_of(ucontext);
@@ -171,16 +177,16 @@ static void walk_fault(struct weft__walk *walk, const weft__task *t, const void 
     weft__walk_close(walk);
 }
 
-/* A caller's request, with the caller's context saved in self. */
+/* A request for a snapshot. */
 struct asking {
-    weft__task *self;
-    const void *ucontext; /* where a signal found self, or NULL */
-    const void *from;     /* where self's stack is shown from: a return address, or NULL */
-    bool alone;           /* show self alone */
-    struct capture *c;    /* the answer; NULL: no run is under way, or memory ran out */
+    weft__task *self;     /* the task that asks, with its context saved; or NULL */
+    const void *ucontext; /* the context that a signal interrupted; NULL: self's saved one counts */
+    const void *from;     /* the return address from which self's stack is shown; NULL: all of it */
+    bool alone;           /* record self and no other task */
+    struct capture *c;    /* the answer; NULL if no run is under way, or if memory ran out */
 };
 
-/* Leaves out the frames of a panic, down to the one that return address from is in. */
+/* Drops the innermost frames, those of a panic, before the return address `from`. */
 static void drop_until(struct weft__walk *walk, uintptr_t from)
 {
     uint32_t i = 0;
@@ -194,6 +200,7 @@ static void drop_until(struct weft__walk *walk, uintptr_t from)
     memmove(walk->pcs, walk->pcs + i, walk->kept * sizeof(walk->pcs[0]));
 }
 
+/* Records the task that asks, as running. */
 static void publish_caller(struct capture *c, const struct asking *a)
 {
     struct weft__record r;
@@ -268,7 +275,7 @@ static struct capture *capture_new(void)
     return c;
 }
 
-/* Captures the caller alone, while another capture cannot end. */
+/* Makes a capture of the caller alone, when a capture of all tasks cannot end any more. */
 static struct capture *capture_alone(const struct asking *a)
 {
     const weft__task *self = a->self;
@@ -282,7 +289,8 @@ static struct capture *capture_alone(const struct asking *a)
     return c;
 }
 
-/* self: the calling task with its context saved, or NULL. */
+/* Makes a capture of all tasks. The caller is the dumper: it has set captures.busy. Returns NULL if
+ * memory ran out. */
 static struct capture *capture_run(const struct asking *a)
 {
     weft__task *self = a->self;
@@ -322,14 +330,14 @@ static struct capture *capture_run(const struct asking *a)
     while (weft__load_acq(&recorders) > 0)
         sched_yield();
     weft__stacks_release();
-    drop_tags(c, n, weft__tasks_slots()); /* of tasks that workers recorded though born after it */
+    drop_tags(c, n, weft__tasks_slots()); /* of tasks born after n was read that workers recorded */
     for (uint32_t slot = 0; slot < n; slot++)
         c->s.alive += c->s.records[slot].state != WEFT__REC_NONE;
     weft__locks_settle(&c->locks, c->s.records, n);
     return c;
 }
 
-/* Gives the capture to its askers, which own it from here on. Caller holds the lock. */
+/* Gives each thread that waits a reference to the capture. Caller holds captures.lock. */
 static void hand_out(struct capture *c)
 {
     for (struct asker *a = captures.askers; a; a = a->next) {
@@ -342,7 +350,8 @@ static void hand_out(struct capture *c)
     pthread_cond_broadcast(&captures.done);
 }
 
-/* NULL if no run is under way, or memory ran out. */
+/* Makes a capture, or waits for the one under way and shares it. Returns NULL if no run is under
+ * way, or if memory ran out. */
 static struct capture *capture_shared(const struct asking *a)
 {
     struct asker me = {NULL, NULL, false};
@@ -378,7 +387,8 @@ static void capture_release(struct capture *c)
         capture_free(c);
 }
 
-/* Returns whether a capture cannot end without the caller, which is about to die. */
+/* Returns whether the caller, which is about to die, holds up a capture: it is the dumper, or is
+ * writing a record. */
 static bool holds_capture(const weft__worker *w)
 {
     return weft__load(&captures.holder) == pthread_self() || (w && w->recording);
@@ -386,6 +396,7 @@ static bool holds_capture(const weft__worker *w)
 
 /* Dumps ---------------------------------------------------------------------------------------- */
 
+/* Called below weft__ctx_call, which saves the caller's context. */
 static void capture_for(void *arg)
 {
     struct asking *a = arg;
@@ -407,8 +418,8 @@ void weft__stand_back(void)
     weft__blocking_back();
 }
 
-/* Makes a capture for the caller. Returns 0, or the code of weft_dump. aside: the caller still
- * stands aside, and is to stand back. */
+/* Makes a capture for the caller. Returns 0, or the code of weft_dump. *aside receives whether the
+ * caller is in a declared blocking call now, which weft__stand_back ends. */
 static int capture_aside(struct asking *a, bool *aside)
 {
     weft__worker *w = weft__enter_try("weft_dump");
@@ -491,12 +502,12 @@ int weft_dump(int fd, const weft_dump_options *options)
         rc = render(&a.c->s, a.self->id, &sink, form);
     if (a.c)
         capture_release(a.c);
-    if (aside) /* only now: in a busy program each return waits for a processor */
+    if (aside) /* after the writing: in a busy program each end of a call waits for a processor */
         weft__stand_back();
     return rc;
 }
 
-/* Writes the report of the process's end. */
+/* A report of the process's end that is being written. */
 struct report {
     struct asking asking;
     const struct weft__death *death;
@@ -508,6 +519,7 @@ static int write_report(void *arg, const void *data, size_t n)
     return weft__death_write((int)(intptr_t)arg, data, n);
 }
 
+/* Writes which calls the kernel forbids, since the report lacks something then. */
 static void tell_forbidden(const struct weft__sink *sink)
 {
     struct weft__out *o = weft__out_new(sink);
@@ -519,6 +531,7 @@ static void tell_forbidden(const struct weft__sink *sink)
     weft__out_end(o);
 }
 
+/* Writes the report of all tasks, or of the caller alone. */
 static void explain_in(void *arg)
 {
     struct report *r = arg;
@@ -547,6 +560,7 @@ static void explain_first(int fd, const struct weft__death *d)
     weft__explain_first(fd, d);
 }
 
+/* The hook `explain`: writes which tasks there were. Called once, by the thread that dies. */
 static void explain(int fd, const struct weft__death *d)
 {
     static const char why[] =
@@ -617,7 +631,6 @@ void weft__capture_attach(void)
     weft__sinks_add(&sink);
 }
 
-/* For tests: a snapshot of its own, and its end. */
 const struct weft__snapshot *weft__snapshot_take(void)
 {
     struct capture *c = capture_run(&(struct asking){.self = NULL});
