@@ -18,11 +18,32 @@ struct weft__debug {
 /* The handler of one endpoint. */
 typedef void weft__debug_fn(struct weft__debug *d, weft_http_response *w, weft_http_request *r);
 
-/* debug/pprof.c */
+/* debug/answer.c */
 
 /* Answers with an error in the form that go tool pprof prints: it looks for X-Go-Pprof and
  * text/plain. */
 void weft__debug_error(weft_http_response *w, int status, const char *text);
+/* Sets the header of an answer that is a file, or text if filename is NULL. */
+void weft__answer_head(weft_http_response *w, const char *filename);
+
+enum { WEFT__FILENAME_SIZE = 160 };
+
+/* An answer in pieces. All but w and filename begins as 0. */
+struct weft__answer {
+    weft_http_response *w;
+    const char *filename; /* NULL: text */
+    bool begun;
+    char *piece; /* NULL: not needed yet, or there is no memory for it */
+    size_t n, room;
+    bool aside; /* weft__stand_aside declared a blocking call, which is to be ended */
+};
+
+/* Puts data into the answer: a sink (snapshot.h). */
+int weft__answer_put(void *answer, const void *data, size_t n);
+/* Writes the last piece if rc is 0, and frees it. Returns the first negative code. */
+int weft__answer_end(struct weft__answer *a, int rc);
+
+/* debug/pprof.c */
 weft__debug_fn weft__debug_profile; /* /debug/pprof/{name...} */
 weft__debug_fn weft__debug_fgprof;
 weft__debug_fn weft__debug_cmdline;

@@ -8,10 +8,8 @@
 #include "http/debug/debug.h"
 
 #include "http/debug/expvar.h"
-#include "http/wire/path.h"
 
 #include "profiles/account/profile.h"
-#include "profiles/capture/tasks.h"
 #include "profiles/walk/symbolize.h"
 
 #include <errno.h>
@@ -19,15 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { FILENAME_SIZE = WEFT__PROFILE_NAME_MAX + 20 };
-
-void weft__debug_error(weft_http_response *w, int status, const char *text)
-{
-    weft_http_header_set(w, "X-Content-Type-Options", "nosniff");
-    weft_http_header_set(w, "X-Go-Pprof", "1");
-    weft_http_error(w, status, text);
-}
 
 /* Parameters ----------------------------------------------------------------------------------- */
 
@@ -142,42 +131,6 @@ static bool read_parameters(struct weft__asked *a, const struct weft__debug *d,
 
 /* Profiles ------------------------------------------------------------------------------------- */
 
-/* Returns whether c, of a file's name, is the same in a header field, quoted or not, and in a
- * URL. */
-static bool is_plain(char c)
-{
-    return weft__is_token((unsigned char)c) && !strchr("%'*", c);
-}
-
-/* Sets the file's name. Old clients get "_" for characters that are not plain; the name itself
- * follows in the form of RFC 6266. */
-static void set_disposition(weft_http_response *w, const char *filename)
-{
-    char text[4 * FILENAME_SIZE + 80], *to = stpcpy(text, "attachment; filename=\"");
-    bool plain = true;
-
-    for (const char *c = filename; *c; c++) {
-        *to++ = is_plain(*c) || *c == ' ' ? *c : '_';
-        plain &= is_plain(*c);
-    }
-    *to++ = '"';
-    if (!plain)
-        to = stpcpy(to, "; filename*=UTF-8''");
-    for (const char *c = filename; !plain && *c; c++)
-        to += sprintf(to, is_plain(*c) ? "%c" : "%%%02X", (unsigned char)*c);
-    *to = 0;
-    weft_http_header_set(w, "Content-Disposition", text);
-}
-
-static void begin(weft_http_response *w, const char *filename)
-{
-    weft_http_header_set(w, "X-Content-Type-Options", "nosniff");
-    weft_http_header_set(w, "Content-Type",
-                         filename ? "application/octet-stream" : "text/plain; charset=utf-8");
-    if (filename)
-        set_disposition(w, filename);
-}
-
 /* Writes the name of the file that a client saves: Go's NAME or NAME-delta; for delta_block and
  * delta_mutex godeltaprof's. */
 static const char *filename(char *to, size_t size, const struct weft__asked *a)
@@ -192,77 +145,6 @@ static const char *filename(char *to, size_t size, const struct weft__asked *a)
     return to;
 }
 
-/* An answer whose header is set with its first piece, so that an earlier failure can set another.
- * Each piece is twice as long as the last, up to a bound. If a program is short of CPU, each piece
- * costs a turn among all tasks that want to run: 100,000 of them take 50 ms. Between two turns the
- * piece is made without a processor, and the kernel gives the thread a fair share. */
-enum { PIECE_FIRST = 64 << 10, PIECE_LAST = 4 << 20 };
-
-struct answer {
-    weft_http_response *w;
-    const char *filename; /* NULL: text */
-    bool begun;
-    char *piece; /* NULL: not needed yet, or there is no memory for it */
-    size_t n, room;
-    bool aside; /* weft__stand_aside declared a blocking call, which is to be ended */
-};
-
-/* Writes data, and lets other tasks and timers run before, since a quick reader never makes us
- * wait. */
-static int write_now(struct answer *a, const void *data, size_t n)
-{
-    if (!a->begun)
-        begin(a->w, a->filename);
-    a->begun = true;
-    if (a->aside)
-        weft__stand_back();
-    else
-        weft_yield();
-    a->aside = false;
-    a->n = 0;
-    return weft_http_write(a->w, data, n);
-}
-
-static bool make_room(struct answer *a)
-{
-    size_t room = a->room == 0 ? PIECE_FIRST : a->room * 2;
-    char *bigger = room <= PIECE_LAST ? weft__alloc_try(room) : NULL;
-
-    if (bigger) {
-        weft__free(a->piece);
-        a->piece = bigger;
-        a->room = room;
-    }
-    return a->piece != NULL;
-}
-
-static int write_piece(void *answer, const void *data, size_t n)
-{
-    struct answer *a = answer;
-    int rc = 0;
-
-    if (a->n + n > a->room) {
-        rc = a->n > 0 ? write_now(a, a->piece, a->n) : 0;
-        if (rc == 0 && !make_room(a))
-            return write_now(a, data, n);
-        a->aside = rc == 0 && a->room > PIECE_FIRST && weft__stand_aside(SIZE_MAX);
-    }
-    if (rc == 0) {
-        memcpy(a->piece + a->n, data, n);
-        a->n += n;
-    }
-    return rc;
-}
-
-/* Writes the last piece, and frees it. */
-static int write_end(struct answer *a, int rc)
-{
-    if (rc == 0 && a->n > 0)
-        rc = write_now(a, a->piece, a->n);
-    weft__free(a->piece);
-    return rc;
-}
-
 static bool wait_for_peer(void *r, weft_time until)
 {
     return weft_http_wait_until(r, until) == 0;
@@ -272,9 +154,9 @@ static void serve(struct weft__debug *d, const char *name, weft_http_response *w
                   weft_http_request *r)
 {
     struct weft__asked asked = {.debug = 0};
-    struct answer answer = {.w = w};
-    const struct weft__sink to = {write_piece, &answer};
-    char file[FILENAME_SIZE];
+    struct weft__answer answer = {.w = w};
+    const struct weft__sink to = {weft__answer_put, &answer};
+    char file[WEFT__FILENAME_SIZE];
     int rc;
 
     if (!weft__profile_find(&asked.profile, name)) {
@@ -285,10 +167,10 @@ static void serve(struct weft__debug *d, const char *name, weft_http_response *w
         return;
     answer.filename = asked.debug ? NULL : filename(file, sizeof(file), &asked);
     if (!weft_http_wants_body(w)) {
-        begin(w, answer.filename);
+        weft__answer_head(w, answer.filename);
         return;
     }
-    rc = write_end(&answer, weft__profile_serve(&asked, wait_for_peer, r, &to));
+    rc = weft__answer_end(&answer, weft__profile_serve(&asked, wait_for_peer, r, &to));
     if (rc < 0 && answer.begun)
         weft_http_abort(w); /* the client must see that this is not all */
     else if (rc == -ECANCELED)
@@ -318,7 +200,7 @@ void weft__debug_cmdline(struct weft__debug *d, weft_http_response *w, weft_http
     (void)d;
     (void)r;
     weft__cmdline(&line);
-    begin(w, NULL);
+    weft__answer_head(w, NULL);
     if (line.failed)
         weft_http_error(w, 503, "out of memory");
     else if (line.n > 0)
@@ -361,7 +243,7 @@ void weft__debug_symbol(struct weft__debug *d, weft_http_response *w, weft_http_
     (void)d;
     if (strcmp(weft_http_method(r), "POST") == 0 && weft_http_read_all(r, &words, &n) < 0)
         return; /* the server says why */
-    begin(w, NULL);
+    weft__answer_head(w, NULL);
     weft_http_printf(w, "num_symbols: 1\n");
     put_symbols(w, words);
 }
