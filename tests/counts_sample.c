@@ -8,11 +8,6 @@
  * "text" as a second argument chooses the text form. */
 #include <weft.h>
 
-#include "profiles/account/custom.h"
-#include "profiles/account/threads.h"
-#include "profiles/render/counts.h"
-#include "profiles/render/output.h"
-
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,15 +20,9 @@ enum { CALLS = 20 };
 static bool text;
 static atomic_int begun;
 
-static int put(const char *name, weft__buckets *b)
+static int put(const char *name)
 {
-    const struct weft__sink to = weft__sink_fd(STDOUT_FILENO);
-    int rc = -1;
-
-    if (b)
-        rc = text ? weft__counts_text(name, b, &to) : weft__counts_pprof(name, b, 0, &to);
-    weft__buckets_free(b);
-    return rc < 0;
+    return weft_profile_write(STDOUT_FILENO, name, &(weft_profile_options){.text = text}) < 0;
 }
 
 NOINLINE void sample_call(void *hole);
@@ -70,7 +59,7 @@ static int threads(void)
     for (int i = 0; i < weft_procs() + 3; i++)
         weft_go(sample_hog, NULL);
     weft_sleep(200 * WEFT_MILLISECOND);
-    return put("threadcreate", weft__threads_take());
+    return put("threadcreate");
 }
 
 NOINLINE void sample_lake(weft_profile *p, char *from, int n);
@@ -99,7 +88,7 @@ static int custom(void)
     sample_pond(p, boats + 30, 12);
     weft_profile_remove(p, boats + 30);
     weft_profile_remove(p, boats + 41);
-    return put(weft__custom_name(p), weft__custom_take(p));
+    return put("example/boats");
 }
 
 static int run(void *what)

@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "profiles/account/profile.h"
+#include "profiles/render/counts.h"
 #include "runtime/sched/scheduler.h"
 
 #include <stdio.h>
@@ -79,11 +80,40 @@ char *window_text(const char *name, weft_duration over)
 {
     int fd = memfd_create("window", MFD_CLOEXEC);
     const struct weft__sink to = {write_window, &fd};
-    struct weft__asked asked = {.debug = 1, .over = over};
+    struct weft__asked asked;
 
-    CHECK(fd >= 0 && weft__profile_find(&asked.profile, name));
-    CHECK_EQ(weft__profile_serve(&asked, wait_in_window, NULL, &to), 0);
+    CHECK(fd >= 0);
+    weft__asked_begin(&asked, weft__profile_find(name));
+    asked.debug = 1;
+    asked.over = over;
+    asked.wait = wait_in_window;
+    CHECK_EQ(weft__asked_serve(&asked, &to), 0);
     return contents(fd);
+}
+
+char *counts_text(const char *name)
+{
+    int fd = memfd_create("profile", MFD_CLOEXEC);
+    const struct weft__sink to = {write_window, &fd};
+    struct weft__asked asked;
+    struct weft__pprof_head head;
+    void *view;
+
+    CHECK(fd >= 0);
+    weft__asked_begin(&asked, weft__profile_find(name));
+    head = weft__asked_head(&asked, 0);
+    view = asked.profile->take(&asked);
+    CHECK(view != NULL);
+    CHECK_EQ(weft__counts_text(name, &head, view, &to), 0);
+    weft__buckets_free(view);
+    return contents(fd);
+}
+
+int count_of(const char *name)
+{
+    const struct weft__profile *p = weft__profile_find(name);
+
+    return p->count(p);
 }
 
 long long time_in(const char *profile, const char *frame)

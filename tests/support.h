@@ -34,6 +34,9 @@ char *contents(int fd);
 /* These return a dump of all tasks, and a profile as text, for free(). */
 char *dump_text(enum weft_dump_form form);
 char *profile_text(const char *name, weft_profile_options o);
+/* Returns as text, for free(), and counts what a profile of counts has now. In a run or not. */
+char *counts_text(const char *name);
+int count_of(const char *name);
 /* Returns a profile of the time from now on, so long, as text for free(). */
 char *window_text(const char *name, weft_duration over);
 /* Returns the sum of the times of all samples in a profile's text that have this frame. */

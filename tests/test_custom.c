@@ -2,15 +2,12 @@
 /* test_custom.c - profiles of the program's own: their values, by the stack that added each. */
 #include "support.h"
 
-#include "profiles/account/custom.h"
-#include "profiles/render/counts.h"
-#include "profiles/render/output.h"
+#include "profiles/account/profile.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define NOINLINE __attribute__((noinline))
@@ -19,16 +16,20 @@ enum { MANY = 100000 };
 
 static char values[MANY];
 
+/* The descriptor of a profile is its beginning. */
+static const char *name_of(const weft_profile *p)
+{
+    return ((const struct weft__profile *)p)->name;
+}
+
+static int count(const weft_profile *p)
+{
+    return count_of(name_of(p));
+}
+
 static char *text_of(const weft_profile *p)
 {
-    int fd = memfd_create("profile", MFD_CLOEXEC);
-    const struct weft__sink to = weft__sink_fd(fd);
-    weft__buckets *b = weft__custom_take(p);
-
-    CHECK(b != NULL);
-    CHECK_EQ(weft__counts_text(weft__custom_name(p), b, &to), 0);
-    weft__buckets_free(b);
-    return contents(fd);
+    return counts_text(name_of(p));
 }
 
 static void check_text(const weft_profile *p, const char *contains)
@@ -85,7 +86,7 @@ TEST(new_profile_is_empty)
     char *text = text_of(p);
 
     CHECK_STR(text, "open files profile: total 0\n");
-    CHECK_EQ(weft__custom_count(p), 0);
+    CHECK_EQ(count(p), 0);
     free(text);
 }
 
@@ -104,7 +105,7 @@ TEST(values_count_where_they_were_added_the_most_first)
     free(text);
     CHECK_EQ(count_by(p, "adds_here"), 3);
     CHECK_EQ(count_by(p, "adds_there"), 5);
-    CHECK_EQ(weft__custom_count(p), 8);
+    CHECK_EQ(count(p), 8);
 }
 
 TEST(removed_values_are_gone_and_may_come_again)
@@ -120,7 +121,7 @@ TEST(removed_values_are_gone_and_may_come_again)
     CHECK_EQ(count_by(p, "adds_here"), 3);
     CHECK_EQ(count_by(p, "adds_there"), 7);
     remove_all(p, values, 10);
-    CHECK_EQ(weft__custom_count(p), 0);
+    CHECK_EQ(count(p), 0);
     check_text(p, "a profile: total 0\n");
 }
 
@@ -131,8 +132,8 @@ TEST(profiles_have_nothing_in_common)
     adds_here(a, values, 4);
     adds_here(b, values, 2);
     weft_profile_remove(a, values);
-    CHECK_EQ(weft__custom_count(a), 3);
-    CHECK_EQ(weft__custom_count(b), 2);
+    CHECK_EQ(count(a), 3);
+    CHECK_EQ(count(b), 2);
 }
 
 TEST(null_is_a_value)
@@ -141,9 +142,9 @@ TEST(null_is_a_value)
 
     weft_profile_remove(p, NULL);
     weft_profile_add(p, NULL);
-    CHECK_EQ(weft__custom_count(p), 1);
+    CHECK_EQ(count(p), 1);
     weft_profile_remove(p, NULL);
-    CHECK_EQ(weft__custom_count(p), 0);
+    CHECK_EQ(count(p), 0);
 }
 
 /* The profile is compared with a plain table of the values that are in it. */
@@ -165,11 +166,11 @@ TEST(adding_and_removing_at_random_keeps_count)
         in[i] = !in[i];
         n += in[i] ? 1 : -1;
     }
-    CHECK_EQ(weft__custom_count(p), n);
+    CHECK_EQ(count(p), n);
     CHECK_EQ(count_by(p, "adds_here"), n);
     for (int i = 0; i < RANGE; i++)
         weft_profile_remove(p, values + i);
-    CHECK_EQ(weft__custom_count(p), 0);
+    CHECK_EQ(count(p), 0);
 }
 
 TEST(a_hundred_thousand_values)
@@ -177,10 +178,10 @@ TEST(a_hundred_thousand_values)
     weft_profile *p = weft_profile_new("a");
 
     adds_here(p, values, MANY);
-    CHECK_EQ(weft__custom_count(p), MANY);
+    CHECK_EQ(count(p), MANY);
     CHECK_EQ(count_by(p, "adds_here"), MANY);
     remove_all(p, values, MANY);
-    CHECK_EQ(weft__custom_count(p), 0);
+    CHECK_EQ(count(p), 0);
 }
 
 /* Who ------------------------------------------------------------------------------------------ */
@@ -260,7 +261,7 @@ TEST(all_at_once)
 
 static int add_in_a_run(void *p)
 {
-    adds_here(p, values + weft__custom_count(p), 2);
+    adds_here(p, values + count(p), 2);
     return 0;
 }
 
@@ -270,18 +271,18 @@ TEST_PLAIN(what_is_in_it_outlives_a_run)
 
     CHECK_EQ(weft_run(add_in_a_run, p), 0);
     CHECK_EQ(weft_run(add_in_a_run, p), 0);
-    CHECK_EQ(weft__custom_count(p), 4);
+    CHECK_EQ(count(p), 4);
     weft_profile_remove(p, values + 3);
-    CHECK_EQ(weft__custom_count(p), 3);
+    CHECK_EQ(count(p), 3);
     CHECK_EQ(weft_run(add_in_a_run, p), 0);
 }
 
 /* Names ---------------------------------------------------------------------------------------- */
 
-static void append_name(weft_profile *p, void *names)
+/* The first of the program's own. */
+static const struct weft__profile *first_own(void)
 {
-    strcat(names, weft__custom_name(p));
-    strcat(names, " ");
+    return weft__profile_next(weft__profile_find("threadcreate"));
 }
 
 TEST_PLAIN(profiles_are_found_by_name_and_listed_in_order)
@@ -291,16 +292,19 @@ TEST_PLAIN(profiles_are_found_by_name_and_listed_in_order)
     char longest[128];
 
     for (int i = 0; i < 6; i++)
-        CHECK_STR(weft__custom_name(weft_profile_new(names[i])), names[i]);
+        CHECK_STR(name_of(weft_profile_new(names[i])), names[i]);
     for (int i = 0; i < 6; i++)
-        CHECK_STR(weft__custom_name(weft__custom_find(names[i])), names[i]);
-    CHECK(weft__custom_find("m ") == NULL);
-    CHECK(weft__custom_find("heap") == NULL);
-    weft__custom_each(append_name, listed);
+        CHECK_STR(weft__profile_find(names[i])->name, names[i]);
+    CHECK(weft__profile_find("m ") == NULL);
+    CHECK(weft__profile_find("heap") == NULL);
+    for (const struct weft__profile *p = first_own(); p; p = weft__profile_next(p)) {
+        strcat(listed, p->name);
+        strcat(listed, " ");
+    }
     CHECK_STR(listed, "B a/b gr\xc3\xbc\xc3\x9f m m m z ");
     memset(longest, 'x', 127);
     longest[127] = 0;
-    CHECK_STR(weft__custom_name(weft_profile_new(longest)), longest);
+    CHECK_STR(name_of(weft_profile_new(longest)), longest);
 }
 
 static const char *bad_name;
@@ -362,12 +366,6 @@ static void *make_the_same(void *arg)
     return NULL;
 }
 
-static void count_one(weft_profile *p, void *n)
-{
-    (void)p;
-    ++*(int *)n;
-}
-
 TEST_PLAIN(threads_make_profiles_at_once)
 {
     pthread_t threads[4];
@@ -379,9 +377,10 @@ TEST_PLAIN(threads_make_profiles_at_once)
     }
     for (int i = 0; i < 4; i++)
         CHECK_EQ(pthread_join(threads[i], NULL), 0);
-    weft__custom_each(count_one, &n);
+    for (const struct weft__profile *p = first_own(); p; p = weft__profile_next(p))
+        n++;
     CHECK_EQ(n, 200);
-    CHECK(weft__custom_find("p3.49") != NULL);
+    CHECK(weft__profile_find("p3.49") != NULL);
 }
 
 /* Misuse --------------------------------------------------------------------------------------- */

@@ -398,7 +398,7 @@ TEST(work_for_a_client_that_went_away_ends)
     start(serve);
     CHECK_EQ(weft_dial(address, &c), 0);
     CHECK_EQ(weft_conn_write(c, request, sizeof(request) - 1), 0);
-    wait_for_dump("weft__wall_sample");
+    wait_for_dump("weft__asked_serve");
     weft_conn_close(c);
     CHECK_EQ(weft_http_server_stop(server), 0); /* which waits for requests under way */
 }

@@ -601,15 +601,23 @@ static void test_pprof_strings_are_utf8(void)
     free(m.data);
 }
 
+static const struct weft__pprof_type open_file = {"open files", "count"};
+static const struct weft__pprof_head open_files = {.types = &open_file,
+                                                   .n_types = 1,
+                                                   .period_type = {"open files", "count"},
+                                                   .period = 1,
+                                                   .time = 1,
+                                                   .duration = 5000000000};
+
 static void test_counts_equal_golden_file(void)
 {
     weft__buckets *b = counts_new(), *none = weft__buckets_new(1);
     struct memory m = {0}, empty = {0};
     struct weft__sink sink = memory_sink(&m), other = memory_sink(&empty);
 
-    CHECK(weft__counts_text("open files", b, &sink) == 0);
+    CHECK(weft__counts_text("open files", &open_files, b, &sink) == 0);
     compare_golden("counts.txt", &m);
-    CHECK(weft__counts_text("threadcreate", none, &other) == 0);
+    CHECK(weft__counts_text("threadcreate", &open_files, none, &other) == 0);
     CHECK(strcmp(empty.data, "threadcreate profile: total 0\n") == 0);
     free(m.data);
     free(empty.data);
@@ -626,7 +634,7 @@ static void test_counts_in_pprof(void)
     int64_t sum = 0;
 
     COUNT(b, -3, FAKE_PC(FAKE_SLASH));
-    CHECK(weft__counts_pprof("open files", b, 5000000000, &sink) == 0);
+    CHECK(weft__counts_pprof(&open_files, b, &sink) == 0);
     if (out_dir)
         write_file(out_dir, "counts.pb.gz", &m);
     p = unpack(&m);
@@ -816,8 +824,8 @@ static void test_each_failed_allocation_ends_the_rendering(void)
 
 static int render_counts(const weft__buckets *b, bool text, const struct weft__sink *to)
 {
-    return text ? weft__counts_text("threadcreate", b, to)
-                : weft__counts_pprof("threadcreate", b, 0, to);
+    return text ? weft__counts_text("open files", &open_files, b, to)
+                : weft__counts_pprof(&open_files, b, to);
 }
 
 static void test_each_failed_allocation_ends_the_rendering_of_counts(void)

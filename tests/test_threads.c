@@ -2,16 +2,11 @@
 /* test_threads.c - the threadcreate profile counts all threads, by the code that made each. */
 #include "support.h"
 
-#include "profiles/account/threads.h"
-#include "profiles/render/counts.h"
-#include "profiles/render/output.h"
-
 #include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define NOINLINE __attribute__((noinline))
@@ -23,24 +18,9 @@ static atomic_int begun, ended, stop;
 
 /* Reading -------------------------------------------------------------------------------------- */
 
-static char *text_of(const weft__buckets *b)
-{
-    int fd = memfd_create("profile", MFD_CLOEXEC);
-    const struct weft__sink to = weft__sink_fd(fd);
-
-    CHECK_EQ(weft__counts_text("threadcreate", b, &to), 0);
-    return contents(fd);
-}
-
 static char *threads_text(void)
 {
-    weft__buckets *b = weft__threads_take();
-    char *text;
-
-    CHECK(b != NULL);
-    text = text_of(b);
-    weft__buckets_free(b);
-    return text;
+    return counts_text("threadcreate");
 }
 
 /* The sum of the samples that contain all of these functions, in this order. */
@@ -113,7 +93,7 @@ static void check_total(void)
         total = total_of(text);
         CHECK_EQ(count_with(text, " @ ", ""), total);
         free(text);
-    } while (total != weft__threads_count() || total != threads_that_are());
+    } while (total != count_of("threadcreate") || total != threads_that_are());
 }
 
 /* Threads that block --------------------------------------------------------------------------- */
@@ -261,9 +241,9 @@ TEST(threads_that_ended_count_no_more)
     CHECK_EQ(pipe(hole), 0);
     begin_blocking(3 * N, blocks_there);
     check_total();
-    most = weft__threads_count();
+    most = count_of("threadcreate");
     end_blocking();
-    while (weft__threads_count() > most - N)
+    while (count_of("threadcreate") > most - N)
         weft_sleep(WEFT_MILLISECOND);
     check_total();
 }
@@ -350,36 +330,26 @@ TEST(thread_made_while_a_pinned_task_waits_tells_whose)
 
 /* Runs ----------------------------------------------------------------------------------------- */
 
-static void take_and_drop(void)
-{
-    weft__buckets *b = weft__threads_take();
-
-    CHECK(b != NULL);
-    weft__buckets_free(b);
-}
-
 static int blocking_run(void *arg)
 {
     atomic_store(&begun, 0);
     atomic_store(&ended, 0);
     begin_blocking(3, blocks_there);
-    while (weft__threads_count() < weft_procs() + 1 + 3)
+    while (count_of("threadcreate") < weft_procs() + 1 + 3)
         weft_yield();
     if (*(int *)arg)
-        take_and_drop();
+        free(threads_text());
     end_blocking();
     return 0;
 }
 
 static void check_none(void)
 {
-    weft__buckets *b = weft__threads_take();
-    char *text = text_of(b);
+    char *text = threads_text();
 
     CHECK_STR(text, "threadcreate profile: total 0\n");
-    CHECK_EQ(weft__threads_count(), 0);
+    CHECK_EQ(count_of("threadcreate"), 0);
     free(text);
-    weft__buckets_free(b);
 }
 
 TEST_PLAIN(runs_leave_nothing_behind)
@@ -399,7 +369,7 @@ static atomic_int taken;
 static void *take_all_the_time(void *arg)
 {
     while (!atomic_load(&stop)) {
-        take_and_drop();
+        free(threads_text());
         atomic_fetch_add(&taken, 1);
     }
     return arg;

@@ -44,8 +44,7 @@ int weft__answer_put(void *answer, const void *data, size_t n);
 int weft__answer_end(struct weft__answer *a, int rc);
 
 /* debug/pprof.c */
-weft__debug_fn weft__debug_profile; /* /debug/pprof/{name...} */
-weft__debug_fn weft__debug_fgprof;
+weft__debug_fn weft__debug_profile; /* /debug/pprof/{name...}, and the profiles' own paths */
 weft__debug_fn weft__debug_cmdline;
 weft__debug_fn weft__debug_symbol;
 /* debug/page.c */

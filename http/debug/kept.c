@@ -5,7 +5,7 @@
  * tables live as long as the process, so an operator should see how full they are. */
 #include "http/debug/expvar.h"
 
-#include "profiles/account/tables.h"
+#include "profiles/account/profile.h"
 #include "profiles/table/labelset.h"
 #include "profiles/table/places.h"
 #include "profiles/walk/symbolize.h"
@@ -24,6 +24,14 @@ static void put(weft__json *o, const char *what, uint32_t n, uint32_t most)
     weft__json_put_text(o, text);
 }
 
+static void put_stacks(void *o, const char *of, uint32_t n, uint32_t most)
+{
+    char what[60];
+
+    snprintf(what, sizeof(what), "stacks_%s", of);
+    put(o, what, n, most);
+}
+
 static void put_number(weft__json *o, const char *what, uint64_t n)
 {
     char text[24];
@@ -35,15 +43,14 @@ static void put_number(weft__json *o, const char *what, uint64_t n)
 
 void weft__kept_put(weft__json *o)
 {
-    static const char *const names[] = {[WEFT__CONTENTION_BLOCK] = "stacks_block",
-                                        [WEFT__CONTENTION_IO] = "stacks_io",
-                                        [WEFT__CONTENTION_MUTEX] = "stacks_mutex",
-                                        [WEFT__CONTENTION_PAIRS] = "stacks_contention"};
+    const struct weft__profile *p = NULL;
     uint32_t symbols, nowhere, rules;
     size_t bytes;
 
-    for (int i = 0; i < WEFT__CONTENTIONS; i++)
-        put(o, names[i], weft__tables_count((enum weft__contention)i), WEFT__CONTENTION_STACKS);
+    while ((p = weft__profile_next(p)) != NULL) {
+        if (p->sizes)
+            p->sizes(p, put_stacks, o);
+    }
     put(o, "places", weft__places_count(), WEFT__PLACES);
     put(o, "label_sets", weft__labelset_count(), WEFT__LABELSETS);
     weft__symbols_count(&symbols, &nowhere);

@@ -17,6 +17,8 @@
 
 #include "http/wire/path.h"
 
+#include "profiles/account/profile.h"
+
 #include "runtime/base/atomic.h"
 
 #include <weft/net.h>
@@ -40,7 +42,6 @@ static const struct endpoint {
     {"GET /debug/pprof/cmdline", weft__debug_cmdline},
     {"GET /debug/pprof/symbol", weft__debug_symbol},
     {"POST /debug/pprof/symbol", weft__debug_symbol},
-    {"GET /debug/fgprof", weft__debug_fgprof},
     {"GET /debug/vars", weft__debug_vars},
 };
 enum { ENDPOINTS = sizeof(endpoints) / sizeof(endpoints[0]) };
@@ -174,11 +175,20 @@ static void answer(weft_http_response *w, weft_http_request *r, void *arg)
 
 /* Mounting ------------------------------------------------------------------------------------- */
 
-void weft_debug_mount_with(weft_http_mux *mux, const weft_debug_options *options)
+static void add(weft_http_mux *mux, const char *pattern, struct weft__debug *d, weft__debug_fn *fn)
 {
     const weft_http_route route = {.max_body = MAX_SYMBOLS};
+    struct mounted *m = weft__alloc(1, sizeof(*m));
+
+    *m = (struct mounted){d, fn};
+    weft_http_mux_add_with(mux, pattern, &route, answer, m);
+}
+
+void weft_debug_mount_with(weft_http_mux *mux, const weft_debug_options *options)
+{
     struct weft__debug *d = weft__alloc(1, sizeof(*d));
-    struct mounted *m = weft__alloc(ENDPOINTS, sizeof(*m));
+    const struct weft__profile *p = NULL;
+    char pattern[80];
 
     if (options)
         d->options = *options;
@@ -188,9 +198,13 @@ void weft_debug_mount_with(weft_http_mux *mux, const weft_debug_options *options
         d->options.max_requests = MAX_REQUESTS;
     if (d->options.max_seconds == 0)
         d->options.max_seconds = MAX_SECONDS;
-    for (int i = 0; i < ENDPOINTS; i++) {
-        m[i] = (struct mounted){d, endpoints[i].fn};
-        weft_http_mux_add_with(mux, endpoints[i].pattern, &route, answer, &m[i]);
+    for (int i = 0; i < ENDPOINTS; i++)
+        add(mux, endpoints[i].pattern, d, endpoints[i].fn);
+    while ((p = weft__profile_next(p)) != NULL) {
+        if (p->path) {
+            snprintf(pattern, sizeof(pattern), "GET %s", p->path);
+            add(mux, pattern, d, weft__debug_profile);
+        }
     }
 }
 

@@ -132,32 +132,29 @@ static void put_states(weft_http_response *w)
                         "<a href=\"goroutine\">for go tool pprof</a></p>\n");
 }
 
-/* Puts a row of the table of profiles. w is the answer. */
-static void put_profile(const struct weft__profile *p, void *w)
+/* Puts a row of the table of profiles. */
+static void put_row(weft_http_response *w, int count, const char *name, const char *about)
 {
-    weft_http_printf(w, "<tr><td class=\"n\">%d</td><td><a href='", p->count ? p->count(p) : 0);
-    put_path(w, p->name);
+    weft_http_printf(w, "<tr><td class=\"n\">%d</td><td><a href='", count);
+    put_path(w, name);
     weft_http_printf(w, "?debug=1'>");
-    put_text(w, p->name);
+    put_text(w, name);
     weft_http_printf(w, "</a></td><td>");
-    put_text(w, p->about);
+    put_text(w, about);
     weft_http_printf(w, "</td></tr>\n");
 }
 
 static void put_profiles(weft_http_response *w)
 {
-    static const struct weft__profile others[] = {
-        {.name = "cmdline", .about = "The command line of the program."},
-        {.name = "symbol",
-         .about = "The names of the addresses in the query or in the body of a POST."},
-    };
+    const struct weft__profile *p = NULL;
 
     weft_http_printf(w, "<h2>Types of profiles available:</h2>\n<table>\n"
                         "<thead><tr><th class=\"n\">Count</th><th>Profile</th><th></th></tr>"
                         "</thead>\n");
-    weft__profile_each(put_profile, w);
-    for (unsigned i = 0; i < sizeof(others) / sizeof(*others); i++)
-        put_profile(&others[i], w);
+    while ((p = weft__profile_next(p)) != NULL)
+        put_row(w, p->count ? p->count(p) : 0, p->name, p->about);
+    put_row(w, 0, "cmdline", "The command line of the program.");
+    put_row(w, 0, "symbol", "The names of the addresses in the query or in the body of a POST.");
     weft_http_printf(w, "</table>\n");
 }
 

@@ -2,18 +2,20 @@
 /* debug/pprof.c - /debug/pprof/NAME: profiles, cmdline and symbol, as Go's net/http/pprof answers.
  *
  * debug: 0 is the binary form, from 1 on text; what is no number is 0. seconds asks for what
- * changes in that time, or how long to sample, and is checked in Go's order. Ours are per_task=1, a
- * binary form of one sample a task, live=0, without waits that are not over, and io=1, with those
- * for the world. Parameters that are not known are passed over. */
+ * changes in that time, or how long to sample, and is checked in Go's order. The others are those
+ * that the profiles declare. Parameters that are not known are passed over. */
 #include "http/debug/debug.h"
 
 #include "http/debug/expvar.h"
+#include "http/wire/path.h"
 
 #include "profiles/account/profile.h"
+#include "profiles/capture/tasks.h"
 #include "profiles/walk/symbolize.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,23 +49,6 @@ static bool parameter(weft_http_response *w, weft_http_request *r, const char *n
     return true;
 }
 
-/* "0" or "1"; otherwise if it is not there. False: it was answered. */
-static bool flag(weft_http_response *w, weft_http_request *r, const char *name, bool otherwise,
-                 bool *value)
-{
-    const char *text;
-    char message[80];
-
-    if (!parameter(w, r, name, &text))
-        return false;
-    *value = *text ? *text == '1' : otherwise;
-    if (!*text || strcmp(text, "0") == 0 || strcmp(text, "1") == 0)
-        return true;
-    snprintf(message, sizeof(message), "invalid value for \"%s\" - must be 0 or 1", name);
-    weft__debug_error(w, 400, message);
-    return false;
-}
-
 /* Returns the form of the goroutine profile that a debug parameter asks for. */
 static int form(const char *debug)
 {
@@ -72,76 +57,139 @@ static int form(const char *debug)
     return n < 0 ? 0 : n > 3 ? 3 : n;
 }
 
-/* Returns the fault of a request for the change in N seconds, looked for in Go's order; NULL: it
- * has none. */
-static const char *wrong_with_change(const struct weft__asked *a, int seconds)
+/* Reads one parameter of some profile. Returns false if it was answered. */
+static bool read_param(weft_http_response *w, weft_http_request *r, const struct weft__param *param,
+                       int *value)
 {
-    if (seconds <= 0)
-        return "invalid value for \"seconds\" - must be a positive integer";
-    if (a->profile.kind == WEFT__PROFILE_STANDING)
-        return "\"seconds\" parameter is not supported for this profile type";
-    if (a->debug)
-        return "seconds and debug params are incompatible";
-    if (a->per_task)
-        return "per_task and seconds params are incompatible";
-    return NULL;
-}
-
-/* Answers itself if the time cannot be had. */
-static bool read_seconds(struct weft__asked *a, const struct weft__debug *d, const char *text,
-                         weft_http_response *w)
-{
-    bool sampled = a->profile.kind == WEFT__PROFILE_SAMPLED;
-    int seconds = number(text, -1);
-    const char *wrong = *text && !sampled ? wrong_with_change(a, seconds) : NULL;
+    const char *text;
     char message[80];
 
-    if (sampled && seconds <= 0) /* as Go's CPU profile has it */
-        seconds = WEFT__PROFILE_SECONDS;
-    if (!wrong && seconds > 0 && (uint32_t)seconds > d->options.max_seconds) {
+    if (!parameter(w, r, param->name, &text))
+        return false;
+    *value = number(text, param->otherwise);
+    if (param->is_number || !*text || strcmp(text, "0") == 0 || strcmp(text, "1") == 0)
+        return true;
+    snprintf(message, sizeof(message), "invalid value for \"%s\" - must be 0 or 1", param->name);
+    weft__debug_error(w, 400, message);
+    return false;
+}
+
+/* Reads the parameters that p has, into a if it is a request for p. Sets *form_name to the name
+ * of one that chooses a form. Returns false if the request was answered. */
+static bool read_params_of(const struct weft__profile *p, struct weft__asked *a,
+                           weft_http_response *w, weft_http_request *r, const char **form_name)
+{
+    for (int i = 0; p->params && p->params[i].name; i++) {
+        int value;
+
+        if (!read_param(w, r, &p->params[i], &value))
+            return false;
+        if (p->params[i].is_form && value)
+            *form_name = p->params[i].name;
+        if (p == a->profile)
+            a->params[i] = value;
+    }
+    return true;
+}
+
+/* Answers the request if a form is asked for together with what excludes it. */
+static bool excludes(weft_http_response *w, const char *form_name, const char *other)
+{
+    char message[80];
+
+    if (!form_name)
+        return false;
+    snprintf(message, sizeof(message), "%s and %s params are incompatible", form_name, other);
+    weft__debug_error(w, 400, message);
+    return true;
+}
+
+/* Returns the part of a second that the digits behind a point are; -1 if they are no digits. */
+static weft_duration part_of_second(const char *digits)
+{
+    weft_duration part = 0, unit = WEFT_SECOND;
+
+    for (; *digits >= '0' && *digits <= '9'; digits++)
+        part += (*digits - '0') * (unit /= 10);
+    return *digits ? -1 : part;
+}
+
+/* Returns the time that a number of seconds is; 0 if it is not above 0, or no number. */
+static weft_duration time_of(const struct weft__profile *p, const char *text)
+{
+    const char *point = p->fractions ? strchr(text, '.') : NULL;
+    weft_duration part = point ? part_of_second(point + 1) : 0;
+    char whole[16];
+    int seconds;
+
+    snprintf(whole, sizeof(whole), "%.*s", point ? (int)(point - text) : INT_MAX, text);
+    seconds = number(whole, -1);
+    return seconds < 0 || part < 0 ? 0 : seconds * WEFT_SECOND + part;
+}
+
+/* Returns the fault of a request for the change in a time, looked for in Go's order; NULL: it has
+ * none. */
+static const char *wrong_with_change(const struct weft__asked *a)
+{
+    if (a->over <= 0)
+        return "invalid value for \"seconds\" - must be a positive integer";
+    if (!weft__profile_has_change(a->profile))
+        return "\"seconds\" parameter is not supported for this profile type";
+    return a->debug ? "seconds and debug params are incompatible" : NULL;
+}
+
+/* Reads the time. Returns false if the request was answered. */
+static bool read_seconds(struct weft__asked *a, const struct weft__debug *d, const char *text,
+                         weft_http_response *w, const char *form_name)
+{
+    bool of_change = a->profile->take && *text;
+    const char *wrong;
+    char message[80];
+
+    a->over = time_of(a->profile, text);
+    if (!a->profile->take && a->over == 0)
+        a->over = a->profile->usual_time;
+    wrong = of_change ? wrong_with_change(a) : NULL;
+    if (!wrong && of_change && excludes(w, form_name, "seconds"))
+        return false;
+    if (!wrong && a->over > (weft_duration)d->options.max_seconds * WEFT_SECOND) {
         snprintf(message, sizeof(message), "invalid value for \"seconds\" - must be at most %u",
                  d->options.max_seconds);
         wrong = message;
     }
     if (wrong)
         weft__debug_error(w, 400, wrong);
-    a->over = seconds > 0 ? seconds * WEFT_SECOND : 0;
     return !wrong;
 }
 
 static bool read_parameters(struct weft__asked *a, const struct weft__debug *d,
                             weft_http_response *w, weft_http_request *r)
 {
-    const char *debug, *seconds;
-    bool live;
+    const char *debug, *seconds, *form_name = NULL;
+    const struct weft__profile *p = NULL;
 
-    if (!parameter(w, r, "debug", &debug) || !parameter(w, r, "seconds", &seconds) ||
-        !flag(w, r, "per_task", false, &a->per_task) || !flag(w, r, "live", true, &live) ||
-        !flag(w, r, "io", false, &a->with_io))
+    if (!parameter(w, r, "debug", &debug) || !parameter(w, r, "seconds", &seconds))
         return false;
+    while ((p = weft__profile_next(p)) != NULL) {
+        if (!read_params_of(p, a, w, r, &form_name))
+            return false;
+    }
     a->debug = form(debug);
-    a->no_live = !live;
-    if (!read_seconds(a, d, seconds, w))
-        return false;
-    if (!a->per_task || !a->debug)
-        return true;
-    weft__debug_error(w, 400, "per_task and debug params are incompatible");
-    return false;
+    return read_seconds(a, d, seconds, w, form_name) &&
+           !(a->debug && excludes(w, form_name, "debug"));
 }
 
 /* Profiles ------------------------------------------------------------------------------------- */
 
-/* Writes the name of the file that a client saves: Go's NAME or NAME-delta; for delta_block and
- * delta_mutex godeltaprof's. */
+/* Writes the name of the file that a client saves: Go's NAME or NAME-delta, or the profile's own.
+ */
 static const char *filename(char *to, size_t size, const struct weft__asked *a)
 {
-    const char *name = a->profile.name;
+    const struct weft__profile *p = a->profile;
 
-    if (strncmp(name, "delta_", 6) == 0)
-        snprintf(to, size, "%s.pprof.gz", name + 6);
-    else
-        snprintf(to, size, "%s%s", name,
-                 a->over && a->profile.kind == WEFT__PROFILE_CHANGING ? "-delta" : "");
+    if (p->file)
+        return p->file;
+    snprintf(to, size, "%s%s", p->name, a->over && p->take ? "-delta" : "");
     return to;
 }
 
@@ -150,45 +198,54 @@ static bool wait_for_peer(void *r, weft_time until)
     return weft_http_wait_until(r, until) == 0;
 }
 
-static void serve(struct weft__debug *d, const char *name, weft_http_response *w,
-                  weft_http_request *r)
+/* Answers a request whose profile could not be written. A client that canceled may have closed one
+ * side only, and one that has a part must see that this is not all. */
+static void fail(const struct weft__answer *answer, const struct weft__profile *p, int rc)
 {
-    struct weft__asked asked = {.debug = 0};
+    if (answer->begun)
+        weft_http_abort(answer->w);
+    else if (rc == -ECANCELED)
+        weft__debug_error(answer->w, 500, "context canceled");
+    else if (rc == -EBUSY && p->busy)
+        weft__debug_error(answer->w, 500, p->busy);
+    else
+        weft__debug_error(answer->w, 500, "failed to collect profile");
+}
+
+/* The name is the rest of the path behind /debug/pprof/, or a profile's own path ends in it. */
+static const char *name_of(weft_http_request *r)
+{
+    const char *name = weft_http_param(r, "name");
+
+    return name ? name : strrchr(weft_http_path(r), '/') + 1;
+}
+
+void weft__debug_profile(struct weft__debug *d, weft_http_response *w, weft_http_request *r)
+{
+    const struct weft__profile *p = weft__profile_find(name_of(r));
+    struct weft__asked asked;
     struct weft__answer answer = {.w = w};
     const struct weft__sink to = {weft__answer_put, &answer};
     char file[WEFT__FILENAME_SIZE];
     int rc;
 
-    if (!weft__profile_find(&asked.profile, name)) {
+    if (!p) {
         weft__debug_error(w, 404, "Unknown profile");
         return;
     }
+    weft__asked_begin(&asked, p);
     if (!read_parameters(&asked, d, w, r))
         return;
+    asked.wait = wait_for_peer;
+    asked.wait_arg = r;
     answer.filename = asked.debug ? NULL : filename(file, sizeof(file), &asked);
     if (!weft_http_wants_body(w)) {
         weft__answer_head(w, answer.filename);
         return;
     }
-    rc = weft__answer_end(&answer, weft__profile_serve(&asked, wait_for_peer, r, &to));
-    if (rc < 0 && answer.begun)
-        weft_http_abort(w); /* the client must see that this is not all */
-    else if (rc == -ECANCELED)
-        weft__debug_error(w, 500, "context canceled"); /* it may have closed one side only */
-    else if (rc < 0)
-        weft__debug_error(w, 500, "failed to collect profile");
-}
-
-void weft__debug_profile(struct weft__debug *d, weft_http_response *w, weft_http_request *r)
-{
-    const char *name = weft_http_param(r, "name");
-
-    serve(d, strcmp(name, "goroutines") == 0 ? "goroutine" : name, w, r);
-}
-
-void weft__debug_fgprof(struct weft__debug *d, weft_http_response *w, weft_http_request *r)
-{
-    serve(d, "fgprof", w, r);
+    rc = weft__answer_end(&answer, weft__asked_serve(&asked, &to));
+    if (rc < 0)
+        fail(&answer, p, rc);
 }
 
 /* cmdline and symbol --------------------------------------------------------------------------- */

@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* custom.c - profiles of the program's own (see weft/profile.h and custom.h).
+/* custom.c - profiles of the program's own (see weft/profile.h).
  *
- * Owns: the list of profiles, which only grows; and for each a table of stacks and, in shards by
- * the hash of the value, a map from each value to the stack that added it.
- * Locks, never two at once: list_lock guards the growth of the list, shard->lock the shard.
- * Always:
- *   the list is in the order of names, and no two are the same
+ * Owns: for each profile its descriptor, a table of stacks and, in shards by the hash of the value,
+ * a map from each value to the stack that added it. Lock: shard->lock guards the shard. Always:
  *   entries[i].stack == 0 means that the place is free; at least one in four is
  *   a value stands in the first free place from its own on (removing moves up what follows)
  * A walk asks for unknown rules, so none is done under a lock. */
-#include "profiles/account/custom.h"
-
+#include "profiles/account/profile.h"
 #include "profiles/capture/running.h"
-#include "profiles/render/output.h"
 #include "profiles/render/stack_text.h"
+#include "profiles/table/buckets.h"
 #include "profiles/table/idmap.h"
 #include "runtime/base/utf8.h"
 #include "runtime/sched/scheduler.h"
@@ -21,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHARD_BITS = 5, SHARDS = 1 << SHARD_BITS, ROOM_FIRST = 16, NAME_MAX_BYTES = 127 };
+enum { SHARD_BITS = 5, SHARDS = 1 << SHARD_BITS, ROOM_FIRST = 16 };
 
 struct entry {
     const void *value;
@@ -37,14 +33,12 @@ struct shard {
 };
 
 struct weft_profile {
-    weft_profile *next; /* atomic */
+    struct weft__profile profile; /* the first, so that its address is that of the whole */
+    struct weft__pprof_type value;
     weft__stacktab *stacks;
     struct shard *shards;
-    char name[NAME_MAX_BYTES + 1];
+    char name[WEFT__PROFILE_NAME_MAX + 1];
 };
-
-static weft_profile *list; /* atomic */
-static uint32_t list_lock; /* rank TASKS */
 
 /* Names ---------------------------------------------------------------------------------------- */
 
@@ -63,106 +57,21 @@ static bool is_printable(const char *name)
 
 static bool is_name(const char *name)
 {
-    size_t n = strnlen(name, NAME_MAX_BYTES + 1);
+    size_t n = strnlen(name, WEFT__PROFILE_NAME_MAX + 1);
 
-    return n > 0 && n <= NAME_MAX_BYTES && name[0] != '/' && name[n - 1] != '/' &&
+    return n > 0 && n <= WEFT__PROFILE_NAME_MAX && name[0] != '/' && name[n - 1] != '/' &&
            is_printable(name);
-}
-
-/* Returns whether /debug/pprof/ serves something of that name without a custom profile. */
-static bool is_built_in(const char *name)
-{
-    static const char *const names[] = {
-        "allocs",      "block",   "cmdline",   "contention",    "delta_block", "delta_heap",
-        "delta_mutex", "fgprof",  "goroutine", "goroutineleak", "goroutines",  "heap",
-        "mutex",       "profile", "symbol",    "threadcreate",  "trace"};
-
-    for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        if (strcmp(name, names[i]) == 0)
-            return true;
-    }
-    return false;
 }
 
 static WEFT__NORETURN void refuse(const char *name)
 {
-    char shown[NAME_MAX_BYTES + 1];
-    size_t n = strnlen(name, NAME_MAX_BYTES);
+    char shown[WEFT__PROFILE_NAME_MAX + 1];
+    size_t n = strnlen(name, WEFT__PROFILE_NAME_MAX);
 
     for (size_t i = 0; i < n; i++)
         shown[i] = (unsigned char)name[i] < ' ' || name[i] == 127 ? '?' : name[i];
     shown[n] = 0;
     weft__panic("weft: weft_profile_new: \"%s\" is no name for a profile", shown);
-}
-
-/* The list ------------------------------------------------------------------------------------- */
-
-weft_profile *weft__custom_find(const char *name)
-{
-    weft_profile *p = weft__load_acq(&list);
-
-    while (p && strcmp(p->name, name) != 0)
-        p = weft__load_acq(&p->next);
-    return p;
-}
-
-void weft__custom_each(void (*fn)(weft_profile *p, void *arg), void *arg)
-{
-    for (weft_profile *p = weft__load_acq(&list); p; p = weft__load_acq(&p->next))
-        fn(p, arg);
-}
-
-const char *weft__custom_name(const weft_profile *p)
-{
-    return p->name;
-}
-
-/* Lists p. Returns false if its name is taken. */
-static bool enlist(weft_profile *p)
-{
-    weft_profile **at, *next;
-    int order = 1;
-
-    weft__lock(&list_lock, WEFT__RANK_TASKS);
-    for (at = &list; (next = *at) != NULL; at = &next->next) {
-        order = strcmp(next->name, p->name);
-        if (order >= 0)
-            break;
-    }
-    if (order != 0) {
-        p->next = next;
-        weft__store_rel(at, p);
-    }
-    weft__unlock(&list_lock);
-    return order != 0;
-}
-
-static weft_profile *profile_make(const char *name)
-{
-    weft_profile *p = weft__alloc(1, sizeof(*p));
-
-    memcpy(p->name, name, strlen(name));
-    p->stacks = weft__stacktab_new();
-    p->shards = aligned_alloc(64, SHARDS * sizeof(*p->shards));
-    if (!p->stacks || !p->shards)
-        weft__no_memory(NULL, "profile");
-    memset(p->shards, 0, SHARDS * sizeof(*p->shards));
-    return p;
-}
-
-weft_profile *weft_profile_new(const char *name)
-{
-    weft_profile *p;
-
-    weft__not_forked("weft_profile_new");
-    if (!name)
-        weft__panic("weft: weft_profile_new: NULL is no name for a profile");
-    if (!is_name(name))
-        refuse(name);
-    p = profile_make(name);
-    if (is_built_in(name) || !enlist(p))
-        weft__panic("weft: weft_profile_new: the name \"%s\" is taken", name);
-    return p;
 }
 
 /* A shard -------------------------------------------------------------------------------------- */
@@ -298,8 +207,9 @@ void weft_profile_remove(weft_profile *p, const void *value)
 
 /* Taking --------------------------------------------------------------------------------------- */
 
-int weft__custom_count(const weft_profile *p)
+static int count(const struct weft__profile *of)
 {
+    const weft_profile *p = (const weft_profile *)of;
     uint32_t n = 0;
 
     for (int i = 0; i < SHARDS; i++)
@@ -335,8 +245,11 @@ static void add_stack(weft__buckets *b, const struct weft__stack_entry *e, uint3
     weft__buckets_add(b, walk, &(int64_t){count});
 }
 
-weft__buckets *weft__custom_take(const weft_profile *p)
+/* Takes the values that are in the profile now, by the stacks that added them, from the caller of
+ * the library on. Asks the symbolizer. */
+static void *take(const struct weft__asked *a)
 {
+    const weft_profile *p = (const weft_profile *)a->profile;
     struct weft__walk *walk = malloc(sizeof(*walk));
     weft__buckets *b = weft__buckets_new(1);
     uint32_t n, *counts = count_stacks(p, &n);
@@ -353,4 +266,41 @@ weft__buckets *weft__custom_take(const weft_profile *p)
     free(counts);
     free(walk);
     return b;
+}
+
+/* Making one ----------------------------------------------------------------------------------- */
+
+static weft_profile *profile_make(const char *name)
+{
+    weft_profile *p = weft__alloc(1, sizeof(*p));
+
+    memcpy(p->name, name, strlen(name));
+    p->value = (struct weft__pprof_type){p->name, "count"};
+    p->profile = (struct weft__profile){.name = p->name,
+                                        .about = "The program's own.",
+                                        .values = &p->value,
+                                        .n_values = 1,
+                                        .take = take,
+                                        .count = count};
+    p->stacks = weft__stacktab_new();
+    p->shards = aligned_alloc(64, SHARDS * sizeof(*p->shards));
+    if (!p->stacks || !p->shards)
+        weft__no_memory(NULL, "profile");
+    memset(p->shards, 0, SHARDS * sizeof(*p->shards));
+    return p;
+}
+
+weft_profile *weft_profile_new(const char *name)
+{
+    weft_profile *p;
+
+    weft__not_forked("weft_profile_new");
+    if (!name)
+        weft__panic("weft: weft_profile_new: NULL is no name for a profile");
+    if (!is_name(name))
+        refuse(name);
+    p = profile_make(name);
+    if (!weft__profile_add(&p->profile))
+        weft__panic("weft: weft_profile_new: the name \"%s\" is taken", name);
+    return p;
 }

@@ -185,8 +185,8 @@ static int add(weft__pprof *p, const struct weft__bucket *b, bool counted, struc
     return rc;
 }
 
-int weft__samples_pprof(const struct weft__pprof_head *head, const weft__buckets *b,
-                        const struct weft__sink *to)
+static int write_pprof(const struct weft__pprof_head *head, const weft__buckets *b,
+                       const struct weft__sink *to)
 {
     struct scratch *x = malloc(sizeof(*x));
     size_t n;
@@ -232,7 +232,7 @@ static void put(struct weft__out *o, const struct weft__bucket *b, uintptr_t *pc
     weft__out_char(o, '\n');
 }
 
-int weft__samples_text(const char *head, const weft__buckets *b, const struct weft__sink *to)
+static int write_text(const char *head, const weft__buckets *b, const struct weft__sink *to)
 {
     struct weft__out *o = weft__out_new(to);
     uintptr_t *pcs = malloc(WEFT__WALK_ROOM * sizeof(*pcs));
@@ -251,4 +251,13 @@ int weft__samples_text(const char *head, const weft__buckets *b, const struct we
     free(pcs);
     free(all);
     return rc;
+}
+
+int weft__samples_write(const struct weft__asked *a, const void *from, void *view, int64_t duration,
+                        const struct weft__sink *to)
+{
+    const struct weft__pprof_head head = weft__asked_head(a, duration);
+
+    (void)from; /* no view is the difference of two */
+    return a->debug ? write_text(a->profile->text_head, view, to) : write_pprof(&head, view, to);
 }

@@ -4,7 +4,7 @@
 #ifndef WEFT_SAMPLE_H
 #define WEFT_SAMPLE_H
 
-#include "profiles/render/pprof.h"
+#include "profiles/account/profile.h"
 #include "profiles/table/buckets.h"
 #include "profiles/walk/unwind.h"
 
@@ -35,10 +35,9 @@ struct weft__sample weft__sample_of(const struct weft__stack_entry *e);
  * count as they do now. False without memory. */
 bool weft__samples_add(weft__buckets *to, const weft__buckets *from, int times);
 
-/* Writes them; the values of each are its count, if the head has two types, and its time. */
-int weft__samples_pprof(const struct weft__pprof_head *head, const weft__buckets *b,
+/* The write of a profile whose views are tables of samples. A profile with one value shows the time
+ * alone, but for the text: that has the lines of text_head, then time, count and stacks of each. */
+int weft__samples_write(const struct weft__asked *a, const void *from, void *view, int64_t duration,
                         const struct weft__sink *to);
-/* The same as text: the lines of head, then time, count and stacks of each. */
-int weft__samples_text(const char *head, const weft__buckets *b, const struct weft__sink *to);
 
 #endif

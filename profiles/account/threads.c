@@ -16,7 +16,9 @@
  * Lock: taking, held while the symbolizer is asked, guards the end of table against its readers. */
 #include "profiles/account/threads.h"
 
+#include "profiles/account/profile.h"
 #include "profiles/capture/running.h"
+#include "profiles/table/buckets.h"
 #include "profiles/table/marks.h"
 #include "profiles/walk/deferred.h"
 #include "profiles/walk/symbolize.h"
@@ -286,12 +288,16 @@ static void finish_all(void)
     }
 }
 
-weft__buckets *weft__threads_take(void)
+/* Counts each thread that the library made in this run and that lives, by the stack that made it;
+ * without frames if there is no such stack. Blocks the calling thread, which holds no lock, as
+ * asking the symbolizer does. */
+static void *take(const struct weft__asked *a)
 {
     struct weft__walk *walk = malloc(sizeof(*walk));
     weft__buckets *b = weft__buckets_new(1);
     bool good = walk && b;
 
+    (void)a;
     pthread_mutex_lock(&taking);
     if (good && table) {
         add_runners(walk);
@@ -306,7 +312,20 @@ weft__buckets *weft__threads_take(void)
     return NULL;
 }
 
-int weft__threads_count(void)
+static int count_living(const struct weft__profile *p)
 {
+    (void)p;
     return (int)weft__load(&made);
 }
+
+static const struct weft__pprof_type value = {"threadcreate", "count"};
+
+const struct weft__profile weft__profile_threadcreate = {
+    .name = "threadcreate",
+    .about = "The threads of the library, and the stacks that made them.",
+    .changes = true,
+    .values = &value,
+    .n_values = 1,
+    .take = take,
+    .count = count_living,
+};

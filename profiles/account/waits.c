@@ -19,6 +19,7 @@
 
 #include <weft/task.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -294,42 +295,87 @@ weft__buckets *weft__waits_take(const struct weft__waits *w)
     return take(w, NULL);
 }
 
-struct weft__window *weft__waits_begin(const struct weft__waits *w)
+/* The profiles --------------------------------------------------------------------------------- */
+
+enum { LIVE, IO }; /* parameters */
+
+static struct weft__waits waits_asked(const struct weft__asked *a)
 {
-    return weft__window_open(w->which, w->with_io);
+    return (struct weft__waits){.which = (enum weft__contention)a->profile->which,
+                                .live = a->params[LIVE],
+                                .with_io = a->params[IO]};
 }
 
-weft__buckets *weft__waits_end(const struct weft__waits *w, struct weft__window *window)
+static void *take_all(const struct weft__asked *a)
 {
-    weft__buckets *b = window ? take(w, window) : NULL;
+    const struct weft__waits w = waits_asked(a);
 
+    return take(&w, NULL);
+}
+
+/* Takes the waits of a time alone: each counts with its part of the time. */
+static void *sample(const struct weft__asked *a, int *rc)
+{
+    const struct weft__waits w = waits_asked(a);
+    weft_time until = weft_now() + a->over;
+    struct weft__window *window = weft__window_open(w.which, w.with_io);
+    weft__buckets *b = NULL;
+
+    if (window && !weft__asked_wait(a, until))
+        *rc = -ECANCELED;
+    else if (window)
+        b = take(&w, window);
     weft__window_free(window);
     return b;
 }
 
-/* Writing -------------------------------------------------------------------------------------- */
-
-int weft__waits_pprof(const weft__buckets *b, int64_t duration, const struct weft__sink *to)
+static int count(const struct weft__profile *p)
 {
-    static const struct weft__pprof_type types[] = {{"contentions", "count"},
-                                                    {"delay", "nanoseconds"}};
-    const struct weft__pprof_head head = {.types = types,
-                                          .n_types = 2,
-                                          .period_type = types[0],
-                                          .period = 1,
-                                          .time = weft__realtime(),
-                                          .duration = duration};
-
-    return weft__samples_pprof(&head, b, to);
+    return (int)weft__tables_count((enum weft__contention)p->which);
 }
 
-int weft__waits_text(enum weft__contention which, const weft__buckets *b,
-                     const struct weft__sink *to)
+static void put_sizes(const struct weft__profile *p, weft__sizes_put *put, void *arg)
 {
-    static const char *const heads[] = {
-        [WEFT__CONTENTION_BLOCK] = "--- contention:\ncycles/second=1000000000\n",
-        [WEFT__CONTENTION_MUTEX] = "--- mutex:\ncycles/second=1000000000\nsampling period=1\n",
-        [WEFT__CONTENTION_PAIRS] = "--- contention:\ncycles/second=1000000000\n"};
-
-    return weft__samples_text(heads[which], b, to);
+    put(arg, p->name, weft__tables_count((enum weft__contention)p->which), WEFT__CONTENTION_STACKS);
+    if (p->which == WEFT__CONTENTION_BLOCK)
+        put(arg, "io", weft__tables_count(WEFT__CONTENTION_IO), WEFT__CONTENTION_STACKS);
 }
+
+const struct weft__pprof_type weft__waits_values[] = {{"contentions", "count"},
+                                                      {"delay", "nanoseconds"}};
+static const struct weft__param params[] = {
+    {.name = "live", .otherwise = 1}, {.name = "io"}, {.name = NULL}};
+static const struct weft__param live_alone[] = {{.name = "live", .otherwise = 1}, {.name = NULL}};
+
+/* clang-format off */
+#define WAITS(of)                                                                                  \
+    .values = weft__waits_values, .n_values = 2, .take = take_all, .sample = sample,               \
+    .write = weft__samples_write, .count = count, .sizes = put_sizes, .which = of
+/* clang-format on */
+
+const struct weft__profile weft__profile_block = {
+    .name = "block",
+    .about = "Where tasks waited for others, and how long: channels, select, locks, groups. live=0 "
+             "leaves out what is not over, io=1 adds I/O and sleeps.",
+    .text_head = "--- contention:\ncycles/second=1000000000\n",
+    .params = params,
+    WAITS(WEFT__CONTENTION_BLOCK),
+};
+
+const struct weft__profile weft__profile_contention = {
+    .name = "contention",
+    .about = "The same waits for locks with both sides: the stack that waited, and the stack that "
+             "unlocked.",
+    .text_head = "--- contention:\ncycles/second=1000000000\n",
+    .params = live_alone,
+    WAITS(WEFT__CONTENTION_PAIRS),
+};
+
+const struct weft__profile weft__profile_mutex = {
+    .name = "mutex",
+    .about = "Where mutexes and rwmutexes were unlocked for which others waited, and how long all "
+             "did.",
+    .text_head = "--- mutex:\ncycles/second=1000000000\nsampling period=1\n",
+    .params = live_alone,
+    WAITS(WEFT__CONTENTION_MUTEX),
+};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* wall.c - see wall.h.
+/* wall.c - fgprof: where tasks spend their time, whether they run or wait. fgprof calls this wall
+ * clock.
  *
  * Every PERIOD each task that a thread runs is looked at, whether it computes or sits in a call,
  * and counts for itself: there are no more of them than threads. Of all others, which wait, one
@@ -18,8 +19,6 @@
  * is found computing as often as it computes, and each place is shown in proportion to the CPU that
  * it uses. To count the time for the first task, where that is when it could be had, would move the
  * time of all short computations to the waits after them. */
-#include "profiles/account/wall.h"
-
 #include "profiles/account/sample.h"
 #include "profiles/capture/interrupt.h"
 #include "profiles/capture/running.h"
@@ -354,14 +353,15 @@ static void change_place(struct sampler *s)
     weft__stand_back();
 }
 
-static bool sample(struct sampler *s, weft_duration duration, weft__wall_wait *wait, void *arg)
+/* Returns false if the profile is not wanted any more. */
+static bool look_over_time(struct sampler *s, const struct weft__asked *a)
 {
-    weft_time last = weft_now(), end = last + duration;
+    weft_time last = weft_now(), end = last + a->over;
 
     while (last < end) {
         weft_time now;
 
-        if (!wait(arg, end - last < PERIOD ? end : last + PERIOD))
+        if (!weft__asked_wait(a, end - last < PERIOD ? end : last + PERIOD))
             return false;
         change_place(s);
         now = weft_now();
@@ -372,41 +372,42 @@ static bool sample(struct sampler *s, weft_duration duration, weft__wall_wait *w
     return true;
 }
 
-weft__buckets *weft__wall_sample(weft_duration duration, weft__wall_wait *wait, void *arg, int *rc)
+/* Looks at all tasks but the caller for the time that is asked for. */
+static void *sample(const struct weft__asked *a, int *rc)
 {
     struct sampler *s = calloc(1, sizeof(*s));
     weft__buckets *b = weft__buckets_new(WEFT__SAMPLE_VALUES);
+    bool good = s && b;
 
-    *rc = -ENOMEM;
-    if (s && b) {
+    if (good) {
         s->b = b;
         s->self = weft__caller("weft_profile_write");
         s->random = (uint64_t)weft__ticks() | 1;
         s->parts = PARTS_FIRST;
-        *rc = sample(s, duration, wait, arg) ? 0 : -ECANCELED;
+        good = look_over_time(s, a);
+        if (!good)
+            *rc = -ECANCELED;
         end_runners(s);
     }
     free(s);
-    if (*rc == 0)
+    if (good)
         return b;
     weft__buckets_free(b);
     return NULL;
 }
 
-int weft__wall_pprof(const weft__buckets *b, int64_t duration, const struct weft__sink *to)
-{
-    static const struct weft__pprof_type type = {"wall", "nanoseconds"};
-    const struct weft__pprof_head head = {.types = &type,
-                                          .n_types = 1,
-                                          .period_type = type,
-                                          .period = PERIOD,
-                                          .time = weft__realtime() - duration,
-                                          .duration = duration};
+static const struct weft__pprof_type value = {"wall", "nanoseconds"};
 
-    return weft__samples_pprof(&head, b, to);
-}
-
-int weft__wall_text(const weft__buckets *b, const struct weft__sink *to)
-{
-    return weft__samples_text("--- wall:\ncycles/second=1000000000\n", b, to);
-}
+const struct weft__profile weft__profile_fgprof = {
+    .name = "fgprof",
+    .about = "Where tasks spend their time, whether they run or wait, by looking at some of them "
+             "every 10 ms for seconds=N.",
+    .path = "/debug/fgprof",
+    .text_head = "--- wall:\ncycles/second=1000000000\n",
+    .usual_time = 30 * WEFT_SECOND,
+    .values = &value,
+    .n_values = 1,
+    .period = PERIOD,
+    .sample = sample,
+    .write = weft__samples_write,
+};

@@ -3,14 +3,12 @@
 #include "profiles/render/counts.h"
 
 #include "profiles/render/output.h"
-#include "profiles/render/pprof.h"
 #include "profiles/render/stack_text.h"
-#include "runtime/base/clock.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* Orders buckets by count, the largest first, then by the text of their data lines. */
+/* Orders buckets by their first value, the largest first, then by the text of their data lines. */
 static int compare(const void *va, const void *vb)
 {
     const struct weft__bucket *a = va, *b = vb;
@@ -31,36 +29,53 @@ static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
     return all;
 }
 
-static void put_count(struct weft__out *o, int64_t count)
+static void put_value(struct weft__out *o, int64_t value)
 {
-    if (count < 0)
+    if (value < 0)
         weft__out_char(o, '-');
-    weft__out_dec(o, count < 0 ? 0 - (uint64_t)count : (uint64_t)count);
+    weft__out_dec(o, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
-static void put_records(struct weft__out *o, const char *name, const struct weft__bucket *all,
-                        size_t n)
+/* The names of several values follow on a line of their own; a single one is named by the profile.
+ */
+static void put_head(struct weft__out *o, const char *name, const struct weft__pprof_head *head,
+                     const struct weft__bucket *all, size_t n)
 {
-    int64_t total = 0;
-
-    for (size_t i = 0; i < n; i++)
-        total += all[i].values[0];
     weft__out_str(o, name);
     weft__out_str(o, " profile: total ");
-    put_count(o, total);
-    weft__out_char(o, '\n');
-    for (size_t i = 0; i < n && o->rc == 0; i++) {
-        const struct weft__stack_entry *e = all[i].stack;
+    for (size_t k = 0; k < head->n_types; k++) {
+        int64_t total = 0;
 
-        put_count(o, all[i].values[0]);
-        weft__out_str(o, " @");
-        weft__listing_addresses(o, e->pcs, e->kept, 0);
-        weft__listing_frames(o, e->pcs, e->kept, 0);
-        weft__out_char(o, '\n');
+        for (size_t i = 0; i < n; i++)
+            total += all[i].values[k];
+        put_value(o, total);
+        weft__out_char(o, k + 1 < head->n_types ? ' ' : '\n');
+    }
+    for (size_t k = 0; head->n_types > 1 && k < head->n_types; k++) {
+        weft__out_str(o, k == 0 ? "# " : " ");
+        weft__out_str(o, head->types[k].type);
+        weft__out_char(o, '/');
+        weft__out_str(o, head->types[k].unit);
+        weft__out_str(o, k + 1 < head->n_types ? "" : "\n");
     }
 }
 
-int weft__counts_text(const char *name, const weft__buckets *b, const struct weft__sink *to)
+static void put_record(struct weft__out *o, const struct weft__bucket *b, size_t n_values)
+{
+    const struct weft__stack_entry *e = b->stack;
+
+    for (size_t k = 0; k < n_values; k++) {
+        put_value(o, b->values[k]);
+        weft__out_char(o, ' ');
+    }
+    weft__out_char(o, '@');
+    weft__listing_addresses(o, e->pcs, e->kept, 0);
+    weft__listing_frames(o, e->pcs, e->kept, 0);
+    weft__out_char(o, '\n');
+}
+
+int weft__counts_text(const char *name, const struct weft__pprof_head *head, const weft__buckets *b,
+                      const struct weft__sink *to)
 {
     struct weft__out *o = weft__out_new(to);
     size_t n;
@@ -70,24 +85,19 @@ int weft__counts_text(const char *name, const weft__buckets *b, const struct wef
         free(o);
         return -ENOMEM;
     }
-    put_records(o, name, all, n);
+    put_head(o, name, head, all, n);
+    for (size_t i = 0; i < n && o->rc == 0; i++)
+        put_record(o, &all[i], head->n_types);
     free(all);
     return weft__out_end(o);
 }
 
-int weft__counts_pprof(const char *name, const weft__buckets *b, int64_t duration,
+int weft__counts_pprof(const struct weft__pprof_head *head, const weft__buckets *b,
                        const struct weft__sink *to)
 {
-    const struct weft__pprof_type type = {name, "count"};
-    const struct weft__pprof_head head = {.types = &type,
-                                          .n_types = 1,
-                                          .period_type = type,
-                                          .period = 1,
-                                          .time = weft__realtime(),
-                                          .duration = duration};
     size_t n;
     struct weft__bucket *all = sorted(b, &n);
-    weft__pprof *p = all ? weft__pprof_begin(&head, to) : NULL;
+    weft__pprof *p = all ? weft__pprof_begin(head, to) : NULL;
     int rc = 0;
 
     for (size_t i = 0; p && i < n && rc == 0; i++)

@@ -6,14 +6,15 @@
 #ifndef WEFT_COUNTS_H
 #define WEFT_COUNTS_H
 
-#include "profiles/capture/snapshot.h"
+#include "profiles/render/pprof.h"
 #include "profiles/table/buckets.h"
 
-/* Writes the text of debug=1. Both functions return 0, the sink's negative code, or -ENOMEM. */
-int weft__counts_text(const char *name, const weft__buckets *b, const struct weft__sink *to);
-/* Writes a gzip'ed profile.proto of type name/count. duration: in ns; 0 if the profile shows a
- * moment. b may be a difference, in which counts may be negative. */
-int weft__counts_pprof(const char *name, const weft__buckets *b, int64_t duration,
+/* Writes the text of debug=1. Both functions return 0, the sink's negative code, or -ENOMEM. b has
+ * the values that head names, and may be a difference, in which values may be negative. */
+int weft__counts_text(const char *name, const struct weft__pprof_head *head, const weft__buckets *b,
+                      const struct weft__sink *to);
+/* Writes a gzip'ed profile.proto. */
+int weft__counts_pprof(const struct weft__pprof_head *head, const weft__buckets *b,
                        const struct weft__sink *to);
 
 #endif
