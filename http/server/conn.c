@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* conn.c - the life of a connection: the task that serves its requests.
  *
- * Owns: the connection's state and its place in the server's list. Only the connection's own task
- * runs the code below weft__http_conn_main, and only that task closes the connection.
+ * Owns: the connection's state and its place in the server's list. The task that accepts calls
+ * weft__http_conn_begin. All other functions here run on the connection's own task, and only that
+ * task closes the connection.
  * Lock: the server's mutex guards the list of connections (server.c).
  *
  * | in        | the task                                    | next                              |

@@ -8,8 +8,10 @@
  * Under the virtual clock (WEFT_CLOCK=virtual) time stands still while any task runs, and jumps to
  * the next timer when all processors are idle. So tests of time need not sleep, and are exact.
  *
- * weft__clock_init comes first, at the start of a run. After it any thread may call everything
- * here, under any lock; nothing here blocks. weft__clock_advance is the scheduler's alone. */
+ * Any thread may call the functions, under any lock, in or out of a run; nothing here blocks.
+ * Before the first run the clock is the real one and ticks are nanoseconds. Only the start of a run
+ * calls weft__clock_init and weft__clock_measure, and only the scheduler calls weft__clock_advance.
+ */
 #ifndef WEFT_CLOCK_H
 #define WEFT_CLOCK_H
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* handler.c - see handler.h. Changes of one signal's handler are made by one thread at a time: by
- * weft_run's while no task runs, in a child of fork, and under the lock of sync/signals.c. */
+/* handler.c - the signal handlers of the runtime, and the dispositions from before them.
+ *
+ * Owns: the table of dispositions, and the process id of weft_run's caller.
+ * There is no lock, since handlers read the table. One thread at a time changes the entry of a
+ * signal: weft_run's while no task runs, the only thread in a child of fork, and else a thread that
+ * holds the lock of sync/signals.c. */
 #include "runtime/base/handler.h"
 
 #include "runtime/base/atomic.h"
@@ -10,8 +14,8 @@
 
 static struct {
     struct sigaction before[WEFT__SIGNALS];
-    bool ours[WEFT__SIGNALS];          /* atomic: a handler of the runtime stands there */
-    void (*moved[WEFT__SIGNALS])(int); /* handlers of the program that move changed */
+    bool ours[WEFT__SIGNALS];          /* the signal has a handler of the runtime; atomic */
+    void (*moved[WEFT__SIGNALS])(int); /* the handlers of the program that `move` has changed */
     pid_t pid;                         /* of the process that called weft_run */
 } handlers;
 

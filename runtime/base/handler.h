@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* handler.h - the signal handlers of the runtime, and the dispositions from before them. */
+/* handler.h - the signal handlers of the runtime, and the dispositions from before them.
+ *
+ * One thread at a time changes the handler of a signal; handler.c says which. The functions marked
+ * so may be called in a handler. */
 #ifndef WEFT_HANDLER_H
 #define WEFT_HANDLER_H
 
@@ -10,25 +13,26 @@ enum { WEFT__SIGNALS = 65 }; /* one more than the highest signal */
 
 typedef void weft__handler(int signo, siginfo_t *info, void *ucontext);
 
-/* The beginning and the end of a run, on its thread. In between the program's handlers run on a
- * worker's alternate stack, since a task's may be too small; a thread without an alternate stack
- * runs them where it did before. */
+/* Begin and end a run, on the thread of weft_run. In between the program's handlers run on a
+ * worker's alternate stack, since a task's stack may be too small. A thread without an alternate
+ * stack runs them where it did before. */
 void weft__handlers_begin(void);
 void weft__handlers_end(void); /* leaves the runtime's own handlers in place */
 
-/* Installs fn. If the system refuses, no handler of the runtime stands there afterwards. */
+/* Installs fn as the handler of a signal, the second only over SIG_DFL. If the system refuses, the
+ * signal has no handler of the runtime afterwards. */
 void weft__handler_install(int signo, weft__handler *fn);
-void weft__handler_install_over_default(int signo, weft__handler *fn); /* only over SIG_DFL */
-/* Restores the disposition; the handler may still be running somewhere. Returns false if no handler
- * of the runtime stood there. */
+void weft__handler_install_over_default(int signo, weft__handler *fn);
+/* Restores the disposition from before. The handler may still be running on some thread. Returns
+ * false if the signal had no handler of the runtime. */
 bool weft__handler_remove(int signo);
 /* Restores all, in a child of fork: it has no thread that would do the rest of a handler's work.
  * Takes no lock, since another thread of the parent may have held it. */
 void weft__handlers_drop(void);
 
-/* Returns whether a handler of the runtime stands there, as far as the runtime knows. */
+/* Returns whether the signal has a handler of the runtime, as far as the runtime knows. */
 bool weft__handler_stands(int signo); /* async-signal-safe */
-/* Returns whether fn does: the program may have installed another since. */
+/* Returns whether fn is the signal's handler now: the program may have installed another since. */
 bool weft__handler_is(int signo, weft__handler *fn);
 /* Returns the disposition from before the latest handler of the runtime. async-signal-safe */
 const struct sigaction *weft__handler_before(int signo);
@@ -36,7 +40,8 @@ const struct sigaction *weft__handler_before(int signo);
  * handlers of pthread_atfork, or made by a bare system call or vfork. async-signal-safe */
 bool weft__handler_is_childs(void);
 
-/* Restores the disposition for a process that is to end by this signal. async-signal-safe */
+/* Restores the disposition from before, for a process that will end by this signal.
+ * async-signal-safe */
 void weft__handler_default(int signo);
 
 /* Faults are the signals that an instruction causes, and SIGABRT. */

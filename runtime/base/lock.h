@@ -13,8 +13,8 @@
  * A free lock's word is 0; a held lock's word is its rank. Releasing is one store, after which the
  * releaser does not touch the word: its next holder may free the memory.
  *
- * Any thread may take a lock. A signal handler may not: the thread that it interrupted could hold
- * it. */
+ * Any thread may take a lock, in or out of a run. A signal handler may only try: the thread that it
+ * interrupted could hold the lock. */
 #ifndef WEFT_LOCK_H
 #define WEFT_LOCK_H
 

@@ -5,7 +5,7 @@
  * is no lock here: the turns of a socket put the calls of several tasks in order, and sock.c has
  * the lock.
  * Tasks call the public functions at any time, several at a time on one socket, and hold no lock.
- * accept, read, write and the close of a listener may wait; the others do not.
+ * accept, read, write, the close of a listener and, for a name, listen may wait; the others do not.
  *
  * A call that may wait tries first and waits on EAGAIN. A read has one exception: if the last read
  * got less than it asked for, the socket was empty, so the next read waits before it tries. So a

@@ -3,7 +3,7 @@
  *
  * Owns: weft_udp, a socket (sock.h) and its family. It has no lock of its own.
  * Tasks call these functions, several at a time on one socket: the turns of each direction put
- * them in order. Only weft_udp_recv, weft_udp_send, weft_udp_dial and weft_udp_close wait.
+ * them in order. recv, send and close may wait; so may listen and dial, for a name.
  *
  * A call tries first and waits on EAGAIN. A datagram comes or goes whole, so nothing is resumed. */
 #include "runtime/io/sock.h"

@@ -7,7 +7,8 @@
  * GROUP) guards the list of children.
  * Always, outside l->fd_lock: a number with waits is armed for every event that they want; a number
  * without waits is not armed (EPOLLONESHOT), since the program may close and reuse it.
- * Only tasks call the public functions, and hold no lock; they wait. A wait begins on the task's
+ * Only tasks call the public functions, and hold no lock; they wait. The end of a run calls
+ * weft__children_discard, when no task runs any more. A wait begins on the task's
  * processor, and its loop's owner sees the events. A wait that ends at its deadline, or canceled,
  * may leave from any thread: unlike a loop of libuv, the kernel's epoll may be changed by any.
  *

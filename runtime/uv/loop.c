@@ -3,7 +3,8 @@
  *
  * Owns: weft__loop, that is, libuv's loop, its wake-up and its timer. There is no lock: a loop has
  * one owner at a time, the worker that has its processor, and only the owner calls in. Any thread
- * may call weft__loop_wake. weft_run makes and frees loops while no task runs.
+ * may call weft__loop_wake. weft_run makes and frees loops while no task runs. weft__loop_aborted
+ * runs in the handler of SIGABRT.
  *
  * A loop changes threads under these rules, which suffice for libuv 1.44.2:
  *   never while uv_run is on the stack, since uv__io_poll leaves a pointer to its own frame in the

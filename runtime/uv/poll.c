@@ -2,7 +2,8 @@
 /* uv/poll.c - watches sockets of ours: the part of sched/netpoll.h for io/sock.c.
  *
  * Owns: weft__pollfd, the handle of a socket in its loop. There is no lock: the owner of the loop
- * calls every function here, and gets the events. io/sock.c calls under the socket's lock.
+ * calls every function here, and gets the events. io/sock.c opens and watches under the socket's
+ * lock, and closes when no call can reach the socket any more.
  *
  * A socket of ours is closed by us alone, so it may stay watched when no task waits. Descriptors of
  * the program may not (uv/fd.c). */
