@@ -67,7 +67,7 @@ static const char *limit_of(int error)
  * ends in any case, and the text is worth the risk. */
 void weft__loop_aborted(const weft__loop *l, int error)
 {
-    const char *call = l ? l->call : NULL;
+    const char *call = l ? weft__load(&l->call) : NULL;
     char text[256];
 
     if (!call)

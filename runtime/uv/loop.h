@@ -30,17 +30,18 @@ struct weft__loop {
     weft__fd_wait **fds; /* by number; guarded by fd_lock */
     size_t nfds;         /* the length of fds; guarded by fd_lock */
     bool at_leisure;     /* the poll under way may wait: the processor has nothing else to do */
-    const char *call;    /* the call of libuv that the owner is in, or NULL */
+    const char *call;    /* atomic: the call of libuv that the owner is in, or NULL; a handler reads
+                          * it on a thread that may have lost the loop's processor just now */
 };
 
 /* Calls a function of libuv, as the owner of l, and returns its result. libuv aborts the process
  * where it has no code for a failure; the name stored here lets the report say which call failed
  * (weft__loop_aborted). */
-#define WEFT__UV(l, fn, ...) ((l)->call = #fn, weft__uv_done((l), fn(__VA_ARGS__)))
+#define WEFT__UV(l, fn, ...) (weft__store(&(l)->call, #fn), weft__uv_done((l), fn(__VA_ARGS__)))
 
 static inline int weft__uv_done(weft__loop *l, int rc)
 {
-    l->call = NULL;
+    weft__store(&l->call, NULL);
     return rc;
 }
 
