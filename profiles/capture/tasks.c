@@ -620,7 +620,7 @@ void weft__capture_attach(void)
         .explain = explain,
         .explain_first = explain_first,
         .put_place = weft__put_place,
-        .faulted = weft__rescue,
+        .faulted = weft__libdw_faulted,
         .dies = weft__symbolizer_died,
         .interrupted = weft__interrupted,
     };

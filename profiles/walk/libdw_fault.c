@@ -32,7 +32,7 @@ static struct {
     volatile sig_atomic_t is_open; /* thread is in a call */
 } call;
 
-bool weft__rescue_call(void (*fn)(void *arg), void *arg)
+bool weft__libdw_call(void (*fn)(void *arg), void *arg)
 {
     bool whole = false;
 
@@ -96,14 +96,14 @@ static bool is_libdws(int signo, const siginfo_t *info, const ucontext_t *uc)
            ((uintptr_t)info->si_addr < NEAR_NULL && is_in(pc, "/libc.so")) || is_in_a_tree(pc);
 }
 
-void weft__rescue(int signo, const siginfo_t *info, const void *ucontext)
+void weft__libdw_faulted(int signo, const siginfo_t *info, const void *ucontext)
 {
     if (call.is_open && pthread_equal(call.thread, pthread_self()) &&
         is_libdws(signo, info, ucontext))
         siglongjmp(call.out, 1);
 }
 
-void weft__rescue_from_oom(void)
+void weft__libdw_no_memory(void)
 {
     if (call.is_open && pthread_equal(call.thread, pthread_self()))
         siglongjmp(call.out, 1);

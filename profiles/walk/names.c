@@ -367,7 +367,7 @@ const struct weft__symbol *weft__symbol_make(Dwfl_Module *mod, uintptr_t addr)
     bool known, cut;
 
     if (dwarf != NULL)
-        dwarf_new_oom_handler(dwarf, weft__rescue_from_oom);
+        dwarf_new_oom_handler(dwarf, weft__libdw_no_memory);
     known = weft__debug_find(&d, mod, addr);
     cut = find_nest(&nest, &d, addr - d.bias);
     s = symbol_new(addr, nest.n == 0 ? 1 : nest.n);

@@ -172,7 +172,7 @@ static struct request *serving;                            /* the thread's; guar
 static pthread_t thread;                                   /* valid while state is not IDLE */
 static void (*on_made)(void);                              /* or NULL; guarded by lock */
 
-/* Below weft__rescue_call: a fault in libdw leaves this function. */
+/* Below weft__libdw_call: a fault in libdw leaves this function. */
 static void serve_it(void *request)
 {
     struct request *r = request;
@@ -184,7 +184,7 @@ static void serve_it(void *request)
 /* Serves a request. If libdw faults, the request gets an empty answer. */
 static void serve(struct request *r)
 {
-    if (weft__rescue_call(serve_it, r))
+    if (weft__libdw_call(serve_it, r))
         return;
     weft__modules_abandon();
     r->symbol = NULL;

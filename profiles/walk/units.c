@@ -274,7 +274,7 @@ static void follow_split(struct weft__debug *out)
     if (dwarf_cu_info(out->lines.cu, NULL, &type, &skeleton, &split, NULL, NULL, NULL) == 0 &&
         type == DW_UT_skeleton && dwarf_tag(&split) != DW_TAG_invalid) {
         out->unit = split;
-        dwarf_new_oom_handler(dwarf_cu_getdwarf(split.cu), weft__rescue_from_oom);
+        dwarf_new_oom_handler(dwarf_cu_getdwarf(split.cu), weft__libdw_no_memory);
     }
 }
 
