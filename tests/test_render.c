@@ -225,7 +225,7 @@ static struct weft__snapshot full_snapshot(void)
     add_names(&s);
     add_symbols(&s);
     s.first = 4;
-    s.counts = (struct weft__counts){
+    s.sched = (struct weft__sched_counts){
         .procs = 2, .threads = 514, .spares = 1, .lost = 511, .max_threads = 514, .capped = true};
     return s;
 }

@@ -47,7 +47,7 @@ struct weft__record {
 };
 
 /* The numbers of the scheduler at the cut, for the head of a dump. */
-struct weft__counts {
+struct weft__sched_counts {
     uint32_t procs; /* 0: the numbers are not known, and not shown */
     uint32_t threads, spares;
     uint32_t lost; /* threads that run a task without a processor */
@@ -65,7 +65,7 @@ struct weft__snapshot {
     weft__stacktab *stacks;
     struct weft__locks *locks; /* the locks that tasks wait for (locks.h); NULL: not known */
     uint32_t half; /* text shows at most so many innermost and outermost frames; 0: all */
-    struct weft__counts counts;
+    struct weft__sched_counts sched;
 };
 
 /* Returns the text of a wait reason, by its number in runtime/sched/wait.h. */

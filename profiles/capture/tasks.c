@@ -217,9 +217,9 @@ static void publish_caller(struct capture *c, const struct asking *a)
     weft__capture_publish(c, a->self->slot, &r, &walk);
 }
 
-static struct weft__counts count(void)
+static struct weft__sched_counts count(void)
 {
-    return (struct weft__counts){
+    return (struct weft__sched_counts){
         .procs = (uint32_t)weft__sched.nprocs,
         .threads = weft__load(&weft__sched.nthreads),
         .spares = weft__load(&weft__sched.nspares),
@@ -271,7 +271,7 @@ static struct capture *capture_new(void)
     }
     c->s.now = weft__nanos();
     c->s.wall = weft__realtime();
-    c->s.counts = count();
+    c->s.sched = count();
     return c;
 }
 

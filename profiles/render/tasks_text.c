@@ -283,7 +283,7 @@ static void put_count(struct weft__out *o, const char *before, uint64_t n, const
  * blocks below. */
 static void put_counts(struct dump *d)
 {
-    const struct weft__counts *c = &d->s->counts;
+    const struct weft__sched_counts *c = &d->s->sched;
     const struct weft__record *end = d->s->records + d->s->n;
     size_t total = 0, by_state[WEFT__REC_WAITING + 1] = {0};
 
@@ -338,7 +338,7 @@ int weft__tasks_text(const struct weft__snapshot *s, int debug, const struct wef
         return -ENOMEM;
     d.frames = weft__frame_texts_new(WEFT__FRAME_CALLED, d.full);
     d.creators = weft__frame_texts_new(WEFT__FRAME_CREATOR, d.full);
-    if (d.full && s->counts.procs > 0)
+    if (d.full && s->sched.procs > 0)
         put_counts(&d);
     if (d.frames && d.creators)
         put_blocks(&d);
