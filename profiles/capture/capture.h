@@ -2,9 +2,9 @@
 /* capture.h - a snapshot that is being made, for the files that make it: tasks.c, record.c and
  * capture_running.c. The head of tasks.c explains the protocol.
  *
- * The dumper, one at a time, owns the struct; workers that run or resume tasks write records into
- * it meanwhile. All functions here walk stacks, so they may wait for the symbolizer and may be
- * called with no lock held. */
+ * One dumper at a time owns the struct; workers write records into it meanwhile. The functions that
+ * walk stacks may wait for the symbolizer, so their caller holds no lock; the others only read a
+ * task and move its snap. */
 #ifndef WEFT_CAPTURE_H
 #define WEFT_CAPTURE_H
 

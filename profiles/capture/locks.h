@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* locks.h - the locks that tasks wait for at a snapshot's cut, with the holder of each.
  *
- * While the snapshot is made, the dumper alone calls these functions; afterwards the locks never
- * change, and any thread may use weft__locks_find. None of them takes a lock. */
+ * While the snapshot is made, the dumper alone calls these functions. Afterwards a struct
+ * weft__locks never changes, and any thread may call weft__locks_find. weft__lock_peek needs no
+ * snapshot, and may be called by any thread at any time. No function takes a lock. */
 #ifndef WEFT_LOCKS_H
 #define WEFT_LOCKS_H
 

@@ -2,9 +2,10 @@
 /* running.h - which task each thread runs, and the stacks of tasks that are parked or that threads
  * run.
  *
- * Any thread or task may call these functions, holding no lock of rank RUNQ or above and not the
- * symbolizer's: weft__runners_read takes sched.lock, and a walk may wait for the symbolizer. Tasks
- * go on meanwhile, so all answers may be out of date when they come. */
+ * weft__stack_bounds, weft__regs_saved and weft__runner_find only read memory: any thread,
+ * anywhere. The others may be called by any thread or task that holds no lock: weft__runners_read
+ * takes sched.lock, and a walk may wait for the symbolizer. Tasks go on meanwhile, so an answer may
+ * be out of date when it comes. */
 #ifndef WEFT_RUNNING_H
 #define WEFT_RUNNING_H
 

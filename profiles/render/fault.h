@@ -11,9 +11,9 @@
 /* A report shows at most so many innermost, and so many outermost, frames of a stack. */
 enum { WEFT__REPORT_HALF = 50 };
 
-/* Returns the lower end of the readable part of a faulting task's stack, whose stack pointer is sp.
- * If the stack grew into the guard, that is the guard's lower end where the guard is but a canary,
- * and the stack's own where nobody can read the guard. async-signal-safe */
+/* Returns the lower bound for a walk of a faulting task's stack, whose stack pointer is sp. If the
+ * stack grew into its guard, the innermost frame is there. So the bound is the guard's if the guard
+ * can be read (it is a canary), else the stack's. async-signal-safe */
 uintptr_t weft__fault_lo(const weft__task *t, uintptr_t sp);
 
 /* Returns the task that dies on the calling thread; NULL if it runs none. async-signal-safe */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* elfnames.h - finds the function, by symbol tables, and the file of an address, for reports of a
- * fault. Uses neither libdw nor locks nor malloc.
+/* elfnames.h - finds the function, by symbol tables, and the file of an address, without libdw,
+ * locks or malloc: for reports of a fault, and for names while there is no symbolizer thread.
  *
- * async-signal-safe, on any thread; one caller at a time, since the names of the main program are
- * in static memory. */
+ * async-signal-safe, on any thread. One caller at a time, since the path of the main program is in
+ * static memory: symbolize.c calls it under its lock, and fault.c once in a dying process. */
 #ifndef WEFT_ELFNAMES_H
 #define WEFT_ELFNAMES_H
 

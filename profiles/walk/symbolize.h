@@ -80,7 +80,7 @@ struct weft__mapping {
 };
 
 /* maps.c. Reads the executable mappings, those of the main binary first. Returns a list for free();
- * NULL if memory ran out. Any thread, with any lock held. */
+ * NULL if memory ran out. Any thread; takes no lock, calls malloc. */
 struct weft__mapping *weft__maps_read(size_t *n);
 
 #endif
