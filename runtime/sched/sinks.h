@@ -27,7 +27,7 @@
 
 struct weft_chan;
 
-enum { WEFT__SINKS = 8 };
+enum { WEFT__SINKS = 16 };
 
 /* Says who made a task ready. */
 struct weft__waker {
