@@ -2,13 +2,11 @@
 /* env.c - reads the WEFT_ variables of the environment.
  *
  * Owns: the list of the variables whose value was already called unknown.
- * Lock: said.lock (rank LEAF) guards that list.
- *
- * A panic reads WEFT_TRACEBACK on any thread, perhaps with a damaged heap. So nothing here
- * allocates, and messages go to stderr by write(2). */
+ * A panic reads WEFT_TRACEBACK on any thread, perhaps with a damaged heap and under any lock. So
+ * nothing here allocates or locks, and messages go to stderr by write(2). */
 #include "runtime/base/env.h"
 
-#include "runtime/base/lock.h"
+#include "runtime/base/atomic.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,10 +17,8 @@
 /* VARIABLES: more than weft has; with a full list a complaint would be left out. */
 enum { VARIABLES = 32, TEXT = 512 };
 
-static struct {
-    uint32_t lock;
-    const char *names[VARIABLES]; /* string literals of the callers */
-} said;
+/* Atomic; string literals of the callers, in the order of the complaints. */
+static const char *said[VARIABLES];
 
 /* Returns the variable's value; NULL if it is unset or empty. */
 static const char *value_of(const char *name)
@@ -35,18 +31,15 @@ static const char *value_of(const char *name)
 /* Returns true for the first call with this name. */
 static bool is_first(const char *name)
 {
-    bool first = false;
-    int i = 0;
+    for (int i = 0; i < VARIABLES; i++) {
+        const char *have = NULL;
 
-    weft__lock(&said.lock, WEFT__RANK_LEAF);
-    while (i < VARIABLES && said.names[i] && strcmp(said.names[i], name) != 0)
-        i++;
-    if (i < VARIABLES && !said.names[i]) {
-        said.names[i] = name;
-        first = true;
+        if (weft__cas(&said[i], &have, name))
+            return true;
+        if (strcmp(have, name) == 0)
+            return false;
     }
-    weft__unlock(&said.lock);
-    return first;
+    return false;
 }
 
 /* Writes to stderr that the variable's value is ignored. known lists the values it knows. The value
