@@ -14,6 +14,7 @@
 #include "http/wire/parse.h"
 
 #include "http/wire/path.h"
+#include "runtime/base/check.h"
 
 #include <string.h>
 

@@ -28,8 +28,8 @@
 #include "profiles/table/marks.h"
 #include "profiles/walk/elfnames.h"
 #include "profiles/walk/unwind.h"
+#include "runtime/base/death.h"
 #include "runtime/base/format.h"
-#include "runtime/sched/fatal.h"
 
 enum { HALF = WEFT__REPORT_HALF, COPIED = 64 << 10, SEARCHED = 16 * COPIED };
 

@@ -2,8 +2,8 @@
 /* output.c - see output.h. Owns nothing. */
 #include "profiles/render/output.h"
 
+#include "runtime/base/death.h"
 #include "runtime/base/utf8.h"
-#include "runtime/sched/fatal.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* base.h - attributes, asserts, memory, and the functions that end the program.
+/* base.h - attributes, memory, and the functions that end the program.
  *
  * Every file of weft includes this header, so it includes nothing of weft and knows no tasks. Any
  * thread may call the functions, under any lock. None of them switches tasks. Only malloc, which
@@ -45,7 +45,7 @@
 #define WEFT__NO_SANITIZE __attribute__((no_sanitize("address", "thread", "undefined")))
 
 /* Reports a misuse of the API: prints "panic: TEXT", the calling task's stack and all other stacks,
- * and exits with status 2. sched/fatal.c */
+ * and exits with status 2. death.c */
 void weft__panic(const char *format, ...) WEFT__NORETURN WEFT__PRINTF(1, 2);
 /* Ends the program as weft__panic does, but prints Go's "fatal error: TEXT". Go uses these words
  * for faults that no recover() could catch; tools that read reports tell the two apart. */
@@ -55,22 +55,6 @@ void weft__fatal(const char *format, ...) WEFT__NORETURN WEFT__PRINTF(1, 2);
 void weft__no_memory(const char *remedy, const char *format, ...) WEFT__NORETURN WEFT__PRINTF(2, 3);
 /* Ends the program because the system gives no thread beside the `beside` that run. limits.c */
 void weft__no_thread(unsigned beside) WEFT__NORETURN;
-/* Reports a bug of weft itself: the expression `what` was false. sched/fatal.c */
-void weft__assert_failed(const char *what, const char *file, int line) WEFT__NORETURN;
-
-/* Two strengths of checks. weft__assert is cheap enough to stay in releases (WEFT_CHECK=1).
- * weft__check may cost more and runs in the test builds only (WEFT_CHECK=2). */
-#if WEFT_CHECK >= 1
-#define weft__assert(x) (weft__likely(x) ? (void)0 : weft__assert_failed(#x, __FILE__, __LINE__))
-#else
-#define weft__assert(x) ((void)0)
-#endif
-#if WEFT_CHECK >= 2
-#define weft__check(x) weft__assert(x)
-#else
-#define weft__check(x) ((void)0)
-#endif
-
 /* Returns zeroed memory for n objects of the runtime. Never returns NULL: running out of memory
  * ends the program, since no caller could do anything sensible without the object. alloc.c */
 void *weft__alloc(size_t n, size_t size);

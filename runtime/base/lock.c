@@ -11,7 +11,6 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -65,12 +64,6 @@ void weft__rank_taken(const uint32_t *lock, enum weft__rank rank)
         }
     }
     held[rank]++;
-}
-
-/* A thread that writes a report takes locks in any order: the fault may have come at any place. */
-void weft__rank_forget(void)
-{
-    memset(weft__ranks_held(), 0, WEFT__RANKS * sizeof(uint32_t));
 }
 
 void weft__rank_tried(enum weft__rank rank)

@@ -19,6 +19,7 @@
 #define WEFT_LOCK_H
 
 #include "runtime/base/atomic.h"
+#include "runtime/base/check.h"
 
 /* The word of the lock of a freed object: makes each later attempt to take the lock panic. */
 enum { WEFT__FREED = 0x0ddc0ffe };
@@ -45,7 +46,6 @@ void weft__rank_tried(enum weft__rank rank);    /* a trylock succeeded: it canno
 void weft__rank_released(const uint32_t *lock); /* before the word becomes 0 */
 bool weft__rank_holds(uint32_t rank);           /* the calling thread holds a lock of this rank */
 bool weft__rank_allows_ready(void);             /* the caller may make a task ready */
-void weft__rank_forget(void); /* lets a thread that ends the program write its report */
 #else
 static inline void weft__rank_taken(const uint32_t *lock, enum weft__rank rank)
 {
@@ -58,9 +58,6 @@ static inline void weft__rank_tried(enum weft__rank rank)
 static inline void weft__rank_released(const uint32_t *lock)
 {
     (void)lock;
-}
-static inline void weft__rank_forget(void)
-{
 }
 #endif
 /* The first line of a function whose caller must hold that lock. It checks that the lock is held

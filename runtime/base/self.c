@@ -13,6 +13,9 @@
 #include "runtime/base/lock.h"
 
 #include <errno.h>
+#include <string.h>
+
+bool weft__forked;
 
 /* The calling thread's worker; not static, since the assembly of weft__ctx_self names it. */
 _Thread_local struct weft__worker *weft__self_tls __attribute__((visibility("hidden"), used));
@@ -42,5 +45,10 @@ WEFT__NOINLINE uint32_t *weft__ranks_held(void)
 
     __asm__ volatile("");
     return held;
+}
+
+void weft__ranks_forget(void)
+{
+    memset(weft__ranks_held(), 0, WEFT__RANKS * sizeof(uint32_t));
 }
 #endif

@@ -6,6 +6,7 @@
 #include "runtime/machine/ctx.h"
 
 #include "runtime/base/atomic.h"
+#include "runtime/base/check.h"
 
 #include <string.h>
 #include <ucontext.h>

@@ -13,6 +13,7 @@
 #include "runtime/io/sock.h"
 #include "runtime/machine/eh.h"
 #include "runtime/sched/beside.h"
+#include "runtime/sched/errand.h"
 #include "runtime/sched/fatal.h"
 #include "runtime/sched/lane.h"
 #include "runtime/sched/park.h"
@@ -284,7 +285,7 @@ static void begin(const weft_run_options *o)
     weft__sched.handoff = !o->no_handoff && !weft__env_off("WEFT_HANDOFF");
     weft__sched.signals = !o->no_signals;
     weft__sched.chaos = (uint64_t)weft__env_number("WEFT_CHAOS", 0, INT64_MAX, 0);
-    weft__traceback_check();
+    weft__fatal_begin();
     weft__fence_init();
     weft__clock_init();
     weft__eh_init();

@@ -8,6 +8,7 @@
  * call is outside a run. */
 #include "runtime/base/handler.h"
 #include "runtime/sched/beside.h"
+#include "runtime/sched/errand.h"
 #include "runtime/sched/local.h"
 #include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
@@ -24,7 +25,6 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
-bool weft__forked;
 static uint32_t lock;        /* rank GROUP */
 static bool open;            /* atomic; written under lock: threads may join the run */
 static weft__worker *listed; /* the threads known to this run, by next; guarded by lock */

@@ -38,6 +38,7 @@
 #define WEFT_SCHEDULER_H
 
 #include "runtime/base/clock.h"
+#include "runtime/base/self.h"
 #include "runtime/sched/netpoll.h"
 #include "runtime/sched/runq.h"
 #include "runtime/sched/task.h"
@@ -268,20 +269,13 @@ void weft__done_wait(const sigset_t *mask); /* that thread's wait, with this mas
 /* uv/fd.c: the run is over; closes the descriptors of children that tasks waited for. */
 void weft__children_discard(void);
 
-/* fatal.c */
-void weft__deadlock(void);
-void weft__death_wait(void); /* does not return if the process is about to end because of us */
-void weft__report_overflow(weft__task *t) WEFT__NORETURN; /* found by the canary */
-
 /* monitor.c */
 void weft__monitor_start(void);
 void weft__monitor_stop(void);
 void weft__monitor_kick(void);
 
-/* Set in a child of fork, where only the forking thread lives. Calls that enter, or ask which task
- * calls, fail there since weft__self returns NULL; the others look at this. */
-extern WEFT__HIDDEN bool weft__forked;
-
+/* Calls that enter, or ask which task calls, fail in a child of fork since weft__self returns NULL;
+ * the others begin with this. */
 static inline void weft__not_forked(const char *call)
 {
     if (weft__unlikely(weft__forked))

@@ -8,6 +8,7 @@
  * task that left (arrive): it clears on_cpu, and only then releases the other's lock. */
 #include "runtime/machine/eh.h"
 #include "runtime/sched/beside.h"
+#include "runtime/sched/fatal.h"
 #include "runtime/sched/lane.h"
 #include "runtime/sched/netpoll.h"
 #include "runtime/sched/observe.h"

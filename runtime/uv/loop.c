@@ -15,7 +15,7 @@
  * Timers wait on a timerfd, since uv_timer_t would round each to a millisecond. */
 #include "runtime/uv/loop.h"
 
-#include "runtime/sched/fatal.h"
+#include "runtime/base/death.h"
 
 #include <errno.h>
 #include <signal.h>

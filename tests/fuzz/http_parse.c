@@ -4,6 +4,7 @@
 #include "tests/http_peer.h"
 
 #include "http/wire/path.h"
+#include "runtime/base/check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
