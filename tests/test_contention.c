@@ -9,6 +9,7 @@
 #include "profiles/walk/unwind.h"
 #include "runtime/sched/observe.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -565,6 +566,37 @@ TEST(stacks_beyond_a_bound_are_told_as_one)
 
 /* What a time adds ----------------------------------------------------------------------------- */
 
+/* Keeps so many sets that were never seen before that all others go. */
+static void make_all_sets_go(void)
+{
+    for (uint64_t i = 0; i < 2 * WEFT__LABELSETS; i++) {
+        weft__tags *set = weft__alloc(1, sizeof(*set) + sizeof(set->labels[0]) + 24);
+        char *value = (char *)&set->labels[1];
+
+        snprintf(value, 24, "%" PRIu64, i);
+        set->refs = set->n = 1;
+        set->hash = i;
+        set->set = set;
+        set->labels[0] = (weft_label){"new", value};
+        weft__labelset_keep(set);
+        weft__tags_drop(set);
+    }
+}
+
+bool __real_weft__samples_add(weft__buckets *to, const weft__buckets *from, int times);
+bool __wrap_weft__samples_add(weft__buckets *to, const weft__buckets *from, int times);
+
+static bool go_before_taking_away;
+
+bool __wrap_weft__samples_add(weft__buckets *to, const weft__buckets *from, int times)
+{
+    if (times < 0 && go_before_taking_away) {
+        go_before_taking_away = false;
+        make_all_sets_go();
+    }
+    return __real_weft__samples_add(to, from, times);
+}
+
 /* One wait of a second in receive_once. */
 static void wait_a_second(void)
 {
@@ -605,6 +637,29 @@ static void write_change(void *fd)
 
     CHECK_EQ(weft_profile_write(*(int *)fd, "block", &o), 0);
     *(int *)fd = -1;
+}
+
+/* The view of before has the sets as they were, the new one has {labels: too many}. */
+TEST(sets_that_go_while_a_difference_is_taken_leave_no_rows)
+{
+    enum { SETS = 100 };
+    weft_chan *c = weft_chan_new(1, 1);
+    weft_profile_options as_text = {.text = true};
+    char *text;
+
+    weft__labelset_least = 0;
+    weft_profile_set_block_rate(1);
+    weft_go(receive_numbered, c);
+    for (int i = 0; i < SETS; i++)
+        wait_with_number(c);
+    settle();
+    weft_profile_set_block_rate(0);
+    free(profile_text("delta_block", as_text));
+    go_before_taking_away = true;
+    text = profile_text("delta_block", as_text);
+    CHECK(!go_before_taking_away);
+    CHECK_STR(text, "--- contention:\ncycles/second=1000000000\n");
+    free(text);
 }
 
 TEST(profile_over_a_time_waits_for_it)

@@ -95,6 +95,7 @@ foreach(noun chan select mutex rwmutex cond once sema waitgroup group nested lab
   weft_test(test_${noun} CHAOS)
 endforeach()
 weft_wraps(test_net weft__sys_accept)
+weft_wraps(test_contention weft__samples_add)
 weft_test(test_exceptions SOURCES tests/test_exceptions.cc CHAOS)
 weft_torture(torture_exceptions SOURCES tests/torture_exceptions.cc)
 foreach(noun calls children contention crash cut fd groups label lifetime net runs sinks storm)

@@ -9,6 +9,7 @@
 #include "profiles/account/tables.h"
 #include "profiles/account/waits.h"
 #include "profiles/capture/tasks.h"
+#include "profiles/table/labelset.h"
 
 #include <pthread.h>
 
@@ -29,6 +30,21 @@ static weft__buckets *difference(const weft__buckets *now, const weft__buckets *
     return NULL;
 }
 
+/* The same. If sets of labels go between the two adds, rows of one view count as {labels: too many}
+ * and the same rows of the other do not, so the difference is taken again. */
+static weft__buckets *added_since(const weft__buckets *now, const weft__buckets *before)
+{
+    uint64_t gone = weft__labelset_gone();
+    weft__buckets *added = difference(now, before);
+
+    while (added && weft__labelset_gone() != gone) {
+        gone = weft__labelset_gone();
+        weft__buckets_free(added);
+        added = difference(now, before);
+    }
+    return added;
+}
+
 static void *take(const struct weft__asked *a)
 {
     const struct weft__waits ended = {.which = (enum weft__contention)a->profile->which,
@@ -38,7 +54,7 @@ static void *take(const struct weft__asked *a)
 
     pthread_mutex_lock(&shown.lock);
     now = weft__waits_take(&ended);
-    added = now ? difference(now, *before) : NULL;
+    added = now ? added_since(now, *before) : NULL;
     done = added ? *before : now;
     if (added)
         *before = now;
