@@ -3,6 +3,10 @@
  * which clients get in. debug_clients.sh tests them with go tool pprof and panicparse. */
 #include "support.h"
 
+#include "profiles/account/profile.h"
+#include "profiles/table/buckets.h"
+#include "profiles/walk/unwind.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -401,6 +405,78 @@ TEST(work_for_a_client_that_went_away_ends)
     wait_for_dump("weft__asked_serve");
     weft_conn_close(c);
     CHECK_EQ(weft_http_server_stop(server), 0); /* which waits for requests under way */
+}
+
+/* A profile that adds all there is for a time: it counts one stack, as often as its parameter says,
+ * and only one can be taken at once. */
+static atomic_bool watching;
+
+static void *watch(const struct weft__asked *a, int *rc)
+{
+    struct weft__walk *walk = calloc(1, sizeof(*walk));
+    weft__buckets *b = weft__buckets_new(1);
+    bool busy = atomic_exchange(&watching, true);
+
+    if (!busy && weft__asked_wait(a, weft_now() + a->over))
+        *rc = 0;
+    else
+        *rc = busy ? -EBUSY : -ECANCELED;
+    weft__buckets_add(b, walk, &(int64_t){a->params[0]});
+    free(walk);
+    atomic_store(&watching, busy);
+    if (*rc == 0)
+        return b;
+    weft__buckets_free(b);
+    return NULL;
+}
+
+static const struct weft__pprof_type seen = {"seen", "count"};
+static const struct weft__param watch_params[] = {
+    {.name = "each", .otherwise = 3, .is_number = true}, {.name = NULL}};
+static struct weft__profile watches = {
+    .name = "watch",
+    .about = "Watches for a time.",
+    .other_name = "watches",
+    .path = "/debug/watch",
+    .file = "watch.gz",
+    .busy = "watching already",
+    .usual_time = 50 * WEFT_MILLISECOND,
+    .fractions = true,
+    .values = &seen,
+    .n_values = 1,
+    .params = watch_params,
+    .sample = watch,
+};
+
+TEST(profile_is_served_as_its_descriptor_says)
+{
+    CHECK(weft__profile_add(&watches));
+    CHECK(!weft__profile_add(&(struct weft__profile){.name = "watches"}));
+    CHECK(!weft__profile_add(&(struct weft__profile){.name = "heap"}));
+    start(serve);
+    check_answer("GET", "/debug/watch", "", "200", "filename=\"watch.gz\"\r\n");
+    check_answer("GET", "/debug/watch?debug=1", "", "200", "\r\n\r\nwatch profile: total 3\n");
+    check_answer("GET", "/debug/pprof/watches?debug=1&each=7&seconds=0.05", "", "200", "total 7\n");
+    check_answer("GET", "/debug/pprof/watch?debug=1&each=x&seconds=0.x", "", "200", "total 3\n");
+    check_answer("GET", "/debug/watch?seconds=300.1", "", "400", "must be at most 300\n");
+    check_answer("GET", "/debug/pprof/", "", "200", "watch</a></td><td>Watches for a time.</td>");
+}
+
+TEST(profile_that_is_being_taken_already_says_so)
+{
+    static const char request[] =
+        "GET /debug/watch?seconds=300 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    weft_conn *c;
+
+    CHECK(weft__profile_add(&watches));
+    start(serve);
+    CHECK_EQ(weft_dial(address, &c), 0);
+    CHECK_EQ(weft_conn_write(c, request, sizeof(request) - 1), 0);
+    while (!atomic_load(&watching))
+        weft_sleep(WEFT_MILLISECOND);
+    check_answer("GET", "/debug/watch", "", "500", "\r\n\r\nwatching already\n");
+    weft_conn_close(c);
+    CHECK_EQ(weft_http_server_stop(server), 0);
 }
 
 TEST(cmdline_has_a_nul_between_arguments_and_none_at_the_end)
