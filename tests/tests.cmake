@@ -187,6 +187,8 @@ weft_test(test_libunwind LIBS PkgConfig::LIBUNWIND)
 weft_sample(counts_sample)
 weft_script(counts_pprof.sh $<TARGET_FILE:counts_sample>)
 set_tests_properties(counts_pprof PROPERTIES ENVIRONMENT WEFT_PROCS=2)
+weft_sample(toy_profile)
+weft_script(toy_pprof.sh $<TARGET_FILE:toy_profile>)
 
 # What others see of a live program.
 weft_sample(live_sample)
