@@ -378,7 +378,7 @@ TEST(every_instruction_agrees_with_libunwind)
  * at a function's end, where rules find registers below SP. */
 static void on_unlearned_step(int sig, siginfo_t *info, void *context)
 {
-    static struct weft__held held;
+    static struct weft__deferred held;
     static uintptr_t pcs[WEFT__WALK_KEEP];
     struct coroutine *co = current;
     struct weft__regs regs = weft__regs_of(context);
@@ -391,9 +391,9 @@ static void on_unlearned_step(int sig, siginfo_t *info, void *context)
     memcpy(&co->context.uc_mcontext.gregs, &((ucontext_t *)context)->uc_mcontext.gregs,
            sizeof(gregset_t));
     weft__unwind_forget(regs.pc, regs.pc + 1);
-    weft__held_begin(&held, &regs, lo, lo + co->size);
+    weft__deferred_begin(&held, &regs, lo, lo + co->size);
     steps.wrong += !held.walk.missed;
-    weft__held_finish(&held);
+    weft__deferred_finish(&held);
     n = judge(co, pcs, WEFT__WALK_KEEP);
     if (n < 3) /* between pushf and popf, of which no CFI knows */
         return;

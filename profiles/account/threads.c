@@ -44,7 +44,7 @@ struct making {
     weft_task_fn *made_for; /* or NULL */
     uint32_t ours;          /* frames above the maker's */
     void *sp;               /* the saved context of note */
-    struct weft__held held;
+    struct weft__deferred held;
 };
 
 static pthread_mutex_t taking = PTHREAD_MUTEX_INITIALIZER;
@@ -135,7 +135,7 @@ static void walk_maker(void *arg)
     uintptr_t lo, hi;
 
     if (own_bounds((uintptr_t)m->sp, &lo, &hi) && weft__regs_saved(&regs, m->sp, lo, hi))
-        weft__held_begin(&m->held, &regs, lo, hi);
+        weft__deferred_begin(&m->held, &regs, lo, hi);
 }
 
 static void push(struct making *m)
@@ -282,7 +282,7 @@ static void finish_all(void)
     while ((m = weft__xchg(&unfinished, NULL)) != NULL) {
         for (; m; m = next) {
             next = m->next;
-            weft__held_finish(&m->held);
+            weft__deferred_finish(&m->held);
             settle(m);
         }
     }

@@ -60,7 +60,7 @@ struct weft__ask {
     int questions;      /* answers so far that could not be finished; at most QUESTIONS */
     /* The answer, for state STACK. */
     weft__tags *tags; /* a reference */
-    struct weft__held held;
+    struct weft__deferred held;
 };
 
 static weft__ask *slots[SLOTS]; /* atomic */
@@ -81,7 +81,7 @@ static WEFT__NO_SANITIZE uint32_t answer(weft__ask *a, weft__task *t, const ucon
     r.exact = true;
     a->tags = weft__tags_ref(t->tags); /* which only this thread can replace */
     t->worker->recording = true;
-    weft__held_begin(&a->held, &r, lo, hi);
+    weft__deferred_begin(&a->held, &r, lo, hi);
     t->worker->recording = false;
     return STACK;
 }
@@ -189,7 +189,7 @@ static bool complete(weft__ask *a)
 {
     bool missed = a->held.walk.missed;
 
-    weft__held_finish(&a->held);
+    weft__deferred_finish(&a->held);
     return !missed || a->held.walk.whole || ++a->questions == QUESTIONS;
 }
 
