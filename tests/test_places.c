@@ -116,7 +116,7 @@ static void park(void *task)
 TEST(place_that_is_added_twice_is_kept_once)
 {
     static struct weft__walk walk;
-    static struct weft__trail trail;
+    static struct weft__fingerprint fingerprint;
     weft__task *t = NULL;
     struct weft__known first;
     uint32_t n;
@@ -127,9 +127,9 @@ TEST(place_that_is_added_twice_is_kept_once)
            weft__load_acq(&t->on_cpu))
         weft_yield();
     weft__walk_saved(&walk, t);
-    first = weft__place_add(t, &walk, &trail);
+    first = weft__place_add(t, &walk, &fingerprint);
     n = weft__places_count();
     CHECK(first.id != 0);
-    CHECK_EQ(weft__place_add(t, &walk, &trail).id, first.id);
+    CHECK_EQ(weft__place_add(t, &walk, &fingerprint).id, first.id);
     CHECK_EQ(weft__places_count(), n);
 }

@@ -31,7 +31,7 @@ static struct {
 /* Stacks of tasks are small, walks are not. */
 struct scratch {
     struct weft__walk waiter, holder, joined;
-    struct weft__trail trail;
+    struct weft__fingerprint fingerprint;
 };
 
 static struct scratch *spares[SPARES]; /* atomic */
@@ -223,7 +223,7 @@ static bool find_spot(struct event *e, struct spot *spot, const weft__task *t, b
         return false;
     walk_spot(e, spot);
     if (t->ctx.lo)
-        spot->known = weft__place_add(t, walk_of(e, spot), &e->s->trail);
+        spot->known = weft__place_add(t, walk_of(e, spot), &e->s->fingerprint);
     return true;
 }
 

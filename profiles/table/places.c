@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* places.c - see places.h.
  *
- * A trail (fingerprint.h) names the words that a walk depends on. The words so far determine where
- * the next one is, so the trails of all places make a tree: a node stands for the words so far, and
- * holds the position of the next. Nodes are in one hash table, by their parent and the word;
- * finding a stack takes as many probes as it has frames, however many places there are. Before that
- * the stack is compared with the place found last for this function and depth, which is right most
- * often, and costs a nanosecond or two a frame.
+ * A fingerprint (fingerprint.h) names the words that a walk depends on. The words so far determine
+ * where the next one is, so the trails of all places make a tree: a node stands for the words so
+ * far, and holds the position of the next. Nodes are in one hash table, by their parent and the
+ * word; finding a stack takes as many probes as it has frames, however many places there are.
+ * Before that the stack is compared with the place found last for this function and depth, which is
+ * right most often, and costs a nanosecond or two a frame.
  *
  * Places belong to a generation. When the rules of a file that is gone were dropped, or the table
  * is full, a new generation begins without any node or place of the last. So the tables are
@@ -38,7 +38,7 @@ static struct node {
     uint32_t seq, generation;
     uint32_t parent; /* index + 1; 0: the first word */
     uint32_t next;  /* where the next word is, in bytes above sp, and FROM_SP (words are aligned) */
-    uintptr_t word; /* as a trail's step has it */
+    uintptr_t word; /* as a fingerprint's step has it */
     const weft__place *place; /* the word was the last; else NULL */
 } * nodes;
 
@@ -220,27 +220,28 @@ static uint32_t add_node(uint32_t parent, uintptr_t word, uint32_t next, const w
     return i + 1;
 }
 
-static uint32_t step_at(const struct weft__trail_step *s)
+static uint32_t step_at(const struct weft__fingerprint_step *s)
 {
     return s->at | (s->from_sp ? FROM_SP : 0);
 }
 
-static void write_place(weft__place *p, const struct weft__trail *trail,
+static void write_place(weft__place *p, const struct weft__fingerprint *fingerprint,
                         const struct weft__walk *walk)
 {
-    uint32_t n_steps = trail->n <= WEFT__PLACE_STEPS ? trail->n : 0;
+    uint32_t n_steps = fingerprint->n <= WEFT__PLACE_STEPS ? fingerprint->n : 0;
 
     weft__store(&p->n, walk->kept);
     for (uint32_t i = 0; i < walk->kept; i++)
         weft__store_rel(&p->pcs[i], walk->pcs[i]);
     weft__store_rel(&p->n_steps, n_steps);
     for (uint32_t i = 0; i < n_steps; i++) {
-        weft__store_rel(&p->steps[i].at, step_at(&trail->steps[i]));
-        weft__store_rel(&p->steps[i].value, trail->steps[i].value);
+        weft__store_rel(&p->steps[i].at, step_at(&fingerprint->steps[i]));
+        weft__store_rel(&p->steps[i].value, fingerprint->steps[i].value);
     }
 }
 
-static weft__place *new_place(const struct weft__trail *trail, const struct weft__walk *walk)
+static weft__place *new_place(const struct weft__fingerprint *fingerprint,
+                              const struct weft__walk *walk)
 {
     weft__place **at = &places[generation % 2][n_places], *p;
 
@@ -249,52 +250,53 @@ static weft__place *new_place(const struct weft__trail *trail, const struct weft
     p = *at;
     weft__store(&p->id, 0);
     weft__fence_full();
-    write_place(p, trail, walk);
+    write_place(p, fingerprint, walk);
     weft__store(&n_places, n_places + 1);
     weft__store_rel(&p->id, (uint64_t)generation << 32 | n_places);
     return p;
 }
 
-/* Adds the place of a trail, unless another thread did. Returns NULL without memory. Caller holds
- * adding. */
-static const weft__place *add_trail(const struct weft__trail *trail, const struct weft__walk *walk)
+/* Adds the place of a fingerprint, unless another thread did. Returns NULL without memory. Caller
+ * holds adding. */
+static const weft__place *add_fingerprint(const struct weft__fingerprint *fingerprint,
+                                          const struct weft__walk *walk)
 {
     weft__check_holds(&adding);
     const weft__place *place;
     struct node n;
     uint32_t id = 0, have, i;
 
-    for (i = 0; i < trail->n; i++, id = have) {
-        have = child(id, trail->steps[i].value, generation, &n);
+    for (i = 0; i < fingerprint->n; i++, id = have) {
+        have = child(id, fingerprint->steps[i].value, generation, &n);
         if (!have)
             break;
         if (n.place)
             return n.place;
     }
-    place = new_place(trail, walk);
-    for (; place && i < trail->n; i++) {
-        bool last = i + 1 == trail->n;
+    place = new_place(fingerprint, walk);
+    for (; place && i < fingerprint->n; i++) {
+        bool last = i + 1 == fingerprint->n;
 
-        id = add_node(id, trail->steps[i].value, last ? 0 : step_at(&trail->steps[i + 1]),
-                      last ? place : NULL);
+        id = add_node(id, fingerprint->steps[i].value,
+                      last ? 0 : step_at(&fingerprint->steps[i + 1]), last ? place : NULL);
     }
     return place;
 }
 
 struct weft__known weft__place_add(const weft__task *t, const struct weft__walk *walk,
-                                   struct weft__trail *trail)
+                                   struct weft__fingerprint *fingerprint)
 {
     struct weft__known known = {NULL, 0};
     uint32_t rules = weft__learned_age();
     bool room;
 
     if (walk->kept == 0 || walk->kept > WEFT__PLACE_FRAMES ||
-        !weft__trail_learn(trail, t->ctx.sp, t->ctx.hi, walk) ||
+        !weft__fingerprint_learn(fingerprint, t->ctx.sp, t->ctx.hi, walk) ||
         !weft__trylock(&adding, WEFT__RANK_TASKS))
         return known;
-    room = age == rules && n_places < WEFT__PLACES && n_nodes + trail->n < NODES_MOST;
+    room = age == rules && n_places < WEFT__PLACES && n_nodes + fingerprint->n < NODES_MOST;
     if (room || begin_generation(rules))
-        known = known_of(add_trail(trail, walk));
+        known = known_of(add_fingerprint(fingerprint, walk));
     weft__unlock(&adding);
     return known;
 }

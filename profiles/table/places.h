@@ -16,7 +16,7 @@ typedef struct weft__place {
     uint64_t id; /* no two places ever have the same; 0 while the rest changes */
     uint32_t n;
     uintptr_t pcs[WEFT__PLACE_FRAMES];
-    uint32_t n_steps; /* of the trail; 0: it is longer */
+    uint32_t n_steps; /* of the fingerprint; 0: it is longer */
     struct {
         uint32_t at; /* as a node's next (places.c) */
         uintptr_t value;
@@ -33,10 +33,10 @@ void weft__places_start(void); /* a run begins; ends the process if there is no 
 /* Finds where t is, whose context is saved and stays so; none if it was not seen there, or long
  * ago. */
 struct weft__known weft__place_find(const weft__task *t);
-/* Remembers the place for its walk; none if there are too many, or the walk is not followed. trail:
- * scratch. */
+/* Remembers the place for its walk; none if there are too many, or the walk is not followed.
+ * fingerprint: scratch. */
 struct weft__known weft__place_add(const weft__task *t, const struct weft__walk *walk,
-                                   struct weft__trail *trail);
+                                   struct weft__fingerprint *fingerprint);
 /* Copies the place's stack to walk; false if the place was forgotten and its memory used again. */
 bool weft__place_read(struct weft__known known, struct weft__walk *walk);
 uint32_t weft__places_count(void);

@@ -4,8 +4,8 @@
  * Three things determine a walk: the rules of its PCs, the return addresses that it reads, and the
  * registers from which frames are counted (when that is not SP). So a step is a return address, as
  * it is, or the word that such a register was read from, as a distance from SP. The walk is
- * repeated here by the rules to find these words. The trail is good if the repeated walk has the
- * same frames as the given one. */
+ * repeated here by the rules to find these words. The fingerprint is good if the repeated walk has
+ * the same frames as the given one. */
 #include "profiles/walk/fingerprint.h"
 
 #include "profiles/walk/learn.h"
@@ -13,7 +13,7 @@
 
 /* The state of the repeated walk, with the address that each register was read from. */
 struct pace {
-    struct weft__trail *trail;
+    struct weft__fingerprint *fingerprint;
     uintptr_t from, hi; /* where the saved context is, and the stack's end */
     uintptr_t pc, sp;
     uintptr_t read_at[WEFT__REG_SAVED];
@@ -34,11 +34,11 @@ static bool is_inside(const struct pace *p, uintptr_t addr)
 /* Adds the word at addr, which is inside, as a step. Returns false if there are too many. */
 static bool go_by(struct pace *p, uintptr_t addr, bool from_sp)
 {
-    struct weft__trail *t = p->trail;
+    struct weft__fingerprint *t = p->fingerprint;
 
-    if (t->n == WEFT__TRAIL_STEPS || addr - p->from > UINT32_MAX / 2)
+    if (t->n == WEFT__FINGERPRINT_STEPS || addr - p->from > UINT32_MAX / 2)
         return false;
-    t->steps[t->n++] = (struct weft__trail_step){
+    t->steps[t->n++] = (struct weft__fingerprint_step){
         .at = (uint32_t)(addr - p->from),
         .from_sp = from_sp,
         .value = word_at(addr) - (from_sp ? p->from : 0),
@@ -88,13 +88,13 @@ static bool step(struct pace *p, const struct weft__rule *r)
     return true;
 }
 
-static struct pace begin(struct weft__trail *trail, const void *sp, uintptr_t hi)
+static struct pace begin(struct weft__fingerprint *fingerprint, const void *sp, uintptr_t hi)
 {
     static const uint8_t words[WEFT__REG_SAVED] = {
         [WEFT__REG_BP] = WEFT__CTX_BP,   [WEFT__REG_BX] = WEFT__CTX_BX,
         [WEFT__REG_R12] = WEFT__CTX_R12, [WEFT__REG_R13] = WEFT__CTX_R13,
         [WEFT__REG_R14] = WEFT__CTX_R14, [WEFT__REG_R15] = WEFT__CTX_R15};
-    struct pace p = {.trail = trail,
+    struct pace p = {.fingerprint = fingerprint,
                      .from = (uintptr_t)sp,
                      .hi = hi,
                      .sp = (uintptr_t)sp + WEFT__CTX_WORDS * 8,
@@ -106,14 +106,14 @@ static struct pace begin(struct weft__trail *trail, const void *sp, uintptr_t hi
     return p;
 }
 
-bool weft__trail_learn(struct weft__trail *trail, const void *sp, uintptr_t hi,
-                       const struct weft__walk *walk)
+bool weft__fingerprint_learn(struct weft__fingerprint *fingerprint, const void *sp, uintptr_t hi,
+                             const struct weft__walk *walk)
 {
-    struct pace p = begin(trail, sp, hi);
+    struct pace p = begin(fingerprint, sp, hi);
     struct weft__rule r;
     uintptr_t pc_at = p.from + WEFT__CTX_PC * 8;
 
-    trail->n = 0;
+    fingerprint->n = 0;
     if (!walk->whole || walk->depth != walk->kept || !go_by(&p, pc_at, false))
         return false;
     p.pc = word_at(pc_at);

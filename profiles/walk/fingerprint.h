@@ -11,21 +11,21 @@
 
 #include "runtime/base/base.h"
 
-enum { WEFT__TRAIL_STEPS = 96 };
+enum { WEFT__FINGERPRINT_STEPS = 96 };
 
-struct weft__trail {
+struct weft__fingerprint {
     uint32_t n; /* steps */
-    struct weft__trail_step {
+    struct weft__fingerprint_step {
         uint32_t at;  /* where the word is, in bytes above sp */
         bool from_sp; /* value is a distance from sp: the word is an address in the stack */
         uintptr_t value;
-    } steps[WEFT__TRAIL_STEPS];
+    } steps[WEFT__FINGERPRINT_STEPS];
 };
 
-/* Finds the trail of a walk that began at the context saved at sp (runtime/machine/ctx.h), on a
- * stack that ends at hi. Returns false if the walk was not whole, if the trail is too long, or if
- * the walk used a rule of a form that this file does not follow. */
-bool weft__trail_learn(struct weft__trail *trail, const void *sp, uintptr_t hi,
-                       const struct weft__walk *walk);
+/* Finds the fingerprint of a walk that began at the context saved at sp (runtime/machine/ctx.h), on
+ * a stack that ends at hi. Returns false if the walk was not whole, if the fingerprint is too long,
+ * or if the walk used a rule of a form that this file does not follow. */
+bool weft__fingerprint_learn(struct weft__fingerprint *fingerprint, const void *sp, uintptr_t hi,
+                             const struct weft__walk *walk);
 
 #endif
