@@ -222,7 +222,7 @@ static void look_at_runner(struct sampler *s, struct thread *h, const struct wef
         return;
     }
     h->place = NULL;
-    if (weft__runner_in_call(&s->walk, r, &h->cpu) == WEFT__CALL_SITS) {
+    if (weft__runner_in_call(&s->walk, r, &h->cpu) == WEFT__SYSCALL_SITS) {
         if (s->walk.kept == 0)
             walk_entry(&s->walk, weft__load(&r->task->fn));
         h->task = id;

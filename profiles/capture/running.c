@@ -111,14 +111,14 @@ const struct weft__runner *weft__runner_find(const struct weft__runner *all, siz
     return bsearch(&key, all, n, sizeof(*all), compare_runners);
 }
 
-enum weft__call weft__runner_in_call(struct weft__walk *walk, const struct weft__runner *r,
-                                     int64_t *cpu)
+enum weft__syscall weft__runner_in_call(struct weft__walk *walk, const struct weft__runner *r,
+                                        int64_t *cpu)
 {
     uintptr_t lo = 0, hi = 0;
-    enum weft__call found;
+    enum weft__syscall found;
 
     weft__stack_bounds(r->task, &lo, &hi);
-    found = weft__call_walk(walk, r->tid, lo, hi, cpu);
+    found = weft__syscall_walk(walk, r->tid, lo, hi, cpu);
     weft__walk_close(walk);
     return found;
 }
@@ -127,7 +127,7 @@ bool weft__look_at_runner(struct weft__record *to, struct weft__walk *walk,
                           const struct weft__runner *r, weft__ask **ask)
 {
     weft__tags *tags = NULL;
-    enum weft__call found;
+    enum weft__syscall found;
     int64_t cpu;
 
     to->since = r->since;
@@ -137,8 +137,8 @@ bool weft__look_at_runner(struct weft__record *to, struct weft__walk *walk,
         return true;
     }
     found = weft__runner_in_call(walk, r, &cpu);
-    if (found == WEFT__CALL_SITS ||
-        (found == WEFT__CALL_FORBIDDEN && *ask && weft__ask_is_idle(*ask))) {
+    if (found == WEFT__SYSCALL_SITS ||
+        (found == WEFT__SYSCALL_FORBIDDEN && *ask && weft__ask_is_idle(*ask))) {
         to->state = WEFT__REC_SYSCALL;
         return true;
     }

@@ -45,8 +45,8 @@ const struct weft__runner *weft__runner_find(const struct weft__runner *all, siz
 /* Looks whether the thread sits in a system call, and walks the stack of the task if so
  * (syscalls.h).
  */
-enum weft__call weft__runner_in_call(struct weft__walk *walk, const struct weft__runner *r,
-                                     int64_t *cpu);
+enum weft__syscall weft__runner_in_call(struct weft__walk *walk, const struct weft__runner *r,
+                                        int64_t *cpu);
 /* Gets the stack of r's task, and the state and time for its record. If the thread sits in a system
  * call, walks its stack. Else asks the thread (interrupt.h); the question is kept in *ask, which is
  * NULL at first. Returns false if the stack may still come: then the caller calls again. The caller

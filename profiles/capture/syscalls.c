@@ -20,7 +20,7 @@
 enum { TRIES = 3 }; /* walks, before a thread that keeps waking up is taken to run */
 
 /* Reads PC and SP of a thread that sits in a system call. */
-static enum weft__call read_call(struct weft__regs *r, int tid)
+static enum weft__syscall read_call(struct weft__regs *r, int tid)
 {
     unsigned long long sp, pc;
     char path[64], text[256];
@@ -30,34 +30,34 @@ static enum weft__call read_call(struct weft__regs *r, int tid)
     snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return errno == EPERM || errno == EACCES ? WEFT__CALL_FORBIDDEN : WEFT__CALL_NONE;
+        return errno == EPERM || errno == EACCES ? WEFT__SYSCALL_FORBIDDEN : WEFT__SYSCALL_NONE;
     n = read(fd, text, sizeof(text) - 1);
     close(fd);
     text[n > 0 ? n : 0] = 0;
     if (sscanf(text, "%*d %*x %*x %*x %*x %*x %*x %llx %llx", &sp, &pc) != 2)
-        return WEFT__CALL_NONE;
+        return WEFT__SYSCALL_NONE;
     *r = (struct weft__regs){.sp = (uintptr_t)sp, .pc = (uintptr_t)pc};
-    return WEFT__CALL_SITS;
+    return WEFT__SYSCALL_SITS;
 }
 
-enum weft__call weft__call_walk(struct weft__walk *walk, int tid, uintptr_t lo, uintptr_t hi,
-                                int64_t *cpu)
+enum weft__syscall weft__syscall_walk(struct weft__walk *walk, int tid, uintptr_t lo, uintptr_t hi,
+                                      int64_t *cpu)
 {
     int clock = weft__cpu_clock_of(tid);
     struct weft__regs regs;
-    enum weft__call found;
+    enum weft__syscall found;
 
     for (int i = 0; i < TRIES; i++) {
         *cpu = weft__cpu_nanos(clock);
         walk->kept = walk->depth = 0;
         found = read_call(&regs, tid);
-        if (found != WEFT__CALL_SITS)
+        if (found != WEFT__SYSCALL_SITS)
             return found;
         if (regs.sp >= lo && regs.sp < hi)
             weft__walk_seek(walk, &regs, lo, hi);
         if (weft__cpu_nanos(clock) == *cpu)
-            return WEFT__CALL_SITS;
+            return WEFT__SYSCALL_SITS;
     }
     walk->kept = walk->depth = 0;
-    return WEFT__CALL_NONE;
+    return WEFT__SYSCALL_NONE;
 }
