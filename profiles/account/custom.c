@@ -239,7 +239,7 @@ static uint32_t *count_stacks(const weft_profile *p, uint32_t *n)
 static void add_stack(weft__buckets *b, const struct weft__stack_entry *e, uint32_t count,
                       struct weft__walk *walk)
 {
-    size_t skip = weft__listing_caller(e->pcs, e->kept);
+    size_t skip = weft__stack_text_caller(e->pcs, e->kept);
 
     weft__walk_set(walk, e->pcs + skip, e->kept - skip);
     weft__buckets_add(b, walk, &(int64_t){count});

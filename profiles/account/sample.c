@@ -211,7 +211,7 @@ static void put(struct weft__out *o, const struct weft__bucket *b, uintptr_t *pc
     weft__out_char(o, ' ');
     weft__out_dec(o, (uint64_t)b->values[WEFT__SAMPLE_COUNT]);
     weft__out_str(o, " @");
-    weft__listing_addresses(o, pcs, joined(&s, pcs), 0);
+    weft__stack_text_addresses(o, pcs, joined(&s, pcs), 0);
     weft__labels_put(o, set);
     weft__tags_drop(set);
     if (s.is_pair) {
@@ -224,10 +224,10 @@ static void put(struct weft__out *o, const struct weft__bucket *b, uintptr_t *pc
             weft__out_str(o, "many");
         weft__out_char(o, '\n');
     }
-    weft__listing_frames(o, s.pcs, s.n, 0);
+    weft__stack_text_frames(o, s.pcs, s.n, 0);
     if (s.is_pair) {
         weft__out_str(o, "# " WEFT__HELD_BY "\n");
-        weft__listing_frames(o, s.holder, s.n_holder, 0);
+        weft__stack_text_frames(o, s.holder, s.n_holder, 0);
     }
     weft__out_char(o, '\n');
 }

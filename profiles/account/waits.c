@@ -45,7 +45,8 @@ struct maker {
 /* Leaves out how the library works; and in a pair its call, too, so that the two sides meet. */
 static void cut(const uintptr_t **pcs, size_t *n, bool is_pair)
 {
-    size_t first = is_pair ? weft__listing_caller(*pcs, *n) : weft__listing_first(*pcs, *n, 0);
+    size_t first =
+        is_pair ? weft__stack_text_caller(*pcs, *n) : weft__stack_text_first(*pcs, *n, 0);
 
     *pcs += first;
     *n -= first;

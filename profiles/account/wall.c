@@ -145,7 +145,7 @@ static void add_to(struct sampler *s, weft__cell *cell, int64_t count, int64_t t
  * memory. */
 static weft__cell *add(struct sampler *s, const weft__tags *tags, int64_t count, int64_t time)
 {
-    size_t first = weft__listing_first(s->walk.pcs, s->walk.kept, 0);
+    size_t first = weft__stack_text_first(s->walk.pcs, s->walk.kept, 0);
     const struct weft__sample one = {.pcs = s->walk.pcs + first,
                                      .n = s->walk.kept - first,
                                      .labels = weft__labelset_keep(weft__tags_set(tags))};

@@ -15,8 +15,8 @@ static int compare(const void *va, const void *vb)
 
     if (a->values[0] != b->values[0])
         return a->values[0] > b->values[0] ? -1 : 1;
-    return weft__listing_compare(a->stack->pcs, a->stack->kept, 0, b->stack->pcs, b->stack->kept,
-                                 0);
+    return weft__stack_text_compare(a->stack->pcs, a->stack->kept, 0, b->stack->pcs, b->stack->kept,
+                                    0);
 }
 
 /* Returns the buckets in order, for free(); NULL if memory ran out. */
@@ -69,8 +69,8 @@ static void put_record(struct weft__out *o, const struct weft__bucket *b, size_t
         weft__out_char(o, ' ');
     }
     weft__out_char(o, '@');
-    weft__listing_addresses(o, e->pcs, e->kept, 0);
-    weft__listing_frames(o, e->pcs, e->kept, 0);
+    weft__stack_text_addresses(o, e->pcs, e->kept, 0);
+    weft__stack_text_frames(o, e->pcs, e->kept, 0);
     weft__out_char(o, '\n');
 }
 

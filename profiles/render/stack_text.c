@@ -28,7 +28,8 @@ struct widths {
     size_t address, name;
 };
 
-void weft__listing_addresses(struct weft__out *o, const uintptr_t *rets, size_t n, uintptr_t shift)
+void weft__stack_text_addresses(struct weft__out *o, const uintptr_t *rets, size_t n,
+                                uintptr_t shift)
 {
     for (size_t i = 0; i < n; i++) {
         weft__out_char(o, ' ');
@@ -50,8 +51,8 @@ static int compare_as_text(uintptr_t a, uintptr_t b)
     return digits_a - digits_b;
 }
 
-int weft__listing_compare(const uintptr_t *a, size_t n_a, uintptr_t shift_a, const uintptr_t *b,
-                          size_t n_b, uintptr_t shift_b)
+int weft__stack_text_compare(const uintptr_t *a, size_t n_a, uintptr_t shift_a, const uintptr_t *b,
+                             size_t n_b, uintptr_t shift_b)
 {
     for (size_t i = 0; i < n_a && i < n_b; i++) {
         int c = compare_as_text(a[i] + shift_a, b[i] + shift_b);
@@ -164,12 +165,12 @@ static size_t first_shown(const struct stack *s)
     return i < s->n ? i : 0;
 }
 
-size_t weft__listing_first(const uintptr_t *rets, size_t n, uintptr_t shift)
+size_t weft__stack_text_first(const uintptr_t *rets, size_t n, uintptr_t shift)
 {
     return first_shown(&(struct stack){rets, n, shift});
 }
 
-size_t weft__listing_caller(const uintptr_t *rets, size_t n)
+size_t weft__stack_text_caller(const uintptr_t *rets, size_t n)
 {
     const struct stack s = {rets, n, 0};
     size_t first = first_shown(&s), i = first;
@@ -192,7 +193,7 @@ static void put_alone(struct weft__out *o, uintptr_t ret, uintptr_t shift)
     weft__out_char(o, '\n');
 }
 
-void weft__listing_frames(struct weft__out *o, const uintptr_t *rets, size_t n, uintptr_t shift)
+void weft__stack_text_frames(struct weft__out *o, const uintptr_t *rets, size_t n, uintptr_t shift)
 {
     const struct stack s = {rets, n, shift};
     struct widths width;

@@ -147,8 +147,8 @@ static uint32_t depth_of(const struct bucket *b)
 static int compare_kinds(const void *va, const void *vb)
 {
     const struct bucket *a = va, *b = vb;
-    int c =
-        weft__listing_compare(pcs_of(a), depth_of(a), a->shift, pcs_of(b), depth_of(b), b->shift);
+    int c = weft__stack_text_compare(pcs_of(a), depth_of(a), a->shift, pcs_of(b), depth_of(b),
+                                     b->shift);
 
     return c ? c : weft__tags_compare(a->set, b->set);
 }
@@ -167,9 +167,9 @@ static void put_bucket(struct weft__out *o, const struct bucket *b)
 {
     weft__out_dec(o, b->count);
     weft__out_str(o, " @");
-    weft__listing_addresses(o, pcs_of(b), depth_of(b), b->shift);
+    weft__stack_text_addresses(o, pcs_of(b), depth_of(b), b->shift);
     weft__labels_put(o, b->set);
-    weft__listing_frames(o, pcs_of(b), depth_of(b), b->shift);
+    weft__stack_text_frames(o, pcs_of(b), depth_of(b), b->shift);
     weft__out_char(o, '\n');
 }
 
