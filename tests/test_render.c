@@ -565,7 +565,7 @@ static weft__buckets *counts_new(void)
 {
     weft__buckets *b = weft__buckets_new(1);
 
-    COUNT(b, 1, FAKE_PC(FAKE_WORKER), WEFT__PPROF_MADE_FOR, FAKE_ENTRY(FAKE_DEEP) + 1);
+    COUNT(b, 1, FAKE_PC(FAKE_WORKER), WEFT__MARK_MADE_FOR, FAKE_ENTRY(FAKE_DEEP) + 1);
     COUNT(b, 2, FAKE_PC(FAKE_WORKER), FAKE_PC(FAKE_MAIN));
     COUNT(b, 2, FAKE_UNKNOWN, FAKE_PC(FAKE_MAIN));
     COUNT(b, 2, FAKE_PC(FAKE_MAIN));

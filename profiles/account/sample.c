@@ -95,7 +95,7 @@ static size_t joined(const struct weft__sample *s, uintptr_t *to)
     for (size_t i = s->n_holder; i > 0; i--)
         to[n++] = s->holder[i - 1];
     if (s->is_pair)
-        to[n++] = WEFT__PPROF_HELD_BY;
+        to[n++] = WEFT__MARK_HELD_BY;
     for (size_t i = 0; i < s->n; i++)
         to[n++] = s->pcs[i];
     return n;

@@ -92,7 +92,7 @@ static void append_entry(struct weft__walk *walk, weft_task_fn *fn)
 {
     if (!fn)
         return;
-    walk->pcs[walk->kept++] = WEFT__PPROF_MADE_FOR;
+    walk->pcs[walk->kept++] = WEFT__MARK_MADE_FOR;
     walk->pcs[walk->kept++] = (uintptr_t)fn + 1; /* as if it were a return address */
     walk->depth += 2;
 }

@@ -14,10 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WEFT__PPROF_HELD_BY  ((uintptr_t)2)
-#define WEFT__PPROF_MADE_FOR ((uintptr_t)3)
-#define WEFT__MARK_CUT       ((uintptr_t)4)
-#define WEFT__MARK_GUESS     ((uintptr_t)5)
+#define WEFT__MARK_HELD_BY  ((uintptr_t)2)
+#define WEFT__MARK_MADE_FOR ((uintptr_t)3)
+#define WEFT__MARK_CUT      ((uintptr_t)4)
+#define WEFT__MARK_GUESS    ((uintptr_t)5)
 
 #define WEFT__HELD_BY  "-- held by --"
 #define WEFT__MADE_FOR "-- made for --"
@@ -28,8 +28,8 @@
 static inline const char *weft__mark_name(uintptr_t ret)
 {
     static const char *const names[] = {
-        [WEFT__PPROF_HELD_BY] = WEFT__HELD_BY,
-        [WEFT__PPROF_MADE_FOR] = WEFT__MADE_FOR,
+        [WEFT__MARK_HELD_BY] = WEFT__HELD_BY,
+        [WEFT__MARK_MADE_FOR] = WEFT__MADE_FOR,
         [WEFT__MARK_CUT] = WEFT__CUT,
         [WEFT__MARK_GUESS] = WEFT__GUESS,
     };
