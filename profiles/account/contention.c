@@ -261,13 +261,13 @@ static void count(struct event *e, enum weft__contention which, const struct wef
                   struct spot *at, struct spot *held, struct weight w,
                   const struct weft__measure *m)
 {
-    const struct weft__tie tie = {.table = e->tables->number * WEFT__CONTENTIONS + which,
-                                  .place = at->known.id,
-                                  .holder = held ? held->known.id : 0,
-                                  .object = one->object,
-                                  .labels_reason = (uint64_t)one->labels << 32 | one->reason};
-    bool ties = tie.place && (!held || tie.holder), wanted = weft__windows_want(which);
-    weft__cell *cell = ties ? weft__tie_find(&tie) : NULL;
+    const struct weft__cell_key key = {.table = e->tables->number * WEFT__CONTENTIONS + which,
+                                       .place = at->known.id,
+                                       .holder = held ? held->known.id : 0,
+                                       .object = one->object,
+                                       .labels_reason = (uint64_t)one->labels << 32 | one->reason};
+    bool is_named = key.place && (!held || key.holder), wanted = weft__windows_want(which);
+    weft__cell *cell = is_named ? weft__cell_find(&key) : NULL;
 
     if (!cell || wanted) {
         if (!has_scratch(e))
@@ -280,8 +280,8 @@ static void count(struct event *e, enum weft__contention which, const struct wef
             return;
         if (weft__unlikely(weft__buckets_is_crowded(e->tables->of[which])))
             weft__tables_crowded();
-        if (ties)
-            weft__tie_set(&tie, cell);
+        if (is_named)
+            weft__cell_remember(&key, cell);
     }
     weft__cell_add(e->tables->of[which], cell,
                    (int64_t[]){weft__parts(w.count), weft__ticks_about(w.delay)});

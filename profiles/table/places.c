@@ -12,12 +12,12 @@
  * is full, a new generation begins without any node or place of the last. So the tables are
  * bounded, and places in use are soon known again. A generation lasts weft__places_least at least;
  * if it has to end earlier, nothing more is remembered until then. The memory of a place is used
- * again by the generation after the next, with another id. So ties name places by id, not by
+ * again by the generation after the next, with another id. So keys name places by id, not by
  * address, and a reader checks the id again after it has read a place.
  *
  * No locks for readers: a node's seq is odd while it changes and another afterwards, and so is a
- * tie's. `adding` guards all writes but those of ties; a second writer leaves it. Cells are never
- * freed, so the worst outcome is a tie that is not found. */
+ * kept cell's. `adding` guards all writes but those of kept cells; a second writer leaves it. Cells
+ * are never freed, so the worst outcome is a cell that is not found. */
 #include "profiles/table/places.h"
 
 #include "profiles/walk/learn.h"
@@ -26,7 +26,7 @@
 
 #include <stdlib.h>
 
-enum { NODES = 1 << 17, NODES_MOST = NODES / 4 * 3, TIES = 4096, RECENT = 1024 };
+enum { NODES = 1 << 17, NODES_MOST = NODES / 4 * 3, CELLS = 4096, RECENT = 1024 };
 enum { FROM_SP = 1 /* flag of next */, FIRST = WEFT__CTX_PC * 8 };
 
 int64_t weft__places_least = 1000000000; /* tests set less */
@@ -301,55 +301,57 @@ struct weft__known weft__place_add(const weft__task *t, const struct weft__walk 
     return known;
 }
 
-/* Ties ----------------------------------------------------------------------------------------- */
+/* Cells that were found before ------------------------------------------------------------------
+ */
 
-static struct tie {
+static struct kept_cell {
     uint32_t seq; /* atomic; what follows, too */
-    struct weft__tie is;
+    struct weft__cell_key key;
     weft__cell *cell;
-} ties[TIES];
+} kept_cells[CELLS];
 
-static struct tie *tie_of(const struct weft__tie *t)
+static struct kept_cell *kept_at(const struct weft__cell_key *key)
 {
-    uint64_t h = mix(t->place, t->holder);
+    uint64_t h = mix(key->place, key->holder);
 
-    h = mix(h ^ h >> 32, (uintptr_t)t->object ^ t->table << 48);
-    return &ties[(mix(h, t->labels_reason) >> 40) % TIES];
+    h = mix(h ^ h >> 32, (uintptr_t)key->object ^ key->table << 48);
+    return &kept_cells[(mix(h, key->labels_reason) >> 40) % CELLS];
 }
 
-static bool is_tie(const struct tie *s, const struct weft__tie *t)
+static bool is_for(const struct kept_cell *s, const struct weft__cell_key *key)
 {
-    return weft__load_acq(&s->is.table) == t->table && weft__load_acq(&s->is.place) == t->place &&
-           weft__load_acq(&s->is.holder) == t->holder &&
-           weft__load_acq(&s->is.object) == t->object &&
-           weft__load_acq(&s->is.labels_reason) == t->labels_reason;
+    return weft__load_acq(&s->key.table) == key->table &&
+           weft__load_acq(&s->key.place) == key->place &&
+           weft__load_acq(&s->key.holder) == key->holder &&
+           weft__load_acq(&s->key.object) == key->object &&
+           weft__load_acq(&s->key.labels_reason) == key->labels_reason;
 }
 
-weft__cell *weft__tie_find(const struct weft__tie *tie)
+weft__cell *weft__cell_find(const struct weft__cell_key *key)
 {
-    struct tie *s = tie_of(tie);
+    struct kept_cell *s = kept_at(key);
     uint32_t seq = weft__load_acq(&s->seq);
     weft__cell *cell;
 
-    if ((seq & 1) || !is_tie(s, tie))
+    if ((seq & 1) || !is_for(s, key))
         return NULL;
     cell = weft__load_acq(&s->cell); /* the fields first, then seq again */
     return weft__load_acq(&s->seq) == seq ? cell : NULL;
 }
 
-/* Sets the tie, unless another thread is setting it. */
-void weft__tie_set(const struct weft__tie *tie, weft__cell *cell)
+/* Gives up if another thread is writing the same slot. */
+void weft__cell_remember(const struct weft__cell_key *key, weft__cell *cell)
 {
-    struct tie *s = tie_of(tie);
+    struct kept_cell *s = kept_at(key);
     uint32_t seq = weft__load(&s->seq);
 
     if ((seq & 1) || !weft__cas(&s->seq, &seq, seq + 1))
         return;
-    weft__store_rel(&s->is.table, tie->table);
-    weft__store_rel(&s->is.place, tie->place);
-    weft__store_rel(&s->is.holder, tie->holder);
-    weft__store_rel(&s->is.object, tie->object);
-    weft__store_rel(&s->is.labels_reason, tie->labels_reason);
+    weft__store_rel(&s->key.table, key->table);
+    weft__store_rel(&s->key.place, key->place);
+    weft__store_rel(&s->key.holder, key->holder);
+    weft__store_rel(&s->key.object, key->object);
+    weft__store_rel(&s->key.labels_reason, key->labels_reason);
     weft__store_rel(&s->cell, cell);
     weft__store_rel(&s->seq, seq + 2);
 }

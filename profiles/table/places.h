@@ -43,14 +43,14 @@ uint32_t weft__places_count(void);
 extern int64_t weft__places_least; /* ns that a generation of places (places.c) lasts at least */
 
 /* Names a bucket, so that its cell is found without its stacks. */
-struct weft__tie {
+struct weft__cell_key {
     uint64_t table;         /* the table's number */
     uint64_t place, holder; /* ids; holder: 0 if it is no pair */
     const void *object;
     uint64_t labels_reason;
 };
 
-weft__cell *weft__tie_find(const struct weft__tie *tie); /* NULL: not known (any more) */
-void weft__tie_set(const struct weft__tie *tie, weft__cell *cell);
+weft__cell *weft__cell_find(const struct weft__cell_key *key); /* NULL: not known (any more) */
+void weft__cell_remember(const struct weft__cell_key *key, weft__cell *cell);
 
 #endif
