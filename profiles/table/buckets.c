@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* buckets.c - see buckets.h.
  *
- * Owns: a table of stacks, and for each id that it gives out a cell of values. Segment k of the
- * cells holds 2^k * WEFT__SEGMENT_FIRST of them, is made by the first thread that needs it, and
- * never moves, so nothing is locked. An event adds to the values one after the other: a reader may
- * see only the first of them. */
+ * Owns: a table of stacks, and a cell of values for each id that it gives out. Segment k of the
+ * cells has 2^k * WEFT__SEGMENT_FIRST of them. The first thread that needs a segment makes it, and
+ * it never moves, so the cells need no lock. An event adds to one value after the other, so a
+ * reader may see only the first of them changed. */
 #include "profiles/table/buckets.h"
 
 #include <stdatomic.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* buckets.h - what happened at each distinct stack, in numbers: how often, how long, how much. */
+/* buckets.h - a table of buckets: for each distinct stack, values such as how often and how long.
+ *
+ * Any number of threads may add to a table and read it at the same time. A stack that is new takes
+ * a spin lock for a moment (stacktab.h); all else takes none. weft__buckets_new, _limit and _free
+ * are for one thread, before and after all others use the table. */
 #ifndef WEFT_BUCKETS_H
 #define WEFT_BUCKETS_H
 
@@ -12,7 +16,7 @@
 struct weft__walk;
 typedef struct weft__buckets weft__buckets;
 
-/* A bucket as it stood when it was read. */
+/* A bucket, with its values at the time when it was read. */
 struct weft__bucket {
     const struct weft__stack_entry *stack; /* as long as the table */
     int64_t *values;                       /* as many as each bucket of the table has */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* idmap.h - finds ids by the hash of what they stand for; the owner keeps that and compares.
+/* idmap.h - finds ids by the hash of their keys; its owner has the keys, and compares them.
  *
- * Open addressing with linear probing; nothing is ever taken out. A slot holds the lower half of
- * the hash, so that growing touches no key. Always:
+ * Open addressing with linear probing; no id is ever removed. A slot has the lower half of the
+ * hash, so that growing needs no key.
+ * Always:
  *   a slot with id 0 is empty
  *   used * 3 <= slots * 2, so each search meets an empty slot
- * The owner's lock guards it. All zero is a valid, empty map.
+ * One thread uses a map at a time, or the owner's lock guards it. Calls malloc. All zero is a
+ * valid, empty map.
  *
  *     uint32_t id, at = weft__idmap_first(m, hash);
  *     while ((id = weft__idmap_next(m, hash, &at)))
@@ -44,7 +46,7 @@ static inline uint32_t weft__idmap_first(const struct weft__idmap *m, uint64_t h
     return (uint32_t)hash & (m->n - 1);
 }
 
-/* The next id whose tag agrees, 0 when there is no more. */
+/* Returns the next id with the same lower half of the hash; 0 if there is none. */
 static inline uint32_t weft__idmap_next(const struct weft__idmap *m, uint64_t hash, uint32_t *at)
 {
     while (m->n && m->slots[*at].id) {
@@ -66,7 +68,7 @@ static inline void weft__idmap_insert(struct weft__idmap *m, uint32_t tag, uint3
     m->slots[at] = (struct weft__idmap_slot){tag, id};
 }
 
-/* Makes room for one more, so that the next add cannot fail. False if memory ran out. */
+/* Makes room for one more, so that the next add cannot fail. Returns false if memory ran out. */
 static inline bool weft__idmap_reserve(struct weft__idmap *m)
 {
     struct weft__idmap bigger = {.n = m->n ? m->n * 2 : 64, .used = m->used};

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* labelset.c - see labelset.h.
  *
- * Owns: the sets, each in a slot with a reference. An id is a slot and how often the slot was
- * filled. The filled slots are a list in the order of their last use, so that dropping the half
- * that was used least recently sorts nothing: threads that record waits spin on the lock meanwhile.
- * Lock: sets.lock (rank TABLES) guards all. */
+ * Owns: the sets, each in a slot, with a reference. An id is the number of a slot and how often the
+ * slot was filled. The filled slots are a list in the order of their last use. So no sorting is
+ * needed to drop the half that was used least recently, while threads that record waits spin on the
+ * lock.
+ * Lock: sets.lock (rank TABLES) guards all of it. */
 #include "profiles/table/labelset.h"
 
 #include "runtime/base/clock.h"

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* marks.h - frames that are no code: numbers in place of return addresses, shown by their names.
+/* marks.h - marks: numbers in the place of return addresses, which are shown by their names.
  *
- * HELD_BY and MADE_FOR stand between two stacks. weft__walk_close puts the other two into a
- * stack by itself:
+ * HELD_BY and MADE_FOR stand between two stacks. weft__walk_close puts the other two into a stack:
  *   CUT     frames are missing here: the stack was too deep to keep, or the walk ended before the
  *           outermost function
  *   GUESS   the frames behind it, towards the outermost, are guesses: see weft__walk.guessed
- * All tables and formats take marks for frames. So a stack keeps its marks wherever it goes, and a
- * cut stack is never merged with a whole one. */
+ * All tables and formats take marks for frames. So a stack keeps its marks everywhere, and a cut
+ * stack is never counted with a whole one. Any thread; the functions change only the walk that is
+ * given. */
 #ifndef WEFT_MARKS_H
 #define WEFT_MARKS_H
 
@@ -24,7 +24,7 @@
 #define WEFT__CUT      "-- frames elided --"
 #define WEFT__GUESS    "-- guessed callers --"
 
-/* NULL: it is an address. */
+/* Returns the name of a mark; NULL if ret is an address. */
 static inline const char *weft__mark_name(uintptr_t ret)
 {
     static const char *const names[] = {
@@ -39,11 +39,11 @@ static inline const char *weft__mark_name(uintptr_t ret)
 
 struct weft__walk;
 
-/* Leaves out weft__task_main and weft__ctx_entry, in which every task's stack ends. */
+/* Drops the two outermost frames of a task's stack, weft__task_main and weft__ctx_entry. */
 void weft__drop_entry(struct weft__walk *walk);
-/* Makes a finished walk fit for tables and formats: drops the entry, and puts marks where frames
- * are missing and before frames that are guesses (walk->guessed). Each walk of a task that is kept
- * or shown is closed once; a walk that missed is resumed first. */
+/* Makes a finished walk ready for tables and formats: drops the entry's two frames, and puts marks
+ * where frames are missing, and before frames that are guesses (walk->guessed). Called once for
+ * each walk of a task that is kept or shown; a walk that missed a rule is finished before. */
 void weft__walk_close(struct weft__walk *walk);
 
 #endif

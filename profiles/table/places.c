@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* places.c - see places.h.
  *
- * A fingerprint (fingerprint.h) names the words that a walk depends on. The words so far determine
- * where the next one is, so the trails of all places make a tree: a node stands for the words so
- * far, and holds the position of the next. Nodes are in one hash table, by their parent and the
- * word; finding a stack takes as many probes as it has frames, however many places there are.
- * Before that the stack is compared with the place found last for this function and depth, which is
- * right most often, and costs a nanosecond or two a frame.
+ * The words of a fingerprint (fingerprint.h) determine, one after another, where the next one is.
+ * So the fingerprints of all places make a tree: a node stands for the words so far, and has the
+ * position of the next. All nodes are in one hash table, by their parent and the word. Finding a
+ * stack takes as many probes as it has frames, however many places there are. Before that, the
+ * stack is compared with the place that was found last for the same function and depth. That is
+ * right most often, and costs a nanosecond or two for each frame.
  *
- * Places belong to a generation. When the rules of a file that is gone were dropped, or the table
- * is full, a new generation begins without any node or place of the last. So the tables are
- * bounded, and places in use are soon known again. A generation lasts weft__places_least at least;
- * if it has to end earlier, nothing more is remembered until then. The memory of a place is used
- * again by the generation after the next, with another id. So keys name places by id, not by
- * address, and a reader checks the id again after it has read a place.
+ * Places belong to a generation. A new one begins, without any node or place of the last, when the
+ * table is full, or when the rules of a file that is gone were dropped. So the table is bounded,
+ * and places in use are soon known again. A generation lasts at least weft__places_least; if it
+ * would have to end earlier, no place is added until then. The generation after the next uses the
+ * memory of a place again, with another id. So keys name places by id, not by address, and a reader
+ * checks the id again after it has read a place.
  *
- * No locks for readers: a node's seq is odd while it changes and another afterwards, and so is a
- * kept cell's. `adding` guards all writes but those of kept cells; a second writer leaves it. Cells
- * are never freed, so the worst outcome is a cell that is not found. */
+ * Readers take no lock. A node's seq is odd while the node changes, and different afterwards; so is
+ * that of a remembered cell. `adding` guards all writes but those of remembered cells; a second
+ * writer gives up. Cells are never freed, so the worst outcome is that a cell is not found. */
 #include "profiles/table/places.h"
 
 #include "profiles/walk/learn.h"
@@ -31,9 +31,9 @@ enum { FROM_SP = 1 /* flag of next */, FIRST = WEFT__CTX_PC * 8 };
 
 int64_t weft__places_least = 1000000000; /* tests set less */
 
-/* NODES of them, mapped for the process's life when the first run begins: as static data they would
- * keep the process from starting below a ulimit -d, without a word. All atomic; guarded by adding
- * for writing. */
+/* The NODES nodes. All members are atomic; `adding` guards writes. They are mapped when the first
+ * run begins, for the life of the process: as static data they would keep a process from starting
+ * under a small ulimit -d, without a message. */
 static struct node {
     uint32_t seq, generation;
     uint32_t parent; /* index + 1; 0: the first word */

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* places.h - recognizes, without a walk, stacks at which tasks have waited before, and finds the
- * counts of their waits. For contention.c, which records each wait. */
+/* places.h - recognizes, without a walk, the stacks at which tasks waited before, and finds the
+ * cells in which such waits are counted. For contention.c, which records each wait.
+ *
+ * Any thread may call these functions. Finding takes no lock. Adding takes one, and gives up if
+ * another thread has it. */
 #ifndef WEFT_PLACES_H
 #define WEFT_PLACES_H
 
@@ -11,7 +14,7 @@
 enum { WEFT__PLACE_FRAMES = 64, WEFT__PLACE_STEPS = 48 };
 enum { WEFT__PLACES = 4096 /* at most, at one time */ };
 
-/* All atomic, since a forgotten place's memory is used again. */
+/* A place. All members are atomic, since the memory of a forgotten place is used again. */
 typedef struct weft__place {
     uint64_t id; /* no two places ever have the same; 0 while the rest changes */
     uint32_t n;
@@ -30,19 +33,20 @@ struct weft__known {
 };
 
 void weft__places_start(void); /* a run begins; ends the process if there is no memory */
-/* Finds where t is, whose context is saved and stays so; none if it was not seen there, or long
- * ago. */
+/* Finds the place of t, whose context is saved and stays so. Returns id 0 if no task waited there,
+ * or not for a long time. */
 struct weft__known weft__place_find(const weft__task *t);
-/* Remembers the place for its walk; none if there are too many, or the walk is not followed.
- * fingerprint: scratch. */
+/* Adds the place of t for its walk. Returns id 0 if there are too many places, or if the walk has
+ * no fingerprint. fingerprint: memory for the function's own use. */
 struct weft__known weft__place_add(const weft__task *t, const struct weft__walk *walk,
                                    struct weft__fingerprint *fingerprint);
-/* Copies the place's stack to walk; false if the place was forgotten and its memory used again. */
+/* Copies the place's stack to walk. Returns false if the place was forgotten and its memory used
+ * again. */
 bool weft__place_read(struct weft__known known, struct weft__walk *walk);
 uint32_t weft__places_count(void);
 extern int64_t weft__places_least; /* ns that a generation of places (places.c) lasts at least */
 
-/* Names a bucket, so that its cell is found without its stacks. */
+/* The key of a bucket's cell, by which the cell is found without comparing stacks. */
 struct weft__cell_key {
     uint64_t table;         /* the table's number */
     uint64_t place, holder; /* ids; holder: 0 if it is no pair */
@@ -50,7 +54,7 @@ struct weft__cell_key {
     uint64_t labels_reason;
 };
 
-weft__cell *weft__cell_find(const struct weft__cell_key *key); /* NULL: not known (any more) */
+weft__cell *weft__cell_find(const struct weft__cell_key *key); /* or NULL */
 void weft__cell_remember(const struct weft__cell_key *key, weft__cell *cell);
 
 #endif

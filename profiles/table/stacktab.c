@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* stacktab.c - each distinct stack once.
+/* stacktab.c - see stacktab.h.
  *
- * Owns: the entries, in chunks that never move, and the way from an id to its entry.
- * A stack belongs to the shard that the top bits of its hash name. Locks, in this order:
+ * Owns: the entries, in chunks that never move, and the directory from an id to its entry. The top
+ * bits of a stack's hash choose the shard that it belongs to.
+ * Locks, in this order:
  *   shard->lock      guards the shard's map and its newest chunk
- *   table->id_lock   guards the giving out of ids, which is common to all shards
+ *   table->id_lock   guards the next id, which all shards share
  *   spare.lock       guards the chunks that no table has
  * Always:
- *   an entry never changes once its id is given out
- *   the ids 1..count all have an entry; count grows after the pointer to the entry is stored
+ *   an entry never changes once it has its id
+ *   all ids 1..count have an entry; count grows after the pointer to the entry is stored
  *   an id in a shard's map is <= count
- * Readers take no lock: directory segments never move, segment k holds 2^k * WEFT__SEGMENT_FIRST
- * pointers. */
+ * Readers take no lock: segments of the directory never move; segment k has 2^k *
+ * WEFT__SEGMENT_FIRST pointers. */
 #include "profiles/table/stacktab.h"
 
 #include <sched.h>
@@ -47,7 +48,8 @@ struct spin {
     atomic_uint held;
 };
 
-/* Each shard has a cache line of its own, which else its neighbours would take from its users. */
+/* Each shard has a cache line of its own, so that threads in different shards do not slow each
+ * other down. */
 struct shard {
     _Alignas(64) struct spin lock;
     struct weft__idmap ids;
@@ -64,7 +66,7 @@ struct weft__stacktab {
     _Atomic(entry_ref *) segments[WEFT__SEGMENTS]; /* NULL until needed; written under id_lock */
 };
 
-/* A pthread mutex costs more than what these locks guard. */
+/* Spin locks: a pthread mutex would cost more than the work that these locks guard. */
 static void spin_lock(struct spin *l)
 {
     unsigned tries = 0;
@@ -81,8 +83,8 @@ static void spin_unlock(struct spin *l)
     atomic_store_explicit(&l->held, 0, memory_order_release);
 }
 
-/* Chunks of freed tables, by size: scrapers make tables of the same size again and again, and the
- * first touch of memory costs more than its use. */
+/* Chunks of freed tables, by size, to be used again. Scrapers cause tables of the same size again
+ * and again, and the first touch of new memory costs more than its use. */
 static struct {
     struct spin lock;
     size_t bytes; /* in all */
@@ -197,7 +199,7 @@ static struct weft__stack_entry *shard_alloc(struct shard *sh, size_t size)
     return (void *)(c->data + c->used - size);
 }
 
-/* Gives the entry its id; 0 if memory ran out. */
+/* Gives the entry its id. Returns 0 if memory ran out. */
 static uint32_t publish(weft__stacktab *s, struct weft__stack_entry *e)
 {
     uint32_t id, at;
