@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* contention.c - records waits that are over.
+/* contention.c - records waits that have ended, and the time for which an unlocker kept others
+ * waiting.
  *
- * Owns: the rates, and the sink that hears of waits. The tables of stacks are in tables.c. The
- * sink's functions run on the stack of the task that waited or unlocked, in the runtime, without
- * locks. */
+ * Owns: the rates, and the event sink that is called with waits. tables.c has the tables of stacks.
+ * The sink's functions run inside the runtime, on the stack of the task that waited or unlocks,
+ * with no lock held. */
 #include "profiles/account/contention.h"
 
 #include "profiles/account/sample.h"
@@ -20,15 +21,15 @@
 #include <stdlib.h>
 
 enum { DEFAULT_RATE = 100000 /* ns */, IO_RARER = 100, SPARES = 16 };
-enum { KEPT = 16, TOO_SOON = 2, LONGEST = 10 }; /* of adapt */
+enum { KEPT = 16, TOO_SOON = 2, LONGEST = 10 }; /* constants of adapt */
 enum { PLACES_WITH_OBJECTS = 8192, REFRESH = 1024 /* events */ };
 
 static struct {
     int64_t block, mutex;            /* ns, atomic */
-    bool block_adapts, mutex_adapts; /* atomic: nobody asked for just this rate */
+    bool block_adapts, mutex_adapts; /* atomic: the program set no rate, so this one may change */
 } rates = {DEFAULT_RATE, DEFAULT_RATE, true, true};
 
-/* Stacks of tasks are small, walks are not. */
+/* Memory for walks, which are large for a task's stack. */
 struct scratch {
     struct weft__walk waiter, holder, joined;
     struct weft__fingerprint fingerprint;
@@ -78,7 +79,7 @@ static void set_periods(void)
     weft__unlock(&weft__sched.lock);
 }
 
-/* In a run, whose end waits for us. */
+/* In a run: the end of the run waits for this. */
 static void set_rate(const char *call, int64_t *which, int64_t rate)
 {
     weft__store(which, rate > 0 ? rate : 0);
@@ -123,15 +124,15 @@ static void stop(struct weft__event_sink *s)
 
 /* Events --------------------------------------------------------------------------------------- */
 
-/* How many events one stands for that lasted so long, and how long those lasted together. */
+/* The weight of an event: how many events of that length it stands for, and how long all of them
+ * lasted. */
 struct weight {
     double count;
     int64_t delay; /* ticks */
 };
 
-/* Makes the period longer while samples come faster than one in TOO_SOON times the period that was
- * asked for, and shorter again when they do not. The measure of one wait stays right on average,
- * whatever the period. */
+/* Makes the period longer while samples come more often than one in TOO_SOON times the period that
+ * was asked for, and shorter again when they do not. Sums stay right on average with any period. */
 static void adapt(struct weft__sampler *s, int64_t asked, int64_t now)
 {
     int64_t lasted = now - s->since, period = weft__load(&s->period);
@@ -159,7 +160,8 @@ static struct weight weigh(struct weft__sampler *s, int64_t ticks)
     return (struct weight){(double)period / (double)(ticks > 0 ? ticks : 1), period};
 }
 
-/* One time in IO_RARER; for sure if it was that much longer. */
+/* Weighs a wait for the world outside, which is recorded one time in IO_RARER, or always if it was
+ * that much longer. */
 static struct weight rarer(weft__worker *w, struct weight one, int64_t rate)
 {
     if (one.delay >= rate)
@@ -169,11 +171,11 @@ static struct weight rarer(weft__worker *w, struct weight one, int64_t rate)
     return (struct weight){one.count * (double)rate / (double)one.delay, rate};
 }
 
-/* Where a task is. */
+/* The place of a task: where it waited, or unlocks. */
 struct spot {
     const weft__task *task;   /* its context is saved and stays so */
-    bool holds;               /* it is the side that lets go */
-    struct weft__known known; /* none: it is not a place that is remembered */
+    bool holds;               /* it is the side that unlocks */
+    struct weft__known known; /* id 0: not a known place */
     const uintptr_t *pcs;     /* NULL until they are needed: see read_spot */
     uint32_t n;
 };
@@ -211,7 +213,8 @@ static void walk_spot(struct event *e, struct spot *spot)
     spot->n = walk->kept;
 }
 
-/* Finds the spot of t, whose context is saved and stays so. Walks if need be. */
+/* Finds the spot of t, whose context is saved and stays so. Walks its stack if that is no known
+ * place. */
 static bool find_spot(struct event *e, struct spot *spot, const weft__task *t, bool holds)
 {
     *spot = (struct spot){.task = t, .holds = holds};
@@ -256,7 +259,7 @@ static void join(struct event *e, struct weft__sample one, struct spot *at, stru
     weft__sample_join(&e->s->joined, &one);
 }
 
-/* Counts what is at one spot, or of both sides. */
+/* Counts an event in a table: by one spot, or by the spots of both sides. */
 static void count(struct event *e, enum weft__contention which, const struct weft__sample *one,
                   struct spot *at, struct spot *held, struct weight w,
                   const struct weft__measure *m)
@@ -303,7 +306,8 @@ static void count_wait(struct event *e)
               &e->m);
 }
 
-/* Locks come and go, and each is a place of its own: when there are that many, no more are. */
+/* How many buckets may name their lock. Programs make locks without end, so past this number locks
+ * are not told apart any more. */
 static const void *object_of(const struct event *e, const weft__task *t)
 {
     const weft__buckets *pairs = e->tables->of[WEFT__CONTENTION_PAIRS];
@@ -372,7 +376,7 @@ static void record_in(void *event)
         scratch_put(e->s);
 }
 
-/* Names with weft__ are not shown at the inner end of a stack. */
+/* The name begins with weft__, so profiles leave the function out at the inner end of a stack. */
 static WEFT__FRAMELESS void record(struct event *e)
 {
     static uint32_t events; /* atomic; about */
@@ -410,7 +414,8 @@ static void weft__waited(struct weft__event_sink *s, weft__task *t, enum weft__r
         record(&e);
 }
 
-/* Weighs a wait of so many ticks that used up a sampler. Returns true if it counts. */
+/* Weighs a wait of so many ticks that used up a sampler's period. Returns true if it is recorded.
+ * */
 static bool sample(struct weft__sampler *s, struct weight *w, int64_t ticks, int64_t now)
 {
     int64_t asked = weft__load(&weft__charge_period);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* contention.h - waits of tasks for each other: recording, and the three profiles of them. */
+/* contention.h - the recording of waits as they end, for the block, mutex and contention profiles:
+ * the four tables in which they are counted, and the rates. Any thread may call these functions. */
 #ifndef WEFT_CONTENTION_H
 #define WEFT_CONTENTION_H
 
@@ -7,10 +8,10 @@
 #include <stdint.h>
 
 enum weft__contention {
-    WEFT__CONTENTION_BLOCK, /* stacks that waited for tasks */
-    WEFT__CONTENTION_IO,    /* and for the world */
-    WEFT__CONTENTION_MUTEX, /* stacks that unlocked */
-    WEFT__CONTENTION_PAIRS, /* both */
+    WEFT__CONTENTION_BLOCK, /* waits for other tasks, by the waiter's stack */
+    WEFT__CONTENTION_IO,    /* waits for the world outside, by the waiter's stack */
+    WEFT__CONTENTION_MUTEX, /* what others waited for a lock, by the unlocker's stack */
+    WEFT__CONTENTION_PAIRS, /* waits for locks, by both stacks */
     WEFT__CONTENTIONS
 };
 

@@ -2,10 +2,12 @@
 /* custom.c - profiles of the program's own (see weft/profile.h).
  *
  * Owns: for each profile its descriptor, a table of stacks and, in shards by the hash of the value,
- * a map from each value to the stack that added it. Lock: shard->lock guards the shard. Always:
- *   entries[i].stack == 0 means that the place is free; at least one in four is
- *   a value stands in the first free place from its own on (removing moves up what follows)
- * A walk asks for unknown rules, so none is done under a lock. */
+ * a map from each value to the stack that added it. Programs add and remove values on any thread; a
+ * walk asks for unknown rules, so none is done under a lock.
+ * Lock: shard->lock (rank TASKS) guards the shard.
+ * Always:
+ *   entries[i].stack == 0 means that slot i is free; at least one slot in four is
+ *   a value is in the first free slot from its own on (removing moves up the values that follow) */
 #include "profiles/account/profile.h"
 #include "profiles/capture/running.h"
 #include "profiles/render/stack_text.h"
@@ -24,7 +26,7 @@ struct entry {
     uint32_t stack; /* in the profile's table; 0: free */
 };
 
-/* On a cache line of its own: neighbours would bounce it. */
+/* Has a cache line of its own, so that threads in other shards do not slow it down. */
 struct shard {
     _Alignas(64) uint32_t lock; /* rank TASKS */
     uint32_t n;                 /* atomic: values; written under the lock */
@@ -86,8 +88,8 @@ static struct shard *shard_of(const weft_profile *p, uint64_t hash)
     return &p->shards[hash >> (64 - SHARD_BITS)];
 }
 
-/* Finds the place of value, or the free place for it. There is room. Caller holds the lock, if
- * others know s. */
+/* Finds the slot of value, or the free one for it. There is room. Caller holds the lock, if other
+ * threads know s. */
 static uint32_t place_of(const struct shard *s, const void *value, uint64_t hash)
 {
     uint32_t i = (uint32_t)hash & (s->room - 1);
@@ -173,7 +175,7 @@ static void walk_caller(void *walk)
     weft__walk_saved(walk, weft__self()->task);
 }
 
-/* The context is saved in here, so that the innermost frame is the call itself. */
+/* Saves the context in here, so that the innermost frame of the walk is the call itself. */
 void weft_profile_add(weft_profile *p, const void *value)
 {
     weft__task *t = weft__enter("weft_profile_add")->task;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* goroutine.c - the profile of all tasks. Its views are snapshots. */
+/* goroutine.c - the profile of all tasks. Its views are snapshots. Owns its descriptor alone;
+ * called as profile.h says. */
 #include "profiles/account/profile.h"
 
 #include "profiles/capture/tasks.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* profile.c - see profile.h: a request for a profile, from its parameters to its bytes.
+/* profile.c - serves a request for a profile, from its parameters to its bytes (see profile.h).
  *
- * Knows profiles by their descriptors only. Encoding many stacks takes long, and no task may wait
- * for a processor because of it, so a view of many is written in a blocking call. */
+ * Owns nothing, and knows profiles by their descriptors alone. Encoding many stacks takes long, and
+ * no task may wait for a processor because of that. So a large view is written inside a declared
+ * blocking call. */
 #include "profiles/account/profile.h"
 
 #include "profiles/capture/tasks.h"

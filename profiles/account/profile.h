@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* profile.h - what a profile is: a descriptor, by which it is listed, taken and written, for HTTP
- * and weft_profile_write.
+/* profile.h - the descriptor of a profile, by which it is listed, taken and written, for HTTP and
+ * weft_profile_write.
  *
- * Each profile is one file that defines its descriptor; profiles.c names all of them. Nothing else
- * knows a profile by its name. A view is the content of a profile at one time, and only write
- * changes it. Unless a descriptor says otherwise, its views are tables of buckets (buckets.h) with
- * the values that the descriptor names. */
+ * Each profile is one file that defines its descriptor; profiles.c names all of them. No other file
+ * knows a profile by its name. A view is the content of a profile at one time; only `write` changes
+ * it. Unless a descriptor says otherwise, its views are tables of buckets (buckets.h) with the
+ * values that the descriptor names.
+ *
+ * The functions of a descriptor are called by a task, or by a foreign thread in a run, with no lock
+ * held. They may wait. */
 #ifndef WEFT_PROFILE_INTERNAL_H
 #define WEFT_PROFILE_INTERNAL_H
 

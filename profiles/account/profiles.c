@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* profiles.c - the list of all profiles, and weft_profile_write.
  *
- * Owns: the library's list, which is constant, and the list of those that were added, which only
- * grows. Always:
- *   both are in the order of names, and no two names are the same
- * Lock: adding (rank TASKS) guards the growth; readers take no lock. */
+ * Owns: the library's list, which is constant, and the list of profiles that were added, which only
+ * grows.
+ * Lock: adding (rank TASKS) guards the growth. Readers take no lock: any thread may read the lists.
+ * Always:
+ *   both lists are in the order of names, and no two names are the same */
 #include "profiles/account/profile.h"
 
 #include "profiles/render/output.h"
@@ -34,7 +35,8 @@ static const struct weft__profile *const ours[] = {
 #undef XX
 };
 
-/* Names that no profile may be added with: what else /debug/pprof/ serves, and what Go does. */
+/* Names that an added profile may not have: of other pages of /debug/pprof/, and of Go's profiles.
+ * */
 static const char *const reserved[] = {"allocs", "cmdline", "delta_heap", "goroutineleak",
                                        "heap",   "profile", "symbol",     "trace"};
 

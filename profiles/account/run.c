@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* run.c - weft_run: a run of the runtime that the profiles watch.
+/* run.c - weft_run: starts a run of the runtime with the profiles attached to it.
  *
- * The runtime knows no profile, so something must name them to the linker and to the runtime. This
- * file does both: each program that has tasks calls weft_run, and so links this object, which calls
- * the files that watch. A constructor in each of those files would not do: a linker takes an object
- * out of libweft.a only if the program names something in it. An option for the linker (-u) would
- * have to stand in each program's build. Here the static and the shared library behave alike, and
- * nothing depends on the order of constructors. A program that links runtime/ alone calls
- * weft__run, and is watched by nothing (tests/test_alone.c). */
+ * The runtime knows no profile, so some file must name the profiles to the linker and to the
+ * runtime. This one does both. Each program with tasks calls weft_run, so it links this object,
+ * which calls the files that attach themselves. Constructors in those files would not do: a linker
+ * takes an object out of libweft.a only if the program names something in it. A linker option (-u)
+ * would have to be in each program's build. This way the static and the shared library behave
+ * alike, and nothing depends on the order of constructors. A program that links runtime/ alone
+ * calls weft__run, and has no profiles (tests/test_alone.c). */
 #include "runtime/run/run.h"
 #include "profiles/account/contention.h"
 #include "profiles/account/threads.h"
@@ -23,8 +23,8 @@ static void stop(struct weft__event_sink *s)
     weft__symbolizer_stop();
 }
 
-/* Sinks start in this order, and stop in reverse: a snapshot under way ends first, and the
- * symbolizer, which the others ask, last. */
+/* Sinks start in this order and stop in reverse. So a snapshot under way ends first, and the
+ * symbolizer, which the others ask, stops last. */
 static void attach(void)
 {
     static struct weft__event_sink last = {.stop = stop};

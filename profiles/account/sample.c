@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sample.c - see sample.h. */
+/* sample.c - see sample.h. Owns nothing. */
 #include "profiles/account/sample.h"
 
 #include <errno.h>

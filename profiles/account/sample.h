@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* sample.h - what a profile of times keeps for each place: the stack or stacks with their labels,
- * laid out as one stack so that a bucket has it. */
+/* sample.h - samples of waits and of wall time: one stack or two, with labels, laid out as the
+ * words of one stack, so that a bucket can have them.
+ *
+ * Any thread may join and read samples. weft__samples_write may wait for the symbolizer and for the
+ * sink: no lock held. */
 #ifndef WEFT_SAMPLE_H
 #define WEFT_SAMPLE_H
 
@@ -16,13 +19,13 @@ enum {
 };
 
 struct weft__sample {
-    const uintptr_t *pcs; /* return addresses, leaf first */
+    const uintptr_t *pcs; /* return addresses, innermost first */
     size_t n;
-    uint32_t labels; /* id of a set (labelset.h), of the task whose stack that is */
+    uint32_t labels; /* id of the set of labels (labelset.h) of the task with that stack */
     /* A pair is a wait for a lock with both sides; the stack above is the waiter's. */
     bool is_pair;
     unsigned reason;    /* enum weft__reason */
-    const void *object; /* the lock; NULL: one of many */
+    const void *object; /* the lock; NULL if locks are not told apart */
     const uintptr_t *holder;
     size_t n_holder;
 };

@@ -2,11 +2,11 @@
 /* tables.c - see tables.h.
  *
  * Owns: the present tables. A worker that counts stores which tables it uses, fences lightly, and
- * looks whether they are still the present ones. The thread that replaces the tables stores the new
- * ones, fences heavily, and waits until no worker uses the old: so no count is lost, and none is
- * made in memory that was freed. Then it adds what the old ones have to the new.
- *
- * Lock: reading, a pthread mutex: readers of the tables, and that thread from the store on. */
+ * checks that they are still the present ones. The thread that replaces the tables stores the new
+ * ones, fences heavily, and waits until no worker uses the old ones. So no count is lost, and no
+ * worker writes to memory that was freed. Then it adds the old counts to the new tables.
+ * Lock: reading, a pthread mutex. The readers of the tables hold it, and that thread from the time
+ * when it stores the new ones. */
 #include "profiles/account/tables.h"
 
 #include "profiles/account/sample.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* tables.h - the tables in which recorded waits are counted, for as long as the process lives. */
+/* tables.h - the four tables in which recorded waits are counted, for the life of the process.
+ *
+ * weft__tables_use and _unuse are for a worker, around one event; they take no lock and cannot
+ * fail. The readers' functions are for any thread that holds no lock: they take a pthread mutex. */
 #ifndef WEFT_TABLES_H
 #define WEFT_TABLES_H
 

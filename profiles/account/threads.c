@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* threads.c - see threads.h.
  *
- * Owns: the stacks by which this run's threads were made, and a count of them: a thread that ends
- * before the run does is taken out. Always:
+ * Owns: the stacks by which this run's threads were made, with a count for each. A thread that ends
+ * before the run does is subtracted.
+ * Always:
  *   made = the counts in table + the makings in unfinished + runner.made, except makings on their
  *          way and those in unfinished whose thread has ended
- *   table is NULL outside a run, and makings come in a run only
+ *   table is NULL outside a run, and threads are made in a run only
  *
- * The maker of a thread may not wait for the symbolizer: the monitor must hand a processor over at
- * once, and the maker of the symbolizer holds its lock. So the maker walks by the rules that are
- * known, which needs no lock either; a walk that this does not finish is held, with a copy of the
- * stack, until a profile is taken. weft_run's thread does not even walk: it stands where its
- * context is saved until the run is over, and is walked then.
- *
- * Lock: taking, held while the symbolizer is asked, guards the end of table against its readers. */
+ * The thread that makes another may not wait for the symbolizer: the monitor must hand a processor
+ * over at once, and the maker of the symbolizer holds the symbolizer's lock. So it walks its stack
+ * by the rules that are known, without a lock. If a rule is missing, the rest of the walk is
+ * deferred, with a copy of the stack, until a profile is taken (deferred.h). weft_run's thread does
+ * not walk at all: its context stays saved until the run ends, and its stack is walked when a
+ * profile is taken.
+ * Lock: taking. It is held while the symbolizer is asked, and keeps table from being freed
+ * meanwhile. */
 #include "profiles/account/threads.h"
 
 #include "profiles/account/profile.h"

@@ -5,6 +5,6 @@
 
 #include <weft/task.h>
 
-void weft__threads_attach(void); /* adds the sink that hears of threads */
+void weft__threads_attach(void); /* adds its event sink; called once, before the first run */
 
 #endif

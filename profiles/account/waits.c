@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* waits.c - see waits.h. The recorded waits, and those that go on by a snapshot, are brought into
- * one table, with stacks cut to begin where the program called the library, so that a place is one
- * bucket whether its waits are over or not. */
+/* waits.c - the block, mutex and contention profiles. Owns their descriptors.
+ *
+ * A view has the recorded waits, and the waits that go on, which a snapshot shows. Both are put
+ * into one table. Stacks are cut there to begin where the program called the library, so that waits
+ * at one place share a bucket whether they have ended or not. */
 #include "profiles/account/waits.h"
 
 #include "profiles/account/sample.h"
@@ -42,7 +44,8 @@ struct maker {
     struct weft__walk walk;
 };
 
-/* Leaves out how the library works; and in a pair its call, too, so that the two sides meet. */
+/* Drops the library's internal frames. In a pair drops the library's call as well, so that the
+ * program's own functions of the two sides are next to each other. */
 static void cut(const uintptr_t **pcs, size_t *n, bool is_pair)
 {
     size_t first =
@@ -159,8 +162,8 @@ static const struct weft__record *holder_record(const struct maker *m, const str
     return h ? h->record : NULL;
 }
 
-/* Adds a wait that goes on. A place has one row, for any number of objects; a pair names its lock,
- * too. An unknown holder, as of a lock that readers have, is a stack without frames. */
+/* Adds a wait that goes on. A place has one bucket for all objects; a pair has one for each lock.
+ * An unknown holder, such as readers, is a stack without frames. */
 static void add_live(struct maker *m, const struct weft__record *r, int64_t waits)
 {
     bool is_block = m->w->which == WEFT__CONTENTION_BLOCK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* waits.h - the block, mutex and contention profiles. waits.c makes their views; deltas.c needs one
- * of them, too. */
+/* waits.h - takes the views of the block, mutex and contention profiles, for waits.c, which defines
+ * these profiles, and for deltas.c. A task or a foreign thread in a run, with no lock held. */
 #ifndef WEFT_WAITS_H
 #define WEFT_WAITS_H
 
@@ -11,8 +11,8 @@
 struct weft__waits {
     enum weft__contention which; /* BLOCK, MUTEX or PAIRS */
     bool with_io;                /* BLOCK only */
-    bool live;                   /* with the waits that are not over */
-    bool stays;                  /* the caller keeps its thread, and is not live */
+    bool live;                   /* with the waits that go on */
+    bool stays;                  /* the caller must keep its thread: it holds a mutex; not live */
 };
 
 /* Takes all waits so far, as samples; NULL without memory. While weft_run runs. */

@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* wall.c - fgprof: where tasks spend their time, whether they run or wait. fgprof calls this wall
- * clock.
+/* wall.c - the fgprof profile: where tasks spend their time, whether they run or wait. fgprof calls
+ * this wall clock.
  *
- * Every PERIOD each task that a thread runs is looked at, whether it computes or sits in a call,
- * and counts for itself: there are no more of them than threads. Of all others, which wait, one
- * slot of the registry is looked at by chance in each of so many equal parts of it, and a task that
- * is found there counts for the part: sums are right on average, and a look costs the same with a
- * hundred tasks and a million. There are as many parts as find about WANTED tasks.
+ * Owns nothing beyond one request: the task or foreign thread that asked for the profile does all
+ * the work, with no lock held. Several may do so at once.
  *
- * A task that rests is walked without any claim. If it waits, its ticket tells whether that was one
- * wait all the time; if it is runnable, two walks that agree do.
+ * Each PERIOD it looks at every task that a thread runs, whether the task computes or sits in a
+ * call. There are no more of them than threads, so each counts for itself. Of the other tasks,
+ * which rest, it looks at one slot chosen at random in each of several equal parts of the registry.
+ * A task found there counts for its part. So sums are right on average, and a look costs the same
+ * with a hundred tasks and a million. The number of parts is chosen to find about WANTED tasks.
  *
- * A task that sits in a call is walked once (syscalls.c). As long as its thread uses no CPU after
- * that, it is where it was, and one look at the clock says so.
+ * A task that rests is walked without a claim. If it waits, its ticket shows whether it was one
+ * wait all the time. If it is runnable, two walks must agree.
  *
- * A thread that computes is asked, and shows where it is some milliseconds later (interrupt.c),
- * perhaps in another task. The time is counted for that place. This is right on average: a thread
- * is found computing as often as it computes, and each place is shown in proportion to the CPU that
- * it uses. To count the time for the first task, where that is when it could be had, would move the
- * time of all short computations to the waits after them. */
+ * A task that sits in a call is walked once (syscalls.c). While its thread uses no CPU after that,
+ * it is still there, and a look at the thread's CPU clock is enough.
+ *
+ * A thread that computes is asked (interrupt.c), and answers some milliseconds later, perhaps in
+ * another task. The time counts for the stack that it answers with. This is right on average: a
+ * thread is found computing as often as it computes, and each stack is shown in proportion to the
+ * CPU that it uses. To count the time for the first task, when its stack can be read, would move
+ * the time of all short computations to the waits after them. */
 #include "profiles/account/sample.h"
 #include "profiles/capture/interrupt.h"
 #include "profiles/capture/running.h"

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* windows.c - see windows.h.
  *
- * A window has a table of its own, to which each wait and charge that is recorded while it is open
- * adds its part of the window. A wait's part follows from its two instants. A charge is the sum of
- * many waits: the unlocker works out how much of the first one after a window began lies in it
- * (runtime/sync/charge.c), for as many windows as there are places; beyond them it is estimated.
+ * A window has a table of its own. Each wait and charge that is recorded while it is open adds its
+ * part of the window. A wait's part follows from its beginning and end. A charge is the sum of many
+ * waits: the unlocker works out how much of the first one after a window began lies in the window
+ * (runtime/sync/charge.c), for up to WEFT__WINDOWS windows; for further ones it is estimated.
  *
  * The waits that go on at the window's end come from a snapshot, whose cut is later. So a wait that
  * ends between the two is noted: the table has its part, and the snapshot may have it, too.
  *
- * Lock: `lock` (no other is taken under it) guards the list and what all windows in it hold. */
+ * Lock: `lock` guards the list and the content of all windows in it. No other lock is taken under
+ * it. */
 #include "profiles/account/windows.h"
 
 #include "profiles/account/sample.h"

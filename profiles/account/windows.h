@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* windows.h - profiles of waits over a time: each wait counts with its part of that time. See
- * windows.c. */
+/* windows.h - windows: profiles of waits over a span of time, in which each wait counts with the
+ * part of it that lies in the window.
+ *
+ * weft__windows_want and _add are called by the recorder of waits, on a worker. The other functions
+ * are for the task or thread that opened the window. A spin lock is taken for a moment. */
 #ifndef WEFT_WINDOWS_H
 #define WEFT_WINDOWS_H
 
@@ -10,7 +13,7 @@
 
 typedef struct weft__window weft__window;
 
-/* A wait or a charge that is recorded. */
+/* The times of a wait, or of a charge, that is recorded. */
 struct weft__measure {
     int64_t from, until;   /* ticks; from is not used of a charge */
     int64_t waited;        /* ticks in all; of a charge by all waiters */

@@ -301,8 +301,7 @@ struct weft__known weft__place_add(const weft__task *t, const struct weft__walk 
     return known;
 }
 
-/* Cells that were found before ------------------------------------------------------------------
- */
+/* Cells that were found before ---------------------------------------------------------------- */
 
 static struct kept_cell {
     uint32_t seq; /* atomic; what follows, too */
