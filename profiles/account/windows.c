@@ -20,13 +20,13 @@
 
 #include <stdlib.h>
 
-enum { NO_PLACE = -1 };
+enum { NO_SLOT = -1 };
 
 struct weft__window {
     weft__window *next;
     enum weft__contention which;
     bool with_io, is_open;
-    int place;           /* in weft__windows, or NO_PLACE */
+    int slot;            /* in weft__windows, or NO_SLOT */
     int64_t from, until; /* ticks; until is 0 before the end */
     weft__buckets *buckets;
     struct weft__idmap ids; /* of keys: the hash to the index + 1 */
@@ -46,7 +46,7 @@ static void want(const weft__window *w, uint32_t add)
 }
 
 /* Guarded by lock, as is the next. */
-static int place_get(void)
+static int slot_get(void)
 {
     for (int i = 0; i < WEFT__WINDOWS; i++) {
         if (weft__load(&weft__windows.began[i]) == 0) {
@@ -57,16 +57,16 @@ static int place_get(void)
             return i;
         }
     }
-    return NO_PLACE;
+    return NO_SLOT;
 }
 
-static void place_put(int place)
+static void slot_put(int slot)
 {
     int64_t latest = 0;
 
-    if (place == NO_PLACE)
+    if (slot == NO_SLOT)
         return;
-    weft__store(&weft__windows.began[place], 0);
+    weft__store(&weft__windows.began[slot], 0);
     for (int i = 0; i < WEFT__WINDOWS; i++) {
         if (weft__load(&weft__windows.began[i]) > latest)
             latest = weft__load(&weft__windows.began[i]);
@@ -86,8 +86,8 @@ weft__window *weft__window_open(enum weft__contention which, bool with_io)
     w->with_io = with_io && which == WEFT__CONTENTION_BLOCK;
     w->is_open = true;
     weft__lock(&lock, WEFT__RANK_TASKS);
-    w->place = which == WEFT__CONTENTION_MUTEX ? place_get() : NO_PLACE;
-    /* A charge that does not see the place was made before this, and ended before from. */
+    w->slot = which == WEFT__CONTENTION_MUTEX ? slot_get() : NO_SLOT;
+    /* A charge that does not see the slot was made before this, and ended before from. */
     weft__fence_heavy();
     w->from = weft__ticks();
     w->next = windows;
@@ -115,7 +115,7 @@ void weft__window_close(weft__window *w)
         at = &(*at)->next;
     *at = w->next;
     want(w, -1u);
-    place_put(w->place);
+    slot_put(w->slot);
     weft__unlock(&lock);
     w->is_open = false;
 }
@@ -189,8 +189,8 @@ static int64_t part_of_charge(const weft__window *w, const struct weft__measure 
 {
     int64_t part = m->waited;
 
-    if (m->inside && w->place != NO_PLACE)
-        part = m->inside[w->place];
+    if (m->inside && w->slot != NO_SLOT)
+        part = m->inside[w->slot];
     else if (m->inside && part > m->n * (m->until - w->from))
         part = m->n * (m->until - w->from);
     if (w->until && m->until > w->until)
