@@ -53,7 +53,7 @@ struct thread {
     /* Time and looks to be counted for where the thread is when it answers. */
     int64_t owed;
     uint32_t looks;
-    weft__ask *ask;
+    weft__interrupt *ask;
     weft__cell *last; /* where it was last known to be; NULL: it never was */
     weft_task_fn *fn; /* that its task began with */
 };
@@ -179,8 +179,8 @@ static void settle(struct sampler *s, struct thread *h)
     weft__tags *tags = NULL;
 
     s->walk.kept = 0;
-    if (h->ask && weft__ask_look(h->ask) == WEFT__ASK_STACK)
-        weft__ask_take(h->ask, &s->walk, &tags);
+    if (h->ask && weft__interrupt_look(h->ask) == WEFT__INTERRUPT_STACK)
+        weft__interrupt_take(h->ask, &s->walk, &tags);
     if (h->owed > 0 && s->walk.kept > 0) {
         h->last = add(s, tags, h->looks, h->owed);
     } else if (h->owed > 0 && h->last) {
@@ -191,7 +191,7 @@ static void settle(struct sampler *s, struct thread *h)
     }
     weft__tags_drop(tags);
     if (h->ask)
-        weft__ask_end(h->ask);
+        weft__interrupt_end(h->ask);
     h->ask = NULL;
     h->owed = 0;
     h->looks = 0;
@@ -200,7 +200,8 @@ static void settle(struct sampler *s, struct thread *h)
 /* Returns whether waiting for the thread's answer is over. */
 static bool is_settled(struct thread *h)
 {
-    return !h->ask || weft__ask_look(h->ask) != WEFT__ASK_OPEN || weft__ask_is_vain(h->ask);
+    return !h->ask || weft__interrupt_look(h->ask) != WEFT__INTERRUPT_OPEN ||
+           weft__interrupt_is_vain(h->ask);
 }
 
 /* Lets the time be counted for where the thread will be found computing next. */
@@ -210,7 +211,7 @@ static void owe(struct sampler *s, struct thread *h, const struct weft__runner *
     h->owed += s->elapsed;
     h->looks++;
     if (!h->ask)
-        h->ask = weft__ask_begin(r->tid, (struct weft__wanted){.not_that = s->self});
+        h->ask = weft__interrupt_begin(r->tid, (struct weft__wanted){.not_that = s->self});
     if (!h->ask)
         settle(s, h);
 }

@@ -22,15 +22,16 @@
 /* The tasks that have no record yet. */
 struct pending {
     uint32_t *slots;
-    weft__ask **asks; /* the question to each slot's thread, or NULL; NULL if memory ran out */
-    size_t n;         /* slots */
-    size_t asking;    /* how many of them have a question */
+    /* The question to each slot's thread, or NULL. NULL itself if memory ran out. */
+    weft__interrupt **asks;
+    size_t n;      /* slots */
+    size_t asking; /* how many of them have a question */
 };
 
 /* Records a task that has run for so long that no worker recorded it. r is its thread, or NULL if
  * that is not known. Does nothing while its stack may still come, unless this is the last look. */
 static void record_running(struct capture *c, weft__task *t, uint32_t old,
-                           const struct weft__runner *r, weft__ask **ask, bool last)
+                           const struct weft__runner *r, weft__interrupt **ask, bool last)
 {
     bool done = last || (weft__load(&t->flags) & WEFT__FOREIGN);
     struct weft__record record;
@@ -90,11 +91,11 @@ static void sift(struct capture *c, struct pending *p)
 
     p->asking = 0;
     for (size_t i = 0; i < p->n; i++) {
-        weft__ask *ask = p->asks ? p->asks[i] : NULL;
+        weft__interrupt *ask = p->asks ? p->asks[i] : NULL;
 
         if (weft__capture_slot(c, p->slots[i])) {
             if (ask)
-                weft__ask_end(ask);
+                weft__interrupt_end(ask);
             continue;
         }
         p->asking += ask != NULL;
@@ -142,7 +143,7 @@ void weft__capture_pending(struct capture *c, uint32_t *slots, size_t n)
     }
     for (size_t i = 0; p.asks && i < p.n; i++) {
         if (p.asks[i])
-            weft__ask_end(p.asks[i]);
+            weft__interrupt_end(p.asks[i]);
     }
     free(p.asks);
 }

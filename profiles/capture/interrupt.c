@@ -50,7 +50,7 @@ enum { SLOTS = 64, QUESTIONS = 4 };
 
 enum state { FREE, TAKEN, ASKED, ANSWERING, STACK, OTHER };
 
-struct weft__ask {
+struct weft__interrupt {
     uint32_t state; /* atomic */
     int tid;        /* atomic */
     struct weft__wanted wanted;
@@ -63,13 +63,14 @@ struct weft__ask {
     struct weft__deferred held;
 };
 
-static weft__ask *slots[SLOTS]; /* atomic */
+static weft__interrupt *slots[SLOTS]; /* atomic */
 
 /* The answer, in the handler ------------------------------------------------------------------- */
 
 /* Answers a question in the handler, on the thread that runs t. Returns the new state.
  * async-signal-safe */
-static WEFT__NO_SANITIZE uint32_t answer(weft__ask *a, weft__task *t, const ucontext_t *context)
+static WEFT__NO_SANITIZE uint32_t answer(weft__interrupt *a, weft__task *t,
+                                         const ucontext_t *context)
 {
     struct weft__regs r = weft__regs_of(context);
     uintptr_t lo = t->ctx.lo, hi = t->ctx.hi;
@@ -90,7 +91,7 @@ static WEFT__NO_SANITIZE uint32_t answer(weft__ask *a, weft__task *t, const ucon
 WEFT__NO_SANITIZE void weft__interrupted(weft__task *t, void *context)
 {
     for (int i = 0; t && i < SLOTS; i++) {
-        weft__ask *a = weft__load_acq(&slots[i]);
+        weft__interrupt *a = weft__load_acq(&slots[i]);
 
         uint32_t state = ASKED;
 
@@ -132,7 +133,7 @@ static bool is_blocked(int tid, int signo)
 
 /* Makes a timer that fires at the thread's next clock interrupt, and again each ms of its CPU time.
  * Returns false if the kernel refuses. */
-static bool set_timer(weft__ask *a, int tid, int signo)
+static bool set_timer(weft__interrupt *a, int tid, int signo)
 {
     static const struct itimerspec at_once = {{0, 1000000}, {0, 1}};
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = signo};
@@ -143,10 +144,10 @@ static bool set_timer(weft__ask *a, int tid, int signo)
 }
 
 /* Takes a free slot. Returns NULL if there is none, or if memory ran out. */
-static weft__ask *take(void)
+static weft__interrupt *take(void)
 {
     for (int i = 0; i < SLOTS; i++) {
-        weft__ask *a = weft__load_acq(&slots[i]), *made = NULL;
+        weft__interrupt *a = weft__load_acq(&slots[i]), *made = NULL;
         uint32_t state = FREE;
 
         if (!a && (made = calloc(1, sizeof(*made))) != NULL) {
@@ -163,10 +164,10 @@ static weft__ask *take(void)
     return NULL;
 }
 
-weft__ask *weft__ask_begin(int tid, struct weft__wanted wanted)
+weft__interrupt *weft__interrupt_begin(int tid, struct weft__wanted wanted)
 {
     int signo = weft__signals_ask();
-    weft__ask *a = signo == 0 || is_blocked(tid, signo) ? NULL : take();
+    weft__interrupt *a = signo == 0 || is_blocked(tid, signo) ? NULL : take();
 
     if (!a)
         return NULL;
@@ -179,13 +180,13 @@ weft__ask *weft__ask_begin(int tid, struct weft__wanted wanted)
     weft__store_rel(&a->state, ASKED);
     if (set_timer(a, tid, signo))
         return a;
-    weft__ask_end(a);
+    weft__interrupt_end(a);
     return NULL;
 }
 
 /* Finishes the walk of an answer. Returns false if its copy of the stack was too short, and the
  * thread should answer once more. */
-static bool complete(weft__ask *a)
+static bool complete(weft__interrupt *a)
 {
     bool missed = a->held.walk.missed;
 
@@ -193,34 +194,34 @@ static bool complete(weft__ask *a)
     return !missed || a->held.walk.whole || ++a->questions == QUESTIONS;
 }
 
-enum weft__answer weft__ask_look(weft__ask *a)
+enum weft__answer weft__interrupt_look(weft__interrupt *a)
 {
     switch (weft__load_acq(&a->state)) {
     case STACK:
         if (complete(a))
-            return WEFT__ASK_STACK;
+            return WEFT__INTERRUPT_STACK;
         weft__tags_drop(a->tags);
         a->tags = NULL;
         weft__store_rel(&a->state, ASKED);
-        return WEFT__ASK_OPEN;
+        return WEFT__INTERRUPT_OPEN;
     case OTHER:
-        return WEFT__ASK_OTHER;
+        return WEFT__INTERRUPT_OTHER;
     default:
-        return WEFT__ASK_OPEN;
+        return WEFT__INTERRUPT_OPEN;
     }
 }
 
-bool weft__ask_is_vain(const weft__ask *a)
+bool weft__interrupt_is_vain(const weft__interrupt *a)
 {
     return cpu_of(a->tid) - a->cpu > VAIN;
 }
 
-bool weft__ask_is_idle(const weft__ask *a)
+bool weft__interrupt_is_idle(const weft__interrupt *a)
 {
     return weft__mono() - a->since > IDLE && cpu_of(a->tid) == a->cpu;
 }
 
-void weft__ask_take(weft__ask *a, struct weft__walk *walk, weft__tags **tags)
+void weft__interrupt_take(weft__interrupt *a, struct weft__walk *walk, weft__tags **tags)
 {
     *walk = a->held.walk;
     weft__walk_close(walk);
@@ -228,7 +229,7 @@ void weft__ask_take(weft__ask *a, struct weft__walk *walk, weft__tags **tags)
     a->tags = NULL;
 }
 
-void weft__ask_end(weft__ask *a)
+void weft__interrupt_end(weft__interrupt *a)
 {
     uint32_t state = ASKED;
 

@@ -124,29 +124,29 @@ enum weft__syscall weft__runner_in_call(struct weft__walk *walk, const struct we
 }
 
 bool weft__look_at_runner(struct weft__record *to, struct weft__walk *walk,
-                          const struct weft__runner *r, weft__ask **ask)
+                          const struct weft__runner *r, weft__interrupt **ask)
 {
     weft__tags *tags = NULL;
     enum weft__syscall found;
     int64_t cpu;
 
     to->since = r->since;
-    if (*ask && weft__ask_look(*ask) == WEFT__ASK_STACK) {
-        weft__ask_take(*ask, walk, &tags);
+    if (*ask && weft__interrupt_look(*ask) == WEFT__INTERRUPT_STACK) {
+        weft__interrupt_take(*ask, walk, &tags);
         weft__tags_drop(tags);
         return true;
     }
     found = weft__runner_in_call(walk, r, &cpu);
     if (found == WEFT__SYSCALL_SITS ||
-        (found == WEFT__SYSCALL_FORBIDDEN && *ask && weft__ask_is_idle(*ask))) {
+        (found == WEFT__SYSCALL_FORBIDDEN && *ask && weft__interrupt_is_idle(*ask))) {
         to->state = WEFT__REC_SYSCALL;
         return true;
     }
-    if (*ask && weft__ask_look(*ask) == WEFT__ASK_OTHER) {
-        weft__ask_end(*ask);
+    if (*ask && weft__interrupt_look(*ask) == WEFT__INTERRUPT_OTHER) {
+        weft__interrupt_end(*ask);
         *ask = NULL;
     }
     if (!*ask)
-        *ask = weft__ask_begin(r->tid, (struct weft__wanted){.only = r->task});
-    return *ask && weft__ask_is_vain(*ask);
+        *ask = weft__interrupt_begin(r->tid, (struct weft__wanted){.only = r->task});
+    return *ask && weft__interrupt_is_vain(*ask);
 }

@@ -52,6 +52,6 @@ enum weft__syscall weft__runner_in_call(struct weft__walk *walk, const struct we
  * NULL at first. Returns false if the stack may still come: then the caller calls again. The caller
  * ends the question. */
 bool weft__look_at_runner(struct weft__record *to, struct weft__walk *walk,
-                          const struct weft__runner *r, weft__ask **ask);
+                          const struct weft__runner *r, weft__interrupt **ask);
 
 #endif
