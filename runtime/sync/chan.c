@@ -3,16 +3,21 @@
  *
  * Owns: weft_chan, its ring and its two queues of waiters.
  * Lock: c->lock (rank OBJECT) guards every field and every waiter linked on c.
+ * Tasks and foreign threads call the public functions, and hold no lock. send and recv may wait.
  * Always, outside the lock:
  *   recvq or sendq is empty (both may hold cases of one select on the same channel)
  *   count > 0     implies recvq is empty
  *   count < cap   implies sendq is empty
  *   closed        implies that no waiter is served any more; close wakes them, some at a time
- * A value goes straight between a waiter and its partner; the waiter is claimed first, under the
- * lock, and made ready after it: from then on c belongs to the woken task, which may free it.
  *
- * The fast path, a buffer with room or values and nobody waiting, touches nothing but c: it does
- * not enter the runtime, and may go on while its processor is being taken. */
+ * A value goes straight from a sender to a waiting receiver, or from a waiting sender to a
+ * receiver. The waker claims the waiter first, under the lock: a waiter whose deadline came first
+ * must not lose a value. It makes the task ready after the lock is released, and then touches c no
+ * more, since the woken task may free c.
+ *
+ * The fast path serves a buffer with room or values on which no task waits. It touches nothing but
+ * c: it does not enter the runtime, so its processor may be taken in the middle of it. A trylock
+ * is enough there: if another thread has the lock, the slow path waits for it. */
 #include "runtime/sync/chan.h"
 
 #include "runtime/sched/sinks.h"
@@ -34,7 +39,8 @@ weft_chan *weft_chan_new(size_t elem_size, size_t capacity)
     return c;
 }
 
-/* Caller holds c->lock, here and afterwards. */
+/* Lets a weft_chan_close that is under way on another task continue. Caller holds c->lock before
+ * and after it. */
 static void let_close_end(weft_chan *c)
 {
     weft__check_holds(&c->lock);
@@ -44,8 +50,9 @@ static void let_close_end(weft_chan *c)
     weft__chan_lock(c, "weft_chan_free");
 }
 
-/* Frees c. The freed memory looks like a channel that can neither take nor give a value, so every
- * later call takes its lock, and panics there, until malloc uses the memory for something else. */
+/* Frees c. The freed memory looks like a channel that can neither take nor give a value. So every
+ * later call takes its lock and panics there, until malloc uses the memory for something else. That
+ * costs the fast path nothing. */
 void weft_chan_free(weft_chan *c)
 {
     weft__not_forked("weft_chan_free");
@@ -65,6 +72,7 @@ void weft_chan_free(weft_chan *c)
     weft__free(c);
 }
 
+/* Panics if c was freed. */
 static void not_freed(const weft_chan *c, const char *call)
 {
     if (weft__unlikely(weft__load(&c->lock) == WEFT__FREED))
@@ -77,6 +85,8 @@ WEFT__NOINLINE void weft__chan_lock_slow(weft_chan *c, const char *call)
     weft__lock_slow(&c->lock, WEFT__RANK_OBJECT);
 }
 
+/* The tasks of an earlier run are gone, and so are their waiters, which lay on their stacks. The
+ * first queue must not change c->run, or the second one would look renewed. */
 WEFT__NOINLINE void weft__chan_renew(weft_chan *c)
 {
     uint32_t run = c->run;
@@ -93,7 +103,7 @@ void weft__chan_keep(weft_chan *c, bool keep, const char *call)
     weft__unlock(&c->lock);
 }
 
-/* Most values are a word. */
+/* Copies a value. Most values are a word, and a memcpy of known length is one instruction. */
 static inline void copy(void *to, const void *from, size_t n)
 {
     if (weft__likely(n == 8))
@@ -110,6 +120,8 @@ void weft__chan_zero(const weft_chan *c, void *elem)
         memset(elem, 0, c->elem_size);
 }
 
+/* Returns the index i of the ring, for i < 2 * cap. A division would cost more than all the
+ * rest. */
 static inline size_t wrap(const weft_chan *c, size_t i)
 {
     return i >= c->cap ? i - c->cap : i;
@@ -129,6 +141,7 @@ static inline void ring_get(weft_chan *c, void *elem)
     weft__store(&c->count, c->count - 1);
 }
 
+/* A waiting receiver comes before the buffer, which is then empty. */
 enum weft__step weft__chan_try_send(weft_chan *c, const void *elem, weft__task **woken)
 {
     weft__waiter *wt;
@@ -149,6 +162,8 @@ enum weft__step weft__chan_try_send(weft_chan *c, const void *elem, weft__task *
     return WEFT__STEP_DONE;
 }
 
+/* The buffer comes before a waiting sender, whose value is younger: it takes the freed place. A
+ * closed channel gives the buffered values, but serves no sender: those get WEFT_ECLOSED. */
 enum weft__step weft__chan_try_recv(weft_chan *c, void *elem, weft__task **woken)
 {
     weft__waiter *wt;
@@ -176,6 +191,7 @@ enum weft__step weft__chan_try_recv(weft_chan *c, void *elem, weft__task **woken
     return WEFT__STEP_CLOSED;
 }
 
+/* Waits on a NULL channel, as Go does on a nil one: until the deadline, or for ever. */
 static int nil_wait(const char *call, enum weft__reason why, weft_time deadline)
 {
     weft__worker *w = weft__enter(call);
@@ -208,8 +224,8 @@ static inline weft__waitq *queue(weft_chan *c, const struct direction *d)
     return d->send ? &c->sendq : &c->recvq;
 }
 
-/* Waits for the other side, since nothing could be done at once. Releases c->lock, which the caller
- * holds, in the runtime. */
+/* Waits for a partner. Caller holds c->lock, which this function releases, and is inside the
+ * runtime. The partner copies the value, so nothing is left to do on success. */
 static int wait_turn(weft__task *t, weft_chan *c, void *elem, const struct direction *d,
                      weft_time deadline)
 {
@@ -227,6 +243,7 @@ static int wait_turn(weft__task *t, weft_chan *c, void *elem, const struct direc
     return rc;
 }
 
+/* Sends or receives under the lock, and waits if it must. */
 static int transfer_slow(weft_chan *c, void *elem, const struct direction *d, weft_time deadline)
 {
     weft__worker *w = weft__enter(d->call);
@@ -290,7 +307,8 @@ int weft_chan_recv_until(weft_chan *c, void *elem, weft_time deadline)
     return rc;
 }
 
-/* Tasks to be made ready. A list through their waiters would miss the caches at each once more. */
+/* The claimed tasks of a close. An array, since a list through their waiters would cost one more
+ * cache miss for each. */
 struct woken {
     weft__task *tasks[128];
     size_t n;
@@ -315,6 +333,7 @@ static void close_some(weft_chan *c, struct woken *w)
     c->closing = c->recvq.head || c->sendq.head;
 }
 
+/* Makes the tasks ready, and fetches the records of the next ones meanwhile. */
 static void ready_all(const struct woken *w)
 {
     enum { SOON = 8 };
@@ -326,8 +345,9 @@ static void ready_all(const struct woken *w)
     }
 }
 
-/* Claims waiters under the lock and makes them ready after it: once none is left, the first woken
- * task may free c. With many waiters that takes long, so other tasks run in between. */
+/* Claims waiters under the lock and makes them ready after it. Once no waiter is left, the first
+ * woken task may free c, so `more` is read before the unlock. With many waiters a close takes long,
+ * so other tasks run between the pieces; c->closing keeps c in place meanwhile. */
 void weft_chan_close(weft_chan *c)
 {
     weft__task *t;

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* charge.c - see charge.h: the charges that a window of a profile cuts in two. */
+/* charge.c - computes the part of a charge that lies in a window of the mutex profile.
+ *
+ * Owns: weft__windows, the beginnings of the windows, which are atomic. A window (profiles/account)
+ * shows only the waiting after its beginning. A charge may have begun before it, and counts with
+ * the part after it. Unlocks call weft__charge_cut, with the lock of the queues held; it is rare,
+ * so it may walk. */
 #include "runtime/sync/charge.h"
 
 #include <string.h>
 
 struct weft__windows weft__windows;
 
-/* The queue is in order of arrival, except a waiter in front that lost to a barger. So the waiters
- * that came since the window began are at the end, and only they are looked at, one by one. */
+/* Returns the time that the waiters of the queue have waited since the window began. The queue is
+ * in order of arrival, except for a waiter in front that lost to a barger. So the waiters that came
+ * after the beginning are at the end, and only they are looked at one by one. */
 static int64_t waited_since(const weft__waitq *q, int64_t began, int64_t now)
 {
     const weft__waiter *head = q->head;
@@ -24,6 +30,7 @@ static int64_t waited_since(const weft__waitq *q, int64_t began, int64_t now)
     return sum + older * (now - began);
 }
 
+/* Adds the waiting of a queue to each window. */
 static void add_queue(const weft__waitq *q, int64_t now, int64_t inside[WEFT__WINDOWS])
 {
     for (int i = 0; q->head && i < WEFT__WINDOWS; i++) {

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* charge.h - the waiting that a lock's holders are charged with.
+/* charge.h - charges the holder of a lock with the time that others waited for it.
  *
  * On unlock the holder is charged with the time that all waiters have waited since the last charge.
- * The waiter in front keeps the books, so that nobody walks the queue: count is how many there are,
- * owed the sum of the instants from which each is to be charged. The caller holds the queue's lock;
- * no waiter of it ever leaves by itself.
+ * A walk of the queue would make each unlock cost as much as there are waiters. So the waiter in
+ * front has two sums for the whole queue: `count`, the number of waiters, and `owed`, the sum of
+ * the instants from which each of them is to be charged. The waiting time at instant now is
+ * count * now - owed.
  *
- * Each waiter that is let in makes a pair with the holder: from when it was queued last, so that a
- * waiter that lost to a barger makes one with each of the two, for different times. */
+ * Each waiter that an unlock lets in also makes a pair with the holder, for the time since it was
+ * queued last. A waiter that lost to a barger is queued again, so it makes a pair with each of the
+ * two holders, for different times.
+ *
+ * mutex.c and rwmutex.c call, and hold the lock of the queue, unless a function says otherwise. No
+ * waiter of such a queue ever leaves by itself, so the sums stay right. */
 #ifndef WEFT_CHARGE_H
 #define WEFT_CHARGE_H
 
@@ -15,6 +20,7 @@
 #include "runtime/sched/park.h"
 #include "runtime/sched/sinks.h"
 
+/* Queues a waiter at the end; it is charged from now on. */
 static inline void weft__charge_push(weft__waitq *q, weft__waiter *wt, int64_t now)
 {
     weft__waiter *head;
@@ -28,6 +34,7 @@ static inline void weft__charge_push(weft__waitq *q, weft__waiter *wt, int64_t n
     head->owed += (uint64_t)now;
 }
 
+/* Queues a waiter in front, which takes the sums over. */
 static inline void weft__charge_push_front(weft__waitq *q, weft__waiter *wt, int64_t now)
 {
     const weft__waiter *head = q->head;
@@ -38,12 +45,14 @@ static inline void weft__charge_push_front(weft__waitq *q, weft__waiter *wt, int
     weft__waitq_push_front(q, wt);
 }
 
+/* Returns the number of waiters. */
 static inline uint32_t weft__charge_count(const weft__waitq *q)
 {
     return q->head ? q->head->count : 0;
 }
 
-/* Takes the sum owed by now; nothing is owed after it. Sums may wrap, their difference does not. */
+/* Returns the time that all waiters have waited since the last charge, and begins a new one:
+ * nothing is owed at this instant. The sums may wrap around, but their difference is right. */
 static inline int64_t weft__charge_take(weft__waitq *q, int64_t now)
 {
     weft__waiter *head = q->head;
@@ -57,7 +66,8 @@ static inline int64_t weft__charge_take(weft__waitq *q, int64_t now)
     return (int64_t)owed;
 }
 
-/* Pops the first waiter. To be called just after take, at the same instant. */
+/* Pops the first waiter, and hands the sums to the next one. Called right after take, with the same
+ * instant: nothing is owed then, so the new sum is known without a walk. */
 static inline weft__waiter *weft__charge_pop(weft__waitq *q, int64_t now)
 {
     weft__waiter *wt = weft__waitq_pop(q), *head = q->head;
@@ -69,20 +79,20 @@ static inline weft__waiter *weft__charge_pop(weft__waitq *q, int64_t now)
     return wt;
 }
 
-/* Returns true if a window of the mutex profile began since charged, the instant of the lock's last
- * charge. Then weft__charge_cut computes how much of the charge lies in it. */
+/* Returns whether a window of the mutex profile began after `charged`, the instant of the lock's
+ * last charge. If so, weft__charge_cut computes the part of the charge that lies in the window. */
 static inline bool weft__charge_is_cut(int64_t charged)
 {
     return weft__unlikely(weft__load(&weft__windows.latest) > charged);
 }
 
-/* charge.c: fills inside with the time that the waiters of both queues have waited in each window,
- * and returns it. To be called before take. other may be NULL. */
+/* charge.c. Fills inside with the time that the waiters of both queues have waited in each window,
+ * and returns it. Called before take, which forgets the waiters' sum. other may be NULL. */
 const int64_t *weft__charge_cut(const weft__waitq *q, const weft__waitq *other, int64_t now,
                                 int64_t inside[WEFT__WINDOWS]);
 
-/* Records the samples of a charge and of its pair, if it has any. No lock is held, and first is
- * not ready yet. */
+/* Records a charge and its pair, if they are sampled. Called without locks, since the sampler walks
+ * a stack, and before `first` is made ready, since the sampler reads its record. */
 static inline void weft__charge(const struct weft__charge *c)
 {
     weft__worker *w = weft__self();

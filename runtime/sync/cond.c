@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* cond.c - condition variables. _lock (rank OBJECT) guards the queue, in order of arrival.
+/* cond.c - condition variables.
  *
- * The waiter is queued before the mutex is released, so no signal that follows the release is
- * missed. A wait that timed out but was signaled meanwhile counts as signaled. */
+ * Owns: weft_cond.
+ * Lock: c->_lock (rank OBJECT) guards the queue, which is in order of arrival.
+ * Tasks and foreign threads call, and hold no lock of the runtime; the caller of wait holds the
+ * mutex.
+ *
+ * The waiter is queued before the mutex is released, so a signal after the release finds it. A wait
+ * whose deadline passes when it was signaled already counts as signaled: the signal is not lost. */
 #include "runtime/sync/mutex.h"
 
 #include <weft/sync.h>
@@ -14,13 +19,15 @@ static inline weft__waitq *queue(weft_cond *c)
     return (weft__waitq *)c->_waiters;
 }
 
+/* The two locks that a wait releases, and the place of its call. */
 struct both {
     uint32_t *lock;
     weft_mutex *mutex;
     const void *site;
 };
 
-/* Releases both, the mutex last: its next holder may signal, and the waiter's stack may be gone. */
+/* Releases both locks after the task has left its stack. Copies them first: once the lock is
+ * released, a signal may wake the task, and its stack with *arg changes. */
 static void release(void *arg)
 {
     struct both b = *(struct both *)arg;

@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /* group.c - groups of tasks: count, first error, deadline, limit, cancellation.
  *
+ * Owns: weft_group, and the links and the mark `canceled` of its tasks.
  * Lock: g->_lock (rank GROUP) guards every field and the tasks linked on _tasks. _state, _cause
- * and _deadline are read without it, too.
+ * and _deadline are read without it, too. Its rank is below OBJECT, since a canceler makes tasks
+ * ready under it.
+ * Tasks and foreign threads call the public functions, and hold no lock; the waits and, in a group
+ * with a limit, the starts may wait. Timers call deadline_passed.
  * Always, outside the lock:
- *   _count is the tasks on _tasks, the places given to starters, and the cancelers inside
+ *   _count is the number of tasks on _tasks, of places given to starters, and of cancelers inside
  *   _count == 0 implies that _waiters is empty and the timer is not armed
  *   _count > 0 and a deadline imply CANCELED, or that the timer is armed or firing
  *   _count < _limit implies CANCELED, or that _starters is empty
  *   CANCELED with _uncanceled or _starters not empty implies that a canceler is inside
  *
- * No group knows another. Cancellation reaches a group below through the task that waits for it:
- * its wait ends, it cancels the group it waited for, and waits on. A tree of groups would need a
- * lock above all groups and a walk as deep as the tree, and would tie a group to the task that
- * happened to use it first.
+ * No group knows another. Cancellation reaches an inner group through the task that waits for it:
+ * the task's wait ends, it cancels the group that it waited for, and continues to wait. A tree of
+ * groups would need a lock above all groups and a walk as deep as the tree. It would also tie a
+ * group to the task that happened to use it first.
  *
- * A canceler marks tasks, fences heavily, and ends their open waits; park opens its ticket, fences
- * lightly and looks at the mark (park.c). It does so for PIECE tasks at a time and lets other
- * tasks run in between: neither the lock nor the processor is held for long, and the run queue
- * never gets more than a piece. */
+ * A canceler and a parking task cannot miss each other:
+ *   the canceler marks the task, fences heavily, and then ends its wait if its ticket is open;
+ *   the task opens its ticket, fences lightly, and then looks at the mark (park.c).
+ * The canceler does that for PIECE tasks at a time, and lets other tasks run in between. So it
+ * holds neither the lock nor the processor for long, and no run queue gets more than a piece at
+ * once. */
 #include "runtime/sync/group.h"
 
 #include "runtime/sched/park.h"
@@ -28,8 +34,8 @@
 _Static_assert(sizeof(weft_group) == 112, "part of the ABI");
 _Static_assert(sizeof(weft__timer) == sizeof(((weft_group *)0)->_timer), "embedded");
 
-enum { CANCELED = 1, KEEP_GOING = 2 };
-enum { PIECE = 128 };
+enum { CANCELED = 1, KEEP_GOING = 2 }; /* bits of _state */
+enum { PIECE = 128 };                  /* tasks that a canceler handles at a time */
 
 static inline weft__waitq *waiters(weft_group *g)
 {
@@ -62,7 +68,7 @@ static inline bool is_canceled(const weft_group *g)
     return weft__load_acq(&g->_state) & CANCELED;
 }
 
-/* Takes the lock. In a new run, forgets the tasks of the last one: they went with their stacks. */
+/* Takes the lock. In a new run, forgets the tasks of the last one, which are gone. */
 static void lock(weft_group *g)
 {
     weft__lock(&g->_lock, WEFT__RANK_GROUP);
@@ -74,8 +80,8 @@ static void lock(weft_group *g)
     *waiters(g) = *starters(g) = (weft__waitq){NULL, NULL};
 }
 
-/* Waits until the timer's callback, if it runs just now, no longer uses g. The caller does not hold
- * the lock, which the callback takes. */
+/* Waits until the timer's callback, if it is running, no longer uses g. The caller does not hold
+ * the lock, which the callback takes. It spins: a callback takes some microseconds at most. */
 static inline void timer_settle(weft_group *g)
 {
     while (weft__unlikely(weft__load_acq(&timer(g)->firing)))
@@ -84,7 +90,8 @@ static inline void timer_settle(weft_group *g)
 
 /* Counting ------------------------------------------------------------------------------------- */
 
-/* Gives places to starters. Caller holds the lock; readies woken after it. */
+/* Gives places to starters, and moves them to woken, for the caller to make ready after the unlock.
+ * Caller holds the lock. */
 static void admit(weft_group *g, weft__waitq *woken)
 {
     weft__check_holds(&g->_lock);
@@ -98,7 +105,7 @@ static void admit(weft_group *g, weft__waitq *woken)
 }
 
 /* Gives up one of _count. The last one disarms the timer and wakes the waiters, which may free the
- * group at once. Caller holds the lock; releases it. */
+ * group at once. Caller holds the lock, which this function releases. */
 static void drop(weft_group *g)
 {
     weft__check_holds(&g->_lock);
@@ -119,7 +126,7 @@ static void drop(weft_group *g)
     }
     weft__unlock(&g->_lock);
     weft__chaos();
-    /* Only waiters that have not returned yet keep g in place: without one it may be gone. */
+    /* Only waiters that have not returned yet keep g in place. If there is none, g may be gone. */
     if (!woken.head)
         return;
     if (last)
@@ -129,7 +136,7 @@ static void drop(weft_group *g)
 
 /* Cancellation --------------------------------------------------------------------------------- */
 
-/* Marks g canceled; the first call decides the cause. Caller holds the lock. */
+/* Marks g as canceled. The first call decides the cause. Caller holds the lock. */
 static void mark(weft_group *g, int cause)
 {
     weft__check_holds(&g->_lock);
@@ -140,9 +147,9 @@ static void mark(weft_group *g, int cause)
     weft__or(&g->_state, CANCELED);
 }
 
-/* Cancels the tasks from g->_uncanceled on, at most PIECE of them, and as many starters. Returns
- * true if some are left. Tasks are made ready under the lock: GROUP ranks below OBJECT. Caller
- * holds the lock. */
+/* Cancels at most PIECE tasks, from g->_uncanceled on, and as many starters. Returns whether some
+ * are left. One heavy fence serves the whole piece: it is a system call that interrupts all CPUs.
+ * Caller holds the lock. */
 static bool cancel_piece(weft_group *g)
 {
     weft__check_holds(&g->_lock);
@@ -164,9 +171,9 @@ static bool cancel_piece(weft_group *g)
 
 static void cancel_rest(void *arg);
 
-/* Leaves the rest to a task, which holds one of _count. For callers that cannot let other tasks
- * run: the timer's callback, and threads that are no tasks, which would fill the run queue. Caller
- * holds the lock; releases it. */
+/* Leaves the rest of a cancellation to a new task, which counts in _count. For callers that cannot
+ * let other tasks run in between: the timer's callback, and threads that are no tasks, which would
+ * fill the run queue. Caller holds the lock, which this function releases. */
 static void cancel_by_task(weft_group *g)
 {
     weft__check_holds(&g->_lock);
@@ -178,8 +185,8 @@ static void cancel_by_task(weft_group *g)
                 (uintptr_t)__builtin_return_address(0));
 }
 
-/* Cancels g. If t, the caller, is a task, every task of g is canceled on return, and others may run
- * before. Caller holds the lock; releases it. */
+/* Cancels g. If t, the caller, is a task, every task of g is canceled on return, and other tasks
+ * may have run meanwhile. Caller holds the lock, which this function releases. */
 static void cancel(weft_group *g, int cause, weft__task *t)
 {
     weft__check_holds(&g->_lock);
@@ -201,6 +208,7 @@ static void cancel(weft_group *g, int cause, weft__task *t)
     drop(g);
 }
 
+/* The task that cancel_by_task starts. */
 static void cancel_rest(void *arg)
 {
     weft_group *g = arg;
@@ -230,6 +238,7 @@ void weft_group_keep_going(weft_group *g)
 
 /* Deadline ------------------------------------------------------------------------------------- */
 
+/* The timer's callback, on the owner of its heap. */
 static void deadline_passed(weft__timer *fired, uint64_t arg, int64_t now)
 {
     weft_group *g = (weft_group *)((char *)fired - offsetof(weft_group, _timer));
@@ -244,8 +253,8 @@ static void deadline_passed(weft__timer *fired, uint64_t arg, int64_t now)
         weft__unlock(&g->_lock);
 }
 
-/* Arms the timer. If it fires just now it marks the group, or has done so. Caller holds the lock.
- */
+/* Arms the timer, unless it is firing: then the callback marks the group, or has marked it. Caller
+ * holds the lock. */
 static void watch_deadline(weft_group *g)
 {
     weft__check_holds(&g->_lock);
@@ -254,14 +263,15 @@ static void watch_deadline(weft_group *g)
     if (is_canceled(g) || weft__load_acq(&tm->firing))
         return;
     if (g->_deadline <= weft__nanos() && !*tasks(g) && !starters(g)->head) {
-        mark(g, WEFT_ETIMEDOUT); /* there is nobody to tell; else the timer does it, at once */
+        mark(g, WEFT_ETIMEDOUT); /* no task needs to be canceled; else the timer fires at once */
         return;
     }
     tm->fire = deadline_passed;
     weft__timer_arm(tm, g->_deadline, 0);
 }
 
-/* Counts a task or a canceler. Caller holds the lock. */
+/* Adds one to _count. The first one arms the timer: without tasks a deadline has nothing to end.
+ * Caller holds the lock. */
 static inline void count_one(weft_group *g)
 {
     weft__check_holds(&g->_lock);
@@ -269,7 +279,7 @@ static inline void count_one(weft_group *g)
         watch_deadline(g);
 }
 
-/* Takes the lock when the timer neither is armed nor fires. */
+/* Disarms the timer and takes the lock, at a moment when its callback does not run. */
 static void lock_without_timer(weft_group *g)
 {
     for (;;) {
@@ -313,7 +323,7 @@ void weft_group_limit(weft_group *g, uint32_t n)
 }
 
 /* Waits for a place in a group with a limit. Returns 0 with one of _count taken; WEFT_ECANCELED if
- * the group is canceled, or the caller before there was a place. */
+ * the group is canceled, or if the caller is canceled before there is a place. */
 static int place(weft_group *g, weft__task *t)
 {
     weft__waiter wt;
@@ -332,7 +342,7 @@ static int place(weft_group *g, weft__task *t)
     return weft__wait_in(starters(g), &wt, WEFT__WAIT_GROUP_LIMIT, g, &g->_lock, WEFT_FOREVER);
 }
 
-/* Puts t into g. placed: it has been counted already. */
+/* Puts t, which does not run yet, into g. placed: it has been counted already. */
 static void add_task(weft_group *g, weft__task *t, bool placed)
 {
     lock(g);
@@ -344,7 +354,7 @@ static void add_task(weft_group *g, weft__task *t, bool placed)
     weft__unlock(&g->_lock);
 }
 
-/* options may be NULL. */
+/* Starts a task in g. options may be NULL. Returns 0 or the code of place. */
 static int start(weft_group *g, const weft_go_options *options, weft_task_fn *fn, void *arg,
                  unsigned flags, uintptr_t site)
 {
@@ -388,12 +398,12 @@ int weft_group_go_void(weft_group *g, weft_task_fn *fn, void *arg)
 
 /* Ending --------------------------------------------------------------------------------------- */
 
-/* Keeps the first error. Returns true if it is to cancel the group. Caller holds the lock. */
+/* Keeps the first error. Returns whether it must cancel the group. Caller holds the lock. */
 static bool fails(weft_group *g, int result)
 {
     weft__check_holds(&g->_lock);
     if (result == WEFT_EPENDING)
-        result = WEFT_ETIMEDOUT; /* a wait tells its own code from a task's */
+        result = WEFT_ETIMEDOUT; /* EPENDING is the code of a wait, never of a task */
     if (result == WEFT_ECANCELED && is_canceled(g))
         result = g->_cause;
     if (g->_err == 0)
@@ -428,8 +438,8 @@ void weft__group_leave(weft__task *t, int result)
 
 /* Waiting -------------------------------------------------------------------------------------- */
 
-/* Returns true with the group's result in *result if no task is left. Caller holds the lock;
- * releases it. */
+/* Returns true, with the group's result in *result, if no task is left. Caller holds the lock,
+ * which this function releases. */
 static bool is_done(weft_group *g, int *result)
 {
     weft__check_holds(&g->_lock);
@@ -443,7 +453,8 @@ static bool is_done(weft_group *g, int *result)
     return done;
 }
 
-/* Returns 0 with the group's result in *result when no task is left; else the code of the park. */
+/* Waits until no task is left. Returns 0 with the group's result in *result, or the code of the
+ * park. */
 static int await(weft_group *g, weft__task *t, enum weft__reason why, weft_time deadline,
                  int *result)
 {
@@ -460,15 +471,15 @@ static int await(weft_group *g, weft__task *t, enum weft__reason why, weft_time 
     weft__waiter_init(&wt, t);
     rc = weft__wait_in(waiters(g), &wt, why, g, &g->_lock, deadline);
     if (rc == 0) {
-        *result = (int)wt.n; /* g may be in use again, with other results */
+        *result = (int)wt.n; /* not g->_err: g may be in use again, with another result */
         return 0;
     }
     lock(g);
     return is_done(g, result) ? 0 : rc;
 }
 
-/* Ends the wait of a thread that is no task, when the run is over: no task runs any more, and the
- * thread's frame goes. */
+/* Returns whether the run is over for a thread that is no task. No task runs any more then, and the
+ * thread's frame with the group will go, so the timer must not fire. */
 static bool is_over(weft_group *g, const weft__task *t, int rc)
 {
     if (rc != WEFT_ECANCELED || !(t->flags & WEFT__FOREIGN))
@@ -477,6 +488,7 @@ static bool is_over(weft_group *g, const weft__task *t, int rc)
     return true;
 }
 
+/* A canceled task cancels the group and waits on: the tasks may use its frame until they end. */
 int weft_group_wait(weft_group *g)
 {
     weft__task *t = weft__enter("weft_group_wait")->task;

@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /* mutex.c - mutexes: barging, fair after a millisecond, with an owner.
  *
- * state: the holder's id << HOLDER, 0 while it is free; WAITERS: the queue is not empty, so unlock
- * must look at it; STARVING: the mutex is handed to the waiter in front, and nobody barges; AWAKE:
- * a waiter was woken to compete and has neither the mutex nor its place in the queue yet.
- * m->_lock (rank OBJECT) guards the queue, and the flags are set under it. The woken waiter clears
- * AWAKE as it takes the mutex or goes back to the queue. AWAKE and STARVING are never set together.
- * Holder and lock are one word: no dump sees a mutex held by nobody, or by a task that let go.
+ * Owns: weft_mutex.
+ * Lock: m->_lock (rank OBJECT) guards the queue; the flags of _state are set under it.
+ * Tasks and foreign threads call, and hold no lock of the runtime. lock may wait; a cancellation
+ * does not end that wait.
  *
- * Not starving, unlock frees the mutex and wakes the waiter in front, which competes with the tasks
- * that run: they have the mutex in their cache and need no switch. Until that waiter has run,
- * unlock wakes no other, so waiters keep their order however many barge. A waiter that lost for a
- * millisecond turns on STARVING; then unlock passes the mutex on. It ends with the last waiter or
- * one that waited less. */
+ * _state is one word, so that no dump sees a mutex that is locked without a holder, or held by a
+ * task that has let go. It has:
+ *   the holder's id << HOLDER, 0 while the mutex is free
+ *   WAITERS   the queue is not empty, so unlock must look at it
+ *   STARVING  unlock hands the mutex to the waiter in front, and no other task may take it
+ *   AWAKE     a waiter was woken to compete, and has neither the mutex nor a place in the queue
+ * yet. It clears the flag as it takes the mutex or goes back to the queue AWAKE and STARVING are
+ * never set together.
+ *
+ * Without STARVING, unlock frees the mutex and wakes the waiter in front, which competes with the
+ * running tasks (they barge). Those have the mutex in their cache and need no switch, so barging is
+ * faster than handing over. Until the woken waiter has run, unlock wakes no other, so waiters keep
+ * their order however many tasks barge. A waiter that has lost for a millisecond sets STARVING, and
+ * unlock then hands the mutex over. That ends with the last waiter, or with one that has waited
+ * less than a millisecond. */
 #include "runtime/sync/mutex.h"
 
 #include "runtime/sched/observe.h"
@@ -24,27 +32,30 @@ _Static_assert(sizeof(weft_mutex) == 48, "part of the ABI");
 
 enum { WAITERS = 1, STARVING = 2, AWAKE = 4, FLAGS = 7, HOLDER = WEFT__MUTEX_HOLDER };
 _Static_assert(FLAGS < 1 << HOLDER, "flags and id share a word");
-enum { COMPETE, HANDED_OVER }; /* what a waiter is told */
+/* The result of a waiter's park: it must compete for the mutex, or holds it already. */
+enum { COMPETE, HANDED_OVER };
 
 static inline weft__waitq *queue(weft_mutex *m)
 {
     return (weft__waitq *)m->_waiters;
 }
 
+/* Returns whether a task that was not handed the mutex may take it. */
 static inline bool may_take(uint64_t state)
 {
     return !(state >> HOLDER) && !(state & STARVING);
 }
 
-/* Marks m. To be called before the holder changes while tasks may wait. So a snapshot that reads
- * the state and then finds another epoch than its own has read the holder at its cut
- * (profiles/capture/locks.c). */
+/* Marks m with the epoch of the latest snapshot. Called before each change of the holder while
+ * tasks may wait. A snapshot reads the state, then the mark: if the mark is not its own epoch, the
+ * holder has not changed since the snapshot's cut (profiles/capture/locks.c). */
 static inline void holder_changes(weft_mutex *m)
 {
     weft__store(&m->_epoch, weft__load_acq(&weft__epoch));
 }
 
-/* Tries to take the mutex for a task. own: AWAKE if the task is the woken waiter, else 0. */
+/* Takes the mutex for the task with this id, and returns true, if it may be taken. own: AWAKE if
+ * the task is the woken waiter, else 0. */
 static bool grab(weft_mutex *m, uint64_t id, uint64_t own)
 {
     uint64_t state = weft__load(&m->_state);
@@ -58,9 +69,10 @@ static bool grab(weft_mutex *m, uint64_t id, uint64_t own)
     return false;
 }
 
-/* Makes the next unlock look at the queue, where the caller puts itself then. Returns false if the
- * mutex came free. own: as for grab. A waiter gives AWAKE back in the same instruction that finds
- * the mutex held, so an unlock that goes by AWAKE cannot miss it. Caller holds m->_lock. */
+/* Sets WAITERS, so that the next unlock looks at the queue; the caller queues itself afterwards.
+ * Returns false if the mutex came free. own: see grab. A woken waiter gives AWAKE back in the same
+ * instruction that finds the mutex held: so an unlock that sees AWAKE and wakes no other waiter can
+ * rely on it. Caller holds m->_lock. */
 static bool announce(weft_mutex *m, uint64_t own)
 {
     weft__check_holds(&m->_lock);
@@ -74,8 +86,8 @@ static bool announce(weft_mutex *m, uint64_t own)
     return false;
 }
 
-/* Forgets the queue and the flags of an earlier run; returns true if there were flags. Caller holds
- * m->_lock. */
+/* Forgets the queue and the flags of an earlier run, whose tasks are gone. Returns whether there
+ * were flags. Caller holds m->_lock. */
 static bool renewed(weft_mutex *m)
 {
     weft__check_holds(&m->_lock);
@@ -85,7 +97,8 @@ static bool renewed(weft_mutex *m)
     return weft__and(&m->_state, ~(uint64_t)FLAGS) & FLAGS;
 }
 
-/* Prepares m for the first wait of this run. Caller holds m->_lock. */
+/* Prepares m for the first wait of this run. Panics if a task of an earlier run holds it: no task
+ * would ever unlock it. Caller holds m->_lock. */
 static void not_of_an_earlier_run(weft_mutex *m)
 {
     weft__check_holds(&m->_lock);
@@ -97,8 +110,8 @@ static void not_of_an_earlier_run(weft_mutex *m)
     renewed(m);
 }
 
-/* Puts wt in the queue; a woken waiter that lost to a barger goes to the front, where it came from.
- * Caller holds m->_lock. since: when the wait began. */
+/* Puts wt in the queue. A woken waiter that lost to a barger (again) goes to the front, where it
+ * came from. since: the instant at which the whole wait began. Caller holds m->_lock. */
 static void queue_up(weft_mutex *m, weft__waiter *wt, bool again, int64_t since, int64_t now)
 {
     weft__check_holds(&m->_lock);
@@ -113,6 +126,8 @@ static void queue_up(weft_mutex *m, weft__waiter *wt, bool again, int64_t since,
         weft__or(&m->_state, STARVING);
 }
 
+/* Waits for the mutex. Reads a clock only at the beginning: a woken task knows from its worker when
+ * the task before it parked, which is when it resumed. */
 static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
 {
     int64_t since = 0, now;
@@ -141,8 +156,8 @@ static WEFT__NOINLINE void lock_slow(weft_mutex *m, weft__task *t)
     }
 }
 
-/* Notes where the caller, which holds m, took it: for deadlock reports (profiles/render/holders.c).
- */
+/* Notes where the caller, which holds m, took it. Reports of deadlocks show the place
+ * (profiles/render/holders.c). */
 static inline void taken_at(weft_mutex *m, const void *site)
 {
     weft__store(&m->_site, (uint32_t)(uintptr_t)site);
@@ -164,7 +179,7 @@ static WEFT__NOINLINE void lock_contended(weft_mutex *m, const void *site)
     weft__exit();
 }
 
-/* Loads the id before the CAS: later loads stall behind it. */
+/* Loads the id before the CAS: a load behind a locked instruction waits for it. */
 void weft_mutex_lock(weft_mutex *m)
 {
     uint64_t free = 0, id = weft__caller("weft_mutex_lock")->id;
@@ -190,15 +205,15 @@ static void not_locked(const weft_mutex *m)
     weft__fatal("sync: unlock of unlocked mutex (%p)", (const void *)m);
 }
 
-/* Returns the flags that fit the queue. Caller holds m->_lock. */
+/* Returns WAITERS if the queue is not empty, else 0. Caller holds m->_lock. */
 static uint64_t flags_left(weft_mutex *m)
 {
     weft__check_holds(&m->_lock);
     return queue(m)->head ? WAITERS : 0;
 }
 
-/* Frees it for wt, which was claimed and left the queue, or hands it over. Caller holds m->_lock.
- */
+/* Gives the mutex up after wt was claimed: hands it over to wt, or frees it so that wt competes.
+ * Caller holds m->_lock. */
 static void pass_to(weft_mutex *m, const weft__waiter *wt, int64_t now)
 {
     weft__check_holds(&m->_lock);
@@ -213,9 +228,8 @@ static void pass_to(weft_mutex *m, const weft__waiter *wt, int64_t now)
                     wt->task->id << HOLDER | flags_left(m) | (starving ? STARVING : 0u));
 }
 
-/* Frees the mutex or hands it to the waiter in front, which c->first then is. Caller holds
- * m->_lock.
- */
+/* Frees the mutex or hands it over, and charges the holder. Sets c->first to the task to make
+ * ready. Caller holds m->_lock. */
 static void release(weft_mutex *m, struct weft__charge *c, int64_t inside[WEFT__WINDOWS])
 {
     weft__check_holds(&m->_lock);
@@ -224,7 +238,7 @@ static void release(weft_mutex *m, struct weft__charge *c, int64_t inside[WEFT__
     weft__waiter *wt;
     bool claimed;
 
-    if (!(state >> HOLDER) || (state & AWAKE)) /* another unlock was quicker */
+    if (!(state >> HOLDER) || (state & AWAKE)) /* another task has unlocked m meanwhile: misuse */
         not_locked(m);
     holder_changes(m);
     c->now = now;
@@ -244,13 +258,14 @@ static void release(weft_mutex *m, struct weft__charge *c, int64_t inside[WEFT__
     c->first_waited = now - wt->from;
 }
 
-/* Frees the mutex if a waiter is awake already. Then no other waiter is woken, and the next unlock
- * is charged for the queue. Returns false, and does nothing, if none is awake. */
+/* Frees the mutex if a waiter is awake already, and returns true. No other waiter is woken then,
+ * and the next unlock is charged for the queue. Returns false, and does nothing, if none is
+ * awake. */
 static bool leave_to_awake(weft_mutex *m)
 {
     uint64_t state = weft__load(&m->_state);
 
-    if (weft__load(&m->_run) != weft__run_number) /* the flag, if any, is of an earlier run */
+    if (weft__load(&m->_run) != weft__run_number) /* the woken waiter of an earlier run is gone */
         return false;
     while ((state & AWAKE) && state >> HOLDER) {
         holder_changes(m);
@@ -260,7 +275,7 @@ static bool leave_to_awake(weft_mutex *m)
     return false;
 }
 
-/* Unlocks m. The next holder may free it: so one instruction releases it, or everything is done
+/* Unlocks m. The next holder may free m. So either one instruction releases it, or all is done
  * before the waiter is made ready. */
 void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
 {
@@ -284,8 +299,8 @@ void weft__mutex_unlock_in(weft_mutex *m, weft__task *self, const void *site)
     weft__ready(c.first);
 }
 
-/* Unlocks m. Returns false if a task waits, or id does not hold it. Does not read the state first:
- * the read would wait for the locked instruction that took the mutex. */
+/* Unlocks m if no task waits and the task with this id holds it; returns whether it did. Does not
+ * read the state first: that read would wait for the locked instruction that took the mutex. */
 static inline bool unlock_alone(weft_mutex *m, uint64_t id)
 {
     uint64_t state = id << HOLDER;

@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* once.c - one call of a function. _state: NEW -> BUSY -> DONE; DONE is read without the lock and
- * written after the function returned. _owner is right while BUSY; deadlock reports read it without
- * the lock. _lock (rank OBJECT) guards the rest. */
+/* once.c - one call of a function, however many tasks ask for it.
+ *
+ * Owns: weft_once. _state goes from NEW to BUSY to DONE.
+ * Lock: o->_lock (rank OBJECT) guards all fields. DONE is also read without the lock, and is
+ * written after the function has returned, so a reader of DONE sees the function's effects. _owner
+ * is right while BUSY; deadlock reports read it without the lock. Tasks and foreign threads call
+ * weft_once_do, and hold no lock of the runtime; it may wait. */
 #include "runtime/sched/park.h"
 
 #include <weft/sync.h>
 
 _Static_assert(sizeof(weft_once) == 32, "part of the ABI");
 
-enum { NEW, BUSY, DONE, RUN = 4 /* above: BUSY has the number of the run */ };
+/* RUN: BUSY also has the number of the run, times RUN, so that a call of an earlier run is
+ * known. */
+enum { NEW, BUSY, DONE, RUN = 4 };
 
+/* Returns BUSY of this run. */
 static uint32_t busy(void)
 {
     return BUSY + RUN * weft__run_number;
@@ -20,8 +27,9 @@ static inline weft__waitq *queue(weft_once *o)
     return (weft__waitq *)o->_waiters;
 }
 
-/* From the unlock on o may be freed, as later callers see that it is done. Nothing else ends these
- * waits, so they are claimed after it. */
+/* Marks the function as called and wakes the tasks that wait. From the unlock on o may be freed,
+ * since later callers see that it is done. So the queue is taken out of o under the lock, and its
+ * waiters are claimed afterwards; no deadline or cancellation ends these waits meanwhile. */
 static void finished(weft_once *o)
 {
     weft__task *t = weft__enter("weft_once_do")->task;
@@ -39,7 +47,7 @@ static void finished(weft_once *o)
     weft__exit_as(t);
 }
 
-/* Returns true if the caller must call the function. */
+/* Returns true if the caller must call the function; else waits until another task has. */
 static bool elected(weft_once *o)
 {
     weft__worker *w = weft__enter("weft_once_do");

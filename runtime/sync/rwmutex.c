@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* rwmutex.c - many readers or one writer.
+/* rwmutex.c - locks that many readers or one writer hold.
  *
- * _lock (rank OBJECT) guards everything. _readers: readers inside, or -1 for a writer, whose id
- * _owner is.
- * Always: a writer that waits keeps new readers out; an unlocking writer lets all readers that
- * wait in first, an unlocking last reader lets the writer in front in. So neither kind starves.
- * The lock is handed over: a woken task holds it. */
+ * Owns: weft_rwmutex.
+ * Lock: m->_lock (rank OBJECT) guards every field. _readers is the number of readers inside, or -1
+ * for a writer, whose id is _owner.
+ * Tasks and foreign threads call, and hold no lock of the runtime. The locks may wait; a
+ * cancellation does not end such a wait.
+ *
+ * The lock is handed over: a woken task holds it already. A writer that waits keeps new readers
+ * out. A writer that unlocks lets in all readers that wait; the last reader that unlocks lets in
+ * the writer in front. So neither kind starves. */
 #include "runtime/sched/observe.h"
 #include "runtime/sync/charge.h"
 
@@ -23,7 +27,7 @@ static inline weft__waitq *writeq(weft_rwmutex *m)
     return (weft__waitq *)m->_writeq;
 }
 
-/* Sets the readers of a lock that becomes held in this run. Caller holds _lock. */
+/* Marks m as held in this run, with this value of _readers. Caller holds _lock. */
 static inline void taken(weft_rwmutex *m, int32_t readers)
 {
     weft__check_holds(&m->_lock);
@@ -31,8 +35,9 @@ static inline void taken(weft_rwmutex *m, int32_t readers)
     m->_run = weft__run_number;
 }
 
-/* Lets t in as the writer. Caller holds _lock. The owner is stored after _charged: a snapshot that
- * finds the owner changed since its cut finds _charged later, too (profiles/capture/locks.c). */
+/* Lets t in as the writer. The owner is stored after _charged: a snapshot that reads an owner newer
+ * than its cut also reads a _charged newer than it, and so knows (profiles/capture/locks.c). Caller
+ * holds _lock. */
 static void write_by(weft_rwmutex *m, const weft__task *t)
 {
     weft__check_holds(&m->_lock);
@@ -40,7 +45,7 @@ static void write_by(weft_rwmutex *m, const weft__task *t)
     weft__store_rel(&m->_owner, t->id);
 }
 
-/* Notes where the caller, the writer inside, took m: for deadlock reports
+/* Notes where the caller, which is the writer inside, took m. Reports of deadlocks show the place
  * (profiles/render/holders.c). */
 static inline void taken_at(weft_rwmutex *m, const void *site)
 {
@@ -54,8 +59,9 @@ static inline bool is_stale(const weft_rwmutex *m)
     return weft__unlikely(m->_run != weft__run_number);
 }
 
-/* Empties the queues if their tasks are of an earlier run. Called when the holder unlocks; caller
- * holds _lock. */
+/* Empties the queues if their tasks belong to an earlier run, and are gone. Only an unlock needs
+ * it: a lock of an earlier run that is still held panics when a task waits for it. Caller holds
+ * _lock. */
 static inline void renew(weft_rwmutex *m)
 {
     weft__check_holds(&m->_lock);
@@ -63,7 +69,7 @@ static inline void renew(weft_rwmutex *m)
         *readq(m) = *writeq(m) = (weft__waitq){NULL, NULL};
 }
 
-/* Waits until the lock is handed over. Caller holds _lock; releases it. */
+/* Waits until the lock is handed over. Caller holds _lock, which this function releases. */
 static void wait_turn(weft_rwmutex *m, weft__task *t, weft__waitq *q, enum weft__reason why)
 {
     weft__check_holds(&m->_lock);
@@ -149,7 +155,8 @@ bool weft_rwmutex_read_trylock(weft_rwmutex *m)
     return got;
 }
 
-/* Charges c with the time that all waiters have waited. Caller holds _lock; the rwmutex is free. */
+/* Charges c with the time that all waiters have waited; reads a clock only if there are any. Caller
+ * holds _lock, and has just made the rwmutex free. */
 static void charge(weft_rwmutex *m, struct weft__charge *c, int64_t inside[WEFT__WINDOWS])
 {
     weft__check_holds(&m->_lock);
@@ -164,7 +171,7 @@ static void charge(weft_rwmutex *m, struct weft__charge *c, int64_t inside[WEFT_
         weft__store(&m->_charged, now);
 }
 
-/* Claims the wait of wt, which the lock was handed to. */
+/* Claims the wait of wt, to which the lock was handed. */
 static void claim(const weft__waiter *wt)
 {
     bool claimed = weft__claim(wt->task, wt->ticket, 0);
@@ -172,7 +179,8 @@ static void claim(const weft__waiter *wt)
     weft__assert(claimed); /* nothing but unlock ends a wait */
 }
 
-/* Notes that wt, if it is not NULL, is the first that the unlock of c lets in. */
+/* Notes wt, which may be NULL, as the first waiter that the unlock lets in: it makes the charge's
+ * pair. */
 static void let_in(const weft__waiter *wt, struct weft__charge *c)
 {
     if (!wt)
@@ -181,8 +189,8 @@ static void let_in(const weft__waiter *wt, struct weft__charge *c)
     c->first_waited = c->now - wt->from;
 }
 
-/* Hands the lock, which nobody holds, to the writer in front. Returns the task to make ready, or
- * NULL. */
+/* Hands the free lock to the writer in front. Returns the task to make ready, or NULL. Caller holds
+ * _lock. */
 static weft__task *hand_to_writer(weft_rwmutex *m, struct weft__charge *c)
 {
     weft__waiter *wt = weft__charge_pop(writeq(m), c->now);
@@ -195,8 +203,8 @@ static weft__task *hand_to_writer(weft_rwmutex *m, struct weft__charge *c)
     return wt->task;
 }
 
-/* Hands the lock, which nobody holds, to all readers that wait. Returns them; the caller claims
- * their waits, which nothing else ends, without the lock, since there may be many. */
+/* Hands the free lock to all readers that wait, and returns them. Caller holds _lock. It claims
+ * their waits after the unlock, since there may be many; only an unlock ends such a wait. */
 static weft__waitq hand_to_readers(weft_rwmutex *m, struct weft__charge *c)
 {
     m->_readers = (int32_t)weft__charge_count(readq(m));
@@ -204,7 +212,7 @@ static weft__waitq hand_to_readers(weft_rwmutex *m, struct weft__charge *c)
     return weft__waitq_take(readq(m));
 }
 
-/* Wakes the readers that c let in. With many of them other tasks run in between. */
+/* Wakes the readers that the unlock let in. With many of them other tasks run in between. */
 static void wake_readers(weft__waitq *readers, const struct weft__charge *c)
 {
     weft__waiter *wt;

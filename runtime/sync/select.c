@@ -1,20 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /* select.c - waits for the first of several channel operations.
  *
- * First the cases that look ready are tried in random order, each under its own channel's lock. If
- * none runs, the channels are locked together, in the order of their addresses, each once however
- * many cases name it, and the cases are tried again. If still none runs, a waiter of each is queued
- * with one ticket: the waker that claims the ticket has chosen the case. The locks are released
- * when the stack is left, so no waker claims before. Up to SMALL cases need no memory but the
- * caller's stack. With many cases others run in between, save while the locks are held: sorting and
- * preparing the waiters comes before. */
+ * Owns no state beyond a call: its waiters and slots are on the caller's stack, or on the heap for
+ * more than SMALL cases. It takes the locks of channels (rank OBJECT), several at a time.
+ * Tasks and foreign threads call weft_select, and hold no lock; it may wait.
+ *
+ * 1. The cases that look ready are tried in random order, each under its own channel's lock.
+ * 2. If none runs, all channels are locked together, in the order of their addresses, each once
+ *    however many cases name it, and the cases are tried again.
+ * 3. If still none runs, a waiter for each case is queued. All have one ticket, so the waker that
+ *    claims the ticket chooses the case. The locks are released when the stack is left, so no waker
+ *    claims before.
+ * With many cases other tasks run in between, but not while the locks are held: the cases are
+ * sorted and the waiters prepared before. */
 #include "runtime/sync/chan.h"
 
 #include <weft/select.h>
 
 #include <stdlib.h>
 
-enum { SMALL = 16, PIECE = 4096, SOON = 8 };
+enum {
+    SMALL = 16,   /* cases that need no memory but the stack */
+    PIECE = 4096, /* cases after which other tasks may run */
+    SOON = 8,     /* the distance of prefetches, in slots */
+};
 
 /* A case that has a channel. */
 struct slot {
@@ -23,17 +32,18 @@ struct slot {
     bool send;
 };
 
+/* A call of select. */
 struct select {
-    weft_case *cases;
-    int n;
-    int nslots;
-    struct slot *slots;    /* sorted by channel address */
-    struct slot *spare;    /* room for n; only if n > SMALL */
+    weft_case *cases;      /* the caller's */
+    int n;                 /* the number of cases */
+    int nslots;            /* the number of cases that have a channel */
+    struct slot *slots;    /* sorted by the address of the channel */
+    struct slot *spare;    /* room for n, for the sort; only if n > SMALL */
     uint16_t *ready;       /* room for n case numbers */
-    weft__waiter *waiters; /* of the slots */
+    weft__waiter *waiters; /* one for each slot */
 };
 
-/* Lets other tasks run now and then. For use between two steps of a loop over all cases. */
+/* Lets other tasks run now and then, in a loop over all cases that holds no lock. */
 static inline void pause_at(int i, weft__task *t)
 {
     if (weft__unlikely(i % PIECE == PIECE - 1))
@@ -46,6 +56,7 @@ static inline void prefetch(const struct select *s, int i)
         __builtin_prefetch(s->slots[i + SOON].chan, 1);
 }
 
+/* Locks all channels. By address, so that two selects cannot wait for each other's locks. */
 static void lock_all(const struct select *s)
 {
     weft_chan *last = NULL;
@@ -60,10 +71,10 @@ static void lock_all(const struct select *s)
     }
 }
 
-/* Unlocks the channels, of which there is at least one. The task may be running again elsewhere, by
- * a cancellation or by a waker whose channel is unlocked already. It cannot get past the channels
- * that are still locked, so the slots stay until the last unlock: so read the next channel before
- * each unlock. */
+/* Unlocks the channels, of which there is at least one. The task may already be running again on
+ * another thread: a cancellation woke it, or a waker whose channel is unlocked. It cannot get past
+ * the channels that are still locked, so the slots stay in place until the last unlock. After that
+ * they may be gone, so the next channel is read before each unlock. */
 static void unlock_all(void *arg)
 {
     const struct select *s = arg;
@@ -78,7 +89,7 @@ static void unlock_all(void *arg)
     }
 }
 
-/* Insertion sort: few cases, mostly in order already. */
+/* Sorts by insertion: the cases are few, and mostly in order already. */
 static void sort_few(struct slot *slots, int n)
 {
     for (int i = 1; i < n; i++) {
@@ -112,7 +123,7 @@ static void sort_many(struct select *s)
     }
 }
 
-/* Fills slots and waiters, all but what only the locks make true. */
+/* Fills slots and waiters, except the ticket, which must be read under the locks. */
 static void prepare(struct select *s, weft__task *t, uint32_t *chosen)
 {
     s->nslots = 0;
@@ -138,6 +149,7 @@ static void prepare(struct select *s, weft__task *t, uint32_t *chosen)
     }
 }
 
+/* Tries a case. Returns whether it ran, with its result. Caller holds the channel's lock. */
 static bool ran(weft_case *k, weft__task **woken)
 {
     enum weft__step step = k->op == WEFT_CASE_SEND ? weft__chan_try_send(k->chan, k->elem, woken)
@@ -149,6 +161,8 @@ static bool ran(weft_case *k, weft__task **woken)
     return true;
 }
 
+/* Returns whether a case could run, by a look without the lock. A wrong answer is harmless: the
+ * case is tried under the lock, and all cases are looked at again under all locks. */
 static bool looks_ready(const weft_case *k)
 {
     const weft_chan *c = k->chan;
@@ -207,9 +221,9 @@ static void enqueue_all(const struct select *s, const weft__task *t)
     }
 }
 
-/* Unlinks the waiters. claimed: the case whose waiter left its queue when it was claimed; -1 if
- * none was. A waker that pops another waiter keeps that channel's lock while it reads the waiter.
- */
+/* Unlinks the waiters. claimed: the case whose waiter the waker has unlinked; -1 if there is none.
+ * Takes each channel's lock even if the waiter is unlinked: a waker that popped it and lost the
+ * claim keeps that lock while it reads the waiter, which is about to be gone. */
 static void dequeue_all(const struct select *s, weft__task *t, int claimed)
 {
     for (int i = 0; i < s->nslots; i++) {
@@ -225,7 +239,8 @@ static void dequeue_all(const struct select *s, weft__task *t, int claimed)
     }
 }
 
-/* Waits until a case runs; none can now. Caller holds all locks; releases them. */
+/* Waits until a case runs. Returns its number, or a code. Caller holds all locks, which this
+ * function releases. */
 static int wait_for_one(const struct select *s, weft__task *t, const uint32_t *chosen,
                         weft_time deadline)
 {
@@ -247,6 +262,7 @@ static int wait_for_one(const struct select *s, weft__task *t, const uint32_t *c
     return (int)*chosen;
 }
 
+/* Runs a select whose memory is there. */
 static int run(struct select *s, weft_time deadline)
 {
     weft__task *t = weft__enter("weft_select")->task, *woken;

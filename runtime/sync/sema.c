@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* sema.c - counting semaphores and wait groups. _lock (rank OBJECT) guards everything.
+/* sema.c - counting semaphores and wait groups.
  *
- * A semaphore is first come, first served: while a task waits no other overtakes, so a wait for
- * many units is not starved by waits for few. A wait that gives up may unblock those behind it. */
+ * Owns: weft_sema and weft_waitgroup, which share a layout: a lock, a count, a queue.
+ * Lock: _lock (rank OBJECT) guards every field.
+ * Tasks and foreign threads call, and hold no lock of the runtime; the waits may wait.
+ *
+ * A semaphore serves in order of arrival: no task overtakes one that waits. So a wait for many
+ * units is not starved by waits for few. The price is that free units may lie idle behind the
+ * waiter in front. A wait that gives up may therefore unblock the waits behind it. */
 #include "runtime/sched/park.h"
 
 #include <weft/sync.h>
@@ -10,12 +15,13 @@
 _Static_assert(sizeof(weft_sema) == 32, "part of the ABI");
 _Static_assert(sizeof(weft_waitgroup) == 32, "part of the ABI");
 
+/* The public header has plain bytes for the queue, since it does not know waiters. */
 static inline weft__waitq *squeue(weft_sema *s)
 {
     return (weft__waitq *)s->_waiters;
 }
 
-/* Returns true if there are units for the waiter in front. Caller holds the lock. */
+/* Returns whether there are units for the waiter in front. Caller holds the lock. */
 static inline bool can_serve(weft_sema *s)
 {
     const weft__waiter *wt = squeue(s)->head;
@@ -24,8 +30,10 @@ static inline bool can_serve(weft_sema *s)
     return wt && wt->n <= s->_count;
 }
 
-/* Serves a piece of the front, for whose first there are units; the tasks to make ready go to
- * woken. Returns true if more can be served. Caller holds the lock. */
+/* Serves waiters from the front, WEFT__PIECE at most, and moves them to woken, for the caller to
+ * make ready after the unlock. There are units for the first. Returns whether more can be served. A
+ * waiter whose claim fails has timed out or was canceled, and takes no units. Caller holds the
+ * lock. */
 static inline bool serve_piece(weft_sema *s, weft__waitq *woken)
 {
     weft__waiter *wt;
@@ -42,9 +50,10 @@ static inline bool serve_piece(weft_sema *s, weft__waitq *woken)
     return true;
 }
 
-/* Serves the front, as serve does. With many waiters other tasks run in between. Then a mark
- * in front, for which there are never enough units, keeps every other call from serving: the last
- * task that is served may free s. t is the caller. Caller holds the lock; releases it. */
+/* Serves waiters from the front while there are units. With many waiters other tasks run between
+ * the pieces. A mark in front then keeps every other call from serving, since there are never
+ * enough units for it: the last task that is served may free s, so only this call may serve it. t
+ * is the calling task. Caller holds the lock, which this function releases. */
 static WEFT__NOINLINE void serve_front(weft_sema *s, weft__task *t)
 {
     weft__waitq woken = {NULL, NULL};
@@ -66,7 +75,7 @@ static WEFT__NOINLINE void serve_front(weft_sema *s, weft__task *t)
     weft__ready_all(&woken);
 }
 
-/* Serves the front while there are units. Caller holds the lock; releases it. */
+/* Does the same; the quick test keeps the common call small. */
 static inline void serve(weft_sema *s, weft__task *t)
 {
     if (can_serve(s))
@@ -121,7 +130,7 @@ static inline weft__waitq *wqueue(weft_waitgroup *wg)
     return (weft__waitq *)wg->_waiters;
 }
 
-/* Returns true if a task is in the middle of waking the waiters of wg. Caller holds the lock. */
+/* Returns whether a task is in the middle of waking the waiters of wg. Caller holds the lock. */
 static inline bool is_waking(weft_waitgroup *wg)
 {
     weft__check_holds(&wg->_lock);
@@ -129,7 +138,7 @@ static inline bool is_waking(weft_waitgroup *wg)
     return wg->_count == 0 && wqueue(wg)->head;
 }
 
-/* Lets others run until no task is waking. Caller holds the lock, also after it. */
+/* Lets other tasks run until no task is waking. Caller holds the lock before and after it. */
 static WEFT__NOINLINE void let_wake_end(weft_waitgroup *wg, weft__task *t)
 {
     do {
@@ -139,8 +148,8 @@ static WEFT__NOINLINE void let_wake_end(weft_waitgroup *wg, weft__task *t)
     } while (is_waking(wg));
 }
 
-/* Takes the lock when no task is waking: before that no wait may return, since wg could be freed
- * after it, and the count may not rise. */
+/* Takes the lock at a moment when no task is waking. While one is, no wait may return, since its
+ * task could free wg, and the count may not rise. */
 static inline void lock_waitgroup(weft_waitgroup *wg, weft__task *t)
 {
     weft__lock(&wg->_lock, WEFT__RANK_OBJECT);
@@ -148,6 +157,7 @@ static inline void lock_waitgroup(weft_waitgroup *wg, weft__task *t)
         let_wake_end(wg, t);
 }
 
+/* Wakes all waiters when the count reaches zero. The last woken task may free the group. */
 void weft_waitgroup_add(weft_waitgroup *wg, int64_t n)
 {
     weft__task *t = weft__enter("weft_waitgroup_add")->task;

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* signals.c - signals as channels, SIGQUIT, and the signal that interrupts a worker.
  *
- * The handler does next to nothing: it notes the signal and wakes weft_run's thread, which does the
- * rest (weft__signals_handle). It may run on any thread, a worker too, at any instruction; there it
- * has the alternate stack. The runtime's handlers stand only where the disposition was SIG_DFL; for
- * signals asked for by weft_signal_start a handler that was there is still called. */
+ * Owns: the listeners of each signal, and the signals that are noted and not yet sent.
+ * Lock: sig.lock (rank GROUP, since channels are used under it) guards the listeners, and the
+ * handlers while tasks run. The noted signals are atomic: a handler takes no lock.
+ * Tasks and foreign threads call the public functions, and hold no lock; none waits.
+ *
+ * The handler only notes the signal and wakes weft_run's thread, which does the rest
+ * (weft__signals_handle). The handler may run on any thread, also on a worker, at any instruction;
+ * a worker has an alternate stack for it. The runtime installs handlers only over SIG_DFL, except
+ * for the signals that the program asks for by weft_signal_start: there an earlier handler of the
+ * program is still called. */
 #include "runtime/sync/signals.h"
 
 #include "runtime/base/handler.h"
@@ -24,18 +30,17 @@ struct listener {
     weft_chan *chan;
 };
 
-/* Lock: rank GROUP; guards listeners, and the handlers while tasks run. */
 static struct {
-    uint32_t lock;
-    struct listener *listeners[WEFT__SIGNALS];
-    bool dumps;                      /* SIGQUIT is the runtime's with and without listeners */
-    uint32_t pending[WEFT__SIGNALS]; /* atomic: noted by on_signal, not yet sent on channels */
-    uintptr_t pc[WEFT__SIGNALS];     /* atomic: of the latest, for the message at death */
-    int code[WEFT__SIGNALS];
+    uint32_t lock;                             /* rank GROUP */
+    struct listener *listeners[WEFT__SIGNALS]; /* guarded by lock */
+    bool dumps;                                /* SIGQUIT has our handler also without listeners */
+    uint32_t pending[WEFT__SIGNALS]; /* noted by on_signal, not yet sent on channels; atomic */
+    uintptr_t pc[WEFT__SIGNALS]; /* where the latest one came, for the report at death; atomic */
+    int code[WEFT__SIGNALS];     /* its si_code; atomic */
 } sig;
 
-/* Gives a signal that no channel listens for any more its default action, if that was its
- * disposition. Our handler has called the program's already. async-signal-safe */
+/* Gives a signal on which no channel listens any more its default action, if that was its
+ * disposition. Otherwise our handler has called the program's handler already. async-signal-safe */
 static void pass_on(int signo)
 {
     const struct sigaction *old = weft__handler_before(signo);
@@ -53,10 +58,9 @@ static void pass_on_in_child(int signo)
     kill(getpid(), signo);
 }
 
-/* Notes the signal and wakes weft_run's thread. A handler that was interrupted before it noted the
- * signal may have been removed meanwhile. It asks whether it stands after it wrote pending;
- * remove_handler's callers read pending after the removal: so one of them handles the signal.
- * async-signal-safe */
+/* Notes the signal and wakes weft_run's thread. The handler may be removed before it has noted the
+ * signal. So it asks after the note whether it still stands, and remove_handler reads the notes
+ * after the removal: at least one of them handles the signal. async-signal-safe */
 static void on_signal(int signo, siginfo_t *info, void *uc)
 {
     const struct sigaction *old = weft__handler_before(signo);
@@ -80,6 +84,7 @@ static void on_signal(int signo, siginfo_t *info, void *uc)
     errno = saved;
 }
 
+/* The handler of the signal that profiles send to a worker, to see its stack. */
 static void on_interrupt(int signo, siginfo_t *info, void *uc)
 {
     weft__worker *w = weft__self();
@@ -91,14 +96,14 @@ static void on_interrupt(int signo, siginfo_t *info, void *uc)
     errno = saved;
 }
 
-/* The program may have its own use for SIGURG, before the run or from some time in it on. */
+/* Asks the system each time: the program may take SIGURG for itself at any time. */
 int weft__signals_ask(void)
 {
     return weft__handler_is(SIGURG, on_interrupt) ? SIGURG : 0;
 }
 
-/* Removes the runtime's handler. Returns true if it noted a signal that was not yet sent on
- * channels: then the caller passes it on. */
+/* Removes the runtime's handler. Returns true if the handler noted a signal that was not sent yet;
+ * the caller then sends it or passes it on. */
 static bool remove_handler(int signo)
 {
     return weft__handler_remove(signo) && weft__xchg(&sig.pending[signo], 0) != 0;
@@ -148,7 +153,8 @@ void weft__signals_handle(void)
     for (int s = 1; s < WEFT__SIGNALS; s++) {
         if (!weft__load(&sig.pending[s]))
             continue;
-        /* The lock comes first: else a stop in between would find nothing to offer. */
+        /* Takes the lock before the note: a weft_signal_stop in between would find no note, and the
+         * signal would reach no channel. */
         weft__lock(&sig.lock, WEFT__RANK_GROUP);
         told = !weft__xchg(&sig.pending[s], 0) || offer(s);
         weft__unlock(&sig.lock);
@@ -159,6 +165,8 @@ void weft__signals_handle(void)
     }
 }
 
+/* Returns whether the program may listen to the signal: not to faults, to signals that cannot be
+ * handled, or to SIGURG, which the runtime uses. */
 static bool can_be_had(int signo)
 {
     static const int never[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGILL,
@@ -192,6 +200,7 @@ int weft_signal_start(weft_chan *c, int signo)
     return 0;
 }
 
+/* Returns whether no other channel listens to the signal. Caller holds sig.lock. */
 static bool listens_alone(const weft_chan *c, int signo)
 {
     const struct listener *l = sig.listeners[signo];

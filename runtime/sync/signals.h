@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* signals.h - signals, for run.c. signals.c and uv files know nothing of each other. */
+/* signals.h - signals of the process, for the start and the end of a run.
+ *
+ * weft_run's thread calls start and stop while no task runs, and handle while it waits for the main
+ * task. Any thread may call ask. */
 #ifndef WEFT_SIGNALS_H
 #define WEFT_SIGNALS_H
 
-void weft__signals_start(void); /* handlers of the runtime, where the disposition is SIG_DFL */
-void weft__signals_stop(void);  /* restores the dispositions, of faults, too */
-/* Does what handlers left to do, on weft_run's thread. */
+void weft__signals_start(void); /* installs our handlers where the disposition is SIG_DFL */
+void weft__signals_stop(void);  /* restores all dispositions, also those of faults */
+/* Sends the signals that the handler has noted on their channels, or gives them their default
+ * action. */
 void weft__signals_handle(void);
-/* Returns the signal whose handler calls the reporter's interrupted; 0: it is the program's. */
+/* Returns the signal whose handler calls the reporter's interrupted; 0 if the program uses that
+ * signal itself. */
 int weft__signals_ask(void);
 
 #endif

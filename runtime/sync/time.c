@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* time.c - sleep, timers and tickers.
+/* time.c - sleep, timers and tickers, as programs use them; sched/timer.c has the heaps.
  *
- * A timer's lock (rank GROUP: it is held over weft__timer_* and over channel operations) orders
- * start, stop and free among themselves. Firing takes the channel's lock only, so stop waits for a
- * firing under way and then drains the channel: after it no value of the old setting is left, and
- * it knows whether the value was received. */
+ * Owns: weft_timer and weft_ticker.
+ * Lock: t->lock (rank GROUP) orders start, stop and free among themselves. Its rank is below OBJECT
+ * since it is held over operations on the timer's channel.
+ * Tasks and foreign threads call the public functions, and hold no lock of the runtime. Only sleep
+ * waits. The fire functions run on the owner of the timer's heap.
+ *
+ * Stop waits, with t->lock, for a firing under way. So firing must not take t->lock; it takes the
+ * channel's lock only. Then stop drains the channel. After it no value of the old setting is left,
+ * and stop knows whether the value was received. */
 #include "runtime/sync/chan.h"
 
 #include <weft/task.h>
@@ -38,16 +43,20 @@ int weft_sleep_until(weft_time when)
 
 struct weft_timer {
     weft__timer timer;
-    weft_chan *chan; /* NULL with a function */
-    weft_timer_fn *fn;
-    void *arg;
-    weft_duration period; /* tickers */
-    uint64_t creator;     /* the task that set it last, which counts as the creator of fn's task */
+    weft_chan *chan;      /* gets the time; NULL if the timer has a function; constant */
+    weft_timer_fn *fn;    /* runs as a task of its own; NULL if the timer has a channel; constant */
+    void *arg;            /* of fn; constant */
+    weft_duration period; /* of a ticker; guarded by lock, constant while it is armed */
+    /* The task that set the timer last counts as the creator of fn's task. Guarded by lock. */
+    uint64_t creator;
     uintptr_t creator_pc;
     bool creator_is_foreign;
-    uint32_t lock; /* behind what malloc writes into freed memory */
+    uint32_t lock; /* last, since malloc writes only to the first bytes of freed memory: so the mark
+                    * of a freed timer stays */
 };
 
+/* Fires a timer with a channel. The channel has room for one value, so an unread one stays, and
+ * this one is dropped. */
 static void fire_chan(weft__timer *timer, uint64_t arg, int64_t now)
 {
     weft_timer *t = weft__container_of(timer, weft_timer, timer);
@@ -56,6 +65,8 @@ static void fire_chan(weft__timer *timer, uint64_t arg, int64_t now)
     weft__chan_offer(t->chan, &now);
 }
 
+/* Fires a timer with a function, in a task of its own: the function may wait, and here it would
+ * hold up all timers of the heap. */
 static void fire_fn(weft__timer *timer, uint64_t arg, int64_t now)
 {
     weft_timer *t = weft__container_of(timer, weft_timer, timer);
@@ -72,7 +83,7 @@ static void fire_fn(weft__timer *timer, uint64_t arg, int64_t now)
     weft__start_due(task);
 }
 
-/* Channels of timers are freed by us alone. */
+/* Makes a timer's channel. A free of it by the program would panic: only the timer frees it. */
 static weft_chan *chan_new(void)
 {
     weft_chan *c = weft_chan_new(sizeof(weft_time), 1);
@@ -119,7 +130,8 @@ weft_chan *weft_timer_chan(weft_timer *t)
     return t->chan;
 }
 
-/* Stops t. Returns true if it had not fired, or nobody took the value. */
+/* Stops t. Returns true if it had not fired, or if its value was not received. Caller holds
+ * t->lock. */
 static bool stop(weft_timer *t)
 {
     bool active = weft__timer_disarm_wait(&t->timer);
@@ -141,8 +153,8 @@ bool weft_timer_stop(weft_timer *t)
     return active;
 }
 
-/* Notes that task sets t, by a call that returns to site. Caller holds t->lock, and t is stopped.
- */
+/* Notes that `task` sets t, by a call that returns to site. Caller holds t->lock and has stopped t,
+ * so no firing reads the fields. */
 static void note_creator(weft_timer *t, const weft__task *task, const void *site)
 {
     t->creator = task->id;
@@ -174,7 +186,7 @@ void weft_timer_free(weft_timer *t)
 {
     if (!t)
         return;
-    if (weft__load_acq(&weft__sched.running)) /* else it is not armed */
+    if (weft__load_acq(&weft__sched.running)) /* between runs no timer is armed */
         weft_timer_stop(t);
     chan_free(t->chan);
     timer_free(t);
@@ -184,7 +196,9 @@ struct weft_ticker {
     weft_timer t;
 };
 
-/* Fires a tick and sets the next one, which keeps the rhythm; missed ticks are left out. */
+/* Fires a tick and sets the next one. The ticks stay multiples of the period from the first one,
+ * and missed ticks are left out: a program that was late needs no burst. arg is the instant that
+ * this tick was set for. */
 static void fire_tick(weft__timer *timer, uint64_t arg, int64_t now)
 {
     weft_timer *t = weft__container_of(timer, weft_timer, timer);
@@ -198,7 +212,8 @@ static void fire_tick(weft__timer *timer, uint64_t arg, int64_t now)
     weft__chan_offer(t->chan, &now);
 }
 
-/* Stops the ticker. A firing under way arms it again, so look again after it. */
+/* Stops the ticker. A firing under way arms it again, so it is disarmed until it stays so. Caller
+ * holds t->lock. */
 static void ticker_stop(weft_timer *t)
 {
     while (weft__timer_disarm_wait(&t->timer) || weft__load(&t->timer.pos))
