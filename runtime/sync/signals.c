@@ -148,7 +148,7 @@ void weft__signals_stop(void)
 
 void weft__signals_handle(void)
 {
-    bool told;
+    bool sent;
 
     for (int s = 1; s < WEFT__SIGNALS; s++) {
         if (!weft__load(&sig.pending[s]))
@@ -156,18 +156,18 @@ void weft__signals_handle(void)
         /* Takes the lock before the note: a weft_signal_stop in between would find no note, and the
          * signal would reach no channel. */
         weft__lock(&sig.lock, WEFT__RANK_GROUP);
-        told = !weft__xchg(&sig.pending[s], 0) || offer(s);
+        sent = !weft__xchg(&sig.pending[s], 0) || offer(s);
         weft__unlock(&sig.lock);
-        if (!told && s == SIGQUIT && sig.dumps)
+        if (!sent && s == SIGQUIT && sig.dumps)
             weft__quit(sig.pc[s], sig.code[s]);
-        if (!told)
+        if (!sent)
             pass_on(s);
     }
 }
 
 /* Returns whether the program may listen to the signal: not to faults, to signals that cannot be
  * handled, or to SIGURG, which the runtime uses. */
-static bool can_be_had(int signo)
+static bool may_be_asked_for(int signo)
 {
     static const int never[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGILL,
                                 SIGFPE,  SIGTRAP, SIGABRT, SIGSYS, SIGURG};
@@ -183,7 +183,8 @@ int weft_signal_start(weft_chan *c, int signo)
 {
     struct listener *l;
 
-    if (!c || !can_be_had(signo) || weft__chan_elem_size(c, "weft_signal_start") != sizeof(int))
+    if (!c || !may_be_asked_for(signo) ||
+        weft__chan_elem_size(c, "weft_signal_start") != sizeof(int))
         return WEFT_EINVAL;
     weft__enter("weft_signal_start");
     l = weft__alloc(1, sizeof(*l));
