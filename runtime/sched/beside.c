@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /* beside.c - the CPUs that hogs run on beside the processors.
  *
+ * Owns: the set of CPUs for hogs, and the CPUs of the workers' threads.
+ * There is no lock: the monitor alone confines, and a worker's state word (below) decides between
+ * the monitor and the worker. beside.h says which thread calls which function.
+ *
  * Nothing in C stops a loop that makes no call, so more hogs than max_hogs may run beside the
  * processors (lane.c). While they do, the monitor confines them all to max_hogs of the CPUs that
- * the process may use. There the kernel makes them take turns: however many they are, they burn no
- * more than max_hogs CPUs. So what is bounded is the CPUs that hogs use, not the number of their
- * threads. With max_hogs CPUs or fewer, which is the default without a quota, there is nothing to
- * confine. Eight endless loops at one processor on two CPUs burnt 9.9 s of CPU in 5 s, confined
- * 5.2. Under a quota of half a CPU the kernel stopped the process for 7.3 of 5 s, two CPUs
- * together, confined 3.4; and a sleep of 20 ms was late by 57 to 70 ms in the median, confined 1.2
- * to 2.4.
+ * the process may use. There the kernel makes them take turns, so they burn no more than max_hogs
+ * CPUs, however many they are. The bound is on the CPUs that hogs use, not on the number of their
+ * threads. On a machine with max_hogs CPUs or fewer, which is the default without a quota, there is
+ * nothing to confine. Measured with eight endless loops at one processor on two CPUs: they
+ * burnt 9.9 s of CPU in 5 s, and 5.2 s confined. Under a quota of half a CPU the kernel stopped the
+ * process for 7.3 s in 5 s on two CPUs together, and for 3.4 s confined; a sleep of 20 ms was late
+ * by 57 to 70 ms in the median, and by 1.2 to 2.4 ms confined.
  *
  * Other ways are worse. A hog that was stopped by a signal could hold a lock until its next turn,
  * and the signal would cut short the sleeps and polls of code that expects none. The nice value and
- * SCHED_IDLE cannot be undone without privileges. The set of a thread's CPUs can; but threads and
- * children that a confined hog makes inherit it.
+ * SCHED_IDLE cannot be undone without privileges. The set of a thread's CPUs can be; but threads
+ * and children that a confined hog makes inherit it.
  *
  * The kernel cannot balance the confined hogs against the rest of the machine, so the set of CPUs
  * moves on, from a random one, every MOVE.
  *
- * The monitor alone confines. A worker whose hog comes back frees itself:
+ * A worker whose hog comes back frees itself:
  *   FREE -> READING -> MOVING -> CONFINED   the monitor; it frees the worker if a step fails
  *   CONFINED -> MOVING -> CONFINED          the monitor, to another set
  *   all others -> FREE                      the worker, which restores its CPUs if it was CONFINED

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* beside.h - the CPUs that hogs run on beside the processors. See beside.c. */
+/* beside.h - the CPUs that hogs run on beside the processors; beside.c explains the rules. */
 #ifndef WEFT_BESIDE_H
 #define WEFT_BESIDE_H
 

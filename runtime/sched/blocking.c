@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* blocking.c - declared blocking calls, and tasks tied to their thread.
  *
- * A declaration leaves a note in the worker, and the runtime. The monitor, which looks every
- * millisecond, takes the processor if the call lasts. The end of a quicker call finds its processor
- * and goes on, so a short call costs two entries and no hand-off (47 to 65 ns for both ends, not
- * the 17 us of a hand-off). A call that lasts 0.1 ms loses the processor.
+ * Owns: the counts of calls that lasted, by place. They are atomic; there is no lock. Tasks call
+ * the public functions; the runtime calls weft__blocking_try for calls of its own.
  *
- * Where calls are known to last, the processor goes to another thread at once: lasted has a count
- * for each place in the program that declares calls. A call that lasts raises the count of its
- * place; a quick one lowers it.
+ * A declaration leaves a note in the worker, and leaves the runtime. The monitor takes the
+ * processor if the call lasts for 0.1 ms. The end of a quicker call finds its processor and
+ * continues with it. So a short call costs two entries and no hand-off: 47 to 65 ns for both ends,
+ * not the 17 us of a hand-off.
+ *
+ * If calls of a place in the program are known to last, the processor goes to another thread at
+ * once. `lasted` has a count for each place: a call that lasts raises it, a quick one lowers it.
  *
  * A task of the program has WEFT__CALLING between the two ends of its declaration. The runtime's
  * own declarations (weft__blocking_try) lack it: any call of the library may end those. */
@@ -17,10 +19,13 @@
 #include "runtime/sched/sinks.h"
 #include "runtime/sched/spare.h"
 
+/* The places that are told apart; the count from which on a place's calls are known to last; the
+ * largest count, so that a place can be forgotten. */
 enum { PLACES = 256, KNOWN = 4, MOST = 8 };
 
 static uint32_t lasted[PLACES]; /* atomic; calls that end at the same time may lose a count */
 
+/* Changes the count of a place. */
 static void count(uint32_t place, int by)
 {
     int now = (int)weft__load(&lasted[place]) + by;
@@ -108,7 +113,7 @@ bool weft__blocking_try(void)
     return may;
 }
 
-/* The task still runs on w, with or without a processor. */
+/* Notes the end of a declared call, on the worker w that made it, with or without a processor. */
 static void call_ended(weft__worker *w)
 {
     uint32_t place = weft__load(&w->call_place);

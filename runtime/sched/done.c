@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* done.c - wakes the thread of weft_run: at the end of the run, and for work that handlers left. */
+/* done.c - wakes the thread of weft_run: at the end of the run, and for work that signal handlers
+ * have left.
+ *
+ * Owns: the semaphore on which that thread waits. Any thread and any signal handler may call
+ * weft__done_kick; only weft_run's thread waits. */
 #include "runtime/sched/scheduler.h"
 
 #include <semaphore.h>
 #include <signal.h>
 #include <time.h>
 
-/* A semaphore and no futex of ours: TSan runs a signal's handler only once the thread is in a call
- * that it knows to block, and holds it back for ever in a bare system call. */
+/* A semaphore, and no futex of ours: TSan runs a signal's handler only when the thread is in a call
+ * that it knows to block. In a bare system call it would hold the handler back for ever. */
 static sem_t done;
 
 void weft__done_init(void)
@@ -21,10 +25,10 @@ void weft__done_kick(void)
     sem_post(&done);
 }
 
-/* Waits for a kick, or under TSan for a second: TSan blocks all signals while it runs a handler
- * that it had put off, and keeps the mask to go back to in one place: a signal that comes in just
- * before that makes it do so twice, and the thread hears of none any more, not of a child's end
- * either. So look there. */
+/* Waits for a kick. Under TSan it returns after a second at the latest, with the mask restored.
+ * TSan blocks all signals while it runs a delayed handler, and keeps the former mask in one place.
+ * A signal that comes right before that makes it do so twice: then all signals stay blocked, and
+ * the thread would never wake up. */
 void weft__done_wait(const sigset_t *mask)
 {
 #ifdef WEFT__TSAN

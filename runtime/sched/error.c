@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* error.c - texts of result codes. */
+/* error.c - the texts of result codes. Owns constant tables only; any thread may call, in or out of
+ * a run. Codes of the system have strerrordesc_np's texts, which no locale changes and no other
+ * call overwrites. */
 #include "runtime/sched/netpoll.h"
 
 #include <weft/error.h>

@@ -2,23 +2,25 @@
 /* lane.c - the record of functions that hog or block, and the tasks that must wait because of it.
  *
  * Owns: the table of entry functions, the hog lane, and the tasks that wait for a thread.
+ * Locks: lane.lock and held.lock. Their rank is OBJECT, since tasks are made ready under them. All
+ * fields of the table are atomic. lane.h says which threads may call.
  *
- * Hogs. A task whose processor was taken while it burnt CPU goes on beside the processors, on its
- * thread. max_hogs bounds how many do so at once: while there are as many, the lane is crowded, and
+ * Hogs. A task whose processor was taken while it burnt CPU runs on beside the processors, on its
+ * thread. max_hogs bounds how many do so at once. While there are as many, the lane is crowded, and
  * tasks that burnt CPU the last time they ran wait in it before they run again. So do new tasks of
- * functions that are known to hog (taken from HOG_TAKES times; the count fades). A task loses the
- * mark when it runs to a wait or a yield without being taken from; so short tasks that share their
- * function with hogs are hogs only until then.
+ * functions that are known to hog: HOG_TAKES of their tasks lost their processor, in a count that
+ * fades. A task loses the mark when it runs to a wait or a yield and keeps its processor. So short
+ * tasks that share their function with hogs are hogs only until then.
  *
- * Nothing in C stops a loop that makes no call. A hog that did not come back within SUNK no longer
- * counts. And a crowded lane still lets these run, so that they do not wait for a loop's end:
- *   new tasks that came within YOUNG, at once: if such a task hogs, it costs others a millisecond
- *   older new tasks, the latest first, one after each pause
- *   tasks that came back from a short burst (LIGHT), one each PACE
- * A new task that waited for AGED or more joins the end of the heavy hogs' queue, which moves only
- * while the lane is not crowded. So in an overload no task waits for ever. 60 endless loops and
- * short tasks of one function at 1, 2 and 4 processors: p99 of the first run 8 to 19 ms without
- * these rules, 0.1 with them; longest 17 to 1143 ms, and 5.
+ * Nothing in C stops a loop that makes no call. So a hog that did not come back within SUNK no
+ * longer counts. And a crowded lane still lets these tasks run, so that they do not wait for the
+ * end of a loop: new tasks that came within YOUNG, at once: if such a task hogs, it costs others a
+ * millisecond older new tasks, the latest first, one after each pause tasks that came back from a
+ * short burst (LIGHT), one each PACE A new task that waited for AGED or more joins the end of the
+ * queue of heavy hogs, which moves only while the lane is not crowded. So in an overload no task
+ * waits for ever. Measured with 60 endless loops and short tasks of one function, at 1, 2 and 4
+ * processors: p99 of the first run was 8 to 19 ms without these rules and is 0.1 with them; the
+ * longest wait was 17 to 1143 ms, and is 5.
  *
  * max_hogs is the number of processors, since more hogs cost others too much. Under a quota of half
  * a CPU, with one processor and 1,000 tasks of 20 ms, p99 of a 1 ms ticker in two runs was: 47 and
@@ -29,11 +31,8 @@
  * task of a function sits in a call, others of the function wait here before they run: new tasks,
  * and those that sat in a call themselves (WEFT__SAT). Tasks that ran and never sat (tame ones) go
  * on while a spare is left that could take over; without a spare they wait, too. A task that came
- * back from its call goes on, since it brought its thread, and so does a pinned task, which keeps
- * its thread while it waits. Tasks that declare a call wait here before the call.
- *
- * Locks: lane.lock and held.lock, rank OBJECT, since the next task is made ready under them. All
- * fields of the table are atomic. */
+ * back from its call goes on, since it brought its thread. So does a pinned task, which keeps its
+ * thread while it waits. Tasks that declare a call wait here before the call. */
 #include "runtime/sched/lane.h"
 
 #include "runtime/sched/park.h"
@@ -120,8 +119,8 @@ static void link_first(struct queue *q, weft__task *t)
         q->tail = t;
 }
 
-/* Gives t, which was picked to run, a wait reason. A new task that waits from its start on keeps
- * the time of that. */
+/* Gives t, which was picked to run but must wait, a wait reason. For a new task the wait began when
+ * it was started. */
 static void note_wait(weft__task *t, enum weft__reason why)
 {
     if ((t->flags & WEFT__STARTED) || t->since == 0)
@@ -366,8 +365,8 @@ void weft__lane_leave(weft__task *t)
     pass_on(t->worker);
 }
 
-/* Leaves t's flags alone, since only t writes them. weft__lane_back changes them when t comes back.
- */
+/* Leaves t's flags alone, since only t writes them. weft__lane_back changes them when t comes
+ * back. */
 void weft__lane_lost(const weft__task *t, bool burnt)
 {
     if (weft__load(&t->flags) & WEFT__LANE)
@@ -378,7 +377,7 @@ void weft__lane_lost(const weft__task *t, bool burnt)
 
 void weft__lane_back(weft__task *t, bool burnt, int64_t cpu)
 {
-    if (burnt || (t->flags & WEFT__LANE)) /* a take for another reason clears it of nothing */
+    if (burnt || (t->flags & WEFT__LANE)) /* a taking for another reason does not clear the mark */
         weft__flag_set(t, cpu > LIGHT ? WEFT__HOG | WEFT__HEAVY : WEFT__HOG);
     weft__flag_clear(t, WEFT__LANE);
 }
@@ -620,6 +619,6 @@ void weft__lane_clear(void)
     weft__store(&held.n, 0);
     weft__unlock(&held.lock);
     weft__gate_set(false);
-    for (unsigned i = 0; i < SITES; i++) /* of tasks that the end of a run left in their calls */
+    for (unsigned i = 0; i < SITES; i++) /* the end of a run leaves tasks in their calls */
         weft__store(&sites[i].sitting, 0);
 }

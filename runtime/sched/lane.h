@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* lane.h - the record of functions that hog or block, and the tasks that must wait because of it.
- */
+ *
+ * Workers and the monitor call, inside the runtime. The functions on sites, weft__lane_lost and
+ * weft__lane_back touch atomic fields only, so they may be called under any lock; the others under
+ * locks of rank GROUP at most. lane.c explains the rules. */
 #ifndef WEFT_LANE_H
 #define WEFT_LANE_H
 
@@ -29,7 +32,9 @@ static inline bool weft__hogs_known(void)
 
 /* Returns whether t, which is to run, must ask for admission first. */
 bool weft__gate_asks(const weft__task *t);
-bool weft__gate_admit(weft__task *t); /* false: t now waits in one of the queues */
+/* Admits t, or makes it wait in one of the queues and returns false. */
+bool weft__gate_admit(weft__task *t);
+/* Notes whether threads are short. */
 void weft__gate_set(bool threads_are_short);
 
 /* Entry functions: a task of fn lost its processor (burned, blocked), and came back (returned). */
@@ -40,10 +45,10 @@ bool weft__site_hogs(weft_task_fn *fn);
 bool weft__site_blocks(weft_task_fn *fn);
 
 /* The hog lane. */
-bool weft__lane_admit(weft__task *t); /* false: t waits there */
+bool weft__lane_admit(weft__task *t); /* false: t waits in the lane */
 void weft__lane_leave(weft__task *t); /* t, which had its turn, waits, yields or ends */
 void weft__lane_lost(const weft__task *t, bool burnt); /* t, in user code, lost its processor */
-/* t came back; it burnt so much CPU without a processor. */
+/* t came back; it burnt this much CPU without a processor. */
 void weft__lane_back(weft__task *t, bool burnt, int64_t cpu);
 /* A hog that ran without a processor came back to w. */
 void weft__lane_returned(const weft__worker *w);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* local.c - task-local values: an array in the task, made at the first set.
+/* local.c - task-local values.
  *
- * keys.n only grows; a key's destroy is written before n is, and constant afterwards. */
+ * Owns: the table of keys, and each task's array of values, which is made at the first set.
+ * Lock: keys.lock (rank LEAF) guards the table. It only grows: a key's destroy is written before
+ * keys.n and constant afterwards, so it is read without the lock. A task's array is used by that
+ * task alone. Tasks and foreign threads call the public functions; none waits. */
 #include "runtime/sched/local.h"
 
 #include "runtime/sched/scheduler.h"
@@ -30,6 +33,7 @@ int weft_local_new(weft_local *key, void (*destroy)(void *value))
     return rc;
 }
 
+/* Returns the calling task. Panics if the key was not made. */
 static weft__task *caller(weft_local key, const char *call)
 {
     if (key._key >= weft__load_acq(&keys.n))

@@ -1,29 +1,36 @@
 /* SPDX-License-Identifier: MIT */
-/* monitor.c - takes processors from threads whose task hogs or blocks.
+/* monitor.c - the thread that takes processors from workers whose task hogs or blocks.
  *
- * Evidence, cheapest first: the processor's tick has not moved for the limit; the task declared a
- * call that lasts; the thread burnt CPU for most of the limit (a hog), or sits in a system call
- * (blocked). A thread that did neither was descheduled by the kernel: it gets four times the limit,
- * and counts as a hog then if it burnt an eighth of it: a hog gets little CPU on a busy machine,
- * and the kernel's time slices are long. Wall time alone is no ground. The limit is 10 ms, less for
- * known functions (lane.c), and 0.1 ms for a declared call. When the task comes back it queues for
- * a processor, and its thread becomes a spare.
+ * Owns: the monitor's thread, and the fields of processors and workers that are marked as its
+ * notes. All static functions run on that thread, which is no worker: it takes a worker's lk (rank
+ * RUNQ) for a taking, and runs no task. Any thread may call weft__monitor_kick; weft_run starts and
+ * stops the thread.
  *
- * A worker that gets a processor runs its timers first. If a processor's task goes on while timers
- * of the processor are due, other workers run them (late).
+ * Grounds for a taking, cheapest to find first: the processor's tick has not moved for the limit;
+ * the task declared a call that lasts; the thread burnt CPU for most of the limit (a hog), or sits
+ * in a system call (blocked). A thread that did neither was descheduled by the kernel. It gets four
+ * times the limit, and then counts as a hog if it burnt an eighth of it: on a busy machine a hog
+ * gets little CPU, and the kernel's time slices are long. Wall time alone is no ground. The limit
+ * is 10 ms, less for known functions (lane.c), and 0.1 ms for a declared call. When the task comes
+ * back it queues for a processor, and its thread becomes a spare.
  *
- * The monitor runs every millisecond while any task does, and more often for a while after it took
- * a processor from a call: where one call blocks, many may be about to. It sleeps when all is idle.
+ * A worker that gets a processor runs its timers first. If a processor's task runs on while timers
+ * of the processor are due, other workers run them (sched.late).
  *
- * Once tasks of a function sit in calls, other tasks of it lose their processor after 0.15 ms, and
- * the monitor looks every 0.1 ms: it finds 5,000 sleeping tasks one after the other, with one
- * processor in some two seconds.
+ * The monitor looks every millisecond while any task runs. It looks more often for a while after it
+ * took a processor from a call: where one call blocks, many may be about to. It sleeps when all
+ * processors are idle.
  *
- * Thieves leave short queues of fine-grained tasks alone (keep): tasks that run for less than it
- * takes to move them between CPUs are best left together, as long as the queue runs dry again and
- * again, or most of them end with their first run. One round of 32, in which no task moves, shows
- * how many those are: tasks that are moved make all slow, and would look as if the move paid (spawn
- * and finish on two processors: 480 ns in most runs without this, 85 to 170 with it). */
+ * Once tasks of a function sit in calls, other tasks of that function lose their processor after
+ * 0.15 ms, and the monitor looks every 0.1 ms. So it finds 5,000 sleeping tasks one after the
+ * other, with one processor in some two seconds.
+ *
+ * Thieves leave short queues of fine-grained tasks alone (keep). Tasks that run for less time than
+ * a move between CPUs takes are best left together, as long as the queue runs dry again and again,
+ * or most of them end with their first run. One round in 32, in which no task moves, measures how
+ * many those are: moved tasks make all others slow, too, so it would look as if the moves paid
+ * (spawn and finish on two processors: 480 ns in most runs without this rule, 85 to 170 with
+ * it). */
 #include "runtime/sched/beside.h"
 #include "runtime/sched/lane.h"
 #include "runtime/sched/observe.h"
@@ -51,12 +58,12 @@
 #define LIMIT_KNOWN_CALL (150 * US)
 #define LIMIT_DECLARED   (100 * US)
 
-#define FULL_ROUND (400 * US) /* or more between two of them */
+#define FULL_ROUND (400 * US) /* the least time between two full rounds */
 
-enum { IDLE_ROUNDS = 20 };
+enum { IDLE_ROUNDS = 20 };          /* rounds without work before the monitor sleeps */
 enum { PATIENCE = 4 };              /* times the limit, for a thread that was descheduled */
-enum { FINE = 500, TRIAL = 32 };    /* switches in a round of the monitor; rounds */
-enum { FEW = 8, ALL = WEFT__RING }; /* tasks */
+enum { FINE = 500, TRIAL = 32 };    /* switches in a round of fine-grained tasks; rounds */
+enum { FEW = 8, ALL = WEFT__RING }; /* tasks that thieves leave alone */
 
 static struct {
     pthread_t thread;
@@ -67,12 +74,12 @@ static struct {
 
 /* Taking --------------------------------------------------------------------------------------- */
 
-/* A thread without a processor should not keep those that have one from the CPU: a longer slice
- * lets the kernel put it behind them at every wake-up (EEVDF, Linux 6.12; elsewhere ignored). No
- * longer than HOG_SLICE, for it may overdraw its share by as much, and then, given a processor, it
- * is the one that waits: with 100 ms a ticker beside hogs of 20 ms woke up to 74 ms late, not 14.
- * Policy and nice stay as they are; policies other than SCHED_OTHER and SCHED_BATCH have no slice.
- */
+/* Sets the time slice of a thread. A thread without a processor should not keep those with one from
+ * the CPU: with a longer slice the kernel puts it behind them at every wake-up (EEVDF, Linux 6.12;
+ * other kernels ignore it). The slice is at most HOG_SLICE, since a thread may overdraw its share
+ * by a slice, and must then wait when it gets a processor: with 100 ms a ticker beside hogs of 20
+ * ms woke up to 74 ms late, not 14. Policy and nice stay as they are; only SCHED_OTHER and
+ * SCHED_BATCH have slices. */
 static void set_slice(int tid, int64_t ns)
 {
 #if defined(SYS_sched_setattr) && defined(SYS_sched_getattr)
@@ -111,7 +118,7 @@ static bool still(const weft__worker *w, enum weft__why why)
     return why != WEFT__DECLARED || weft__call_declared(w, weft__load(&w->task));
 }
 
-/* Takes p from w, whose task goes on without a processor. Caller holds w->lk. */
+/* Takes p from w, whose task runs on without a processor. Caller holds w->lk. */
 static void lose(weft__proc *p, weft__worker *w, enum weft__why why)
 {
     weft__check_holds(&w->lk);
@@ -140,8 +147,8 @@ static void lose(weft__proc *p, weft__worker *w, enum weft__why why)
     }
 }
 
-/* Takes p from w: the other half of weft__enter; scheduler.h has the argument. fn: the entry of the
- * task that w is seen to run. */
+/* Takes p from w, and gives it to a spare. Returns whether it did. This is the taker's side of
+ * weft__enter; scheduler.h has the argument. fn: the entry of the task that w seems to run. */
 static bool take(weft__proc *p, weft__worker *w, weft_task_fn *fn, enum weft__why why)
 {
     weft__worker *spare = weft__spare_get(fn);
@@ -155,13 +162,13 @@ static bool take(weft__proc *p, weft__worker *w, weft_task_fn *fn, enum weft__wh
     if (weft__load(&w->p) == p && !w->lost) {
         weft__store(&w->take, 1);
         weft__fence_heavy();
-        /* Its task is read after that: until then it may still switch, from then on it may not. */
+        /* w's task is read after that: w may switch tasks before, but not afterwards. */
         if (weft__load_acq(&w->in_rt) == 0 && still(w, why)) {
             lose(p, w, why);
             taken = true;
         } else if (why != WEFT__BURNT) {
             weft__store(&w->take, 0);
-        } /* else it stays: the task yields at its next call */
+        } /* else take stays 1, and the task yields at its next call */
     }
     weft__unlock(&w->lk);
     if (!taken) {
@@ -180,7 +187,8 @@ static bool take(weft__proc *p, weft__worker *w, weft_task_fn *fn, enum weft__wh
     return true;
 }
 
-/* Opened each time: a thousand threads that sit in calls would hold as many descriptors. */
+/* Returns whether the thread of w sits in a system call. Opens the file each time: with a thousand
+ * such threads, open files would use up as many descriptors. */
 static bool in_a_call(const weft__worker *w)
 {
     char text[64], path[64];
@@ -194,11 +202,12 @@ static bool in_a_call(const weft__worker *w)
         close(fd);
     }
     if (n <= 0)
-        return true; /* not allowed to look: then time decides */
+        return true; /* the kernel forbids to look: time alone decides then */
     text[n] = 0;
     return strncmp(text, "running", 7) != 0 && text[0] != '-';
 }
 
+/* Notes what p is doing, for the next round. */
 static void note(weft__proc *p, weft__worker *w, uint32_t tick, int64_t now)
 {
     p->seen_tick = tick;
@@ -207,8 +216,9 @@ static void note(weft__proc *p, weft__worker *w, uint32_t tick, int64_t now)
     p->cpu0 = weft__cpu_nanos(w->cpu_clock);
 }
 
-/* Stands in for w, which is in user code, as the owner of p's queue. As when taking: either w sees
- * take, and waits at lk, or it is seen to be in the runtime. */
+/* Offers the tasks in next and due of p to thieves, in place of p's owner w, which is outside the
+ * runtime. The protocol is the one of take: either w sees take and waits for lk, or this sees that
+ * w is inside the runtime, and does nothing. */
 static void offer_next(weft__proc *p, weft__worker *w)
 {
     uint32_t asked;
@@ -225,7 +235,7 @@ static void offer_next(weft__proc *p, weft__worker *w)
     weft__unlock(&w->lk);
 }
 
-/* Something waits in p while its task goes on: let an idle processor have it. */
+/* Lets an idle processor have the tasks that wait in p while p's task runs on. */
 static void help(weft__proc *p, weft__worker *w)
 {
     if (weft__load(&weft__sched.nidle) == 0 || weft__runq_empty(&p->runq))
@@ -236,12 +246,12 @@ static void help(weft__proc *p, weft__worker *w)
     weft__wake_one();
 }
 
-/* Computes how many tasks thieves should leave alone, from the switches of the last round. Moving a
- * task to another CPU costs more than a run of less than a microsecond or two. So with longer
- * runs no task stays. With shorter ones a few stay, since later runs may pay for the move; but if
- * the queue runs dry again and again, or most tasks end with their first run, as many stay as run
- * within a quarter of a millisecond. Tasks that are moved make the others slow, too. So that number
- * is measured in one round of TRIAL, in which all tasks stay. */
+/* Computes how many tasks thieves should leave alone, from the switches of the last round. A move
+ * to another CPU costs as much as a run of a microsecond or two. So with longer runs no task stays.
+ * With shorter runs a few stay, since later runs may pay for the move. But if the queue runs dry
+ * again and again, or most tasks end with their first run, as many stay as run within a quarter of
+ * a millisecond. Moved tasks make the others slow, too, so that number is measured in one round of
+ * TRIAL, in which all tasks stay. */
 static void keep(weft__proc *p, uint32_t tick)
 {
     uint32_t switches = tick - p->kept_tick;
@@ -271,7 +281,8 @@ static bool declared(const weft__worker *w, const weft__task *t)
            weft__ticks() - weft__load(&t->since) >= weft__clock_ms * LIMIT_DECLARED / MS;
 }
 
-/* Decides whether p is taken from its owner w, which runs t without a pause, and why. */
+/* Returns why p should be taken from its owner w, which runs t without a pause; WEFT__KEPT if it
+ * should not. */
 static enum weft__why judge(const weft__proc *p, const weft__worker *w, const weft__task *t,
                             int64_t now)
 {
@@ -301,7 +312,8 @@ static bool timers_due(const weft__proc *p)
     return next != WEFT_FOREVER && next <= weft__nanos();
 }
 
-/* Looks at p, and takes it if need be. full: also does the work of every millisecond. */
+/* Looks at p, and takes it if there is a ground. A full round, each millisecond, also asks for a
+ * full turn and counts switches. */
 static void look(weft__proc *p, int64_t now, bool full)
 {
     weft__worker *w = weft__load_acq(&p->owner);
@@ -313,7 +325,7 @@ static void look(weft__proc *p, int64_t now, bool full)
         return;
     if (full) {
         keep(p, tick);
-        weft__store(&p->turn, tick); /* timers wait for one task, not for a whole turn */
+        weft__store(&p->turn, tick); /* the next switch is a full turn: timers wait for one task */
     }
     t = weft__load_acq(&w->task);
     if (tick != p->seen_tick || w != p->seen_owner) {
@@ -367,7 +379,7 @@ void weft__monitor_kick(void)
         weft__futex_wake(&weft__sched.monitor_asleep, 1);
 }
 
-/* Sleeps until something runs, for so many nanoseconds at most if most is not negative. */
+/* Sleeps until a processor runs; for at most `most` nanoseconds if that is not negative. */
 static void doze(int64_t most)
 {
     weft__store_seq(&weft__sched.monitor_asleep, 1);
@@ -380,8 +392,8 @@ static void doze(int64_t most)
     weft__store_seq(&weft__sched.monitor_asleep, 0);
 }
 
-/* Gives back memory that a burst has left. Returns how many nanoseconds the monitor may sleep at
- * most; -1: for ever. */
+/* Gives memory of an earlier burst back. Returns the most nanoseconds that the monitor may sleep;
+ * -1: any time. */
 static int64_t tidy(int64_t now)
 {
     int64_t most = weft__tasks_trim(now);

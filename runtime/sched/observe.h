@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* observe.h - what the runtime lets others see: the reporter, the epoch of snapshots, the samplers
- * of waits. The runtime calls the reporter through a pointer and works without one, so it includes
+/* observe.h - the ways to watch the runtime: the reporter, the epoch of snapshots, the samplers of
+ * waits. The runtime calls the reporter through a pointer and works without one. So it includes
  * nothing of profiles/, which sets the pointer (profiles/account/run.c).
+ *
+ * The runtime calls the reporter's functions; each says below on which thread and under which
+ * locks. weft__epoch and the periods are atomic, and any thread may read them.
  *
  * Snapshots (profiles/capture/tasks.c has the argument). weft__epoch is the number E of the latest
  * one. A task whose snap is below 2E has not been recorded in it. Before such a task is resumed, or

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* park.c - see park.h.
+/* park.c - the waist: every wait of a task begins and ends here.
  *
- * The ticket decides among racing wakers (the object, the deadline, cancellation). It is odd while
- * a wait is open and goes up by one when it opens and when it is claimed, so a stale waker, with
- * the ticket of an earlier wait, can never hit a later one.
+ * Owns: a task's wait: its ticket, reason, object, start and result. weft__park runs on the waiting
+ * task; weft__claim and weft__ready run on any thread. park.h says which locks they hold.
  *
- * Order in park: the wait is written, state is PARKED, the ticket opens, canceled is read, the
- * deadline is armed, the stack is left, on_cpu is cleared, the object's lock is released. Order in
- * cancel: canceled is written, a heavy fence, the ticket is read. So a cancellation finds the open
- * ticket, or park finds the cancellation. */
+ * The ticket decides among racing wakers (the object, the deadline, a cancellation). It is odd
+ * while a wait is open. It goes up by one when the wait opens, and again when a waker claims it. So
+ * a late waker, which has the ticket of an earlier wait, cannot end a later one.
+ *
+ * A cancellation and a park cannot miss each other:
+ *   park:   writes the wait, state PARKED, opens the ticket, fences lightly, reads canceled, arms
+ *           the deadline, leaves the stack; then on_cpu is cleared and the object's lock released
+ *   cancel: writes canceled, fences heavily, reads the ticket
+ * Either the cancellation finds the open ticket, or park finds the cancellation. */
 #include "runtime/sched/park.h"
 
 #include "runtime/sched/observe.h"
@@ -43,6 +47,8 @@ bool weft__claim(weft__task *t, uint64_t ticket, int result)
     return true;
 }
 
+/* Queues t in the global queue, for a caller without a processor. The full fence orders the push
+ * before the look at idle processors. */
 static WEFT__NOINLINE void ready_for_all(weft__task *t)
 {
     weft__global_push(t);
@@ -50,8 +56,8 @@ static WEFT__NOINLINE void ready_for_all(weft__task *t)
     weft__wake_one();
 }
 
-/* Returns true if t, which is RUNNABLE, goes to the queue of w's processor, which is left to the
- * caller. */
+/* Returns true if t, which is RUNNABLE, belongs in the queue of w's processor; the caller puts it
+ * there. Otherwise queues t globally and returns false. */
 static inline bool goes_here(const weft__worker *w, weft__task *t)
 {
     if (w && weft__likely(w->p != NULL) && weft__load(&w->in_rt))
@@ -60,11 +66,11 @@ static inline bool goes_here(const weft__worker *w, weft__task *t)
     return false;
 }
 
-/* The same for t whose wait is over. */
+/* Makes t RUNNABLE, whose wait was claimed, and returns as goes_here does. A foreign thread is
+ * woken instead; its record may be gone as soon as it is RUNNABLE, so the flag is read before. */
 static inline bool runnable_here(const weft__worker *w, weft__task *t)
 {
-    bool foreign =
-        weft__load(&t->flags) & WEFT__FOREIGN; /* a foreign thread may end when RUNNABLE */
+    bool foreign = weft__load(&t->flags) & WEFT__FOREIGN;
 
     weft__check(weft__rank_allows_ready());
     weft__check(!(weft__load(&t->ticket) & 1));
@@ -124,7 +130,9 @@ void weft__cancel(weft__task *t)
 
 int64_t weft__wait_period, weft__charge_period;
 
-/* The wait that used up left, or the clock has to be read for: then left was not what it is. */
+/* The slow path of waited: the budget `left` ran out, or w->now was unknown. Undoes the
+ * subtraction, lets the sampler adapt its period, reads the clock if need be, and subtracts again.
+ * The wait that drives left below zero is reported through the hooks. */
 WEFT__NOINLINE void weft__waited_slow(weft__task *t, weft__worker *w, int64_t ticks)
 {
     int64_t left = weft__load(&w->waits.left) + ticks;
@@ -145,8 +153,8 @@ WEFT__NOINLINE void weft__waited_slow(weft__task *t, weft__worker *w, int64_t ti
         weft__tell_waited(t, (enum weft__reason)weft__load(&t->reason), ticks);
 }
 
-/* Subtracts the wait of t, which resumed when the task before it on this worker parked: that is
- * w->now, so no clock is read. */
+/* Subtracts the length of t's wait from the worker's budget. w->now is when the previous task on
+ * this worker parked, that is, when t resumed: so no clock is read. */
 static inline void waited(weft__task *t, weft__worker *w)
 {
     int64_t ticks = w->now - t->since;
@@ -172,7 +180,7 @@ static inline uint64_t wait_open(weft__worker *w, weft__task *t, enum weft__reas
     return ticket;
 }
 
-/* Ends a wait that was over before it began. */
+/* Ends a wait that was claimed before the task left its stack. */
 static int wait_skip(weft__task *t, weft__after *after, void *arg)
 {
     if (weft__heard(ready))
@@ -301,8 +309,9 @@ void weft__wake_all(weft__task *t, weft__waitq *q, uint32_t *lock)
     weft__ready_all(&woken);
 }
 
-/* Lets other threads in between two steps that race. Inside the runtime nothing may yield, so this
- * only burns a random time, now and then one long enough for another thread to run. */
+/* Delays the thread between two steps that race, so that tests find orders that are rare otherwise.
+ * Inside the runtime nothing may yield, so this burns a random time, now and then long enough for
+ * another thread to run. */
 WEFT__NOINLINE void weft__chaos_slow(void)
 {
     weft__worker *w = weft__self();

@@ -122,8 +122,8 @@ static inline void weft__waiter_init_sole(weft__waiter *wt, weft__task *t, weft_
     wt->sole = deadline == WEFT_FOREVER && !t->group;
 }
 
-/* Makes t, the caller, wait. after(arg) is called as soon as the task's stack is nobody's: it
- * releases the object's lock. Returns the claimer's result, WEFT_ETIMEDOUT at the deadline, or
+/* Makes t, the caller, wait. after(arg) is called as soon as t has left its stack: it releases the
+ * object's lock. Returns the claimer's result, WEFT_ETIMEDOUT at the deadline, or
  * WEFT_ECANCELED if the reason is cancelable; in both last cases the waiter may still be queued.
  * Afterwards t->worker may be another. */
 int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__after *after,
@@ -147,8 +147,8 @@ static inline void weft__waitq_leave(weft__waitq *q, weft__waiter *wt, uint32_t 
 }
 
 /* Queues wt, which weft__waiter_init or _sole prepared, in q, and waits for a claim. Returns as
- * weft__park; wt is in no queue then. Caller holds lock, the object's, which guards q; releases it.
- */
+ * weft__park; wt is in no queue then. Caller holds lock, the object's, which guards q; releases
+ * it. */
 static inline int weft__wait_in(weft__waitq *q, weft__waiter *wt, enum weft__reason why,
                                 const void *object, uint32_t *lock, weft_time deadline)
 {

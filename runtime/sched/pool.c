@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* pool.c - threads for calls that block: weft_work, and the lookups of names (uv/dns.c).
  *
- * libuv has such a pool, but one for all kinds of calls, which exit() waits for: a call that hangs
- * would keep the process, and one that a task begins while the process exits would abort it.
+ * Owns: the queues of jobs and the threads of both pools.
+ * Lock: a pool's lock (rank GROUP) guards all its fields. Nothing under it can switch tasks, so it
+ * is a pthread mutex, on which the pool's threads can wait.
+ * Always, outside the lock:
+ *   queued is the number of jobs in the queue, and of jobs admitted and not yet posted
+ *   queued > idle implies that the pool has max threads, or that the kernel gave no more
  *
- * Owns: the queues of jobs and the threads of both pools. A pool's lock guards all its fields. No
- * task can be switched under it, so it is a pthread mutex; its rank is GROUP.
+ * libuv has such a pool, but one for all kinds of calls, for which exit() waits. There a call that
+ * hangs would keep the process, and a call that a task begins while the process exits would abort
+ * it.
  *
- *   queued = jobs in the queue + jobs admitted and not yet posted
- *   a pool with queued > idle has max threads, or the kernel gave no more
- *
- * A thread ends when it had no job for LINGER, or at the end of the run; its record stays in
- * threads until another thread has joined it. A thread whose job outlasts the run is detached and
- * frees the pool if it is the last one. */
+ * A thread ends when it had no job for LINGER, or at the end of the run. Its record stays in
+ * `threads` until another thread has joined it. A thread whose job outlasts the run is detached,
+ * and frees the pool if it is the last one. */
 #include "runtime/sched/pool.h"
 
 #include "runtime/sched/park.h"
@@ -28,13 +30,15 @@
 #include <time.h>
 
 enum { LINGER = 5 /* s */ };
+/* The most threads for weft_work, by default and by the variable, and for names. Few for work, as
+ * with libuv: it is CPU work more often than not. Many for names, which only wait. */
 enum { WORKS = 4, WORKS_MAX = 1024, NAMES = 256 };
 
 struct thread {
     struct thread *next; /* guarded by the pool's lock, as is ended */
     struct pool *pool;
     pthread_t id;
-    bool ended; /* to be joined */
+    bool ended; /* another thread should join it */
 };
 
 struct pool {
@@ -104,7 +108,7 @@ void weft__pools_start(void)
 
 /* Threads -------------------------------------------------------------------------------------- */
 
-/* Waits for a job. Returns NULL if the thread is to end. Caller holds p->lock. */
+/* Waits for a job. Returns NULL if the thread should end. Caller holds p->lock. */
 static weft__job *next_job(struct pool *p)
 {
     struct timespec until;
@@ -127,7 +131,8 @@ static weft__job *next_job(struct pool *p)
     return j;
 }
 
-/* Panics, since the program's code ended the thread: the task that waits would wait for ever. */
+/* Panics when the program's code has ended the thread: the task that waits for the job would wait
+ * for ever. */
 static void vanish(void *arg)
 {
     (void)arg;
@@ -185,7 +190,7 @@ static void join_ended(struct pool *p)
     }
 }
 
-/* Returns false if the kernel gives no thread. Caller holds p->lock. */
+/* Starts another thread. Returns false if the kernel gives none. Caller holds p->lock. */
 static bool add_thread(struct pool *p)
 {
     struct thread *t = weft__alloc(1, sizeof(*t));
@@ -256,7 +261,7 @@ bool weft__pool_take_back(enum weft__pool which, weft__job *j)
 
 /* The end -------------------------------------------------------------------------------------- */
 
-/* Gives the pool to its threads. Caller holds p->lock. */
+/* Leaves the pool to its threads, of which the last frees it. Caller holds p->lock. */
 static void abandon(struct pool *p)
 {
     struct thread *t, *next;

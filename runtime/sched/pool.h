@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* pool.h - threads for calls that block and have no descriptor to wait for. See pool.c. */
+/* pool.h - threads for calls that block and have no descriptor to wait for.
+ *
+ * weft_run's thread starts and stops the pools. Tasks post jobs, from inside the runtime; a pool's
+ * lock is a mutex of rank GROUP, so they hold no lock of the runtime. */
 #ifndef WEFT_POOL_H
 #define WEFT_POOL_H
 

@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* runq.h - queues of runnable tasks: a ring with a run-next slot for each processor, and one
- * global list.
+/* runq.h - queues of runnable tasks: a ring and two short queues for each processor, and one global
+ * queue.
  *
- * The ring is first in, first out. Its owner pushes at the tail; owner and thieves take at the
- * head by CAS. A thief takes half. next is the owner's alone, so that a wake and its pick cost no
- * locked instruction; while a task runs on, the monitor moves the task in next to the ring. The
- * ring moves between threads with its processor: the owner is the worker that has the processor.
- * next saves 24 ns of a round trip over channels, and is passed over after 32 turns.
+ * The ring is first in, first out. Its owner, the worker that has the processor, pushes at the
+ * tail; owner and thieves take at the head by CAS. A thief takes half. There is no lock.
  *
- * Why no Chase-Lev deque: its owner takes the newest, so two tasks that ready each other starve the
- * rest. The ring with next hands over as fast and is fair.
+ * `next` is one task that runs before the ring. Only the owner touches it, so a wake and its pick
+ * cost no locked instruction; that saves 24 ns of a round trip over channels. After 32 turns it is
+ * passed over. While a task runs on for long, the monitor moves the task in next to the ring, where
+ * thieves find it.
  *
- * Why no prefetch of a task that was made ready: a chain of 10,000 tasks over unbuffered channels
- * (a sieve) with 1,500 values in flight costs 170 ns a hop at one processor and 79 at two, which
- * looks like cold caches. But it is 171 and 153 ns of CPU: two processors work at the same time.
- * With the top of the woken task's stack fetched when it becomes ready, it was 212 and 75.
+ * `due` has tasks whose time has come while others were in the ring: they should not wait behind
+ * the many tasks that one poll may have made ready. It belongs to the owner alone, too. It gets
+ * four turns of five at most, so many timers do not starve the ring either.
  *
- * due holds tasks whose time has come while others were in the ring: they do not wait behind the
- * many that one poll may have made ready. They are the owner's alone, like next, and get four turns
- * of five at most, so that many timers do not starve the ring either. */
+ * The global queue has a lock, and any thread may push to it.
+ *
+ * Why no Chase-Lev deque: its owner takes the newest task, so two tasks that make each other ready
+ * starve the rest. The ring with next hands over as fast and is fair.
+ *
+ * Why is a task not fetched into the cache when it becomes ready? A chain of 10,000 tasks over
+ * unbuffered channels (a sieve) with 1,500 values in flight costs 170 ns a hop at one processor and
+ * 79 at two, which looks like cold caches. But it is 171 and 153 ns of CPU: two processors work at
+ * the same time. With the top of the woken task's stack fetched, it was 212 and 75. */
 #ifndef WEFT_RUNQ_H
 #define WEFT_RUNQ_H
 
@@ -26,8 +30,13 @@
 
 struct weft__task;
 
-enum { WEFT__RING = 1024, WEFT__BATCH = 128, WEFT__NEXT_RUNS = 32 };
-enum { WEFT__DUE = 32, WEFT__DUE_RUNS = 4 };
+enum {
+    WEFT__RING = 1024,    /* places of a ring */
+    WEFT__BATCH = 128,    /* the most tasks that move from the global queue or a victim at once */
+    WEFT__NEXT_RUNS = 32, /* turns in a row that next goes before the ring */
+    WEFT__DUE = 32,       /* places for due tasks */
+    WEFT__DUE_RUNS = 4,   /* turns in a row that due goes before the ring */
+};
 
 typedef struct weft__runq {
     uint32_t head __attribute__((aligned(64))); /* atomic */
@@ -43,24 +52,31 @@ typedef struct weft__runq {
     struct weft__task *ring[WEFT__RING];
 } weft__runq;
 
-extern WEFT__HIDDEN bool weft__runq_solo; /* one processor: nobody steals */
+extern WEFT__HIDDEN bool weft__runq_solo; /* one processor, so no thread steals */
 
-/* Owner. to_next: run it before the ring; what stood there goes to the tail. */
+/* The next five functions are for the owner of q. */
+
+/* Pushes a task: into next, whose former task goes to the tail, or to the tail itself. */
 void weft__runq_push(weft__runq *q, struct weft__task *t, bool to_next);
-/* Pushes a task whose time has come. Owner. */
+/* Pushes a task whose time has come. */
 void weft__runq_push_due(weft__runq *q, struct weft__task *t);
+/* Takes the task that runs next; NULL if the queue is empty. */
 struct weft__task *weft__runq_pop(weft__runq *q);
-/* Moves next and due to the tail, where thieves find them. */
+/* Moves next and due to the tail, where thieves find them. The monitor calls it, too, with the
+ * owner kept out of the runtime. */
 void weft__runq_offer_next(weft__runq *q);
-/* Thief: moves up to half of from to q, and returns one of them; NULL if there was none. */
+/* Steals: moves up to half of the ring `from` to q, and returns one of the tasks; NULL if there was
+ * none. */
 struct weft__task *weft__runq_steal(weft__runq *q, weft__runq *from);
 
+/* Returns whether the queue was empty at some moment during the call. Any thread. */
 static inline bool weft__runq_empty(const weft__runq *q)
 {
     return weft__load_acq(&q->head) == weft__load_acq(&q->tail) && !weft__load_acq(&q->next) &&
            weft__load_acq(&q->ndue) == 0;
 }
 
+/* Returns whether a thief should come. Any thread. */
 static inline bool weft__runq_stealable(const weft__runq *q)
 {
     uint32_t head = weft__load_acq(&q->head);
@@ -68,12 +84,16 @@ static inline bool weft__runq_stealable(const weft__runq *q)
     return weft__load_acq(&q->tail) - head > weft__load(&q->keep);
 }
 
-/* The global queue. */
+/* The global queue: for tasks that no processor has, and for what overflows a ring. */
+
+/* Pushes a task to the end, or ahead of all. Any thread, under locks of a rank below RUNQ; the
+ * caller wakes a processor afterwards. */
 void weft__global_push(struct weft__task *t);
-void weft__global_push_front(struct weft__task *t); /* ahead of all that wait there */
-/* Owner of q: takes a share for q and returns one of them; NULL if there is none. */
+void weft__global_push_front(struct weft__task *t);
+/* Takes a processor's share for q, whose owner is the caller, and returns one of the tasks; NULL if
+ * there is none. */
 struct weft__task *weft__global_pop(weft__runq *q, int procs);
-uint32_t weft__global_len(void);
-void weft__global_clear(void);
+uint32_t weft__global_len(void); /* any thread; slightly old */
+void weft__global_clear(void);   /* at the end of a run */
 
 #endif

@@ -81,8 +81,8 @@ struct weft__event_sink {
      * the object's locks (ranks up to OBJECT). */
     void (*park)(struct weft__event_sink *s, const weft__task *t, enum weft__reason why,
                  const void *object);
-    /* t's wait is over, and t will run. On the waker's stack, with its locks (ranks up to OBJECT).
-     */
+    /* t's wait is over, and t will run. On the waker's stack, with its locks (ranks up to
+     * OBJECT). */
     void (*ready)(struct weft__event_sink *s, const weft__task *t, const struct weft__waker *by);
     /* t goes on without a processor: w's was taken. On the monitor's thread, with w->lk (rank
      * RUNQ); or, if t declared a call that is known to last, on t's stack without locks. */

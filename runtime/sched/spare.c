@@ -1,31 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /* spare.c - the supply of threads: spares, the cap, and what happens when there are no more.
  *
- * Owns: sched.spares, sched.orphans, and the flag that threads are short. A thread is made when a
- * processor needs one and no spare is there, up to the cap (max_threads beside one for each
- * processor). While tasks sit in calls, spares are made ahead, so that the kernel's refusal of a
- * thread is known while there are threads left.
+ * Owns: sched.spares, sched.orphans, and the flag that threads are short.
+ * Lock: sched.lock (rank RUNQ) guards sched.spares, sched.orphans, sched.all, and their counts.
+ * spare.h says which threads may call.
  *
- * Threads are short when as many tasks sit in calls as the cap allows, or the kernel refuses and no
- * more spares are left than processors. From then on tasks of functions that block wait in the
- * queue of lane.c before they run, and declared calls before they begin. The spares that are left,
- * and RESERVE threads beyond the cap, serve functions that were not seen to block so far. So one
- * processor at least stays for tasks that do not block.
+ * A thread is made when a processor needs one and there is no spare, up to the cap (max_threads,
+ * and one for each processor). While tasks sit in calls, spares are made ahead of the need. So a
+ * refusal of the kernel is known while there are threads left.
  *
- * A processor that gets stuck when there is no thread to take over is an orphan: the workers that
- * are left swap their own for it at every full turn, so its tasks, timers and sockets have a thread
- * now and then. A thread that becomes a spare takes one at once.
+ * Threads are short when as many tasks sit in calls as the cap allows, or when the kernel refuses
+ * and no more spares are left than processors. From then on tasks of functions that block wait in
+ * the queue of lane.c before they run, and declared calls wait before they begin. The spares that
+ * are left, and RESERVE threads beyond the cap, serve functions that were not seen to block so far.
+ * So at least one processor stays for tasks that do not block.
+ *
+ * A processor whose task blocks when there is no thread to take over is an orphan. The workers that
+ * are left swap their own processors for it at every full turn, so its tasks, timers and sockets
+ * have a thread now and then. A thread that becomes a spare takes an orphan at once.
  *
  * The cap (10,000 threads unless the program says otherwise) protects programs that leak. A run
- * begins with one spare thread, without which no task would run, and each spare that is used has
- * another made behind it.
+ * begins with one spare thread, without which no hand-over could happen, and each spare that is
+ * used is replaced by another.
  *
- * Each second ends half of the threads that nothing needed for a second, so a storm of calls leaves
- * few behind. A thread that
- * forked stays: its end would send the child the signal of PR_SET_PDEATHSIG. So do the first, which
- * the threadcreate profile only counts.
- *
- * Lock: sched.lock guards sched.spares, sched.orphans, sched.all, and the counts of them. */
+ * Each second half of the threads end that were not needed for a second, so a storm of calls leaves
+ * few behind. A thread that forked stays: its end would send the child the signal of
+ * PR_SET_PDEATHSIG. The first threads of a run stay, too: the threadcreate profile has no stack for
+ * them, only a count. */
 #include "runtime/sched/spare.h"
 
 #include "runtime/sched/lane.h"
@@ -34,6 +35,8 @@
 #include <stdio.h>
 #include <string.h>
 
+/* RESERVE: threads beyond the cap. KEPT: spares that never end, beside one for each processor.
+ * AHEAD_FROM: tasks in calls from which on spares are made for all processors. */
 enum { RESERVE = 8, KEPT = 8, AHEAD_FROM = 2 };
 
 #define SECOND INT64_C(1000000000)
@@ -49,16 +52,19 @@ static struct {
 
 /* Shortage ------------------------------------------------------------------------------------- */
 
+/* Returns the most threads that there may be. */
 static uint32_t most(void)
 {
     return (uint32_t)(weft__sched.max_threads + weft__sched.nprocs) + RESERVE;
 }
 
+/* Returns whether making another thread may succeed. */
 static bool may_make(void)
 {
     return !weft__load(&supply.refused) && weft__load(&weft__sched.nthreads) < most();
 }
 
+/* Returns how many tasks sit in calls without a processor. */
 static int64_t in_calls(void)
 {
     return (int64_t)weft__load(&weft__sched.nlost) - weft__load(&weft__sched.nhogs);
@@ -149,7 +155,8 @@ static weft__worker *make(weft_task_fn *made_for)
 
 /* Orphans: processors without a thread --------------------------------------------------------- */
 
-/* These two: caller holds the lock. */
+/* Takes the first orphan out of the list, or puts p at its end, so that orphans take turns. Caller
+ * holds the lock. */
 static weft__proc *unlink_orphan(void)
 {
     weft__proc *p = weft__sched.orphans;
@@ -165,7 +172,7 @@ static void link_orphan(weft__proc *p)
 {
     weft__proc **at = &weft__sched.orphans;
 
-    while (*at) /* last: they have turns */
+    while (*at)
         at = &(*at)->next;
     p->next = NULL;
     *at = p;
@@ -203,8 +210,8 @@ void weft__orphans_add(weft__proc *p)
     weft__wake_one();
 }
 
-/* The lock of w is held while w->p changes, so that a taker who saw the old one cannot take it
- * after w has left the runtime with the new one. */
+/* Holds the lock of w while w->p changes: a taker that saw the old processor as w's must not take
+ * it after w has left the runtime with the new one. */
 void weft__orphans_swap(weft__worker *w)
 {
     weft__proc *p = w->p, *orphan;
@@ -281,10 +288,10 @@ static void retire(weft__worker *w)
     pthread_detach(w->thread);
     weft__store_rel(&w->wake, 1);
     weft__store_rel(&w->end, WEFT__ABANDONED);
-    weft__futex_wake(&w->wake, 1); /* w may be gone: then this wakes nobody */
+    weft__futex_wake(&w->wake, 1); /* w may be freed: then this wakes no thread */
 }
 
-/* Ends half of the spares that nobody needed for a second. */
+/* Ends half of the spares that were not needed for a second. */
 static void retire_some(int64_t now)
 {
     uint32_t spares = weft__load(&weft__sched.nspares), n;

@@ -170,7 +170,8 @@ static int add_label(struct labels *to, const weft_label *l)
     return 0;
 }
 
-/* Behind the labels; the end of the copy. FNV-1a, with the NUL, over all strings of the set. */
+/* Copies a string behind the labels, and returns the end of the copy. Adds its bytes, with the NUL,
+ * to the set's hash (FNV-1a). */
 static char *copy_text(weft__tags *set, const char **to, const char *from, char *at)
 {
     *to = at;
@@ -204,7 +205,7 @@ static weft__tags *set_new(const struct labels *from)
     return set;
 }
 
-/* Sets the labels of base, which may be NULL, with these added. */
+/* Makes the set of the labels of base, which may be NULL, with these added or replaced. */
 static int set_with(const weft__tags *base, const weft_label *labels, int n, weft__tags **out)
 {
     struct labels all;

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* tags.h - what a task is called: its name and its labels.
+/* tags.h - the name and the labels of a task.
  *
- * A weft__tags never changes once a task has it. It is counted, and all tasks that have the same
- * one share it. There are two kinds:
+ * A weft__tags never changes once a task has it. References to it are counted, and tasks share it.
+ * There are two kinds:
  *
- *   - a set: labels and nothing else; its field set is itself. Tasks inherit sets.
+ *   - a set: labels and nothing else; its field `set` is itself. Tasks inherit sets.
  *
  *   - a task's own: a name, or the tags that weft_labels_do restores at its end (outer), over a set
  *     or none. Only the task and snapshots refer to it.
  *
- * A task with neither has NULL. Since outer belongs to the task's own tags and not to the set, no
+ * A task with neither has NULL. `outer` belongs to the task's own tags and not to the set. So no
  * task inherits it, and it is freed with the task, also when the end of a run discards the task.
  *
- * Dumpers read a task's pointer without any claim, and take a reference if the count is not 0 yet.
- * The memory that they read until then is kept by keep.h. */
+ * There is no lock. Only the running task writes its pointer. Dumpers read it at any time, and take
+ * a reference if the count is not 0 yet; keep.h keeps the memory that they read until then. */
 #ifndef WEFT_TAGS_H
 #define WEFT_TAGS_H
 
@@ -28,17 +28,17 @@ enum { WEFT__NAME_MAX = 31 };
 typedef struct weft__tags weft__tags;
 
 struct weft__tags {
-    uint32_t refs;     /* atomic; 0: about to be freed */
-    uint32_t n;        /* of labels; 0 unless it is a set */
-    uint64_t hash;     /* of the labels; equal sets may be two objects */
-    weft__tags *set;   /* itself or a reference; NULL: no labels */
-    weft__tags *outer; /* a reference: the task's tags before its weft_labels_do, or NULL */
-    const char *name;  /* NULL, or behind this struct */
-    weft__kept kept;
-    weft_label labels[]; /* by key; the strings are behind them */
+    uint32_t refs;       /* references; 0: about to be freed; atomic */
+    uint32_t n;          /* labels; 0 unless it is a set */
+    uint64_t hash;       /* of the labels; equal sets may be two objects */
+    weft__tags *set;     /* itself or a reference; NULL: no labels */
+    weft__tags *outer;   /* a reference: the task's tags before its weft_labels_do, or NULL */
+    const char *name;    /* NULL, or a string behind this struct */
+    weft__kept kept;     /* used once refs is 0 */
+    weft_label labels[]; /* sorted by key; the strings are behind them */
 };
 
-/* Returns the labels; NULL: none. */
+/* Returns the set of labels; NULL if there are none. */
 static inline const weft__tags *weft__tags_set(const weft__tags *tags)
 {
     return tags ? tags->set : NULL;
@@ -67,15 +67,18 @@ static inline int weft__tags_compare(const weft__tags *a, const weft__tags *b)
     return n_a < n_b ? -1 : n_a > n_b;
 }
 
-/* Without one, or with: for tags that came with a reference. NULL is allowed. */
+/* Take one more reference and return the tags; drop a reference. The caller has one. tags may be
+ * NULL. */
 weft__tags *weft__tags_ref(weft__tags *tags);
 void weft__tags_drop(weft__tags *tags);
-/* A task's, with a reference. The caller holds (keep.h), or is the only one that can run t. */
+/* Returns a task's tags with a reference, or NULL. The caller holds (keep.h), or no other thread
+ * can run t. */
 weft__tags *weft__tags_of(const struct weft__task *t);
-/* Called by the running task, or by its creator before the task is visible. */
+/* Give t the creator's labels, or a name (NULL: none). Called by the running task, or by its
+ * creator before the task is visible. */
 void weft__tags_inherit(struct weft__task *t, const struct weft__task *creator);
-void weft__tags_rename(struct weft__task *t, const char *name); /* NULL: no name */
-/* The task has ended or was discarded. */
+void weft__tags_rename(struct weft__task *t, const char *name);
+/* Drops the tags of a task that has ended or was discarded. */
 void weft__tags_clear(struct weft__task *t);
 
 #endif

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* task.c - see task.h: records, their registry and reuse, and weft_go.
+/* task.c - the records of tasks, their registry and reuse, and weft_go.
  *
- * weft_go lets others run every 64th time if a timer is due: a program that starts a million tasks
- * would else let its timers wait for its time slice (p99 of their lateness: 340 ms against 2).
+ * Owns: the slabs of records, the pool of free ones, and the sweep that gives stacks back.
+ * Lock: registry.lock (rank TASKS) guards the pool and growth; sweep.lock (rank TABLES) guards the
+ * sweep. A processor's free list needs no lock: only its owner uses it. task.h says which thread
+ * may call what.
  *
- * Lock: registry.lock (rank TASKS) guards the pool and growth. Slabs are only ever added;
- * the directory is a fixed reservation of address space, so slots are found without the lock. */
+ * Slabs are only ever added, and their directory is a fixed reservation of address space. So slots
+ * are found without the lock.
+ *
+ * weft_go lets other tasks run every 64th time if a timer is due. A program that starts a million
+ * tasks would otherwise let its timers wait for its whole time slice (p99 of their lateness: 340
+ * ms, not 2). */
 #include "runtime/sched/task.h"
 
 #include "runtime/sched/lane.h"
@@ -20,15 +26,19 @@
 #include <sys/mman.h>
 #include <unwind.h>
 
-/* The stacks of a slab take no more than two page tables: a hypervisor that shadows them forgets
- * the table above, and with it what it knows of a GiB, when three of its entries are written and
- * none used in between. */
-enum { SLAB = 32, SLABS_MAX = 1 << 20, CACHE = 256 };
-enum { SPAWNS_TURN = 64 };
+enum {
+    SLAB = 32, /* records in a slab. Their stacks span at most two page tables: a hypervisor that
+                * shadows page tables drops the table above them, and so all that it knows of a GiB,
+                * when three of its entries are written and none is used in between (stack.c) */
+    SLABS_MAX = 1 << 20,
+    CACHE = 256,     /* the most records in a processor's free list */
+    SPAWNS_TURN = 64 /* tasks that weft_go starts between two looks at the timers */
+};
+/* The number of slabs that come from malloc; later ones come from huge pages. */
 #ifdef WEFT__ASAN
-enum { FEW = SLABS_MAX }; /* checkers of leaks look for pointers in what malloc gave */
+enum { FEW = SLABS_MAX }; /* checkers of leaks look for pointers only in memory of malloc */
 #else
-enum { FEW = 64 /* slabs */ };
+enum { FEW = 64 };
 #endif
 
 uint32_t weft__epoch;
@@ -36,35 +46,35 @@ uint64_t weft__first_id;
 
 struct slab {
     weft__task tasks[SLAB];
-    uintptr_t lo; /* of the first stack; the others follow at equal distances */
-    size_t size;  /* of each */
-    bool canary;  /* they have no other guard */
-    /* Guarded by registry.lock, a bit for each task. */
-    uint64_t idle; /* in the pool, with a stack that may hold pages */
-    uint64_t old;  /* since the sweep of weft__tasks_trim before */
+    uintptr_t lo; /* the lowest address of the first stack; the others follow at equal distances */
+    size_t size;  /* of each stack */
+    bool canary;  /* the stacks have canaries instead of guards */
+    /* A bit for each task; guarded by registry.lock. */
+    uint64_t idle; /* the record is in the pool, and its stack may have pages */
+    uint64_t old;  /* that was so already in the sweep before */
 };
 _Static_assert(SLAB <= 64, "a bit for each task");
 
 static struct {
     uint32_t lock;
-    uint32_t nslots;     /* atomic */
+    uint32_t nslots;     /* the slots so far; atomic, since it is read without the lock */
     struct slab **slabs; /* SLABS_MAX pointers, reserved, filled from the front */
-    weft__task *pool;    /* finished tasks, with stacks of this run's size */
-    weft__task *others;  /* with stacks of another: checkers of leaks see no memory from mmap */
-    uint32_t npool;
-    uint32_t nidle;   /* atomic: bits set in idle of all slabs */
-    uint64_t last_id; /* atomic */
+    weft__task *pool;    /* free records with stacks of this run's size */
+    weft__task *others;  /* free records with stacks of another size: kept in a list, so that
+                          * checkers of leaks find them */
+    uint32_t npool;      /* the length of pool */
+    uint32_t nidle;      /* bits set in `idle` of all slabs; atomic */
+    uint64_t last_id;    /* of the latest task; atomic */
 } registry;
 
-/* Lock: rank TABLES; guards all. Two are also read without it. */
 static struct {
-    uint32_t lock;
-    uint32_t at;       /* the slab that comes next */
-    int64_t began;     /* this sweep */
-    int64_t pause_end; /* before it no step is made */
-    uint64_t returned; /* atomic: bytes since the process began */
-    uint64_t rate;     /* atomic: bytes in the last full second of trimming */
-    int64_t second;    /* the second that is being counted, and bytes in it */
+    uint32_t lock;     /* rank TABLES; guards all fields */
+    uint32_t at;       /* the next slab */
+    int64_t began;     /* the instant at which this sweep began */
+    int64_t pause_end; /* the instant of the next step */
+    uint64_t returned; /* bytes since the process began; also read without the lock */
+    uint64_t rate;     /* bytes in the last full second of trimming; also read without the lock */
+    int64_t second;    /* the second that is being counted, and the bytes in it */
     uint64_t bytes;
 } sweep;
 
@@ -99,9 +109,12 @@ static uint64_t bit_of(const weft__task *t)
     return UINT64_C(1) << (t->slot % SLAB);
 }
 
+/* Puts a free record into the pool, and pool_pop takes one out. Caller holds registry.lock, or no
+ * other thread runs. `next` shares its place with a field that dumps read, so it is stored
+ * atomically. */
 static void pool_push(weft__task *t)
 {
-    weft__store(&t->next, registry.pool); /* shares its place with what dumps read */
+    weft__store(&t->next, registry.pool);
     registry.pool = t;
     registry.npool++;
     if (t->flags & WEFT__TOUCHED) {
@@ -180,8 +193,9 @@ void weft__tasks_init(size_t stack_size)
     weft__first_id = registry.last_id + 1;
 }
 
-/* Zeroed. Of many tasks, each wake is at a record elsewhere: in small pages their number would cost
- * a miss of the TLB more. The huge pages are far from the stacks, see SLAB. */
+/* Returns zeroed memory for a slab. With many tasks each wake-up touches another record; in small
+ * pages that would be one more miss of the TLB, so records beyond FEW slabs are in huge pages.
+ * Those are far from the stacks; SLAB says why. */
 static struct slab *slab_memory(void)
 {
     static char *next, *end;
@@ -226,8 +240,9 @@ static struct slab *grow(void)
     return s;
 }
 
-/* One record for a thread without a processor; or a batch for p's free list. flags: what the one
- * has from then on; set under the lock, so that weft__tasks_discard knows a foreign thread's. */
+/* Takes a record from the pool, and with p also a batch for p's free list. The returned record has
+ * these flags; they are set under the lock, so that weft__tasks_discard knows the record of a
+ * foreign thread. */
 static weft__task *pool_take(weft__proc *p, unsigned flags)
 {
     struct slab *fresh = NULL;
@@ -245,13 +260,14 @@ static weft__task *pool_take(weft__proc *p, unsigned flags)
     }
     weft__store(&t->flags, (uint16_t)flags);
     weft__unlock(&registry.lock);
-    /* A program that needs a second slab will need all of it; a fault for each stack would cost a
-     * third more. */
+    /* A program that needs a second slab will most likely use all of it. Faults one by one would
+     * make each task a third more expensive to start. */
     if (p && fresh && fresh != registry.slabs[0])
         weft__stacks_populate(fresh->lo, SLAB, fresh->size);
     return t;
 }
 
+/* Gives n records of p's free list back to the pool. */
 static void pool_give(weft__proc *p, uint32_t n)
 {
     weft__task *t;
@@ -270,6 +286,7 @@ void weft__task_flush(weft__proc *p)
     pool_give(p, p->nfree);
 }
 
+/* Takes a free record, from p's free list if p is not NULL. */
 static weft__task *take(weft__proc *p)
 {
     weft__task *t;
@@ -283,7 +300,7 @@ static weft__task *take(weft__proc *p)
     return pool_take(p, 0);
 }
 
-/* Gives t a stack of another size than the slab's, which goes when the task ends. */
+/* Gives t a stack of another size than the slab's; it is unmapped when the task ends. */
 static void stack_big(weft__task *t, size_t size)
 {
     bool canary;
@@ -294,6 +311,8 @@ static void stack_big(weft__task *t, size_t size)
     weft__store(&t->flags, WEFT__BIG | (canary ? WEFT__CANARY : 0));
 }
 
+/* Fills the record of a new task. Dumpers may read it at any moment, hence the atomic stores; they
+ * believe nothing of it before weft__visible. */
 static void born(weft__task *t, weft_task_fn *fn, void *arg)
 {
     weft__worker *w = weft__self();
@@ -319,7 +338,7 @@ static void born(weft__task *t, weft_task_fn *fn, void *arg)
 }
 
 #if WEFT_CHECK >= 2
-/* The states that each state may go to. tests/lint.sh holds this against the table in this folder's
+/* The states that each state may go to. tests/lint.sh compares them with the table in this folder's
  * README. */
 #define TO(state) (1 << WEFT__##state)
 static const uint8_t moves[WEFT__STATES] = {
@@ -343,8 +362,9 @@ void weft__task_moves(const weft__task *t, enum weft__state from, enum weft__sta
 }
 #endif
 
-/* Makes the record visible; see observe.h for the order. A task that saw the epoch it was born
- * in is no part of that snapshot (snap 2E + 1); when the epoch changed in the middle, either. */
+/* Makes the record visible to snapshots; observe.h has the order. A task that still sees the epoch
+ * of its birth is no part of that snapshot (snap is 2E + 1). If the epoch has changed in between,
+ * it may be a part of the new one or not, and is made none. */
 void weft__visible(weft__task *t)
 {
     uint32_t snap, epoch;
@@ -391,7 +411,8 @@ void weft__task_free(weft__proc *p, weft__task *t)
         pool_give(p, CACHE / 2);
 }
 
-/* Threads that are no tasks of ours have a record too: it is what waits and what dumps show. */
+/* A thread of the program that calls the library has a record, too: waiting needs one, and dumps
+ * show it. */
 weft__task *weft__task_foreign(void)
 {
     weft__task *t = pool_take(NULL, WEFT__FOREIGN);
@@ -428,8 +449,9 @@ void weft__task_ends(weft__task *t, int result)
         weft__group_leave(t, result);
 }
 
-/* Puts the records of all tasks that no longer run back into the pool; an abandoned thread keeps
- * the task that it still runs. Takes the lock, since foreign threads may come and end just now. */
+/* Puts the records of all tasks that no longer run back into the pool. A thread that the end of the
+ * run has abandoned keeps the task that it still runs. Takes the lock, since foreign threads may
+ * come and end meanwhile. */
 void weft__tasks_discard(bool keep_work)
 {
     weft__lock(&registry.lock, WEFT__RANK_TASKS);
@@ -462,6 +484,8 @@ void weft__tasks_discard(bool keep_work)
     weft__unlock(&registry.lock);
 }
 
+/* Returns the bytes of pages that a waiting task's stack uses, from its saved stack pointer up. The
+ * stack of a running task counts as a page: its depth is not known. */
 static size_t stack_used(const weft__task *t)
 {
     uintptr_t hi = weft__load(&t->ctx.hi), sp = (uintptr_t)weft__load(&t->ctx.sp);
@@ -503,8 +527,8 @@ static void stacks_drop(const struct slab *s, unsigned first, unsigned n)
         madvise((void *)(lo + 4096), s->size - 4096, MADV_DONTNEED);
 }
 
-/* Returns the number of stacks given back: those that were idle when the sweep before came by, and
- * have been since. Caller holds the lock. */
+/* Gives back the stacks that were idle in the sweep before and have been since. Returns their
+ * number. Caller holds sweep.lock and registry.lock. */
 static uint32_t slab_trim(struct slab *s)
 {
     weft__check_holds(&sweep.lock);
@@ -525,6 +549,7 @@ static uint32_t slab_trim(struct slab *s)
     return (uint32_t)__builtin_popcountll(go);
 }
 
+/* Counts bytes given back, in total and by second. */
 static void count_returned(uint64_t bytes, int64_t now)
 {
     weft__store(&sweep.returned, sweep.returned + bytes);
@@ -536,8 +561,9 @@ static void count_returned(uint64_t bytes, int64_t now)
     sweep.bytes += bytes;
 }
 
-/* Makes a step of a sweep over the slabs. It takes STEP at most and is followed by a pause of a
- * hundred times what it took; a sweep begins SWEEP after the one before began. */
+/* Makes a step of a sweep over the slabs. Returns the nanoseconds until the next one. A step takes
+ * STEP at most and is followed by a pause a hundred times as long: giving pages back must not show
+ * in the program's latency. A sweep begins SWEEP after the one before. */
 static int64_t sweep_step(int64_t now)
 {
     static const int64_t SWEEP = 10 * WEFT_SECOND, STEP = WEFT_MILLISECOND / 10;
@@ -582,6 +608,7 @@ int64_t weft__tasks_trim(int64_t now)
 
 static void task_finish(weft__task *t, int result) WEFT__NORETURN;
 
+/* Ends the calling task. */
 static void task_finish(weft__task *t, int result)
 {
     weft__task_ends(t, result);
@@ -594,9 +621,9 @@ static void task_finish(weft__task *t, int result)
 _Unwind_Reason_Code weft__task_unwound(int, _Unwind_Action, _Unwind_Exception_Class,
                                        struct _Unwind_Exception *, struct _Unwind_Context *);
 
-/* The personality of every stack's outermost frame. pthread_exit unwinds by force, up to here; then
- * it would end the thread and leave the task's state as it is. An exception passes: its own library
- * finds that nobody catches it. */
+/* The personality routine of every stack's outermost frame. pthread_exit unwinds by force up to
+ * here; it would then end the thread and leave the task in the middle, so this panics. An exception
+ * passes: its own library reports that no frame catches it. */
 _Unwind_Reason_Code weft__task_unwound(int version, _Unwind_Action actions,
                                        _Unwind_Exception_Class class, struct _Unwind_Exception *e,
                                        struct _Unwind_Context *context)
@@ -610,7 +637,7 @@ _Unwind_Reason_Code weft__task_unwound(int version, _Unwind_Action actions,
     return _URC_CONTINUE_UNWIND;
 }
 
-/* Where every stack begins. */
+/* The first function of every task's stack. */
 void weft__task_main(void)
 {
     weft__task *t = weft__worker_arrived();
@@ -641,7 +668,7 @@ void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site)
     }
 }
 
-/* Lets others run now and then: while a task starts many, timers that come due would be late. */
+/* Lets other tasks run now and then while a task starts many: due timers would be late. */
 static inline void spawned(weft__worker *w)
 {
     weft__proc *p = w->p;

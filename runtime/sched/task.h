@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* task.h - the record of a task, its states, and the registry of all records.
  *
- * Records come in slabs and are never unmapped: a stale pointer with its ticket is safe to test,
- * and the registry is simply every slot. A record of the default stack size keeps its stack for
- * good, so a finished task is reused hot.
+ * Records come in slabs and are never unmapped. So a stale pointer with its ticket may be tested,
+ * and the registry is simply every slot. A record with a stack of the default size keeps the stack
+ * when its task ends, and the next task gets both while they are in the cache.
+ *
+ * A field without a note belongs to the thread that runs the task, or that has picked it. Dumpers
+ * read most fields at any time, so those are stored atomically.
  *
  * The README of this folder has the table of states: which file moves a task from one to another,
- * and to which thread the stack belongs meanwhile. weft__task_move is the only writer of a state.
- */
+ * and to which thread the stack belongs meanwhile. weft__task_move is the only writer of a
+ * state. */
 #ifndef WEFT_TASK_INTERNAL_H
 #define WEFT_TASK_INTERNAL_H
 
@@ -35,23 +38,23 @@ enum weft__state {
 };
 
 enum weft__task_flags {
-    WEFT__FOREIGN = 1,         /* stands for a thread that is not ours; waits on futex */
+    WEFT__FOREIGN = 1,         /* stands for a thread that is not ours, which waits on a futex */
     WEFT__FOREIGN_CREATOR = 2, /* the creator was such a thread */
     WEFT__BIG = 4,             /* has a stack of its own size */
     WEFT__TOUCHED = 8,         /* its stack may hold pages: set when it is in the pool */
     WEFT__LANE = 16,           /* has its turn of the hog lane */
     WEFT__STARTED = 32,
     WEFT__RESULT = 64,    /* fn is a weft_main_fn */
-    WEFT__CANARY = 128,   /* nothing but a canary guards its stack */
-    WEFT__PASSED = 256,   /* waited for a thread, and need not again before it has run */
+    WEFT__CANARY = 128,   /* its stack has a canary instead of a guard */
+    WEFT__PASSED = 256,   /* has waited for a thread, and need not again before it has run */
     WEFT__HOG = 512,      /* burnt CPU until its processor was taken, the last time it ran */
     WEFT__HEAVY = 2048,   /* a hog whose burst was long */
     WEFT__SAT = 4096,     /* sat in an undeclared call until its processor was taken */
-    WEFT__CALLING = 1024, /* stands between weft_blocking_begin and weft_blocking_end */
+    WEFT__CALLING = 1024, /* is between weft_blocking_begin and weft_blocking_end */
 };
 
 struct weft__task {
-    /* A switch touches this line, and a wait the next. */
+    /* A switch touches this cache line, and a wait the next one. */
     weft__ctx ctx;
     uint32_t state;       /* atomic: enum weft__state */
     uint32_t on_cpu;      /* atomic: 1 from being picked until its stack is left */
@@ -64,7 +67,7 @@ struct weft__task {
     uint8_t pins;         /* running owner only */
     uint8_t reason;       /* of the wait: written by park.c before the ticket opens */
 
-    /* The wait's: its object, start and deadline. */
+    /* Of the wait: its object, start and deadline. */
     union {
         const void *object;
         weft__task *next; /* in the one list it is on: a free list, the lane */
@@ -89,7 +92,8 @@ struct weft__task {
     void **locals;    /* running owner only */
 };
 
-/* Flags are written by one at a time, and read by dumps. */
+/* Change a flag. One thread at a time writes the flags, so no read-modify-write is needed; dumpers
+ * read them. */
 static inline void weft__flag_set(weft__task *t, unsigned flag)
 {
     weft__store(&t->flags, (uint16_t)(t->flags | flag));
@@ -117,11 +121,11 @@ static inline void weft__task_move(weft__task *t, enum weft__state from, enum we
     weft__store_rel(&t->state, (uint32_t)to);
 }
 
-/* Parts of task.canceled. Others set the first, under group->_lock; the second is the task's own.
- */
+/* Parts of task.canceled. A canceler sets the first, under group->_lock; only the task itself adds
+ * and subtracts the second. */
 enum { WEFT__CANCELED = 1, WEFT__SHIELD = 2 };
 
-/* Do its cancelable waits end at once? */
+/* Returns whether the task's cancelable waits end at once: it is canceled, and no shield is up. */
 static inline bool weft__is_canceled(const weft__task *t)
 {
     return weft__load(&t->canceled) == WEFT__CANCELED;
@@ -147,19 +151,29 @@ extern uint64_t weft__first_id; /* of this run; ids are not used again in later 
 void weft__tasks_init(size_t stack_size);
 weft__task *weft__task_new(weft__proc *p, const weft_go_options *options, weft_task_fn *fn,
                            void *arg);
-void weft__visible(weft__task *t); /* from here on snapshots see it */
+/* Makes a new task RUNNABLE. Snapshots see it from here on. */
+void weft__visible(weft__task *t);
+/* Makes a new task visible and queues it on w's processor. site: the place that creates it. */
 void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site);
-void weft__task_free(weft__proc *p, weft__task *t); /* by the worker, after its last switch */
-void weft__task_ends(weft__task *t, int result);    /* by the task: locals, group */
+/* Frees the record of a DEAD task, into p's free list. Called by the worker, after the task's last
+ * switch. */
+void weft__task_free(weft__proc *p, weft__task *t);
+/* Frees the task's locals and leaves its group. Called by the task itself, before its last
+ * switch. */
+void weft__task_ends(weft__task *t, int result);
+/* Make and free the record of a thread that is not ours. */
 weft__task *weft__task_foreign(void);
 void weft__task_foreign_free(weft__task *t);
-void weft__task_flush(weft__proc *p); /* p's free list goes back to the pool */
-/* After the last worker has gone. keep_work: not those that wait for the thread pool. */
+/* Gives p's free list back to the pool, at the end of a run. */
+void weft__task_flush(weft__proc *p);
+/* Frees the records of all tasks that are left, after the last worker has gone. keep_work: except
+ * those that wait for the thread pool, whose call may still use their stack. */
 void weft__tasks_discard(bool keep_work);
 uint32_t weft__tasks_slots(void); /* slots ever made: 0..n-1 */
 weft__task *weft__tasks_at(uint32_t slot);
-/* How many there are in each state (the hog lane apart), and what their stacks occupy. A count, no
- * snapshot: tasks go on meanwhile. */
+/* The number of tasks in each state, with the hog lane counted apart, and the memory of their
+ * stacks. This is a count and no snapshot: tasks run on meanwhile, so the numbers may not add
+ * up. */
 struct weft__census {
     uint32_t states[WEFT__DEAD + 1];
     uint32_t hog_lane; /* of those that are parked or runnable */
@@ -171,12 +185,12 @@ struct weft__census {
     uint64_t return_rate; /* of them in the last second */
 };
 void weft__tasks_count(struct weft__census *c);
-/* Gives stacks that no task has used for a while back to the kernel, in small steps. now: by
- * weft__mono. Returns after how many nanoseconds it is to be called again; -1: not before more
- * tasks end. By the monitor. */
+/* Gives stacks that no task has used for a while back to the kernel, in small steps. now is an
+ * instant of weft__mono. Returns the nanoseconds after which it should be called again; -1: not
+ * before more tasks have ended. Only the monitor calls it. */
 int64_t weft__tasks_trim(int64_t now);
 
-/* worker.c: the first call on a fresh stack; returns the task that begins. */
+/* worker.c. The first call on a fresh stack; returns the task that begins there. */
 weft__task *weft__worker_arrived(void);
 
 #endif

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* thread.c - threads of the runtime: how they start, with which signals blocked; and what that of a
- * worker has of its own: a name, a clock, a stack for handlers. */
+/* thread.c - starts the threads of the runtime with the right signals blocked, and prepares those
+ * of workers: a name, a CPU clock, a stack for signal handlers.
+ *
+ * Owns: the signal mask of weft_run's caller, which weft__threads_begin notes before any thread
+ * starts and which is constant while they run. thread.h says which threads may call. */
 #include "runtime/sched/thread.h"
 
 #include "runtime/base/handler.h"
@@ -13,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { ALTSTACK = 64 << 10 };
+enum { ALTSTACK = 64 << 10 }; /* for handlers of the program, too */
 
 static sigset_t callers_mask; /* of weft_run's caller, and so of workers and children */
 
@@ -27,7 +30,8 @@ void weft__thread_unmask(void)
     pthread_sigmask(SIG_SETMASK, &callers_mask, NULL);
 }
 
-/* Removes faults, and the signals that the runtime sends to a thread: no thread blocks these. */
+/* Takes the signals of faults, and those that the runtime sends to a thread, out of a mask: no
+ * thread may block these. */
 static void unblock_ours(sigset_t *set)
 {
     sigset_t faulty;
@@ -39,6 +43,8 @@ static void unblock_ours(sigset_t *set)
     }
 }
 
+/* Starts a thread with this mask: a new thread inherits the mask of its maker, so that has it
+ * meanwhile. */
 static int start_with(const sigset_t *mask, pthread_t *thread, size_t stack, void *(*fn)(void *),
                       void *arg)
 {
@@ -65,9 +71,9 @@ int weft__thread_start(pthread_t *thread, size_t stack, void *(*fn)(void *), voi
     return start_with(&mask, thread, stack, fn, arg);
 }
 
-/* Starts a thread that runs the program's code, with the mask of weft_run's caller. Under TSan the
- * thread blocks all signals for the process, and only fork's children get that mask: TSan delays a
- * handler until the interrupted task runs again, which for a task that then waits may be never. */
+/* Under TSan the thread blocks all signals of the process, and only children of fork get the
+ * caller's mask: TSan delays a handler until the interrupted task runs again, and a task that waits
+ * next may never do so. */
 int weft__thread_start_user(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg)
 {
     sigset_t mask = callers_mask;
@@ -81,6 +87,7 @@ int weft__thread_start_user(pthread_t *thread, size_t stack, void *(*fn)(void *)
     return start_with(&mask, thread, stack, fn, arg);
 }
 
+/* The timer slack is 1 us: with the kernel's 50 us every sleep would be late by as much. */
 void weft__worker_setup(weft__worker *w)
 {
     stack_t alt = {.ss_size = ALTSTACK};

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* thread.h - threads of the runtime: how they start, and what that of a worker has of its own. */
+/* thread.h - starts the threads of the runtime, and prepares those of workers.
+ *
+ * weft__threads_begin comes first, on weft_run's thread. After it any thread may start threads. */
 #ifndef WEFT_THREAD_H
 #define WEFT_THREAD_H
 
@@ -12,14 +14,15 @@ void weft__threads_begin(void);
 /* Gives the calling thread that mask, in a child of fork. */
 void weft__thread_unmask(void);
 
-/* Starts a thread that signals to the process never land on, not even before its first instruction;
- * stack 0: the default. Like pthread_create. */
+/* Starts a thread that never gets a signal of the process, not even before its first instruction.
+ * stack is its size; 0: the system's default. Returns as pthread_create does. */
 int weft__thread_start(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg);
-/* The same for a thread that runs the program's code: it blocks what weft_run's caller did, for a
- * child begins with its parent thread's mask. */
+/* Does the same for a thread that runs the program's code. It blocks the signals that weft_run's
+ * caller blocked, since a child process begins with the mask of the thread that starts it. */
 int weft__thread_start_user(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg);
 
-void weft__worker_setup(weft__worker *w); /* on a new worker's thread */
+/* Prepare a new worker's thread, and undo that; both on that thread. */
+void weft__worker_setup(weft__worker *w);
 void weft__worker_teardown(weft__worker *w);
 
 #endif

@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* timer.c - see timer.h. The heap is 4-ary with the instants in it, and four brothers are one cache
- * line: sifting touches a line a level, and the timers themselves only to write their new place. */
+/* timer.c - the heaps of timers.
+ *
+ * Owns: weft__timers and the fields of each weft__timer. timer.h has the lock and says which
+ * threads may call.
+ *
+ * A heap is 4-ary, and its slots have the instants. Four brothers are one cache line, so sifting
+ * touches one line a level. It touches the timers themselves only to write their new place, which
+ * disarm needs: a program disarms most of its timers before they fire. A wheel of timers would need
+ * a tick, and rounds each instant to it. */
 #include "runtime/sched/park.h"
 
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* The slots of a cache line; the first room of a heap; the room that an empty heap gives back. */
 enum { LINE = 64 / sizeof(struct weft__timer_slot), FIRST = 64, LARGE = 64 << 10 };
 
-/* Grows the heap. The second slot begins a cache line, so that the children of each do. */
+/* Doubles the room. The second slot begins a cache line, so the four children of each slot share
+ * one. Caller holds the lock. */
 static void grow(weft__timers *ts)
 {
     uint32_t cap = ts->cap ? 2 * ts->cap : FIRST;
@@ -25,12 +34,14 @@ static void grow(weft__timers *ts)
     ts->cap = cap;
 }
 
+/* Puts s at this place. The release orders home before pos: disarm reads pos first. */
 static void place(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
 {
     ts->heap[pos - 1] = s;
-    weft__store_rel(&s.timer->pos, pos); /* after home: weft__timer_disarm */
+    weft__store_rel(&s.timer->pos, pos);
 }
 
+/* Puts s at pos or above it. Caller holds the lock, here and in the next functions. */
 static void sift_up(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
 {
     while (pos > 1) {
@@ -44,6 +55,7 @@ static void sift_up(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
     place(ts, pos, s);
 }
 
+/* Puts s at pos or below it. Fetches the grandchildren while it compares the children. */
 static void sift_down(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
 {
     for (;;) {
@@ -65,7 +77,7 @@ static void sift_down(weft__timers *ts, uint32_t pos, struct weft__timer_slot s)
     place(ts, pos, s);
 }
 
-/* Frees a heap that a burst has left. */
+/* Frees the room of a heap that is empty after a burst. */
 static void shrink(weft__timers *ts)
 {
     free(ts->memory);
@@ -74,6 +86,7 @@ static void shrink(weft__timers *ts)
     ts->cap = 0;
 }
 
+/* Stores the earliest instant, which workers read without the lock. */
 static void next_changed(weft__timers *ts)
 {
     if (weft__unlikely(ts->n == 0 && ts->cap > LARGE))
@@ -81,11 +94,13 @@ static void next_changed(weft__timers *ts)
     weft__store_rel(&ts->next, ts->n ? ts->heap[0].when : WEFT_FOREVER);
 }
 
+/* Takes the timer at pos out of the heap. The release orders `firing` before pos: so disarm_wait,
+ * which finds pos 0, then sees the callback under way. */
 static void remove_at(weft__timers *ts, uint32_t pos)
 {
     struct weft__timer_slot last = ts->heap[ts->n - 1];
 
-    weft__store_rel(&ts->heap[pos - 1].timer->pos, 0); /* after firing: weft__timer_disarm_wait */
+    weft__store_rel(&ts->heap[pos - 1].timer->pos, 0);
     ts->n--;
     if (pos <= ts->n) {
         if (pos > 1 && ts->heap[(pos - 2) / 4].when > last.when)
@@ -95,6 +110,7 @@ static void remove_at(weft__timers *ts, uint32_t pos)
     }
 }
 
+/* The owner of a heap need not be woken: it looks at its timers before it sleeps. */
 void weft__timer_arm(weft__timer *t, int64_t when, uint64_t arg)
 {
     weft__worker *w = weft__self();
@@ -118,9 +134,9 @@ void weft__timer_arm(weft__timer *t, int64_t when, uint64_t arg)
         weft__proc_wake(p);
 }
 
-/* Locks the heap that t is in, and returns it; NULL if t is in none. A firing that another worker
- * runs may arm t in another heap meanwhile. In no heap, home may be a processor of an earlier run
- * that had more of them. */
+/* Locks the heap that t is in, and returns it; NULL if t is in none. A callback on another worker
+ * may arm t in another heap meanwhile, so home is checked under the lock. home is used only while t
+ * is in a heap: else it may be a processor of an earlier run that had more of them. */
 static weft__timers *lock_heap_of(const weft__timer *t)
 {
     while (weft__load_acq(&t->pos) != 0) {
@@ -159,8 +175,8 @@ bool weft__timer_disarm_wait(weft__timer *t)
     return armed;
 }
 
-/* A task that slept long is in no cache. Making it ready fetches what that needs of it; this, what
- * its first steps will: the rest of its record and the frames up to the caller of sleep. */
+/* Fetches the memory that the first steps of a woken task need: the rest of its record, and the
+ * frames up to the caller of sleep. A task that slept long is in no cache. */
 static inline void prefetch_sleeper(const weft__task *t)
 {
     enum { LINE_SIZE = 64, FRAMES = 7 * LINE_SIZE };
@@ -171,6 +187,8 @@ static inline void prefetch_sleeper(const weft__task *t)
         __builtin_prefetch(sp + i, 1);
 }
 
+/* Fires a timer that was popped: calls its function, or wakes the task whose deadline it is. The
+ * claim fails if the wait has ended meanwhile. */
 static void fire(weft__timer *t, uint64_t arg, int64_t now)
 {
     if (t->fire) {
@@ -186,8 +204,8 @@ static void fire(weft__timer *t, uint64_t arg, int64_t now)
     }
 }
 
-/* Prefetches the root's candidates: with many timers all are cold, as is the task around each,
- * whose first line is needed next. */
+/* Fetches the timers that can come next, at the root and below it, and the tasks around them: with
+ * many timers all are cold. */
 static inline void prefetch(const weft__timers *ts)
 {
     for (uint32_t i = 0; i < 5 && i < ts->n; i++) {
@@ -196,7 +214,8 @@ static inline void prefetch(const weft__timers *ts)
     }
 }
 
-/* Fires due timers, in batches: no task is made ready under the lock of timers. */
+/* Pops due timers in batches under the lock, and fires each batch without it: making a task ready
+ * is not allowed under a lock of rank TIMERS, and callbacks take locks of lower ranks. */
 unsigned weft__timers_run(weft__proc *p)
 {
     weft__timers *ts = &p->timers;
