@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* debug/answer.c - the answer that a profile is written into, and its header.
+/* debug/answer.c - the answer into which a profile is written, and its header.
  *
- * The header is set with the first piece, so that an earlier failure can set another. Each piece is
- * twice as long as the last, up to a bound. If a program is short of CPU, each piece costs a turn
- * among all tasks that want to run: 100,000 of them take 50 ms. Between two turns the piece is made
- * without a processor, and the kernel gives the thread a fair share. */
+ * Owns no state: a weft__answer is on the stack of the connection's task, which calls everything
+ * here.
+ *
+ * The header is set with the first piece, so that an earlier failure can set another one. Each
+ * piece is twice as long as the one before, up to a bound. In a program that is short of CPU, each
+ * piece costs a turn among all tasks that want to run: 100,000 of them take 50 ms. Between two
+ * turns the piece is made without a processor, and the kernel gives the thread a fair share. */
 #include "http/debug/debug.h"
 
 #include "http/wire/path.h"
@@ -24,8 +27,8 @@ void weft__debug_error(weft_http_response *w, int status, const char *text)
     weft_http_error(w, status, text);
 }
 
-/* Returns whether c, of a file's name, is the same in a header field, quoted or not, and in a URL.
- */
+/* Returns whether a character of a file's name needs no escape in a header field, quoted or not,
+ * and in a URL. */
 static bool is_plain(char c)
 {
     return weft__is_token((unsigned char)c) && !strchr("%'*", c);
@@ -60,8 +63,8 @@ void weft__answer_head(weft_http_response *w, const char *filename)
         set_disposition(w, filename);
 }
 
-/* Writes data, and lets other tasks and timers run before, since a quick reader never makes us
- * wait. */
+/* Writes data. Lets other tasks and timers run before, since writing to a quick reader never
+ * waits. */
 static int write_now(struct weft__answer *a, const void *data, size_t n)
 {
     if (!a->begun)

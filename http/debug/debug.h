@@ -28,17 +28,17 @@ void weft__answer_head(weft_http_response *w, const char *filename);
 
 enum { WEFT__FILENAME_SIZE = 160 };
 
-/* An answer in pieces. All but w and filename begins as 0. */
+/* An answer in pieces. All fields but w and filename begin as 0. */
 struct weft__answer {
     weft_http_response *w;
-    const char *filename; /* NULL: text */
-    bool begun;
-    char *piece; /* NULL: not needed yet, or there is no memory for it */
-    size_t n, room;
-    bool aside; /* weft__stand_aside declared a blocking call, which is to be ended */
+    const char *filename; /* NULL: the answer is text */
+    bool begun;           /* the header is set */
+    char *piece;          /* NULL: not needed yet, or there is no memory for it */
+    size_t n, room;       /* used and allocated bytes of piece */
+    bool aside;           /* weft__stand_aside has declared a blocking call, which must be ended */
 };
 
-/* Puts data into the answer: a sink (snapshot.h). */
+/* Puts data into the answer. It has the form of a sink (snapshot.h). */
 int weft__answer_put(void *answer, const void *data, size_t n);
 /* Writes the last piece if rc is 0, and frees it. Returns the first negative code. */
 int weft__answer_end(struct weft__answer *a, int rc);

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* debug/pprof.c - /debug/pprof/NAME: profiles, cmdline and symbol, as Go's net/http/pprof answers.
  *
- * debug: 0 is the binary form, from 1 on text; what is no number is 0. seconds asks for what
- * changes in that time, or how long to sample, and is checked in Go's order. The others are those
- * that the profiles declare. Parameters that are not known are passed over. */
+ * Owns no state: a request's parameters are on the stack of its task. mount.c calls the endpoints
+ * for a request that was let in, on the task of its connection; a profile that samples waits.
+ *
+ * The parameter debug chooses the form: 0, or a text that is no number, is the binary form; from 1
+ * on it is text. The parameter seconds asks for the change in that time, or for the time to sample;
+ * it is checked in Go's order. Each profile declares its other parameters. Unknown ones are
+ * ignored, as in Go. */
 #include "http/debug/debug.h"
 
 #include "http/debug/expvar.h"
@@ -22,7 +26,8 @@
 
 /* Parameters ----------------------------------------------------------------------------------- */
 
-/* Returns a decimal number as Go's Atoi takes it, or otherwise. */
+/* Returns the value of a decimal number in the form that Go's Atoi takes; `otherwise` if text is
+ * none. */
 static int number(const char *text, int otherwise)
 {
     char *end;
@@ -33,7 +38,8 @@ static int number(const char *text, int otherwise)
     return (int)value;
 }
 
-/* The parameter's text, "" if there is none; false: it was answered. */
+/* Reads a parameter's text, "" if there is none. Returns false if its escapes are malformed; then
+ * the request was answered. */
 static bool parameter(weft_http_response *w, weft_http_request *r, const char *name,
                       const char **text)
 {
@@ -57,7 +63,7 @@ static int form(const char *debug)
     return n < 0 ? 0 : n > 3 ? 3 : n;
 }
 
-/* Reads one parameter of some profile. Returns false if it was answered. */
+/* Reads one parameter of a profile. Returns false if it is wrong; then the request was answered. */
 static bool read_param(weft_http_response *w, weft_http_request *r, const struct weft__param *param,
                        int *value)
 {
@@ -74,8 +80,8 @@ static bool read_param(weft_http_response *w, weft_http_request *r, const struct
     return false;
 }
 
-/* Reads the parameters that p has, into a if it is a request for p. Sets *form_name to the name
- * of one that chooses a form. Returns false if the request was answered. */
+/* Reads the parameters of profile p, and keeps them in `a` if the request is for p. Sets *form_name
+ * to the name of a parameter that chooses a form. Returns false if the request was answered. */
 static bool read_params_of(const struct weft__profile *p, struct weft__asked *a,
                            weft_http_response *w, weft_http_request *r, const char **form_name)
 {
@@ -92,7 +98,8 @@ static bool read_params_of(const struct weft__profile *p, struct weft__asked *a,
     return true;
 }
 
-/* Answers the request if a form is asked for together with what excludes it. */
+/* Answers the request, and returns true, if it asks for a form and for another parameter that
+ * excludes it. */
 static bool excludes(weft_http_response *w, const char *form_name, const char *other)
 {
     char message[80];
@@ -104,7 +111,7 @@ static bool excludes(weft_http_response *w, const char *form_name, const char *o
     return true;
 }
 
-/* Returns the part of a second that the digits behind a point are; -1 if they are no digits. */
+/* Returns the part of a second for the digits behind a point; -1 if they are no digits. */
 static weft_duration part_of_second(const char *digits)
 {
     weft_duration part = 0, unit = WEFT_SECOND;
@@ -114,7 +121,7 @@ static weft_duration part_of_second(const char *digits)
     return *digits ? -1 : part;
 }
 
-/* Returns the time that a number of seconds is; 0 if it is not above 0, or no number. */
+/* Returns the time for a number of seconds; 0 if the text is no number above 0. */
 static weft_duration time_of(const struct weft__profile *p, const char *text)
 {
     const char *point = p->fractions ? strchr(text, '.') : NULL;
@@ -127,8 +134,8 @@ static weft_duration time_of(const struct weft__profile *p, const char *text)
     return seconds < 0 || part < 0 ? 0 : seconds * WEFT_SECOND + part;
 }
 
-/* Returns the fault of a request for the change in a time, looked for in Go's order; NULL: it has
- * none. */
+/* Returns the mistake in a request for the change in a time, looked for in Go's order; NULL if it
+ * has none. */
 static const char *wrong_with_change(const struct weft__asked *a)
 {
     if (a->over <= 0)
@@ -181,8 +188,8 @@ static bool read_parameters(struct weft__asked *a, const struct weft__debug *d,
 
 /* Profiles ------------------------------------------------------------------------------------- */
 
-/* Writes the name of the file that a client saves: Go's NAME or NAME-delta, or the profile's own.
- */
+/* Writes the name of the file that a client saves: Go's NAME or NAME-delta, or the profile's
+ * own. */
 static const char *filename(char *to, size_t size, const struct weft__asked *a)
 {
     const struct weft__profile *p = a->profile;
@@ -198,8 +205,9 @@ static bool wait_for_peer(void *r, weft_time until)
     return weft_http_wait_until(r, until) == 0;
 }
 
-/* Answers a request whose profile could not be written. A client that canceled may have closed one
- * side only, and one that has a part must see that this is not all. */
+/* Answers a request whose profile could not be written. If the client has a part of it already, the
+ * answer is cut off, so that the client sees that it is incomplete. A client that has canceled may
+ * have closed its sending side only, and still gets a text. */
 static void fail(const struct weft__answer *answer, const struct weft__profile *p, int rc)
 {
     if (answer->begun)
@@ -212,7 +220,8 @@ static void fail(const struct weft__answer *answer, const struct weft__profile *
         weft__debug_error(answer->w, 500, "failed to collect profile");
 }
 
-/* The name is the rest of the path behind /debug/pprof/, or a profile's own path ends in it. */
+/* Returns the name of the profile: the path behind /debug/pprof/, or the end of a profile's own
+ * path. */
 static const char *name_of(weft_http_request *r)
 {
     const char *name = weft_http_param(r, "name");
@@ -265,7 +274,7 @@ void weft__debug_cmdline(struct weft__debug *d, weft_http_response *w, weft_http
     weft__json_free(&line);
 }
 
-/* Puts the symbol on one line, with any bytes in its name. */
+/* Puts an address and its symbol on one line. A symbol's name may have any bytes. */
 static void put_symbol(weft_http_response *w, uint64_t address, const char *name)
 {
     weft_http_printf(w, "0x%" PRIx64 " ", address);
@@ -274,7 +283,8 @@ static void put_symbol(weft_http_response *w, uint64_t address, const char *name
     weft_http_write(w, "\n", 1);
 }
 
-/* Words between '+', 0x and hex digits, or decimal; what is no address is passed over. */
+/* Puts the symbols of addresses: words separated by '+', hexadecimal with 0x, or decimal. A word
+ * that is no address is ignored, as in Go. */
 static void put_symbols(weft_http_response *w, const char *words)
 {
     while (*words) {
@@ -299,7 +309,7 @@ void weft__debug_symbol(struct weft__debug *d, weft_http_response *w, weft_http_
 
     (void)d;
     if (strcmp(weft_http_method(r), "POST") == 0 && weft_http_read_all(r, &words, &n) < 0)
-        return; /* the server says why */
+        return; /* the server answers a body that it could not read */
     weft__answer_head(w, NULL);
     weft_http_printf(w, "num_symbols: 1\n");
     put_symbols(w, words);
