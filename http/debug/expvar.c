@@ -167,7 +167,7 @@ static weft_expvar *publish(const char *name, weft_expvar *v)
 weft_expvar *weft_expvar_new(const char *name, enum weft_expvar_kind kind)
 {
     if ((unsigned)kind > WEFT_EXPVAR_JSON)
-        weft__panic("weft: weft_expvar_new of kind %d, which there is not", (int)kind);
+        weft__panic("weft: weft_expvar_new: there is no kind %d", (int)kind);
     return name ? publish(name, make((int)kind)) : make((int)kind);
 }
 
