@@ -142,7 +142,8 @@ lint_readme_names() {
     done
 }
 
-# The walks of the READMEs: `function` (`file.c`) means that this file defines the function.
+# The walks of the READMEs: `function` (`file.c`) means that this file defines the function. A walk
+# has at most eight hops and enters no file twice.
 lint_walks() {
     local folder line name file
     for folder in runtime profiles http; do
@@ -151,6 +152,14 @@ lint_walks() {
                 grep -qsE "^[a-z].*\b$name\(" "$folder/$file" "$file" ||
                     echo "$folder/README.md:$line: $file does not define $name"
             done
+        [[ ! -e $folder/README.md ]] || awk '
+            function breach(text) { print FILENAME ":" NR ": " text }
+            /^## / { split("", entered) }
+            /^[0-9]+\. .*\(`[a-z\/_]+\.c`\)/ {
+                match($0, /\(`[a-z\/_]+\.c`\)/)
+                if (entered[substr($0, RSTART, RLENGTH)]++) breach("a walk enters a file twice")
+            }
+            /^(9|[1-9][0-9])\. / { breach("a walk has at most 8 hops") }' "$folder/README.md"
     done
 }
 

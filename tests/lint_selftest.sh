@@ -91,6 +91,9 @@ breaks runtime/io/README.md "more than 60 lines" < <(yes x | head -61)
 breaks http/wire/README.md "there is no gone.c here" <<<"\`gone.c\`"
 printf 'int weft__here(void)\n{\n    return weft__there();\n}\n' >runtime/sched/park.c
 breaks runtime/README.md "sched/park.c does not define weft__there" <<<"\`weft__there\` (\`sched/park.c\`)"
+hop="\`weft__here\` (\`sched/park.c\`)"
+breaks runtime/README.md "a walk enters a file twice" <<<$'## From a to b\n1. '"$hop"$'\n2. '"$hop"
+breaks runtime/README.md "a walk has at most 8 hops" <<<"9. $hop"
 rm runtime/sched/park.c
 breaks profiles/walk/alone.c "its folder's README.md names each file" <<<'int x;'
 breaks http/wire/alone.h "its folder's README.md names each file" <<<'int x;'

@@ -8,12 +8,11 @@
  *   3. T's ticket again, which must be the same
  * Then T's wait went on from the cut to 3. So T was in the lock's queue, or was let in as a reader
  * and is not awake yet; the lock existed, and every task that changed the holder stored the mark
- * before. If the mark is of the cut or later,
- * the holder may be later, too, and counts as not known. Else the holder is the one of the cut,
- * with one exception: a task may have read the epoch or the clock before the cut and stored the
- * holder after it. That task ran at the cut, so no record shows which came first, unless it handed
- * the lock to a task that is recorded as waiting. weft__locks_settle drops a holder that is
- * recorded as waiting for its own lock. */
+ * before. If the mark is of the cut or later, the holder may be later, too, and counts as not
+ * known. Else the holder is the one of the cut, with one exception: a task may have read the epoch
+ * or the clock before the cut and stored the holder after it. That task ran at the cut, so no
+ * record shows which came first, unless it handed the lock to a task that is recorded as waiting.
+ * weft__locks_settle drops a holder that is recorded as waiting for its own lock. */
 #include "profiles/capture/locks.h"
 
 #include "runtime/sched/wait.h"

@@ -96,8 +96,8 @@ struct weft__event_sink {
     void (*waited)(struct weft__event_sink *s, weft__task *t, enum weft__reason why, int64_t ticks);
     /* charged: a charge used up w->charges.left: self unlocks a lock for which other tasks waited
      * c->waited ticks that nobody was charged for yet. paired: first's wait used up w->pairs.left;
-     * first is claimed and not yet ready. self is NULL if its stack cannot be walked; then it is at
-     * site. On the stack of the unlocker, without locks. */
+     * first got the lock and is not yet ready. self is NULL if its stack cannot be walked; then it
+     * is at site. On the stack of the unlocker, without locks. */
     void (*held_up)(struct weft__event_sink *s, const struct weft__charge *c, bool charged,
                     bool paired);
 
