@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* run.c - a run: from a plain thread to a running set of processors and back.
  *
- * The calling thread runs no task. It starts the workers, waits for the main task's end, and does
- * meanwhile what signal handlers leave to do. The kernel gives a signal for the process to the main
- * thread first; so most land here, if weft_run was called there.
+ * Owns: the processors, and the order in which the parts of the runtime start and end. All
+ * functions run on the thread that called weft_run, which runs no task. It starts the workers,
+ * waits for the main task's end, and meanwhile does the work that signal handlers have left. The
+ * kernel gives a signal of the process to the main thread first; so most signals land here, if
+ * weft_run was called there.
  *
  * The end of a run waits a second for tasks in C calls, then leaves them to their threads. */
 #include "runtime/run/run.h"
@@ -37,7 +39,8 @@ enum { CALLS = 10000, FILES = 16384 };
 
 /* Processors ----------------------------------------------------------------------------------- */
 
-/* CPUs that the quota of this process's cgroup (v2) is worth, rounded up; 0: no quota. */
+/* Returns the CPUs that the quota of this process's cgroup (v2) is worth, rounded up; 0 without a
+ * quota. */
 static int cgroup_quota(void)
 {
     char line[4096], path[4200], *group = NULL;
@@ -132,7 +135,7 @@ static enum left worker_stop(weft__worker *w)
     return where;
 }
 
-/* Stops the workers. Returns what keeps those that have not left their loops. */
+/* Stops the workers. Returns the reason why some have not left their loops. */
 static enum left workers_stop(void)
 {
     enum left most = NOBODY, where;
@@ -230,8 +233,8 @@ static void main_task(void *arg)
     weft__done_kick();
 }
 
-/* TSan makes what it notes a thread's signals in at the thread's first blocking call, and loses the
- * signal that comes in the midst of that. */
+/* Makes a first blocking call. Under TSan that call allocates the thread's notes of signals, and a
+ * signal that comes in the middle of it is lost. */
 static void signals_can_come(void)
 {
 #ifdef WEFT__TSAN
@@ -293,7 +296,7 @@ static void begin(const weft_run_options *o)
     weft__errands_init();
     weft__tasks_init(o->stack_size);
     procs_make(o->procs > 0 ? o->procs : procs_allowed());
-    weft__lane_clear(); /* before a worker: what hogged in an earlier run goes there at once */
+    weft__lane_clear(); /* before any worker: functions known to hog enter the lane at once */
     weft__supply_clear();
     weft__sched.max_threads = weft__sched.nprocs + (o->max_threads > 0 ? o->max_threads : CALLS);
     weft__sched.max_hogs = hogs_allowed(o->max_hogs);

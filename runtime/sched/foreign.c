@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* foreign.c - threads of the program that are not ours. The first call that needs it gives such a
- * thread a record of its own; it waits on a futex, and shows in dumps as locked to its thread.
- * The record goes back when the thread ends. While one is registered nothing is a deadlock.
+/* foreign.c - threads of the program that call the library, but are not the runtime's.
  *
- * A run is open to them from when it is ready until it stops. Then weft__foreign_stop waits for
- * threads that are in a call or about to end, so that nothing they do reaches the next run; a later
- * call is outside a run. */
+ * Owns: the list of these threads, their records as workers, and whether a run is open to them.
+ * Lock: `lock` (rank GROUP) guards the list and `open`. The functions run on such a thread itself;
+ * weft_run's thread opens and closes the run for them.
+ *
+ * The first call that needs it gives such a thread a record of its own, as a task has one. The
+ * thread waits on a futex, and dumps show it as locked to its thread. The record goes back when the
+ * thread ends. While one is registered no deadlock is reported: it may wake any task.
+ *
+ * A run is open to these threads from the moment at which it is ready until it stops. Then
+ * weft__foreign_stop waits for threads that are in a call or about to end, so that nothing they do
+ * reaches the next run. A later call is outside a run. */
 #include "runtime/base/handler.h"
 #include "runtime/sched/beside.h"
 #include "runtime/sched/errand.h"
@@ -29,8 +35,8 @@ static uint32_t lock;        /* rank GROUP */
 static bool open;            /* atomic; written under lock: threads may join the run */
 static weft__worker *listed; /* the threads known to this run, by next; guarded by lock */
 
-/* Finds the link to w; the end of the list if w is known to an earlier run only. Caller holds lock.
- */
+/* Finds the link to w; the end of the list if w is known to an earlier run only. Caller holds
+ * lock. */
 static weft__worker **place_of(const weft__worker *w)
 {
     weft__check_holds(&lock);
@@ -41,7 +47,8 @@ static weft__worker **place_of(const weft__worker *w)
     return at;
 }
 
-/* w is of the run that is under way, from now on if need be; false if there is none. */
+/* Makes w a thread of the run that is under way, if it is not yet. Returns false if no run is
+ * open. */
 static bool enlist(weft__worker *w)
 {
     bool known;
@@ -85,8 +92,8 @@ static void unlist(weft__worker *w)
     weft__unlock(&lock);
 }
 
-/* The thread ends, or calls in a later run than the one it is known to. Its values' ends may call
- * in, too. */
+/* Gives the record back: the thread ends, or calls in a later run than the one that knows it. The
+ * destroy functions of its task-local values may call the library, too. */
 static void detach(void *arg)
 {
     weft__worker *w = arg;
@@ -145,7 +152,7 @@ void weft__foreign_init(void)
     pthread_once(&once, init);
 }
 
-/* weft_run's thread speaks for itself no more; its record must not outlive the run. */
+/* Gives back the record of weft_run's own thread, which must not outlive the run. */
 void weft__foreign_leave(void)
 {
     weft__worker *w = weft__self();
@@ -163,7 +170,8 @@ void weft__foreign_open(void)
     weft__unlock(&lock);
 }
 
-/* In the runtime, and about to leave it: a wait that nothing ends any more does not count. */
+/* Returns whether w is inside the runtime and will leave it. A wait that nothing can end any more
+ * does not count. */
 static bool is_inside(weft__worker *w)
 {
     weft__task *t = w->task;
@@ -191,8 +199,8 @@ static void stop_all(void)
         weft__store_rel(&w->take, 1);
 }
 
-/* The run is over: what threads wait for is canceled if it can be. They find out at their next
- * call, by take. */
+/* Tells the threads that the run is over: cancels their waits, as far as they are cancelable. A
+ * thread that does not wait finds out at its next call, by take. */
 void weft__foreign_stop(int64_t until)
 {
     weft__lock(&lock, WEFT__RANK_GROUP);
@@ -261,8 +269,8 @@ static weft__worker *join_run(const char *call)
     return w;
 }
 
-/* The thread's first call after the end of the run that knew it, or one by the end of a value of
- * its. NULL if no run is open. */
+/* Enters again after the end of the run that knew the thread, or in the destroy function of one of
+ * its values. Returns NULL if no run is open. */
 static weft__worker *join_again(weft__worker *w, const char *call)
 {
     if (!enlist(w))
@@ -346,7 +354,7 @@ static void sleep_until_ready(void *arg)
                     weft__tell_ready_by(t, WEFT__BY_TIMER);
                 break;
             }
-            if (left <= 0) { /* claimed by another, who is about to make us ready */
+            if (left <= 0) { /* another thread has claimed the wait, and will make us ready */
                 deadline = WEFT_FOREVER;
                 left = -1;
             }

@@ -34,6 +34,7 @@ int weft_local_new(weft_local *key, void (*destroy)(void *value))
 }
 
 /* Returns the calling task. Panics if the key was not made. */
+/* Returns the calling task. Panics if the key was not made. */
 static weft__task *caller(weft_local key, const char *call)
 {
     if (key._key >= weft__load_acq(&keys.n))

@@ -1,39 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /* scheduler.h - processors, workers (OS threads that carry them), and what they share.
  *
- * A processor is a run queue, a heap of timers, a uv loop and a free list. Everything in it that
- * is not marked atomic belongs to the worker that owns it, and moves with it from thread to
- * thread. A worker without a processor is a spare, or runs a task that lost its processor.
+ * A processor is a run queue, a heap of timers, a uv loop and a free list. Every field in it that
+ * is not marked atomic belongs to the worker that owns the processor. So it moves from thread to
+ * thread with the processor. A worker without a processor is a spare, or runs a task that lost its
+ * processor.
  *
- * The taking protocol. in_rt is 1 while the worker is inside the runtime. A taker writes take,
- * fences (heavily), and has the processor if it then reads in_rt == 0; the worker writes in_rt,
- * fences (lightly), and knows that it was taken from if it then reads take. Both cannot miss.
- * worker->lk (rank RUNQ) guards lost, and p while the worker is in user code. Hence every call
- * that enters may come back on another thread: re-read weft__self() after whatever may enter.
+ * Taking a processor. in_rt is 1 while the worker is inside the runtime.
+ *   The taker (the monitor) writes take, fences heavily, and has the processor if it reads in_rt 0.
+ *   The worker that enters writes in_rt, fences lightly, and has lost the processor, or is asked to
+ *   yield, if it reads take 1.
+ * At least one of them sees the other's store. worker->lk (rank RUNQ) guards `lost`, and p while
+ * the worker is outside the runtime. So every call that enters may return on another thread: read
+ * weft__self() again after any call that may enter.
  *
- * The taker's fence is membarrier(2), so the worker's is a mere compiler barrier. Without the fence
- * two threads ran one processor within seconds. A signal to the thread instead reaches no thread
- * that is in an uninterruptible call, and breaks others with EINTR. Measured on one x86-64 machine,
- * ns for an entry and an exit, in a tight loop and after a store that misses the cache; and what
- * the taker pays:
- *   CAS in, plain store out          2.5   19.9   a CAS
- *   store, load, branch (used)       3.3   17.6   0.35 us, 11 us beside a busy thread
- *   the same, seq. consistent store  3.3   20.0   nothing (used where membarrier is missing)
- *   a signal to the thread           3.6          233 us, up to 12 ms
+ * The taker's fence is membarrier(2), so the worker's only stops the compiler. Without the fence
+ * two threads ran one processor within seconds. A signal to the worker would not do: it does not
+ * reach a thread in an uninterruptible call, and breaks other calls with EINTR. Measured on one
+ * x86-64 machine: ns for an entry and an exit, in a tight loop and after a store that misses the
+ * cache; and the price for the taker: CAS in, plain store out          2.5   19.9   a CAS store,
+ * load, branch (used)       3.3   17.6   0.35 us, 11 us beside a busy thread the same, seq.
+ * consistent store  3.3   20.0   nothing (used where membarrier is missing) a signal to the thread
+ * 3.6          233 us, up to 12 ms
  *
- * Two consequences reach the user: any call may return on another thread, and one processor is not
- * one thread. Paths that work on an object's own word alone (an uncontended mutex, a buffered
+ * Two consequences reach the program: any call may return on another thread, and a processor is not
+ * bound to a thread. Fast paths that touch only the object itself (an uncontended mutex, a buffered
  * channel on which no task waits) do not enter.
  *
- * Idle and wake. An idle processor sets its bit in idle, fences heavily, looks once more for work,
- * and sleeps in its loop until its first timer. A worker that makes work fences lightly; if no
- * other worker is looking for work already, it clears one bit and wakes that loop. Before a worker
- * sleeps it looks for work for some microseconds, at most half as many workers at a time as are
- * busy: a sleep and a wake-up across CPUs cost a hundred times as much as a look. The last worker
- * to fall asleep jumps the virtual clock, or reports that all tasks are asleep: every processor is
- * idle, no task runs without one, nothing is outside (descriptors, requests, signal channels and
- * foreign threads that tasks wait for), no timer is armed, and idle_gen is unchanged over the
- * check. */
+ * Idle and wake. The worker of an idle processor sets the processor's bit in `idle`, fences
+ * heavily, looks once more for work, and sleeps in the loop until the first timer. A worker that
+ * makes work fences lightly. If no other worker is looking for work already, it clears one bit and
+ * wakes that loop. At least one of them sees the other. Before a worker sleeps it looks for work
+ * for some microseconds: a sleep and a wake-up across CPUs cost a hundred times as much as a look.
+ * At most half as many workers look as are busy.
+ *
+ * Deadlock. The last worker to fall asleep jumps the virtual clock, or reports that all tasks are
+ * asleep. That is so if every processor is idle, no task runs without one, nothing outside can wake
+ * a task (descriptors, requests, signal channels, foreign threads), no timer is armed, and idle_gen
+ * did not change during the check. */
 #ifndef WEFT_SCHEDULER_H
 #define WEFT_SCHEDULER_H
 
@@ -49,7 +53,7 @@
 
 enum { WEFT__PROCS_MAX = 256 };
 
-/* Something for a processor's owner to do; posted by anyone. */
+/* A request to the owner of a processor. Any thread may post it. */
 typedef struct weft__mail {
     struct weft__mail *next;
     void (*deliver)(struct weft__proc *p, struct weft__mail *m);
@@ -87,7 +91,8 @@ struct weft__proc {
 /* Says why a task leaves its stack by a context switch. */
 enum weft__leave { WEFT__LEAVE_PARK, WEFT__LEAVE_YIELD, WEFT__LEAVE_EXIT, WEFT__LEAVE_LOST };
 
-/* A time that makes the next wait look infinitely long, which forces the slow path. */
+/* A value of worker.now that makes the next wait look infinitely long, which forces the slow path
+ * of weft__park: there the clock is read. */
 #define WEFT__UNKNOWN INT64_MAX
 
 typedef void weft__after(void *arg);
@@ -97,17 +102,17 @@ struct weft__worker {
     uint32_t take;                               /* atomic */
     uint32_t call_place; /* atomic: where the latest call was declared; blocking.c */
     int64_t call_began;  /* atomic: when, or 0; it goes on while task->since is the same */
-    weft__task *task;    /* atomic: the one that runs here, NULL on the thread's own stack */
+    weft__task *task;    /* atomic: the task that runs here; NULL on the thread's own stack */
     weft__proc *p;       /* atomic; guarded by lk while in_rt == 0 */
 
     /* Left for the next context by the one that switched away. */
     weft__task *prev;
     enum weft__leave leave;
-    weft__after *after; /* releases what prev held, once its stack is nobody's; NULL after that */
+    weft__after *after; /* releases prev's lock once prev has left its stack; NULL after that */
     void *after_arg;
     weft__task *picked; /* to be run next by the worker's own context */
     bool begun;         /* picked is already marked running */
-    uint8_t source;     /* enum weft__source: what the thread's own stack makes tasks ready for */
+    uint8_t source;     /* enum weft__source: why the thread's own stack makes tasks ready */
     uint32_t telling;   /* atomic; these three: sinks.c */
     uint32_t left_tick;
     uint64_t left;
@@ -145,13 +150,13 @@ struct weft__worker {
     uint32_t confined;  /* atomic; these three: beside.c */
     cpu_set_t cpus, confined_to;
     void *made;         /* atomic: by what stack the thread was made (profiles/account) */
-    const void *tables; /* atomic: what its task's wait is counted in just now (profiles/account) */
+    const void *tables; /* atomic: the tables that count a wait at the moment (profiles/account) */
     void *altstack;
     uint32_t id;
 };
 
-/* Why a processor was taken: its task burnt CPU, sat in a call, declared one, or came to no call
- * for another reason. */
+/* Why a processor was taken: it was not (KEPT); its task burnt CPU; sat in a system call; declared
+ * a blocking call; or did not enter the runtime for another reason. */
 enum weft__why { WEFT__KEPT, WEFT__BURNT, WEFT__IN_CALL, WEFT__DECLARED, WEFT__STALLED };
 
 enum weft__end { WEFT__ALIVE, WEFT__GONE, WEFT__ABANDONED };
@@ -214,7 +219,8 @@ static inline uint64_t weft__random(weft__worker *w)
 
 /* worker.c */
 weft__worker *weft__enter_slow(const char *call);
-/* Lets others run; returns the worker that w's task runs on after it. */
+/* Leaves the stack of w's task and runs other tasks. Returns when the task runs again, with the
+ * worker that it then runs on. */
 weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how);
 void weft__in_a_call(const char *call) WEFT__NORETURN; /* panics: a declared call is under way */
 void weft__yield(weft__task *t);                       /* the caller, in the runtime */
@@ -233,7 +239,7 @@ void weft__worker_unlist(weft__worker *w); /* takes w out of sched.all */
 weft__worker *weft__attach(const char *call);
 weft__task *weft__caller_new(const char *call);
 void weft__forked_call(const char *call) WEFT__NORETURN;
-weft__worker *weft__enter_try(const char *call); /* weft__enter; NULL where that would panic */
+weft__worker *weft__enter_try(const char *call); /* as weft__enter, but NULL where that panics */
 void weft__foreign_init(void);
 void weft__worker_lives(weft__worker *w); /* the end of its thread is a panic; NULL: no more */
 void weft__foreign_open(void);            /* the run is ready for other threads' calls */
@@ -292,7 +298,8 @@ static inline weft__worker *weft__enter(const char *call)
         return weft__attach(call);
     weft__store(&w->in_rt, 1);
     weft__fence_light();
-    if (weft__unlikely(weft__load_acq(&w->take))) /* 0 again: what the monitor did before */
+    if (weft__unlikely(
+            weft__load_acq(&w->take))) /* acquire: a 0 shows all that a taker did before */
         return weft__enter_slow(call);
     return w;
 }
@@ -305,7 +312,7 @@ static inline weft__task *weft__caller(const char *call)
     return weft__likely(w != NULL) ? w->task : weft__caller_new(call);
 }
 
-/* Leaves it: queue and loop may be taken from here on. */
+/* Leaves the runtime. From here on the processor may be taken. */
 static inline void weft__exit(void)
 {
     weft__store_rel(&weft__self()->in_rt, 0);
@@ -317,8 +324,9 @@ static inline void weft__exit_as(weft__task *t)
     weft__store_rel(&t->worker->in_rt, 0);
 }
 
-/* The same after an operation that may have succeeded without a wait. A task that finds its socket
- * ready each time never switches, and timers would wait for as long as it goes on. */
+/* Leaves the runtime for t after an operation that may have succeeded without a wait, and yields if
+ * a full turn is due. A task that finds its socket ready each time would never switch, and timers
+ * would wait as long. */
 static inline void weft__exit_fairly(weft__task *t)
 {
     const weft__proc *p = t->worker->p;

@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { ALTSTACK = 64 << 10 }; /* for handlers of the program, too */
+enum { ALTSTACK = 64 << 10 }; /* for handlers of the program, too */ /* for handlers of the program, too */
 
 static sigset_t callers_mask; /* of weft_run's caller, and so of workers and children */
 
@@ -43,6 +43,8 @@ static void unblock_ours(sigset_t *set)
     }
 }
 
+/* Starts a thread with this mask: a new thread inherits the mask of its maker, so that has it
+ * meanwhile. */
 /* Starts a thread with this mask: a new thread inherits the mask of its maker, so that has it
  * meanwhile. */
 static int start_with(const sigset_t *mask, pthread_t *thread, size_t stack, void *(*fn)(void *),
@@ -87,6 +89,7 @@ int weft__thread_start_user(pthread_t *thread, size_t stack, void *(*fn)(void *)
     return start_with(&mask, thread, stack, fn, arg);
 }
 
+/* The timer slack is 1 us: with the kernel's 50 us every sleep would be late by as much. */
 /* The timer slack is 1 us: with the kernel's 50 us every sleep would be late by as much. */
 void weft__worker_setup(weft__worker *w)
 {

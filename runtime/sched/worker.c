@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* worker.c - the work of a thread with a processor: switch tasks, find work, sleep, hand over.
  *
+ * Owns: the workers, and which task runs on them. scheduler.h has the protocols and the locks.
+ * Tasks call switch_away, yield and breathe inside the runtime, with no lock; workers do the rest.
+ *
  * A task that waits switches straight to the next one. The worker's own stack runs only when no
  * task is next; for a full turn (timers, the loop, the global queue), every 64th time and when the
  * monitor asks for one, which it does each round; and for all that needs more than a switch:
@@ -38,7 +41,7 @@ static WEFT__NOINLINE void overflowed(weft__task *t)
     weft__report_overflow(t);
 }
 
-/* Finishes for the context that left: its stack is free from here on. */
+/* Finishes for the context that left: other threads may use its stack from here on. */
 static inline void arrive(weft__worker *w)
 {
     weft__task *prev = w->prev;
@@ -87,7 +90,7 @@ static inline bool asks(const weft__task *t)
     return weft__gate_asks(t);
 }
 
-/* Marks t as this worker's. */
+/* Marks t as running on this worker. */
 static inline void begin(weft__worker *w, weft__task *t)
 {
     wait_until_left(t);
@@ -121,7 +124,7 @@ void weft__in_a_call(const char *call)
     weft__panic("weft: %s between weft_blocking_begin and weft_blocking_end", call);
 }
 
-/* Does what a task with a mark needs before it leaves its stack. */
+/* Handles a task with a mark that leaves: panics inside a declared call, gives up its lane. */
 static WEFT__NOINLINE void leave_marked(weft__task *t, enum weft__leave how)
 {
     if (t->flags & WEFT__CALLING)
@@ -130,7 +133,7 @@ static WEFT__NOINLINE void leave_marked(weft__task *t, enum weft__leave how)
                                                   : "a yield");
     if (t->flags & WEFT__LANE)
         weft__lane_leave(t);
-    else /* it came back while no hogs were known, and ran to its wait since */
+    else /* it came back when no hogs were known, and has run to a wait since */
         weft__flag_clear(t, WEFT__HOG | WEFT__HEAVY);
 }
 
@@ -182,9 +185,9 @@ weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how)
             weft__store(&w->task, NULL);
     }
     has_exceptions = weft__eh_take(w->eh, &exceptions);
-    /* The only place where a task leaves, so that stacks of one wait are equal. */
+    /* The only place where a task leaves its stack, so that stacks of one wait are equal. */
     weft__ctx_switch(&cur->ctx, to, how == WEFT__LEAVE_EXIT);
-    w = cur->worker; /* perhaps another thread's */
+    w = cur->worker; /* may be another worker by now */
     arrive(w);
     *w->errno_at = saved;
     if (weft__unlikely(has_exceptions))
@@ -262,15 +265,15 @@ static bool is_abandoned(weft__worker *w)
     return weft__load_acq(&w->end) != WEFT__ALIVE;
 }
 
-/* The run is over for w: it ends, or it ended long ago without waiting for w. Then stopping is the
- * next run's, so it is neither looked at nor, if that was too late, believed. */
+/* Returns whether the run is over for w. Checks `end` before and after `stopping`: an abandoned
+ * worker could otherwise read the `stopping` of the next run. */
 static bool run_is_over(weft__worker *w)
 {
     return is_abandoned(w) || weft__load_acq(&weft__sched.stopping) || is_abandoned(w);
 }
 
-/* Queues a task that came back without its processor; the thread becomes a spare. Its stack is
- * nobody's before anybody can find it. */
+/* Queues a task that came back without its processor; the thread becomes a spare. on_cpu is cleared
+ * before the task is in a queue, where any worker can take it. */
 static void lost_came_back(weft__worker *w, weft__task *t)
 {
     weft_task_fn *fn = t->fn; /* t may end, and be another, once it is in the queue */
@@ -300,7 +303,7 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     weft__task_move(t, WEFT__LOST, WEFT__RUNNABLE);
     weft__tell(yield, t);
     weft__store_rel(&t->on_cpu, 0);
-    if (why == WEFT__DECLARED) /* it burnt nothing, and may come back for an instant only */
+    if (why == WEFT__DECLARED) /* it burnt no CPU, and may have come back for a moment only */
         weft__global_push_front(t);
     else
         weft__global_push(t);
@@ -317,8 +320,8 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     weft__wake_one();
 }
 
-/* Gives the processor to the thread that t is tied to. That thread may still have one of its own,
- * which it is about to give away since t left it. */
+/* Gives the processor to the thread that t is tied to. That thread may still have a processor of
+ * its own, which it is about to give away, since t has left it. */
 static void give_to_pinned(weft__worker *w, weft__task *t)
 {
     weft__worker *to = t->worker;
@@ -338,7 +341,7 @@ static void give_to_pinned(weft__worker *w, weft__task *t)
     weft__proc_give(p, to);
 }
 
-/* Gives the processor to others while the task tied to this thread waits. */
+/* Gives the processor to another thread while the task that is tied to this thread waits. */
 static void give_while_pinned(weft__worker *w)
 {
     weft__proc *p = w->p;
@@ -347,7 +350,7 @@ static void give_while_pinned(weft__worker *w)
 
     if (!spare && !weft__load(&weft__sched.stopping))
         spare = weft__worker_new(fn);
-    if (!spare && !weft__load(&weft__sched.stopping)) /* nobody would run the processor */
+    if (!spare && !weft__load(&weft__sched.stopping)) /* the processor would have no thread */
         weft__no_thread(weft__load(&weft__sched.nthreads));
     if (!spare)
         return;
@@ -366,7 +369,7 @@ static bool wait_for_processor(weft__worker *w, bool fresh)
         if (run_is_over(w))
             return false;
         weft__futex_wait(&w->wake, 0, -1);
-        weft__store_seq(&w->wake, 0); /* before p is read: it may take back a giver's 1 */
+        weft__store_seq(&w->wake, 0); /* before p is read: it may erase the 1 of a giver */
     }
     return true;
 }
@@ -378,9 +381,9 @@ void weft__proc_wake(weft__proc *p)
     weft__loop_wake(p->loop);
 }
 
-/* Clears the processor's idle bit; returns true if this call did. The count follows later, and the
- * thread that cleared the bit may be delayed before that while the owner runs on: so only the bits
- * say which processors sleep. */
+/* Clears the processor's idle bit. Returns true if this call did. The count follows later, and the
+ * thread that cleared the bit may be delayed before that while the owner runs on. So only the bits
+ * tell which processors sleep; the count is an upper bound. */
 static bool idle_leave(uint32_t index)
 {
     uint64_t bit = UINT64_C(1) << (index % 64);
@@ -484,9 +487,8 @@ static int64_t earliest_timer(void)
     return least;
 }
 
-/* Returns whether nothing but a timer, or nothing at all, can wake a task. All processors are seen
- * asleep twice, with none up in between. The earliest timer is read in between, since a
- * processor that gets up may fire it. */
+/* Returns whether only a timer, or nothing at all, can wake a task. Sees all processors asleep
+ * twice, with none up in between (idle_gen), and reads the earliest timer in between. */
 static bool all_asleep(int64_t *when)
 {
     uint32_t gen = weft__load_seq(&weft__sched.idle_gen);
@@ -505,7 +507,7 @@ static bool all_asleep(int64_t *when)
            weft__all_idle();
 }
 
-/* Jumps the virtual clock, or reports the deadlock: all processors sleep. */
+/* All processors sleep: jumps the virtual clock, or reports a deadlock. */
 static void nobody_left(int64_t when)
 {
     if (when == WEFT_FOREVER) {
@@ -517,7 +519,7 @@ static void nobody_left(int64_t when)
     }
 }
 
-/* Returns how long p may sleep. */
+/* Returns how long p may sleep, in ns; -1: until it is woken. */
 static int64_t sleep_time(weft__proc *p)
 {
     int64_t next = weft__load(&p->timers.next), now;
@@ -530,7 +532,7 @@ static int64_t sleep_time(weft__proc *p)
     return weft__clock_virtual ? -1 : next - now;
 }
 
-/* Shortens a sleep while there are processors without a thread, which wait for this one. */
+/* Shortens a sleep while processors without a thread wait for this one. */
 static int64_t short_sleep(int64_t ns)
 {
     bool shared = weft__load(&weft__sched.norphans) > 0;
@@ -538,9 +540,8 @@ static int64_t short_sleep(int64_t ns)
     return shared && (ns < 0 || ns > SHARED_NAP) ? SHARED_NAP : ns;
 }
 
-/* Stretches a sleep. Where timers come thick and fast, each would cost a sleep: after a short
- * sleep, the next is one of NAP at least. A hundred timers then share it, at the price of half its
- * length. */
+/* Stretches a sleep. Where timers follow each other closely, each would cost a sleep. So after a
+ * short sleep the next one is NAP at least: many timers share it, and are late by half of it. */
 static int64_t nap(weft__proc *p, int64_t ns)
 {
     int64_t last = p->slept;
@@ -581,8 +582,8 @@ static weft__task *steal(weft__worker *w, weft__proc *p)
     return NULL;
 }
 
-/* Sleeping and being woken across CPUs costs a hundred times a round of looking, so look for a
- * while first; but only half of the busy processors may, or they would look at nothing else. */
+/* Looks for work for a while: a sleep and a wake-up across CPUs cost a hundred times as much as a
+ * look. At most half as many workers as are busy may look, or they would do nothing else. */
 static weft__task *spin(weft__worker *w, weft__proc *p)
 {
     weft__task *t = NULL;
@@ -604,10 +605,9 @@ static weft__task *spin(weft__worker *w, weft__proc *p)
     return t;
 }
 
-/* While there is other work, polls get a share of the time at most: with thousands of sockets ready
- * whose tasks are still in the queue, each finds them all again. But each new socket costs the next
- * poll a system call, so POLL_CHANGES of them make it come at once: the poll after 2,000 accepts
- * took 14 ms. */
+/* Polls, and chooses the time of the next poll. Polls get a share of the time at most: with many
+ * sockets ready whose tasks are still in the queue, each poll finds them all again. find_work polls
+ * earlier after POLL_CHANGES new sockets: the poll after 2,000 accepts took 14 ms. */
 static void poll_now(weft__worker *w, weft__proc *p)
 {
     int64_t took;
@@ -619,7 +619,7 @@ static void poll_now(weft__worker *w, weft__proc *p)
     p->poll_after = took < POLL_MOST / POLL_SHARE ? POLL_TICKS + POLL_SHARE * took : POLL_MOST;
 }
 
-/* Runs the timers of processors whose task goes on while they are due, as the monitor saw. */
+/* Runs the timers of other processors: one has due timers, and its task does not switch. */
 static void run_late_timers(weft__proc *p)
 {
     for (int i = 0; i < weft__sched.nprocs; i++) {
@@ -628,7 +628,7 @@ static void run_late_timers(weft__proc *p)
     }
 }
 
-/* Work for w, which has a processor; NULL after a sleep or at the end. */
+/* Takes a full turn for w, which has a processor. Returns NULL after a sleep or at the end. */
 static weft__task *find_work(weft__worker *w)
 {
     weft__proc *p = w->p;
@@ -641,7 +641,7 @@ static weft__task *find_work(weft__worker *w)
     if (w->now - p->polled > p->poll_after || weft__loop_changes(p->loop) >= POLL_CHANGES)
         poll_now(w, p);
     w->source = WEFT__BY_TIMER;
-    weft__timers_run(p); /* after what the poll made ready, and before it in the queue */
+    weft__timers_run(p); /* after the poll: due tasks then go before those that it made ready */
     if (weft__unlikely(weft__load(&weft__sched.late)))
         run_late_timers(p);
     w->source = WEFT__BY_LOOP;
@@ -669,7 +669,7 @@ static weft__task *find_work(weft__worker *w)
     return t;
 }
 
-/* Runs t until something switches back to the thread's stack; finishes for what came back. */
+/* Runs t until a task switches back to the thread's stack, and finishes for that task. */
 static void run(weft__worker *w, weft__task *t)
 {
     weft__task *prev;
@@ -743,7 +743,7 @@ static void *worker_main(void *arg)
             break;
         fresh = false;
     }
-    if (w->begun) /* picked, but never run */
+    if (w->begun) /* the task was picked and marked, but the run ended first */
         weft__task_move(w->picked, WEFT__RUNNING, WEFT__RUNNABLE);
     weft__worker_lives(NULL);
     weft__worker_teardown(w);
