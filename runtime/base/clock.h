@@ -10,8 +10,8 @@
  *
  * Any thread may call the functions, under any lock, in or out of a run; nothing here blocks.
  * Before the first run the clock is the real one and ticks are nanoseconds. Only the start of a run
- * calls weft__clock_init and weft__clock_measure, and only the scheduler calls weft__clock_advance.
- */
+ * calls weft__clock_init and weft__clock_measure, and only the scheduler calls
+ * weft__clock_advance. */
 #ifndef WEFT_CLOCK_H
 #define WEFT_CLOCK_H
 

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* death.c - the ways a program ends because of us: a message in Go's words, a report, the end.
+/* death.c - the end of a program because of weft: a message in Go's words, a report, the end.
+ *
+ * Owns: the state of the one report of a process, and its watchdog. There is no lock: the first
+ * thread to die stores its id by a CAS, and only that thread touches the rest. death.h says how it
+ * may be called. It knows no tasks: sched/fatal.c sets the functions that report them.
  *
  * Panics and fatal errors end with status 2. A signal ends the process by its old disposition, so
- * that shells, service managers and core_pattern see it. WEFT_TRACEBACK, else GOTRACEBACK, says
- * what is shown: none (the message), single (of a panic or a fault the task that caused it), all
- * (every task: C tasks share memory, so the others matter), crash (all, and SIGABRT for a core).
- * The process never calls exit(), which would run libuv's clean-up while workers still poll.
+ * that shells, service managers and core_pattern see it. WEFT_TRACEBACK, else GOTRACEBACK, chooses
+ * the extent: none (the message), single (the task that caused a panic or a fault), all (every
+ * task: C tasks share memory, so the others matter), crash (all, and SIGABRT for a core).
  *
- * Knows no tasks: sched/fatal.c sets the functions that report them. A fault in the report ends the
- * process, and a watchdog does if the report makes no progress. */
+ * The process never calls exit(), which would run libuv's clean-up while workers still poll. A
+ * fault in the report ends the process; so does the watchdog, if the report makes no progress. */
 #include "runtime/base/death.h"
 
 #include "runtime/base/atomic.h"
@@ -40,13 +43,13 @@ enum { AFTER_FAULT = 2, AFTER_PANIC = 10 };
 #endif
 
 static struct {
-    pthread_t thread;  /* atomic: the first thread to die, which speaks while others wait; or 0 */
+    pthread_t thread;  /* the first thread to die, which reports while others wait; or 0; atomic */
     int signo;         /* the signal that ends the process; 0: none, it ends with status 2 */
     int patience;      /* seconds */
     bool has_timer;    /* the watchdog is timer; else it is ITIMER_REAL */
-    int timer;         /* the kernel's number of it */
+    int timer;         /* the kernel's number of the watchdog's timer */
     bool is_guarded;   /* a part of the report runs that may fault */
-    sigjmp_buf escape; /* out of it; valid while is_guarded */
+    sigjmp_buf escape; /* the way out of that part; valid while is_guarded */
 } dying;
 
 void (*weft__death_explain)(const void *caller, bool alone);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* death.h - the ways a program ends because of us. base.h has the usual ones, weft__panic and
- * weft__fatal; here is what a report of another kind is made of:
+/* death.h - the end of a program because of weft. base.h has the usual ways, weft__panic and
+ * weft__fatal. A report of another kind consists of these steps:
  *
  *     weft__death_begin(0);
  *     weft__death_say("fatal error: ...");
  *     weft__death_end();
  *
- * All of it is async-signal-safe but for weft__traceback, which reads the environment. */
+ * Any thread may call, under any lock, also in a signal handler: only weft__traceback, which reads
+ * the environment, is not async-signal-safe. */
 #ifndef WEFT_DEATH_H
 #define WEFT_DEATH_H
 
@@ -17,30 +18,37 @@
 
 struct weft__death;
 
-/* These two know tasks. NULL before the first run; sched/fatal.c.
- * Shows the tasks, if a run is under way: the one that dies from the call on that returns to
- * caller, and the others unless alone. */
+/* Functions that know tasks, which sched/fatal.c sets; NULL before the first run. */
+
+/* Shows the tasks, if a run is under way: the dying one, from the call that returns to caller on,
+ * and the others unless alone. */
 extern void (*weft__death_explain)(const void *caller, bool alone);
-/* The calling thread dies while another makes the report: no thread may wait for it. */
+/* Tells others that the calling thread dies while another makes the report: no thread may wait for
+ * it. */
 extern void (*weft__death_silenced)(void);
 
-/* What a report shows: the value of WEFT_TRACEBACK, or of GOTRACEBACK. */
+/* The extent of a report: the value of WEFT_TRACEBACK, or of GOTRACEBACK. */
 enum weft__traceback { WEFT__SHOW_NONE, WEFT__SHOW_SINGLE, WEFT__SHOW_ALL, WEFT__SHOW_CRASH };
 enum weft__traceback weft__traceback(void);
 
-/* Makes the calling thread the one that reports; signo ends the process, or 0. Another thread that
- * dies meanwhile waits here for the end of the process; a thread that comes again has failed in its
- * report. Does nothing in a child of fork, where a thread of the parent may seem to be dying. */
+/* Makes the calling thread the one that reports. signo is the signal that ends the process, or 0.
+ * Another thread that dies meanwhile waits here for the end of the process. A thread that comes
+ * here again has failed in its report. Does nothing in a child of fork, where a
+ * thread of the parent may seem to be dying. */
 void weft__death_begin(int signo);
-void weft__death_say(const char *format, ...) WEFT__PRINTF(1, 2); /* as weft__format */
+/* Writes a text to stderr, formatted as weft__format does. */
+void weft__death_say(const char *format, ...) WEFT__PRINTF(1, 2);
 /* Writes all n bytes for a report, and tells the watchdog of the progress. Returns 0, or the
  * negative errno of write(2). */
 int weft__death_write(int fd, const char *text, size_t n);
-/* Calls part, a piece of the report that may fault. Returns false if a fault was jumped out of. */
+/* Calls part, a piece of the report that may fault. Returns false if it faulted; the rest of the
+ * piece is then left out. */
 bool weft__death_guard(void (*part)(struct weft__death *d), struct weft__death *d);
+/* Ends the process. */
 void weft__death_end(void) WEFT__NORETURN;
 
-bool weft__is_dying(void); /* a thread makes the report, and the process is about to end */
+/* Returns whether a thread is making a report, so that the process is about to end. */
+bool weft__is_dying(void);
 
 /* Waits until a descriptor that does not block takes more. Returns false, with errno, if it takes
  * nothing for ten seconds. */

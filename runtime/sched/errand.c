@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* errand.c - work that a thread which dies leaves to weft_run's thread. */
+/* errand.c - work that a dying thread leaves to weft_run's thread.
+ *
+ * Owns: the one errand. There is no lock: its state is atomic, and goes from NO_ERRAND to ASKED by
+ * the dying thread, to TAKEN and DONE by weft_run's. errand.h says which thread may call. */
 #include "runtime/sched/errand.h"
 
 #include "runtime/base/clock.h"
@@ -10,8 +13,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-/* How long weft_run's thread may take to begin. Sanitizers make everything some ten times as slow.
- */
+/* The time in which weft_run's thread must begin. Sanitizers make everything ten times as slow. */
 #if defined(WEFT__ASAN) || defined(WEFT__TSAN)
 enum { BEGINS = 5000 /* ms */ };
 #else

@@ -2,6 +2,10 @@
 /* fatal.c - reports of a program's end that know tasks: of panics, deadlocks, stack overflows,
  * SIGQUIT and faults.
  *
+ * Owns no state but the value of WEFT_TRACEBACK at the start of a run. A report is made on the
+ * thread that dies, whatever locks it holds; SIGQUIT's on weft_run's thread. base/death.c lets one
+ * thread of a process report.
+ *
  * A fault may have left malloc, the heap or a stack in any state. So its report has two parts:
  *   first   the faulting task's own stack, by code that needs no lock, no heap and no other thread
  *   full    every task, which may hang or fault in turn
@@ -49,7 +53,7 @@ static void say_overflow(const struct weft__death *d)
                     (unsigned long long)t->ctx.lo, (unsigned long long)t->ctx.hi);
 }
 
-/* The reports of panics and fatal errors. */
+/* Reports a panic or a fatal error of a call. */
 static void explain_call(const void *caller, bool alone)
 {
     struct weft__death d = {.caller = caller, .alone = alone};
@@ -129,7 +133,8 @@ static void find_overflowed(struct weft__death *d)
         d->overflowed = t;
 }
 
-/* libuv aborts where it has no code for a failure of the kernel. */
+/* Writes which call of libuv has aborted, if one has: libuv aborts where it has no code for a
+ * failure of the kernel. */
 static void tell_of_loop(struct weft__death *d)
 {
     weft__worker *w = weft__self();
@@ -191,9 +196,9 @@ static void end_after(int signo, siginfo_t *info)
     syscall(SYS_rt_tgsigqueueinfo, getpid(), (int)syscall(SYS_gettid), signo, info);
 }
 
-/* Handles a fault, on the thread that caused it, on its alternate stack. Reads nothing of the
- * runtime but its static data before the report has begun: the fault may have overwritten all else,
- * and a second one would end the process without a word. */
+/* Handles a fault, on the thread that caused it, on its alternate stack. Before the report has
+ * begun it reads only static data of the runtime: the fault may have overwritten all other data,
+ * and a second fault would end the process without a word. */
 static void on_fault(int signo, siginfo_t *info, void *uc)
 {
     int error = errno;

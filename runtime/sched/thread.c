@@ -16,7 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { ALTSTACK = 64 << 10 }; /* for handlers of the program, too */ /* for handlers of the program, too */
+enum { ALTSTACK = 64 << 10 };
+/* for handlers of the program, too */ /* for handlers of the program, too */
 
 static sigset_t callers_mask; /* of weft_run's caller, and so of workers and children */
 
