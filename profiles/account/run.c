@@ -9,7 +9,7 @@
  * alike, and nothing depends on the order of constructors. A program that links runtime/ alone
  * calls weft__run, and has no profiles (tests/test_alone.c). */
 #include "runtime/run/run.h"
-#include "profiles/account/contention.h"
+#include "profiles/account/recorder.h"
 #include "profiles/account/threads.h"
 #include "profiles/capture/tasks.h"
 #include "profiles/walk/symbolize.h"

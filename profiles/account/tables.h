@@ -6,7 +6,7 @@
 #ifndef WEFT_TABLES_H
 #define WEFT_TABLES_H
 
-#include "profiles/account/contention.h"
+#include "profiles/account/recorder.h"
 #include "profiles/table/buckets.h"
 #include "runtime/sched/scheduler.h"
 

@@ -4,7 +4,7 @@
 #ifndef WEFT_WAITS_H
 #define WEFT_WAITS_H
 
-#include "profiles/account/contention.h"
+#include "profiles/account/recorder.h"
 #include "profiles/render/pprof.h"
 #include "profiles/table/buckets.h"
 

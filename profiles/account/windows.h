@@ -7,7 +7,7 @@
 #ifndef WEFT_WINDOWS_H
 #define WEFT_WINDOWS_H
 
-#include "profiles/account/contention.h"
+#include "profiles/account/recorder.h"
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* places.h - recognizes, without a walk, the stacks at which tasks waited before, and finds the
- * cells in which such waits are counted. For contention.c, which records each wait.
+ * cells in which such waits are counted. For recorder.c, which records each wait.
  *
  * Any thread may call these functions. Finding takes no lock. Adding takes one, and gives up if
  * another thread has it. */

@@ -95,7 +95,7 @@ static inline void weft__samplers_begin(weft__worker *w, uint64_t random)
     weft__sampler_begin(&w->pairs, weft__load(&weft__charge_period), random);
 }
 
-/* Called by the owner. A concurrent set_periods (contention.c) may lose its store to left; this
+/* Called by the owner. A concurrent set_periods (recorder.c) may lose its store to left; this
  * repairs it. */
 static inline void weft__samplers_check(weft__worker *w)
 {

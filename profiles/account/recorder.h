@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* contention.h - the recording of waits as they end, for the block, mutex and contention profiles:
+/* recorder.h - the recording of waits as they end, for the block, mutex and contention profiles:
  * the four tables in which they are counted, and the rates. Any thread may call these functions. */
-#ifndef WEFT_CONTENTION_H
-#define WEFT_CONTENTION_H
+#ifndef WEFT_RECORDER_H
+#define WEFT_RECORDER_H
 
 #include "profiles/table/buckets.h"
 #include <stdint.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* contention.c - records waits that have ended, and the time for which an unlocker kept others
+/* recorder.c - records waits that have ended, and the time for which an unlocker kept others
  * waiting.
  *
  * Owns: the rates, and the event sink that is called with waits. tables.c has the tables of stacks.
  * The sink's functions run inside the runtime, on the stack of the task that waited or unlocks,
  * with no lock held. */
-#include "profiles/account/contention.h"
+#include "profiles/account/recorder.h"
 
 #include "profiles/account/sample.h"
 #include "profiles/account/tables.h"
