@@ -529,7 +529,7 @@ TEST(sets_that_went_make_room_in_the_tables)
     for (int i = 0; i < MANY_NUMBERS; i++)
         wait_with_number(c);
     settle();
-    while (weft__tables_count(WEFT__CONTENTION_BLOCK) > 8192) /* a thread replaces them */
+    while (weft__tables_count(WEFT__RECORDED_BLOCK) > 8192) /* a thread replaces them */
         weft_yield();
     snprintf(last, sizeof(last), "{\"request\":\"%d\"}", MANY_NUMBERS - 1);
     CHECK_EQ(waits_with(last), 1);

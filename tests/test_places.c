@@ -96,13 +96,13 @@ TEST(stacks_that_get_the_memory_of_forgotten_ones_are_counted_apart)
     begin();
     weft__places_least = 0;
     wait_at(0, 200);
-    first = weft__tables_count(WEFT__CONTENTION_BLOCK);
+    first = weft__tables_count(WEFT__RECORDED_BLOCK);
     for (uint32_t i = 0; i < 2; i++) {
         weft__symbolizer_forget(1, 2);
         wait_at(1000, 1001); /* begins a generation */
     }
     wait_at(200, 400);
-    CHECK(weft__tables_count(WEFT__CONTENTION_BLOCK) >=
+    CHECK(weft__tables_count(WEFT__RECORDED_BLOCK) >=
           first + 180); /* a deadline that has passed is no wait */
 }
 

@@ -15,7 +15,7 @@
 
 static struct {
     pthread_mutex_t lock;
-    weft__buckets *of[WEFT__CONTENTIONS]; /* NULL: none was shown yet */
+    weft__buckets *of[WEFT__RECORDED_TABLES]; /* NULL: none was shown yet */
 } shown = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Returns the samples that now has and before, which may be NULL, has not; NULL without memory. */
@@ -47,7 +47,7 @@ static weft__buckets *added_since(const weft__buckets *now, const weft__buckets 
 
 static void *take(const struct weft__asked *a)
 {
-    const struct weft__waits ended = {.which = (enum weft__contention)a->profile->which,
+    const struct weft__waits ended = {.which = (enum weft__wait_table)a->profile->which,
                                       .stays = true};
     weft__buckets **before = &shown.of[ended.which], *now, *done, *added;
     bool aside = weft__stand_aside(weft__tables_count(ended.which));
@@ -74,7 +74,7 @@ const struct weft__profile weft__profile_delta_block = {
     .n_values = 2,
     .take = take,
     .write = weft__samples_write,
-    .which = WEFT__CONTENTION_BLOCK,
+    .which = WEFT__RECORDED_BLOCK,
 };
 
 const struct weft__profile weft__profile_delta_mutex = {
@@ -86,5 +86,5 @@ const struct weft__profile weft__profile_delta_mutex = {
     .n_values = 2,
     .take = take,
     .write = weft__samples_write,
-    .which = WEFT__CONTENTION_MUTEX,
+    .which = WEFT__RECORDED_MUTEX,
 };

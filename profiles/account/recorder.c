@@ -101,11 +101,11 @@ void weft_profile_set_mutex_rate(weft_duration rate)
     set_rate("weft_profile_set_mutex_rate", &rates.mutex, rate);
 }
 
-int64_t weft__contention_rate(enum weft__contention which)
+int64_t weft__waits_rate(enum weft__wait_table which)
 {
-    if (which == WEFT__CONTENTION_IO)
+    if (which == WEFT__RECORDED_IO)
         return weft__load(&rates.block) * IO_RARER;
-    return weft__load(which == WEFT__CONTENTION_BLOCK ? &rates.block : &rates.mutex);
+    return weft__load(which == WEFT__RECORDED_BLOCK ? &rates.block : &rates.mutex);
 }
 
 static void start(struct weft__event_sink *s)
@@ -185,7 +185,7 @@ struct spot {
 struct event {
     weft__task *self;
     struct weight w;
-    enum weft__contention which;       /* of a wait */
+    enum weft__wait_table which;       /* of a wait */
     const struct weft__charge *charge; /* NULL: a wait */
     bool charged, paired;              /* of a charge: which of the two is recorded */
     struct weight pair;
@@ -260,11 +260,11 @@ static void join(struct event *e, struct weft__sample one, struct spot *at, stru
 }
 
 /* Counts an event in a table: by one spot, or by the spots of both sides. */
-static void count(struct event *e, enum weft__contention which, const struct weft__sample *one,
+static void count(struct event *e, enum weft__wait_table which, const struct weft__sample *one,
                   struct spot *at, struct spot *held, struct weight w,
                   const struct weft__measure *m)
 {
-    const struct weft__cell_key key = {.table = e->tables->number * WEFT__CONTENTIONS + which,
+    const struct weft__cell_key key = {.table = e->tables->number * WEFT__RECORDED_TABLES + which,
                                        .place = at->known.id,
                                        .holder = held ? held->known.id : 0,
                                        .object = one->object,
@@ -310,7 +310,7 @@ static void count_wait(struct event *e)
  * are not told apart any more. */
 static const void *object_of(const struct event *e, const weft__task *t)
 {
-    const weft__buckets *pairs = e->tables->of[WEFT__CONTENTION_PAIRS];
+    const weft__buckets *pairs = e->tables->of[WEFT__RECORDED_PAIRS];
     bool many = weft__buckets_count(pairs) >= PLACES_WITH_OBJECTS;
 
     return many ? NULL : weft__load(&t->object);
@@ -327,7 +327,7 @@ static void count_pair(struct event *e, struct spot *held)
 
     if (!find_spot(e, &at, t, false))
         return;
-    count(e, WEFT__CONTENTION_PAIRS,
+    count(e, WEFT__RECORDED_PAIRS,
           &(struct weft__sample){.labels = labels_of(t),
                                  .is_pair = true,
                                  .reason = weft__load(&t->reason),
@@ -344,7 +344,7 @@ static void count_charge(struct event *e, struct spot *held)
                                     .inside = c->inside,
                                     .key = (uintptr_t)weft__load(&c->first->object)};
 
-    count(e, WEFT__CONTENTION_MUTEX,
+    count(e, WEFT__RECORDED_MUTEX,
           &(struct weft__sample){.labels = e->self ? labels_of(e->self) : 0}, held, NULL, e->w, &m);
 }
 
@@ -403,9 +403,9 @@ static void weft__waited(struct weft__event_sink *s, weft__task *t, enum weft__r
         return;
     if (weft__load(&rates.block_adapts))
         adapt(&worker->waits, asked, worker->now);
-    e.which = WEFT__CONTENTION_BLOCK;
+    e.which = WEFT__RECORDED_BLOCK;
     if (!(weft__wait_flags(why) & WEFT__WAIT_BLOCK)) {
-        e.which = WEFT__CONTENTION_IO;
+        e.which = WEFT__RECORDED_IO;
         e.w = rarer(worker, e.w, asked * IO_RARER);
     }
     e.m = (struct weft__measure){
@@ -441,7 +441,7 @@ static void weft__held_up(struct weft__event_sink *s, const struct weft__charge 
         record(&e);
 }
 
-void weft__contention_attach(void)
+void weft__recorder_attach(void)
 {
     static struct weft__event_sink sink = {
         .start = start, .stop = stop, .waited = weft__waited, .held_up = weft__held_up};

@@ -1,27 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /* recorder.h - the recording of waits as they end, for the block, mutex and contention profiles:
- * the four tables in which they are counted, and the rates. Any thread may call these functions. */
+ * the four tables in which they are counted, and the rates.
+ *
+ * Any thread may read a rate; it takes no lock. */
 #ifndef WEFT_RECORDER_H
 #define WEFT_RECORDER_H
 
 #include "profiles/table/buckets.h"
 #include <stdint.h>
 
-enum weft__contention {
-    WEFT__CONTENTION_BLOCK, /* waits for other tasks, by the waiter's stack */
-    WEFT__CONTENTION_IO,    /* waits for the world outside, by the waiter's stack */
-    WEFT__CONTENTION_MUTEX, /* what others waited for a lock, by the unlocker's stack */
-    WEFT__CONTENTION_PAIRS, /* waits for locks, by both stacks */
-    WEFT__CONTENTIONS
+enum weft__wait_table {
+    WEFT__RECORDED_BLOCK, /* waits for other tasks, by the waiter's stack */
+    WEFT__RECORDED_IO,    /* waits for the world outside, by the waiter's stack */
+    WEFT__RECORDED_MUTEX, /* what others waited for a lock, by the unlocker's stack */
+    WEFT__RECORDED_PAIRS, /* waits for locks, by both stacks */
+    WEFT__RECORDED_TABLES
 };
 
-enum {
-    WEFT__CONTENTION_STACKS =
-        16384 /* with labels, of each kind; all further ones share one entry */
-};
+/* About so many stacks with labels are told apart in each table; all further ones share a bucket.
+ */
+enum { WEFT__RECORDED_STACKS = 16384 };
 
-void weft__contention_attach(void); /* adds the sink that records waits */
+/* Adds the event sink that records waits. Called once, before the first run. */
+void weft__recorder_attach(void);
 
-int64_t weft__contention_rate(enum weft__contention which); /* ns, 0: off */
+/* Returns the period of a table's samples in ns; 0 if they are off. */
+int64_t weft__waits_rate(enum weft__wait_table which);
 
 #endif

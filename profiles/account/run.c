@@ -30,7 +30,7 @@ static void attach(void)
     static struct weft__event_sink last = {.stop = stop};
 
     weft__sinks_add(&last);
-    weft__contention_attach();
+    weft__recorder_attach();
     weft__threads_attach();
     weft__capture_attach();
 }

@@ -32,7 +32,7 @@ static struct {
 
 static void tables_free(struct weft__tables *t)
 {
-    for (int i = 0; i < WEFT__CONTENTIONS; i++)
+    for (int i = 0; i < WEFT__RECORDED_TABLES; i++)
         weft__buckets_free(t->of[i]);
     free(t);
 }
@@ -44,10 +44,10 @@ static struct weft__tables *tables_new(uint64_t number)
     struct weft__walk *rest = malloc(sizeof(*rest));
     bool ok = t && rest;
 
-    for (int i = 0; ok && i < WEFT__CONTENTIONS; i++) {
-        weft__sample_join(rest, &(struct weft__sample){.is_pair = i == WEFT__CONTENTION_PAIRS});
+    for (int i = 0; ok && i < WEFT__RECORDED_TABLES; i++) {
+        weft__sample_join(rest, &(struct weft__sample){.is_pair = i == WEFT__RECORDED_PAIRS});
         t->of[i] = weft__buckets_new(WEFT__SAMPLE_VALUES);
-        ok = t->of[i] && weft__buckets_limit(t->of[i], WEFT__CONTENTION_STACKS, rest);
+        ok = t->of[i] && weft__buckets_limit(t->of[i], WEFT__RECORDED_STACKS, rest);
     }
     free(rest);
     if (ok) {
@@ -114,7 +114,7 @@ static void renew(void)
     weft__fence_heavy();
     while (is_used(old))
         sched_yield();
-    for (int i = 0; i < WEFT__CONTENTIONS; i++)
+    for (int i = 0; i < WEFT__RECORDED_TABLES; i++)
         weft__samples_add(t->of[i], old->of[i], 1);
     pthread_mutex_unlock(&reading);
     tables_free(old);
@@ -164,7 +164,7 @@ void weft__tables_unlock(void)
     pthread_mutex_unlock(&reading);
 }
 
-uint32_t weft__tables_count(enum weft__contention which)
+uint32_t weft__tables_count(enum weft__wait_table which)
 {
     const struct weft__tables *t = weft__tables_lock();
     uint32_t n = t ? weft__buckets_count(t->of[which]) : 0;

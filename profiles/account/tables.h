@@ -10,11 +10,11 @@
 #include "profiles/table/buckets.h"
 #include "runtime/sched/scheduler.h"
 
-/* Each table tells apart about WEFT__CONTENTION_STACKS stacks; all further ones share a bucket
+/* Each table tells apart about WEFT__RECORDED_STACKS stacks; all further ones share a bucket
  * without a stack. */
 struct weft__tables {
     uint64_t number; /* no other tables ever have it */
-    weft__buckets *of[WEFT__CONTENTIONS];
+    weft__buckets *of[WEFT__RECORDED_TABLES];
 };
 
 void weft__tables_start(void); /* a run begins; ends the process if there is no memory */
@@ -32,6 +32,6 @@ void weft__tables_crowded(void);
  * switches tasks. */
 const struct weft__tables *weft__tables_lock(void);
 void weft__tables_unlock(void);
-uint32_t weft__tables_count(enum weft__contention which); /* stacks */
+uint32_t weft__tables_count(enum weft__wait_table which); /* stacks */
 
 #endif

@@ -93,7 +93,7 @@ static int64_t counts_from(const struct maker *m, const struct weft__record *r)
     int64_t from = r->since > m->from ? r->since : m->from;
     const struct weft__lock *lock;
 
-    if (m->w->which != WEFT__CONTENTION_MUTEX)
+    if (m->w->which != WEFT__RECORDED_MUTEX)
         return from;
     lock = m->s->locks ? weft__locks_find(m->s->locks, r->object) : NULL;
     if (lock && weft__ticks_to_nanos(lock->charged) > from)
@@ -103,7 +103,7 @@ static int64_t counts_from(const struct maker *m, const struct weft__record *r)
 
 static uint64_t key_of(const struct maker *m, const struct weft__record *r)
 {
-    return m->w->which == WEFT__CONTENTION_MUTEX ? (uintptr_t)r->object : r->id;
+    return m->w->which == WEFT__RECORDED_MUTEX ? (uintptr_t)r->object : r->id;
 }
 
 /* Returns how long a task has waited so far, if its wait counts in this profile; else 0. */
@@ -114,7 +114,7 @@ static int64_t waits_of(const struct maker *m, const struct weft__record *r)
 
     if (!m->on || r->state != WEFT__REC_WAITING || !r->since)
         return 0;
-    if (m->w->which != WEFT__CONTENTION_BLOCK && !weft__wait_is_for_lock(r->reason))
+    if (m->w->which != WEFT__RECORDED_BLOCK && !weft__wait_is_for_lock(r->reason))
         return 0;
     if (!(flags & WEFT__WAIT_BLOCK) && (!m->w->with_io || (flags & WEFT__WAIT_SCHED)))
         return 0;
@@ -166,9 +166,9 @@ static const struct weft__record *holder_record(const struct maker *m, const str
  * An unknown holder, such as readers, is a stack without frames. */
 static void add_live(struct maker *m, const struct weft__record *r, int64_t waits)
 {
-    bool is_block = m->w->which == WEFT__CONTENTION_BLOCK;
+    bool is_block = m->w->which == WEFT__RECORDED_BLOCK;
     const struct weft__record *holder = is_block ? NULL : holder_record(m, r);
-    const struct weft__record *who = m->w->which == WEFT__CONTENTION_MUTEX ? holder : r;
+    const struct weft__record *who = m->w->which == WEFT__RECORDED_MUTEX ? holder : r;
     const struct weft__stack_entry *stack = who ? weft__record_stack(m->s, who) : NULL;
     const struct weft__stack_entry *held_at = holder ? weft__record_stack(m->s, holder) : NULL;
     struct weft__sample s = {.labels = who ? labels_of(who) : 0};
@@ -177,7 +177,7 @@ static void add_live(struct maker *m, const struct weft__record *r, int64_t wait
         s.pcs = stack->pcs;
         s.n = stack->kept;
     }
-    if (m->w->which == WEFT__CONTENTION_PAIRS) {
+    if (m->w->which == WEFT__RECORDED_PAIRS) {
         s.is_pair = true;
         s.reason = r->reason;
         s.object = r->object;
@@ -189,7 +189,7 @@ static void add_live(struct maker *m, const struct weft__record *r, int64_t wait
 
 static bool add_all_live(struct maker *m)
 {
-    if (m->w->which != WEFT__CONTENTION_BLOCK && !find_holders(m))
+    if (m->w->which != WEFT__RECORDED_BLOCK && !find_holders(m))
         return false;
     for (size_t i = 0; i < m->s->n; i++) {
         int64_t waits = waits_of(m, &m->s->records[i]);
@@ -224,8 +224,8 @@ static void add_all_recorded(struct maker *m)
     }
     t = weft__tables_lock();
     add_recorded(m, t->of[m->w->which]);
-    if (m->w->which == WEFT__CONTENTION_BLOCK && m->w->with_io)
-        add_recorded(m, t->of[WEFT__CONTENTION_IO]);
+    if (m->w->which == WEFT__RECORDED_BLOCK && m->w->with_io)
+        add_recorded(m, t->of[WEFT__RECORDED_IO]);
     weft__tables_unlock();
 }
 
@@ -284,7 +284,7 @@ static weft__buckets *take(const struct weft__waits *w, struct weft__window *win
         m->w = w;
         m->window = window;
         m->b = b;
-        m->on = weft__contention_rate(w->which) > 0;
+        m->on = weft__waits_rate(w->which) > 0;
     }
     if (!m || !b || !make(m)) {
         weft__buckets_free(b);
@@ -305,7 +305,7 @@ enum { LIVE, IO }; /* parameters */
 
 static struct weft__waits waits_asked(const struct weft__asked *a)
 {
-    return (struct weft__waits){.which = (enum weft__contention)a->profile->which,
+    return (struct weft__waits){.which = (enum weft__wait_table)a->profile->which,
                                 .live = a->params[LIVE],
                                 .with_io = a->params[IO]};
 }
@@ -335,14 +335,14 @@ static void *sample(const struct weft__asked *a, int *rc)
 
 static int count(const struct weft__profile *p)
 {
-    return (int)weft__tables_count((enum weft__contention)p->which);
+    return (int)weft__tables_count((enum weft__wait_table)p->which);
 }
 
 static void put_sizes(const struct weft__profile *p, weft__sizes_put *put, void *arg)
 {
-    put(arg, p->name, weft__tables_count((enum weft__contention)p->which), WEFT__CONTENTION_STACKS);
-    if (p->which == WEFT__CONTENTION_BLOCK)
-        put(arg, "io", weft__tables_count(WEFT__CONTENTION_IO), WEFT__CONTENTION_STACKS);
+    put(arg, p->name, weft__tables_count((enum weft__wait_table)p->which), WEFT__RECORDED_STACKS);
+    if (p->which == WEFT__RECORDED_BLOCK)
+        put(arg, "io", weft__tables_count(WEFT__RECORDED_IO), WEFT__RECORDED_STACKS);
 }
 
 const struct weft__pprof_type weft__waits_values[] = {{"contentions", "count"},
@@ -363,7 +363,7 @@ const struct weft__profile weft__profile_block = {
              "leaves out what is not over, io=1 adds I/O and sleeps.",
     .text_head = "--- contention:\ncycles/second=1000000000\n",
     .params = params,
-    WAITS(WEFT__CONTENTION_BLOCK),
+    WAITS(WEFT__RECORDED_BLOCK),
 };
 
 const struct weft__profile weft__profile_contention = {
@@ -372,7 +372,7 @@ const struct weft__profile weft__profile_contention = {
              "unlocked.",
     .text_head = "--- contention:\ncycles/second=1000000000\n",
     .params = live_alone,
-    WAITS(WEFT__CONTENTION_PAIRS),
+    WAITS(WEFT__RECORDED_PAIRS),
 };
 
 const struct weft__profile weft__profile_mutex = {
@@ -381,5 +381,5 @@ const struct weft__profile weft__profile_mutex = {
              "did.",
     .text_head = "--- mutex:\ncycles/second=1000000000\nsampling period=1\n",
     .params = live_alone,
-    WAITS(WEFT__CONTENTION_MUTEX),
+    WAITS(WEFT__RECORDED_MUTEX),
 };

@@ -9,7 +9,7 @@
 #include "profiles/table/buckets.h"
 
 struct weft__waits {
-    enum weft__contention which; /* BLOCK, MUTEX or PAIRS */
+    enum weft__wait_table which; /* BLOCK, MUTEX or PAIRS */
     bool with_io;                /* BLOCK only */
     bool live;                   /* with the waits that go on */
     bool stays;                  /* the caller must keep its thread: it holds a mutex; not live */

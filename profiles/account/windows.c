@@ -24,7 +24,7 @@ enum { NO_SLOT = -1 };
 
 struct weft__window {
     weft__window *next;
-    enum weft__contention which;
+    enum weft__wait_table which;
     bool with_io, is_open;
     int slot;            /* in weft__windows, or NO_SLOT */
     int64_t from, until; /* ticks; until is 0 before the end */
@@ -35,14 +35,14 @@ struct weft__window {
 };
 
 static uint32_t lock;
-static weft__window *windows;              /* guarded by lock */
-static uint32_t wanted[WEFT__CONTENTIONS]; /* atomic: windows that want these */
+static weft__window *windows;                  /* guarded by lock */
+static uint32_t wanted[WEFT__RECORDED_TABLES]; /* atomic: windows that want these */
 
 static void want(const weft__window *w, uint32_t add)
 {
     weft__add(&wanted[w->which], add);
     if (w->with_io)
-        weft__add(&wanted[WEFT__CONTENTION_IO], add);
+        weft__add(&wanted[WEFT__RECORDED_IO], add);
 }
 
 /* Guarded by lock, as is the next. */
@@ -74,7 +74,7 @@ static void slot_put(int slot)
     weft__store(&weft__windows.latest, latest);
 }
 
-weft__window *weft__window_open(enum weft__contention which, bool with_io)
+weft__window *weft__window_open(enum weft__wait_table which, bool with_io)
 {
     weft__window *w = calloc(1, sizeof(*w));
 
@@ -83,10 +83,10 @@ weft__window *weft__window_open(enum weft__contention which, bool with_io)
         return NULL;
     }
     w->which = which;
-    w->with_io = with_io && which == WEFT__CONTENTION_BLOCK;
+    w->with_io = with_io && which == WEFT__RECORDED_BLOCK;
     w->is_open = true;
     weft__lock(&lock, WEFT__RANK_TASKS);
-    w->slot = which == WEFT__CONTENTION_MUTEX ? slot_get() : NO_SLOT;
+    w->slot = which == WEFT__RECORDED_MUTEX ? slot_get() : NO_SLOT;
     /* A charge that does not see the slot was made before this, and ended before from. */
     weft__fence_heavy();
     w->from = weft__ticks();
@@ -198,10 +198,10 @@ static int64_t part_of_charge(const weft__window *w, const struct weft__measure 
     return part;
 }
 
-static void add(weft__window *w, enum weft__contention which, const struct weft__measure *m,
+static void add(weft__window *w, enum weft__wait_table which, const struct weft__measure *m,
                 const struct weft__walk *joined, double count, int64_t delay)
 {
-    bool is_charge = which == WEFT__CONTENTION_MUTEX;
+    bool is_charge = which == WEFT__RECORDED_MUTEX;
     int64_t part;
 
     if (m->until <= w->from)
@@ -219,17 +219,17 @@ static void add(weft__window *w, enum weft__contention which, const struct weft_
                       (int64_t[]){weft__parts(count), weft__ticks_about(delay)});
 }
 
-bool weft__windows_want(enum weft__contention which)
+bool weft__windows_want(enum weft__wait_table which)
 {
     return weft__unlikely(weft__load(&wanted[which]) > 0);
 }
 
-void weft__windows_add(enum weft__contention which, const struct weft__measure *m,
+void weft__windows_add(enum weft__wait_table which, const struct weft__measure *m,
                        const struct weft__walk *joined, double count, int64_t delay)
 {
     weft__lock(&lock, WEFT__RANK_TASKS);
     for (weft__window *w = windows; w; w = w->next) {
-        if (w->which == which || (w->with_io && which == WEFT__CONTENTION_IO))
+        if (w->which == which || (w->with_io && which == WEFT__RECORDED_IO))
             add(w, which, m, joined, count, delay);
     }
     weft__unlock(&lock);

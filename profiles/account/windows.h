@@ -23,7 +23,7 @@ struct weft__measure {
 };
 
 /* Opens a window that begins now. with_io is for BLOCK alone. NULL without memory. */
-weft__window *weft__window_open(enum weft__contention which, bool with_io);
+weft__window *weft__window_open(enum weft__wait_table which, bool with_io);
 /* Ends the window now. Waits that end later are still added, until close, but count up to now. */
 void weft__window_end(weft__window *w);
 /* Closes the window: nothing more is added. */
@@ -39,8 +39,8 @@ bool weft__window_has(const weft__window *w, uint64_t key);
 
 /* Called by the code that records waits. want returns whether an open window wants these; add takes
  * a sample joined by sample.h, whose count and delay (ticks) are those of the whole measure. */
-bool weft__windows_want(enum weft__contention which);
-void weft__windows_add(enum weft__contention which, const struct weft__measure *m,
+bool weft__windows_want(enum weft__wait_table which);
+void weft__windows_add(enum weft__wait_table which, const struct weft__measure *m,
                        const struct weft__walk *joined, double count, int64_t delay);
 
 #endif
