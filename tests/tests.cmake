@@ -131,6 +131,12 @@ weft_test(test_toy_latch SOURCES tests/test_toy_latch.c tests/toy_latch.c runtim
 target_include_directories(test_toy_latch BEFORE PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/toy)
 weft_script(chan_types.sh ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER} ${CMAKE_SOURCE_DIR}/include)
 
+# The runtime alone: no profile is linked.
+add_executable(test_alone tests/test_alone.c $<TARGET_OBJECTS:weft_runtime>)
+target_include_directories(test_alone PRIVATE include)
+target_link_libraries(test_alone PRIVATE weft_flags PkgConfig::UV Threads::Threads)
+weft_add_run(test_alone plain "" test_alone)
+
 # ---- http ----
 foreach(noun parse mux) # these look inside
   weft_test(test_http_${noun} SOURCES tests/test_http_${noun}.c tests/http_client.c)
