@@ -279,7 +279,7 @@ static weft_profile *profile_make(const char *name)
     memcpy(p->name, name, strlen(name));
     p->value = (struct weft__pprof_type){p->name, "count"};
     p->profile = (struct weft__profile){.name = p->name,
-                                        .about = "The program's own.",
+                                        .about = "A profile of the program's own.",
                                         .values = &p->value,
                                         .n_values = 1,
                                         .take = take,

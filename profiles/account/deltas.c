@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* deltas.c - delta_block and delta_mutex: the waits that ended since the last request for them, for
- * scrapers that cannot wait.
+/* deltas.c - delta_block and delta_mutex: the waits that ended since the last request for the
+ * profile, for scrapers that cannot wait.
  *
- * Owns: the views that were shown last. They have no waits that go on, since only ended waits never
- * change their row.
- * Lock: shown.lock, a pthread mutex: nothing under it can switch tasks. */
+ * Owns: for each profile the view that was shown last. Views have only waits that have ended: a
+ * wait that goes on may be in another bucket of the next view.
+ * Lock: shown.lock, a pthread mutex, since no code under it can switch tasks. */
 #include "profiles/account/sample.h"
 #include "profiles/account/tables.h"
 #include "profiles/account/waits.h"
@@ -15,10 +15,10 @@
 
 static struct {
     pthread_mutex_t lock;
-    weft__buckets *of[WEFT__RECORDED_TABLES]; /* NULL: none was shown yet */
+    weft__buckets *of[WEFT__RECORDED_TABLES]; /* NULL if none was shown yet */
 } shown = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* Returns the samples that now has and before, which may be NULL, has not; NULL without memory. */
+/* Returns now minus before, which may be NULL. Returns NULL if memory ran out. */
 static weft__buckets *difference(const weft__buckets *now, const weft__buckets *before)
 {
     weft__buckets *added = weft__buckets_new(WEFT__SAMPLE_VALUES);
@@ -30,8 +30,9 @@ static weft__buckets *difference(const weft__buckets *now, const weft__buckets *
     return NULL;
 }
 
-/* The same. If sets of labels go between the two adds, rows of one view count as {labels: too many}
- * and the same rows of the other do not, so the difference is taken again. */
+/* Returns the same, by views with the same label sets. If label sets go between the two adds,
+ * buckets of one view count as {labels: too many} and those of the other do not; then the
+ * difference is taken again. */
 static weft__buckets *added_since(const weft__buckets *now, const weft__buckets *before)
 {
     uint64_t gone = weft__labelset_gone();
@@ -67,7 +68,7 @@ static void *take(const struct weft__asked *a)
 
 const struct weft__profile weft__profile_delta_block = {
     .name = "delta_block",
-    .about = "The waits of block that ended since delta_block was last asked for.",
+    .about = "The waits of block that ended since the last request for delta_block.",
     .file = "block.pprof.gz",
     .text_head = "--- contention:\ncycles/second=1000000000\n",
     .values = weft__waits_values,
@@ -79,7 +80,7 @@ const struct weft__profile weft__profile_delta_block = {
 
 const struct weft__profile weft__profile_delta_mutex = {
     .name = "delta_mutex",
-    .about = "The waits of mutex that ended since delta_mutex was last asked for.",
+    .about = "The waits of mutex that ended since the last request for delta_mutex.",
     .file = "mutex.pprof.gz",
     .text_head = "--- mutex:\ncycles/second=1000000000\nsampling period=1\n",
     .values = weft__waits_values,

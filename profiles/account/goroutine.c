@@ -57,10 +57,10 @@ static const struct weft__param params[] = {{.name = "per_task", .is_form = true
 
 const struct weft__profile weft__profile_goroutine = {
     .name = "goroutine",
-    .about = "Every task, its state and its stack. debug=1 merges equal stacks with equal labels, "
-             "debug=2 is the text of a Go panic, debug=3 adds names, labels, lock owners and exact "
-             "times. per_task=1: the binary form with one sample a task, and its id, state and "
-             "wait as labels of it.",
+    .about = "All tasks, with state and stack. debug=1 counts tasks with equal stacks and labels "
+             "together, debug=2 is the text of a Go panic, debug=3 adds names, labels, holders of "
+             "locks and exact times. per_task=1 is the binary form with one sample for each task, "
+             "which has the task's id, state and wait as labels.",
     .other_name = "goroutines",
     .changes = true,
     .values = &value,

@@ -68,7 +68,8 @@ static int64_t period_of(int64_t rate)
     return rate > 0 && ticks == 0 ? 1 : ticks;
 }
 
-/* A worker may overwrite what it is told here, and then hears of it at the next change. */
+/* Sets the periods of all workers. A worker may overwrite its own at the same time; it then learns
+ * of the new ones at the next change of rates. */
 static void set_periods(void)
 {
     weft__store(&weft__wait_period, period_of(weft__load(&rates.block)));
@@ -147,7 +148,7 @@ static void adapt(struct weft__sampler *s, int64_t asked, int64_t now)
     s->since = now;
 }
 
-/* Weighs a wait that reached the next sample. */
+/* Weighs a wait that was chosen as a sample. */
 static struct weight weigh(struct weft__sampler *s, int64_t ticks)
 {
     int64_t period = weft__load(&s->period), left = weft__load(&s->left);
@@ -180,8 +181,8 @@ struct spot {
     uint32_t n;
 };
 
-/* One recording. It runs on the stack of the task that waited or unlocks, with its context saved if
- * the stack can be walked. */
+/* The recording of one event. It is on the stack of the task that waited or unlocks. That task's
+ * context is saved if its stack can be walked. */
 struct event {
     weft__task *self;
     struct weight w;
@@ -191,7 +192,7 @@ struct event {
     struct weight pair;
     struct weft__measure m; /* of a wait */
     const struct weft__tables *tables;
-    struct scratch *s; /* NULL until it is needed: mostly it is not */
+    struct scratch *s; /* NULL until it is needed, which is seldom */
 };
 
 static bool has_scratch(struct event *e)
@@ -230,7 +231,8 @@ static bool find_spot(struct event *e, struct spot *spot, const weft__task *t, b
     return true;
 }
 
-/* Reads the spot's PCs into the scratch, which e has. Walks if the place was forgotten since. */
+/* Reads the PCs of a spot into the scratch memory, which e has. Walks the stack if the place was
+ * forgotten meanwhile. */
 static void read_spot(struct event *e, struct spot *spot)
 {
     struct weft__walk *walk = walk_of(e, spot);
@@ -245,7 +247,7 @@ static void read_spot(struct event *e, struct spot *spot)
     spot->n = walk->kept;
 }
 
-/* Joins what one has with the stacks of the spots. */
+/* Joins the sample with the stacks of the spots. */
 static void join(struct event *e, struct weft__sample one, struct spot *at, struct spot *held)
 {
     read_spot(e, at);
@@ -316,7 +318,7 @@ static const void *object_of(const struct event *e, const weft__task *t)
     return many ? NULL : weft__load(&t->object);
 }
 
-/* Records the wait of the task that is let in, since it was queued last. */
+/* Records the wait of the task that gets the lock, since it was queued last. */
 static void count_pair(struct event *e, struct spot *held)
 {
     const struct weft__charge *c = e->charge;

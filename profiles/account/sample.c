@@ -18,8 +18,8 @@
 enum { LABELS, KIND, OBJECT, LENGTH, STACKS };
 enum { ROOM = WEFT__WALK_ROOM - STACKS, NO_PAIR = WEFT__WAIT_COUNT /* else the reason */ };
 
-/* Copies a stack. If it has more than most frames, a mark replaces its middle. Returns how many
- * there are. */
+/* Copies a stack. If it has more frames than `most`, a mark replaces its middle. Returns the number
+ * of words. */
 static size_t copy(uintptr_t *to, const uintptr_t *pcs, size_t n, size_t most)
 {
     size_t inner = n > most ? most / 2 - 2 : n, outer = most / 2, used = inner;
@@ -86,8 +86,10 @@ bool weft__samples_add(weft__buckets *to, const weft__buckets *from, int times)
     return good;
 }
 
-/* Root to leaf: the waiter, "-- held by --", the holder, so that the two that meet are neighbours;
- * or the only one. */
+/* Writes a pair as one stack, in which the two functions that meet at the lock are neighbours. From
+ * root to leaf it has the waiter from its outermost frame to its innermost, "-- held by --", and
+ * the holder from its innermost frame to its outermost. Writes the only stack if it is no pair.
+ * Returns the number of words. */
 static size_t joined(const struct weft__sample *s, uintptr_t *to)
 {
     size_t n = 0;
@@ -113,8 +115,8 @@ static int compare_times(const void *va, const void *vb)
     return a > b ? -1 : a < b;
 }
 
-/* Readers add all times up in 64 bits, which hold 292 years: a million waits of three hours. So the
- * longest of all are cut down until the sum fits, and the others stay true. */
+/* Cuts down the largest times until the sum of all fits into 64 bits, which hold 292 years: a
+ * million waits of three hours. Readers add all times up. The other times stay true. */
 static void fit(struct weft__bucket *all, size_t n)
 {
     int64_t left = INT64_MAX;
@@ -133,7 +135,8 @@ static int64_t whole(int64_t count)
     return count < WEFT__PARTS ? 1 : (count + WEFT__PARTS / 2) / WEFT__PARTS;
 }
 
-/* Reads those that took any time, the longest first, with whole counts. NULL without memory. */
+/* Reads the samples with a time, the longest first, with whole counts. Returns NULL if memory ran
+ * out. */
 static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
 {
     struct weft__bucket *all = weft__buckets_read(b, 1, n);
@@ -149,7 +152,7 @@ static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
     return all;
 }
 
-/* Room to encode one sample; too large for a task's stack. */
+/* Memory to encode one sample, which is large for a task's stack. */
 struct scratch {
     uintptr_t pcs[WEFT__WALK_ROOM];
     struct weft__pprof_label labels[2 + WEFT_LABELS_MAX];

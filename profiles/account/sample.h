@@ -30,16 +30,18 @@ struct weft__sample {
     size_t n_holder;
 };
 
+/* Writes the words of a sample to a walk, as one stack. */
 void weft__sample_join(struct weft__walk *to, const struct weft__sample *s);
-/* Returns the sample that join made of an entry's words, in which its stacks stay. */
+/* Reads the words of a sample in a table's entry. The stacks of the result point into the entry. */
 struct weft__sample weft__sample_of(const struct weft__stack_entry *e);
 
-/* Adds so many times the values in from; -1 takes them away. Sets of labels that went (labelset.h)
- * count as they do now. False without memory. */
+/* Adds the values in from, times so much; -1 subtracts them. Samples whose label sets are gone
+ * (labelset.h) count as {labels: too many}. Returns false if memory ran out. */
 bool weft__samples_add(weft__buckets *to, const weft__buckets *from, int times);
 
-/* The write of a profile whose views are tables of samples. A profile with one value shows the time
- * alone, but for the text: that has the lines of text_head, then time, count and stacks of each. */
+/* Writes a view that is a table of samples: the `write` of a descriptor. profile.proto has the time
+ * alone if the profile has one value. Text has the lines of text_head, then time, count and stacks
+ * of each sample. */
 int weft__samples_write(const struct weft__asked *a, const void *from, void *view, int64_t duration,
                         const struct weft__sink *to);
 

@@ -37,7 +37,7 @@ static void tables_free(struct weft__tables *t)
     free(t);
 }
 
-/* Returns NULL without memory. */
+/* Makes empty tables. Returns NULL if memory ran out. */
 static struct weft__tables *tables_new(uint64_t number)
 {
     struct weft__tables *t = calloc(1, sizeof(*t));
@@ -102,7 +102,7 @@ static bool is_used(const struct weft__tables *t)
 
 /* Replacing the tables ------------------------------------------------------------------------- */
 
-/* Without memory for a table's part, that part is lost. */
+/* Adds the old counts to the new tables. If memory runs out, the rest of a table is lost. */
 static void renew(void)
 {
     struct weft__tables *old = present, *t = tables_new(old->number + 1);
@@ -144,7 +144,8 @@ void weft__tables_crowded(void)
         weft__store_rel(&renewal.runs, 0);
 }
 
-/* Waits for the thread, which looks at workers. None is begun any more, since no task runs. */
+/* Waits for the thread that replaces the tables, since it looks at workers. No other can begin,
+ * because no task runs any more. */
 void weft__tables_stop(void)
 {
     while (weft__load_acq(&renewal.runs))

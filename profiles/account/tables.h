@@ -13,23 +13,24 @@
 /* Each table tells apart about WEFT__RECORDED_STACKS stacks; all further ones share a bucket
  * without a stack. */
 struct weft__tables {
-    uint64_t number; /* no other tables ever have it */
+    uint64_t number; /* no other tables ever have the same */
     weft__buckets *of[WEFT__RECORDED_TABLES];
 };
 
-void weft__tables_start(void); /* a run begins; ends the process if there is no memory */
+/* Called as a run begins and ends. start ends the process if there is no memory for the tables. */
+void weft__tables_start(void);
 void weft__tables_stop(void);
 
-/* Returns the tables to count in, which stay until unuse. Called by w itself. */
+/* Returns the tables to count in, which are not freed until unuse. Called by worker w itself. */
 const struct weft__tables *weft__tables_use(weft__worker *w);
 void weft__tables_unuse(weft__worker *w);
-/* One of the tables is nearly full. Has them replaced if that gives room: what was recorded with
- * sets of labels that went (labelset.h) then counts together. At most once in ten seconds, by a
- * thread of its own. */
+/* Called when one of the tables is nearly full. Has a thread replace the tables if that gives room:
+ * buckets whose label sets are gone (labelset.h) are then counted together. At most once in ten
+ * seconds. */
 void weft__tables_crowded(void);
 
-/* Returns the tables to be read, which stay until unlock. The caller may do nothing meanwhile that
- * switches tasks. */
+/* Returns the tables for reading; they are not replaced until unlock. Meanwhile the caller must not
+ * switch tasks, since a pthread mutex is held. */
 const struct weft__tables *weft__tables_lock(void);
 void weft__tables_unlock(void);
 uint32_t weft__tables_count(enum weft__wait_table which); /* stacks */

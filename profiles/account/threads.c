@@ -89,7 +89,8 @@ static bool own_bounds(uintptr_t sp, uintptr_t *lo, uintptr_t *hi)
     return thread_bounds(pthread_self(), lo, hi);
 }
 
-/* Appends the entry of the task for which a thread was made: the monitor's stack does not tell. */
+/* Appends the function of the task for which a thread was made, since the monitor's stack does not
+ * show it. */
 static void append_entry(struct weft__walk *walk, weft_task_fn *fn)
 {
     if (!fn)
@@ -220,7 +221,7 @@ static void start(struct weft__event_sink *s)
     }
 }
 
-/* Frees what the workers that are left have. No thread is made or ends any more. */
+/* Frees the entries of the workers that are left. No thread is made or ends any more. */
 static void threads_free(void)
 {
     weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
@@ -276,7 +277,7 @@ static void add_runners(struct weft__walk *walk)
     weft__buckets_add(table, walk, &(int64_t){n});
 }
 
-/* Asking for rules may make one more: the symbolizer. */
+/* A question to the symbolizer may make one more thread: the symbolizer's. */
 static void finish_all(void)
 {
     struct making *m, *next;
@@ -324,7 +325,7 @@ static const struct weft__pprof_type value = {"threadcreate", "count"};
 
 const struct weft__profile weft__profile_threadcreate = {
     .name = "threadcreate",
-    .about = "The threads of the library, and the stacks that made them.",
+    .about = "The threads that the library made, by the stack that made each.",
     .changes = true,
     .values = &value,
     .n_values = 1,

@@ -124,7 +124,7 @@ static int64_t waits_of(const struct maker *m, const struct weft__record *r)
     return waits > 0 ? waits : 0;
 }
 
-/* False without memory. */
+/* Collects the holders of locks for which tasks wait. Returns false if memory ran out. */
 static bool find_holders(struct maker *m)
 {
     const struct weft__snapshot *s = m->s;
@@ -162,8 +162,8 @@ static const struct weft__record *holder_record(const struct maker *m, const str
     return h ? h->record : NULL;
 }
 
-/* Adds a wait that goes on. A place has one bucket for all objects; a pair has one for each lock.
- * An unknown holder, such as readers, is a stack without frames. */
+/* Adds a wait that goes on. A place has one bucket for all its objects; a pair has one for each
+ * lock. An unknown holder, such as the readers of a lock, is a stack without frames. */
 static void add_live(struct maker *m, const struct weft__record *r, int64_t waits)
 {
     bool is_block = m->w->which == WEFT__RECORDED_BLOCK;
@@ -200,8 +200,8 @@ static bool add_all_live(struct maker *m)
     return true;
 }
 
-/* Takes a snapshot whose cut is not before ticks. A shared one may have begun before that; the next
- * one has not. */
+/* Takes a snapshot whose cut is not before ticks. A snapshot that is shared may have begun before;
+ * then the next one has not. */
 static const struct weft__snapshot *snapshot_after(int64_t ticks)
 {
     const struct weft__snapshot *s;
@@ -246,9 +246,9 @@ static void take_snapshot(struct maker *m)
         weft__window_close(m->window);
 }
 
-/* Makes the view: recorded waits first, so that a wait that ends meanwhile is missed this time and
- * not counted twice. A window's table is read after its close, and knows the waits that ended
- * meanwhile. */
+/* Makes the view. Reads recorded waits first, so that a wait that ends meanwhile is missed this
+ * time and not counted twice. A window's table is read after its close, and knows the waits that
+ * ended meanwhile. */
 static bool make(struct maker *m)
 {
     size_t n = weft__tables_count(m->w->which);
@@ -359,8 +359,9 @@ static const struct weft__param live_alone[] = {{.name = "live", .otherwise = 1}
 
 const struct weft__profile weft__profile_block = {
     .name = "block",
-    .about = "Where tasks waited for others, and how long: channels, select, locks, groups. live=0 "
-             "leaves out what is not over, io=1 adds I/O and sleeps.",
+    .about =
+        "Stacks that waited for other tasks, and how long: at channels, select, locks, groups. "
+        "live=0 leaves out waits that go on, io=1 adds I/O and sleeps.",
     .text_head = "--- contention:\ncycles/second=1000000000\n",
     .params = params,
     WAITS(WEFT__RECORDED_BLOCK),
@@ -368,8 +369,7 @@ const struct weft__profile weft__profile_block = {
 
 const struct weft__profile weft__profile_contention = {
     .name = "contention",
-    .about = "The same waits for locks with both sides: the stack that waited, and the stack that "
-             "unlocked.",
+    .about = "Waits for locks, with both stacks: the one that waited, and the one that unlocked.",
     .text_head = "--- contention:\ncycles/second=1000000000\n",
     .params = live_alone,
     WAITS(WEFT__RECORDED_PAIRS),
@@ -377,8 +377,8 @@ const struct weft__profile weft__profile_contention = {
 
 const struct weft__profile weft__profile_mutex = {
     .name = "mutex",
-    .about = "Where mutexes and rwmutexes were unlocked for which others waited, and how long all "
-             "did.",
+    .about = "Stacks that kept other tasks waiting for a lock: at its unlock, each is charged with "
+             "the time that all waiters waited.",
     .text_head = "--- mutex:\ncycles/second=1000000000\nsampling period=1\n",
     .params = live_alone,
     WAITS(WEFT__RECORDED_MUTEX),

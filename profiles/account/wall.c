@@ -50,7 +50,7 @@ struct thread {
     weft__cell *place;
     uint64_t task; /* its id */
     int64_t cpu;
-    /* Time and looks to be counted for where the thread is when it answers. */
+    /* The time and looks that will count for the stack with which the thread answers. */
     int64_t owed;
     uint32_t looks;
     weft__interrupt *ask;
@@ -79,8 +79,9 @@ static uint32_t below(struct sampler *s, uint32_t n)
     return (uint32_t)((s->random >> 32) * n >> 32);
 }
 
-/* Keeps stacks mapped until weft__stacks_release. The caller makes no call in between that may
- * switch tasks: the end of a run might discard it there, and nothing would release them. */
+/* Keeps stacks mapped until weft__stacks_release. Until then the caller makes no call that may
+ * switch tasks: the end of a run might discard it inside such a call, and the stacks would never be
+ * released. */
 static void hold(void)
 {
     weft__stacks_hold();
@@ -108,7 +109,7 @@ static bool agree(const struct weft__walk *a, const struct weft__walk *b)
     return a->kept == b->kept && memcmp(a->pcs, b->pcs, a->kept * sizeof(a->pcs[0])) == 0;
 }
 
-/* Returns whether t has rested in one place since, with the stack that was walked. */
+/* Returns whether t has rested at one place all the time, with the stack that was walked. */
 static bool rests_still(struct sampler *s, const weft__task *t, uint64_t ticket, uint32_t state)
 {
     if (!(ticket & 1)) {
@@ -120,7 +121,7 @@ static bool rests_still(struct sampler *s, const weft__task *t, uint64_t ticket,
     return weft__load(&t->ticket) == ticket && weft__load(&t->state) == state;
 }
 
-/* Leaves the stack of a task that rests in s->walk, else nothing. */
+/* Walks the stack of a task if it rests. s->walk is empty if it does not. */
 static enum look look(struct sampler *s, const weft__task *t)
 {
     uint64_t ticket = weft__load_acq(&t->ticket);
@@ -172,8 +173,8 @@ static weft__cell *count(struct sampler *s, const weft__task *t, uint32_t weight
 
 /* Threads that run tasks ---------------------------------------------------------------------- */
 
-/* Counts what is owed for where the thread says it is; if it does not, for where it was the last
- * time, or else for the function that its task began with. */
+/* Counts the time that is owed: for the stack with which the thread answered; if it did not answer,
+ * for its last known stack, or else for the function that its task began with. */
 static void settle(struct sampler *s, struct thread *h)
 {
     weft__tags *tags = NULL;
@@ -197,14 +198,14 @@ static void settle(struct sampler *s, struct thread *h)
     h->looks = 0;
 }
 
-/* Returns whether waiting for the thread's answer is over. */
+/* Returns whether the wait for the thread's answer is over. */
 static bool is_settled(struct thread *h)
 {
     return !h->ask || weft__interrupt_look(h->ask) != WEFT__INTERRUPT_OPEN ||
            weft__interrupt_is_vain(h->ask);
 }
 
-/* Lets the time be counted for where the thread will be found computing next. */
+/* Has the time counted for the stack at which the thread will be found computing next. */
 static void owe(struct sampler *s, struct thread *h, const struct weft__runner *r)
 {
     h->fn = weft__load(&r->task->fn);
@@ -244,8 +245,8 @@ static void look_at_runner(struct sampler *s, struct thread *h, const struct wef
     }
 }
 
-/* Brings the list of threads up to date with the workers of now. Both are in descending order of
- * workers. */
+/* Updates the list of threads by the present workers. Both lists are in descending order of worker
+ * ids. */
 static struct thread *follow(struct sampler *s, const struct weft__runner *all, size_t n)
 {
     struct thread *now = calloc(n + 1, sizeof(*now));
@@ -289,7 +290,7 @@ static void look_at_runners(struct sampler *s)
     free(all);
 }
 
-/* Waits for the answers of threads of which no place is known, for a while. */
+/* Waits for a while for answers of threads that have no known stack yet. */
 static void end_runners(struct sampler *s)
 {
     static const struct timespec pause = {0, 1000000};
@@ -311,7 +312,7 @@ static void end_runners(struct sampler *s)
         weft__stand_back();
 }
 
-/* Looks at some of the tasks that rest. look_at_runners has those that run. */
+/* Looks at some of the tasks that rest; look_at_runners looks at those that run. */
 static void look_at_resting(struct sampler *s)
 {
     uint64_t n = weft__tasks_slots(), parts = s->parts < n ? s->parts : n;
@@ -344,9 +345,9 @@ static void tick(struct sampler *s)
         s->parts = PARTS_MOST;
 }
 
-/* Goes to another processor if one is idle, after a nap of up to NAP without any. A sleeper wakes
- * up on the processor on which it went to sleep, and only when the task there rests: it would never
- * see that task compute. */
+/* Moves to an idle processor if there is one, after a nap of up to NAP without any. A sleeper wakes
+ * up on the processor on which it went to sleep, and only when the task there rests. So it would
+ * never see that task compute. */
 static void change_place(struct sampler *s)
 {
     struct timespec nap = {0, (long)below(s, NAP)};
@@ -357,7 +358,8 @@ static void change_place(struct sampler *s)
     weft__stand_back();
 }
 
-/* Returns false if the profile is not wanted any more. */
+/* Looks at the tasks every PERIOD for the time that is asked for. Returns false if the profile is
+ * not wanted any more. */
 static bool look_over_time(struct sampler *s, const struct weft__asked *a)
 {
     weft_time last = weft_now(), end = last + a->over;

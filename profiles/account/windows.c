@@ -87,7 +87,7 @@ weft__window *weft__window_open(enum weft__wait_table which, bool with_io)
     w->is_open = true;
     weft__lock(&lock, WEFT__RANK_TASKS);
     w->slot = which == WEFT__RECORDED_MUTEX ? slot_get() : NO_SLOT;
-    /* A charge that does not see the slot was made before this, and ended before from. */
+    /* A charge that does not see the slot was made before this line, and ended before `from`. */
     weft__fence_heavy();
     w->from = weft__ticks();
     w->next = windows;
@@ -154,8 +154,8 @@ bool weft__window_has(const weft__window *w, uint64_t key)
     return false;
 }
 
-/* Notes the key of a wait that ended between the end and close. Without memory it is not noted, and
- * may count twice. */
+/* Notes the key of a wait that ended between the end and close. If memory runs out, the wait may
+ * count twice. */
 static void note(weft__window *w, uint64_t key)
 {
     if (w->n_keys == w->room) {
@@ -183,8 +183,8 @@ static int64_t part_of_wait(const weft__window *w, const struct weft__measure *m
     return until - from;
 }
 
-/* Returns how much of a charge lies in the window, in ticks. Past the window's end all its waiters
- * are taken to have waited, as if none came later. */
+/* Returns how much of a charge lies in the window, in ticks. Past the window's end, all its waiters
+ * are assumed to have waited already, as if none came later. */
 static int64_t part_of_charge(const weft__window *w, const struct weft__measure *m)
 {
     int64_t part = m->waited;

@@ -22,8 +22,8 @@ struct weft__bucket {
     int64_t *values;                       /* as many as each bucket of the table has */
 };
 
-/* An event that stands for others may count as a fraction: such a count is kept in this many parts
- * of one. */
+/* A count may be a fraction, since a recorded event stands for others that were not recorded. Such
+ * a count is kept as a number of parts, of which one has so many. */
 enum { WEFT__PARTS = 1 << 20 };
 
 static inline int64_t weft__parts(double count)
@@ -31,30 +31,29 @@ static inline int64_t weft__parts(double count)
     return (int64_t)(count * WEFT__PARTS + (count < 0 ? -0.5 : 0.5));
 }
 
-/* Makes a table that keeps so many values for each stack. NULL without memory. */
+/* Makes a table with so many values for each stack. Returns NULL if memory ran out. */
 weft__buckets *weft__buckets_new(unsigned n_values);
 void weft__buckets_free(weft__buckets *b); /* NULL does nothing */
-/* Bounds the number of stacks that are told apart, about; further ones are counted for rest. To be
- * called before other threads use the table. Returns false without memory. */
+/* Sets about how many stacks are told apart; all further ones are counted in the bucket of rest.
+ * Called before other threads use the table. Returns false if memory ran out. */
 bool weft__buckets_limit(weft__buckets *b, uint32_t most, const struct weft__walk *rest);
 
-/* The values of one stack, which last as long as the table. cell returns NULL without memory. add
- * adds to each value, below 0 to take away; a sum that would overflow stays at the end of its
- * range. Any thread. */
+/* A cell: the values of one stack, in the table, for as long as the table lasts. weft__buckets_cell
+ * finds or makes it, and returns NULL if memory ran out. weft__cell_add adds to each value; a sum
+ * that would overflow stays at the end of its range. Any thread. */
 typedef struct weft__cell weft__cell;
 weft__cell *weft__buckets_cell(weft__buckets *b, const struct weft__walk *w);
 void weft__cell_add(const weft__buckets *b, weft__cell *c, const int64_t *values);
 
-/* Adds to the values of a stack. Without memory for the stack, nothing is added. Any thread,
- * concurrently. */
+/* Adds to the values of a stack. Adds nothing if there is no memory for the stack. Any thread. */
 void weft__buckets_add(weft__buckets *b, const struct weft__walk *w, const int64_t *values);
 
-/* Adds so many times the values in from, of which there are as many; -1 takes them away. False
- * without memory. */
+/* Adds the values in from, times so much; -1 subtracts them. Both tables have as many values for
+ * each stack. Returns false if memory ran out. */
 bool weft__buckets_add_all(weft__buckets *to, const weft__buckets *from, int times);
 
-/* Reads all buckets so far of which some value is not 0, in the order of their first event, each
- * value times so many. For free(); NULL without memory. */
+/* Reads the buckets in which a value is not 0, in the order of their first event, each value times
+ * so much. n receives their number. The list is for free(). Returns NULL if memory ran out. */
 struct weft__bucket *weft__buckets_read(const weft__buckets *b, int times, size_t *n);
 
 uint32_t weft__buckets_count(const weft__buckets *b);  /* stacks */
