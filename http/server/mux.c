@@ -3,7 +3,7 @@
  *
  * Owns: weft_http_mux: a tree of segments for each method, and one for patterns without a method.
  * There is no lock. One task adds the patterns before a server gets the mux; from then on the mux
- * is constant, and adding panics. Any task may match.
+ * is constant, and adding panics. Any task may call weft__mux_match.
  *
  * A path is cut at its slashes: "/a/" has the segments "a" and "", and the pattern {$} stands for
  * the empty segment. A node tries its literals first, then its wildcard {name}, then {name...}; if

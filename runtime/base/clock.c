@@ -3,7 +3,8 @@
  *
  * Owns: the base of the scale of ticks (base_ticks and base_nanos, one moment in both units), the
  * last measured rate, and the virtual time. weft__clock_init writes the base before tasks run; it
- * is constant afterwards. The rate and the virtual time are atomic. There is no lock.
+ * is constant afterwards. The rate and the virtual time are atomic. There is no lock, and any
+ * thread may call (clock.h).
  *
  * The scale is the line from the base to the moment of asking. So it gets more exact the longer the
  * program runs, and no calibration loop delays the start: a program that ends after 5 ms should not

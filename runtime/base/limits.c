@@ -2,10 +2,10 @@
 /* limits.c - ends the program when the system gives no memory or no thread, and names the limits in
  * force.
  *
- * "Out of memory" alone leaves the user guessing: the machine may have plenty, and an rlimit or the
- * policy of overcommitting refuses. So the report names each limit that can be the cause. Nothing
- * here allocates, since there is no memory. Any thread may call, under any lock. base.h declares
- * the functions. */
+ * Owns no state. "Out of memory" alone leaves the user guessing: the machine may have plenty, and
+ * an rlimit or the policy of overcommitting refuses. So the report names each limit that can be the
+ * cause. Nothing here allocates, since there is no memory. Any thread may call, under any lock.
+ * base.h declares the functions. */
 #include "runtime/base/base.h"
 
 #include <fcntl.h>

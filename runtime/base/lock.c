@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* lock.c - the slow side of locks, the checks of ranks, and sleeping on a word.
  *
- * lock.h has the rules. Nothing here allocates or parks a task. The counts of held locks belong to
- * the calling thread (self.c), so they need no lock. */
+ * Owns no state: a lock's word is its object's, and the counts of held locks belong to the calling
+ * thread (self.c). lock.h has the rules, and says who may call. Nothing here allocates or parks a
+ * task. */
 #include "runtime/base/lock.h"
 
 #include "runtime/base/self.h"

@@ -2,7 +2,7 @@
 /* stack.c - memory for stacks: one mapping for many stacks, touched lazily, a guard below each.
  *
  * Owns: the kind and the number of guards, and the list of stacks that Valgrind knows. The stacks
- * themselves belong to sched/task.c.
+ * themselves belong to sched/task.c. Any thread may call (stack.h).
  * Lock: registered.lock (rank LEAF) guards Valgrind's list. The number of guards is atomic.
  *
  * Guards, best first:

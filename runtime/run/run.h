@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* run.h - a run, from the start of its workers to the end of the last. */
+/* run.h - a run, from the start of its workers to the end of the last. A plain thread of the
+ * program calls it, one at a time; a second call panics. */
 #ifndef WEFT_RUN_H
 #define WEFT_RUN_H
 

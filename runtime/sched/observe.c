@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* observe.c - the reporter of a program without profiles: it shows nothing. */
+/* observe.c - the reporter of a program without profiles: it shows nothing.
+ *
+ * Owns: weft__reporter, which profiles/ replaces before a run. So the runtime calls through the
+ * pointer without a test. observe.h says on which thread each function is called. */
 #include "runtime/sched/observe.h"
 
 static void record(weft__task *t, bool running)

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* park.h - the waist: every wait of every primitive is a weft__park that one won weft__claim
- * followed by weft__ready ends. */
+/* park.h - the waist: each wait of a task begins with weft__park, and one weft__claim that succeeds
+ * and the weft__ready after it end the wait.
+ *
+ * A task parks itself, inside the runtime, and holds at most the locks of the objects that it waits
+ * for, which the park releases. Any thread may claim, under the object's lock, and then make the
+ * task ready, under no lock of a rank above OBJECT. Queues of waiters are guarded by the object's
+ * lock. */
 #ifndef WEFT_PARK_H
 #define WEFT_PARK_H
 
@@ -13,12 +18,12 @@ typedef struct weft__waiter {
     weft__task *task;
     uint64_t ticket;
     void *elem;
-    uint32_t index; /* of the select case; or the kind of wait */
-    bool queued;
-    bool sole;        /* only the object's lock decides who claims */
-    uint32_t *chosen; /* channels: the claimer writes index there */
-    int64_t n;        /* units wanted; when the wait began; a group's result */
-    uint64_t owed;    /* these three: charge.h */
+    uint32_t index;   /* of the select case; or the kind of wait */
+    bool queued;      /* it is in the object's queue */
+    bool sole;        /* the object's lock alone orders the claims */
+    uint32_t *chosen; /* of a channel: the claimer writes index there */
+    int64_t n;        /* the units wanted; or when the wait began; or a group's result */
+    uint64_t owed;    /* charge.h explains this field and the next two */
     uint32_t count;
     int64_t from;
 } weft__waiter;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* tags.c - see tags.h; and the public calls of weft/label.h.
+/* tags.c - the names and labels of tasks, and the public calls of weft/label.h.
+ *
+ * Owns: every weft__tags, by its count of references. There is no lock; tags.h says who may call.
  *
  * Only the running task writes task->tags, when the tags are complete (release). It replaces the
  * pointer before it drops the reference to the old tags: a dumper that finds their count at 0 finds

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* wait.h - the one list of wait reasons: name, the exact text a dump shows, flags.
  *
- * Texts are Go's where Go has the wait (readers parse them); no comma and no ']' may occur. Each
- * stands in include/weft/dump.h. */
+ * The list is constant, and any thread may call the functions. A new wait adds its line here and
+ * its text to include/weft/dump.h. Texts are Go's where Go has the wait, since tools parse them; a
+ * text has no comma and no ']'. */
 #ifndef WEFT_WAIT_H
 #define WEFT_WAIT_H
 
