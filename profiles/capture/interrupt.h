@@ -3,9 +3,9 @@
  * That never ends a system call early, as a signal sent to the thread would.
  *
  * A question (weft__interrupt) belongs to the thread or task that began it, until
- * weft__interrupt_end. All functions but the hook may be called by any task or thread that holds no
- * lock: weft__interrupt_look may wait for the symbolizer. A question stays open for milliseconds,
- * so the caller looks again and again, and gives up by weft__interrupt_is_vain. */
+ * weft__interrupt_end. All functions but the reporter's may be called by any task or thread that
+ * holds no lock: weft__interrupt_look may wait for the symbolizer. A question stays open for
+ * milliseconds, so the caller looks again and again, and gives up by weft__interrupt_is_vain. */
 #ifndef WEFT_INTERRUPT_H
 #define WEFT_INTERRUPT_H
 
@@ -44,7 +44,7 @@ void weft__interrupt_take(weft__interrupt *a, struct weft__walk *walk, weft__tag
 /* Ends the question, answered or not. */
 void weft__interrupt_end(weft__interrupt *a);
 
-/* The hook `interrupted`: answers all questions to the calling thread. Called in the signal
+/* The reporter's `interrupted`: answers all questions to the calling thread. Called in the signal
  * handler, which interrupted user code of t; t is NULL if the thread runs no task.
  * async-signal-safe */
 void weft__interrupted(weft__task *t, void *context);

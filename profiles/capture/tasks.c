@@ -134,8 +134,8 @@ static void record_in(struct capture *c, weft__task *t, bool running)
     weft__capture_publish(c, t->slot, &r, &walk);
 }
 
-/* The hook `record`: called by the worker of t while t's context is saved and no other worker can
- * run t. A worker that is descheduled in here may find the capture finished, but never freed:
+/* The reporter's `record`: called by the worker of t while t's context is saved and no other worker
+ * can run t. A worker that is descheduled in here may find the capture finished, but never freed:
  * capture_run waits until recorders is 0. */
 static void record(weft__task *t, bool running)
 {
@@ -561,7 +561,7 @@ static void explain_first(int fd, const struct weft__death *d)
     weft__explain_first(fd, d);
 }
 
-/* The hook `explain`: writes which tasks there were. Called once, by the thread that dies. */
+/* The reporter's `explain`: writes which tasks there were. Called once, by the thread that dies. */
 static void explain(int fd, const struct weft__death *d)
 {
     static const char why[] =

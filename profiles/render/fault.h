@@ -19,9 +19,9 @@ uintptr_t weft__fault_lo(const weft__task *t, uintptr_t sp);
 /* Returns the task that dies on the calling thread; NULL if it runs none. async-signal-safe */
 weft__task *weft__dying_task(const struct weft__death *d);
 
-/* The hook put_place: writes function, file and offset of an address. async-signal-safe */
+/* The reporter's put_place: writes function, file and offset of an address. async-signal-safe */
 void weft__put_place(int fd, uintptr_t pc);
-/* The hook explain_first: writes which task died, and its stack. async-signal-safe */
+/* The reporter's explain_first: writes which task died, and its stack. async-signal-safe */
 void weft__explain_first(int fd, const struct weft__death *d);
 
 #endif

@@ -132,7 +132,7 @@ int64_t weft__wait_period, weft__charge_period;
 
 /* The slow path of waited: the budget `left` ran out, or w->now was unknown. Undoes the
  * subtraction, lets the sampler adapt its period, reads the clock if need be, and subtracts again.
- * The wait that drives left below zero is reported through the hooks. */
+ * The wait that drives left below zero is told to the sinks. */
 WEFT__NOINLINE void weft__waited_slow(weft__task *t, weft__worker *w, int64_t ticks)
 {
     int64_t left = weft__load(&w->waits.left) + ticks;

@@ -18,7 +18,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool running;                                /* guarded by lock */
-static struct weft__event_sink *sinks[WEFT__SINKS]; /* atomic; in the order in which they came */
+static struct weft__event_sink *sinks[WEFT__SINKS]; /* atomic; NULL: a free place */
 static uint32_t phase = 1;                          /* atomic; never 0 */
 static uint32_t others; /* atomic: events being told by threads that have no mark */
 

@@ -3,12 +3,12 @@
  *
  * An event sink is a struct of functions, one for each event that it wants to hear; the others are
  * NULL. Up to WEFT__SINKS of them hear events at the same time. They are added and removed while
- * tasks run. (The sink that a text is written to is another thing: profiles/render/out.h.)
+ * tasks run. (The sink that a text is written to is another thing: profiles/render/output.h.)
  *
- * Of one task a sink hears, in this order: spawn, run, then any number of times (lost at most once)
- * park, ready, run, then end. A sink that was added later begins in the middle. Tasks that exist
- * when main returns have no end: stop is the last event of a run, and no other comes after it until
- * the next start. The record of a thread that is not ours (foreign.c) counts as a task.
+ * Of one task a sink hears spawn, run, then any number of times park, ready, run, then end; lost
+ * may come between a run and the park after it. A sink that was added later begins in the middle.
+ * Tasks that exist when main returns have no end: stop is the last event of a run, and no other
+ * comes until the next start. The record of a thread that is not ours (foreign.c) counts as a task.
  *
  * Functions of a sink are called in the midst of the scheduler. So none may wait, switch, call a
  * public function of the library, add or remove a sink, or look at the state of a task other than
@@ -32,8 +32,7 @@ enum { WEFT__SINKS = 16 };
 /* Says who made a task ready. */
 struct weft__waker {
     enum weft__source {
-        WEFT__BY_LIBRARY, /* a thread of the library: a pool's, weft_run's for a signal, the monitor
-                           */
+        WEFT__BY_LIBRARY, /* a thread of the library: a pool's, the monitor, weft_run's (signals) */
         WEFT__BY_LOOP,    /* an event loop: a socket or a descriptor */
         WEFT__BY_TIMER,   /* a deadline of the task's own, or a timer */
         WEFT__BY_ITSELF,  /* its wait was over before it left its stack; or it only yielded */
@@ -44,7 +43,10 @@ struct weft__waker {
     /* The same; NULL where it has left its stack already: the wait for a condition unlocks the
      * mutex then. Otherwise the event is told on its stack, which shows the call. */
     const weft__task *task;
-    const void *site; /* where in the library it was made ready; NULL: BY_ITSELF, BY_TIMER alone */
+    /* Where in the library it was made ready, as a return address: which call of the library it
+     * was. NULL if the task ended its wait itself (BY_ITSELF, or a deadline of a foreign thread).
+     */
+    const void *site;
 };
 
 /* The waits that an unlock is charged with (sync/charge.h). */
@@ -62,7 +64,7 @@ struct weft__charge {
 /* In each, s is the sink itself, so that a sink may be part of a larger struct. */
 struct weft__event_sink {
     /* A run begins; no task and no worker exists. On weft_run's thread, without locks. Sinks start
-     * in the order in which they were added, and stop in reverse. */
+     * in the order in which they were added, if none was removed before, and stop in reverse. */
     void (*start)(struct weft__event_sink *s);
     /* The run ends: no worker runs a task any more, and from the return on nothing may look at
      * workers and tasks. As start. */
