@@ -7,10 +7,10 @@ header=$1 library=$2 compiler=$3
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-# The lines of the first comment that are indented by four spaces more than its text.
+# The lines of the first comment that are indented by four spaces more than its text, up to main's.
 {
-    echo '#include <weft.h>'
-    sed -n '2,/\*\/$/{s/^ \*     //p; s/^ \*$//p}' "$header"
+    printf '#include <%s>\n' weft.h signal.h stdio.h unistd.h
+    sed -n '2,/^ \*     int main/{s/^ \*     //p; s/^ \*$//p}' "$header"
 } >"$dir/example.c"
 grep -q '^int main' "$dir/example.c"
 libs=$(grep -om1 -- '-luv .* -lpthread' README.md)

@@ -1,13 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /* weft/chan.h - typed, optionally buffered channels with Go's semantics.
  *
- * Each operation comes in two forms, here and throughout weft: x() waits for ever,
- * x_until() waits for a deadline. There is no try form: pass WEFT_NOW.
+ * Sends and receives are cancelable. Values are copied; the channel keeps no pointer of the
+ * caller's after the return. Any thread may call; calls that may wait belong between the start and
+ * the end of weft_run.
  *
- *     WEFT_CHAN_TYPE(jobs, struct job);
- *     jobs *q = jobs_new(64);
- *     jobs_send(q, (struct job){ .id = 1 });
- *     while (jobs_recv(q, &job) == 0) ...      ends when q is closed and drained
+ *     WEFT_CHAN_TYPE(numbers, int); // a type of its own: numbers_new, numbers_send, ...
+ *
+ *     static void count(void *to)
+ *     {
+ *         for (int i = 1; i <= 3; i++)
+ *             numbers_send(to, i);
+ *         numbers_close(to);
+ *     }
+ *
+ *     static int add_up(void *arg)
+ *     {
+ *         numbers *c = numbers_new(1);
+ *         int n, sum = 0;
+ *
+ *         weft_go(count, c);
+ *         while (numbers_recv(c, &n) == 0) // ends when c is closed and drained
+ *             sum += n;
+ *         numbers_free(c);
+ *         return sum;
+ *     }
+ *     int main(void) { return weft_run(add_up, NULL) != 6; }
  */
 #ifndef WEFT_CHAN_H
 #define WEFT_CHAN_H

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* weft/debug.h - /debug/pprof/ and /debug/vars, served by the program's own tasks and loops.
  *
- *     weft_debug_serve("127.0.0.1:6060");
+ *     static int program(void *arg)
+ *     {
+ *         if (weft_debug_serve(arg) < 0)
+ *             return 1;
+ *         return weft_sleep(10 * WEFT_MILLISECOND); // the program's own work
+ *     }
+ *     int main(void) { return weft_run(program, "127.0.0.1:0"); } // rather a port of your own
  *
- * Then: a page at http://127.0.0.1:6060/debug/pprof/, `curl .../debug/pprof/goroutine?debug=2` for
- * every task's stack, `go tool pprof http://127.0.0.1:6060/debug/pprof/goroutine`, and
- * /debug/vars for weft/expvar.h's values and memstats as JSON. Paths, parameters, headers and
- * errors are Go's (net/http/pprof and expvar), so what reads those reads these.
+ * With port 6060: a page at http://127.0.0.1:6060/debug/pprof/, `curl
+ * .../debug/pprof/goroutine?debug=2` for every task's stack, `go tool pprof
+ * http://127.0.0.1:6060/debug/pprof/goroutine`, and /debug/vars for weft/expvar.h's values and
+ * memstats as JSON. Paths, parameters, headers and errors are Go's (net/http/pprof and expvar), so
+ * what reads those reads these.
  *
  * Dumps tell a lot about a program. So only loopback addresses and unix sockets are served unless
  * options say otherwise, and a browser cannot be led here by a foreign page: requests for another

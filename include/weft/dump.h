@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* weft/dump.h - every task's state, wait and stack, in Go's formats.
  *
+ *     static int show_tasks(void *arg)
+ *     {
+ *         weft_dump_options o = {.form = WEFT_DUMP_FULL};
+ *
+ *         return weft_dump(STDOUT_FILENO, &o);
+ *     }
+ *     int main(void) { return weft_run(show_tasks, NULL); }
+ *
  * A dump is a consistent cut that stops nobody: captured first, then written, with tasks running
  * on. SIGQUIT (Ctrl-\) writes one to stderr and ends the process with status 2; panics and the
  * report that all tasks are asleep end so, too. That report and SIGQUIT's begin with the holders of

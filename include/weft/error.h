@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* weft/error.h - result codes, and panics.
  *
+ *     static int wait_in_vain(void *arg)
+ *     {
+ *         int rc = weft_chan_recv_until(NULL, NULL, weft_after(WEFT_MILLISECOND));
+ *
+ *         if (rc < 0)
+ *             printf("no value: %s\n", weft_strerror(rc)); // deadline exceeded
+ *         return rc;
+ *     }
+ *     int main(void) { return weft_run(wait_in_vain, NULL) != WEFT_ETIMEDOUT; }
+ *
  * Every call that can fail returns 0 (or a count >= 0) on success and a negative
  * code from this list, or any other negative UV_E* code passed through from libuv.
  * errno is never part of the API: it belongs to an OS thread, and a task may wake

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* weft/expvar.h - named values of the program, published as JSON: Go's expvar.
  *
- *     static weft_expvar *orders;
+ *     static int count_orders(void *arg)
+ *     {
+ *         weft_expvar *orders = weft_expvar_new("orders", WEFT_EXPVAR_INT);
  *
- *     orders = weft_expvar_new("orders", WEFT_EXPVAR_INT);
- *     weft_expvar_add(orders, 1);
+ *         weft_expvar_add(orders, 1);
+ *         return weft_expvar_write(STDOUT_FILENO);
+ *     }
+ *     int main(void) { return weft_run(count_orders, NULL); }
  *
  * /debug/vars shows all of them sorted by name, and beside them cmdline, memstats and weft, the
  * runtime's own numbers. They live as long as the process. Every function may be called on any

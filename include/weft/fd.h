@@ -1,5 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* weft/fd.h - waits on what lies outside: descriptors, threads that work, child processes. */
+/* weft/fd.h - waits on what lies outside: descriptors, threads that work, child processes.
+ *
+ *     static int through_a_pipe(void *arg)
+ *     {
+ *         static const char *const argv[] = {"true", NULL};
+ *         int ends[2];
+ *         char c;
+ *
+ *         if (pipe(ends) < 0 || write(ends[1], "x", 1) != 1)
+ *             return 1;
+ *         if (weft_fd_wait_until(ends[0], WEFT_FD_READ, weft_after(WEFT_SECOND)) != WEFT_FD_READ)
+ *             return 1; // WEFT_ETIMEDOUT, WEFT_ECANCELED
+ *         return read(ends[0], &c, 1) == 1 ? weft_process_run(argv) : 1;
+ *     }
+ *     int main(void) { return weft_run(through_a_pipe, NULL); }
+ *
+ * Calls are for tasks. */
 #ifndef WEFT_FD_H
 #define WEFT_FD_H
 

@@ -7,13 +7,26 @@
  *         weft_http_printf(w, "hello, %s\n", weft_http_param(r, "name"));
  *     }
  *
- *     static int serve(void *addr)                           run by weft_run
+ *     static int serve(void *addr)
  *     {
  *         weft_http_mux *mux = weft_http_mux_new();
+ *         int rc;
  *
  *         weft_http_mux_add(mux, "GET /hello/{name}", hello, NULL);
- *         return weft_http_serve(addr, mux);
+ *         rc = weft_http_serve(addr, mux);
+ *         weft_http_mux_free(mux);
+ *         return rc;
  *     }
+ *
+ *     static int serve_for_a_moment(void *addr)
+ *     {
+ *         weft_group g = WEFT_GROUP_INIT;
+ *
+ *         weft_group_deadline(&g, weft_after(10 * WEFT_MILLISECOND));
+ *         weft_group_go(&g, serve, addr);
+ *         return weft_group_wait(&g);
+ *     }
+ *     int main(void) { return weft_run(serve_for_a_moment, "127.0.0.1:0") != WEFT_ETIMEDOUT; }
  *
  * A handler may wait for anything that tasks wait for; only its own peer notices. All that a peer
  * sends is bounded in bytes and time, and a malformed request is answered with one status, behind

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* weft/label.h - key-value labels of tasks, as Go's runtime/pprof has them.
  *
- *     static void answer(void *request)
+ *     static void work(void *request)
  *     {
- *         weft_label labels[] = {{"route", "/orders"}, {"tenant", tenant_of(request)}};
- *
- *         weft_labels_do(labels, 2, work, request);
+ *         printf("%s: %s\n", weft_label_get("route"), (char *)request);
  *     }
+ *
+ *     static int answer(void *request)
+ *     {
+ *         weft_label labels[] = {{"route", "/orders"}, {"tenant", "blue"}};
+ *
+ *         return weft_labels_do(labels, 2, work, request);
+ *     }
+ *     int main(void) { return weft_run(answer, "order 7"); }
  *
  * The labels of the caller are inherited by each task it starts (weft_go and its kin), at the price
  * of counting a reference. They are shown wherever tasks are: in the goroutine profile (tasks with

@@ -1,14 +1,46 @@
 /* SPDX-License-Identifier: MIT */
 /* weft/net.h - TCP, unix and UDP sockets that look blocking.
  *
- *     weft_listener *ln;
- *     weft_conn *c;
+ *     static void echo(void *c)
+ *     {
+ *         char buf[100];
+ *         ssize_t n;
  *
- *     if (weft_listen("127.0.0.1:7000", &ln) == 0) {
- *         while (weft_accept(ln, &c) == 0)
- *             weft_go(serve, c);           serve reads, writes, and closes c
- *         weft_listener_close(ln);
+ *         while ((n = weft_conn_read(c, buf, sizeof(buf))) > 0 && weft_conn_write(c, buf, n) == 0)
+ *             continue;
+ *         weft_conn_close(c);
  *     }
+ *
+ *     static void serve(void *ln)
+ *     {
+ *         weft_conn *c;
+ *
+ *         while (weft_accept(ln, &c) == 0)
+ *             weft_go(echo, c);
+ *     }
+ *
+ *     static int ask(void *arg)
+ *     {
+ *         char name[WEFT_ADDR_TEXT], answer[5];
+ *         weft_listener *ln;
+ *         weft_addr at;
+ *         weft_conn *c;
+ *
+ *         if (weft_listen("127.0.0.1:0", &ln) < 0)
+ *             return 1;
+ *         weft_go(serve, ln);
+ *         at = weft_listener_addr(ln);
+ *         weft_addr_name(&at, name, sizeof(name));
+ *         if (weft_dial_until(name, weft_after(WEFT_SECOND), &c) < 0)
+ *             return 1;
+ *         weft_conn_set_deadline(c, weft_after(WEFT_SECOND)); // of both calls below
+ *         if (weft_conn_write(c, "hello", 5) < 0 || weft_conn_read(c, answer, 5) <= 0)
+ *             return 1;
+ *         weft_conn_close(c);
+ *         weft_listener_close(ln);
+ *         return answer[0];
+ *     }
+ *     int main(void) { return weft_run(ask, NULL) != 'h'; }
  *
  * An address is "host:port", "[v6 address]:port", ":port" or, save for UDP, "unix:/path"
  * ("unix:@name": Linux's names without a file). The host is a name or an address, the port a
@@ -22,6 +54,9 @@
  * way, and all later calls with that pointer for as long as the program runs, return WEFT_ECLOSED.
  * At its end weft_run closes all sockets that are open. The pointers are handles, not addresses: no
  * debugger or other code can follow them. A socket's 256 bytes are kept for later sockets.
+ *
+ * Deadlines are the socket's, as in Go, where data is read or written: see weft/time.h for the
+ * rule.
  *
  * Beside the codes listed below every call passes on what the system says, as -ECONNRESET. No
  * call raises SIGPIPE. */

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* weft/profile.h - where tasks are, and what they wait for, and for whom; profiles without HTTP.
  *
- *     weft_profile_write(fd, "mutex", NULL);    then: go tool pprof -top FILE
+ *     static int show_waits(void *arg)
+ *     {
+ *         weft_profile_options o = {.text = true}; // without it: for go tool pprof -top FILE
+ *
+ *         weft_profile_set_block_rate(1);
+ *         weft_chan_recv_until(NULL, NULL, weft_after(WEFT_MILLISECOND));
+ *         return weft_profile_write(STDOUT_FILENO, "block", &o);
+ *     }
+ *     int main(void) { return weft_run(show_waits, NULL); }
  *
  *   goroutine    every task
  *   threadcreate the library's threads, by the stacks that made them

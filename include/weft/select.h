@@ -1,12 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /* weft/select.h - wait for the first of several channel operations.
  *
- *     weft_case on[] = { weft_on_recv(jobs_raw(q), &job), weft_on_recv(quit, NULL) };
- *     switch (weft_select_until(on, 2, weft_after(WEFT_SECOND))) {
- *     case 0: ...                   on[0].result is 0, or WEFT_ECLOSED
- *     case 1: ...
- *     case WEFT_ETIMEDOUT: ...
+ *     static void answer(void *c) { weft_chan_send(c, &(int){42}); }
+ *
+ *     static int ask(void *arg)
+ *     {
+ *         weft_chan *answers = weft_chan_new(sizeof(int), 1), *quit = NULL; // NULL: never ready
+ *         int v;
+ *         weft_case on[] = {weft_on_recv(answers, &v), weft_on_recv(quit, NULL)};
+ *
+ *         weft_go(answer, answers);
+ *         switch (weft_select_until(on, 2, weft_after(3 * WEFT_SECOND))) {
+ *         case 0: // on[0].result is 0, or WEFT_ECLOSED
+ *             return v;
+ *         case 1:
+ *             return 1;
+ *         default: // WEFT_ETIMEDOUT, or WEFT_ECANCELED
+ *             return 2;
+ *         }
  *     }
+ *     int main(void) { return weft_run(ask, NULL) != 42; }
  *
  * A NULL channel is never ready, so a case can be switched off by clearing it. When
  * several cases are ready, one is picked at random, as in Go. */

@@ -1,9 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* weft/signal.h - signals as values on a channel.
  *
- *     weft_chan *stop = weft_chan_new(sizeof(int), 1);
- *     weft_signal_start(stop, SIGTERM);
- *     weft_chan_recv(stop, &signo);
+ *     static int run_until_asked(void *arg)
+ *     {
+ *         weft_chan *stop = weft_chan_new(sizeof(int), 1);
+ *         int signo;
+ *
+ *         weft_signal_start(stop, SIGTERM);
+ *         kill(getpid(), SIGTERM); // stands for somebody else's kill
+ *         weft_chan_recv(stop, &signo);
+ *         weft_signal_stop(stop, SIGTERM);
+ *         weft_chan_free(stop);
+ *         return signo;
+ *     }
+ *     int main(void) { return weft_run(run_until_asked, NULL) != SIGTERM; }
  *
  * A signal handler may call nothing of this library, on any thread: the call that it interrupted
  * may hold a lock that the handler would wait for. Use a channel of signals. A handler may run on a

@@ -3,12 +3,35 @@
  * waiters live on the stacks of the tasks that wait.
  *
  *     static struct {
- *         weft_mutex mu;      guards a, b; invariant a + b == 0
- *         int a, b;
- *     } s = { .mu = WEFT_MUTEX_INIT };
+ *         weft_mutex mutex; // guards jobs
+ *         weft_cond more;   // jobs rose
+ *         int jobs;
+ *     } q = {WEFT_MUTEX_INIT, WEFT_COND_INIT, 0};
  *
- * Taking a lock is never a cancellation point, so it cannot fail. Memory may go as soon as the
- * call that proved the object idle returned.
+ *     static void add_job(void *arg)
+ *     {
+ *         weft_mutex_lock(&q.mutex);
+ *         q.jobs++;
+ *         weft_cond_signal(&q.more);
+ *         weft_mutex_unlock(&q.mutex);
+ *     }
+ *
+ *     static int take_job(void *arg)
+ *     {
+ *         weft_go(add_job, NULL);
+ *         weft_mutex_lock(&q.mutex);
+ *         while (q.jobs == 0)
+ *             weft_cond_wait(&q.more, &q.mutex);
+ *         q.jobs--;
+ *         weft_mutex_unlock(&q.mutex);
+ *         return 0;
+ *     }
+ *     int main(void) { return weft_run(take_job, NULL); }
+ *
+ * Taking a lock is never a cancellation point, so it cannot fail, and it has no _until form: a wait
+ * that may be given up is for a condition or a semaphore. The objects are the caller's; their
+ * memory may go as soon as the call that proved the object idle returned. Tasks, and other threads
+ * while weft_run runs, may make every call. Calls that wake many tasks let others run in between.
  *
  * They may outlive a run, which takes its waiters with it. A lock stays locked: a task of a later
  * run panics if it waits for a mutex or rwmutex that was locked in an earlier one, or for the end
@@ -42,8 +65,9 @@ typedef struct weft_mutex {
         0, 0, 0, 0, {0, 0}, 0, 0                                                                   \
     }
 
+/* Waits until the caller holds m. Not cancelable. */
 WEFT_API void weft_mutex_lock(weft_mutex *m);
-WEFT_API bool weft_mutex_trylock(weft_mutex *m);
+WEFT_API bool weft_mutex_trylock(weft_mutex *m); /* returns false, at once, if m is held */
 /* Panics if m is not locked. Any task may unlock, as in Go. */
 WEFT_API void weft_mutex_unlock(weft_mutex *m);
 /* Panics if the caller does not hold m. */
@@ -65,6 +89,8 @@ typedef struct weft_rwmutex {
         0, 0, {0, 0}, {0, 0}, 0, 0, 0, 0                                                           \
     }
 
+/* Wait until the caller is in: the writer alone, a reader beside other readers. Not cancelable. The
+ * try forms return false in place of the wait. */
 WEFT_API void weft_rwmutex_lock(weft_rwmutex *m);
 WEFT_API bool weft_rwmutex_trylock(weft_rwmutex *m);
 WEFT_API void weft_rwmutex_unlock(weft_rwmutex *m); /* panics if no writer holds m */
@@ -85,7 +111,8 @@ typedef struct weft_cond {
         }                                                                                          \
     }
 
-/* 0; WEFT_ETIMEDOUT; WEFT_ECANCELED. m is held again in every case. No spurious wakes. */
+/* Unlocks m, which the caller holds, and waits for a signal or a broadcast. 0; WEFT_ETIMEDOUT;
+ * WEFT_ECANCELED. m is held again in every case. No spurious wakes. */
 WEFT_API int weft_cond_wait_until(weft_cond *c, weft_mutex *m, weft_time deadline);
 static inline int weft_cond_wait(weft_cond *c, weft_mutex *m)
 {
@@ -105,7 +132,8 @@ typedef struct weft_once {
         0, 0, {0, 0}, 0                                                                            \
     }
 
-/* The first caller runs fn(arg), all others wait until it returned. Not cancelable. */
+/* The first caller runs fn(arg), all others wait until it returned. Not cancelable, and without an
+ * _until form: after the return fn has run. */
 WEFT_API void weft_once_do(weft_once *o, void (*fn)(void *arg), void *arg);
 
 /* A counting semaphore, first come first served. */
@@ -148,7 +176,7 @@ typedef struct weft_waitgroup {
         }                                                                                          \
     }
 
-/* Panics below zero, and beyond what fits in an int64_t. */
+/* Adds n, which may be negative. Panics below zero, and beyond what fits in an int64_t. */
 WEFT_API void weft_waitgroup_add(weft_waitgroup *wg, int64_t n);
 static inline void weft_waitgroup_done(weft_waitgroup *wg)
 {

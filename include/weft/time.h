@@ -1,5 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/* weft/time.h - instants and durations: int64_t nanoseconds on the monotonic clock. */
+/* weft/time.h - instants and durations: int64_t nanoseconds on the monotonic clock; and the rule of
+ * waiting.
+ *
+ *     static int three_ticks(void *arg)
+ *     {
+ *         weft_time start = weft_now(), at = 0;
+ *         weft_ticker *t = weft_ticker_new(WEFT_MILLISECOND);
+ *
+ *         for (int i = 0; i < 3; i++)
+ *             weft_chan_recv(weft_ticker_chan(t), &at);
+ *         weft_ticker_free(t);
+ *         return at - start >= 3 * WEFT_MILLISECOND ? 0 : 1;
+ *     }
+ *     int main(void) { return weft_run(three_ticks, NULL); }
+ *
+ * Waiting. A call that waits has two forms throughout weft: x() waits for ever, x_until() to an
+ * instant. There is no try form: WEFT_NOW as the instant only tries. A call is cancelable if
+ * WEFT_ECANCELED is among its results, and no other call is. These have no _until form:
+ *   - reads and writes of a connection, and calls on a UDP socket: the deadline is the socket's, as
+ *     in Go (weft_conn_set_deadline, weft_udp_set_deadline). So one deadline covers all calls of a
+ *     request, also those that a library makes, and another task can move it while they wait
+ *   - reads and writes of an HTTP request: the server's read_time and write_time bound them, and a
+ *     group's deadline ends them
+ *   - locks and weft_once_do, which cannot fail
+ *   - weft_group_go with a limit, names looked up by weft_listen, weft_profile_write over a time: a
+ *     group's deadline ends them
+ *   - weft_work, weft_process_run, weft_blocking_begin when threads are short, and the closing of
+ *     listeners: they are not cancelable, since the caller cannot go on without their end
+ *   - weft_http_serve and weft_http_server_serve, which end when they are stopped */
 #ifndef WEFT_TIME_H
 #define WEFT_TIME_H
 
