@@ -62,7 +62,9 @@ has() { # PROFILE FUNCTION VALUE: as its sum
 }
 
 top boxes
-expect "the last value is the one that is shown" lines boxes.top 'Type: kept_space'
+(cd "$dir" && HOME=$dir PPROF_BINARY_PATH=/nonexistent go tool pprof -raw boxes >raw 2>err) || true
+expect "the period is in its unit" lines raw 'PeriodType: made_space bytes'
+expect "its default is the value that is shown" lines boxes.top 'Type: made_space'
 for value in made:30:1: made_space:3000B:10000B:-unit=B kept:20:1: kept_space:2000B:10000B:-unit=B; do
     IFS=: read -r name lake pond unit <<<"$value"
     top boxes -sample_index="$name" $unit

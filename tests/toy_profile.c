@@ -75,6 +75,8 @@ static struct weft__profile boxes = {
     .changes = true,
     .values = values,
     .n_values = VALUES,
+    .default_type = "made_space",
+    .period_type = &values[MADE_BYTES],
     .take = take,
     .count = count,
 };

@@ -35,15 +35,14 @@ typedef void weft__sizes_put(void *arg, const char *of, uint32_t n, uint32_t mos
 
 struct weft__profile {
     const char *name, *about;
-    const char *other_name; /* or NULL */
-    const char *path;       /* where it is served beside /debug/pprof/NAME, or NULL */
-    const char *file;       /* the name under which clients save it; NULL: its name */
-    const char *text_head;  /* the first lines of debug=1, for weft__samples_write */
-    const char *busy;       /* the answer to a request for which sample gave -EBUSY */
-    weft_duration
-        usual_time; /* if there is no take: how long to sample if a request does not say */
-    bool fractions; /* seconds may be a fraction */
-    bool changes;   /* a span of time may be shown by the difference of two views */
+    const char *other_name;   /* or NULL */
+    const char *path;         /* where it is served beside /debug/pprof/NAME, or NULL */
+    const char *file;         /* the name under which clients save it; NULL: its name */
+    const char *text_head;    /* the first lines of debug=1, for weft__samples_write */
+    const char *busy;         /* the answer to a request for which sample gave -EBUSY */
+    weft_duration usual_time; /* how long to sample if there is no take and a request says none */
+    bool fractions;           /* seconds may be a fraction */
+    bool changes;             /* a span of time may be shown by the difference of two views */
 
     /* The values of each bucket. Readers show default_type first; NULL: the last one. The period is
      * 1 of the first value, unless period_type is set. */
@@ -110,7 +109,9 @@ int weft__asked_serve(const struct weft__asked *a, const struct weft__sink *to);
 /* Returns the head of a profile.proto, for a write. */
 struct weft__pprof_head weft__asked_head(const struct weft__asked *a, int64_t duration);
 
-/* profiles.c: returns the profile after p, the first for NULL; NULL if p is the last. The library's
+/* profiles.c */
+
+/* Returns the profile after p, or the first for NULL; NULL if p is the last. The library's profiles
  * come first, then those that were added, both in the order of their names. */
 const struct weft__profile *weft__profile_next(const struct weft__profile *p);
 const struct weft__profile *weft__profile_find(const char *name); /* NULL if there is none */

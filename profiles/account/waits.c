@@ -351,18 +351,16 @@ static const struct weft__param params[] = {
     {.name = "live", .otherwise = 1}, {.name = "io"}, {.name = NULL}};
 static const struct weft__param live_alone[] = {{.name = "live", .otherwise = 1}, {.name = NULL}};
 
-/* clang-format off */
 #define WAITS(of)                                                                                  \
     .values = weft__waits_values, .n_values = 2, .take = take_all, .sample = sample,               \
     .write = weft__samples_write, .count = count, .sizes = put_sizes, .which = of
-/* clang-format on */
 
 const struct weft__profile weft__profile_block = {
     .name = "block",
     .about =
         "Stacks that waited for other tasks, and how long: at channels, select, locks, groups. "
         "live=0 leaves out waits that go on, io=1 adds I/O and sleeps.",
-    .text_head = "--- contention:\ncycles/second=1000000000\n",
+    .text_head = WEFT__WAITS_TEXT,
     .params = params,
     WAITS(WEFT__RECORDED_BLOCK),
 };
@@ -370,7 +368,7 @@ const struct weft__profile weft__profile_block = {
 const struct weft__profile weft__profile_contention = {
     .name = "contention",
     .about = "Waits for locks, with both stacks: the one that waited, and the one that unlocked.",
-    .text_head = "--- contention:\ncycles/second=1000000000\n",
+    .text_head = WEFT__WAITS_TEXT,
     .params = live_alone,
     WAITS(WEFT__RECORDED_PAIRS),
 };
@@ -379,7 +377,7 @@ const struct weft__profile weft__profile_mutex = {
     .name = "mutex",
     .about = "Stacks that kept other tasks waiting for a lock: at its unlock, each is charged with "
              "the time that all waiters waited.",
-    .text_head = "--- mutex:\ncycles/second=1000000000\nsampling period=1\n",
+    .text_head = WEFT__MUTEX_TEXT,
     .params = live_alone,
     WAITS(WEFT__RECORDED_MUTEX),
 };

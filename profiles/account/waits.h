@@ -17,6 +17,10 @@ struct weft__waits {
 
 /* Takes all waits so far, as samples; NULL without memory. While weft_run runs. */
 weft__buckets *weft__waits_take(const struct weft__waits *w);
+
+/* The values of these profiles and of deltas.c's, and the first lines of their text. */
 extern const struct weft__pprof_type weft__waits_values[2];
+#define WEFT__WAITS_TEXT "--- contention:\ncycles/second=1000000000\n"
+#define WEFT__MUTEX_TEXT "--- mutex:\ncycles/second=1000000000\nsampling period=1\n"
 
 #endif
