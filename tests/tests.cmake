@@ -104,8 +104,12 @@ endforeach()
 weft_reloads(torture_contention)
 weft_wraps(torture_storm weft__thread_start_user)
 if(NOT WEFT_SANITIZE)
+  add_executable(torture_sinks_hasty tests/torture_sinks.c runtime/sched/sinks.c)
+  target_include_directories(torture_sinks_hasty PRIVATE include)
+  target_compile_definitions(torture_sinks_hasty PRIVATE WEFT__HASTY)
+  target_link_libraries(torture_sinks_hasty PRIVATE weft_flags weft)
   weft_add_run(torture_mutants torture "WEFT_PROCS=2" ${CMAKE_SOURCE_DIR}/tests/torture_mutants.sh
-    $<TARGET_FILE:torture_cut>)
+    $<TARGET_FILE:torture_cut> $<TARGET_FILE:torture_sinks_hasty>)
 endif()
 foreach(noun places env rules run reruns child limits foreign fork blocking signal fd steady stack
     lifetime misuse storm end)
