@@ -3,7 +3,8 @@
  * part of it that lies in the window.
  *
  * weft__windows_want and _add are called by the recorder of waits, on a worker. The other functions
- * are for the task or thread that opened the window. A spin lock is taken for a moment. */
+ * are for the task or thread that opened the window. open, end, close and add take a lock of rank
+ * TASKS. */
 #ifndef WEFT_WINDOWS_H
 #define WEFT_WINDOWS_H
 

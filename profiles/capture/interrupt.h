@@ -3,7 +3,7 @@
  * That never ends a system call early, as a signal sent to the thread would.
  *
  * A question (weft__interrupt) belongs to the thread or task that began it, until
- * weft__interrupt_end. All functions but the reporter's may be called by any task or thread that
+ * weft__interrupt_end. All functions but weft__interrupted may be called by any task or thread that
  * holds no lock: weft__interrupt_look may wait for the symbolizer. A question stays open for
  * milliseconds, so the caller looks again and again, and gives up by weft__interrupt_is_vain. */
 #ifndef WEFT_INTERRUPT_H

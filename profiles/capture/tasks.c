@@ -565,7 +565,7 @@ static void explain_first(int fd, const struct weft__death *d)
 static void explain(int fd, const struct weft__death *d)
 {
     static const char why[] =
-        "weft: this came during a snapshot: the other tasks are not shown\n\n";
+        "weft: the process died during a snapshot, so the other tasks are not shown\n\n";
     weft__worker *w = d->distrust ? NULL : weft__self();
     struct report r = {.death = d, .fd = fd};
     bool in_capture = holds_capture(w);
