@@ -15,7 +15,7 @@
  * `test_x [part-of-a-name]` runs the tests, `test_x --list` names them. Each test runs in a child
  * that is forked before any thread exists. A test that runs longer than WEFT_TEST_TIMEOUT seconds
  * (60, or 600 when WEFT_TEST_SLOW is set) gets a SIGQUIT for its dump, and five seconds later a
- * SIGKILL. What a test writes is shown only when it fails. */
+ * SIGKILL. The output of a test is shown only when it fails. */
 #ifndef WEFT_TESTS_CHECK_H
 #define WEFT_TESTS_CHECK_H
 

@@ -70,7 +70,7 @@ def wait_until_served(port):
 
 
 def run(service, port, seconds):
-    """What was wrong, and the service's memory after each round."""
+    """The faults, and the service's memory after each round."""
     wrong, sizes, end = [], [], time.monotonic() + seconds
     while time.monotonic() < end and not wrong:
         begun = time.monotonic()

@@ -60,7 +60,7 @@ def ask_all(port, wrong):
 
 
 def soak(pid, api, debug, seconds):
-    """What was wrong, and the memory after each round."""
+    """The faults, and the memory after each round."""
     wrong, sizes, stop = [], [], threading.Event()
     others = [threading.Thread(target=read_slowly, args=(debug, stop)) for _ in range(2)]
     others.append(threading.Thread(target=stay_idle, args=(api, stop, wrong)))

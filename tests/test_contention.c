@@ -395,8 +395,8 @@ TEST(deadlock_shows_both_sides_though_no_wait_has_ended)
     CHECK_EQ(other.delay, one.delay);
 }
 
-/* A sample begins with the library's call, then its caller, and not with the library's own frames.
- */
+/* A sample begins with the library's call, then its caller, and not with the library's own
+ * frames. */
 TEST(stacks_begin_with_the_librarys_call)
 {
     static const char *const profiles[] = {"mutex", "block"};
@@ -564,7 +564,7 @@ TEST(stacks_beyond_a_bound_are_told_as_one)
     weft__buckets_free(kept);
 }
 
-/* What a time adds ----------------------------------------------------------------------------- */
+/* The change in a time ------------------------------------------------------------------------- */
 
 /* Keeps so many sets that were never seen before that all others go. */
 static void make_all_sets_go(void)

@@ -78,7 +78,7 @@ static void remove_all(weft_profile *p, char *from, int n)
         weft_profile_remove(p, from + i);
 }
 
-/* What is in it -------------------------------------------------------------------------------- */
+/* Adding and removing -------------------------------------------------------------------------- */
 
 TEST(new_profile_is_empty)
 {
@@ -184,7 +184,7 @@ TEST(a_hundred_thousand_values)
     CHECK_EQ(count(p), 0);
 }
 
-/* Who ------------------------------------------------------------------------------------------ */
+/* Callers -------------------------------------------------------------------------------------- */
 
 static void *add_some(void *p)
 {

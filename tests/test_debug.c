@@ -68,8 +68,8 @@ static void start(weft_task_fn *service)
     weft_go(service, ln);
 }
 
-/* What is answered to the request, head and body, from malloc. The request closes the connection.
- */
+/* Returns the answer to the request, head and body, from malloc. The request closes the
+ * connection. */
 static char *exchange(const char *request)
 {
     size_t cap = 1 << 20, n = 0;

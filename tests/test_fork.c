@@ -18,7 +18,7 @@ WEFT_CHAN_TYPE(ints, int);
 
 enum { NO_SUCH_CALL = 99 };
 
-/* What a child has of its parent's. */
+/* Objects that a child gets from its parent. */
 static struct {
     ints *c; /* with a value, and room for another */
     weft_mutex free, locked;

@@ -34,7 +34,7 @@ static void tasks_without_end(size_t stack_size)
 {
     weft_go_options options = {.stack_size = stack_size};
 
-    free(dump_text(WEFT_DUMP_TASKS)); /* what a dump needs once is there */
+    free(dump_text(WEFT_DUMP_TASKS)); /* allocates the memory of a first dump */
     limit_memory(64 << 20);
     for (;;)
         weft_go_with(&options, wait_for_ever, NULL);

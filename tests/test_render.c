@@ -2,7 +2,7 @@
 /* test_render.c - the renderers and their tables, over synthetic snapshots and made-up symbols.
  *
  *     test_render GOLDEN_DIR OUT_DIR      compares with golden files; OUT_DIR is for readers.sh
- *     test_render --update GOLDEN_DIR     writes the golden files anew */
+ *     test_render --update GOLDEN_DIR     writes the golden files again */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

@@ -141,7 +141,7 @@ TEST_DIES_PLAIN(overflow_is_called_so, BY_FAULT,
     overflow_with("mprotect");
 }
 
-/* Recursion without end and with small frames: what a programming error looks like. */
+/* Recursion without end and with small frames, as a programming error makes it. */
 static volatile int deep;
 
 __attribute__((noinline)) static int recurse(int n)

@@ -71,7 +71,7 @@ TEST(few_tasks_are_all_looked_at)
     CHECK_EQ(total_of(text, "waits_here").delay, 20 * WEFT_SECOND);
     CHECK_EQ(total_of(text, "waits_here").count, 20 * 100);
     CHECK_EQ(total_of(text, "sleeps_here").delay, 10 * WEFT_SECOND);
-    CHECK_EQ(total_of(text, "wall_text").count, 0); /* who looks */
+    CHECK_EQ(total_of(text, "wall_text").count, 0); /* the task that takes the profile */
     free(text);
 }
 

@@ -200,7 +200,7 @@ set_tests_properties(counts_pprof PROPERTIES ENVIRONMENT WEFT_PROCS=2)
 weft_sample(toy_profile)
 weft_script(toy_pprof.sh $<TARGET_FILE:toy_profile>)
 
-# What others see of a live program.
+# A live program, seen by other programs.
 weft_sample(live_sample)
 if(NOT WEFT_SANITIZE)
   set(scripts deep_dump live_pprof gdb_stack)
@@ -256,7 +256,7 @@ foreach(noun chan debug dump error expvar fd http label net profile select signa
     include/weft/${noun}.h $<TARGET_FILE:weft_static> ${CMAKE_C_COMPILER} ${sanitize})
 endforeach()
 
-# What the system refuses. Sanitizers have allocators of their own.
+# Refusals of the system. Sanitizers have allocators of their own.
 if(NOT WEFT_SANITIZE)
   add_library(inject SHARED tests/inject.c)
   set_target_properties(inject PROPERTIES C_VISIBILITY_PRESET default)

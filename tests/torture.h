@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* torture.h - what the torture programs share: SECONDS and SEED, random numbers, a watchdog.
+/* torture.h - the common part of the torture programs: SECONDS and SEED, random numbers, a
+ * watchdog.
  *
  * The watchdog is a plain thread that never calls weft. After SECONDS it tells the program to stop.
  * If the program has not ended 20 s later, the watchdog sends SIGQUIT, which prints a dump and ends

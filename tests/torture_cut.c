@@ -55,7 +55,7 @@ static int holder_waits(struct member *m) __attribute__((noinline));
 static int channel_member(void *arg) __attribute__((noinline));
 static int mutex_member(void *arg) __attribute__((noinline));
 
-/* What a task does with the token: it sleeps, yields, or both. */
+/* Holds the token for a while: sleeps, yields, or both. */
 static __attribute__((section("holder_text"))) int holder_waits(struct member *m)
 {
     unsigned how = torture_random(&m->seed, 4);

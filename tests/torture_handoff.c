@@ -44,7 +44,7 @@ static struct {
     bool sender_stops, signals_end; /* atomic */
 } shared;
 
-/* What holds a thread ---------------------------------------------------------------------------*/
+/* Tasks that hold a thread ----------------------------------------------------------------------*/
 
 static void block(uint64_t *r)
 {
@@ -161,7 +161,7 @@ static int pinned(void *arg)
     return 0;
 }
 
-/* What a loop holds -----------------------------------------------------------------------------*/
+/* Sockets and descriptors -----------------------------------------------------------------------*/
 
 struct echo {
     int fds[2];

@@ -77,7 +77,7 @@ def run(argv, env):
 
 
 def verdict(status, text):
-    """What is wrong; None: nothing."""
+    """The fault of a run; None if it has none."""
     messages = text.count("fatal error: ") + text.count("panic: ")
     if status == "hangs":
         return "hangs"

@@ -21,7 +21,7 @@ enum { STAGES = 8 };
 
 static uint64_t scenes;   /* atomic */
 static unsigned attached; /* atomic: foreign threads that weft knows: no deadlock from then on */
-static weft_chan *to_foreign; /* of struct job: what the foreign threads are to do */
+static weft_chan *to_foreign; /* of struct job: work for the foreign threads */
 
 struct job {
     void (*fn)(void *arg);

@@ -333,8 +333,8 @@ static void join(void *thread)
     pthread_join(*(pthread_t *)thread, NULL);
 }
 
-/* Whoever receives without a deadline needs a sender to the end; consumers are there for senders.
- */
+/* Sends to the end, since tasks that receive without a deadline need a sender until then. Consumers
+ * do the same for senders. */
 static int feeder(void *arg)
 {
     uint64_t r = torture_seed(77);

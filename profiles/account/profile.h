@@ -68,7 +68,7 @@ struct weft__profile {
                  const struct weft__sink *to);
     void (*drop)(void *view);         /* NULL is allowed */
     size_t (*size)(const void *view); /* how many stacks it has */
-    /* What the page shows; NULL: 0. */
+    /* Returns the count that the page shows; NULL: the page shows 0. */
     int (*count)(const struct weft__profile *p);
     /* Calls put for each of its tables of stacks, with size and bound, for /debug/vars. */
     void (*sizes)(const struct weft__profile *p, weft__sizes_put *put, void *arg);

@@ -12,13 +12,13 @@
 enum weft__wait_table {
     WEFT__RECORDED_BLOCK, /* waits for other tasks, by the waiter's stack */
     WEFT__RECORDED_IO,    /* waits for the world outside, by the waiter's stack */
-    WEFT__RECORDED_MUTEX, /* what others waited for a lock, by the unlocker's stack */
+    WEFT__RECORDED_MUTEX, /* the time that others waited for a lock, by the unlocker's stack */
     WEFT__RECORDED_PAIRS, /* waits for locks, by both stacks */
     WEFT__RECORDED_TABLES
 };
 
-/* About so many stacks with labels are told apart in each table; all further ones share a bucket.
- */
+/* About so many stacks with labels are told apart in each table; all further ones share a
+ * bucket. */
 enum { WEFT__RECORDED_STACKS = 16384 };
 
 /* Adds the event sink that records waits. Called once, before the first run. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* tasks_merged.h - what the renderers of snapshots ask of a record, and the renderings that merge
- * tasks with equal stacks and labels.
+/* tasks_merged.h - reads the records of a snapshot for its renderers, and renders tasks merged by
+ * equal stacks and labels.
  *
  * The inline functions only read a snapshot: any thread. The others may wait for the symbolizer and
  * for the sink: no lock held. */

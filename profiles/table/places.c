@@ -304,7 +304,7 @@ struct weft__known weft__place_add(const weft__task *t, const struct weft__walk 
 /* Cells that were found before ---------------------------------------------------------------- */
 
 static struct kept_cell {
-    uint32_t seq; /* atomic; what follows, too */
+    uint32_t seq; /* this field and the next two are atomic */
     struct weft__cell_key key;
     weft__cell *cell;
 } kept_cells[CELLS];

@@ -1,6 +1,6 @@
 # Fuzz targets, in a tree configured with -DWEFT_FUZZ=ON and clang: fuzz_NAME from tests/fuzz/NAME.c
 # and the sources named. ctest runs each for WEFT_FUZZ_SECONDS, beginning with tests/fuzz/NAME/.
-# What it finds to be new stays in the build tree; what fails is named there, too.
+# New inputs that it finds stay in the build tree, and so do inputs that fail.
 set(WEFT_FUZZ_SECONDS 30 CACHE STRING "how long each fuzz target runs")
 
 function(weft_fuzz name)

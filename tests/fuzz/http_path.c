@@ -17,7 +17,7 @@ static void check(bool so)
         abort();
 }
 
-/* What mux.c calls of the runtime. */
+/* The functions of the runtime that mux.c calls. */
 void weft__panic(const char *format, ...)
 {
     (void)format;
