@@ -20,8 +20,8 @@
  *   - reads and writes of a connection, and calls on a UDP socket: the deadline is the socket's, as
  *     in Go (weft_conn_set_deadline, weft_udp_set_deadline). So one deadline covers all calls of a
  *     request, also those that a library makes, and another task can move it while they wait
- *   - reads and writes of an HTTP request: the server's read_time and write_time bound them, and a
- *     group's deadline ends them
+ *   - reads and writes of an HTTP request: the server's read_time and write_time bound them, and
+ *     the server's stop ends them
  *   - locks and weft_once_do, which cannot fail
  *   - weft_group_go with a limit, names looked up by weft_listen, weft_profile_write over a time: a
  *     group's deadline ends them
