@@ -16,6 +16,7 @@ BOUNDS = {
     "runtime/base/clock.c": 12,
     "runtime/sync/chan.c": 12,
     "runtime/sync/sema.c": 12,
+    "runtime/sync/waitgroup.c": 12,
     "runtime/sched/timer.c": 12,
 }
 

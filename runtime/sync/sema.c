@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* sema.c - counting semaphores and wait groups.
+/* sema.c - counting semaphores.
  *
- * Owns: weft_sema and weft_waitgroup, which share a layout: a lock, a count, a queue.
+ * Owns: weft_sema.
  * Lock: _lock (rank OBJECT) guards every field.
  * Tasks and foreign threads call, and hold no lock of the runtime; the waits may wait.
  *
@@ -13,10 +13,9 @@
 #include <weft/sync.h>
 
 _Static_assert(sizeof(weft_sema) == 32, "part of the ABI");
-_Static_assert(sizeof(weft_waitgroup) == 32, "part of the ABI");
 
 /* The public header has plain bytes for the queue, since it does not know waiters. */
-static inline weft__waitq *squeue(weft_sema *s)
+static inline weft__waitq *queue(weft_sema *s)
 {
     return (weft__waitq *)s->_waiters;
 }
@@ -24,7 +23,7 @@ static inline weft__waitq *squeue(weft_sema *s)
 /* Returns whether there are units for the waiter in front. Caller holds the lock. */
 static inline bool can_serve(weft_sema *s)
 {
-    const weft__waiter *wt = squeue(s)->head;
+    const weft__waiter *wt = queue(s)->head;
 
     weft__check_holds(&s->_lock);
     return wt && wt->n <= s->_count;
@@ -39,7 +38,7 @@ static inline bool serve_piece(weft_sema *s, weft__waitq *woken)
     weft__waiter *wt;
 
     for (int n = 0; n < WEFT__PIECE; n++) {
-        wt = weft__waitq_pop(squeue(s));
+        wt = weft__waitq_pop(queue(s));
         if (weft__claim(wt->task, wt->ticket, 0)) {
             s->_count -= wt->n;
             weft__waitq_push(woken, wt);
@@ -62,12 +61,12 @@ static WEFT__NOINLINE void serve_front(weft_sema *s, weft__task *t)
     while (serve_piece(s, &woken)) {
         weft__waiter_mark(&mark, t);
         mark.n = INT64_MAX;
-        weft__waitq_push_front(squeue(s), &mark);
+        weft__waitq_push_front(queue(s), &mark);
         weft__unlock(&s->_lock);
         weft__ready_all(&woken);
         weft__breathe(t);
         weft__lock(&s->_lock, WEFT__RANK_OBJECT);
-        weft__waitq_remove(squeue(s), &mark);
+        weft__waitq_remove(queue(s), &mark);
         if (!can_serve(s))
             break;
     }
@@ -93,14 +92,14 @@ int weft_sema_wait_until(weft_sema *s, int64_t n, weft_time deadline)
     if (n <= 0)
         weft__panic("weft: weft_sema_wait for %lld units", (long long)n);
     weft__lock(&s->_lock, WEFT__RANK_OBJECT);
-    weft__waitq_renew(squeue(s), &s->_run);
-    if (!squeue(s)->head && s->_count >= n) {
+    weft__waitq_renew(queue(s), &s->_run);
+    if (!queue(s)->head && s->_count >= n) {
         s->_count -= n;
         weft__unlock(&s->_lock);
     } else {
         weft__waiter_init(&wt, t);
         wt.n = n;
-        rc = weft__wait_in(squeue(s), &wt, WEFT__WAIT_SEMA, s, &s->_lock, deadline);
+        rc = weft__wait_in(queue(s), &wt, WEFT__WAIT_SEMA, s, &s->_lock, deadline);
         if (rc < 0) {
             weft__lock(&s->_lock, WEFT__RANK_OBJECT);
             serve(s, t);
@@ -117,77 +116,10 @@ void weft_sema_add(weft_sema *s, int64_t n)
     if (n <= 0)
         weft__panic("weft: weft_sema_add of %lld units", (long long)n);
     weft__lock(&s->_lock, WEFT__RANK_OBJECT);
-    weft__waitq_renew(squeue(s), &s->_run);
+    weft__waitq_renew(queue(s), &s->_run);
     if (__builtin_add_overflow(s->_count, n, &s->_count))
         weft__panic("weft: weft_sema_add of %lld units overflows semaphore %p", (long long)n,
                     (void *)s);
     serve(s, t);
     weft__exit_as(t);
-}
-
-static inline weft__waitq *wqueue(weft_waitgroup *wg)
-{
-    return (weft__waitq *)wg->_waiters;
-}
-
-/* Returns whether a task is in the middle of waking the waiters of wg. Caller holds the lock. */
-static inline bool is_waking(weft_waitgroup *wg)
-{
-    weft__check_holds(&wg->_lock);
-    weft__waitq_renew(wqueue(wg), &wg->_run);
-    return wg->_count == 0 && wqueue(wg)->head;
-}
-
-/* Lets other tasks run until no task is waking. Caller holds the lock before and after it. */
-static WEFT__NOINLINE void let_wake_end(weft_waitgroup *wg, weft__task *t)
-{
-    do {
-        weft__unlock(&wg->_lock);
-        weft__breathe(t);
-        weft__lock(&wg->_lock, WEFT__RANK_OBJECT);
-    } while (is_waking(wg));
-}
-
-/* Takes the lock at a moment when no task is waking. While one is, no wait may return, since its
- * task could free wg, and the count may not rise. */
-static inline void lock_waitgroup(weft_waitgroup *wg, weft__task *t)
-{
-    weft__lock(&wg->_lock, WEFT__RANK_OBJECT);
-    if (weft__unlikely(is_waking(wg)))
-        let_wake_end(wg, t);
-}
-
-/* Wakes all waiters when the count reaches zero. The last woken task may free the group. */
-void weft_waitgroup_add(weft_waitgroup *wg, int64_t n)
-{
-    weft__task *t = weft__enter("weft_waitgroup_add")->task;
-
-    lock_waitgroup(wg, t);
-    if (__builtin_add_overflow(wg->_count, n, &wg->_count))
-        weft__panic("weft: weft_waitgroup_add of %lld overflows wait group %p", (long long)n,
-                    (void *)wg);
-    if (wg->_count < 0)
-        weft__panic("sync: negative WaitGroup counter");
-    if (wg->_count == 0 && wqueue(wg)->head)
-        weft__wake_all(t, wqueue(wg), &wg->_lock);
-    else
-        weft__unlock(&wg->_lock);
-    weft__exit_as(t);
-}
-
-int weft_waitgroup_wait_until(weft_waitgroup *wg, weft_time deadline)
-{
-    weft__task *t = weft__enter("weft_waitgroup_wait")->task;
-    weft__waiter wt;
-    int rc = 0;
-
-    lock_waitgroup(wg, t);
-    if (wg->_count == 0) {
-        weft__unlock(&wg->_lock);
-    } else {
-        weft__waiter_init(&wt, t);
-        rc = weft__wait_in(wqueue(wg), &wt, WEFT__WAIT_GROUP, wg, &wg->_lock, deadline);
-    }
-    weft__exit_as(t);
-    return rc;
 }
