@@ -183,10 +183,8 @@ static inline uint64_t wait_open(weft__worker *w, weft__task *t, enum weft__reas
 /* Ends a wait that was claimed before the task left its stack. */
 static int wait_skip(weft__task *t, weft__after *after, void *arg)
 {
-    if (weft__heard(ready))
-        weft__tell_ready_by(t, WEFT__BY_ITSELF);
+    weft__tell(skip, t);
     weft__task_move(t, WEFT__PARKED, WEFT__RUNNING);
-    weft__tell(run, t, t->worker);
     if (after)
         after(arg);
     return t->result;
@@ -217,13 +215,17 @@ int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__a
         if (after)
             after(arg);
         weft__foreign_wait(t, ticket, deadline);
+        w = t->worker; /* the same: read again, it needs no register over the other branch's switch
+                        */
         w->now = WEFT__UNKNOWN;
     } else {
         w->after = after;
         w->after_arg = arg;
         w = weft__switch_away(w, WEFT__LEAVE_PARK);
-        if (deadline != WEFT_FOREVER)
+        if (deadline != WEFT_FOREVER) {
             weft__timer_disarm(&t->timer);
+            w = t->worker; /* likewise */
+        }
     }
 #ifndef WEFT__UNWATCHED /* bench/resume.py counts what the line costs */
     waited(t, w);

@@ -169,7 +169,7 @@ struct weft__sched {
     bool handoff, signals;
     /* Each atomic: a sink wants to hear this event (sinks.h). */
     struct weft__heard {
-        bool spawn, run, park, yield, ready, lost, end;
+        bool spawn, run, park, yield, ready, skip, lost, end;
         bool sock_open, sock_close, chan_new, chan_free;
     } heard;
     int max_threads;

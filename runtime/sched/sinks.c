@@ -24,7 +24,7 @@ static uint32_t others; /* atomic: events being told by threads that have no mar
 
 /* The list ------------------------------------------------------------------------------------- */
 
-/* The events that weft__sched.heard has a byte for, but yield. */
+/* The events that weft__sched.heard has a byte for; yield and skip are two events each. */
 #define HOT_EVENTS(XX)                                                                             \
     XX(spawn)                                                                                      \
     XX(run)                                                                                        \
@@ -38,7 +38,7 @@ static uint32_t others; /* atomic: events being told by threads that have no mar
     XX(chan_free)
 
 #define XX(event) +1
-_Static_assert(sizeof(struct weft__heard) == HOT_EVENTS(XX) + 1, "each byte is set");
+_Static_assert(sizeof(struct weft__heard) == HOT_EVENTS(XX) + 2, "each byte is set");
 #undef XX
 
 /* Stores what the sinks want to hear; outside a run that is nothing. A ready needs what tell_park
@@ -54,6 +54,7 @@ static void set_heard(void)
     }
     all.park |= all.ready;
     weft__store(&weft__sched.heard.yield, all.park);
+    weft__store(&weft__sched.heard.skip, all.ready || all.run);
 #define XX(event) weft__store(&weft__sched.heard.event, all.event);
     HOT_EVENTS(XX)
 #undef XX
@@ -248,6 +249,12 @@ void weft__tell_yield(const weft__task *t)
 {
     weft__tell_park(t, WEFT__WAIT_NONE, NULL);
     weft__tell_ready_by(t, WEFT__BY_ITSELF);
+}
+
+void weft__tell_skip(const weft__task *t)
+{
+    weft__tell_ready_by(t, WEFT__BY_ITSELF);
+    weft__tell_run(t, t->worker);
 }
 
 void weft__tell_lost(const weft__task *t, const weft__worker *w, enum weft__why why)

@@ -146,6 +146,7 @@ void weft__tell_ready(const weft__task *t, const void *site);
 /* t is made ready by a source that is no task. */
 void weft__tell_ready_by(const weft__task *t, enum weft__source source);
 void weft__tell_yield(const weft__task *t); /* park and ready: t does not wait */
+void weft__tell_skip(const weft__task *t);  /* ready and run: its wait is over already */
 void weft__tell_lost(const weft__task *t, const weft__worker *w, enum weft__why why);
 void weft__tell_end(const weft__task *t);
 void weft__tell_waited(weft__task *t, enum weft__reason why, int64_t ticks);
