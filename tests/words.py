@@ -2,16 +2,12 @@
 """words.py [ROOT] - prints FILE:LINE: TEXT for each riddle in comments and in README.md files.
 
 A riddle is a sentence whose subject is a bare "who", "whoever" or "what", unless it is a question,
-or one of the phrases that a reader with English as a second language has to read twice. Folders
-that still have some are listed in LEFT with their number, which may only shrink; the others have
-none. Their riddles are printed all together if there are more than that.
+or one of the phrases that a reader with English as a second language has to read twice.
 """
 import re
 import sys
-from collections import defaultdict
 from pathlib import Path
 
-LEFT = {"include": 6, "profiles": 2}
 FOLDERS = ("runtime", "http", "profiles", "include", "tests", "bench", "examples")
 SUFFIXES = (".c", ".h", ".S", ".md", ".py", ".sh", ".cmake")
 NOT_OURS = ("words.py", "lint_selftest.sh")  # which quote riddles
@@ -55,19 +51,9 @@ def riddles(path):
             yield text.count("\n", 0, at) + 1, " ".join(words[at - start:at - start + 60].split())
 
 
-def main():
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-    found = defaultdict(list)
-    paths = [p for folder in FOLDERS for p in sorted((root / folder).rglob("*"))]
-    for path in [*paths, root / "README.md"]:
-        name = str(path.relative_to(root))
-        if path.suffix in SUFFIXES and path.is_file() and path.name not in NOT_OURS:
-            folder = next((f for f in LEFT if name.startswith(f + "/")), "")
-            found[folder] += [f"{name}:{line}: words that stop a reader: {text}"
-                              for line, text in riddles(path)]
-    for folder, lines in found.items():
-        if len(lines) > LEFT.get(folder, 0):
-            print("\n".join(lines))
-
-
-main()
+root = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+paths = [p for folder in FOLDERS for p in sorted((root / folder).rglob("*"))]
+for path in [*paths, root / "README.md"]:
+    if path.suffix in SUFFIXES and path.is_file() and path.name not in NOT_OURS:
+        for line, text in riddles(path):
+            print(f"{path.relative_to(root)}:{line}: words that stop a reader: {text}")

@@ -61,7 +61,7 @@ typedef void weft_http_fn(weft_http_response *w, weft_http_request *r, void *arg
  * a method it means all. Segments are matched one by one, with their escapes resolved:
  *
  *     /orders/{id}        {id} is one segment that is not empty
- *     /static/            ends with a slash: whatever begins so
+ *     /static/            ends with a slash: all paths that begin so
  *     /static/{file...}   the same with a name for the rest
  *     /orders/{$}         exactly "/orders/"
  *
@@ -126,11 +126,11 @@ WEFT_API void weft_http_server_free(weft_http_server *s);
  * negative code of weft_accept, which is logged, too; WEFT_ECANCELED. Several tasks may serve one
  * server, each its own listener. */
 WEFT_API int weft_http_server_serve(weft_http_server *s, weft_listener *ln);
-/* Stops for good: listeners and idle connections are closed at once; requests under way are
- * finished, each with "Connection: close"; one whose head is not complete has five seconds more. At
- * the deadline, or if the caller is canceled, every wait of handlers that still run returns
- * WEFT_ECANCELED. Returns when the last one is gone: 0; WEFT_ETIMEDOUT or WEFT_ECANCELED: it had to
- * cancel. */
+/* Stops the server; it cannot serve again. Listeners and idle connections are closed at once.
+ * Requests under way are finished, each with "Connection: close"; a request whose head is not
+ * complete gets five more seconds. At the deadline, or if the caller is canceled, the handlers that
+ * still run are canceled: each of their waits returns WEFT_ECANCELED. Returns when the last
+ * connection is gone: 0; WEFT_ETIMEDOUT or WEFT_ECANCELED if handlers had to be canceled. */
 WEFT_API int weft_http_server_stop_until(weft_http_server *s, weft_time deadline);
 static inline int weft_http_server_stop(weft_http_server *s)
 {
@@ -183,7 +183,7 @@ WEFT_API int weft_http_wait_until(weft_http_request *r, weft_time deadline);
  * before the buffer (some 4 KB) is full. Else, and if the handler set no Content-Length, the body
  * goes out in chunks (to HTTP/1.0: until the connection's end).
  *
- * HEAD runs the handler; what it writes is counted and dropped. One whose body is dear asks
+ * HEAD runs the handler; its body is counted and dropped. A handler whose body takes much work asks
  * weft_http_wants_body and sets the header alone. */
 
 /* 200 to 599; else WEFT_EINVAL. 204 and 304 have no body. */
@@ -204,8 +204,8 @@ WEFT_API int weft_http_printf(weft_http_response *w, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 WEFT_API int weft_http_flush(weft_http_response *w); /* sends what is buffered, the head first */
 
-/* The answer ends here and is not complete: what is not sent is dropped and the connection cut. For
- * a handler that fails when it is too late for another status. */
+/* Ends the answer, which is not complete: the part that is not sent is dropped, and the connection
+ * is cut. For a handler that fails when it is too late for another status. */
 WEFT_API void weft_http_abort(weft_http_response *w);
 
 /* Takes the connection over, for another protocol than HTTP. protocol: one that the request's
