@@ -23,11 +23,9 @@ BOUNDS = {
 
 def lines_of(path):
     """Returns the numbers of comment lines and of all lines that are not blank."""
-    text = re.sub(r"\n\s*(?=\n)", "", path.read_text())
-    marked = re.sub(r"^[ \t]*/\*.*?\*/[ \t]*$",
-                    lambda comment: re.sub(r"^.*$", "//", comment[0], flags=re.M),
-                    text, flags=re.M | re.S)
-    lines = marked.strip().splitlines()
+    lines = re.sub(r"^[ \t]*/\*.*?\*/[ \t]*$",
+                   lambda comment: re.sub(r"^.*$", "//", comment[0], flags=re.M),
+                   re.sub(r"\n\s*(?=\n)", "", path.read_text()), flags=re.M | re.S).splitlines()
     return sum(line.startswith("//") for line in lines), len(lines)
 
 
