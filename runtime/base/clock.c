@@ -74,8 +74,8 @@ void weft__clock_init(void)
 {
     static const char *const kinds[] = {"real", "virtual", NULL};
 
-    weft__clock_virtual = weft__env_word("WEFT_CLOCK", kinds, 0) == 1;
-    weft__clock_tsc = !weft__clock_virtual && tsc_is_invariant();
+    weft__store(&weft__clock_virtual, weft__env_word("WEFT_CLOCK", kinds, 0) == 1);
+    weft__store(&weft__clock_tsc, !weft__clock_virtual && tsc_is_invariant());
     if (weft__clock_virtual && weft__clock_vnow == 0)
         weft__clock_vnow = weft__mono(); /* once: a later run must not go back in time */
     read_both(&base_nanos, &base_ticks);
@@ -136,7 +136,7 @@ int64_t weft__ticks_about(int64_t ticks)
 
 void weft__clock_measure(void)
 {
-    weft__clock_ms = weft__ticks_in(1000000);
+    weft__store(&weft__clock_ms, weft__ticks_in(1000000));
 }
 
 /* Two idle workers may want to advance at once: the loop lets the later time win. */

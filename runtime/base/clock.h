@@ -19,8 +19,10 @@
 
 #include <time.h>
 
-extern WEFT__HIDDEN bool weft__clock_tsc, weft__clock_virtual; /* constant after init */
-extern int64_t weft__clock_vnow;                               /* virtual monotonic time */
+/* Constant during a run. Atomic: a task that an earlier run left behind in a call may come out of
+ * it while a run begins. */
+extern WEFT__HIDDEN bool weft__clock_tsc, weft__clock_virtual;
+extern int64_t weft__clock_vnow; /* virtual monotonic time */
 
 /* Chooses the clock and the kind of ticks, and takes the base of their scale. Each run calls it. */
 void weft__clock_init(void);
@@ -39,7 +41,8 @@ void weft__clock_refresh(void);
 /* Sets weft__clock_ms. Called later in the start of a run than weft__clock_init, so that the rate
  * rests on some time. */
 void weft__clock_measure(void);
-extern int64_t weft__clock_ms; /* the ticks in a millisecond, roughly: for limits, not for sums */
+extern int64_t weft__clock_ms; /* atomic, as weft__clock_tsc: the ticks in a millisecond, roughly;
+                                * for limits, not for sums */
 
 /* Moves the virtual clock forward to `to`; leaves it alone if it is already later. The scheduler
  * calls it when every processor is idle. */
@@ -69,7 +72,7 @@ static inline int64_t weft__realtime(void)
 static inline int64_t weft__ticks(void)
 {
 #ifdef __x86_64__
-    if (weft__likely(weft__clock_tsc))
+    if (weft__likely(weft__load(&weft__clock_tsc)))
         return (int64_t)__builtin_ia32_rdtsc();
 #endif
     return weft__nanos();

@@ -128,6 +128,8 @@ static enum left worker_stop(weft__worker *w)
             weft__store(&w->take, 0);
             where = IN_THE_RUNTIME;
         }
+    } else {
+        (void)weft__load_acq(&w->in_rt); /* a 0 shows all that it did before it left for its call */
     }
     weft__unlock(&w->lk);
     weft__store_rel(&w->wake, 1);

@@ -117,7 +117,7 @@ bool weft__blocking_try(void)
 static void call_ended(weft__worker *w)
 {
     uint32_t place = weft__load(&w->call_place);
-    bool is_short = weft__ticks() - weft__load(&w->task->since) < weft__clock_ms / 5;
+    bool is_short = weft__ticks() - weft__load(&w->task->since) < weft__load(&weft__clock_ms) / 5;
 
     weft__store(&w->call_began, 0);
     if (!is_short || weft__load(&lasted[place]) > 0)

@@ -277,7 +277,7 @@ static weft__task *pop_in_turn(int64_t now)
 /* Returns whether t, a new task, was started less than YOUNG ago. */
 static bool is_young(const weft__task *t)
 {
-    return t->since != 0 && weft__ticks() - t->since < YOUNG / MS * weft__clock_ms;
+    return t->since != 0 && weft__ticks() - t->since < YOUNG / MS * weft__load(&weft__clock_ms);
 }
 
 /* Returns whether the pause after the latest failure of a new task is over. */

@@ -277,8 +277,8 @@ static void keep(weft__proc *p, uint32_t tick)
 /* Returns whether t, the task of w, declared a call that has lasted for LIMIT_DECLARED. */
 static bool declared(const weft__worker *w, const weft__task *t)
 {
-    return weft__call_declared(w, t) &&
-           weft__ticks() - weft__load(&t->since) >= weft__clock_ms * LIMIT_DECLARED / MS;
+    return weft__call_declared(w, t) && weft__ticks() - weft__load(&t->since) >=
+                                            weft__load(&weft__clock_ms) * LIMIT_DECLARED / MS;
 }
 
 /* Returns why p should be taken from its owner w, which runs t without a pause; WEFT__KEPT if it

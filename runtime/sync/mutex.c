@@ -116,7 +116,7 @@ static void queue_up(weft_mutex *m, weft__waiter *wt, bool again, int64_t since,
 {
     weft__check_holds(&m->_lock);
     wt->n = since;
-    wt->index = again && now - since > weft__clock_ms; /* it starves */
+    wt->index = again && now - since > weft__load(&weft__clock_ms); /* it starves */
     if (!again) {
         weft__charge_push(queue(m), wt, now);
         return;
@@ -223,7 +223,7 @@ static void pass_to(weft_mutex *m, const weft__waiter *wt, int64_t now)
         weft__store_rel(&m->_state, AWAKE | flags_left(m));
         return;
     }
-    starving = queue(m)->head && now - wt->n > weft__clock_ms;
+    starving = queue(m)->head && now - wt->n > weft__load(&weft__clock_ms);
     weft__store_rel(&m->_state,
                     wt->task->id << HOLDER | flags_left(m) | (starving ? STARVING : 0u));
 }
