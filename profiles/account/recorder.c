@@ -167,7 +167,7 @@ static struct weight rarer(weft__worker *w, struct weight one, int64_t rate)
 {
     if (one.delay >= rate)
         return one;
-    if ((int64_t)(weft__random(w) % (uint64_t)rate) >= one.delay)
+    if ((int64_t)(weft__random(&w->random) % (uint64_t)rate) >= one.delay)
         return (struct weight){0, 0};
     return (struct weight){one.count * (double)rate / (double)one.delay, rate};
 }

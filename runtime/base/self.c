@@ -6,7 +6,7 @@
  * A compiler computes the address of a thread-local once in a function and keeps it over calls.
  * But a call may switch tasks, and the task may continue on another thread: then the kept address
  * is the old thread's. So each access here is a function that is not inlined, with an empty
- * assembly statement that keeps two calls from being merged into one. weft__ctx_self (machine/)
+ * assembly statement that keeps two calls from being merged into one. weft__self (machine/)
  * reads the worker in one statement of assembly instead, which costs no call. */
 #include "runtime/base/self.h"
 
@@ -17,7 +17,7 @@
 
 bool weft__forked;
 
-/* The calling thread's worker; not static, since the assembly of weft__ctx_self names it. */
+/* The calling thread's worker; not static, since the assembly of weft__self names it. */
 _Thread_local struct weft__worker *weft__self_tls __attribute__((visibility("hidden"), used));
 
 WEFT__NOINLINE void *weft__self_called(void)

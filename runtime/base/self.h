@@ -13,7 +13,7 @@
 struct weft__worker;
 
 /* Returns the calling thread's worker; NULL if the thread is none. Hot paths call weft__self of
- * sched/scheduler.h, which costs no call. */
+ * machine/ctx.h, which costs no call. */
 void *weft__self_called(void);
 /* Makes w the calling thread's worker; NULL when the thread stops being one. */
 void weft__self_set(struct weft__worker *w);

@@ -81,13 +81,14 @@ extern char weft__ctx_entry[];                /* the outermost frame of every ta
 #define WEFT__CTX_START (weft__ctx_entry + 1) /* its return address, behind the nop */
 /* Returns the program counter at which a signal interrupted the thread. async-signal-safe */
 uintptr_t weft__ctx_pc(const void *ucontext);
-/* Returns the worker that weft__self_set stored for the calling thread. One statement of assembly
+/* Returns the calling thread's worker (base/self.h), or NULL. Never keep the result over anything
+ * that can switch. One statement of assembly
  * reads both the thread pointer and the word behind it. A compiler does not split the statement,
  * merge it with an earlier one or move it over a call; self.c says why it must not. */
-static inline void *weft__ctx_self(void)
+static inline struct weft__worker *weft__self(void)
 {
 #ifdef __x86_64__
-    void *self;
+    struct weft__worker *self;
 
     __asm__ volatile("movq weft__self_tls@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0"
                      : "=r"(self)

@@ -15,7 +15,7 @@
 #include "runtime/base/handler.h"
 #include "runtime/sched/beside.h"
 #include "runtime/sched/errand.h"
-#include "runtime/sched/local.h"
+#include "runtime/sched/keys.h"
 #include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
 #include "runtime/sched/scheduler.h"

@@ -372,13 +372,6 @@ static bool everyone_idle(void)
     return weft__all_idle() && weft__load_seq(&weft__sched.nlost) == 0;
 }
 
-void weft__monitor_kick(void)
-{
-    if (weft__unlikely(weft__load(&weft__sched.monitor_asleep)) &&
-        weft__xchg(&weft__sched.monitor_asleep, 0))
-        weft__futex_wake(&weft__sched.monitor_asleep, 1);
-}
-
 /* Sleeps until a processor runs; for at most `most` nanoseconds if that is not negative. */
 static void doze(int64_t most)
 {

@@ -101,7 +101,7 @@ static inline void weft__samplers_check(weft__worker *w)
 {
     if (weft__unlikely(weft__load(&w->waits.left) > WEFT__NEVER / 2 &&
                        weft__load(&weft__wait_period) != 0))
-        weft__samplers_begin(w, weft__random(w));
+        weft__samplers_begin(w, weft__random(&w->random));
 }
 
 static inline bool weft__unrecorded(const weft__task *t, uint32_t epoch)

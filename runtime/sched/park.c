@@ -88,7 +88,7 @@ WEFT__NOINLINE void weft__ready_by(weft__worker *w, weft__task *t)
     weft__tell(ready, t, __builtin_return_address(0));
     if (!runnable_here(w, t))
         return;
-    weft__runq_push(&w->p->runq, t, !(weft__sched.chaos && weft__random(w) % 4 == 0));
+    weft__runq_push(&w->p->runq, t, !(weft__sched.chaos && weft__random(&w->random) % 4 == 0));
     if (weft__runq_stealable(&w->p->runq))
         weft__wake_one();
 }
@@ -309,18 +309,4 @@ void weft__wake_all(weft__task *t, weft__waitq *q, uint32_t *lock)
         claim_rest(t, q, lock, &woken);
     weft__unlock(lock);
     weft__ready_all(&woken);
-}
-
-/* Delays the thread between two steps that race, so that tests find orders that are rare otherwise.
- * Inside the runtime nothing may yield, so this burns a random time, now and then long enough for
- * another thread to run. */
-WEFT__NOINLINE void weft__chaos_slow(void)
-{
-    weft__worker *w = weft__self();
-    uint64_t r = w ? weft__random(w) : 0;
-
-    if (r % 16 == 0) {
-        for (uint64_t i = 0; i < (r >> 8) % 2000; i++)
-            weft__pause();
-    }
 }

@@ -9,6 +9,7 @@
 #ifndef WEFT_PARK_H
 #define WEFT_PARK_H
 
+#include "runtime/sched/chaos.h"
 #include "runtime/sched/scheduler.h"
 
 /* A waiting task in an object's queue; on its own stack, one per case of a select. Linked and
@@ -184,14 +185,6 @@ void weft__cancel(weft__task *t);
 
 /* Called by weft__park when a wait may have used up its worker's sampler. Dumps hide this name. */
 void weft__waited_slow(weft__task *t, weft__worker *w, int64_t ticks);
-
-/* A random yield or delay, when schedule chaos is on. */
-void weft__chaos_slow(void);
-static inline void weft__chaos(void)
-{
-    if (weft__unlikely(weft__sched.chaos != 0))
-        weft__chaos_slow();
-}
 
 static inline bool weft__waiter_claim(weft__waiter *wt, int result)
 {

@@ -42,6 +42,7 @@
 #define WEFT_SCHEDULER_H
 
 #include "runtime/base/clock.h"
+#include "runtime/base/random.h"
 #include "runtime/base/self.h"
 #include "runtime/sched/netpoll.h"
 #include "runtime/sched/runq.h"
@@ -199,24 +200,6 @@ extern WEFT__HIDDEN struct weft__sched weft__sched;
 /* Of the run under way, or of the last one; the first has 1. */
 extern WEFT__HIDDEN uint32_t weft__run_number;
 
-/* Returns the calling thread's worker (base/self.h), or NULL. Never keep the result over anything
- * that can switch. */
-static inline weft__worker *weft__self(void)
-{
-    return weft__ctx_self();
-}
-
-/* A random number by w's own generator (xorshift). */
-static inline uint64_t weft__random(weft__worker *w)
-{
-    uint64_t x = w->random;
-
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    return w->random = x;
-}
-
 /* worker.c */
 weft__worker *weft__enter_slow(const char *call);
 /* Leaves the stack of w's task and runs other tasks. Returns when the task runs again, with the
@@ -278,7 +261,14 @@ void weft__children_discard(void);
 /* monitor.c */
 void weft__monitor_start(void);
 void weft__monitor_stop(void);
-void weft__monitor_kick(void);
+
+/* Wakes the monitor, which sleeps while nothing runs (doze in monitor.c). */
+static inline void weft__monitor_kick(void)
+{
+    if (weft__unlikely(weft__load(&weft__sched.monitor_asleep)) &&
+        weft__xchg(&weft__sched.monitor_asleep, 0))
+        weft__futex_wake(&weft__sched.monitor_asleep, 1);
+}
 
 /* Calls that enter, or ask which task calls, fail in a child of fork since weft__self returns NULL;
  * the others begin with this. */

@@ -158,7 +158,7 @@ void weft__sinks_stop(void)
  * made the event. */
 static uint32_t *mark(void)
 {
-    weft__worker *w = weft__ctx_self();
+    weft__worker *w = weft__self();
 
     if (!w || w->foreign || !weft__load(&w->in_rt)) {
         weft__add_seq(&others, 1);
@@ -204,7 +204,7 @@ void weft__tell_run(const weft__task *t, const weft__worker *w)
  * that makes a task ready, this one did it. */
 void weft__tell_park(const weft__task *t, enum weft__reason why, const void *object)
 {
-    weft__worker *w = weft__ctx_self();
+    weft__worker *w = weft__self();
 
     if (w->p) {
         w->left = t->id;
@@ -222,7 +222,7 @@ static bool finishes(const weft__worker *w)
 
 void weft__tell_ready(const weft__task *t, const void *site)
 {
-    const weft__worker *w = weft__ctx_self();
+    const weft__worker *w = weft__self();
     struct weft__waker by = {.source = WEFT__BY_LIBRARY, .site = site};
 
     if (w && w->after) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tags.c - the names and labels of tasks, and the public calls of weft/label.h.
+/* tags.c - the names and labels of tasks; label.c has the public calls.
  *
  * Owns: every weft__tags, by its count of references. There is no lock; tags.h says who may call.
  *
@@ -9,8 +9,8 @@
 #include "runtime/sched/tags.h"
 
 #include "runtime/base/utf8.h"
-#include "runtime/sched/park.h"
-#include "runtime/sched/scheduler.h"
+#include "runtime/sched/chaos.h"
+#include "runtime/sched/task.h"
 
 #include <string.h>
 
@@ -223,9 +223,9 @@ static int set_with(const weft__tags *base, const weft_label *labels, int n, wef
     return rc;
 }
 
-/* The public calls ----------------------------------------------------------------------------- */
+/* Labels of a task ----------------------------------------------------------------------------- */
 
-static int relabel(weft__task *t, const weft__tags *base, const weft_label *labels, int n)
+int weft__tags_relabel(weft__task *t, const weft__tags *base, const weft_label *labels, int n)
 {
     const weft__tags *old = t->tags;
     weft__tags *set;
@@ -236,20 +236,17 @@ static int relabel(weft__task *t, const weft__tags *base, const weft_label *labe
     return rc;
 }
 
-int weft_labels_set(const weft_label *labels, int n)
+int weft__tags_push(weft__task *t, const weft_label *labels, int n)
 {
-    return relabel(weft__caller("weft_labels_set"), NULL, labels, n);
+    weft__tags *old = t->tags, *set;
+    int rc = set_with(weft__tags_set(old), labels, n, &set);
+
+    if (rc == 0) /* the reference to old is the new tags' from here on */
+        weft__store_rel(&t->tags, tags_new(weft__tags_name(old), set, old));
+    return rc;
 }
 
-int weft_labels_add(const weft_label *labels, int n)
-{
-    weft__task *t = weft__caller("weft_labels_add");
-
-    return relabel(t, weft__tags_set(t->tags), labels, n);
-}
-
-/* Restores the labels from before fn, under the name that the task has now. */
-static void leave_labels(weft__task *t)
+void weft__tags_pop(weft__task *t)
 {
     const weft__tags *now = t->tags;
     weft__tags *before = outer_of(now);
@@ -260,30 +257,4 @@ static void leave_labels(weft__task *t)
     else
         replace(t,
                 tags_new(name, weft__tags_ref(set_of(before)), weft__tags_ref(outer_of(before))));
-}
-
-int weft_labels_do(const weft_label *labels, int n, weft_task_fn *fn, void *arg)
-{
-    weft__task *t = weft__caller("weft_labels_do");
-    weft__tags *old = t->tags, *set;
-    int rc = set_with(weft__tags_set(old), labels, n, &set);
-
-    if (rc == 0) /* the reference to old is the new tags' from here on */
-        weft__store_rel(&t->tags, tags_new(weft__tags_name(old), set, old));
-    fn(arg);
-    /* A thread that is no task may have another record now, or none, if a run ended meanwhile. */
-    if (rc == 0 && weft__self())
-        leave_labels(weft__self()->task);
-    return rc;
-}
-
-const char *weft_label_get(const char *key)
-{
-    const weft__tags *set = weft__tags_set(weft__caller("weft_label_get")->tags);
-
-    for (uint32_t i = 0; set && key && i < set->n; i++) {
-        if (strcmp(set->labels[i].key, key) == 0)
-            return set->labels[i].value;
-    }
-    return NULL;
 }

@@ -78,6 +78,14 @@ weft__tags *weft__tags_of(const struct weft__task *t);
  * creator before the task is visible. */
 void weft__tags_inherit(struct weft__task *t, const struct weft__task *creator);
 void weft__tags_rename(struct weft__task *t, const char *name);
+/* Called by the running task. Gives it the labels of base, which may be NULL, with these added. 0;
+ * or WEFT_EINVAL or WEFT_EAGAIN as weft_labels_set, and the labels stay. */
+int weft__tags_relabel(struct weft__task *t, const weft__tags *base, const weft_label *labels,
+                       int n);
+/* Adds these until pop, which restores the labels from before under the name that the task has
+ * then. Results as relabel; after a failure nothing is to be popped. */
+int weft__tags_push(struct weft__task *t, const weft_label *labels, int n);
+void weft__tags_pop(struct weft__task *t);
 /* Drops the tags of a task that has ended or was discarded. */
 void weft__tags_clear(struct weft__task *t);
 

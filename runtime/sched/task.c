@@ -14,8 +14,8 @@
  * ms, not 2). */
 #include "runtime/sched/task.h"
 
+#include "runtime/sched/keys.h"
 #include "runtime/sched/lane.h"
-#include "runtime/sched/local.h"
 #include "runtime/sched/observe.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sched/sinks.h"

@@ -570,7 +570,7 @@ static void idle(weft__proc *p)
 
 static weft__task *steal(weft__worker *w, weft__proc *p)
 {
-    uint32_t n = (uint32_t)weft__sched.nprocs, first = (uint32_t)(weft__random(w) % n);
+    uint32_t n = (uint32_t)weft__sched.nprocs, first = (uint32_t)(weft__random(&w->random) % n);
 
     for (uint32_t i = 0; i < n; i++) {
         weft__proc *victim = &weft__sched.procs[(first + i) % n];

@@ -187,7 +187,7 @@ static int try_ready(weft__worker *w, const struct select *s, bool locked, weft_
             s->ready[n++] = (uint16_t)i;
     }
     while (n > 0) {
-        uint32_t at = n > 1 ? (uint32_t)((weft__random(w) >> 32) * n >> 32) : 0;
+        uint32_t at = n > 1 ? (uint32_t)((weft__random(&w->random) >> 32) * n >> 32) : 0;
         int chosen = s->ready[at];
         weft_case *k = &s->cases[chosen];
         bool done;
