@@ -59,7 +59,7 @@ done
 expect "type of threads" is_of threads.top threadcreate
 expect "threads of calls" has_threads_of_calls
 expect "they are made by the call" has_some threads.top sample_call 10
-expect "threads of weft_run" has_some threads.top weft_run_with 2
+expect "threads of weft_run" has_some threads.top weft_run 2
 expect "threads of the monitor" has_some threads.top "-- made for --" 1
 expect "they are under the hog that they are for" has_some threads.top sample_hog 1
 expect "the mark stands between the two in traces" \

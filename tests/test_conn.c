@@ -584,34 +584,3 @@ TEST(many_clients_are_served_at_once)
     go_many(CLIENTS, ask, NULL);
     wait_for(&answered, CLIENTS);
 }
-
-/* The example of net.h. */
-static void serve(void *c)
-{
-    echo(c);
-}
-
-static void example(void *arg)
-{
-    weft_listener *ln;
-    weft_conn *c;
-
-    (void)arg;
-    if (weft_listen("127.0.0.1:7000", &ln) == 0) {
-        while (weft_accept(ln, &c) == 0)
-            weft_go(serve, c);
-        weft_listener_close(ln);
-    }
-}
-
-TEST(example_of_the_header_runs)
-{
-    weft_conn *c;
-
-    weft_go(example, NULL);
-    wait_for_waits(1);
-    CHECK_EQ(weft_dial("127.0.0.1:7000", &c), 0);
-    CHECK_EQ(weft_conn_write(c, "x", 1), 0);
-    CHECK_EQ(read_result(c), 1);
-    weft_conn_close(c);
-}
