@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int option(int fd, int level, int name)
@@ -19,9 +20,13 @@ static int option(int fd, int level, int name)
     return value;
 }
 
-static bool is_open(int fd)
+/* Returns whether fd is a socket. A number that is no longer one may already be that of a file that
+ * another thread of the runtime reads. */
+static bool is_socket(int fd)
 {
-    return fcntl(fd, F_GETFD) >= 0;
+    struct stat about;
+
+    return fstat(fd, &about) == 0 && S_ISSOCK(about.st_mode);
 }
 
 /* A blocking socket bound to a free port of this machine. */
@@ -52,7 +57,7 @@ TEST(end_of_a_socketpair_is_a_connection)
     CHECK_EQ(weft_conn_set_no_delay(c, true), -EOPNOTSUPP);
     weft_conn_close(c);
     CHECK_EQ(read(ends[1], &byte, 1), 0);
-    CHECK(!is_open(ends[0]));
+    CHECK(!is_socket(ends[0]));
     CHECK_EQ(weft_conn_fd(c), WEFT_ECLOSED);
     CHECK_EQ(weft_conn_set_linger(c, 0), WEFT_ECLOSED);
     close(ends[1]);
@@ -75,7 +80,7 @@ TEST(socket_that_listens_already_is_a_listener)
     CHECK_EQ(read_result(p.there), 1);
     close_pair(p);
     weft_listener_close(listener);
-    CHECK(!is_open(fd));
+    CHECK(!is_socket(fd));
 }
 
 TEST(datagram_socket_is_adopted)
@@ -96,7 +101,7 @@ TEST(datagram_socket_is_adopted)
     CHECK_EQ(weft_udp_recv(client, buf, sizeof(buf), NULL), 2);
     weft_udp_close(server);
     weft_udp_close(client);
-    CHECK(!is_open(fd));
+    CHECK(!is_socket(fd));
 }
 
 /* The descriptor stays the caller's. */
@@ -117,7 +122,7 @@ TEST(other_kind_of_descriptor_is_refused)
     CHECK_EQ(listen(stream, 1), 0);
     CHECK_EQ(weft_conn_adopt(stream, &c), WEFT_EINVAL);
     CHECK_EQ(fcntl(stream, F_GETFL) & O_NONBLOCK, 0);
-    CHECK(is_open(stream) && is_open(datagrams) && is_open(ends[0]));
+    CHECK(is_socket(stream) && is_socket(datagrams) && fcntl(ends[0], F_GETFD) >= 0);
 }
 
 TEST(descriptor_of_a_connection_tells_its_peer)

@@ -227,9 +227,10 @@ static void spawns(void *arg)
     (void)arg;
     while (!torture_stops()) {
         weft_group g = WEFT_GROUP_INIT;
+        uint64_t pause = torture_random(&r, 100); /* the children read it while r changes */
 
         for (int i = 0; i < 5; i++)
-            weft_group_go(&g, child, &r);
+            weft_group_go(&g, child, &pause);
         if (torture_random(&r, 2))
             weft_group_cancel(&g);
         weft_group_wait(&g);
