@@ -421,7 +421,8 @@ TEST(event_loop_makes_the_reader_ready)
     open = nth(&heard, OPEN, 0, NULL, 0);
     CHECK(open != NULL);
     CHECK_EQ(count(&heard, OPEN, 0, open->object), 1);
-    CHECK_EQ(count(&heard, CLOSE, 0, open->object), 1);
+    while (count(&heard, CLOSE, 0, open->object) < 1)
+        weft_yield(); /* the socket ends on the processor that watches it */
     CHECK_EQ(nth(&heard, PARK, id, open->object, 0)->why, WEFT__WAIT_IO);
     CHECK_EQ(waker_of(id)->source, WEFT__BY_LOOP);
 }
