@@ -482,7 +482,8 @@ TEST(foreign_thread_makes_the_receiver_ready_and_is_heard_itself)
     foreign = (uint64_t)d.fd;
     CHECK_EQ(waker_of(id)->source, WEFT__BY_THREAD);
     CHECK_EQ(waker_of(id)->id, foreign);
-    CHECK_EQ(waker_of(foreign)->source, WEFT__BY_TIMER);
+    CHECK(waker_of(foreign)->source == WEFT__BY_TIMER || /* or the time was over before the wait */
+          waker_of(foreign)->source == WEFT__BY_ITSELF);
     CHECK_EQ(count(&heard, SPAWN, foreign, NULL), 1);
     CHECK_EQ(count(&heard, RUN, foreign, NULL), 2);
     CHECK_EQ(count(&heard, PARK, foreign, NULL), 1);
