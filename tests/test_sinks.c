@@ -323,7 +323,7 @@ TEST(wait_for_a_condition_makes_the_next_holder_ready)
 static void nap(struct doer *d)
 {
     (void)d;
-    weft_sleep(WEFT_MILLISECOND);
+    weft_sleep(50 * WEFT_MILLISECOND); /* on a busy machine less is over before the wait */
 }
 
 TEST(timer_makes_the_sleeper_ready)
@@ -344,7 +344,7 @@ static void wait_for_timer(struct doer *d)
     weft_timer *t = weft_timer_new();
 
     d->chan = weft_timer_chan(t);
-    weft_timer_start(t, weft_after(WEFT_MILLISECOND));
+    weft_timer_start(t, weft_after(50 * WEFT_MILLISECOND));
     weft_chan_recv(d->chan, NULL);
     weft_timer_free(t);
 }
