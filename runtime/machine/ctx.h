@@ -82,9 +82,9 @@ extern char weft__ctx_entry[];                /* the outermost frame of every ta
 /* Returns the program counter at which a signal interrupted the thread. async-signal-safe */
 uintptr_t weft__ctx_pc(const void *ucontext);
 /* Returns the calling thread's worker (base/self.h), or NULL. Never keep the result over anything
- * that can switch. One statement of assembly
- * reads both the thread pointer and the word behind it. A compiler does not split the statement,
- * merge it with an earlier one or move it over a call; self.c says why it must not. */
+ * that can switch. One statement of assembly reads both the thread pointer and the word behind it.
+ * A compiler does not split the statement, merge it with an earlier one or move it over a call;
+ * self.c says why it must not. */
 static inline struct weft__worker *weft__self(void)
 {
 #ifdef __x86_64__
