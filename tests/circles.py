@@ -33,7 +33,6 @@ UPWARD = {
 # http/ none.
 INSIDE = {
     "runtime/sched": [8],
-    "profiles/walk": [3],
 }
 
 TOKEN = re.compile(r"[A-Za-z_]\w*|->|[^\w\s]")

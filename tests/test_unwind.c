@@ -18,6 +18,7 @@
 
 #include "profiles/walk/deferred.h"
 #include "profiles/walk/learn.h"
+#include "profiles/walk/ruletable.h"
 #include "profiles/walk/symbolize.h"
 #include "profiles/walk/unwind.h"
 #include "reload.h"

@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <time.h>
 
 #include "profiles/walk/symbolize.h"
 
@@ -98,20 +97,30 @@ char *weft__cxx_bare(const char *declaration);
  */
 void weft__symbolizer_learn(struct weft__rule *out, uintptr_t addr);
 void weft__symbolizer_forget(uintptr_t lo, uintptr_t hi);
-/* Symbolizer thread: forgets rules and symbols in [lo, hi), whose module is gone. */
+
+/* learned.c. Symbolizer thread: forgets rules and symbols in [lo, hi), whose module is gone. */
 void weft__learned_forget(uintptr_t lo, uintptr_t hi);
 /* Returns how often weft__learned_forget was called. If the number grew during a walk, the walk may
  * have followed wrong rules. Any thread, async-signal-safe. */
 uint32_t weft__learned_age(void);
 
-/* unwind.c. Copies the learned rule of addr. Returns false if there is none. Any thread,
+/* ruletable.c. Copies the learned rule of addr. Returns false if there is none. Any thread,
  * async-signal-safe. */
 bool weft__rule_find(struct weft__rule *out, uintptr_t addr);
-/* Symbolizer thread: adds a rule; drops all in [lo, hi). */
-void weft__rule_add(uintptr_t addr, const struct weft__rule *r);
-void weft__rule_drop(uintptr_t lo, uintptr_t hi);
-/* How many seconds pass before the memory of an outgrown table is used again. Tests set less. */
-extern time_t weft__rules_rest;
+
+/* symboltable.c. Returns the symbol of pc; NULL if the symbolizer must be asked. Any thread. */
+const struct weft__symbol *weft__symbol_lookup(uintptr_t pc);
+/* Returns the symbol that pc had last, even if its file is gone; NULL if it never had one. */
+const struct weft__symbol *weft__symbol_last(uintptr_t pc);
+/* Returns whether one more symbol may be made. There is a limit because symbols are kept for the
+ * life of the process, and HTTP clients may ask for any address. */
+bool weft__symbol_may_make(uintptr_t addr);
+/* Puts a symbol into the table, in place of an older one of the same PC. is_floating: it is made
+ * again when a file is mapped there. Called by the symbolizer thread, or under symbolize.c's lock
+ * while there is none. */
+void weft__symbol_keep(const struct weft__symbol *s, bool is_floating);
+/* Symbolizer thread: marks the symbols in [lo, hi) to be made again. */
+void weft__symbols_float(uintptr_t lo, uintptr_t hi);
 
 /* maps.c, any thread. */
 enum { WEFT__BUILD_ID_SIZE = 2 * 32 + 1 };

@@ -4,13 +4,7 @@
  * Owns: the one Dwfl, and the list of the files of which rules or symbols were learned. Only the
  * symbolizer thread calls in, so there is no lock.
  *
- * A file is reported to the Dwfl when an address in it is first asked for. _dl_find_object finds it
- * without a lock of the loader. The loader's lock would be a trap, since the thread that asks the
- * symbolizer may hold it: dlopen's inside a constructor, or dl_iterate_phdr's inside a callback.
- * That thread would wait for the symbolizer, and the symbolizer for the lock. Without the lock,
- * dlclose may unmap a file while it is looked at. So its name and build-id are copied by a system
- * call, which fails where a read would fault, and are believed if the file is still there
- * afterwards.
+ * A file is reported to the Dwfl when an address in it is first asked for.
  * (dwfl_linux_proc_report is not used: it takes libelf's own mappings of a library for the
  * library.)
  * Always:
@@ -19,6 +13,7 @@
  *   a module's file has the build-id of what is in memory, so that a file that was replaced on disk
  *     gives no names rather than wrong ones
  *   debug files are looked for on this machine only; libdwfl's own callback would ask debuginfod */
+#include "profiles/walk/images.h"
 #include "profiles/walk/learn.h"
 #include "profiles/walk/units.h"
 
@@ -36,18 +31,10 @@
 #include <unistd.h>
 #include <zlib.h>
 
-/* A file as it is loaded. */
-struct image {
-    uintptr_t start, end;
-    const char *file;
-    const void *id; /* where its build-id is in memory; NULL if it has none */
-    char build_id[WEFT__BUILD_ID_SIZE];
-};
-
 /* A file of which rules or symbols may have been learned. */
 struct known {
     struct known *next;
-    struct image image;
+    struct weft__image image;
     char file[]; /* the memory of image.file */
 };
 
@@ -193,83 +180,10 @@ static int find_debuginfo(Dwfl_Module *mod, void **userdata, const char *name, D
     return fd;
 }
 
-/* Copies the file name of a module; the main program's is empty in the loader's list. Writes "" if
- * it cannot be read. */
-static void read_name(char name[PATH_MAX], const struct link_map *map)
-{
-    const char *at = NULL;
-    ssize_t n;
-
-    name[0] = '\0';
-    if (weft__peek(&at, &map->l_name, sizeof at))
-        weft__peek_string(name, at, PATH_MAX);
-    if (name[0] != '\0')
-        return;
-    n = readlink("/proc/self/exe", name, PATH_MAX - 1);
-    name[n > 0 ? n : 0] = '\0';
-}
-
-/* Finds the file that is loaded at addr, and copies its name to name. Returns false if there is
- * none. */
-static bool image_at(struct image *im, char name[PATH_MAX], uintptr_t addr)
-{
-    struct dl_find_object o, after;
-
-    do {
-        if (_dl_find_object((void *)addr, &o) != 0)
-            return false;
-        im->start = (uintptr_t)o.dlfo_map_start;
-        im->end = (uintptr_t)o.dlfo_map_end;
-        im->file = name;
-        read_name(name, o.dlfo_link_map);
-        im->id = weft__build_id(im->build_id, o.dlfo_map_start);
-    } while (_dl_find_object((void *)addr, &after) != 0 || after.dlfo_link_map != o.dlfo_link_map ||
-             after.dlfo_map_start != o.dlfo_map_start || after.dlfo_map_end != o.dlfo_map_end);
-    return true;
-}
-
 /* Returns whether two files overlap, so that other, which was there before, is gone. */
-static bool is_in_the_way(const struct image *other, const struct image *im)
+static bool is_in_the_way(const struct weft__image *other, const struct weft__image *im)
 {
     return other->start < im->end && im->start < other->end;
-}
-
-static bool has_its_id(const struct image *im)
-{
-    size_t n = strlen(im->build_id) / 2;
-    unsigned char id[WEFT__BUILD_ID_SIZE / 2];
-    char hex[WEFT__BUILD_ID_SIZE];
-
-    if (!weft__peek(id, im->id, n))
-        return false;
-    weft__hex(hex, id, n);
-    return strcmp(hex, im->build_id) == 0;
-}
-
-static bool has_its_name(const struct image *im, const struct link_map *map)
-{
-    char name[PATH_MAX];
-
-    read_name(name, map);
-    return strcmp(name, im->file) == 0;
-}
-
-/* Returns whether the file is still loaded, as far as its address and build-id (or name) tell. */
-static bool is_there(const struct image *im)
-{
-    struct dl_find_object o;
-
-    return _dl_find_object((void *)im->start, &o) == 0 &&
-           (uintptr_t)o.dlfo_map_start == im->start && (uintptr_t)o.dlfo_map_end == im->end &&
-           (im->id != NULL ? has_its_id(im) : has_its_name(im, o.dlfo_link_map));
-}
-
-/* Returns whether a file must be taken for gone after something was unloaded. A file without a
- * build-id must: another one of the same name may be there. */
-static bool is_gone(const struct image *im, const struct image *unused)
-{
-    (void)unused;
-    return im->id == NULL || !is_there(im);
 }
 
 /* Reports a file to the Dwfl. Called between dwfl_report_begin and _end. Returns NULL if memory ran
@@ -304,8 +218,8 @@ static void report_known(void)
 }
 
 /* Forgets the files for which which(image, arg) is true, with their rules and symbols. */
-static void forget(bool (*which)(const struct image *, const struct image *),
-                   const struct image *arg)
+static void forget(bool (*which)(const struct weft__image *, const struct weft__image *),
+                   const struct weft__image *arg)
 {
     struct known *gone = NULL;
 
@@ -327,6 +241,12 @@ static void forget(bool (*which)(const struct image *, const struct image *),
     }
 }
 
+static bool is_gone(const struct weft__image *im, const struct weft__image *unused)
+{
+    (void)unused;
+    return weft__image_is_gone(im);
+}
+
 void weft__modules_check(void)
 {
     forget(is_gone, NULL);
@@ -346,11 +266,11 @@ static struct known *known_at(uintptr_t addr)
 static struct known *know(uintptr_t addr)
 {
     char name[PATH_MAX];
-    struct image im;
+    struct weft__image im;
     struct known *k;
     size_t size;
 
-    if (!image_at(&im, name, addr))
+    if (!weft__image_at(&im, name, addr))
         return NULL;
     forget(is_in_the_way, &im);
     size = strlen(name) + 1;
@@ -390,7 +310,7 @@ Dwfl_Module *weft__module_at(uintptr_t addr)
     struct known *k = known_at(addr);
     Dwfl_Module *mod;
 
-    if (k == NULL || !is_there(&k->image))
+    if (k == NULL || !weft__image_is_there(&k->image))
         k = know(addr);
     if (k == NULL || falls >= FALLS_MAX || !begin())
         return NULL;

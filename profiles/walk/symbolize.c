@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* symbolize.c - the symbolizer thread, its requests, and the table of the symbols that it made.
+/* symbolize.c - the symbolizer thread and its requests.
  *
- * Owns: the thread, the queue of requests, the table from PC to symbol.
+ * Owns: the thread, the queue of requests.
  * Lock: `lock` guards state, queue and each request's `done`. It is held for no longer than it
  * takes to link a request, or to name a function while there is no thread, and never while libdw
  * works.
@@ -10,8 +10,7 @@
  *   a request is on its caller's stack until `done`, and every request queued is answered: the
  *     thread ends only on an empty queue
  *   the symbol table is written by the symbolizer thread, or under `lock` while there is no such
- *     thread. A reader takes no lock (a slot's release store pairs with the acquire load in lookup)
- *     and never sees a slot become empty
+ *     thread
  * The functions that ask use little stack, since a task may call them on its own. */
 #include "profiles/walk/symbolize.h"
 
@@ -26,130 +25,7 @@
 #include "profiles/walk/elfnames.h"
 #include "profiles/walk/learn.h"
 #include "profiles/walk/libdw_fault.h"
-
-/* ---- pc -> symbol ---- */
-
-/* A slot is 0 (free), or the address of a symbol. FLOATING marks a symbol for an address where no
- * file is mapped (any more): it is made again when a file is mapped there. */
-enum { FLOATING = 1, FIRST_BITS = 10 };
-
-struct table {
-    struct table *older; /* outgrown, but a reader may be in it */
-    unsigned bits;
-    size_t used;
-    _Atomic uintptr_t slots[];
-};
-
-static _Atomic(struct table *) symbols;
-static _Atomic uint32_t n_made, n_nowhere; /* symbols so far; of addresses where no file was */
-
-static const struct weft__symbol *symbol_of(uintptr_t slot)
-{
-    return (const struct weft__symbol *)(slot & ~(uintptr_t)FLOATING);
-}
-
-/* Finds the slot where pc is, or the free one where it would go. */
-static _Atomic uintptr_t *slot_for(struct table *t, uintptr_t pc)
-{
-    size_t mask = ((size_t)1 << t->bits) - 1;
-    size_t i = (size_t)((pc * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - t->bits));
-
-    for (;; i = (i + 1) & mask) {
-        uintptr_t v = atomic_load_explicit(&t->slots[i], memory_order_acquire);
-        if (v == 0 || symbol_of(v)->pc == pc)
-            return &t->slots[i];
-    }
-}
-
-static bool is_mapped(uintptr_t addr)
-{
-    struct dl_find_object o;
-
-    return _dl_find_object((void *)addr, &o) == 0;
-}
-
-/* Returns the symbol of pc; NULL if the symbolizer must be asked. Takes no lock. */
-static const struct weft__symbol *lookup(uintptr_t pc)
-{
-    struct table *t = atomic_load_explicit(&symbols, memory_order_acquire);
-    uintptr_t v;
-
-    if (t == NULL)
-        return NULL;
-    v = atomic_load_explicit(slot_for(t, pc), memory_order_acquire);
-    if (v == 0 || ((v & FLOATING) && is_mapped(pc)))
-        return NULL;
-    return symbol_of(v);
-}
-
-/* Makes sure that the table is at most half full. Returns false if memory ran out. */
-static bool make_room(void)
-{
-    struct table *old = atomic_load_explicit(&symbols, memory_order_relaxed);
-    unsigned bits = old == NULL ? FIRST_BITS : old->bits + 1;
-    struct table *t;
-
-    if (old != NULL && old->used < (size_t)1 << (old->bits - 1))
-        return true;
-    t = calloc(1, sizeof *t + (sizeof t->slots[0] << bits));
-    if (t == NULL)
-        return false;
-    t->older = old;
-    t->bits = bits;
-    for (size_t i = 0; old != NULL && i < (size_t)1 << old->bits; i++) {
-        uintptr_t v = atomic_load_explicit(&old->slots[i], memory_order_relaxed);
-        if (v == 0)
-            continue;
-        atomic_store_explicit(slot_for(t, symbol_of(v)->pc), v, memory_order_relaxed);
-        t->used++;
-    }
-    atomic_store_explicit(&symbols, t, memory_order_release);
-    return true;
-}
-
-/* Puts a symbol into the table, in place of an older one of the same PC. Called by the symbolizer
- * thread, or under the lock while there is none. */
-static void remember(const struct weft__symbol *s, bool is_floating)
-{
-    struct table *t;
-    _Atomic uintptr_t *slot;
-
-    if (!make_room())
-        return;
-    t = atomic_load_explicit(&symbols, memory_order_relaxed);
-    slot = slot_for(t, s->pc);
-    t->used += atomic_load_explicit(slot, memory_order_relaxed) == 0;
-    atomic_store_explicit(slot, (uintptr_t)s | (is_floating ? FLOATING : 0), memory_order_release);
-}
-
-/* Marks the symbols in [lo, hi) to be made again. */
-static void symbols_float(uintptr_t lo, uintptr_t hi)
-{
-    struct table *t = atomic_load_explicit(&symbols, memory_order_relaxed);
-
-    for (size_t i = 0; t != NULL && i < (size_t)1 << t->bits; i++) {
-        uintptr_t v = atomic_load_explicit(&t->slots[i], memory_order_relaxed);
-        if (v != 0 && symbol_of(v)->pc >= lo && symbol_of(v)->pc < hi)
-            atomic_store_explicit(&t->slots[i], v | FLOATING, memory_order_release);
-    }
-}
-
-/* How often rules were forgotten. The add pairs with the load in weft__learned_age: a thread that
- * sees the new age no longer finds the forgotten rules. */
-static _Atomic uint32_t age;
-
-void weft__learned_forget(uintptr_t lo, uintptr_t hi)
-{
-    weft__rule_drop(lo, hi);
-    symbols_float(lo, hi);
-    atomic_fetch_add_explicit(&age, 1, memory_order_release);
-}
-
-/* async-signal-safe */
-uint32_t weft__learned_age(void)
-{
-    return atomic_load_explicit(&age, memory_order_acquire);
-}
+#include "profiles/walk/ruletable.h"
 
 /* ---- requests ---- */
 
@@ -333,31 +209,7 @@ void weft__symbolizer_learn(struct weft__rule *out, uintptr_t addr)
         *out = (struct weft__rule){.flags = WEFT__RULE_NONE};
 }
 
-/* Returns the symbol that pc had last, even if its file is gone; NULL if it never had one. */
-static const struct weft__symbol *last_of(uintptr_t pc)
-{
-    struct table *t = atomic_load_explicit(&symbols, memory_order_relaxed);
-
-    return t == NULL ? NULL
-                     : symbol_of(atomic_load_explicit(slot_for(t, pc), memory_order_relaxed));
-}
-
 void (*weft__symbolizer_crash)(void); /* tests write it before they ask */
-
-/* Returns whether one more symbol may be made. There is a limit because symbols are kept for the
- * life of the process, and HTTP clients may ask for any address. */
-static bool may_make(bool is_nowhere)
-{
-    return atomic_load_explicit(&n_made, memory_order_relaxed) < WEFT__SYMBOLS_MOST &&
-           (!is_nowhere ||
-            atomic_load_explicit(&n_nowhere, memory_order_relaxed) < WEFT__NOWHERE_MOST);
-}
-
-void weft__symbols_count(uint32_t *all, uint32_t *nowhere)
-{
-    *all = atomic_load_explicit(&n_made, memory_order_relaxed);
-    *nowhere = atomic_load_explicit(&n_nowhere, memory_order_relaxed);
-}
 
 static void serve_name(struct request *r)
 {
@@ -366,21 +218,18 @@ static void serve_name(struct request *r)
     if (weft__symbolizer_crash != NULL)
         weft__symbolizer_crash();
 
-    r->symbol = lookup(r->addr);
+    r->symbol = weft__symbol_lookup(r->addr);
     if (r->symbol != NULL)
         return;
     mod = weft__module_at(r->addr);
-    if (mod == NULL && (r->symbol = last_of(r->addr)) != NULL)
+    if (mod == NULL && (r->symbol = weft__symbol_last(r->addr)) != NULL)
         return; /* its file was unloaded just now */
-    if (!may_make(mod == NULL))
+    if (!weft__symbol_may_make(r->addr))
         return;
     r->symbol = weft__symbol_make(mod, r->addr);
     if (r->symbol == NULL)
         return;
-    remember(r->symbol, mod == NULL);
-    atomic_fetch_add_explicit(&n_made, 1, memory_order_relaxed);
-    if (mod == NULL)
-        atomic_fetch_add_explicit(&n_nowhere, 1, memory_order_relaxed);
+    weft__symbol_keep(r->symbol, mod == NULL);
 }
 
 /* Names the function at addr by its symbol table, without libdw. Returns a symbol that stays; NULL
@@ -409,13 +258,11 @@ static const struct weft__symbol *name_without_thread(uintptr_t addr)
     const struct weft__symbol *s;
 
     pthread_mutex_lock(&lock);
-    s = state == IDLE ? last_of(addr) : NULL;
-    if (s == NULL && (state == DEAD || (state == IDLE && may_make(!is_mapped(addr))))) {
+    s = state == IDLE ? weft__symbol_last(addr) : NULL;
+    if (s == NULL && (state == DEAD || (state == IDLE && weft__symbol_may_make(addr)))) {
         s = name_alone(addr);
-        if (s != NULL && state == IDLE) {
-            remember(s, true);
-            atomic_fetch_add_explicit(&n_made, 1, memory_order_relaxed);
-        }
+        if (s != NULL && state == IDLE)
+            weft__symbol_keep(s, true);
     }
     pthread_mutex_unlock(&lock);
     return s;
@@ -426,7 +273,7 @@ const struct weft__symbol *weft__symbolize(uintptr_t addr)
     /* The answer if memory ran out, or if there are too many symbols. */
     __extension__ static const struct weft__symbol nothing = {.n = 1,
                                                               .frames = {{.function = "?"}}};
-    const struct weft__symbol *s = lookup(addr);
+    const struct weft__symbol *s = weft__symbol_lookup(addr);
     struct request r = {.serve = serve_name, .addr = addr};
 
     if (s != NULL)
