@@ -112,7 +112,7 @@ if(NOT WEFT_SANITIZE)
     $<TARGET_FILE:torture_cut> $<TARGET_FILE:torture_sinks_hasty>)
 endif()
 foreach(noun places env rules run reruns child limits foreign fork blocking signal fd steady stack
-    lifetime misuse storm end)
+    lifetime misuse storm end layout)
   weft_test(test_${noun})
 endforeach()
 weft_wraps(test_end weft__global_push)

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* clock.c - reads the clocks and converts ticks.
  *
- * Owns: the base of the scale of ticks (base_ticks and base_nanos, one moment in both units), the
- * last measured rate, and the virtual time. weft__clock_init writes the base before tasks run; it
- * is constant afterwards. The rate and the virtual time are atomic. There is no lock, and any
- * thread may call (clock.h).
+ * Owns: the base of the scale of ticks (weft__clock_base), the last measured rate, and the virtual
+ * time. weft__clock_init writes the base before tasks run; it is constant afterwards. The rate and
+ * the virtual time are atomic. There is no lock, and any thread may call (clock.h).
  *
  * The scale is the line from the base to the moment of asking. So it gets more exact the longer the
  * program runs, and no calibration loop delays the start: a program that ends after 5 ms should not
@@ -22,7 +21,7 @@
 bool weft__clock_tsc, weft__clock_virtual;
 int64_t weft__clock_vnow;
 int64_t weft__clock_ms;
-static int64_t base_ticks, base_nanos; /* the same moment; constant after weft__clock_init */
+struct weft__clock_base weft__clock_base;
 
 int64_t weft__mono(void)
 {
@@ -78,7 +77,7 @@ void weft__clock_init(void)
     weft__store(&weft__clock_tsc, !weft__clock_virtual && tsc_is_invariant());
     if (weft__clock_virtual && weft__clock_vnow == 0)
         weft__clock_vnow = weft__mono(); /* once: a later run must not go back in time */
-    read_both(&base_nanos, &base_ticks);
+    read_both(&weft__clock_base.nanos, &weft__clock_base.ticks);
     weft__clock_refresh();
 }
 
@@ -92,10 +91,11 @@ int64_t weft__ticks_to_nanos(int64_t ticks)
         return ticks;
     now_nanos = weft__nanos();
     now_ticks = weft__ticks();
-    if (now_ticks <= base_ticks || now_nanos <= base_nanos)
+    if (now_ticks <= weft__clock_base.ticks || now_nanos <= weft__clock_base.nanos)
         return now_nanos;
-    return now_nanos - (int64_t)((double)(now_ticks - ticks) * (double)(now_nanos - base_nanos) /
-                                 (double)(now_ticks - base_ticks));
+    return now_nanos -
+           (int64_t)((double)(now_ticks - ticks) * (double)(now_nanos - weft__clock_base.nanos) /
+                     (double)(now_ticks - weft__clock_base.ticks));
 }
 
 /* Returns the ticks in a nanosecond; 1 if ticks are nanoseconds, or if no time has passed since the
@@ -105,8 +105,8 @@ static double ticks_rate(void)
     int64_t nanos, ticks;
 
     read_both(&nanos, &ticks);
-    nanos -= base_nanos;
-    ticks -= base_ticks;
+    nanos -= weft__clock_base.nanos;
+    ticks -= weft__clock_base.ticks;
     return weft__clock_tsc && nanos > 0 && ticks > 0 ? (double)ticks / (double)nanos : 1;
 }
 

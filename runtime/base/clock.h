@@ -23,6 +23,10 @@
  * it while a run begins. */
 extern WEFT__HIDDEN bool weft__clock_tsc, weft__clock_virtual;
 extern int64_t weft__clock_vnow; /* virtual monotonic time */
+/* The base of the scale of ticks: one moment in both units. Constant after weft__clock_init. */
+extern WEFT__HIDDEN struct weft__clock_base {
+    int64_t ticks, nanos;
+} weft__clock_base;
 
 /* Chooses the clock and the kind of ticks, and takes the base of their scale. Each run calls it. */
 void weft__clock_init(void);

@@ -16,6 +16,7 @@
 
 #include "runtime/base/atomic.h"
 #include "runtime/base/check.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/env.h"
 #include "runtime/base/format.h"
 #include "runtime/base/handler.h"
@@ -54,6 +55,7 @@ static struct {
 
 void (*weft__death_explain)(const void *caller, bool alone);
 void (*weft__death_silenced)(void);
+int64_t weft__death_ticks;
 
 enum weft__traceback weft__traceback(void)
 {
@@ -191,6 +193,7 @@ void weft__death_begin(int signo)
     weft__ranks_forget();
     if (weft__cas(&dying.thread, &speaks, pthread_self())) {
         dying.signo = signo;
+        weft__death_ticks = weft__ticks();
         /* A report that nobody reads does not change how the process ends. */
         signal(SIGPIPE, SIG_IGN);
         watchdog_start(signo ? AFTER_FAULT : AFTER_PANIC);

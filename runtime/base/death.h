@@ -26,6 +26,9 @@ extern void (*weft__death_explain)(const void *caller, bool alone);
 /* Tells others that the calling thread dies while another makes the report: no thread may wait for
  * it. */
 extern void (*weft__death_silenced)(void);
+/* When the first thread began to die, in ticks; 0: none did. For readers of a core, who have no
+ * clock (run/layout.c). */
+extern int64_t weft__death_ticks;
 
 /* The extent of a report: the value of WEFT_TRACEBACK, or of GOTRACEBACK. */
 enum weft__traceback { WEFT__SHOW_NONE, WEFT__SHOW_SINGLE, WEFT__SHOW_ALL, WEFT__SHOW_CRASH };

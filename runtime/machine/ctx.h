@@ -78,6 +78,7 @@ static inline void weft__ctx_switch(weft__ctx *from, weft__ctx *to, bool last)
  * other threads can walk the stack from there, as if the caller had switched away. */
 void weft__ctx_call(void **save_sp, void (*fn)(void *arg), void *arg);
 extern char weft__ctx_entry[];                /* the outermost frame of every task's stack */
+extern char weft__ctx_entry_end[];            /* behind its last instruction */
 #define WEFT__CTX_START (weft__ctx_entry + 1) /* its return address, behind the nop */
 /* Returns the program counter at which a signal interrupted the thread. async-signal-safe */
 uintptr_t weft__ctx_pc(const void *ucontext);

@@ -98,6 +98,9 @@ weft__ctx_entry:
         xorl    %ebp, %ebp
         call    weft__task_main
         ud2
+        .globl  weft__ctx_entry_end
+        .hidden weft__ctx_entry_end
+weft__ctx_entry_end:
         .cfi_endproc
         .size   weft__ctx_entry, .-weft__ctx_entry
         .section .note.GNU-stack,"",@progbits

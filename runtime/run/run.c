@@ -14,6 +14,7 @@
 #include "runtime/base/handler.h"
 #include "runtime/io/sock.h"
 #include "runtime/machine/eh.h"
+#include "runtime/run/layout.h"
 #include "runtime/sched/beside.h"
 #include "runtime/sched/errand.h"
 #include "runtime/sched/fatal.h"
@@ -297,6 +298,7 @@ static void begin(const weft_run_options *o)
     weft__foreign_init();
     weft__errands_init();
     weft__tasks_init(o->stack_size);
+    weft__layout_init();
     procs_make(o->procs > 0 ? o->procs : procs_allowed());
     weft__lane_clear(); /* before any worker: functions known to hog enter the lane at once */
     weft__supply_clear();

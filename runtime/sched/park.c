@@ -18,10 +18,7 @@
 #include "runtime/sched/observe.h"
 #include "runtime/sched/sinks.h"
 
-static const struct {
-    const char *text;
-    unsigned flags;
-} reasons[] = {
+const struct weft__wait_kind weft__wait_kinds[] = {
 #define XX(name, text, flags) {text, flags},
     WEFT__WAIT_MAP(XX)
 #undef XX
@@ -29,12 +26,12 @@ static const struct {
 
 const char *weft__wait_text(unsigned reason)
 {
-    return reasons[reason < WEFT__WAIT_COUNT ? reason : 0].text;
+    return weft__wait_kinds[reason < WEFT__WAIT_COUNT ? reason : 0].text;
 }
 
 unsigned weft__wait_flags(unsigned reason)
 {
-    return reasons[reason < WEFT__WAIT_COUNT ? reason : 0].flags;
+    return weft__wait_kinds[reason < WEFT__WAIT_COUNT ? reason : 0].flags;
 }
 
 bool weft__claim(weft__task *t, uint64_t ticket, int result)

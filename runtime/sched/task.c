@@ -104,6 +104,13 @@ static bool has_canary(const weft__task *t)
            registry.slabs[t->slot / SLAB]->canary;
 }
 
+void weft__tasks_place(const void **slabs, const void **slots, uint32_t *per_slab)
+{
+    *slabs = &registry.slabs;
+    *slots = &registry.nslots;
+    *per_slab = SLAB;
+}
+
 static uint64_t bit_of(const weft__task *t)
 {
     return UINT64_C(1) << (t->slot % SLAB);

@@ -171,6 +171,9 @@ void weft__task_flush(weft__proc *p);
 void weft__tasks_discard(bool keep_work);
 uint32_t weft__tasks_slots(void); /* slots ever made: 0..n-1 */
 weft__task *weft__tasks_at(uint32_t slot);
+/* Tells where the registry has the pointer to its array of slabs and the number of slots, and how
+ * many tasks, which come first in it, a slab has. For debuggers (run/layout.c). */
+void weft__tasks_place(const void **slabs, const void **slots, uint32_t *per_slab);
 /* The number of tasks in each state, with the hog lane counted apart, and the memory of their
  * stacks. This is a count and no snapshot: tasks run on meanwhile, so the numbers may not add
  * up. */

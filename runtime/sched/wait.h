@@ -49,6 +49,13 @@ enum weft__reason {
         WEFT__WAIT_COUNT
 };
 
+/* The list as an array, for debuggers (run/layout.c). */
+struct weft__wait_kind {
+    const char *text;
+    unsigned flags;
+};
+extern const struct weft__wait_kind weft__wait_kinds[];
+
 const char *weft__wait_text(unsigned reason);
 unsigned weft__wait_flags(unsigned reason);
 
