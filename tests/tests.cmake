@@ -223,6 +223,7 @@ if(CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT WEFT_OMIT_FP AND NOT WEFT_SANITIZE)
   weft_script(debug_info.sh $<TARGET_FILE:weft_static> $<TARGET_FILE:weft_shared>)
   weft_script(idle.sh $<TARGET_FILE:live_sample>)
   weft_script(scrapes.py $<TARGET_FILE:weft_orders> $<TARGET_FILE:weft_load> 20)
+  weft_script(trace_selftest.py)
 endif()
 
 # ---- what the library is to others ----
