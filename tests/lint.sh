@@ -115,7 +115,7 @@ lint_states() {
 # Each folder of the layers, and each that holds them, has a README.md that is short.
 lint_readmes() {
     local folder lines
-    for folder in runtime profiles http "${layers[@]}"; do
+    for folder in runtime profiles http tools "${layers[@]}"; do
         if [[ ! -e $folder/README.md ]]; then
             echo "$folder/README.md:1: each folder has a README.md"
             continue

@@ -7,7 +7,7 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 cd "$tree"
 mkdir -p bench include/weft runtime/{base,machine,sched,sync,io,uv,run} profiles/{walk,table,capture,render,account} \
-    http/{wire,server,debug}
+    http/{wire,server,debug} tools
 missed=0
 
 miss() {
@@ -98,7 +98,7 @@ rm runtime/sched/park.c
 breaks profiles/walk/alone.c "its folder's README.md names each file" <<<'int x;'
 breaks http/wire/alone.h "its folder's README.md names each file" <<<'int x;'
 found=$("$lint" . 2>/dev/null || true)
-for folder in runtime profiles http runtime/* profiles/* http/*; do
+for folder in runtime profiles http tools runtime/* profiles/* http/*; do
     grep -qF "$folder/README.md:1: each folder has a README.md" <<<"$found" ||
         miss "$folder without a README"
     touch "$folder/README.md"

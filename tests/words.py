@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-FOLDERS = ("runtime", "http", "profiles", "include", "tests", "bench", "examples")
+FOLDERS = ("runtime", "http", "profiles", "include", "tests", "bench", "examples", "tools")
 SUFFIXES = (".c", ".h", ".S", ".md", ".py", ".sh", ".cmake")
 NOT_OURS = ("words.py", "lint_selftest.sh")  # which quote riddles
 SUBJECT = re.compile(r"(?:^|[.;:(]\s+|\(|\s- )\s*(?:who|what)(?:ever)?\b[^.;?]*(\?)?", re.I)

@@ -21,7 +21,7 @@
 bool weft__clock_tsc, weft__clock_virtual;
 int64_t weft__clock_vnow;
 int64_t weft__clock_ms;
-struct weft__clock_base weft__clock_base;
+struct weft__clock_base weft__clock_base, weft__clock_noted;
 
 int64_t weft__mono(void)
 {
@@ -132,6 +132,12 @@ void weft__clock_refresh(void)
 int64_t weft__ticks_about(int64_t ticks)
 {
     return (int64_t)((double)ticks * (double)weft__load(&rate) / (1 << 24));
+}
+
+void weft__clock_note(void)
+{
+    weft__store(&weft__clock_noted.ticks, weft__ticks());
+    weft__store(&weft__clock_noted.nanos, weft__nanos());
 }
 
 void weft__clock_measure(void)

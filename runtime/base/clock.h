@@ -27,6 +27,9 @@ extern int64_t weft__clock_vnow; /* virtual monotonic time */
 extern WEFT__HIDDEN struct weft__clock_base {
     int64_t ticks, nanos;
 } weft__clock_base;
+/* The latest such moment that was noted: for readers of a core, who have no clock. Atomic, but the
+ * two may be of different notes. */
+extern WEFT__HIDDEN struct weft__clock_base weft__clock_noted;
 
 /* Chooses the clock and the kind of ticks, and takes the base of their scale. Each run calls it. */
 void weft__clock_init(void);
@@ -42,6 +45,8 @@ int64_t weft__ticks_in(int64_t nanos);       /* the ticks in this many nanosecon
 int64_t weft__ticks_about(int64_t ticks);
 /* Measures the rate of ticks again. The more time since weft__clock_init, the more exact it is. */
 void weft__clock_refresh(void);
+/* Notes this moment. The monitor does so at each look. */
+void weft__clock_note(void);
 /* Sets weft__clock_ms. Called later in the start of a run than weft__clock_init, so that the rate
  * rests on some time. */
 void weft__clock_measure(void);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* layout.c - the table for debuggers, and the note by which they find it. See layout.h.
+/* layout.c - the table for debuggers, the note by which they find it, and gdb's script. See
+ * layout.h.
  *
  * Owns: the table, which is constant after weft__layout_init.
  *
@@ -15,8 +16,9 @@
  *   sched.*            addresses of the numbers of the scheduler, 32 bits each, and of the list of
  *                      workers (sched.workers)
  *   clock.*            addresses: clock.tsc (8 bits), whether ticks are the TSC's, else they are
- *                      nanoseconds; a moment in both units; clock.ms, ticks in a millisecond;
- *                      clock.virtual (8 bits), clock.now: the virtual time; clock.died: ticks when
+ *                      nanoseconds; two moments in both units, the start (base) and the
+ *                      latest one that was noted (seen); clock.virtual (8 bits), clock.now: the
+ *                      virtual time; clock.died: ticks when
  *                      the process began to die, or 0 */
 #include "runtime/run/layout.h"
 
@@ -133,7 +135,8 @@ static struct weft__layout_entry entries[] = {
     ADDRESS("clock.tsc", weft__clock_tsc),
     ADDRESS("clock.base_ticks", weft__clock_base.ticks),
     ADDRESS("clock.base_nanos", weft__clock_base.nanos),
-    ADDRESS("clock.ms", weft__clock_ms),
+    ADDRESS("clock.seen_ticks", weft__clock_noted.ticks),
+    ADDRESS("clock.seen_nanos", weft__clock_noted.nanos),
     ADDRESS("clock.virtual", weft__clock_virtual),
     ADDRESS("clock.now", weft__clock_vnow),
     ADDRESS("clock.died", weft__death_ticks),
@@ -157,6 +160,15 @@ __asm__(".pushsection .note.weft,\"a\",@note\n"
         ".asciz \"weft\"\n"
         ".balign 4\n"
         "1: .quad weft__layout - 1b\n"
+        ".popsection\n");
+
+/* gdb's script, which gdb loads with the file: 4 means that the text itself follows. The section is
+ * allocated, so strip leaves it, and retained by linkers that drop what is not used. */
+__asm__(".pushsection .debug_gdb_scripts,\"aR\",@progbits\n"
+        ".byte 4\n"
+        ".ascii \"gdb.inlined-script-weft\\n\"\n"
+        ".incbin \"tools/gdb/weft-gdb.py\"\n"
+        ".byte 0\n"
         ".popsection\n");
 
 void weft__layout_init(void)

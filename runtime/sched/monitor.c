@@ -408,6 +408,7 @@ static void *monitor_main(void *arg)
     while (!weft__load_acq(&monitor.stop)) {
         int64_t now = weft__mono();
 
+        weft__clock_note();
         look_at_all(now);
         idle_rounds = everyone_idle() ? idle_rounds + 1 : 0;
         most = tidy(now);

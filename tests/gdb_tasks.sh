@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# gdb_tasks.sh TASKS_SAMPLE [core] - gdb loads the script that lies in the program, and shows its
+# tasks: in a live program, and with "core" in a core of it, with and without symbols. Status 77:
+# there is no gdb, or it may not trace.
+set -euo pipefail
+command -v gdb >/dev/null || {
+    echo "gdb tasks: skipped, there is no gdb"
+    exit 77
+}
+sample=$1
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+text=$dir/text
+failed=0
+export DEBUGINFOD_URLS= WEFT_PROCS=2
+export WEFT_GUARD=mprotect # gdb's generate-core-file cannot read past a guard of madvise
+export ASAN_OPTIONS="detect_leaks=0:${ASAN_OPTIONS:-}" # which traces, as gdb does
+
+has() { # TIMES REGEX
+    local found
+    found=$(grep -cE "$2" "$text" || true)
+    [[ $found -eq $1 ]] || {
+        echo "gdb tasks: $what: $found lines with '$2', not $1"
+        failed=1
+    }
+}
+
+run_gdb() { # ARGUMENT...
+    timeout 300 gdb -nx -batch -iex 'set width 0' -iex "add-auto-load-safe-path /" "$@" >"$text" 2>&1 ||
+        true
+    if grep -qE 'ptrace: Operation not permitted|Could not trace' "$text"; then
+        echo "gdb tasks: skipped, no tracing here"
+        exit 77
+    fi
+}
+
+# The id of the task with this name, by its place in the program: main starts them in this order.
+reader=2 holder=3 locker=4
+look=(-ex 'info tasks' -ex 'echo == filters\n' -ex 'info tasks -state running'
+    -ex 'info tasks -reason Mutex' -ex 'info tasks -function "^(0x|sample_hold)"'
+    -ex 'info tasks -reason "no such"' -ex 'echo == bt\n' -ex "task $reader bt"
+    -ex 'echo == frame\n' -ex "task $locker frame 0" -ex "task $locker up" -ex task
+    -ex 'echo == apply\n' -ex "task apply $holder $locker bt 1" -ex 'task apply all bt'
+    -ex 'task none' -ex 'echo == thread\n' -ex bt)
+
+# expect_look SYMBOLS: 1 if the program has them, else 0
+expect_look() {
+    has $((3 - $1)) '^  1 +running '
+    has $((2 - $1)) "^  $reader +waiting +chan receive  +"
+    has 2 "^  $holder +waiting +chan receive \(nil chan\) +"
+    has $((3 - $1)) "^  $locker +waiting +sync.Mutex.Lock +"
+    has 1 '^No such task'
+    has 1 "^Task $locker is selected"
+    has 2 "^Task $holder \(waiting, chan receive \(nil chan\)\):"
+    has 1 "^Task 1 \(running\):"
+    has 0 'Traceback|Python Exception|corrupt|Backtrace stopped|cannot unwind'
+    [[ $1 -eq 1 ]] || {
+        has 2 '^#11 +0x' # the frames of the reader that are not inlined
+        return 0
+    }
+    has 8 '^#[0-9]+ .* in sample_read \(depth=.* at .*tasks_sample.c:[0-9]+'
+    has 2 "^  $holder .* sample_hold$"
+    has 1 " in sample_hold "
+    has 1 " in sample_lock "
+    has 6 ' in (weft__ctx_entry|weft\.ctx_entry) '
+}
+
+what="live"
+run_gdb -ex 'break sample_ready' -ex run "${look[@]}" -ex "gcore $dir/core" -ex kill \
+    --args "$sample" stay
+expect_look 1
+[[ $failed -eq 0 ]] || cat "$text"
+if [[ ${2:-} == core && $failed -eq 0 ]]; then
+    what="core"
+    run_gdb "${look[@]}" "$sample" "$dir/core"
+    expect_look 1
+    [[ $failed -eq 0 ]] || cat "$text"
+    what="stripped core"
+    strip -o "$dir/stripped" "$sample"
+    run_gdb "${look[@]}" "$dir/stripped" "$dir/core"
+    expect_look 0
+    [[ $failed -eq 0 ]] || cat "$text"
+fi
+[[ $failed -eq 0 ]] && echo "gdb tasks: passed"
+exit $failed

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* tasks_sample.c - a program whose tasks debuggers and weft-dump look at from outside.
+ *
+ *     tasks_sample stay    waits for ever
+ *     tasks_sample spin    the same, and a task burns CPU in sample_spin
+ *     tasks_sample abort   dies by abort()
+ *     tasks_sample many N  N tasks wait
+ *
+ * When every task waits, it calls sample_ready, which says so on stdout. Then there are
+ *   "reader"  waits in weft_chan_recv, below four calls of sample_read, and has a label
+ *   "holder"  holds a mutex and waits in sample_hold for a channel that is nil
+ *   "locker"  waits in sample_lock for that mutex */
+#include <weft.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NOINLINE __attribute__((noinline))
+
+static weft_mutex mutex = WEFT_MUTEX_INIT;
+static weft_chan *chan;
+static volatile int spun;
+
+/* Returns how often a dump has this text. */
+static int count(const char *text)
+{
+    static char dump[1 << 20];
+    int n = 0, fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    ssize_t got;
+
+    if (fd < 0 || weft_dump(fd, NULL) != 0)
+        exit(1);
+    got = pread(fd, dump, sizeof(dump) - 1, 0);
+    close(fd);
+    dump[got > 0 ? got : 0] = '\0';
+    for (const char *at = dump; (at = strstr(at, text)); at++)
+        n++;
+    return n;
+}
+
+static NOINLINE int sample_read(int depth)
+{
+    int rc = depth > 1 ? sample_read(depth - 1) : weft_chan_recv(chan, NULL);
+
+    __asm__ volatile("" : "+r"(rc)); /* no tail call */
+    return rc;
+}
+
+static void reader(void *arg)
+{
+    const weft_label label = {"tenant", "acme corp"};
+
+    (void)arg;
+    weft_labels_set(&label, 1);
+    exit(sample_read(4));
+}
+
+static NOINLINE void sample_hold(void *arg)
+{
+    weft_mutex_lock(&mutex);
+    weft_chan_recv(NULL, arg);
+    weft_mutex_unlock(&mutex);
+}
+
+static NOINLINE void sample_lock(void *arg)
+{
+    (void)arg;
+    weft_mutex_lock(&mutex);
+    weft_mutex_unlock(&mutex);
+}
+
+static NOINLINE void sample_spin(void *arg)
+{
+    (void)arg;
+    for (;;)
+        spun++;
+}
+
+static NOINLINE void sample_wait(void *arg)
+{
+    weft_chan_recv(arg, NULL);
+}
+
+/* A debugger stops here. */
+static NOINLINE void sample_ready(void)
+{
+    puts("ready");
+    fflush(stdout);
+}
+
+static void go(const char *name, weft_task_fn *fn)
+{
+    weft_go_with(&(weft_go_options){.name = name}, fn, NULL);
+}
+
+static int run(void *arg)
+{
+    char **argv = arg;
+
+    chan = weft_chan_new(0, 0);
+    go("reader", reader);
+    go("holder", sample_hold);
+    while (count("[chan receive (nil chan)]") < 1 || count("[chan receive]") < 1)
+        weft_yield();
+    go("locker", sample_lock);
+    while (count("[sync.Mutex.Lock]") < 1)
+        weft_yield();
+    if (strcmp(argv[1], "spin") == 0)
+        go("spinner", sample_spin);
+    while (strcmp(argv[1], "spin") == 0 && spun == 0)
+        weft_yield();
+    for (long n = argv[2] ? atol(argv[2]) : 0; n > 0; n--)
+        weft_go(sample_wait, chan);
+    for (int i = 0; i < 2 && argv[2]; i++)
+        weft_sleep(20 * WEFT_MILLISECOND);
+    sample_ready();
+    if (strcmp(argv[1], "abort") == 0)
+        abort();
+    return weft_sleep(1000 * WEFT_SECOND);
+}
+
+int main(int argc, char **argv)
+{
+    return argc > 1 ? weft_run(run, argv) : 2;
+}
