@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_orders.c - the example answers correctly when memory for its JSON runs out. */
 #include "examples/orders/orders.h"
-#include "http_client.h"
+#include "tests/http/http_client.h"
 
 #include <jansson.h>
 #include <stdio.h>

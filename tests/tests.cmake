@@ -1,9 +1,10 @@
 # The tests; included by the CMakeLists.txt above.
 #
-# weft_test(test_chan [SOURCES ...] [PROCS 1 2 4] [CHAOS]): a program of tests, by default of
-# tests/NAME.c, run once at each number of processors, and with CHAOS at WEFT_TEST_CHAOS seeds as
-# well. weft_torture(torture_park): a program called with SECONDS and SEED; ctest gives it two
-# seconds, ./run torture as long as it is told. weft_script(NAME ARGS...): runs tests/NAME.
+# weft_test(test_chan [SOURCES ...] [PROCS 1 2 4] [CHAOS]): a program of tests, by default of NAME.c,
+# run once at each number of processors, and with CHAOS at WEFT_TEST_CHAOS seeds as well.
+# weft_torture(torture_park): a program called with SECONDS and SEED; ctest gives it two seconds,
+# ./run torture as long as it is told. weft_script(NAME ARGS...): runs the script. All of them find
+# their files in ${folder}, which each part of this list sets first.
 enable_testing()
 set(WEFT_TEST_PROCS 1 2 4 CACHE STRING "numbers of processors the tests run at")
 set(WEFT_TEST_CHAOS 0 CACHE STRING "seeds of schedule fuzzing for the tests marked CHAOS")
@@ -20,13 +21,13 @@ endfunction()
 
 function(weft_script file)
   get_filename_component(name ${file} NAME_WE)
-  weft_add_run(${name} plain "" ${CMAKE_SOURCE_DIR}/tests/${file} ${ARGN})
+  weft_add_run(${name} plain "" ${CMAKE_SOURCE_DIR}/${folder}/${file} ${ARGN})
 endfunction()
 
 function(weft_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "CHAOS" "" "SOURCES;PROCS;LIBS")
   if(NOT arg_SOURCES)
-    set(arg_SOURCES tests/${name}.c)
+    set(arg_SOURCES ${folder}/${name}.c)
   endif()
   if(NOT arg_PROCS)
     set(arg_PROCS ${WEFT_TEST_PROCS})
@@ -48,9 +49,10 @@ endfunction()
 function(weft_torture name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES")
   if(NOT arg_SOURCES)
-    set(arg_SOURCES tests/${name}.c)
+    set(arg_SOURCES ${folder}/${name}.c)
   endif()
   add_executable(${name} ${arg_SOURCES})
+  target_include_directories(${name} PRIVATE tests)
   target_link_libraries(${name} PRIVATE weft_flags weft)
   foreach(procs IN LISTS WEFT_TEST_PROCS)
     weft_add_run(${name}_p${procs} torture "WEFT_PROCS=${procs}" ${name} 2 1)
@@ -59,7 +61,7 @@ endfunction()
 
 # A program that a script runs.
 function(weft_sample name)
-  add_executable(${name} tests/${name}.c)
+  add_executable(${name} ${folder}/${name}.c)
   target_link_libraries(${name} PRIVATE weft_flags weft)
 endfunction()
 
@@ -71,7 +73,7 @@ endfunction()
 
 # Two libraries for those that reload them.
 foreach(which first second)
-  add_library(reload_${which} MODULE tests/reload.c)
+  add_library(reload_${which} MODULE tests/profiles/reload.c)
   target_link_libraries(reload_${which} PRIVATE weft_flags)
   target_link_options(reload_${which} PRIVATE LINKER:--build-id)
 endforeach()
@@ -83,43 +85,32 @@ function(weft_reloads name)
 endfunction()
 
 # ---- the tests' own ----
+set(folder tests)
 add_executable(check_sample tests/check_sample.c)
 target_link_libraries(check_sample PRIVATE weft_flags weft_check weft)
 weft_script(check_selftest.sh $<TARGET_FILE:check_sample>)
 
 # ---- runtime ----
+set(folder tests/runtime)
 weft_torture(torture_handoff)
 weft_torture(torture_park)
-foreach(noun chan select mutex rwmutex cond once sema waitgroup group nested label time task wake
-    contention window custom wall net conn udp sockopt sinks)
+foreach(noun chan select mutex rwmutex cond once sema waitgroup group nested time task wake net conn
+    udp sockopt sinks)
   weft_test(test_${noun} CHAOS)
 endforeach()
 weft_wraps(test_net weft__sys_accept)
-weft_wraps(test_contention weft__samples_add)
-weft_test(test_exceptions SOURCES tests/test_exceptions.cc CHAOS)
-weft_torture(torture_exceptions SOURCES tests/torture_exceptions.cc)
-foreach(noun calls children contention crash cut fd groups label lifetime net runs sinks storm)
+weft_test(test_exceptions SOURCES tests/runtime/test_exceptions.cc CHAOS)
+weft_torture(torture_exceptions SOURCES tests/runtime/torture_exceptions.cc)
+foreach(noun children fd groups lifetime net runs sinks storm)
   weft_torture(torture_${noun})
 endforeach()
-weft_reloads(torture_contention)
 weft_wraps(torture_storm weft__thread_start_user)
-if(NOT WEFT_SANITIZE)
-  add_executable(torture_sinks_hasty tests/torture_sinks.c runtime/sched/sinks.c)
-  target_include_directories(torture_sinks_hasty PRIVATE include)
-  target_compile_definitions(torture_sinks_hasty PRIVATE WEFT__HASTY)
-  target_link_libraries(torture_sinks_hasty PRIVATE weft_flags weft)
-  weft_add_run(torture_mutants torture "WEFT_PROCS=2" ${CMAKE_SOURCE_DIR}/tests/torture_mutants.sh
-    $<TARGET_FILE:torture_cut> $<TARGET_FILE:torture_sinks_hasty>)
-endif()
-foreach(noun places env rules run reruns child limits foreign fork blocking signal fd steady stack
+foreach(noun env rules run reruns child limits foreign fork blocking signal fd steady stack
     lifetime misuse storm end layout)
   weft_test(test_${noun})
 endforeach()
 weft_wraps(test_end weft__global_push)
 weft_test(test_exit LIBS ${CMAKE_DL_LIBS})
-weft_test(test_reload)
-set_target_properties(test_reload PROPERTIES ENABLE_EXPORTS ON)
-weft_reloads(test_reload)
 weft_test(test_supply CHAOS)
 weft_wraps(test_supply weft__thread_start_user pthread_create)
 # A primitive of its own. Its wait reason stands in a copy of the list, for which the sources are
@@ -130,25 +121,26 @@ string(REPLACE "\n\nenum weft__reason {" " \\
     XX(TOY_LATCH, \"toy latch\", WEFT__WAIT_CANCELABLE | WEFT__WAIT_BLOCK)\n\nenum weft__reason {"
   reasons "${reasons}")
 file(CONFIGURE OUTPUT toy/runtime/sched/wait.h CONTENT "${reasons}" @ONLY)
-weft_test(test_toy_latch SOURCES tests/test_toy_latch.c tests/toy_latch.c runtime/sched/park.c
-  profiles/account/sample.c CHAOS)
+weft_test(test_toy_latch SOURCES tests/runtime/test_toy_latch.c tests/runtime/toy_latch.c
+  runtime/sched/park.c profiles/account/sample.c CHAOS)
 target_include_directories(test_toy_latch BEFORE PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/toy)
 weft_script(chan_types.sh ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER} ${CMAKE_SOURCE_DIR}/include)
 
 # The runtime alone: no profile is linked.
-add_executable(test_alone tests/test_alone.c $<TARGET_OBJECTS:weft_runtime>)
+add_executable(test_alone tests/runtime/test_alone.c $<TARGET_OBJECTS:weft_runtime>)
 target_include_directories(test_alone PRIVATE include)
 target_link_libraries(test_alone PRIVATE weft_flags PkgConfig::UV Threads::Threads)
 weft_add_run(test_alone plain "" test_alone)
 
 # ---- http ----
+set(folder tests/http)
 foreach(noun parse mux) # these look inside
-  weft_test(test_http_${noun} SOURCES tests/test_http_${noun}.c tests/http_client.c)
+  weft_test(test_http_${noun} SOURCES tests/http/test_http_${noun}.c tests/http/http_client.c)
   target_include_directories(test_http_${noun} SYSTEM PRIVATE ${LLHTTP_INCLUDE})
   target_compile_definitions(test_http_${noun} PRIVATE ${LLHTTP_DEFINITIONS})
 endforeach()
-weft_test(test_http SOURCES tests/test_http.c tests/http_client.c)
-weft_test(test_http_early SOURCES tests/test_http_early.c tests/http_client.c)
+weft_test(test_http SOURCES tests/http/test_http.c tests/http/http_client.c)
+weft_test(test_http_early SOURCES tests/http/test_http_early.c tests/http/http_client.c)
 weft_torture(torture_http)
 weft_sample(http_sample)
 foreach(noun expvar debug)
@@ -157,16 +149,17 @@ foreach(noun expvar debug)
 endforeach()
 
 # ---- profiles ----
+set(folder tests/profiles)
 # Renderers over made-up symbols, so that golden files are the same everywhere.
 add_library(weft_render_fake STATIC ${WEFT_PROFILES_RENDER} ${WEFT_PROFILES_TABLE}
-  tests/fake_symbols.c)
+  tests/profiles/fake_symbols.c)
 target_include_directories(weft_render_fake PUBLIC include tests ${CMAKE_CURRENT_BINARY_DIR})
 target_link_libraries(weft_render_fake PUBLIC weft_flags PkgConfig::PROTOBUF_C ZLIB::ZLIB
   Threads::Threads)
-add_executable(test_render tests/test_render.c)
+add_executable(test_render tests/profiles/test_render.c)
 target_link_libraries(test_render PRIVATE weft_render_fake)
 weft_wraps(test_render malloc calloc realloc strdup)
-weft_add_run(render plain "" test_render ${CMAKE_SOURCE_DIR}/tests/golden
+weft_add_run(render plain "" test_render ${CMAKE_SOURCE_DIR}/tests/profiles/golden
   ${CMAKE_CURRENT_BINARY_DIR}/rendered)
 weft_script(readers.sh ${CMAKE_CURRENT_BINARY_DIR}/rendered)
 set_tests_properties(readers PROPERTIES DEPENDS render)
@@ -176,20 +169,40 @@ pkg_check_modules(LIBUNWIND REQUIRED IMPORTED_TARGET libunwind)
 add_library(weft_unwind STATIC ${WEFT_PROFILES_WALK})
 target_include_directories(weft_unwind PUBLIC include)
 target_link_libraries(weft_unwind PUBLIC weft_flags PkgConfig::DW ZLIB::ZLIB Threads::Threads)
-add_executable(test_unwind tests/test_unwind.c tests/unwind_nofp.c)
-set_source_files_properties(tests/unwind_nofp.c PROPERTIES COMPILE_OPTIONS
+add_executable(test_unwind tests/profiles/test_unwind.c tests/profiles/unwind_nofp.c)
+set_source_files_properties(tests/profiles/unwind_nofp.c PROPERTIES COMPILE_OPTIONS
   "-O2;-fomit-frame-pointer")
 target_link_libraries(test_unwind PRIVATE weft_unwind PkgConfig::LIBUNWIND)
 weft_reloads(test_unwind)
 weft_add_run(unwind plain "" test_unwind)
-add_executable(test_symbolize tests/test_symbolize.c)
+add_executable(test_symbolize tests/profiles/test_symbolize.c)
 target_link_libraries(test_symbolize PRIVATE weft_unwind)
 weft_reloads(test_symbolize)
 weft_add_run(symbolize plain "" test_symbolize)
 
-foreach(noun crash dump forbidden holders marks memory shown threads)
+foreach(noun contention custom label wall window)
+  weft_test(test_${noun} CHAOS)
+endforeach()
+weft_wraps(test_contention weft__samples_add)
+foreach(noun crash dump forbidden holders marks memory places shown threads)
   weft_test(test_${noun})
 endforeach()
+foreach(noun calls contention crash cut label)
+  weft_torture(torture_${noun})
+endforeach()
+weft_reloads(torture_contention)
+if(NOT WEFT_SANITIZE)
+  add_executable(torture_sinks_hasty tests/runtime/torture_sinks.c runtime/sched/sinks.c)
+  target_include_directories(torture_sinks_hasty PRIVATE include tests)
+  target_compile_definitions(torture_sinks_hasty PRIVATE WEFT__HASTY)
+  target_link_libraries(torture_sinks_hasty PRIVATE weft_flags weft)
+  weft_add_run(torture_mutants torture "WEFT_PROCS=2"
+    ${CMAKE_SOURCE_DIR}/tests/torture_mutants.sh
+    $<TARGET_FILE:torture_cut> $<TARGET_FILE:torture_sinks_hasty>)
+endif()
+weft_test(test_reload)
+set_target_properties(test_reload PROPERTIES ENABLE_EXPORTS ON)
+weft_reloads(test_reload)
 if(WEFT_OMIT_FP)
   target_compile_definitions(test_crash PRIVATE WITHOUT_FRAME_POINTERS)
 endif()
@@ -228,11 +241,11 @@ if(CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT WEFT_OMIT_FP AND NOT WEFT_SANITIZE)
   endforeach()
   weft_script(debug_info.sh $<TARGET_FILE:weft_static> $<TARGET_FILE:weft_shared>)
   weft_script(idle.sh $<TARGET_FILE:live_sample>)
-  weft_script(scrapes.py $<TARGET_FILE:weft_orders> $<TARGET_FILE:weft_load> 20)
   weft_script(trace_selftest.py)
 endif()
 
 # ---- what the library is to others ----
+set(folder tests)
 # Its symbols, and C++ programs, static and shared.
 weft_script(abi.sh $<TARGET_FILE:weft_shared> $<TARGET_FILE:weft_static>)
 foreach(kind static shared)
@@ -245,12 +258,15 @@ target_link_libraries(terminate PRIVATE weft_flags weft)
 weft_script(terminate.sh $<TARGET_FILE:terminate>)
 
 # The examples, and those of the texts.
-weft_test(test_orders SOURCES tests/test_orders.c tests/http_client.c ${WEFT_ORDERS} PROCS 2
+weft_test(test_orders SOURCES tests/test_orders.c tests/http/http_client.c ${WEFT_ORDERS} PROCS 2
   LIBS PkgConfig::JANSSON PkgConfig::SQLITE)
 weft_script(index_example.sh $<TARGET_FILE:weft_index>)
 weft_script(orders_example.sh $<TARGET_FILE:weft_orders> $<TARGET_FILE:weft_load>)
 if(NOT WEFT_SANITIZE)
   weft_script(debug_clients.sh $<TARGET_FILE:weft_orders> $<TARGET_FILE:weft_load>)
+endif()
+if(CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT WEFT_OMIT_FP AND NOT WEFT_SANITIZE)
+  weft_script(scrapes.py $<TARGET_FILE:weft_orders> $<TARGET_FILE:weft_load> 20)
 endif()
 if(WEFT_SANITIZE STREQUAL "address")
   set(sanitize -fsanitize=address,undefined)

@@ -7,7 +7,7 @@
  * takes an object out of libweft.a only if the program names something in it. A linker option (-u)
  * would have to be in each program's build. This way the static and the shared library behave
  * alike, and nothing depends on the order of constructors. A program that links runtime/ alone
- * calls weft__run, and has no profiles (tests/test_alone.c). */
+ * calls weft__run, and has no profiles (tests/runtime/test_alone.c). */
 #include "runtime/run/run.h"
 #include "profiles/account/recorder.h"
 #include "profiles/account/threads.h"

@@ -25,8 +25,8 @@
  *
  * WEFT_BREAK makes mutants for tests. skip_copy_on_resume and late_running leave out one of the
  * workers' duties, and late_owners takes a lock's holder from after the cut (locks.c):
- * tests/torture_cut must notice. crash_in_* and hang_in_report are for tests/test_dump.c and
- * tests/test_crash.c. */
+ * tests/profiles/torture_cut must notice. crash_in_* and hang_in_report are for
+ * tests/profiles/test_dump.c and tests/profiles/test_crash.c. */
 #include "profiles/capture/snapshot.h"
 
 #include "profiles/capture/capture.h"

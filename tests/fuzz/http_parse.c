@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* http_parse.c - requests from arbitrary bytes: whole and cut into pieces they are understood in
  * the same way, and what is understood has the form that the rest of http/ relies on. */
-#include "tests/http_peer.h"
+#include "tests/http/http_peer.h"
 
 #include "http/wire/path.h"
 #include "runtime/base/check.h"

@@ -3,7 +3,7 @@
 # debug information of every kind and with none, and mappings say what there is. Programs are
 # linked with the shared library where their mapping is judged.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 static=$1 shared=$2
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -32,7 +32,7 @@ has() { grep -qxF -- "$1" "$dir/names"; }
 
 # The place that the dump shows of a function: file and line.
 place() { awk -v call="$1(...)" '$0 == call { getline; print $1; exit }' "$dir/dump"; }
-line_of() { awk -v mark="line: $1 " 'index($0, mark) { print NR; exit }' tests/lines_sample.c; }
+line_of() { awk -v mark="line: $1 " 'index($0, mark) { print NR; exit }' tests/profiles/lines_sample.c; }
 at_line() { # FUNCTION LINE
     [[ $(place "$1") == *"/lines_sample.c:$(line_of "$2")" ]]
 }
@@ -72,7 +72,7 @@ bare_names() {
 
 for compiler in g++ clang++; do
     what="C++ by $compiler"
-    "$compiler" -std=c++17 "${flags[@]}" -g tests/names_sample.cc "$static" "${libs[@]}" \
+    "$compiler" -std=c++17 "${flags[@]}" -g tests/profiles/names_sample.cc "$static" "${libs[@]}" \
         -o "$dir/program"
     run "$dir/program"
     bare_names
@@ -117,7 +117,7 @@ no_lines() {
 }
 
 compile() { # COMPILER FLAG...: the program, from an object file, next to which a .dwo file is.
-    "$1" "${flags[@]}" "${@:2}" -c tests/lines_sample.c -o "$dir/program.o"
+    "$1" "${flags[@]}" "${@:2}" -c tests/profiles/lines_sample.c -o "$dir/program.o"
     "$1" "$dir/program.o" "${link_shared[@]}" -Wl,--build-id=none -o "$dir/program"
     run "$dir/program"
 }
@@ -163,7 +163,7 @@ awk 'BEGIN {
     print "};"
 }' >"$dir/many.c"
 gcc -g -c "$dir/many.c" -o "$dir/many.o"
-gcc "${flags[@]}" -g tests/many_sample.c "$dir/many.o" "$static" "${libs[@]}" -o "$dir/many"
+gcc "${flags[@]}" -g tests/profiles/many_sample.c "$dir/many.o" "$static" "${libs[@]}" -o "$dir/many"
 for kind in "with debug information" "with symbols alone"; do
     took=$("$dir/many" "$dir/dump")
     echo "debug info: first dump of 20,000 functions $kind: $took ms of CPU"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """trace_selftest.py - shows that trace_check.py accepts what Go wrote, and refuses each broken rule.
 
-tests/golden/trace_go* are traces of readers/trace.go, written by the Go of that version. The traces V2
+golden/trace_go* are traces of readers/trace.go, written by the Go of that version. The traces V2
 and V1 below keep every rule; each mutant of them breaks one, and must be refused with the text that is
 given. A line is THREAD (V1: PROCESSOR) TIME EVENT ARGUMENTS. A word is a string, a,b a stack.
 """
