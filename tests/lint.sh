@@ -27,7 +27,7 @@ rule() {
 # From the lowest to the highest: a file includes headers of its own folder and of those before it.
 layers=(runtime/base runtime/machine runtime/sched runtime/sync runtime/io runtime/uv
     runtime/run profiles/walk profiles/table profiles/capture profiles/render profiles/account
-    http/wire http/server http/debug)
+    http/wire http/server http/debug tools/dump)
 
 # The includes that go up, each until its two files are untied. None may be added.
 upward='runtime/sched/task\.c:.*/group\.h

@@ -7,7 +7,7 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 cd "$tree"
 mkdir -p bench include/weft runtime/{base,machine,sched,sync,io,uv,run} profiles/{walk,table,capture,render,account} \
-    http/{wire,server,debug} tools
+    http/{wire,server,debug} tools/dump
 missed=0
 
 miss() {
@@ -30,6 +30,7 @@ breaks runtime/sync/a.c "runtime/sync/ includes nothing of a higher" <<<'#includ
 breaks runtime/sched/b.h "runtime/sched/ includes nothing of a higher" <<<'#include "runtime/sync/chan.h"'
 breaks runtime/sched/task.c "runtime/sched/ includes nothing of a higher" <<<'#include "runtime/sync/chan.h"'
 breaks profiles/walk/a.c "profiles/walk/ includes nothing of a higher" <<<'#include "http/server/conn.h"'
+breaks http/debug/pprof.c "http/debug/ includes nothing of a higher" <<<'#include "tools/dump/walk.h"'
 breaks http/server/server.c "http/wire/ and http/server/ include nothing" <<<'#include "profiles/walk/unwind.h"'
 breaks runtime/late.c "files live in a folder" <<<'int x;'
 breaks runtime/run/run.c "includes are written from the root" <<<'#include "task.h"'
@@ -98,7 +99,7 @@ rm runtime/sched/park.c
 breaks profiles/walk/alone.c "its folder's README.md names each file" <<<'int x;'
 breaks http/wire/alone.h "its folder's README.md names each file" <<<'int x;'
 found=$("$lint" . 2>/dev/null || true)
-for folder in runtime profiles http tools runtime/* profiles/* http/*; do
+for folder in runtime profiles http tools runtime/* profiles/* http/* tools/*; do
     grep -qF "$folder/README.md:1: each folder has a README.md" <<<"$found" ||
         miss "$folder without a README"
     touch "$folder/README.md"

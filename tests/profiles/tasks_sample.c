@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* tasks_sample.c - a program whose tasks debuggers and weft-dump look at from outside.
  *
- *     tasks_sample stay    waits for ever
- *     tasks_sample spin    the same, and a task burns CPU in sample_spin
- *     tasks_sample abort   dies by abort()
- *     tasks_sample many N  N tasks wait
+ *     tasks_sample stay [FILE]   writes its own dump to the file, and waits for ever
+ *     tasks_sample spin          a task burns CPU in sample_spin, and one sits in a blocking call
+ *     tasks_sample abort [FILE]  as stay, but dies by abort()
+ *     tasks_sample many N        N tasks wait
  *
  * When every task waits, it calls sample_ready, which says so on stdout. Then there are
  *   "reader"  waits in weft_chan_recv, below four calls of sample_read, and has a label
@@ -79,6 +79,19 @@ static NOINLINE void sample_spin(void *arg)
         spun++;
 }
 
+static NOINLINE void sample_call(void *arg)
+{
+    int pipes[2];
+
+    (void)arg;
+    if (pipe(pipes) != 0)
+        exit(1);
+    weft_blocking_begin();
+    if (read(pipes[0], pipes, 1) != 1) /* nothing ever comes */
+        exit(1);
+    weft_blocking_end();
+}
+
 static NOINLINE void sample_wait(void *arg)
 {
     weft_chan_recv(arg, NULL);
@@ -96,6 +109,30 @@ static void go(const char *name, weft_task_fn *fn)
     weft_go_with(&(weft_go_options){.name = name}, fn, NULL);
 }
 
+static void go_spin(void)
+{
+    go("spinner", sample_spin);
+    go("caller", sample_call);
+    while (spun == 0 || count("[syscall") < 1)
+        weft_yield();
+}
+
+static void go_many(long n)
+{
+    while (n-- > 0)
+        weft_go(sample_wait, chan);
+    weft_sleep(100 * WEFT_MILLISECOND);
+}
+
+static void write_dump(const char *file)
+{
+    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (fd < 0 || weft_dump(fd, NULL) != 0)
+        exit(1);
+    close(fd);
+}
+
 static int run(void *arg)
 {
     char **argv = arg;
@@ -109,13 +146,11 @@ static int run(void *arg)
     while (count("[sync.Mutex.Lock]") < 1)
         weft_yield();
     if (strcmp(argv[1], "spin") == 0)
-        go("spinner", sample_spin);
-    while (strcmp(argv[1], "spin") == 0 && spun == 0)
-        weft_yield();
-    for (long n = argv[2] ? atol(argv[2]) : 0; n > 0; n--)
-        weft_go(sample_wait, chan);
-    for (int i = 0; i < 2 && argv[2]; i++)
-        weft_sleep(20 * WEFT_MILLISECOND);
+        go_spin();
+    else if (strcmp(argv[1], "many") == 0)
+        go_many(atol(argv[2]));
+    else if (argv[2])
+        write_dump(argv[2]);
     sample_ready();
     if (strcmp(argv[1], "abort") == 0)
         abort();

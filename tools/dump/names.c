@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* names.c - see names.h. Owns libdw's view of the program's files.
+ *
+ * The renderers call weft__symbolize. In the library the symbolizer's thread serves that, for the
+ * process itself; here it is served for the target, by the same function that makes symbols
+ * (profiles/walk/names.c). So a frame reads the same in a dump of either. */
+#include "tools/dump/names.h"
+
+#include "profiles/walk/learn.h"
+#include "profiles/walk/libdw_fault.h"
+
+#include <elfutils/libdwfl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static Dwfl *dwfl;
+
+/* Reports a file under its load address. A file that cannot be opened gives its frames no names. */
+static void report(const struct file *f)
+{
+    if (f->path[0] != '[')
+        dwfl_report_elf(dwfl, f->path, f->path, -1, f->bias, true);
+}
+
+bool names_open(const struct program *p)
+{
+    static char *paths; /* of debug information; NULL: libdw's usual ones */
+    static const Dwfl_Callbacks callbacks = {
+        .find_elf = dwfl_build_id_find_elf,
+        .find_debuginfo = dwfl_standard_find_debuginfo,
+        .debuginfo_path = &paths,
+    };
+
+    unsetenv("DEBUGINFOD_URLS"); /* no network */
+    dwfl = dwfl_begin(&callbacks);
+    if (!dwfl)
+        return false;
+    for (size_t i = 0; i < p->n_files; i++)
+        report(&p->files[i]);
+    dwfl_report_end(dwfl, NULL, NULL);
+    return true;
+}
+
+const struct weft__symbol *weft__symbolize(uintptr_t addr)
+{
+    const struct weft__symbol *s = weft__symbol_make(dwfl_addrmodule(dwfl, addr), addr);
+
+    if (!s)
+        weft__libdw_no_memory();
+    return s;
+}
+
+void weft__libdw_no_memory(void)
+{
+    fputs("weft-dump: out of memory\n", stderr);
+    exit(1);
+}
