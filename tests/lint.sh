@@ -26,8 +26,8 @@ rule() {
 
 # From the lowest to the highest: a file includes headers of its own folder and of those before it.
 layers=(runtime/base runtime/machine runtime/sched runtime/sync runtime/io runtime/uv
-    runtime/run profiles/walk profiles/table profiles/capture profiles/render profiles/account
-    http/wire http/server http/debug tools/dump)
+    runtime/run profiles/walk profiles/table profiles/capture profiles/heap profiles/render
+    profiles/account http/wire http/server http/debug tools/dump)
 
 # The includes that go up, each until its two files are untied. None may be added.
 upward='runtime/sched/task\.c:.*/group\.h
@@ -65,8 +65,9 @@ lint_places() {
     local cpu='__linux__|__APPLE__|__FreeBSD__|__unix__|_WIN32|__x86_64__|__i386__|__amd64__|__aarch64__|__arm__|__riscv'
     # shellcheck disable=SC2046
     {
-        rule "thread-locals live in runtime/base/self.c" '\b(_Thread_local|__thread|thread_local)\b' \
-            $(files "$ours" '*.[ch]' 'runtime/base/self\.c')
+        rule "thread-locals live in runtime/base/self.c, and in the component heap/interpose.c" \
+            '\b(_Thread_local|__thread|thread_local)\b' \
+            $(files "$ours" '*.[ch]' 'runtime/base/self\.c|profiles/heap/interpose\.c')
         rule "#if on system or processor is not for this file" \
             "^ *# *(if|ifdef|ifndef|elif)\b.*\b($cpu)" \
             $(files "$ours" '*.[chS]' '.*/(atomic\.h|ctx.*\.[chS]|unwind_.*\.h|clock\.[ch]|(stack|maps)\.c)')

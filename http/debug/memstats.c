@@ -3,15 +3,16 @@
  *
  * Owns no state. expvar.c calls while it writes the document, with no lock held.
  *
- * Readers such as expvarmon need all of Go's keys; a value that C cannot know is 0. Heap* describe
- * malloc (glibc's mallinfo2), Stack* the stacks of tasks, OtherSys the records of tasks. weft has
- * no garbage collector and never stops the world, so PauseTotalNs is truly 0. */
+ * Readers such as expvarmon need all of Go's keys; a value that C cannot know is 0.
+ * profiles/account/memory.c has the sources of the others; "memstats_from" beside them names that
+ * of the heap. weft has no garbage collector and never stops the world, so PauseTotalNs is truly 0.
+ */
 #include "http/debug/expvar.h"
 
+#include "profiles/account/memory.h"
+#include "profiles/heap/heap.h"
 #include "runtime/sched/lane.h"
 #include "runtime/sched/scheduler.h"
-
-#include <malloc.h>
 
 static void set(weft__json *o, const char *key, uint64_t value)
 {
@@ -56,14 +57,14 @@ static void set_by_size(weft__json *o)
     weft__json_put_text(o, "]");
 }
 
-static void set_heap(weft__json *o, const struct mallinfo2 *m)
+static void set_heap(weft__json *o, const struct weft__memory *m)
 {
-    set(o, "HeapAlloc", m->uordblks + m->hblkhd);
-    set(o, "HeapSys", m->arena + m->hblkhd);
-    set(o, "HeapIdle", m->fordblks);
-    set(o, "HeapInuse", m->uordblks + m->hblkhd);
-    set(o, "HeapReleased", 0);
-    set(o, "HeapObjects", 0);
+    set(o, "HeapAlloc", m->alloc);
+    set(o, "HeapSys", m->heap_sys);
+    set(o, "HeapIdle", m->heap_idle);
+    set(o, "HeapInuse", m->heap_inuse);
+    set(o, "HeapReleased", m->heap_released);
+    set(o, "HeapObjects", m->mallocs - m->frees);
 }
 
 static void set_gc(weft__json *o)
@@ -82,32 +83,44 @@ static void set_gc(weft__json *o)
 
 void weft__memstats_put(weft__json *o)
 {
-    struct mallinfo2 m = mallinfo2();
-    struct weft__census c;
-    size_t stacks;
+    struct weft__memory m;
 
-    weft__tasks_count(&c);
-    stacks = c.stacks + c.idle_stacks;
+    weft__memory_read(&m);
     weft__json_put_text(o, "{");
-    set(o, "Alloc", m.uordblks + m.hblkhd);
-    set(o, "TotalAlloc", 0);
-    set(o, "Sys", m.arena + m.hblkhd + stacks);
+    set(o, "Alloc", m.alloc);
+    set(o, "TotalAlloc", m.total_alloc);
+    set(o, "Sys", m.sys);
     set(o, "Lookups", 0);
-    set(o, "Mallocs", 0);
-    set(o, "Frees", 0);
+    set(o, "Mallocs", m.mallocs);
+    set(o, "Frees", m.frees);
     set_heap(o, &m);
-    set(o, "StackInuse", c.stacks);
-    set(o, "StackSys", stacks);
+    set(o, "StackInuse", m.stack_inuse);
+    set(o, "StackSys", m.stack_sys);
     set(o, "MSpanInuse", 0);
     set(o, "MSpanSys", 0);
     set(o, "MCacheInuse", 0);
     set(o, "MCacheSys", 0);
-    set(o, "BuckHashSys", 0);
+    set(o, "BuckHashSys", m.buck_hash_sys);
     set(o, "GCSys", 0);
-    set(o, "OtherSys", c.records);
+    set(o, "OtherSys", m.other_sys);
     set_gc(o);
     set_by_size(o);
     weft__json_put_text(o, "}");
+}
+
+/* Puts the state of the heap profile, and the source of the memstats. */
+static void set_heap_state(weft__json *o)
+{
+    struct weft__memory m;
+    char state[256];
+
+    weft__memory_read(&m);
+    weft__heap_state_text(state, sizeof(state));
+    weft__json_put_key(o, "heap_profile");
+    weft__json_put_string(o, state);
+    weft__json_put_key(o, "memstats_from");
+    weft__json_put_string(o, m.from);
+    set(o, "heap_samples_lost", weft__heap_lost());
 }
 
 /* Puts the values of "weft". The names are those of Go's runtime/metrics where it has such a
@@ -144,6 +157,7 @@ void weft__runtime_put(weft__json *o)
     set(o, "stacks_returned_bytes_per_second", c.return_rate);
     weft__json_put_key(o, "stack_guard");
     weft__json_put_string(o, weft__stack_mode());
+    set_heap_state(o);
     weft__kept_put(o);
     weft__json_put_text(o, "}");
 }

@@ -16,6 +16,8 @@
  *   block        channels, select, locks, conditions, semaphores, groups: the stacks that waited
  *   mutex        mutexes and rwmutexes: the stacks that let others wait, charged as they unlock
  *   contention   the same waits with both sides: the waiter, "-- held by --", the unlocker
+ *   heap         the memory from malloc that is in use, sampled, by the stacks that allocated it
+ *   allocs       the same; readers show first all that was allocated so far
  *   delta_block, delta_mutex   the waits that ended since these were last written
  *   fgprof       where tasks spend a time, running or waiting: every 10 ms a look at all tasks
  *                that run and at some 50 that wait, each of which stands for its share
@@ -35,6 +37,8 @@
 #define WEFT_PROFILE_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <weft/error.h>
 #include <weft/time.h>
 #ifdef __cplusplus
@@ -44,6 +48,19 @@ extern "C" {
 /* Sets a rate; 0: off, 1 (ns): all waits are kept. Any thread, at any time. */
 WEFT_API void weft_profile_set_block_rate(weft_duration rate); /* block */
 WEFT_API void weft_profile_set_mutex_rate(weft_duration rate); /* mutex and contention */
+
+/* Sets the rate of heap and allocs: of the bytes that malloc gives, one in so many on average is
+ * sampled, with its block. 524,288 unless WEFT_HEAP_RATE says otherwise; 1: all blocks, exact to
+ * the byte; 0: none. Each other thread follows after its next sample, or its next MiB. Any thread,
+ * at any time, also before weft_run. */
+WEFT_API void weft_profile_set_heap_rate(int64_t bytes);
+
+/* For programs that cut objects out of larger blocks: tell heap and allocs that n bytes at p are in
+ * use, allocated by the caller's stack, and that p is not in use any more. They count like blocks
+ * of malloc, beside the block that they are cut from. Each object is added once, and removed before
+ * another has its address. Any thread, at any time, also in a signal handler. */
+WEFT_API void weft_heap_alloc(const void *p, size_t n);
+WEFT_API void weft_heap_free(const void *p);
 
 /* All zero is the default. */
 typedef struct weft_profile_options {

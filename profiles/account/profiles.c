@@ -16,12 +16,14 @@
 
 /* The library's profiles: each is defined by a file of this folder. */
 #define PROFILES(XX)                                                                               \
+    XX(allocs)                                                                                     \
     XX(block)                                                                                      \
     XX(contention)                                                                                 \
     XX(delta_block)                                                                                \
     XX(delta_mutex)                                                                                \
     XX(fgprof)                                                                                     \
     XX(goroutine)                                                                                  \
+    XX(heap)                                                                                       \
     XX(mutex)                                                                                      \
     XX(threadcreate)
 
@@ -37,8 +39,8 @@ static const struct weft__profile *const ours[] = {
 
 /* Names that an added profile may not have: of other pages of /debug/pprof/, and of Go's profiles.
  * */
-static const char *const reserved[] = {"allocs", "cmdline", "delta_heap", "goroutineleak",
-                                       "heap",   "profile", "symbol",     "trace"};
+static const char *const reserved[] = {"cmdline", "delta_heap", "goroutineleak",
+                                       "profile", "symbol",     "trace"};
 
 enum { OURS = sizeof(ours) / sizeof(*ours), RESERVED = sizeof(reserved) / sizeof(*reserved) };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* self.c - the only thread-locals of weft.
  *
- * Owns: the calling thread's worker and its counts of held locks. Each thread touches its own only.
+ * Owns: the calling thread's worker, its room for the heap profile, and its counts of held locks.
+ * Each thread touches its own only.
  *
  * A compiler computes the address of a thread-local once in a function and keeps it over calls.
  * But a call may switch tasks, and the task may continue on another thread: then the kept address
@@ -36,6 +37,14 @@ WEFT__NOINLINE int *weft__errno_at(void)
 {
     __asm__ volatile("");
     return &errno;
+}
+
+WEFT__NOINLINE void *weft__self_room(void)
+{
+    static _Thread_local uint64_t room[WEFT__SELF_ROOM / sizeof(uint64_t)];
+
+    __asm__ volatile("");
+    return room;
 }
 
 #if WEFT_CHECK >= 2

@@ -20,6 +20,11 @@ void weft__self_set(struct weft__worker *w);
 /* Returns the address of the calling thread's errno. */
 int *weft__errno_at(void);
 
+/* Returns WEFT__SELF_ROOM bytes of the calling thread, zero at first, for the heap profile where it
+ * has no component of its own (profiles/heap/feeds.c). */
+enum { WEFT__SELF_ROOM = 64 };
+void *weft__self_room(void);
+
 /* Set in a child of fork, where only the forking thread lives. */
 extern WEFT__HIDDEN bool weft__forked;
 

@@ -508,7 +508,7 @@ TEST(what_is_kept_has_a_bound)
         CHECK(json_integer_value(json_object_get(kept, "n")) <=
               json_integer_value(json_object_get(kept, "most")));
     }
-    CHECK_EQ(n, 9);
+    CHECK_EQ(n, 10);
     json_decref(all);
     free(text);
 }

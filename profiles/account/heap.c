@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/* heap.c - the heap and allocs profiles: the samples of profiles/heap/, by stack and labels.
+ *
+ * Owns the descriptors. A view has a bucket for each stack and set of labels with the sums of
+ * heap/stacks.h: the samples as they are, for text, whose readers scale them up as they do Go's;
+ * and the blocks that they stand for, for profile.proto. Each sample stands for 1 / (1 - exp(-size
+ * / rate)) blocks of its size, which is Go's formula. Stacks begin where the program called the
+ * library, or malloc. */
+#include "profiles/heap/heap.h"
+#include "profiles/account/memory.h"
+#include "profiles/account/profile.h"
+#include "profiles/account/sample.h"
+#include "profiles/heap/stacks.h"
+#include "profiles/render/labels.h"
+#include "profiles/render/output.h"
+#include "profiles/render/stack_text.h"
+#include "profiles/table/labelset.h"
+#include "profiles/walk/symbolize.h"
+#include "runtime/base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* Taking ----------------------------------------------------------------------------------------
+ */
+
+static void add_stack(weft__buckets *b, const struct weft__heap_stack *s, const int64_t *sums,
+                      struct weft__walk *walk)
+{
+    size_t first = weft__stack_text_first(s->pcs, s->n, 0);
+
+    weft__sample_join(walk, &(struct weft__sample){.pcs = s->pcs + first,
+                                                   .n = s->n - first,
+                                                   .labels = weft__labelset_keep(s->labels)});
+    weft__buckets_add(b, walk, sums);
+}
+
+static void add_all(weft__buckets *b, struct weft__walk *walk)
+{
+    const struct weft__heap_stack *s = NULL;
+    int64_t sums[WEFT__HEAP_SUMS];
+
+    weft__symbolizer_look();
+    while ((s = weft__heap_stack_next(s)) != NULL) {
+        for (int i = 0; i < WEFT__HEAP_SUMS; i++)
+            sums[i] = weft__load(&s->sums[i]);
+        add_stack(b, s, sums, walk);
+    }
+}
+
+static void *take(const struct weft__asked *a)
+{
+    struct weft__walk *walk = malloc(sizeof(*walk));
+    weft__buckets *b = weft__buckets_new(WEFT__HEAP_SUMS);
+
+    (void)a;
+    if (walk && b) {
+        add_all(b, walk);
+    } else {
+        weft__buckets_free(b);
+        b = NULL;
+    }
+    free(walk);
+    return b;
+}
+
+static int64_t live_bytes(const struct weft__bucket *b)
+{
+    return b->values[WEFT__HEAP_LIVE_BYTES];
+}
+
+static int compare(const void *va, const void *vb)
+{
+    const struct weft__bucket *a = va, *b = vb;
+    int64_t more = live_bytes(a) - live_bytes(b);
+
+    if (more == 0)
+        more = a->values[WEFT__HEAP_ALLOC_BYTES] - b->values[WEFT__HEAP_ALLOC_BYTES];
+    return more > 0 ? -1 : more < 0;
+}
+
+/* Returns the buckets, those with the most live bytes first, for free(). NULL without memory. */
+static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
+{
+    struct weft__bucket *all = weft__buckets_read(b, 1, n);
+
+    if (all)
+        qsort(all, *n, sizeof(*all), compare);
+    return all;
+}
+
+/* profile.proto ---------------------------------------------------------------------------------
+ */
+
+/* Memory to encode one sample. */
+struct scratch {
+    int64_t values[WEFT__HEAP_SAMPLED];
+    struct weft__pprof_label labels[1 + WEFT_LABELS_MAX];
+};
+
+static int64_t whole(int64_t parts)
+{
+    return (parts + (parts < 0 ? -WEFT__PARTS / 2 : WEFT__PARTS / 2)) / WEFT__PARTS;
+}
+
+static int add(weft__pprof *p, const struct weft__bucket *b, struct scratch *x)
+{
+    const struct weft__sample s = weft__sample_of(b->stack);
+    const int64_t *values = b->values + WEFT__HEAP_SAMPLED;
+    weft__tags *set = weft__labelset_get(s.labels);
+    size_t n = 0;
+    int rc;
+
+    memcpy(x->values, values, sizeof(x->values));
+    x->values[WEFT__HEAP_ALLOCS] = whole(values[WEFT__HEAP_ALLOCS]);
+    x->values[WEFT__HEAP_LIVE] = whole(values[WEFT__HEAP_LIVE]);
+    if (b->values[WEFT__HEAP_ALLOCS])
+        x->labels[n++] = (struct weft__pprof_label){.key = "bytes",
+                                                    .num = b->values[WEFT__HEAP_ALLOC_BYTES] /
+                                                           b->values[WEFT__HEAP_ALLOCS]};
+    rc = weft__pprof_add(
+        p, &(struct weft__pprof_sample){.pcs = s.pcs,
+                                        .n = s.n,
+                                        .values = x->values,
+                                        .labels = x->labels,
+                                        .n_labels = weft__labels_add(x->labels, n, set)});
+    weft__tags_drop(set);
+    return rc;
+}
+
+static int write_pprof(const struct weft__pprof_head *head, const struct weft__bucket *all,
+                       size_t n, const struct weft__sink *to)
+{
+    struct scratch *x = malloc(sizeof(*x));
+    weft__pprof *p = x ? weft__pprof_begin(head, to) : NULL;
+    int rc = 0;
+
+    for (size_t i = 0; p && i < n && rc == 0; i++)
+        rc = add(p, &all[i], x);
+    free(x);
+    return p ? weft__pprof_end(p, rc) : -ENOMEM;
+}
+
+/* Text ------------------------------------------------------------------------------------------
+ */
+
+static void put_number(struct weft__out *o, int64_t value)
+{
+    if (value < 0)
+        weft__out_char(o, '-');
+    weft__out_dec(o, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+}
+
+/* Puts "LIVE: BYTES [ALLOCATED: BYTES] @". */
+static void put_sums(struct weft__out *o, const int64_t *sums)
+{
+    put_number(o, sums[WEFT__HEAP_LIVE]);
+    weft__out_str(o, ": ");
+    put_number(o, sums[WEFT__HEAP_LIVE_BYTES]);
+    weft__out_str(o, " [");
+    put_number(o, sums[WEFT__HEAP_ALLOCS]);
+    weft__out_str(o, ": ");
+    put_number(o, sums[WEFT__HEAP_ALLOC_BYTES]);
+    weft__out_str(o, "] @");
+}
+
+/* As Go does, makes the bytes allocated differ from those live, and names twice the rate: old
+ * readers would take it for another profile. */
+static void put_head(struct weft__out *o, const struct weft__bucket *all, size_t n)
+{
+    int64_t total[WEFT__HEAP_SAMPLED] = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        for (int k = 0; k < WEFT__HEAP_SAMPLED; k++)
+            total[k] += all[i].values[k];
+    }
+    total[WEFT__HEAP_ALLOC_BYTES] += total[WEFT__HEAP_ALLOC_BYTES] == total[WEFT__HEAP_LIVE_BYTES];
+    weft__out_str(o, "heap profile: ");
+    put_sums(o, total);
+    weft__out_str(o, " heap/");
+    weft__out_dec(o, 2 * (uint64_t)weft__heap_period());
+    weft__out_char(o, '\n');
+}
+
+static void put(struct weft__out *o, const struct weft__bucket *b)
+{
+    const struct weft__sample s = weft__sample_of(b->stack);
+    weft__tags *set = weft__labelset_get(s.labels);
+
+    put_sums(o, b->values);
+    weft__stack_text_addresses(o, s.pcs, s.n, 0);
+    weft__labels_put(o, set);
+    weft__stack_text_frames(o, s.pcs, s.n, 0);
+    weft__out_char(o, '\n');
+    weft__tags_drop(set);
+}
+
+static void put_stat(struct weft__out *o, const char *name, uint64_t value)
+{
+    weft__out_str(o, "# ");
+    weft__out_str(o, name);
+    weft__out_str(o, " = ");
+    weft__out_dec(o, value);
+    weft__out_char(o, '\n');
+}
+
+static void put_pair(struct weft__out *o, const char *name, uint64_t inuse, uint64_t sys)
+{
+    weft__out_str(o, "# ");
+    weft__out_str(o, name);
+    weft__out_str(o, " = ");
+    weft__out_dec(o, inuse);
+    weft__out_str(o, " / ");
+    weft__out_dec(o, sys);
+    weft__out_char(o, '\n');
+}
+
+static void put_zeros(struct weft__out *o, const char *name)
+{
+    weft__out_str(o, "# ");
+    weft__out_str(o, name);
+    weft__out_str(o, " = [0");
+    for (int i = 1; i < 256; i++)
+        weft__out_str(o, " 0");
+    weft__out_str(o, "]\n");
+}
+
+static void put_gc(struct weft__out *o)
+{
+    put_stat(o, "NextGC", 0);
+    put_stat(o, "LastGC", 0);
+    put_zeros(o, "PauseNs");
+    put_zeros(o, "PauseEnd");
+    put_stat(o, "NumGC", 0);
+    put_stat(o, "NumForcedGC", 0);
+    put_stat(o, "GCCPUFraction", 0);
+    weft__out_str(o, "# DebugGC = false\n");
+}
+
+static void put_state(struct weft__out *o, const struct weft__memory *m)
+{
+    char state[256];
+
+    weft__heap_state_text(state, sizeof(state));
+    weft__out_str(o, "# weft: heap profile ");
+    weft__out_str(o, state);
+    weft__out_str(o, "; bytes from ");
+    weft__out_str(o, m->from);
+    weft__out_str(o, ", counts from the samples\n");
+}
+
+/* Puts the memory under the names and in the order of Go. */
+static void put_memory(struct weft__out *o)
+{
+    struct weft__memory m;
+    struct rusage usage;
+
+    weft__memory_read(&m);
+    getrusage(RUSAGE_SELF, &usage);
+    weft__out_str(o, "\n# runtime.MemStats\n");
+    put_stat(o, "Alloc", m.alloc);
+    put_stat(o, "TotalAlloc", m.total_alloc);
+    put_stat(o, "Sys", m.sys);
+    put_stat(o, "Lookups", 0);
+    put_stat(o, "Mallocs", m.mallocs);
+    put_stat(o, "Frees", m.frees);
+    put_stat(o, "HeapAlloc", m.alloc);
+    put_stat(o, "HeapSys", m.heap_sys);
+    put_stat(o, "HeapIdle", m.heap_idle);
+    put_stat(o, "HeapInuse", m.heap_inuse);
+    put_stat(o, "HeapReleased", m.heap_released);
+    put_stat(o, "HeapObjects", m.mallocs - m.frees);
+    put_pair(o, "Stack", m.stack_inuse, m.stack_sys);
+    put_pair(o, "MSpan", 0, 0);
+    put_pair(o, "MCache", 0, 0);
+    put_stat(o, "BuckHashSys", m.buck_hash_sys);
+    put_stat(o, "GCSys", 0);
+    put_stat(o, "OtherSys", m.other_sys);
+    put_gc(o);
+    put_stat(o, "MaxRSS", (uint64_t)usage.ru_maxrss * 1024);
+    put_state(o, &m);
+}
+
+static int write_text(const struct weft__bucket *all, size_t n, const struct weft__sink *to)
+{
+    struct weft__out *o = weft__out_new(to);
+
+    if (!o)
+        return -ENOMEM;
+    put_head(o, all, n);
+    for (size_t i = 0; i < n && o->rc == 0; i++)
+        put(o, &all[i]);
+    put_memory(o);
+    return weft__out_end(o);
+}
+
+static int write_view(const struct weft__asked *a, const void *from, void *view, int64_t duration,
+                      const struct weft__sink *to)
+{
+    struct weft__pprof_head head = weft__asked_head(a, duration);
+    struct weft__bucket *all = NULL;
+    size_t n;
+    int rc = -ENOMEM;
+
+    head.period = weft__heap_period();
+    if (!from || weft__samples_add(view, from, -1))
+        all = sorted(view, &n);
+    if (all)
+        rc = a->debug ? write_text(all, n, to) : write_pprof(&head, all, n, to);
+    free(all);
+    return rc;
+}
+
+/* The profiles ----------------------------------------------------------------------------------
+ */
+
+static int count(const struct weft__profile *p)
+{
+    (void)p;
+    return (int)weft__heap_stack_count();
+}
+
+static void put_sizes(const struct weft__profile *p, weft__sizes_put *put_size, void *arg)
+{
+    put_size(arg, p->name, weft__heap_stack_count(), WEFT__HEAP_STACKS);
+}
+
+static const struct weft__pprof_type values[] = {{"alloc_objects", "count"},
+                                                 {"alloc_space", "bytes"},
+                                                 {"inuse_objects", "count"},
+                                                 {"inuse_space", "bytes"}};
+static const struct weft__pprof_type space = {"space", "bytes"};
+
+#define HEAP                                                                                       \
+    .values = values, .n_values = 4, .period_type = &space, .take = take, .write = write_view,     \
+    .count = count, .changes = true
+
+const struct weft__profile weft__profile_heap = {
+    .name = "heap",
+    .about = "The memory from malloc that is in use, by the stack that allocated it.",
+    .sizes = put_sizes,
+    HEAP,
+};
+
+const struct weft__profile weft__profile_allocs = {
+    .name = "allocs",
+    .about = "The same, where readers show first all that was allocated so far.",
+    .default_type = "alloc_space",
+    HEAP,
+};

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+/* test_heap.c - the heap profile: its samples are the program's blocks, with stacks and labels, and
+ * malloc and its relatives do what they do without it. */
+#include "support.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NOINLINE __attribute__((noinline))
+
+enum { MANY = 4000, BLOCK = 16384 };
+
+struct sums {
+    long long live, live_bytes, allocs, alloc_bytes;
+};
+
+static void *blocks[MANY];
+
+/* Adds up the records of a profile's text that have this frame. */
+static struct sums sums_of(const char *text, const char *frame)
+{
+    struct sums all = {0, 0, 0, 0}, one;
+    char tab[64], *copy = strdup(text), *record, *end;
+
+    snprintf(tab, sizeof(tab), "\t%s+0x", frame);
+    for (record = strchr(copy, '\n') + 1; (end = strstr(record, "\n\n")); record = end + 2) {
+        *end = 0;
+        if (!strstr(record, tab))
+            continue;
+        CHECK_EQ(sscanf(record, "%lld: %lld [%lld: %lld]", &one.live, &one.live_bytes, &one.allocs,
+                        &one.alloc_bytes),
+                 4);
+        all.live += one.live;
+        all.live_bytes += one.live_bytes;
+        all.allocs += one.allocs;
+        all.alloc_bytes += one.alloc_bytes;
+    }
+    free(copy);
+    return all;
+}
+
+/* Samples each block from now on. */
+static void exact(void)
+{
+    weft_profile_set_heap_rate(1);
+}
+
+/* Ends exact sampling before the symbolizer allocates; frees are seen as before. */
+static char *heap_text(void)
+{
+    weft_profile_set_heap_rate(512 * 1024);
+    return profile_text("heap", (weft_profile_options){0});
+}
+
+static struct sums sums_now(const char *frame)
+{
+    char *text = heap_text();
+    struct sums s = sums_of(text, frame);
+
+    free(text);
+    return s;
+}
+
+static void check_sums(const char *frame, long long live, long long live_bytes, long long allocs,
+                       long long alloc_bytes)
+{
+    struct sums s = sums_now(frame);
+
+    CHECK_EQ(s.live, live);
+    CHECK_EQ(s.live_bytes, live_bytes);
+    CHECK_EQ(s.allocs, allocs);
+    CHECK_EQ(s.alloc_bytes, alloc_bytes);
+}
+
+static void free_all(int n)
+{
+    for (int i = 0; i < n; i++)
+        free(blocks[i]);
+}
+
+NOINLINE void grows_here(int n, size_t size);
+NOINLINE void grows_there(int n, size_t size);
+
+NOINLINE void grows_here(int n, size_t size)
+{
+    for (int i = 0; i < n; i++)
+        blocks[i] = malloc(size);
+    __asm__ volatile("");
+}
+
+NOINLINE void grows_there(int n, size_t size)
+{
+    for (int i = 0; i < n; i++)
+        blocks[MANY - 1 - i] = malloc(size);
+    __asm__ volatile("");
+}
+
+/* Rate 1 ----------------------------------------------------------------------------------------
+ */
+
+TEST(at_rate_1_all_is_exact_to_the_byte)
+{
+    exact();
+    grows_here(1000, 24);
+    check_sums("grows_here", 1000, 24000, 1000, 24000);
+    free_all(300);
+    check_sums("grows_here", 700, 16800, 1000, 24000);
+    exact();
+    grows_here(300, 7);
+    check_sums("grows_here", 1000, 18900, 1300, 26100);
+    free_all(1000);
+    check_sums("grows_here", 0, 0, 1300, 26100);
+}
+
+NOINLINE static void one_of_each(void)
+{
+    blocks[0] = malloc(10);
+    blocks[1] = calloc(5, 20);
+    blocks[2] = realloc(NULL, 1000);
+    blocks[3] = aligned_alloc(64, 10048);
+    blocks[4] = memalign(256, 100000);
+    CHECK_EQ(posix_memalign(&blocks[5], 8192, 1000000), 0);
+    blocks[6] = strdup("123456789");
+    blocks[7] = malloc(0);
+    blocks[8] = valloc(10000000);
+    __asm__ volatile("");
+}
+
+TEST(each_function_of_malloc_is_seen)
+{
+    long long bytes = 11111168 + under_asan(); /* which allocates 1 byte for 0 */
+
+    if (under_tsan())
+        SKIP("its hooks see no memalign");
+    exact();
+    one_of_each();
+    check_sums("one_of_each", 9, bytes, 9, bytes);
+    free_all(9);
+    check_sums("one_of_each", 0, 0, 9, bytes);
+}
+
+NOINLINE static void chain(void)
+{
+    char *p = NULL;
+
+    for (size_t n = 1; n <= 1 << 20; n *= 2) {
+        p = realloc(p, n);
+        memset(p + n / 2, (int)(n % 251), n - n / 2);
+    }
+    for (size_t n = 1; n <= 1 << 20; n *= 2)
+        CHECK_EQ((unsigned char)p[n / 2], n % 251);
+    blocks[0] = p;
+    __asm__ volatile("");
+}
+
+TEST(realloc_is_a_free_and_an_allocation)
+{
+    exact();
+    chain();
+    check_sums("chain", 1, 1 << 20, 21, (1 << 21) - 1);
+    blocks[0] = realloc(blocks[0], 0);
+    check_sums("chain", 0, 0, 21, (1 << 21) - 1);
+}
+
+/* Sanitizers end the program, or have other ends, where malloc would return NULL. */
+static void needs_malloc_itself(void)
+{
+    if (under_asan() || under_tsan())
+        SKIP("sanitizers have a malloc of their own");
+}
+
+NOINLINE static void keeps_one(void)
+{
+    volatile size_t too_much = SIZE_MAX / 2;
+
+    blocks[0] = malloc(100);
+    CHECK(realloc(blocks[0], too_much) == NULL);
+    __asm__ volatile("");
+}
+
+TEST(block_that_realloc_could_not_move_stays)
+{
+    needs_malloc_itself();
+    exact();
+    keeps_one();
+    check_sums("keeps_one", 1, 100, 1, 100);
+    free_all(1);
+    check_sums("keeps_one", 0, 0, 1, 100);
+}
+
+/* Sampling --------------------------------------------------------------------------------------
+ */
+
+/* Checks an estimate against a count of n blocks, each of which is a sample with that chance: five
+ * standard deviations are exceeded once in 1.7 million runs. */
+static void check_near(long long samples, long long n, double chance)
+{
+    double off = (double)samples - (double)n * chance, variance = (double)n * chance * (1 - chance);
+
+    if (off * off > 25 * variance)
+        FAIL("%lld samples of %lld blocks, of which %.1f were expected", samples, n,
+             (double)n * chance);
+}
+
+/* 1 - exp(-16384 / 524288) */
+static const double chance_of_block = 0.030766766;
+
+TEST(samples_are_in_proportion)
+{
+    struct sums here, there;
+
+    grows_here(3000, BLOCK);
+    grows_there(1000, BLOCK);
+    here = sums_now("grows_here");
+    there = sums_now("grows_there");
+    check_near(here.live, 3000, chance_of_block);
+    check_near(there.live, 1000, chance_of_block);
+    CHECK_EQ(here.live_bytes, here.live * BLOCK);
+    free_all(2000);
+    CHECK(sums_now("grows_here").live < here.live);
+    CHECK_EQ(sums_now("grows_there").live, there.live);
+    for (int i = 2000; i < MANY; i++)
+        free(blocks[i]);
+    check_sums("grows_here", 0, 0, here.allocs, here.alloc_bytes);
+    check_sums("grows_there", 0, 0, there.allocs, there.alloc_bytes);
+}
+
+/* The blocks of a rate of one in two samples are real blocks: as large, as aligned, as zero as
+ * others. */
+static void check_block(void *p, size_t n, size_t align, bool zero)
+{
+    unsigned char *bytes = p;
+
+    CHECK(p != NULL);
+    CHECK_EQ((uintptr_t)p % align, 0);
+    CHECK(malloc_usable_size(p) >= n);
+    for (size_t i = 0; zero && i < n; i++)
+        CHECK_EQ(bytes[i], 0);
+    memset(p, 0x5a, n);
+}
+
+TEST(sampled_blocks_are_like_others)
+{
+    weft_profile_set_heap_rate(64 * 1024);
+    for (size_t n = 1; n < 2000000; n += n / 3 + 1) {
+        void *p = NULL;
+
+        check_block(p = malloc(n), n, 16, false);
+        check_block(p = realloc(p, 2 * n), 2 * n, 16, false);
+        CHECK_EQ(*((unsigned char *)p + n - 1), 0x5a);
+        free(p);
+        check_block(p = calloc(n, 1), n, 16, true);
+        free(p);
+        check_block(p = memalign(32768, n), n, 32768, false);
+        free(p);
+    }
+}
+
+TEST_PLAIN(errors_of_malloc_are_its_own)
+{
+    volatile size_t too_much = SIZE_MAX - 64; /* compilers need not know */
+    void *p = blocks;
+
+    needs_malloc_itself();
+    exact();
+    errno = 0;
+    CHECK(malloc(too_much) == NULL);
+    CHECK_EQ(errno, ENOMEM);
+    errno = 0;
+    CHECK(calloc(too_much, 3) == NULL);
+    CHECK_EQ(errno, ENOMEM);
+    CHECK_EQ(posix_memalign(&p, 24, 8), EINVAL);
+    CHECK(p == blocks);
+    free(NULL);
+    errno = 7;
+    free(malloc(1));
+    CHECK_EQ(errno, 7);
+}
+
+/* Stacks and labels -----------------------------------------------------------------------------
+ */
+
+static void labelled(void *arg)
+{
+    (void)arg;
+    grows_here(1, 1000);
+}
+
+TEST(samples_have_the_labels_of_their_task)
+{
+    const weft_label label = {"user", "ann"};
+    char *text;
+
+    exact();
+    CHECK_EQ(weft_labels_do(&label, 1, labelled, NULL), 0);
+    text = heap_text();
+    CHECK_CONTAINS(text, "# labels: {\"user\":\"ann\"}\n#\t");
+    CHECK_EQ(sums_of(text, "labelled").live, 1);
+    free(text);
+    free_all(1);
+}
+
+static void *foreign(void *arg)
+{
+    grows_there(1, 5000);
+    return arg;
+}
+
+TEST(blocks_of_other_threads_have_whole_stacks)
+{
+    pthread_t thread;
+
+    exact();
+    CHECK_EQ(pthread_create(&thread, NULL, foreign, NULL), 0);
+    weft_blocking_begin();
+    pthread_join(thread, NULL);
+    weft_blocking_end();
+    CHECK_EQ(sums_now("foreign").live_bytes, 5000);
+    CHECK_EQ(sums_now("start_thread").live_bytes >= 5000, 1);
+    free(blocks[MANY - 1]);
+}
+
+static int after_main(void *arg)
+{
+    (void)arg;
+    check_sums("before_run", 3, 300, 3, 300);
+    return 0;
+}
+
+NOINLINE static void before_run(void)
+{
+    grows_here(3, 100);
+    __asm__ volatile("");
+}
+
+TEST_PLAIN(blocks_from_before_the_run_are_seen)
+{
+    exact();
+    before_run();
+    CHECK_EQ(weft_run(after_main, NULL), 0);
+}
+
+/* The text --------------------------------------------------------------------------------------
+ */
+
+TEST(text_is_as_gos_with_memstats)
+{
+    char *text = profile_text("allocs", (weft_profile_options){0});
+    long long n[4], rate;
+
+    CHECK_EQ(sscanf(text, "heap profile: %lld: %lld [%lld: %lld] @ heap/%lld\n", &n[0], &n[1],
+                    &n[2], &n[3], &rate),
+             5);
+    CHECK_EQ(rate, 2 * 512 * 1024);
+    CHECK_CONTAINS(text, "\n\n# runtime.MemStats\n# Alloc = ");
+    CHECK_CONTAINS(text, "\n# GCCPUFraction = 0\n# DebugGC = false\n# MaxRSS = ");
+    CHECK_CONTAINS(text, "\n# weft: heap profile sampling: ");
+    free(text);
+}
+
+TEST(off_takes_no_samples)
+{
+    char *text;
+
+    weft_profile_set_heap_rate(0);
+    grows_here(MANY, BLOCK);
+    text = profile_text("heap", (weft_profile_options){0});
+    CHECK_EQ(sums_of(text, "grows_here").allocs, 0);
+    CHECK_CONTAINS(text, "\n# weft: heap profile off: unset WEFT_HEAP_RATE, or call ");
+    free(text);
+    free_all(MANY);
+}
