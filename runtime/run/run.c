@@ -14,6 +14,7 @@
 #include "runtime/base/handler.h"
 #include "runtime/io/sock.h"
 #include "runtime/machine/eh.h"
+#include "runtime/run/cpus.h"
 #include "runtime/run/layout.h"
 #include "runtime/sched/beside.h"
 #include "runtime/sched/errand.h"
@@ -26,11 +27,8 @@
 #include "runtime/sched/thread.h"
 #include "runtime/sync/signals.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -40,48 +38,11 @@ enum { CALLS = 10000, FILES = 16384 };
 
 /* Processors ----------------------------------------------------------------------------------- */
 
-/* Returns the CPUs that the quota of this process's cgroup (v2) is worth, rounded up; 0 without a
- * quota. */
-static int cgroup_quota(void)
-{
-    char line[4096], path[4200], *group = NULL;
-    long quota = 0, period = 0;
-    FILE *f = fopen("/proc/self/cgroup", "re");
-
-    while (f && fgets(line, sizeof(line), f)) {
-        if (strncmp(line, "0::", 3) == 0) {
-            line[strcspn(line, "\n")] = 0;
-            group = line + 3;
-            break;
-        }
-    }
-    if (f)
-        fclose(f);
-    if (!group)
-        return 0;
-    snprintf(path, sizeof(path), "/sys/fs/cgroup%s/cpu.max", group);
-    f = fopen(path, "re");
-    if (!f)
-        return 0;
-    if (fscanf(f, "%ld %ld", &quota, &period) != 2 || period <= 0)
-        quota = 0;
-    fclose(f);
-    return quota > 0 ? (int)((quota + period - 1) / period) : 0;
-}
-
 static int procs_allowed(void)
 {
     int asked = (int)weft__env_number("WEFT_PROCS", 1, WEFT__PROCS_MAX, 0);
-    int quota = cgroup_quota(), n = 0;
-    cpu_set_t set;
 
-    if (asked > 0)
-        return asked;
-    if (sched_getaffinity(0, sizeof(set), &set) == 0)
-        n = CPU_COUNT(&set);
-    if (quota > 0 && quota < n)
-        n = quota;
-    return n > 0 ? n : 1;
+    return asked > 0 ? asked : weft__cpus();
 }
 
 static int hogs_allowed(int asked)

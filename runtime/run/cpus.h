@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* cpus.h - the CPUs that this process may use. Any thread may call, and holds no lock. */
+#ifndef WEFT_CPUS_H
+#define WEFT_CPUS_H
+
+/* Returns how many CPUs the process may use at once: those that the caller's affinity allows, or
+ * fewer under a quota, rounded up. At least 1. */
+int weft__cpus(void);
+
+/* Returns the CPUs that the smallest quota of a cgroup and its ancestors is worth, rounded up; 0
+ * without a quota. The texts have the form of /proc/self/cgroup and /proc/self/mountinfo. */
+int weft__cpu_quota(const char *cgroup, const char *mountinfo);
+
+#endif
