@@ -67,31 +67,36 @@ typedef int weft_main_fn(void *arg); /* the result: 0, or an error, any other nu
 
 /* How a run differs from the default; all zero is the default. */
 typedef struct weft_run_options {
-    int procs;         /* processors; 0: WEFT_PROCS, else the CPUs this process may use */
-    bool no_handoff;   /* a task that does not yield keeps its processor: with one processor this
-                        * is cooperative, single-threaded running. Without it WEFT_PROCS=1 is NOT
-                        * single-threaded: the thread of a task that was shed runs on beside. */
-    bool no_signals;   /* install no handler: no dump at SIGQUIT, no report of faults and stack
-                        * overflows, no stack in dumps and profiles of a task that computes */
-    size_t stack_size; /* usable bytes of a task's stack, the main task's among them; 0: 64 KiB.
-                        * Rounded up to pages, and to 16 KiB; more than 16 GiB panics. */
-    int max_hogs;      /* tasks that may burn CPU at once without a processor, beside those that
-                        * have one; 0: WEFT_HOGS, else the number of processors. More use idle CPUs
-                        * and let long computations end sooner; fewer leave more of a CPU quota to
-                        * the others. Beyond it tasks that burn CPU take turns, but a loop that
-                        * makes no call for a second no longer counts: C cannot stop it. So any
-                        * number of threads may be in such loops. While more than max_hogs tasks
-                        * burn CPU without a processor, all of them run on max_hogs of the CPUs,
-                        * and so do the threads and children that they make then (but not a child
-                        * of fork). A task has its CPUs back at its next call of the library. */
-    int max_threads;   /* tasks that may sit in blocking calls at once, each with a thread; 0:
-                        * 10,000. Beyond it, or where the kernel gives no more threads, stderr
-                        * has a line about it once. Then these wait for a thread: new tasks of a
-                        * function that was seen to block, and tasks that blocked themselves,
-                        * before they run; a task that calls weft_blocking_begin, before its call;
-                        * and where no spare thread is left, the other tasks of such a function. A
-                        * run that gets no thread beside those of its processors ends before any
-                        * task runs, with a message and status 2. */
+    int procs;            /* processors; 0: WEFT_PROCS, else the CPUs this process may use */
+    bool no_handoff;      /* a task that does not yield keeps its processor: with one processor this
+                           * is cooperative, single-threaded running. Without it WEFT_PROCS=1 is NOT
+                           * single-threaded: the thread of a task that was shed runs on beside. */
+    bool no_signals;      /* install no handler: no dump at SIGQUIT, no report of faults and stack
+                           * overflows, no stack in dumps and profiles of a task that computes */
+    size_t stack_size;    /* usable bytes of a task's stack, the main task's among them; 0: 64 KiB.
+                           * Rounded up to pages, and to 16 KiB; more than 16 GiB panics. */
+    int max_hogs;         /* tasks that may burn CPU at once without a processor, beside those that
+                           * have one; 0: WEFT_HOGS, else the number of processors. More use idle CPUs
+                           * and let long computations end sooner; fewer leave more of a CPU quota to
+                           * the others. Beyond it tasks that burn CPU take turns, but a loop that
+                           * makes no call for a second no longer counts: C cannot stop it. So any
+                           * number of threads may be in such loops. While more than max_hogs tasks
+                           * burn CPU without a processor, all of them run on max_hogs of the CPUs,
+                           * and so do the threads and children that they make then (but not a child
+                           * of fork). A task has its CPUs back at its next call of the library. */
+    int max_threads;      /* tasks that may sit in blocking calls at once, each with a thread; 0:
+                           * 10,000. Beyond it, or where the kernel gives no more threads, stderr
+                           * has a line about it once. Then these wait for a thread: new tasks of a
+                           * function that was seen to block, and tasks that blocked themselves,
+                           * before they run; a task that calls weft_blocking_begin, before its call;
+                           * and where no spare thread is left, the other tasks of such a function. A
+                           * run that gets no thread beside those of its processors ends before any
+                           * task runs, with a message and status 2. */
+    bool keep_file_limit; /* leave the soft limit on descriptors as it is. Without it the run raises
+                           * it to the hard limit, unless WEFT_RAISE_FILES is 0, and restores it at
+                           * its end. A child of fork has the old limit; one of posix_spawn or
+                           * weft_process_run has the raised one. Programs that use select(2) keep
+                           * it, since a set of descriptors has no room for numbers from 1,024. */
 } weft_run_options;
 
 /* Starts the runtime, runs fn(arg) as the first task and returns its result. Tasks still

@@ -15,6 +15,7 @@
 #include "runtime/io/sock.h"
 #include "runtime/machine/eh.h"
 #include "runtime/run/cpus.h"
+#include "runtime/run/files.h"
 #include "runtime/run/layout.h"
 #include "runtime/sched/beside.h"
 #include "runtime/sched/errand.h"
@@ -27,14 +28,12 @@
 #include "runtime/sched/thread.h"
 #include "runtime/sync/signals.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-enum { CALLS = 10000, FILES = 16384 };
+enum { CALLS = 10000 };
 
 /* Processors ----------------------------------------------------------------------------------- */
 
@@ -178,6 +177,7 @@ static void tear_down(void)
     weft__children_discard();
     weft__global_clear();
     weft__tasks_discard(!idle);
+    weft__files_end();
     weft__store_rel(&weft__sched.running, false);
 }
 
@@ -206,32 +206,6 @@ static void signals_can_come(void)
 #endif
 }
 
-/* Opens the standard streams that the process was started without. Otherwise a descriptor of the
- * runtime would get the number: children would inherit it, and reports to stderr would go to it. */
-static void streams_open(void)
-{
-    for (int fd = 0; fd <= STDERR_FILENO; fd++) {
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
-            open("/", O_PATH); /* which can be neither read nor written */
-    }
-}
-
-/* Lets the kernel's table of descriptors grow while there is one thread, which takes microseconds.
- * The table doubles when it is full, and in a process with threads the kernel waits for all
- * processors (an RCU grace period, 4 to 25 ms) before the call that met the full table returns. A
- * server's accept of its 257th, 513th ... connection would stall its processor for so long. Takes 8
- * bytes of the kernel a descriptor. */
-static void files_reserve(void)
-{
-    struct rlimit most;
-    int fd = -1;
-
-    if (getrlimit(RLIMIT_NOFILE, &most) == 0)
-        fd = fcntl(0, F_DUPFD_CLOEXEC, (int)(most.rlim_cur < FILES ? most.rlim_cur : FILES) - 1);
-    if (fd >= 0)
-        close(fd);
-}
-
 static void begin(const weft_run_options *o)
 {
     static uint32_t guard;
@@ -247,8 +221,7 @@ static void begin(const weft_run_options *o)
     weft__sched.running = true;
     weft__run_number++;
     weft__unlock(&guard);
-    streams_open();
-    files_reserve();
+    weft__files_begin(!o->keep_file_limit && !weft__env_off("WEFT_RAISE_FILES"));
     weft__sched.handoff = !o->no_handoff && !weft__env_off("WEFT_HANDOFF");
     weft__sched.signals = !o->no_signals;
     weft__sched.chaos = (uint64_t)weft__env_number("WEFT_CHAOS", 0, INT64_MAX, 0);
