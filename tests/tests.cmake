@@ -106,7 +106,7 @@ foreach(noun children fd groups lifetime net runs sinks storm)
 endforeach()
 weft_wraps(torture_storm weft__thread_start_user)
 foreach(noun env rules run reruns child limits foreign fork blocking signal fd steady stack
-    lifetime misuse storm end layout cpus files)
+    lifetime misuse storm end layout cpus files surroundings)
   weft_test(test_${noun})
 endforeach()
 weft_wraps(test_end weft__global_push)

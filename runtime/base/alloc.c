@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 /* Returns p, or ends the program if there is no memory. The error branch of every allocation would
  * otherwise be code that no test reaches. */
@@ -62,4 +63,9 @@ void *weft__map_aligned(size_t len, size_t align)
     if (before < align)
         munmap(at + before + len, align - before);
     return at + before;
+}
+
+void weft__map_name(void *at, size_t len, const char *name)
+{
+    prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, at, len, name);
 }

@@ -72,5 +72,7 @@ void *weft__map(size_t len);
  * is aligned to a span shares no such table with other memory. stack.c says why that matters. */
 enum { WEFT__TABLE = 2 << 20, WEFT__TABLES = 1 << 30 };
 void *weft__map_aligned(size_t len, size_t align);
+/* Gives memory of weft__map a name in /proc/self/maps, if the kernel has names (Linux 5.17). */
+void weft__map_name(void *at, size_t len, const char *name);
 
 #endif

@@ -200,8 +200,10 @@ static void *map(size_t n, size_t step)
     if (n > 1)
         len = (len + WEFT__TABLE - 1) & ~(size_t)(WEFT__TABLE - 1);
     base = n > 1 ? weft__map_aligned(len, WEFT__TABLE) : weft__map(len);
-    if (base)
+    if (base) {
         madvise(base, len, MADV_NOHUGEPAGE);
+        weft__map_name(base, len, "weft stacks");
+    }
     return base;
 }
 
