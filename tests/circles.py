@@ -25,8 +25,6 @@ import sys
 UPWARD = {
     "runtime/machine > runtime/sched": 1,
     "runtime/sched > runtime/sync": 1,
-    "runtime/sched > runtime/uv": 3,
-    "runtime/io > runtime/uv": 2,
     "profiles/capture > profiles/render": 7,
 }
 # How many files of a folder may form a circle. The aims: in runtime/sched one of 8, the nucleus; in

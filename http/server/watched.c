@@ -9,8 +9,8 @@
  * peer has closed its side, which the kernel reports even while bytes are unread. */
 #include "http/server/exchange.h"
 
+#include "runtime/io/fd.h"
 #include "runtime/io/sock.h"
-#include "runtime/sched/netpoll.h"
 #include "runtime/sync/group.h"
 
 struct watched {

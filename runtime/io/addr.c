@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* addr.c - addresses as text and as values, and names to addresses.
+/* addr.c - addresses as text and as values.
  *
- * Owns no state. The public functions parse and print, and any thread may call them, in or out of a
- * run. weft__resolve waits if the text has a name, so only tasks call it. A text without a name
- * asks no resolver: then nothing waits. */
+ * Owns no state, and takes no lock. Any thread may call every function, in or out of a run. */
 #include "runtime/io/addr.h"
 
 #include <arpa/inet.h>
@@ -14,13 +12,6 @@
 #include <sys/un.h>
 
 _Static_assert(sizeof(struct sockaddr_un) <= sizeof(((weft_addr *)0)->_bytes), "any address fits");
-
-/* The parts of "host:port". */
-struct parts {
-    char host[WEFT__HOST_MAX + 1];
-    char service[WEFT__SERVICE_MAX + 1];
-    int port; /* -1: service is a name */
-};
 
 /* An address is kept as the bytes of its sockaddr; their first member is the family. */
 int weft__addr_family(const weft_addr *a)
@@ -116,7 +107,7 @@ static int parse_port(const char *text)
 
 /* Splits "host:port". Returns 0; WEFT_EINVAL without a port, or with colons in a host that has no
  * brackets: "::1:80" could mean two things. */
-static int split(const char *text, struct parts *out)
+static int split(const char *text, struct weft__parts *out)
 {
     const char *host = text, *end, *colon = strrchr(text, ':');
 
@@ -166,7 +157,7 @@ static bool numeric_in_zone(const char *host, in_port_t port, weft_addr *out)
 }
 
 /* Reads a host that is an address. Returns false if the host or the port is a name. */
-static bool numeric(const struct parts *p, weft_addr *out)
+static bool numeric(const struct weft__parts *p, weft_addr *out)
 {
     in_port_t port = htons((uint16_t)p->port);
     struct in_addr v4;
@@ -185,7 +176,7 @@ static bool numeric(const struct parts *p, weft_addr *out)
 
 int weft_addr_init(weft_addr *a, const char *text)
 {
-    struct parts p;
+    struct weft__parts p;
     const char *path = unix_path(text);
 
     if (path)
@@ -193,30 +184,31 @@ int weft_addr_init(weft_addr *a, const char *text)
     return split(text, &p) == 0 && numeric(&p, a) ? 0 : WEFT_EINVAL;
 }
 
-int weft__resolve(const char *text, enum weft__purpose purpose, int type, weft_time deadline,
-                  weft__addrs *out)
+int weft__addrs_read(const char *text, enum weft__purpose purpose, int type, weft__addrs *out,
+                     struct weft__parts *name)
 {
-    struct parts p;
     const char *path = unix_path(text);
+    in_port_t port;
     int rc;
 
     out->n = 1;
     if (path)
         return type == SOCK_STREAM ? unix_addr(path, &out->at[0]) : WEFT_EINVAL;
-    rc = split(text, &p);
-    if (rc < 0 || numeric(&p, &out->at[0]))
+    rc = split(text, name);
+    if (rc < 0 || numeric(name, &out->at[0]))
         return rc;
-    if (p.host[0] || p.port < 0)
-        return weft__dns(p.host, p.service, purpose, type, deadline, out);
+    if (name->host[0] || name->port < 0)
+        return 1;
     /* No host. To listen: the "any" of IPv6 also takes IPv4, and the "any" of IPv4 is for machines
      * without IPv6. To dial: this machine. */
+    port = htons((uint16_t)name->port);
     out->n = 2;
     if (purpose == WEFT__TO_LISTEN) {
-        out->at[0] = from_ipv6(in6addr_any, htons((uint16_t)p.port));
-        out->at[1] = from_ipv4((struct in_addr){htonl(INADDR_ANY)}, htons((uint16_t)p.port));
+        out->at[0] = from_ipv6(in6addr_any, port);
+        out->at[1] = from_ipv4((struct in_addr){htonl(INADDR_ANY)}, port);
     } else {
-        out->at[0] = from_ipv4((struct in_addr){htonl(INADDR_LOOPBACK)}, htons((uint16_t)p.port));
-        out->at[1] = from_ipv6(in6addr_loopback, htons((uint16_t)p.port));
+        out->at[0] = from_ipv4((struct in_addr){htonl(INADDR_LOOPBACK)}, port);
+        out->at[1] = from_ipv6(in6addr_loopback, port);
     }
     return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* addr.h - addresses as values, and the list of addresses that a text stands for.
  *
- * The functions on values are pure and may be called by any thread. weft__resolve and weft__dns may
- * wait, so only tasks call them, outside the runtime (before weft__enter). */
+ * Any thread may call the functions of addr.c, which take no lock. weft__resolve may wait, so only
+ * tasks call it, outside the runtime (before weft__enter). */
 #ifndef WEFT_ADDR_H
 #define WEFT_ADDR_H
 
@@ -21,6 +21,13 @@ typedef struct weft__addrs {
 
 enum weft__purpose { WEFT__TO_LISTEN, WEFT__TO_DIAL };
 
+/* The parts of "host:port"; "" stands for no host. */
+struct weft__parts {
+    char host[WEFT__HOST_MAX + 1];
+    char service[WEFT__SERVICE_MAX + 1];
+    int port; /* -1: service is a name */
+};
+
 static inline struct sockaddr *weft__addr_raw(const weft_addr *a)
 {
     return (struct sockaddr *)(uintptr_t)a->_bytes;
@@ -32,14 +39,14 @@ int weft__addr_family(const weft_addr *a); /* AF_UNSPEC of an empty address */
 weft_addr weft__addr_from(const void *raw, socklen_t len);
 /* Returns the address of our end of a socket; empty if the kernel does not tell. */
 weft_addr weft__addr_local(int fd);
-/* Writes all addresses that text stands for. type: SOCK_STREAM or SOCK_DGRAM. Returns 0;
- * WEFT_EINVAL if text is no address; a UV_EAI_* if its name is not found; WEFT_ETIMEDOUT;
- * WEFT_ECANCELED. */
+/* Reads a text and writes all addresses that it stands for. type: SOCK_STREAM or SOCK_DGRAM.
+ * Returns 0; WEFT_EINVAL if text is no address; 1 if the text has a name, whose parts it writes. */
+int weft__addrs_read(const char *text, enum weft__purpose purpose, int type, weft__addrs *out,
+                     struct weft__parts *name);
+
+/* dns.c. Writes all addresses that text stands for, with names looked up. Returns 0; WEFT_EINVAL if
+ * text is no address; a UV_EAI_* if its name is not found; WEFT_ETIMEDOUT; WEFT_ECANCELED. */
 int weft__resolve(const char *text, enum weft__purpose purpose, int type, weft_time deadline,
                   weft__addrs *out);
-
-/* uv/dns.c. Does the same for the parts of an address; "" stands for no host or no service. */
-int weft__dns(const char *host, const char *service, enum weft__purpose purpose, int type,
-              weft_time deadline, weft__addrs *out);
 
 #endif

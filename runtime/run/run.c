@@ -12,6 +12,7 @@
 
 #include "runtime/base/env.h"
 #include "runtime/base/handler.h"
+#include "runtime/io/fd.h"
 #include "runtime/io/sock.h"
 #include "runtime/machine/eh.h"
 #include "runtime/run/cpus.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pool.c - threads for calls that block: weft_work, and the lookups of names (uv/dns.c).
+/* pool.c - threads for calls that block: weft_work, and the lookups of names (io/dns.c).
  *
  * Owns: the queues of jobs and the threads of both pools.
  * Lock: a pool's lock (rank GROUP) guards all its fields. Nothing under it can switch tasks, so it

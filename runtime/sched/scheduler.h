@@ -44,9 +44,9 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/random.h"
 #include "runtime/base/self.h"
-#include "runtime/sched/netpoll.h"
 #include "runtime/sched/runq.h"
 #include "runtime/sched/task.h"
+#include "runtime/uv/netpoll.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -254,9 +254,6 @@ static inline bool weft__call_declared(const weft__worker *w, const weft__task *
 void weft__done_init(void);
 void weft__done_kick(void);                 /* wakes weft_run's thread */
 void weft__done_wait(const sigset_t *mask); /* that thread's wait, with this mask */
-
-/* uv/fd.c: the run is over; closes the descriptors of children that tasks waited for. */
-void weft__children_discard(void);
 
 /* monitor.c */
 void weft__monitor_start(void);

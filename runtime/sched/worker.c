@@ -13,7 +13,6 @@
 #include "runtime/sched/beside.h"
 #include "runtime/sched/fatal.h"
 #include "runtime/sched/lane.h"
-#include "runtime/sched/netpoll.h"
 #include "runtime/sched/observe.h"
 #include "runtime/sched/park.h"
 #include "runtime/sched/scheduler.h"

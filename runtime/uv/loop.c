@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* uv/loop.c - the event loop of a processor (sched/netpoll.h), on libuv 1.44.
+/* uv/loop.c - the event loop of a processor (netpoll.h), on libuv 1.44.
  *
  * Owns: weft__loop, that is, libuv's loop, its wake-up and its timer. There is no lock: a loop has
  * one owner at a time, the worker that has its processor, and only the owner calls in. Any thread
@@ -16,6 +16,8 @@
 #include "runtime/uv/loop.h"
 
 #include "runtime/base/death.h"
+
+#include <weft/error.h>
 
 #include <errno.h>
 #include <signal.h>
@@ -187,17 +189,4 @@ uint32_t weft__loop_changes(const weft__loop *l)
 bool weft__loop_busy(const weft__loop *l)
 {
     return l->users > 0 || weft__load(&l->fd_waits) > 0;
-}
-
-const char *weft__loop_error(int code)
-{
-    switch (code) {
-#define XX(name, text)                                                                             \
-    case UV_##name:                                                                                \
-        return text;
-        UV_ERRNO_MAP(XX)
-#undef XX
-    default:
-        return "unknown error";
-    }
 }

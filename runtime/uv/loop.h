@@ -6,12 +6,12 @@
 #ifndef WEFT_UV_LOOP_H
 #define WEFT_UV_LOOP_H
 
-#include "runtime/sched/netpoll.h"
-#include "runtime/sched/scheduler.h"
+#include "runtime/base/atomic.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/lock.h"
+#include "runtime/uv/netpoll.h"
 
 #include <uv.h>
-
-typedef struct weft__fd_wait weft__fd_wait;
 
 struct weft__loop {
     uv_loop_t uv;
@@ -22,16 +22,16 @@ struct weft__loop {
     uint32_t users;   /* sockets that are watched */
     uint32_t changes; /* of watches since the last poll; each costs the next poll a system call */
     uint32_t events;  /* of sockets, in the poll under way */
-    /* Descriptors of the program: uv/fd.c. */
-    uv_poll_t fd_poll;   /* on fd_epoll */
-    int fd_epoll;        /* -1: not made yet; any thread with a wait there may use it */
-    uint32_t fd_lock;    /* rank OBJECT */
-    uint32_t fd_waits;   /* the waits linked in fds; atomic */
-    weft__fd_wait **fds; /* by number; guarded by fd_lock */
-    size_t nfds;         /* the length of fds; guarded by fd_lock */
-    bool at_leisure;     /* the poll under way may wait: the processor has nothing else to do */
-    const char *call;    /* atomic: the call of libuv that the owner is in, or NULL; a handler reads
-                          * it on a thread that may have lost the loop's processor just now */
+    /* Descriptors of the program: watch.c. */
+    uv_poll_t fd_poll; /* on fd_epoll */
+    int fd_epoll;      /* -1: not made yet; any thread with a watch there may use it */
+    uint32_t fd_lock;  /* rank OBJECT */
+    uint32_t fd_waits; /* the watches linked in fds; atomic */
+    weft__watch **fds; /* by number; guarded by fd_lock */
+    size_t nfds;       /* the length of fds; guarded by fd_lock */
+    bool at_leisure;   /* the poll under way may wait: the processor has nothing else to do */
+    const char *call;  /* atomic: the call of libuv that the owner is in, or NULL; a handler reads
+                        * it on a thread that may have lost the loop's processor just now */
 };
 
 /* Calls a function of libuv, as the owner of l, and returns its result. libuv aborts the process

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* uv/poll.c - watches sockets of ours: the part of sched/netpoll.h for io/sock.c.
+/* uv/poll.c - watches sockets of ours: the part of netpoll.h for io/sock.c.
  *
  * Owns: weft__pollfd, the handle of a socket in its loop. There is no lock: the owner of the loop
  * calls every function here, and gets the events. io/sock.c opens and watches under the socket's
  * lock, and closes when no call can reach the socket any more.
  *
  * A socket of ours is closed by us alone, so it may stay watched when no task waits. Descriptors of
- * the program may not (uv/fd.c). */
+ * the program may not (watch.c). */
 #include "runtime/uv/loop.h"
 
 _Static_assert((int)WEFT__READABLE == UV_READABLE && (int)WEFT__WRITABLE == UV_WRITABLE, "one set");

@@ -1,23 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* uv/dns.c - names to addresses, by getaddrinfo on threads of sched/pool.c.
+/* dns.c - names to addresses, by getaddrinfo on threads of sched/pool.c.
  *
  * Owns: the lookups under way. Each belongs to one task and one job of the pool. There is no lock;
  * the lookup's atomic state decides which of the two frees it.
- * Only tasks call weft__dns, outside the runtime; it waits.
+ * Only tasks call weft__resolve, outside the runtime; it waits if the text has a name.
  *
  * getaddrinfo cannot be interrupted, but a task can leave its lookup at the deadline or when it is
  * canceled. So the lookup is on the heap, and the later of the two to be done with it, the task or
- * the pool, frees it.
- *
- * uv_getaddrinfo without a callback looks up on the calling thread. It gives us libuv's codes and
- * names beyond ASCII. Of its loop it touches nothing but a count of requests, so an empty loop of
- * our own is enough. */
+ * the pool, frees it. */
 #include "runtime/io/sock.h"
 #include "runtime/sched/pool.h"
-#include "runtime/uv/loop.h"
+#include "runtime/uv/netpoll.h"
 
 #include <netdb.h>
-#include <string.h>
 
 /* Of a lookup: both use it; the pool is done; the task has left. */
 enum { PENDING, DONE, LEFT };
@@ -25,17 +20,15 @@ enum { PENDING, DONE, LEFT };
 struct lookup {
     weft__job job;
     weft__waiter wt;
-    uv_loop_t loop; /* all zero; libuv counts a request in it */
-    uv_getaddrinfo_t req;
-    struct addrinfo hints;
+    struct addrinfo hints, *found;
     uint32_t state; /* atomic: the second to mark it frees the lookup */
-    int status;     /* libuv's code; written by the pool before DONE */
-    char host[WEFT__HOST_MAX + 1], service[WEFT__SERVICE_MAX + 1]; /* "": none */
+    int status;     /* weft__names_find's result; written by the pool before DONE */
+    struct weft__parts name;
 };
 
 static void lookup_free(struct lookup *k)
 {
-    uv_freeaddrinfo(k->req.addrinfo);
+    weft__names_free(k->found);
     weft__free(k);
 }
 
@@ -44,8 +37,7 @@ static void lookup_run(weft__job *j)
 {
     struct lookup *k = weft__container_of(j, struct lookup, job);
 
-    k->status = uv_getaddrinfo(&k->loop, &k->req, NULL, k->host[0] ? k->host : NULL,
-                               k->service[0] ? k->service : NULL, &k->hints);
+    k->status = weft__names_find(k->name.host, k->name.service, &k->hints, &k->found);
 }
 
 /* Ends the pool's part. alive: the run goes on; if not, the task is gone, and nothing may be woken.
@@ -76,16 +68,14 @@ static void lookup_leave(struct lookup *k)
         lookup_free(k);
 }
 
-/* Copies the found addresses, in the resolver's order. Returns 0, or UV_EAI_NODATA if there are
- * none of IPv4 or IPv6. */
-static int copy_found(const struct addrinfo *found, weft__addrs *out)
+/* Copies the found addresses, in the resolver's order. */
+static void copy_found(const struct addrinfo *found, weft__addrs *out)
 {
     out->n = 0;
     for (; found && out->n < WEFT__ADDRS_MAX; found = found->ai_next) {
         if (found->ai_family == AF_INET || found->ai_family == AF_INET6)
             out->at[out->n++] = weft__addr_from(found->ai_addr, found->ai_addrlen);
     }
-    return out->n > 0 ? 0 : UV_EAI_NODATA;
 }
 
 /* Has the pool look up, and waits. Frees k, or leaves that to the pool. */
@@ -103,13 +93,16 @@ static int look_up(weft__task *t, struct lookup *k, weft_time deadline, weft__ad
         lookup_leave(k);
         return rc;
     }
-    rc = k->status == 0 ? copy_found(k->req.addrinfo, out) : k->status;
+    rc = k->status;
+    if (rc == 0)
+        copy_found(k->found, out);
     lookup_free(k);
     return rc;
 }
 
-int weft__dns(const char *host, const char *service, enum weft__purpose purpose, int type,
-              weft_time deadline, weft__addrs *out)
+/* Finds the addresses of a name. */
+static int find(const struct weft__parts *name, enum weft__purpose purpose, int type,
+                weft_time deadline, weft__addrs *out)
 {
     weft__task *t = weft__sock_enter("a lookup of a name");
     struct lookup *k = weft__alloc(1, sizeof(*k));
@@ -120,9 +113,17 @@ int weft__dns(const char *host, const char *service, enum weft__purpose purpose,
     k->hints.ai_socktype = type;
     k->hints.ai_family = AF_UNSPEC;
     k->hints.ai_flags = purpose == WEFT__TO_LISTEN ? AI_PASSIVE : 0;
-    strcpy(k->host, host);
-    strcpy(k->service, service);
+    k->name = *name;
     rc = look_up(t, k, deadline, out);
     weft__exit_as(t);
     return rc;
+}
+
+int weft__resolve(const char *text, enum weft__purpose purpose, int type, weft_time deadline,
+                  weft__addrs *out)
+{
+    struct weft__parts name;
+    int rc = weft__addrs_read(text, purpose, type, out, &name);
+
+    return rc == 1 ? find(&name, purpose, type, deadline, out) : rc;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* netpoll.h - the event loop as the scheduler and the sockets use it. uv/loop.c and uv/poll.c
- * implement it on libuv; a port to another event library is those two files.
+/* netpoll.h - the event loop as the scheduler, the sockets and waits for descriptors use it. The
+ * files of this folder implement it on libuv; a port to another event library is those files.
  *
  * A loop belongs to its processor. Only the owner, the worker that has the processor, calls these
  * functions, unless they say otherwise. The owner may change, but never while weft__loop_poll is on
@@ -11,6 +11,7 @@
 #include "runtime/base/base.h"
 
 typedef struct weft__loop weft__loop;
+struct addrinfo;
 
 /* Make and free a loop, while no task runs. new ends the program if the system refuses; free closes
  * all handles that are left. */
@@ -29,8 +30,6 @@ bool weft__loop_busy(const weft__loop *l);
 void weft__loop_aborted(const weft__loop *l, int error);
 /* Returns how many changes of watches the next poll must pass to the kernel. */
 uint32_t weft__loop_changes(const weft__loop *l);
-/* Returns the text of a code that is no errno. Any thread may call. */
-const char *weft__loop_error(int code);
 
 /* A descriptor that a loop watches. */
 typedef struct weft__pollfd weft__pollfd;
@@ -50,8 +49,34 @@ int weft__pollfd_watch(weft__pollfd *h, int events);
 /* Frees the handle. fn is not called any more, and the descriptor may be closed. */
 void weft__pollfd_close(weft__pollfd *h);
 
-/* uv/fd.c. Waits until the peer of this socket has closed its side or the connection is broken, and
- * returns > 0; else a code of weft_fd_wait. The caller is a task outside the runtime. */
-int weft__fd_wait_gone(int fd);
+/* A wait for events of a descriptor of the program, which the program may close and reuse as soon
+ * as no task waits. The waiter's memory, which lasts until the watch has ended or was left. */
+typedef struct weft__watch {
+    struct weft__watch
+        *next;   /* the next one of the same descriptor; guarded by the loop's fd_lock */
+    int events;  /* WEFT_FD_* or WEFT__FD_GONE; constant */
+    bool linked; /* guarded by the loop's fd_lock */
+    /* Called once, by the loop's owner in a poll, under fd_lock (rank OBJECT), after the watch was
+     * unlinked. result: the events that are ready, > 0; or a negative errno. */
+    void (*ended)(struct weft__watch *w, int result);
+} weft__watch;
+
+/* An event beside WEFT_FD_*: the peer has closed its side and sends no more. */
+enum { WEFT__FD_GONE = 4 };
+
+/* Begins a watch. Returns 0 or a negative errno; then the watch has not begun. */
+int weft__watch_begin(weft__loop *l, int fd, weft__watch *w);
+/* Ends a watch, if it has not ended. Any thread may call. */
+void weft__watch_leave(weft__loop *l, int fd, weft__watch *w);
+/* Returns the wanted events that are ready now; 0 if there are none; a negative errno. Needs no
+ * loop. Any thread may call. */
+int weft__watch_look(int fd, int events);
+
+/* names.c. Looks addresses up, as getaddrinfo does, for libuv's codes and names beyond ASCII. host
+ * and service: "" stands for none. Returns 0, with at least one address of IPv4 or IPv6 in the list
+ * *found, which weft__names_free frees; or a UV_EAI_*. Blocks the thread. Any thread may call. */
+int weft__names_find(const char *host, const char *service, const struct addrinfo *hints,
+                     struct addrinfo **found);
+void weft__names_free(struct addrinfo *found);
 
 #endif
