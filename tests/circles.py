@@ -23,8 +23,6 @@ import sys
 
 # How many pairs of files may call from a folder up to a higher one. The aim: none.
 UPWARD = {
-    "runtime/machine > runtime/sched": 1,
-    "runtime/sched > runtime/sync": 1,
     "profiles/capture > profiles/render": 7,
 }
 # How many files of a folder may form a circle. The aims: in runtime/sched one of 8, the nucleus; in

@@ -10,6 +10,7 @@
 
 #include <string.h>
 #include <ucontext.h>
+#include <unwind.h>
 #if defined(WEFT__ASAN)
 #include <pthread.h>
 #include <sanitizer/asan_interface.h>
@@ -18,7 +19,8 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color, uint64_t id)
+void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color, uint64_t id,
+                    void (*first)(void))
 {
     struct weft__ctx_mark *mark = (struct weft__ctx_mark *)(hi - color) - 1;
     void **sp = (void **)mark;
@@ -29,9 +31,10 @@ void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color, ui
     mark->id = id;
     mark->check = weft__ctx_check(id, (uintptr_t)mark);
     /* The mark has 16 bytes and the saved registers 7 words. So the sp is a multiple of 16 when
-     * weft__ctx_entry calls weft__task_main, as the ABI asks. */
+     * weft__ctx_entry calls first, which is in rbx, as the ABI asks. */
     sp -= WEFT__CTX_WORDS;
     memset(sp, 0, WEFT__CTX_WORDS * sizeof(*sp));
+    sp[WEFT__CTX_BX] = (void *)(uintptr_t)first;
     sp[WEFT__CTX_PC] = WEFT__CTX_START;
     weft__store(&ctx->sp, sp);
 #if defined(WEFT__ASAN)
@@ -39,6 +42,25 @@ void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color, ui
 #elif defined(WEFT__TSAN)
     ctx->fiber = __tsan_create_fiber(0);
 #endif
+}
+
+_Unwind_Reason_Code weft__ctx_unwound(int, _Unwind_Action, _Unwind_Exception_Class,
+                                      struct _Unwind_Exception *, struct _Unwind_Context *);
+
+/* The personality routine of every stack's outermost frame. pthread_exit unwinds by force up to
+ * here; it would then end the thread and leave the task in the middle, so this panics. An exception
+ * passes: its own library reports that no frame catches it. */
+_Unwind_Reason_Code weft__ctx_unwound(int version, _Unwind_Action actions,
+                                      _Unwind_Exception_Class class, struct _Unwind_Exception *e,
+                                      struct _Unwind_Context *context)
+{
+    (void)version;
+    (void)class;
+    (void)e;
+    (void)context;
+    if (actions & _UA_FORCE_UNWIND)
+        weft__panic("weft: pthread_exit called in a task");
+    return _URC_CONTINUE_UNWIND;
 }
 
 uintptr_t weft__ctx_pc(const void *ucontext)

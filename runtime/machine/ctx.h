@@ -39,10 +39,11 @@ enum {
     WEFT__CTX_WORDS = 7,
 };
 
-/* Prepares ctx so that the first switch to it calls weft__task_main on the stack [lo, hi). The top
- * `color` bytes stay unused: tasks with different colors use different cache sets for their first
- * frames. id is the task's. */
-void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color, uint64_t id);
+/* Prepares ctx so that the first switch to it calls first, which never returns, on the stack
+ * [lo, hi). The top `color` bytes stay unused: tasks with different colors use different cache sets
+ * for their first frames. id is the task's. */
+void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color, uint64_t id,
+                    void (*first)(void));
 
 /* The outermost words of a task's stack, above its frames. They let the report of a fault name the
  * task of a stack even if the fault has overwritten the task's record. */
@@ -100,11 +101,8 @@ static inline struct weft__worker *weft__self(void)
     return weft__self_called();
 #endif
 }
-/* Tells ASan that the switch to a fresh stack is complete. weft__task_main calls it first, since a
- * fresh stack does not return from weft__ctx_switch. */
+/* Tells ASan that the switch to a fresh stack is complete. The first function on the stack calls it
+ * first, since a fresh stack does not return from weft__ctx_switch. */
 void weft__ctx_started(weft__ctx *self);
-
-/* The first function of every fresh context. sched/task.c */
-void weft__task_main(void) WEFT__NORETURN;
 
 #endif

@@ -93,10 +93,10 @@ weft__ctx_call:
 weft__ctx_entry:
         .cfi_startproc
         .cfi_undefined rip
-        .cfi_personality 0x1b, weft__task_unwound
+        .cfi_personality 0x1b, weft__ctx_unwound
         nop
         xorl    %ebp, %ebp
-        call    weft__task_main
+        call    *%rbx
         ud2
         .globl  weft__ctx_entry_end
         .hidden weft__ctx_entry_end

@@ -27,6 +27,7 @@
 #include "runtime/sched/sinks.h"
 #include "runtime/sched/spare.h"
 #include "runtime/sched/thread.h"
+#include "runtime/sync/group.h"
 #include "runtime/sync/signals.h"
 
 #include <signal.h>
@@ -232,7 +233,7 @@ static void begin(const weft_run_options *o)
     weft__eh_init();
     weft__foreign_init();
     weft__errands_init();
-    weft__tasks_init(o->stack_size);
+    weft__tasks_init(o->stack_size, weft__group_leave);
     weft__layout_init();
     procs_make(o->procs > 0 ? o->procs : procs_allowed());
     weft__lane_clear(); /* before any worker: functions known to hog enter the lane at once */

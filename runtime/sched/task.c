@@ -19,12 +19,10 @@
 #include "runtime/sched/observe.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sched/sinks.h"
-#include "runtime/sync/group.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unwind.h>
 
 enum {
     SLAB = 32, /* records in a slab. Their stacks span at most two page tables: a hypervisor that
@@ -43,6 +41,8 @@ enum { FEW = 64 };
 
 uint32_t weft__epoch;
 uint64_t weft__first_id;
+static weft__leave_group *leave_group;
+static void weft__task_main(void) WEFT__NORETURN;
 
 struct slab {
     weft__task tasks[SLAB];
@@ -183,8 +183,9 @@ static void pool_refill(void)
     weft__unlock(&registry.lock);
 }
 
-void weft__tasks_init(size_t stack_size)
+void weft__tasks_init(size_t stack_size, weft__leave_group *leave)
 {
+    leave_group = leave;
     if (!registry.slabs) {
         registry.slabs = mmap(NULL, SLABS_MAX * sizeof(*registry.slabs), PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -396,7 +397,7 @@ weft__task *weft__task_new(weft__proc *p, const weft_go_options *options, weft_t
     born(t, fn, arg);
     if (weft__unlikely(options != NULL && options->name))
         weft__tags_rename(t, options->name);
-    weft__ctx_make(&t->ctx, t->ctx.lo, t->ctx.hi, weft__task_color(t), t->id);
+    weft__ctx_make(&t->ctx, t->ctx.lo, t->ctx.hi, weft__task_color(t), t->id, weft__task_main);
     return t;
 }
 
@@ -448,12 +449,13 @@ void weft__task_foreign_free(weft__task *t)
 }
 
 /* Ends t, before its last switch, on its own stack. */
-void weft__task_ends(weft__task *t, int result)
+/* Frees the caller's locals and leaves its group. */
+static void leave_all(weft__task *t, int result)
 {
     if (weft__unlikely(t->locals != NULL))
         weft__locals_end(t);
     if (t->group)
-        weft__group_leave(t, result);
+        leave_group(t, result);
 }
 
 /* Puts the records of all tasks that no longer run back into the pool. A thread that the end of the
@@ -618,34 +620,15 @@ static void task_finish(weft__task *t, int result) WEFT__NORETURN;
 /* Ends the calling task. */
 static void task_finish(weft__task *t, int result)
 {
-    weft__task_ends(t, result);
+    leave_all(t, result);
     weft__enter("a task's end");
     weft__tell(end, t);
     weft__switch_away(weft__self(), WEFT__LEAVE_EXIT);
     weft__noreach();
 }
 
-_Unwind_Reason_Code weft__task_unwound(int, _Unwind_Action, _Unwind_Exception_Class,
-                                       struct _Unwind_Exception *, struct _Unwind_Context *);
-
-/* The personality routine of every stack's outermost frame. pthread_exit unwinds by force up to
- * here; it would then end the thread and leave the task in the middle, so this panics. An exception
- * passes: its own library reports that no frame catches it. */
-_Unwind_Reason_Code weft__task_unwound(int version, _Unwind_Action actions,
-                                       _Unwind_Exception_Class class, struct _Unwind_Exception *e,
-                                       struct _Unwind_Context *context)
-{
-    (void)version;
-    (void)class;
-    (void)e;
-    (void)context;
-    if (actions & _UA_FORCE_UNWIND)
-        weft__panic("weft: pthread_exit called in a task");
-    return _URC_CONTINUE_UNWIND;
-}
-
-/* The first function of every task's stack. */
-void weft__task_main(void)
+/* The first function of every task's stack. Debuggers show its name, hence the prefix. */
+static void weft__task_main(void)
 {
     weft__task *t = weft__worker_arrived();
     int result = 0;

@@ -148,7 +148,9 @@ _Static_assert(sizeof(struct weft__task) == 192, "a million tasks take 192 MB of
 
 /* task.c */
 extern uint64_t weft__first_id; /* of this run; ids are not used again in later runs */
-void weft__tasks_init(size_t stack_size);
+/* leave: takes a task, whose function has returned this result, out of its group. */
+typedef void weft__leave_group(weft__task *t, int result);
+void weft__tasks_init(size_t stack_size, weft__leave_group *leave);
 weft__task *weft__task_new(weft__proc *p, const weft_go_options *options, weft_task_fn *fn,
                            void *arg);
 /* Makes a new task RUNNABLE. Snapshots see it from here on. */
@@ -158,9 +160,6 @@ void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site);
 /* Frees the record of a DEAD task, into p's free list. Called by the worker, after the task's last
  * switch. */
 void weft__task_free(weft__proc *p, weft__task *t);
-/* Frees the task's locals and leaves its group. Called by the task itself, before its last
- * switch. */
-void weft__task_ends(weft__task *t, int result);
 /* Make and free the record of a thread that is not ours. */
 weft__task *weft__task_foreign(void);
 void weft__task_foreign_free(weft__task *t);
