@@ -78,6 +78,9 @@ circle() {
 echo 'void weft__a(void) { weft__b(); }' >runtime/sync/a.c
 echo 'static void (*const fns[])(void) = {weft__a}; void weft__b(void) {}' >runtime/sync/b.c
 circle "runtime/sync has them of [2] files"
+echo 'void weft__a(void) { weft__b(); }' >runtime/sched/a.c
+echo 'void weft__b(void) {}' >runtime/sync/b.c
+circle "1 pairs of files call upward, runtime/sched > runtime/sync"
 echo 'static inline void weft__a(void) { weft_c(); }' >profiles/table/a.h
 echo 'static inline void weft_c(void) { weft_c_until(1); }' >include/weft/c.h
 echo 'void weft_c_until(int n) { weft__a(); }' >profiles/table/c.c

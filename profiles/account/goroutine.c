@@ -3,7 +3,7 @@
  * called as profile.h says. */
 #include "profiles/account/profile.h"
 
-#include "profiles/capture/tasks.h"
+#include "profiles/render/dump.h"
 #include "runtime/sched/scheduler.h"
 
 #include <weft/dump.h>

@@ -12,6 +12,7 @@
 #include "profiles/account/recorder.h"
 #include "profiles/account/threads.h"
 #include "profiles/capture/tasks.h"
+#include "profiles/render/report.h"
 #include "profiles/walk/symbolize.h"
 #include "runtime/sched/sinks.h"
 
@@ -33,6 +34,7 @@ static void attach(void)
     weft__recorder_attach();
     weft__threads_attach();
     weft__capture_attach();
+    weft__report_attach();
 }
 
 int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)

@@ -30,23 +30,15 @@
 #include "profiles/capture/snapshot.h"
 
 #include "profiles/capture/capture.h"
+#include "profiles/capture/dying.h"
 #include "profiles/capture/locks.h"
 #include "profiles/capture/running.h"
 #include "profiles/capture/tasks.h"
-#include "profiles/render/fault.h"
-#include "profiles/render/forbidden.h"
-#include "profiles/render/holders.h"
-#include "profiles/render/output.h"
-#include "profiles/render/tasks_merged.h"
 #include "profiles/table/marks.h"
-#include "profiles/walk/libdw_fault.h"
 #include "profiles/walk/symbolize.h"
 #include "profiles/walk/unwind.h"
-#include "runtime/base/death.h"
 #include "runtime/base/env.h"
-#include "runtime/sched/errand.h"
 #include "runtime/sched/lane.h"
-#include "runtime/sched/observe.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sched/sinks.h"
 
@@ -55,8 +47,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
-#include <weft/dump.h>
 
 enum { SPARE_SLOTS = 4096 }; /* records for tasks that are made while the snapshot is taken */
 enum { MANY = 1000 };        /* tasks that take longer to look at than to hand a processor over */
@@ -83,13 +73,9 @@ static struct {
     struct asker *askers;
 } captures = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 
-static struct {
-    bool skip_copy_on_resume, late_running, late_owners, crash_in_capture, crash_in_record;
-    bool crash_in_first, crash_in_names, hang_in_report;
-} broken;
+enum weft__mutant weft__mutant = WEFT__SOUND;
 
-/* Faults, for the mutants crash_in_*. */
-static void crash(void)
+void weft__mutant_crash(void)
 {
     *(volatile char *)mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) = 1;
 }
@@ -115,10 +101,10 @@ static void record_in(struct capture *c, weft__task *t, bool running)
         weft__capture_move(t, weft__load(&t->snap), epoch);
         return;
     }
-    if (running ? broken.late_running : broken.skip_copy_on_resume)
+    if (weft__mutant == (running ? WEFT__LATE_RUNNING : WEFT__SKIP_COPY_ON_RESUME))
         return;
-    if (broken.crash_in_record)
-        crash();
+    if (weft__mutant == WEFT__CRASH_IN_RECORD)
+        weft__mutant_crash();
     if (!weft__capture_move(t, weft__load_acq(&t->snap), epoch))
         return;
     if (running) {
@@ -134,10 +120,9 @@ static void record_in(struct capture *c, weft__task *t, bool running)
     weft__capture_publish(c, t->slot, &r, &walk);
 }
 
-/* The reporter's `record`: called by the worker of t while t's context is saved and no other worker
- * can run t. A worker that is descheduled in here may find the capture finished, but never freed:
+/* A worker that is descheduled in here may find the capture finished, but never freed:
  * capture_run waits until recorders is 0. */
-static void record(weft__task *t, bool running)
+void weft__snapshot_record(weft__task *t, bool running)
 {
     weft__worker *w = weft__self();
 
@@ -178,15 +163,6 @@ static void walk_fault(struct weft__walk *walk, const weft__task *t, const void 
     weft__walk_close(walk);
 }
 
-/* A request for a snapshot. */
-struct asking {
-    weft__task *self;     /* the task that asks, with its context saved; or NULL */
-    const void *ucontext; /* the context that a signal interrupted; NULL: self's saved one counts */
-    const void *from;     /* the return address from which self's stack is shown; NULL: all of it */
-    bool alone;           /* record self and no other task */
-    struct capture *c;    /* the answer; NULL if no run is under way, or if memory ran out */
-};
-
 /* Drops the innermost frames, those of a panic, before the return address `from`. */
 static void drop_until(struct weft__walk *walk, uintptr_t from)
 {
@@ -202,7 +178,7 @@ static void drop_until(struct weft__walk *walk, uintptr_t from)
 }
 
 /* Records the task that asks, as running. */
-static void publish_caller(struct capture *c, const struct asking *a)
+static void publish_caller(struct capture *c, const struct weft__asking *a)
 {
     struct weft__record r;
     struct weft__walk walk;
@@ -277,7 +253,7 @@ static struct capture *capture_new(void)
 }
 
 /* Makes a capture of the caller alone, when a capture of all tasks cannot end any more. */
-static struct capture *capture_alone(const struct asking *a)
+static struct capture *capture_alone(const struct weft__asking *a)
 {
     const weft__task *self = a->self;
     struct capture *c = capture_new();
@@ -292,7 +268,7 @@ static struct capture *capture_alone(const struct asking *a)
 
 /* Makes a capture of all tasks. The caller is the dumper: it has set captures.busy. Returns NULL if
  * memory ran out. */
-static struct capture *capture_run(const struct asking *a)
+static struct capture *capture_run(const struct weft__asking *a)
 {
     weft__task *self = a->self;
     struct capture *c = capture_new();
@@ -305,7 +281,7 @@ static struct capture *capture_run(const struct asking *a)
     c->epoch = weft__epoch + 1;
     c->locks.epoch = c->epoch;
     c->locks.cut = weft__ticks();
-    c->locks.late = broken.late_owners;
+    c->locks.late = weft__mutant == WEFT__LATE_OWNERS;
     weft__stacks_hold();
     weft__store_rel(&active, c);
     weft__store_seq(&weft__epoch, c->epoch);
@@ -315,8 +291,8 @@ static struct capture *capture_run(const struct asking *a)
         n = (uint32_t)c->cap;
     c->s.n = n;
     pending = malloc((n + 1) * sizeof(*pending));
-    if (broken.crash_in_capture)
-        crash();
+    if (weft__mutant == WEFT__CRASH_IN_CAPTURE)
+        weft__mutant_crash();
     if (self && weft__capture_move(self, weft__load_acq(&self->snap), c->epoch))
         publish_caller(c, a);
     for (uint32_t slot = 0; slot < n; slot++) {
@@ -353,7 +329,7 @@ static void hand_out(struct capture *c)
 
 /* Makes a capture, or waits for the one under way and shares it. Returns NULL if no run is under
  * way, or if memory ran out. */
-static struct capture *capture_shared(const struct asking *a)
+static struct capture *capture_shared(const struct weft__asking *a)
 {
     struct asker me = {NULL, NULL, false};
 
@@ -388,19 +364,18 @@ static void capture_release(struct capture *c)
         capture_free(c);
 }
 
-/* Returns whether the caller, which is about to die, holds up a capture: it is the dumper, or is
- * writing a record. */
-static bool holds_capture(const weft__worker *w)
+bool weft__holds_capture(const weft__worker *w)
 {
     return weft__load(&captures.holder) == pthread_self() || (w && w->recording);
 }
 
-/* Dumps ---------------------------------------------------------------------------------------- */
+/* Requests ----------------------------------------------------------------------------------------
+ */
 
 /* Called below weft__ctx_call, which saves the caller's context. */
 static void capture_for(void *arg)
 {
-    struct asking *a = arg;
+    struct weft__asking *a = arg;
 
     a->c = (a->alone ? capture_alone : capture_shared)(a);
 }
@@ -419,35 +394,40 @@ void weft__stand_back(void)
     weft__blocking_back();
 }
 
-/* Makes a capture for the caller. Returns 0, or the code of weft_dump. *aside receives whether the
- * caller is in a declared blocking call now, which weft__stand_back ends. */
-static int capture_aside(struct asking *a, bool *aside)
+int weft__snapshot_get_aside(const struct weft__snapshot **out, bool *aside)
 {
     weft__worker *w = weft__enter_try("weft_dump");
+    struct weft__asking a = {.self = NULL};
 
     *aside = false;
     if (!w)
         return WEFT_EINVAL;
-    a->self = w->task;
+    a.self = w->task;
     weft__exit();
     *aside = weft__stand_aside(weft__tasks_slots());
-    weft__ctx_call(&a->self->ctx.sp, capture_for, a);
-    if (a->c)
-        return 0;
-    return weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
+    weft__ctx_call(&a.self->ctx.sp, capture_for, &a);
+    if (!a.c)
+        return weft__load(&captures.open) ? WEFT_ENOMEM : WEFT_EINVAL;
+    *out = &a.c->s;
+    return 0;
 }
 
 int weft__snapshot_get(const struct weft__snapshot **out)
 {
-    struct asking a = {.self = NULL};
     bool aside;
-    int rc = capture_aside(&a, &aside);
+    int rc = weft__snapshot_get_aside(out, &aside);
 
     if (aside)
         weft__stand_back();
-    if (rc == 0)
-        *out = &a.c->s;
     return rc;
+}
+
+const struct weft__snapshot *weft__snapshot_of_death(struct weft__asking *a)
+{
+    void *sp;
+
+    weft__ctx_call(a->self && !a->ucontext ? &a->self->ctx.sp : &sp, capture_for, a);
+    return a->c ? &a->c->s : NULL;
 }
 
 void weft__snapshot_put(const struct weft__snapshot *s)
@@ -456,151 +436,14 @@ void weft__snapshot_put(const struct weft__snapshot *s)
         capture_release(weft__container_of((void *)(uintptr_t)s, struct capture, s));
 }
 
-static int render(const struct weft__snapshot *s, uint64_t first, const struct weft__sink *to,
-                  enum weft_dump_form form)
-{
-    struct weft__snapshot view = *s;
-
-    view.first = first;
-    switch (form) {
-    case WEFT_DUMP_MERGED:
-        return weft__tasks_text(&view, 1, to);
-    case WEFT_DUMP_PPROF:
-        return weft__tasks_pprof(&view, to);
-    case WEFT_DUMP_FULL:
-        return weft__tasks_text(&view, 3, to);
-    case WEFT_DUMP_PPROF_EACH:
-        return weft__tasks_pprof_each(&view, to);
-    default:
-        return weft__tasks_text(&view, 2, to);
-    }
-}
-
-int weft__tasks_write(const struct weft__snapshot *s, enum weft_dump_form form,
-                      const struct weft__sink *to)
-{
-    uint64_t self = weft_task_id();
-    bool aside = weft__stand_aside(s->n);
-    int rc = render(s, self, to, form);
-
-    if (aside)
-        weft__stand_back();
-    return rc;
-}
-
-int weft_dump(int fd, const weft_dump_options *options)
-{
-    enum weft_dump_form form = options ? options->form : WEFT_DUMP_TASKS;
-    struct weft__sink sink = weft__sink_fd(fd);
-    struct asking a = {.self = NULL};
-    bool aside;
-    int rc;
-
-    if ((unsigned)form > WEFT_DUMP_PPROF_EACH)
-        return WEFT_EINVAL;
-    rc = capture_aside(&a, &aside);
-    if (rc == 0)
-        rc = render(&a.c->s, a.self->id, &sink, form);
-    if (a.c)
-        capture_release(a.c);
-    if (aside) /* after the writing: in a busy program each end of a call waits for a processor */
-        weft__stand_back();
-    return rc;
-}
-
-/* A report of the process's end that is being written. */
-struct report {
-    struct asking asking;
-    const struct weft__death *death;
-    int fd;
-};
-
-static int write_report(void *arg, const void *data, size_t n)
-{
-    return weft__death_write((int)(intptr_t)arg, data, n);
-}
-
-/* Writes which calls the kernel forbids, since the report lacks something then. */
-static void tell_forbidden(const struct weft__sink *sink)
-{
-    struct weft__out *o = weft__out_new(sink);
-
-    if (!o)
-        return;
-    if (weft__forbidden_put(o, "weft: ") > 0)
-        weft__out_char(o, '\n');
-    weft__out_end(o);
-}
-
-/* Writes the report of all tasks, or of the caller alone. */
-static void explain_in(void *arg)
-{
-    struct report *r = arg;
-    struct asking *a = &r->asking;
-    struct weft__sink sink = {write_report, (void *)(intptr_t)r->fd};
-    uint64_t first = a->self ? a->self->id : 0;
-    void *sp;
-
-    weft__ctx_call(a->self && !a->ucontext ? &a->self->ctx.sp : &sp, capture_for, a);
-    if (!a->c)
-        return;
-    a->c->s.half = WEFT__REPORT_HALF;
-    if (r->death->overflowed)
-        first = r->death->overflowed->id;
-    tell_forbidden(&sink);
-    if (r->death->locks)
-        weft__holders_text(&a->c->s, &sink);
-    render(&a->c->s, first, &sink, WEFT_DUMP_TASKS);
-    capture_release(a->c);
-}
-
-static void explain_first(int fd, const struct weft__death *d)
-{
-    if (broken.crash_in_first && !d->distrust)
-        crash();
-    weft__explain_first(fd, d);
-}
-
-/* The reporter's `explain`: writes which tasks there were. Called once, by the thread that dies. */
-static void explain(int fd, const struct weft__death *d)
-{
-    static const char why[] =
-        "weft: the process died during a snapshot, so the other tasks are not shown\n\n";
-    weft__worker *w = d->distrust ? NULL : weft__self();
-    struct report r = {.death = d, .fd = fd};
-    bool in_capture = holds_capture(w);
-
-    r.asking.self = weft__dying_task(d);
-    r.asking.ucontext = d->ucontext;
-    r.asking.from = d->caller;
-    r.asking.alone = in_capture || (d->alone && r.asking.self);
-    if (in_capture && weft__death_write(fd, why, sizeof(why) - 1) < 0)
-        return;
-    weft__symbolizer_died();
-    while (broken.hang_in_report)
-        pause();
-    if (broken.crash_in_names)
-        weft__symbolizer_crash = crash;
-    if (!d->ucontext || !weft__errand(explain_in, &r))
-        explain_in(&r);
-}
-
 static void start(struct weft__event_sink *s)
 {
-    static const char *const ways[] = {"skip_copy_on_resume", "late_running",   "crash_in_capture",
-                                       "crash_in_record",     "late_owners",    "crash_in_first",
-                                       "crash_in_names",      "hang_in_report", NULL};
-    int way = weft__env_word("WEFT_BREAK", ways, -1);
+    static const char *const ways[] = {"skip_copy_on_resume", "late_running",    "late_owners",
+                                       "crash_in_capture",    "crash_in_record", "crash_in_first",
+                                       "crash_in_names",      "hang_in_report",  NULL};
 
     (void)s;
-    broken.skip_copy_on_resume = way == 0;
-    broken.late_running = way == 1;
-    broken.crash_in_capture = way == 2;
-    broken.crash_in_record = way == 3;
-    broken.late_owners = way == 4;
-    broken.crash_in_first = way == 5;
-    broken.crash_in_names = way == 6;
-    broken.hang_in_report = way == 7;
+    weft__mutant = (enum weft__mutant)weft__env_word("WEFT_BREAK", ways, WEFT__SOUND);
     weft__store(&captures.open, true);
 }
 
@@ -616,25 +459,14 @@ static void stop(struct weft__event_sink *s)
 
 void weft__capture_attach(void)
 {
-    static const struct weft__reporter reporter = {
-        .record = record,
-        .explain = explain,
-        .explain_first = explain_first,
-        .put_place = weft__put_place,
-        .faulted = weft__libdw_faulted,
-        .dies = weft__symbolizer_died,
-        .interrupted = weft__interrupted,
-    };
-
     static struct weft__event_sink sink = {.start = start, .stop = stop};
 
-    weft__reporter = &reporter;
     weft__sinks_add(&sink);
 }
 
 const struct weft__snapshot *weft__snapshot_take(void)
 {
-    struct capture *c = capture_run(&(struct asking){.self = NULL});
+    struct capture *c = capture_run(&(struct weft__asking){.self = NULL});
 
     return c ? &c->s : NULL;
 }

@@ -25,6 +25,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "profiles/capture/dying.h"
 #include "profiles/table/marks.h"
 #include "profiles/walk/elfnames.h"
 #include "profiles/walk/unwind.h"
@@ -60,27 +61,6 @@ static void line(int fd, const char *format, ...)
     weft__death_write(fd, text, n);
 }
 
-/* Returns whether sp is in t's stack or its guard. */
-static bool is_on(const weft__task *t, uintptr_t sp)
-{
-    return t && sp >= t->ctx.lo - weft__stack_guard && sp < t->ctx.hi;
-}
-
-/* In the middle of a switch the worker has two tasks; the stack that the code ran on says which one
- * died. */
-weft__task *weft__dying_task(const struct weft__death *d)
-{
-    weft__worker *w = d->distrust ? NULL : weft__self();
-    uintptr_t sp;
-
-    if (!w)
-        return NULL;
-    if (!d->ucontext || w->foreign)
-        return w->task;
-    sp = weft__regs_of(d->ucontext).sp;
-    return !is_on(w->task, sp) && is_on(w->prev, sp) ? w->prev : w->task;
-}
-
 /* Copies the stack from sp on: as much as is mapped and fits. */
 static struct bounds copy_stack(uintptr_t sp)
 {
@@ -97,19 +77,6 @@ static struct bounds copy_stack(uintptr_t sp)
         n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
     }
     return (struct bounds){lo, n > 0 ? lo + (uintptr_t)n : lo, copy};
-}
-
-static bool is_readable(uintptr_t addr)
-{
-    char byte;
-    struct iovec to = {&byte, 1}, from = {(void *)addr, 1};
-
-    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 1;
-}
-
-uintptr_t weft__fault_lo(const weft__task *t, uintptr_t sp)
-{
-    return sp < t->ctx.lo && is_readable(sp) ? t->ctx.lo - weft__stack_guard : t->ctx.lo;
 }
 
 /* Finds the mark that ends each task's stack (runtime/machine/ctx.h) in a copy of a stack. Returns
@@ -158,7 +125,7 @@ static struct dead find_dead(const struct weft__death *d, uintptr_t sp)
     }
     if (t)
         dead.id = t->id;
-    if (is_on(t, sp)) {
+    if (weft__is_on_stack(t, sp)) {
         uintptr_t lo = weft__fault_lo(t, sp);
         dead.stack = (struct bounds){lo, t->ctx.hi, (const void *)lo};
     } else {
