@@ -84,8 +84,8 @@ lint_places() {
             $(files "runtime profiles http" '*.[ch]')
         rule "a conflict of git is resolved" '^(<<<<<<<|>>>>>>>) ' \
             $(files "$ours tests bench examples tools" '*.*')
-        rule "a task is switched by park.c, worker.c and task.c alone" '\bweft__switch[a-z_]* *\(' \
-            $(files "runtime profiles http" '*.c' 'runtime/(machine/ctx|sched/(park|worker|task))\.c')
+        rule "a task is switched by park.c, switch.c, worker.c and task.c alone" '\bweft__switch[a-z_]* *\(' \
+            $(files "runtime profiles http" '*.c' 'runtime/(machine/ctx|sched/(park|switch|worker|task))\.c')
     }
 }
 

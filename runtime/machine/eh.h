@@ -9,7 +9,7 @@
  *
  * Always: a thread's state is empty when a context begins or continues on it. So a task without
  * exceptions stores nothing and pays for two loads. Only the thread itself touches its state:
- * worker.c calls weft__eh_take on the way out of a task, and stores the state back on the way
+ * switch.c calls weft__eh_take on the way out of a task, and stores the state back on the way
  * in. */
 #ifndef WEFT_EH_H
 #define WEFT_EH_H

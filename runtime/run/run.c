@@ -224,6 +224,7 @@ static void begin(const weft_run_options *o)
     weft__run_number++;
     weft__unlock(&guard);
     weft__files_begin(!o->keep_file_limit && !weft__env_off("WEFT_RAISE_FILES"));
+    weft__sched.work = weft__worker_main;
     weft__sched.handoff = !o->no_handoff && !weft__env_off("WEFT_HANDOFF");
     weft__sched.signals = !o->no_signals;
     weft__sched.chaos = (uint64_t)weft__env_number("WEFT_CHAOS", 0, INT64_MAX, 0);

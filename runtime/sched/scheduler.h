@@ -173,6 +173,7 @@ struct weft__sched {
         bool spawn, run, park, yield, ready, skip, lost, end;
         bool sock_open, sock_close, chan_new, chan_free;
     } heard;
+    void *(*work)(void *worker); /* the function of a worker's thread: weft__worker_main */
     int max_threads;
     int max_hogs;  /* see nhogs */
     uint32_t lock; /* rank RUNQ: spares, all; nspares and nthreads are read without it */
@@ -200,20 +201,39 @@ extern WEFT__HIDDEN struct weft__sched weft__sched;
 /* Of the run under way, or of the last one; the first has 1. */
 extern WEFT__HIDDEN uint32_t weft__run_number;
 
-/* worker.c */
+/* switch.c */
 weft__worker *weft__enter_slow(const char *call);
 /* Leaves the stack of w's task and runs other tasks. Returns when the task runs again, with the
  * worker that it then runs on. */
 weft__worker *weft__switch_away(weft__worker *w, enum weft__leave how);
+/* Runs t, and the tasks that follow it, until one switches back to w's own stack; finishes for that
+ * task. Returns it if it came back without its processor; else NULL. */
+weft__task *weft__switch_to(weft__worker *w, weft__task *t);
+bool weft__asks(const weft__task *t); /* whether t must ask at a gate (lane.h) before it runs */
 void weft__in_a_call(const char *call) WEFT__NORETURN; /* panics: a declared call is under way */
 void weft__yield(weft__task *t);                       /* the caller, in the runtime */
 /* Yields between pieces of a long work; due timers go first. */
 void weft__breathe(weft__task *t);
+
+/* scheduler.c */
 void weft__wake_one(void); /* wakes an idle processor, if no worker looks for work already */
 bool weft__all_idle(void); /* every processor sleeps, or is about to */
+void weft__idle_join(uint32_t index);  /* owner: sets the processor's idle bit */
+bool weft__idle_leave(uint32_t index); /* clears it; returns true if this call did */
 void weft__proc_wake(weft__proc *p);
 void weft__proc_post(weft__proc *p, weft__mail *m);
+void weft__proc_deliver(weft__proc *p); /* owner: delivers the mail, the oldest first */
 void weft__proc_give(weft__proc *p, weft__worker *w);
+
+/* find.c. Takes a full turn for w, which has a processor. Returns NULL after a sleep, and at the
+ * end. */
+weft__task *weft__find_work(weft__worker *w);
+/* sleep.c. Sleeps until p, which the caller owns, may have work. */
+void weft__proc_sleep(weft__proc *p);
+/* worker.c. The function of a worker's thread; arg is the worker. */
+void *weft__worker_main(void *arg);
+
+/* spare.c */
 /* Makes a worker and its thread. NULL: the kernel gives no thread. made_for: see observe.h. */
 weft__worker *weft__worker_new(weft_task_fn *made_for);
 void weft__worker_unlist(weft__worker *w); /* takes w out of sched.all */

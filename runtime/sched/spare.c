@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* spare.c - the supply of threads: spares, the cap, and what happens when there are no more.
+/* spare.c - the supply of threads: how a worker is made, spares, the cap, and what happens when
+ * there are no more.
  *
- * Owns: sched.spares, sched.orphans, and the flag that threads are short.
+ * Owns: sched.all, sched.spares, sched.orphans, and the flag that threads are short.
  * Lock: sched.lock (rank RUNQ) guards sched.spares, sched.orphans, sched.all, and their counts.
  * spare.h says which threads may call.
  *
@@ -30,9 +31,12 @@
 #include "runtime/sched/spare.h"
 
 #include "runtime/sched/lane.h"
+#include "runtime/sched/observe.h"
 #include "runtime/sched/sinks.h"
+#include "runtime/sched/thread.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* RESERVE: threads beyond the cap. KEPT: spares that never end, beside one for each processor.
@@ -49,6 +53,53 @@ static struct {
     int64_t counted; /* monitor: when it began to count */
     uint32_t least;  /* monitor: the fewest spares since then */
 } supply;
+
+/* Workers -------------------------------------------------------------------------------------- */
+
+void weft__worker_unlist(weft__worker *w)
+{
+    weft__worker **at = &weft__sched.all;
+
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
+    while (*at != w)
+        at = &(*at)->all;
+    *at = w->all;
+    weft__store(&weft__sched.nthreads, weft__sched.nthreads - 1);
+    weft__unlock(&weft__sched.lock);
+}
+
+/* Removes a worker for which there is no thread. */
+static void worker_undo(weft__worker *w)
+{
+    weft__worker_unlist(w);
+    weft__free(w);
+}
+
+weft__worker *weft__worker_new(weft_task_fn *made_for)
+{
+    weft__worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
+
+    if (!w)
+        weft__no_memory(NULL, "worker");
+    memset(w, 0, sizeof(*w));
+    w->now = WEFT__UNKNOWN;
+    w->in_rt = 1;
+    weft__lock(&weft__sched.lock, WEFT__RANK_RUNQ);
+    w->id = ++weft__sched.ids;
+    weft__store(&weft__sched.nthreads, weft__sched.nthreads + 1);
+    w->random = (weft__sched.chaos ? weft__sched.chaos : (uint64_t)weft__ticks()) * 2654435761u +
+                w->id * UINT64_C(0x9e3779b97f4a7c15);
+    weft__samplers_begin(w, w->random);
+    w->all = weft__sched.all;
+    weft__sched.all = w;
+    weft__unlock(&weft__sched.lock);
+    if (weft__thread_start_user(&w->thread, 1 << 20, weft__sched.work, w) != 0) {
+        worker_undo(w);
+        return NULL;
+    }
+    weft__tell_thread_made(w, made_for);
+    return w;
+}
 
 /* Shortage ------------------------------------------------------------------------------------- */
 

@@ -192,7 +192,7 @@ void weft__tasks_count(struct weft__census *c);
  * before more tasks have ended. Only the monitor calls it. */
 int64_t weft__tasks_trim(int64_t now);
 
-/* worker.c. The first call on a fresh stack; returns the task that begins there. */
+/* switch.c. The first call on a fresh stack; returns the task that begins there. */
 weft__task *weft__worker_arrived(void);
 
 #endif
