@@ -229,13 +229,6 @@ if(NOT WEFT_SANITIZE)
     weft_script(${script}.sh $<TARGET_FILE:live_sample>)
   endforeach()
 endif()
-weft_sample(tasks_sample)
-set(core) # a sanitizer's memory is too large for one
-if(NOT WEFT_SANITIZE)
-  set(core core)
-endif()
-weft_script(gdb_tasks.sh $<TARGET_FILE:tasks_sample> ${core})
-weft_script(weft_dump.sh $<TARGET_FILE:weft-dump> $<TARGET_FILE:tasks_sample> ${core})
 # These take their time, and are about no compiler.
 if(CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT WEFT_OMIT_FP AND NOT WEFT_SANITIZE)
   weft_test(test_truth PROCS 2)
@@ -249,6 +242,17 @@ if(CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT WEFT_OMIT_FP AND NOT WEFT_SANITIZE)
   weft_script(idle.sh $<TARGET_FILE:live_sample>)
   weft_script(trace_selftest.py)
 endif()
+
+# ---- tools ----
+set(folder tests/tools)
+weft_sample(tasks_sample)
+set(core) # a sanitizer's memory is too large for one
+if(NOT WEFT_SANITIZE)
+  set(core core)
+endif()
+weft_script(gdb_tasks.sh $<TARGET_FILE:tasks_sample> ${core})
+weft_script(weft_dump.sh $<TARGET_FILE:weft-dump> $<TARGET_FILE:tasks_sample> ${core})
+weft_script(weft_top.sh $<TARGET_FILE:weft-top> $<TARGET_FILE:tasks_sample>)
 
 # ---- what the library is to others ----
 set(folder tests)

@@ -12,7 +12,8 @@ function(weft_tool name)
 endfunction()
 
 # The renderers of the library and its names, without the runtime: weft-dump defines
-# weft__symbolize for the program that it looks at. The linker drops functions that would need the rest of weft.
+# weft__symbolize for the program that it looks at. The linker drops functions that would need the
+# rest of weft.
 pkg_check_modules(UNWIND_GENERIC REQUIRED IMPORTED_TARGET libunwind-generic)
 weft_tool(weft-dump
   SOURCES tools/dump/core.c tools/dump/live.c tools/dump/main.c tools/dump/names.c
@@ -24,3 +25,9 @@ weft_tool(weft-dump
   LIBS PkgConfig::UNWIND_GENERIC PkgConfig::DW ZLIB::ZLIB ${CMAKE_DL_LIBS})
 target_compile_options(weft-dump PRIVATE -ffunction-sections)
 target_link_options(weft-dump PRIVATE LINKER:--gc-sections)
+
+pkg_check_modules(NCURSES REQUIRED IMPORTED_TARGET ncursesw)
+weft_tool(weft-top
+  SOURCES tools/top/fetch.c tools/top/main.c tools/top/screen.c tools/top/view.c ${PROFILE_PB}.c
+  LIBS PkgConfig::NCURSES PkgConfig::JANSSON PkgConfig::PROTOBUF_C ZLIB::ZLIB Threads::Threads)
+target_include_directories(weft-top SYSTEM PRIVATE ${CMAKE_CURRENT_BINARY_DIR})

@@ -163,7 +163,7 @@ readers() {
         fi
     done
     if command -v go >/dev/null; then
-        [[ $(HOME=$dir GOFLAGS=-mod=mod GO111MODULE=off go run "$here/readers/strict.go" busy) -eq \
+        [[ $(HOME=$dir GOFLAGS=-mod=mod GO111MODULE=off go run "$here/../profiles/readers/strict.go" busy) -eq \
             $(grep -c '^goroutine ' busy) ]] || fail "the strict reader does not take all tasks"
     fi
 }

@@ -5,6 +5,8 @@
  *     tasks_sample spin          a task burns CPU in sample_spin, and one sits in a blocking call
  *     tasks_sample abort [FILE]  as stay, but dies by abort()
  *     tasks_sample many N        N tasks wait
+ *     tasks_sample serve ADDR    serves the debug endpoints; 200 tasks wait, and two contend for a
+ *                                mutex in sample_contend
  *
  * When every task waits, it calls sample_ready, which says so on stdout. Then there are
  *   "reader"  waits in weft_chan_recv, below four calls of sample_read, and has a label
@@ -117,11 +119,32 @@ static void go_spin(void)
         weft_yield();
 }
 
+static NOINLINE void sample_contend(void *arg)
+{
+    static weft_mutex contended = WEFT_MUTEX_INIT;
+
+    (void)arg;
+    for (;;) {
+        weft_mutex_lock(&contended);
+        weft_sleep(WEFT_MILLISECOND);
+        weft_mutex_unlock(&contended);
+    }
+}
+
 static void go_many(long n)
 {
     while (n-- > 0)
         weft_go(sample_wait, chan);
     weft_sleep(100 * WEFT_MILLISECOND);
+}
+
+static void serve(const char *addr)
+{
+    if (weft_debug_serve(addr) != 0)
+        exit(1);
+    go("first", sample_contend);
+    go("second", sample_contend);
+    go_many(200);
 }
 
 static void write_dump(const char *file)
@@ -149,6 +172,8 @@ static int run(void *arg)
         go_spin();
     else if (strcmp(argv[1], "many") == 0)
         go_many(atol(argv[2]));
+    else if (strcmp(argv[1], "serve") == 0)
+        serve(argv[2]);
     else if (argv[2])
         write_dump(argv[2]);
     sample_ready();
