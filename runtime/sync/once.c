@@ -27,6 +27,14 @@ static inline weft__waitq *queue(weft_once *o)
     return (weft__waitq *)o->_waiters;
 }
 
+/* Returns whether the function was called and o may be freed. finished stores DONE under the lock:
+ * a caller that sees DONE while the lock is held takes the lock as well, so that finished has
+ * released it before that caller returns. */
+static inline bool is_done(weft_once *o)
+{
+    return weft__load_acq(&o->_state) == DONE && weft__load_acq(&o->_lock) == 0;
+}
+
 /* Marks the function as called and wakes the tasks that wait. From the unlock on o may be freed,
  * since later callers see that it is done. So the queue is taken out of o under the lock, and its
  * waiters are claimed afterwards; no deadline or cancellation ends these waits meanwhile. */
@@ -75,7 +83,7 @@ static bool elected(weft_once *o)
 
 void weft_once_do(weft_once *o, void (*fn)(void *arg), void *arg)
 {
-    if (weft__likely(weft__load_acq(&o->_state) == DONE && !weft__forked) || !elected(o))
+    if (weft__likely(is_done(o) && !weft__forked) || !elected(o))
         return;
     fn(arg);
     finished(o);
