@@ -59,7 +59,7 @@ struct site {
 
 uint32_t weft__gates;
 static struct site sites[SITES];
-static bool any_blocked; /* atomic: some site's blocked or sitting was raised once */
+static bool any_blocked; /* atomic: some site's blocked or sitting may not be 0 */
 
 struct queue {
     weft__task *head, *tail; /* linked by next */
@@ -218,9 +218,22 @@ static void fade_blocked(struct site *s)
 {
     uint32_t blocked = weft__load(&s->blocked);
 
-    weft__cas(&s->blocked, &blocked, blocked - (blocked + 3) / 4);
+    if (blocked > 0)
+        weft__cas(&s->blocked, &blocked, blocked - (blocked + 3) / 4);
 }
 
+static bool none_blocked(void)
+{
+    for (unsigned i = 0; i < SITES; i++) {
+        if (weft__load(&sites[i].blocked) > 0 || weft__load(&sites[i].sitting) > 0)
+            return false;
+    }
+    return true;
+}
+
+/* Lets the counts of all functions fade. Where none of them blocks any more, the questions about
+ * them are short again. A thread that raises a count stores the flag after that, so the second look
+ * finds the count of a thread whose flag was erased here. */
 static void sites_fade(void)
 {
     if (!weft__gates_any() && !weft__load(&any_blocked))
@@ -229,6 +242,12 @@ static void sites_fade(void)
         fade_takes(&sites[i]);
         fade_blocked(&sites[i]);
     }
+    if (!none_blocked())
+        return;
+    weft__store(&any_blocked, false);
+    weft__fence_full();
+    if (!none_blocked())
+        weft__store(&any_blocked, true);
 }
 
 /* The hog lane --------------------------------------------------------------------------------- */
