@@ -179,6 +179,7 @@ static void end(weft__sock *s)
  * ends it. */
 static void end_at_home(weft__sock *s)
 {
+    weft__check_holds(&s->lock);
     bool here = !s->posted && (!s->poll || s->home == weft__self()->p);
 
     if (!here && !s->posted) {
@@ -195,6 +196,7 @@ static void end_at_home(weft__sock *s)
 /* Ends a call on s. Caller holds the lock; this function releases it. s may be gone afterwards. */
 static void leave(weft__sock *s)
 {
+    weft__check_holds(&s->lock);
     if (--s->users == 0 && s->closed)
         end_at_home(s);
     else
@@ -264,6 +266,7 @@ static int watch(weft__sock *s, int events)
  * the lock. */
 static bool count_stray(weft__sock *s, int d, int events)
 {
+    weft__check_holds(&s->lock);
     weft__side *side = &s->side[d];
 
     side->strays = (uint8_t)(side->strays + (events & WEFT__AT_LEISURE ? STRAYS_AT_LEISURE : 1));
