@@ -6,6 +6,7 @@
 #include "profiles/render/counts.h"
 #include "runtime/sched/scheduler.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,6 +186,27 @@ int in_child(void (*body)(void), char *err, size_t size)
 #else
 #define HAS_FEATURE(x) 0
 #endif
+
+int count_threads(bool only_ours)
+{
+    DIR *d = opendir("/proc/self/task");
+    char path[300], name[32];
+    int n = 0;
+
+    CHECK(d != NULL);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        FILE *f;
+
+        snprintf(path, sizeof(path), "/proc/self/task/%s/comm", e->d_name);
+        if (e->d_name[0] == '.' || (f = fopen(path, "re")) == NULL)
+            continue;
+        if (fgets(name, sizeof(name), f) != NULL)
+            n += !only_ours || strncmp(name, "weft-", 5) == 0;
+        fclose(f);
+    }
+    closedir(d);
+    return n;
+}
 
 bool under_asan(void)
 {

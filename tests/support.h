@@ -55,6 +55,10 @@ void wait_until_idle(void);
  * run. */
 int in_child(void (*body)(void), char *err, size_t size);
 
+/* Counts the threads of this process; only_ours: those of the runtime, which name themselves. Any
+ * thread may call. */
+int count_threads(bool only_ours);
+
 bool under_asan(void);
 bool under_tsan(void);
 

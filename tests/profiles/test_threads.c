@@ -5,7 +5,6 @@
 #include "profiles/account/profile.h"
 #include "profiles/table/buckets.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,28 +61,6 @@ static int total_of(const char *text)
     return total;
 }
 
-/* Counts the runtime's threads, by the names that they give themselves in the kernel. */
-static int threads_that_are(void)
-{
-    DIR *d = opendir("/proc/self/task");
-    char path[300], name[32];
-    int n = 0;
-
-    CHECK(d != NULL);
-    for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        FILE *f;
-
-        snprintf(path, sizeof(path), "/proc/self/task/%s/comm", e->d_name);
-        if (e->d_name[0] == '.' || (f = fopen(path, "re")) == NULL)
-            continue;
-        if (fgets(name, sizeof(name), f) != NULL)
-            n += strncmp(name, "weft-", 5) == 0;
-        fclose(f);
-    }
-    closedir(d);
-    return n;
-}
-
 /* The total is that of its samples, of weft__threads_count and of the kernel. The monitor may make
  * a thread meanwhile, and a new thread takes a moment to name itself. */
 static void check_total(void)
@@ -96,7 +73,7 @@ static void check_total(void)
         total = total_of(text);
         CHECK_EQ(count_with(text, " @ ", ""), total);
         free(text);
-    } while (total != count_of("threadcreate") || total != threads_that_are());
+    } while (total != count_of("threadcreate") || total != count_threads(true));
 }
 
 /* Threads that block --------------------------------------------------------------------------- */

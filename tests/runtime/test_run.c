@@ -3,7 +3,6 @@
  */
 #include "support.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,32 +11,10 @@
 #include <unistd.h>
 #include <xmmintrin.h>
 
-/* Counts the threads of this process; only_ours: those of the runtime, which name themselves. */
-static int threads(bool only_ours)
-{
-    DIR *d = opendir("/proc/self/task");
-    char path[300], name[32];
-    int n = 0;
-
-    CHECK(d != NULL);
-    for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        FILE *f;
-
-        snprintf(path, sizeof(path), "/proc/self/task/%s/comm", e->d_name);
-        if (e->d_name[0] == '.' || (f = fopen(path, "re")) == NULL)
-            continue;
-        if (fgets(name, sizeof(name), f) != NULL)
-            n += !only_ours || strncmp(name, "weft-", 5) == 0;
-        fclose(f);
-    }
-    closedir(d);
-    return n;
-}
-
 /* The kernel shows a thread for a moment after it was joined. */
 static void wait_for_no_thread(void)
 {
-    while (threads(true) != 0)
+    while (count_threads(true) != 0)
         usleep(1000);
 }
 
@@ -380,7 +357,7 @@ static int free_timer(void *t)
 
 TEST_PLAIN(constructors_work_before_the_run_and_start_no_thread)
 {
-    int before = threads(false), v = 0;
+    int before = count_threads(false), v = 0;
     weft_chan *c = weft_chan_new(sizeof(int), 1);
     weft_timer *t = weft_timer_new();
 
@@ -390,7 +367,7 @@ TEST_PLAIN(constructors_work_before_the_run_and_start_no_thread)
     CHECK_EQ(weft_chan_cap(c), 1);
     CHECK_EQ(weft_local_new(&key, NULL), 0);
     CHECK(weft_after(WEFT_SECOND) > weft_now());
-    CHECK_EQ(threads(false), before);
+    CHECK_EQ(count_threads(false), before);
     CHECK_EQ(weft_run(free_timer, t), 0);
     weft_chan_free(c);
 }
