@@ -36,24 +36,25 @@ enum { WEFT_EXPVAR_DEPTH = 100 };
 
 typedef struct weft_expvar weft_expvar;
 
-/* A new value; published if it has a name. One without (NULL) is for weft_expvar_map_set. */
+/* Makes a value, and publishes it if it has a name; one without a name (NULL) is for
+ * weft_expvar_map_set. It is never freed. The name is copied. */
 WEFT_API weft_expvar *weft_expvar_new(const char *name, enum weft_expvar_kind kind);
 
-/* INT */
+/* INT: add n to the value; replace it; return it. */
 WEFT_API void weft_expvar_add(weft_expvar *v, int64_t n);
 WEFT_API void weft_expvar_set(weft_expvar *v, int64_t n);
 WEFT_API int64_t weft_expvar_value(weft_expvar *v);
 
-/* FLOAT */
+/* FLOAT: add x to the value; replace it. */
 WEFT_API void weft_expvar_add_float(weft_expvar *v, double x);
 WEFT_API void weft_expvar_set_float(weft_expvar *v, double x);
 
-/* STRING: copies it. */
+/* STRING: replaces the value by a copy of s. */
 WEFT_API void weft_expvar_set_string(weft_expvar *v, const char *s);
 
-/* JSON: copies it without its white space; numbers keep their digits, however large. 0;
- * WEFT_EINVAL if text is not one JSON value (RFC 8259) in UTF-8, has half of a surrogate pair, or
- * nests deeper than WEFT_EXPVAR_DEPTH; WEFT_ENOMEM. After an error v keeps its value. */
+/* JSON: replaces the value by a copy without white space; numbers keep their digits, however large.
+ * Returns 0; WEFT_EINVAL if text is not one JSON value (RFC 8259) in UTF-8, has half of a surrogate
+ * pair, or nests deeper than WEFT_EXPVAR_DEPTH; WEFT_ENOMEM. After an error v keeps its value. */
 WEFT_API int weft_expvar_set_json(weft_expvar *v, const char *text);
 
 /* MAP: adds n to the INT of that name, which comes into being with the first call. */
@@ -62,15 +63,17 @@ WEFT_API void weft_expvar_map_add(weft_expvar *v, const char *name, int64_t n);
  * more. A value that was there before lives on. Panics if the map would then contain itself. */
 WEFT_API void weft_expvar_map_set(weft_expvar *v, const char *name, weft_expvar *value);
 
-/* Values that are asked for at each request, by functions that may wait. The second kind returns
- * JSON from malloc, as weft_expvar_set_json takes it; NULL or anything else is shown as null. */
+/* Publish a value that fn(arg) returns at each request; fn may wait. The second kind returns JSON
+ * from malloc, as weft_expvar_set_json takes it, which the library frees; NULL or anything else is
+ * shown as null. */
 typedef int64_t weft_expvar_int_fn(void *arg);
 typedef char *weft_expvar_json_fn(void *arg);
 WEFT_API void weft_expvar_new_int_func(const char *name, weft_expvar_int_fn *fn, void *arg);
 WEFT_API void weft_expvar_new_json_func(const char *name, weft_expvar_json_fn *fn, void *arg);
 
-/* Writes what /debug/vars shows to fd. 0; WEFT_ENOMEM, and nothing was written; or the negative
- * errno of a failed write. */
+/* Writes the text of /debug/vars to fd. Returns 0; WEFT_ENOMEM, and nothing was written; the
+ * negative errno of a failed write. Blocks the thread while fd does; functions of values may wait.
+ */
 WEFT_API int weft_expvar_write(int fd);
 
 #ifdef __cplusplus

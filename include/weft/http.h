@@ -112,19 +112,20 @@ typedef struct weft_http_options {
     void *log_arg;
 } weft_http_options;
 
-/* Listens on addr and serves the mux there until that fails: a negative code of weft_listen or
- * weft_accept, or WEFT_ECANCELED. */
+/* Listens on addr and serves the mux there until that fails. Returns a negative code of weft_listen
+ * or weft_accept, or WEFT_ECANCELED. */
 WEFT_API int weft_http_serve(const char *addr, weft_http_mux *mux);
 
 /* A server that can be stopped. The mux stays the caller's and must outlive it; options may be
  * NULL. */
 WEFT_API weft_http_server *weft_http_server_new(weft_http_mux *mux,
                                                 const weft_http_options *options);
-/* Only after stop, and after every serve returned; panics otherwise. NULL does nothing. */
+/* Frees s. Panics before weft_http_server_stop, and while a serve has not returned. NULL does
+ * nothing. */
 WEFT_API void weft_http_server_free(weft_http_server *s);
-/* Accepts from ln, which it takes over and closes, until s is stopped: 0; or until that fails: a
- * negative code of weft_accept, which is logged, too; WEFT_ECANCELED. Several tasks may serve one
- * server, each its own listener. */
+/* Accepts from ln, which it takes over and closes, until s is stopped. Returns 0 then; a negative
+ * code of weft_accept if that fails, which is logged, too; WEFT_ECANCELED. Several tasks may serve
+ * one server, each its own listener. */
 WEFT_API int weft_http_server_serve(weft_http_server *s, weft_listener *ln);
 /* Stops the server; it cannot serve again. Listeners and idle connections are closed at once.
  * Requests under way are finished, each with "Connection: close"; a request whose head is not
@@ -140,39 +141,43 @@ static inline int weft_http_server_stop(weft_http_server *s)
 /* Requests ------------------------------------------------------------------------------------- */
 
 WEFT_API const char *weft_http_method(const weft_http_request *r);
-/* With its escapes resolved; NULL: out of memory. */
+/* The texts of a request are valid until its handler ends. */
+/* Returns the path with its escapes resolved; NULL if memory ran out. */
 WEFT_API const char *weft_http_path(weft_http_request *r);
 /* Returns the target of the request line byte for byte: path and query, or a whole URI, or "*". For
- * proxies, as "%2F" and "/" differ in it. NULL: out of memory. */
+ * proxies, as "%2F" and "/" differ in it. NULL if memory ran out. */
 WEFT_API const char *weft_http_target(weft_http_request *r);
-/* What stands behind the '?', as it was sent; "" for nothing. */
+/* Returns the text behind the '?', as it was sent; "" if there is none. */
 WEFT_API const char *weft_http_query(const weft_http_request *r);
-/* The first parameter of that name in the query: 0, and *value is its text, decoded, or NULL if
- * there is none; WEFT_EINVAL: an escape in it is malformed; WEFT_ENOMEM. */
+/* Finds the first parameter of that name in the query. Returns 0, and *value is its text, decoded,
+ * or NULL if there is none; WEFT_EINVAL if an escape in it is malformed; WEFT_ENOMEM. */
 WEFT_API int weft_http_query_value(weft_http_request *r, const char *name, const char **value);
 /* Returns the text that a wildcard of the pattern matched, decoded, so it may contain slashes.
- * NULL: the pattern has none of that name, or out of memory. */
+ * NULL if the pattern has none of that name, or if memory ran out. */
 WEFT_API const char *weft_http_param(weft_http_request *r, const char *name);
-/* The first header field of that name, in whatever case; NULL: none. */
+/* Returns the value of the first header field of that name, in any case; NULL if there is none. */
 WEFT_API const char *weft_http_header(const weft_http_request *r, const char *name);
-/* Field number *i, counted from 0, and goes on to the next; false: there is none. */
+/* Writes name and value of field number *i, counted from 0, and increments *i. Returns false if
+ * there is no such field. */
 WEFT_API bool weft_http_header_each(const weft_http_request *r, size_t *i, const char **name,
                                     const char **value);
 WEFT_API const char *weft_http_host(const weft_http_request *r); /* "" in HTTP/1.0 without Host */
+/* Returns the address of the peer. */
 WEFT_API weft_addr weft_http_peer(const weft_http_request *r);
-WEFT_API int64_t weft_http_length(const weft_http_request *r); /* of the body; -1: chunked */
+/* Returns the length of the body in bytes; -1 if it comes in chunks. */
+WEFT_API int64_t weft_http_length(const weft_http_request *r);
 
-/* Waits for the next bytes of the body: their number (> 0); 0 at its end; WEFT_EINVAL: malformed;
- * -EMSGSIZE: too long; WEFT_ETIMEDOUT; WEFT_ECANCELED; WEFT_ECLOSED: the peer went before its end;
- * other codes of weft_conn_read. After an error the connection will be closed, and a handler that
- * has set no status and written nothing by its end leaves the answer to the server (400, 413, 408,
- * or none if the connection is of no use). Trailers are checked and dropped. The first call asks
- * for the body, if the peer expects that. */
+/* Waits for the next bytes of the body. Returns their number, > 0; 0 at its end; WEFT_EINVAL if it
+ * is malformed; -EMSGSIZE if it is too long; WEFT_ETIMEDOUT; WEFT_ECANCELED; WEFT_ECLOSED if the
+ * peer went before its end; other codes of weft_conn_read. After an error the connection will be
+ * closed, and a handler that has set no status and written nothing by its end leaves the answer to
+ * the server (400, 413, 408, or none if the connection is of no use). Trailers are checked and
+ * dropped. The first call asks for the body, if the peer expects that. */
 WEFT_API ssize_t weft_http_read(weft_http_request *r, void *buf, size_t n);
-/* Reads all that is left of the body: 0, and it is at *data, *n bytes and a NUL; WEFT_ENOMEM (503);
- * as weft_http_read. */
+/* Reads the rest of the body. Returns 0, and it is at *data, *n bytes and a NUL, until the
+ * handler's end; WEFT_ENOMEM, which the server answers with 503; a code of weft_http_read. */
 WEFT_API int weft_http_read_all(weft_http_request *r, const char **data, size_t *n);
-/* Waits for nothing but the peer: 0 at the deadline; WEFT_ECLOSED: the peer has closed the
+/* Waits until the peer goes. Returns 0 at the deadline; WEFT_ECLOSED if the peer has closed the
  * connection or its side of it; WEFT_ECANCELED; other codes of weft_conn_read. */
 WEFT_API int weft_http_wait_until(weft_http_request *r, weft_time deadline);
 
@@ -186,23 +191,28 @@ WEFT_API int weft_http_wait_until(weft_http_request *r, weft_time deadline);
  * HEAD runs the handler; its body is counted and dropped. A handler whose body takes much work asks
  * weft_http_wants_body and sets the header alone. */
 
-/* 200 to 599; else WEFT_EINVAL. 204 and 304 have no body. */
+/* Sets the status, 200 at first. Returns 0; WEFT_EINVAL if it is not 200 to 599. 204 and 304 have
+ * no body. */
 WEFT_API int weft_http_status_set(weft_http_response *w, int status);
-/* In place of the fields of that name, or beside them. WEFT_EINVAL if name is no token, if value
+/* Set a header field in place of the fields of that name, or add it beside them. The texts are
+ * copied. Return 0; WEFT_EINVAL if name is no token, if value
  * has control characters (so no text can begin another field), for Transfer-Encoding and Trailer,
  * for a Content-Length that is no number, for a Connection that is not "close"; WEFT_ENOMEM. */
 WEFT_API int weft_http_header_set(weft_http_response *w, const char *name, const char *value);
 WEFT_API int weft_http_header_add(weft_http_response *w, const char *name, const char *value);
 WEFT_API bool weft_http_wants_body(const weft_http_response *w); /* false for HEAD, 204, 304 */
 
-/* Writes part of the body: into a buffer, and data that does not fit goes out at once, uncopied. 0;
- * WEFT_EINVAL: more than the Content-Length that was set; WEFT_ETIMEDOUT: a peer that does not
- * read; WEFT_ECANCELED; other codes of weft_conn_write. After one of the last three all further
- * calls return it and the connection will be closed. */
+/* Writes part of the body: into a buffer; data that does not fit goes out at once, uncopied, and
+ * that waits for the peer. Returns 0; WEFT_EINVAL if it is more than the Content-Length that was
+ * set; WEFT_ETIMEDOUT if the peer does not read; WEFT_ECANCELED; other codes of weft_conn_write.
+ * After one of the last three all further calls return it and the connection will be closed. */
 WEFT_API int weft_http_write(weft_http_response *w, const void *data, size_t n);
+/* Writes formatted text, with the results of weft_http_write; WEFT_ENOMEM; WEFT_EINVAL also if the
+ * format cannot be written. */
 WEFT_API int weft_http_printf(weft_http_response *w, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-WEFT_API int weft_http_flush(weft_http_response *w); /* sends what is buffered, the head first */
+/* Sends the bytes in the buffer, the head first, with the results of weft_http_write. */
+WEFT_API int weft_http_flush(weft_http_response *w);
 
 /* Ends the answer, which is not complete: the part that is not sent is dropped, and the connection
  * is cut. For a handler that fails when it is too late for another status. */
@@ -211,16 +221,17 @@ WEFT_API void weft_http_abort(weft_http_response *w);
 /* Takes the connection over, for another protocol than HTTP. protocol: one that the request's
  * Upgrade field offers; the answer is 101 with it and the header fields set so far. NULL: nothing
  * is sent, the caller answers. From then on reads and writes of r and w return WEFT_ECLOSED, and a
- * stop of the server waits for the handler but not for the connection. 0, and *conn is the caller's
- * to close, perhaps long after the handler; *rest, *n are the bytes behind the request that were
- * read already, valid until the handler's end. WEFT_EINVAL: something was written, the body was not
- * read to its end, or the request is not HTTP/1.1 or does not offer protocol. WEFT_ENOMEM, or the
- * codes of weft_http_write: the connection ends. Cancelable while it sends the answer. */
+ * stop of the server waits for the handler but not for the connection. Returns 0, and *conn is the
+ * caller's to close, perhaps long after the handler; *rest, *n are the bytes behind the request
+ * that were read already, valid until the handler's end. WEFT_EINVAL: something was written, the
+ * body was not read to its end, or the request is not HTTP/1.1 or does not offer protocol.
+ * WEFT_ENOMEM, or the codes of weft_http_write: the connection ends. Cancelable while it sends the
+ * answer. */
 WEFT_API int weft_http_upgrade(weft_http_response *w, const char *protocol, weft_conn **conn,
                                const char **rest, size_t *n);
 
-/* Answers with a line of plain text, or with a redirect to location. Codes as of header_set and
- * write. */
+/* Answer with a line of plain text, or with a redirect to location. Have the results of
+ * weft_http_header_set and weft_http_write. */
 WEFT_API int weft_http_error(weft_http_response *w, int status, const char *text);
 WEFT_API int weft_http_redirect(weft_http_response *w, int status, const char *location);
 

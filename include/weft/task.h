@@ -124,14 +124,18 @@ typedef struct weft_go_options {
 } weft_go_options;
 WEFT_API void weft_go_with(const weft_go_options *options, weft_task_fn *fn, void *arg);
 
-WEFT_API void weft_yield(void); /* to the tasks that are runnable now */
-/* Of the caller; never reused, in later runs neither. The main task of the first run is 1. */
+/* Lets the tasks run that are runnable now. Not cancelable. */
+WEFT_API void weft_yield(void);
+/* Returns the caller's id. No other task ever has it, in later runs neither. The main task of the
+ * first run is 1. */
 WEFT_API uint64_t weft_task_id(void);
-WEFT_API void weft_task_name(const char *name); /* shown in dumps; copied, cut at 31 bytes */
-WEFT_API int weft_procs(void);                  /* processors of this run */
+/* Names the calling task, for dumps. The text is copied, and cut at 31 bytes. */
+WEFT_API void weft_task_name(const char *name);
+/* Returns the number of processors of this run. */
+WEFT_API int weft_procs(void);
 
-/* Ties the calling task to the OS thread it runs on; calls nest. While it waits that thread serves
- * nobody else. Shown as "locked to thread". A foreign thread is always pinned. */
+/* Ties the calling task to the OS thread that it runs on; calls nest. While the task waits, its
+ * thread runs no other. Dumps show it as "locked to thread". A foreign thread is always pinned. */
 WEFT_API void weft_pin(void);
 WEFT_API void weft_unpin(void); /* panics without a pin */
 
@@ -147,8 +151,10 @@ WEFT_API void weft_blocking_begin(void);
 WEFT_API void weft_blocking_end(void);                    /* panics without a begin */
 WEFT_API void weft_blocking(weft_task_fn *fn, void *arg); /* fn(arg) between the two */
 
-/* Task-local values. A key holds for the life of the process; destroy, if any, is called with a
- * task's last non-NULL value when the task ends. At most 64 keys (WEFT_EAGAIN). */
+/* Task-local values. weft_local_new makes a key, for the life of the process, and returns 0, or
+ * WEFT_EAGAIN if there are 64 keys already. destroy may be NULL; else the end of a task calls it,
+ * in that task, with the task's last value that is not NULL. weft_local_set sets the calling task's
+ * value, which stays the caller's. None of them waits. */
 typedef struct weft_local {
     uint32_t _key;
 } weft_local;

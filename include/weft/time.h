@@ -48,10 +48,13 @@ typedef int64_t weft_duration; /* a length of time */
 #define WEFT_NOW     ((weft_time)0)         /* a deadline long past: do not block */
 #define WEFT_FOREVER ((weft_time)INT64_MAX) /* a deadline that never comes */
 
+/* These two do not wait, and any thread may call them. weft_after returns weft_now() + d; an
+ * instant too late to be expressed is WEFT_FOREVER. */
 WEFT_API weft_time weft_now(void);
-WEFT_API weft_time weft_after(weft_duration d); /* weft_now() + d, saturating at WEFT_FOREVER */
+WEFT_API weft_time weft_after(weft_duration d);
 
-/* Waits until the instant. 0 or WEFT_ECANCELED. An instant that has passed yields the processor. */
+/* Waits until the instant; yields the processor if it has passed. Returns 0; WEFT_ECANCELED.
+ * weft_sleep waits for that long, from now on. */
 WEFT_API int weft_sleep_until(weft_time when);
 static inline int weft_sleep(weft_duration d)
 {
@@ -65,27 +68,37 @@ struct weft_chan;
 typedef struct weft_timer weft_timer;
 typedef void weft_timer_fn(void *arg);
 
+/* Makes a timer, which is not set. The caller owns it, and frees it with weft_timer_free. No call
+ * on a timer waits. */
 WEFT_API weft_timer *weft_timer_new(void);
-/* A timer without a channel: each time it fires, fn(arg) runs as a task of its own. Dumps show the
- * caller of weft_timer_start as its creator. */
+/* Makes a timer without a channel: each time it fires, fn(arg) runs as a task of its own. Dumps
+ * show the caller of weft_timer_start as its creator. */
 WEFT_API weft_timer *weft_timer_new_func(weft_timer_fn *fn, void *arg);
-/* Stops it and frees it with its channel; panics if a task waits on the channel. */
+/* Stops t and frees it with its channel; panics if a task waits on the channel. */
 WEFT_API void weft_timer_free(weft_timer *t);
-/* Owned by the timer; NULL for weft_timer_new_func. Do not close it. */
+/* Returns the channel, which the timer owns and the caller does not close; NULL if t is from
+ * weft_timer_new_func. */
 WEFT_API struct weft_chan *weft_timer_chan(weft_timer *t);
-/* (Re)sets it; set to WEFT_FOREVER it never fires. True if it was active: set, and its
- * value not yet received (its fn not started). */
+/* Sets t, or sets it again; at WEFT_FOREVER it never fires. Returns whether it was active: set,
+ * with its value not yet received, or its fn not yet started. */
 WEFT_API bool weft_timer_start(weft_timer *t, weft_time when);
-WEFT_API bool weft_timer_stop(weft_timer *t); /* true as for start */
+/* Makes t inactive until it is set again. Returns whether it was active. */
+WEFT_API bool weft_timer_stop(weft_timer *t);
 
-/* A ticker sends a weft_time every period; a receiver that is late misses ticks, never gets
- * them in a burst. period <= 0 panics. */
+/* A ticker sends the instant, a weft_time, every period. A receiver that is late misses ticks and
+ * never gets several in a burst. */
 typedef struct weft_ticker weft_ticker;
 
-WEFT_API weft_ticker *weft_ticker_new(weft_duration period); /* ticks at once: during a run only */
+/* Makes a ticker whose first tick is a period from now; during a run only. Panics if period <= 0.
+ * The caller owns it, and frees it with weft_ticker_free. No call on a ticker waits. */
+WEFT_API weft_ticker *weft_ticker_new(weft_duration period);
+/* Stops t and frees it with its channel; panics if a task waits on the channel. */
 WEFT_API void weft_ticker_free(weft_ticker *t);
+/* Returns the channel, which the ticker owns and the caller does not close. */
 WEFT_API struct weft_chan *weft_ticker_chan(weft_ticker *t);
-WEFT_API void weft_ticker_start(weft_ticker *t, weft_duration period); /* a new period from now */
+/* Begins a new period, from now on; also of a ticker that was stopped. Panics if period <= 0. */
+WEFT_API void weft_ticker_start(weft_ticker *t, weft_duration period);
+/* Ends the ticks until weft_ticker_start. */
 WEFT_API void weft_ticker_stop(weft_ticker *t);
 
 #ifdef __cplusplus
