@@ -5,6 +5,7 @@
 #include <weft/chan.h>
 #include <weft/debug.h>
 #include <weft/dump.h>
+#include <weft/embed.h>
 #include <weft/error.h>
 #include <weft/expvar.h>
 #include <weft/fd.h>

@@ -106,7 +106,8 @@ foreach(noun children fd groups lifetime net runs sinks storm)
 endforeach()
 weft_wraps(torture_storm weft__thread_start_user)
 foreach(noun env rules run reruns child limits foreign fork blocking signal fd steady stack
-    lifetime misuse storm end layout cpus files surroundings)
+    lifetime misuse storm end layout cpus files surroundings
+    embed)
   weft_test(test_${noun})
 endforeach()
 weft_wraps(test_end weft__global_push)
@@ -124,6 +125,9 @@ file(CONFIGURE OUTPUT toy/runtime/sched/wait.h CONTENT "${reasons}" @ONLY)
 weft_test(test_toy_latch SOURCES tests/runtime/test_toy_latch.c tests/runtime/toy_latch.c
   runtime/sched/park.c profiles/account/sample.c CHAOS)
 target_include_directories(test_toy_latch BEFORE PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/toy)
+if(NOT WEFT_SANITIZE)
+  weft_script(embed_python.py $<TARGET_FILE:weft_shared>)
+endif()
 weft_script(chan_types.sh ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER} ${CMAKE_SOURCE_DIR}/include)
 
 # The runtime alone: no profile is linked.

@@ -7,7 +7,8 @@
  *
  * The first call that needs it gives such a thread a record of its own, as a task has one. The
  * thread waits on a futex, and dumps show it as locked to its thread. The record goes back when the
- * thread ends. While one is registered no deadlock is reported: it may wake any task.
+ * thread ends. While one is registered no deadlock is reported: it may wake any task. Nor while a
+ * thread is attached: it has said that it will call.
  *
  * A run is open to these threads from the moment at which it is ready until it stops. Then
  * weft__foreign_stop waits for threads that are in a call or about to end, so that nothing they do
@@ -22,6 +23,8 @@
 #include "runtime/sched/sinks.h"
 #include "runtime/sched/thread.h"
 
+#include <weft/embed.h>
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -31,9 +34,11 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
-static uint32_t lock;        /* rank GROUP */
-static bool open;            /* atomic; written under lock: threads may join the run */
-static weft__worker *listed; /* the threads known to this run, by next; guarded by lock */
+static uint32_t lock;          /* rank GROUP */
+static bool open;              /* atomic; written under lock: threads may join the run */
+static weft__worker *listed;   /* the threads known to this run, by next; guarded by lock */
+static uint32_t expected;      /* attached threads, and starts of weft_start; guarded by lock */
+static pthread_key_t attached; /* how often the thread is attached */
 
 /* Finds the link to w; the end of the list if w is known to an earlier run only. Caller holds
  * lock. */
@@ -136,9 +141,30 @@ static void in_parent(void)
         weft__store(&w->stays, true);
 }
 
+void weft__foreign_expect(int n)
+{
+    weft__lock(&lock, WEFT__RANK_GROUP);
+    expected += (uint32_t)n;
+    if (weft__load(&open)) {
+        weft__add(&weft__sched.outside, (uint32_t)n);
+        if (n < 0)
+            weft__wake_one(); /* the tasks left may all be asleep: a deadlock */
+    }
+    weft__unlock(&lock);
+}
+
+/* The thread ends. */
+static void attached_end(void *times)
+{
+    (void)times;
+    if (!weft__forked)
+        weft__foreign_expect(-1);
+}
+
 static void init(void)
 {
     pthread_key_create(&key, detach);
+    pthread_key_create(&attached, attached_end);
     pthread_atfork(NULL, in_parent, in_child);
 }
 
@@ -166,6 +192,7 @@ void weft__foreign_leave(void)
 void weft__foreign_open(void)
 {
     weft__lock(&lock, WEFT__RANK_GROUP);
+    weft__add(&weft__sched.outside, expected);
     weft__store_rel(&open, true);
     weft__unlock(&lock);
 }
@@ -318,6 +345,44 @@ weft__task *weft__caller_new(const char *call)
 
     weft__store_rel(&w->in_rt, 0);
     return w->task;
+}
+
+/* Returns how often the calling thread, which may run no task, is attached. */
+static uintptr_t times_attached(const char *call)
+{
+    const weft__worker *w = weft__self();
+
+    weft__not_forked(call);
+    if (w && !w->foreign)
+        weft__panic("weft: %s called in a task", call);
+    weft__foreign_init();
+    return (uintptr_t)pthread_getspecific(attached);
+}
+
+void weft_attach(void)
+{
+    uintptr_t times = times_attached("weft_attach");
+
+    pthread_setspecific(attached, (void *)(times + 1));
+    if (times == 0)
+        weft__foreign_expect(1);
+}
+
+void weft_detach(void)
+{
+    uintptr_t times = times_attached("weft_detach");
+    weft__worker *w = weft__self();
+
+    if (times == 0)
+        weft__panic("weft: weft_detach of a thread that is not attached");
+    pthread_setspecific(attached, (void *)(times - 1));
+    if (times > 1)
+        return;
+    if (w) {
+        pthread_setspecific(key, NULL);
+        detach(w);
+    }
+    weft__foreign_expect(-1);
 }
 
 /* Resumes t as the scheduler does its tasks: the new state first, then the epoch (observe.h). */

@@ -244,6 +244,9 @@ weft__task *weft__caller_new(const char *call);
 void weft__forked_call(const char *call) WEFT__NORETURN;
 weft__worker *weft__enter_try(const char *call); /* as weft__enter, but NULL where that panics */
 void weft__foreign_init(void);
+/* n: 1, one more thread may wake tasks, so no deadlock is reported; -1, one fewer. In a run or not.
+ */
+void weft__foreign_expect(int n);
 void weft__worker_lives(weft__worker *w); /* the end of its thread is a panic; NULL: no more */
 void weft__foreign_open(void);            /* the run is ready for other threads' calls */
 void weft__foreign_leave(void);
