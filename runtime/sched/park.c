@@ -295,12 +295,27 @@ static WEFT__NOINLINE void claim_rest(weft__task *t, weft__waitq *q, uint32_t *l
     } while (mark.queued);
 }
 
+/* Wakes the only waiter of q, if there is one, and releases the lock. */
+static inline void wake_sole(weft__waitq *q, uint32_t *lock)
+{
+    weft__waiter *wt = weft__waitq_pop(q);
+    bool claimed = wt && wt->ticket != WEFT__MARK && weft__waiter_claim(wt, 0);
+
+    weft__unlock(lock);
+    if (claimed) /* it is parked until ready, so its waiter is there */
+        weft__ready(wt->task);
+}
+
 /* None is made ready before the last is claimed: the first one that returns may free the object. */
 void weft__wake_all(weft__task *t, weft__waitq *q, uint32_t *lock)
 {
     weft__check_holds(lock);
     weft__waitq woken = {NULL, NULL};
 
+    if (weft__likely(q->head == q->tail)) {
+        wake_sole(q, lock);
+        return;
+    }
     claim_piece(q, &woken);
     if (weft__unlikely(q->head != NULL))
         claim_rest(t, q, lock, &woken);
