@@ -17,11 +17,13 @@
  * The taker's fence is membarrier(2), so the worker's only stops the compiler. Without the fence
  * two threads ran one processor within seconds. A signal to the worker would not do: it does not
  * reach a thread in an uninterruptible call, and breaks other calls with EINTR. Measured on one
- * x86-64 machine: ns for an entry and an exit, in a tight loop and after a store that misses the
- * cache; and the price for the taker: CAS in, plain store out          2.5   19.9   a CAS store,
- * load, branch (used)       3.3   17.6   0.35 us, 11 us beside a busy thread the same, seq.
- * consistent store  3.3   20.0   nothing (used where membarrier is missing) a signal to the thread
- * 3.6          233 us, up to 12 ms
+ * x86-64 machine: the ns of an entry and an exit in a tight loop, and after a store that misses the
+ * cache; and the price that the taker pays:
+ *   - a CAS to enter, a plain store to leave: 2.5 and 19.9; a CAS
+ *   - a store, a load and a branch (used): 3.3 and 17.6; 0.35 us, 11 us beside a busy thread
+ *   - the same with a sequentially consistent store (used where membarrier is missing): 3.3 and
+ *     20.0; nothing
+ *   - a signal to the thread: 3.6 in the loop; 233 us, up to 12 ms
  *
  * Two consequences reach the program: any call may return on another thread, and a processor is not
  * bound to a thread. Fast paths that touch only the object itself (an uncontended mutex, a buffered
