@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* memory.h - the numbers of Go's MemStats, as far as C can know them. */
+/* memory.h - the numbers of Go's MemStats, as far as C can know them. Any thread may ask, with no
+ * lock held. */
 #ifndef WEFT_MEMORY_H
 #define WEFT_MEMORY_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* run.c - weft_run: starts a run of the runtime with the profiles attached to it.
+/* run.c - weft_run: starts a run of the runtime with the profiles attached to it. Owns nothing; the
+ * program calls it on a thread that is in no run.
  *
  * The runtime knows no profile, so some file must name the profiles to the linker and to the
  * runtime. This one does both. Each program with tasks calls weft_run, so it links this object,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* report.h - attaches the report of the process's end to the runtime. */
+/* report.h - attaches the report of the process's end to the runtime. weft_run's thread does so,
+ * once, before the first run. */
 #ifndef WEFT_REPORT_H
 #define WEFT_REPORT_H
 

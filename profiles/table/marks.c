@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* marks.c - see marks.h. */
+/* marks.c - see marks.h. Owns nothing: it works on the walk that its caller gives it, on any
+ * thread. */
 #include "profiles/table/marks.h"
 
 #include "profiles/walk/unwind.h"

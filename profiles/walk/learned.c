@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* learned.c - forgets rules and symbols of files that are gone.
  *
- * Owns: the count of how often it did. */
+ * Owns: the count of how often it did, which is atomic. The symbolizer's thread forgets; any thread
+ * may ask for the count. */
 #include "profiles/walk/learn.h"
 
 #include <stdatomic.h>

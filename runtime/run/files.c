@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* files.c - the descriptors of the process during a run: the standard streams, and room for many.
  *
- * Owns: the soft limit on descriptors from before the run.
+ * Owns: the soft limit on descriptors from before the run. weft_run's thread calls begin and end,
+ * while no task runs.
  * The soft limit is 1,024 on most machines, for the sake of programs that use select(2), whose sets
  * hold no higher number. A server meets it at its thousandth connection. So a run raises it, as
  * Go's does, and a child of fork has the old one back. */

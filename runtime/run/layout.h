@@ -8,7 +8,8 @@
  * number: an address, an offset, a size or a constant. The head of layout.c explains the names.
  *
  * The version changes if a reader that knows the old one would read wrong things. Names may be
- * added under the same version, so a reader takes no order and no count for granted. */
+ * added under the same version, so a reader takes no order and no count for granted. The table is
+ * constant while the process lives. */
 #ifndef WEFT_LAYOUT_H
 #define WEFT_LAYOUT_H
 

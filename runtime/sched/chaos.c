@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* chaos.c - delays between steps that race, for tests. */
+/* chaos.c - see chaos.h. Owns nothing: a delay is drawn from the random state of the caller's
+ * worker. */
 #include "runtime/sched/chaos.h"
 
 /* Lets other threads in between two steps that race. Inside the runtime nothing may yield, so this

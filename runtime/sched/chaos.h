@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* chaos.h - delays between steps that race, for tests: WEFT_CHAOS. Any thread may call. */
+/* chaos.h - delays between steps that race, for tests: WEFT_CHAOS. Any thread may call, with locks
+ * held or not: a delay only spins. */
 #ifndef WEFT_CHAOS_H
 #define WEFT_CHAOS_H
 

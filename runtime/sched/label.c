@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* label.c - the public calls of weft/label.h, on the tags of the task that calls. */
+/* label.c - the public calls of weft/label.h, on the tags of the task that calls. Owns nothing:
+ * tags.c does. Tasks and foreign threads call for themselves, in a run; no call waits. */
 #include "runtime/sched/scheduler.h"
 
 #include <weft/label.h>
