@@ -336,6 +336,13 @@ static void emit_head(weft__pprof *p, const struct weft__pprof_head *head)
         one.sample_type = &(Weft__Pprof__ValueType *){&type};
         emit(p, &one);
     }
+    for (size_t i = 0; i < head->n_comments; i++) {
+        message one = WEFT__PPROF__PROFILE__INIT;
+
+        one.n_comment = 1;
+        one.comment = &(int64_t){string_id(p, head->comments[i])};
+        emit(p, &one);
+    }
     type = value_type(p, &head->period_type);
     m.period_type = &type;
     m.period = head->period;

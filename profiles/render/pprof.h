@@ -30,9 +30,11 @@ struct weft__pprof_head {
     size_t n_types;
     struct weft__pprof_type period_type;
     int64_t period;
-    const char *default_type; /* the type that readers show first; NULL: the last one */
-    int64_t time;             /* CLOCK_REALTIME ns */
-    int64_t duration;         /* ns; 0 if the profile shows a moment */
+    const char *default_type;    /* the type that readers show first; NULL: the last one */
+    int64_t time;                /* CLOCK_REALTIME ns */
+    int64_t duration;            /* ns; 0 if the profile shows a moment */
+    const char *const *comments; /* lines that readers show on demand (go tool pprof -comments) */
+    size_t n_comments;
 };
 
 struct weft__pprof_label {

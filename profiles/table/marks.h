@@ -18,6 +18,13 @@
 #define WEFT__MARK_MADE_FOR ((uintptr_t)3)
 #define WEFT__MARK_CUT      ((uintptr_t)4)
 #define WEFT__MARK_GUESS    ((uintptr_t)5)
+/* Of the profile of CPU time (account/cpu.c): the outermost frame of a worker's own stack, or the
+ * only frame where there is no stack. */
+#define WEFT__MARK_SCHEDULER ((uintptr_t)6)
+#define WEFT__MARK_IDLE      ((uintptr_t)7)
+#define WEFT__MARK_SWITCH    ((uintptr_t)8)
+#define WEFT__MARK_LOST      ((uintptr_t)9)
+#define WEFT__MARK_UNSAMPLED ((uintptr_t)10)
 
 #define WEFT__HELD_BY  "-- held by --"
 #define WEFT__MADE_FOR "-- made for --"
@@ -32,6 +39,11 @@ static inline const char *weft__mark_name(uintptr_t ret)
         [WEFT__MARK_MADE_FOR] = WEFT__MADE_FOR,
         [WEFT__MARK_CUT] = WEFT__CUT,
         [WEFT__MARK_GUESS] = WEFT__GUESS,
+        [WEFT__MARK_SCHEDULER] = "weft.scheduler",
+        [WEFT__MARK_IDLE] = "weft.idle",
+        [WEFT__MARK_SWITCH] = "weft.switch",
+        [WEFT__MARK_LOST] = "weft.lost",
+        [WEFT__MARK_UNSAMPLED] = "weft.unsampled",
     };
 
     return ret < sizeof(names) / sizeof(*names) ? names[ret] : NULL;

@@ -526,7 +526,13 @@ static void test_pprof_takes_several_values_and_labels(void)
     static const struct weft__pprof_type types[] = {{"samples", "count"}, {"cpu", "nanoseconds"}};
     static const struct weft__pprof_label labels[] = {{"route", "/a b", 0, NULL},
                                                       {"bytes", NULL, 4096, "bytes"}};
-    const struct weft__pprof_head head = {types, 2, types[1], 10000000, "samples", 5, 6};
+    const struct weft__pprof_head head = {.types = types,
+                                          .n_types = 2,
+                                          .period_type = types[1],
+                                          .period = 10000000,
+                                          .default_type = "samples",
+                                          .time = 5,
+                                          .duration = 6};
     const uintptr_t pcs[] = {FAKE_ENTRY(FAKE_WORKER), FAKE_PC(FAKE_MAIN)};
     struct weft__pprof_sample sample = {pcs, 2, true, (int64_t[]){3, -30000000}, labels, 2};
     struct memory m = {0}, listed;
