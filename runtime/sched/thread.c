@@ -39,7 +39,8 @@ static void unblock_ours(sigset_t *set)
 
     weft__faults(&faulty);
     for (int s = 1; s < WEFT__SIGNALS; s++) {
-        if (sigismember(&faulty, s) == 1 || s == SIGURG || s == SIGPROF)
+        if (sigismember(&faulty, s) == 1 || s == SIGURG || s == SIGPROF || s == SIGSTKFLT ||
+            s == SIGPWR)
             sigdelset(set, s);
     }
 }
