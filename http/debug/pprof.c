@@ -181,7 +181,7 @@ static bool read_parameters(struct weft__asked *a, const struct weft__debug *d,
         if (!read_params_of(p, a, w, r, &form_name))
             return false;
     }
-    a->debug = form(debug);
+    a->debug = a->profile->no_text ? 0 : form(debug);
     return read_seconds(a, d, seconds, w, form_name) &&
            !(a->debug && excludes(w, form_name, "debug"));
 }

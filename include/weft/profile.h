@@ -21,6 +21,7 @@
  *   delta_block, delta_mutex   the waits that ended since these were last written
  *   fgprof       where tasks spend a time, running or waiting: every 10 ms a look at all tasks
  *                that run and at some 50 that wait, each of which stands for its share
+ *   profile      CPU time of the process by stack: 100 samples of each second of it
  *
  * Samples have labels (weft/label.h): block and contention those of the task that waited, mutex
  * those of the task that unlocked. At most 1,024 sets of labels are told apart at a time. When
@@ -69,8 +70,8 @@ typedef struct weft_profile_options {
     /* block: also I/O, sleeps and other waits for the world, sampled 100 times less */
     bool with_io;
     /* Waits for this time and writes only what it adds, never as text; of block, mutex and
-     * contention each wait's part of the time. Not for delta_block and delta_mutex. fgprof: how
-     * long to sample; 0: 30 seconds. */
+     * contention each wait's part of the time. Not for delta_block and delta_mutex. fgprof and
+     * profile: how long to sample; 0: 30 seconds. */
     weft_duration over;
 } weft_profile_options;
 
@@ -79,6 +80,31 @@ typedef struct weft_profile_options {
  * WEFT_ECANCELED during the time of over; the negative errno of a failed write. A slow reader of fd
  * blocks the caller's thread, not its processor. */
 WEFT_API int weft_profile_write(int fd, const char *name, const weft_profile_options *options);
+
+/* The profile of CPU time, from start to stop: of tasks and of all other threads of the process.
+ *
+ *     weft_cpu_profile_start(fd);
+ *     ...
+ *     weft_cpu_profile_stop();
+ *
+ * Samples have the labels of the task, and its state: running, runtime (inside a call of the
+ * library, which then is the last function) or "without processor" (it hogs, or is in a long call).
+ * weft.scheduler and weft.idle are the threads between tasks. weft.unsampled is CPU time of threads
+ * for which there is no sample: the sum of all is the process's CPU time. The samples come by a
+ * signal: SIGPROF, or another if the program has a handler for that. Its handler stays. There is
+ * one such profile at a time, also over HTTP. */
+
+/* Starts. fd stays the caller's, and open until stop. Any thread, while weft_run runs. 0;
+ * WEFT_EINVAL: no run; -EBUSY: there is one already; WEFT_ENOMEM; WEFT_EAGAIN: no thread. The end
+ * of the run ends it without a file. */
+WEFT_API int weft_cpu_profile_start(int fd);
+/* Stops, and writes the profile. Any thread. 0; WEFT_EINVAL if start was not called; WEFT_ENOMEM;
+ * the negative errno of a failed write. */
+WEFT_API int weft_cpu_profile_stop(void);
+/* Sets how many samples the next profiles take of each second of CPU time: 100 at first, 1000 at
+ * most; 0: 100. More than the kernel has clock interrupts a second (250 or 1000) only adds weight
+ * to each. Any thread, at any time. */
+WEFT_API void weft_cpu_profile_set_rate(int hz);
 
 /* Profiles of the program's own, as Go's pprof.NewProfile makes them: each lists where what is in
  * it now was added. Served as /debug/pprof/NAME, and written by weft_profile_write.

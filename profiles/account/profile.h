@@ -42,6 +42,7 @@ struct weft__profile {
     const char *busy;         /* the answer to a request for which sample gave -EBUSY */
     weft_duration usual_time; /* how long to sample if there is no take and a request says none */
     bool fractions;           /* seconds may be a fraction */
+    bool no_text;             /* requests for debug=1 get the binary form, as in Go */
     bool changes;             /* a span of time may be shown by the difference of two views */
 
     /* The values of each bucket. Readers show default_type first; NULL: the last one. The period is

@@ -25,6 +25,7 @@
     XX(goroutine)                                                                                  \
     XX(heap)                                                                                       \
     XX(mutex)                                                                                      \
+    XX(profile)                                                                                    \
     XX(threadcreate)
 
 #define XX(name) extern const struct weft__profile weft__profile_##name;
@@ -39,8 +40,7 @@ static const struct weft__profile *const ours[] = {
 
 /* Names that an added profile may not have: of other pages of /debug/pprof/, and of Go's profiles.
  * */
-static const char *const reserved[] = {"cmdline", "delta_heap", "goroutineleak",
-                                       "profile", "symbol",     "trace"};
+static const char *const reserved[] = {"cmdline", "delta_heap", "goroutineleak", "symbol", "trace"};
 
 enum { OURS = sizeof(ours) / sizeof(*ours), RESERVED = sizeof(reserved) / sizeof(*reserved) };
 
@@ -119,7 +119,8 @@ int weft_profile_write(int fd, const char *name, const weft_profile_options *opt
     if (!p || !weft__enter_try("weft_profile_write"))
         return WEFT_EINVAL;
     weft__exit();
-    if (o.over < 0 || (o.over > 0 && p->take && (o.text || !weft__profile_has_change(p))))
+    if (o.over < 0 || (o.text && p->no_text) ||
+        (o.over > 0 && p->take && (o.text || !weft__profile_has_change(p))))
         return WEFT_EINVAL;
     weft__asked_begin(&asked, p);
     asked.debug = o.text;

@@ -10,6 +10,7 @@
  * alike, and nothing depends on the order of constructors. A program that links runtime/ alone
  * calls weft__run, and has no profiles (tests/runtime/test_alone.c). */
 #include "runtime/run/run.h"
+#include "profiles/account/cpu.h"
 #include "profiles/account/recorder.h"
 #include "profiles/account/threads.h"
 #include "profiles/capture/tasks.h"
@@ -35,6 +36,7 @@ static void attach(void)
     weft__recorder_attach();
     weft__threads_attach();
     weft__capture_attach();
+    weft__cpu_attach();
     weft__report_attach();
 }
 

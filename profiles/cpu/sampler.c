@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* sampler.c - starts and stops a sampling; the controller, the thread that serves it (cpu.h).
+ *
+ * Owns: the sampling under way. The thread that took `busy` starts and stops it; in between the
+ * controller alone uses records and threads.
+ * Lock: listening (a pthread mutex) is held while samples are handed on, and guards the listener.
+ *
+ * A ring has room for 100 ms of samples even of the deepest stacks, and the controller empties it
+ * every 50 ms; longer if it must wait for the symbolizer. It looks for new threads as often, but
+ * less if there are many, since that costs a microsecond for each. */
+#include "profiles/cpu/bounds.h"
+#include "profiles/cpu/cpu.h"
+#include "profiles/cpu/record.h"
+#include "profiles/cpu/signal.h"
+#include "profiles/cpu/threads.h"
+
+#include "runtime/base/clock.h"
+#include "runtime/base/lock.h"
+#include "runtime/sched/thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { DRAIN = 50000000 /* ns */, MANY = 200 /* threads */, LOOK_EACH = 5 /* drains */ };
+
+static struct {
+    uint32_t busy;     /* atomic */
+    uint32_t stopping; /* atomic; a futex */
+    pthread_t controller;
+    struct weft__cpu_sink *to;
+    int64_t cpu; /* of the process, at the start; ns */
+    struct weft__cpu_counts counts;
+    struct weft__walk walk; /* of the sample that is handed on */
+} sampling;
+
+static pthread_mutex_t listening = PTHREAD_MUTEX_INITIALIZER;
+static struct weft__cpu_sink *listener; /* guarded by listening */
+
+/* Hands on the samples of a thread. */
+static void drain(struct weft__cpu_record *r)
+{
+    struct weft__cpu_sample s;
+
+    pthread_mutex_lock(&listening);
+    while (weft__cpu_record_read(r, &s, &sampling.walk, &sampling.counts)) {
+        sampling.to->sample(sampling.to, &s);
+        if (listener)
+            listener->sample(listener, &s);
+        weft__tags_drop(s.tags);
+    }
+    pthread_mutex_unlock(&listening);
+    sampling.counts.lost += weft__xchg(&r->lost, 0);
+}
+
+static void *controller(void *arg)
+{
+    int self = gettid();
+
+    (void)arg;
+    for (uint32_t i = 1; !weft__load_acq(&sampling.stopping); i++) {
+        weft__futex_wait(&sampling.stopping, 0, DRAIN);
+        weft__cpu_threads_each(drain);
+        if (weft__cpu_threads_count() < MANY || i % LOOK_EACH == 0)
+            weft__cpu_threads_look(&sampling.counts, self, drain);
+    }
+    weft__cpu_threads_stop(&sampling.counts);
+    weft__cpu_records_stop();
+    weft__cpu_threads_each(drain);
+    return NULL;
+}
+
+static int64_t process_cpu(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+static void clear(void)
+{
+    weft__cpu_threads_free();
+    weft__cpu_records_close();
+    weft__cpu_bounds_free();
+    weft__store_rel(&sampling.busy, 0);
+}
+
+int weft__cpu_start(struct weft__cpu_sink *to, int hz)
+{
+    uint32_t busy = 0;
+
+    if (!weft__cas(&sampling.busy, &busy, 1))
+        return -EBUSY;
+    sampling.to = to;
+    sampling.counts = (struct weft__cpu_counts){.hz = hz};
+    weft__store(&sampling.stopping, 0);
+    if (!weft__cpu_records_open()) {
+        clear();
+        return -ENOMEM;
+    }
+    sampling.counts.signo = weft__cpu_signal_take();
+    sampling.cpu = process_cpu();
+    weft__cpu_threads_look(&sampling.counts, 0, drain);
+    if (weft__thread_start(&sampling.controller, 0, controller, NULL) == 0)
+        return 0;
+    weft__cpu_threads_stop(&sampling.counts);
+    clear();
+    return -EAGAIN;
+}
+
+void weft__cpu_stop(struct weft__cpu_counts *counts)
+{
+    weft__store_rel(&sampling.stopping, 1);
+    weft__futex_wake(&sampling.stopping, 1);
+    pthread_join(sampling.controller, NULL);
+    *counts = sampling.counts;
+    counts->cpu = process_cpu() - sampling.cpu;
+    counts->replaced = !weft__cpu_signal_stands(counts->signo);
+    clear();
+}
+
+void weft__cpu_listen(struct weft__cpu_sink *to)
+{
+    pthread_mutex_lock(&listening);
+    listener = to;
+    pthread_mutex_unlock(&listening);
+}
