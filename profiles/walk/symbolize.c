@@ -198,15 +198,26 @@ static void serve_learn(struct request *r)
         weft__rule_add(r->addr, r->rule);
 }
 
+/* Without the symbolizer, reads .eh_frame where it is mapped. As a callback of dl_iterate_phdr, at
+ * whose first file it ends the iteration: no file can be unloaded meanwhile. */
+static int read_mapped(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    struct request *r = arg;
+
+    (void)info, (void)size;
+    if (!weft__rule_read(r->rule, r->addr))
+        *r->rule = (struct weft__rule){.flags = WEFT__RULE_NONE};
+    return 1;
+}
+
 void weft__symbolizer_learn(struct weft__rule *out, uintptr_t addr)
 {
     struct request r = {.serve = serve_learn, .addr = addr, .rule = out};
 
     *out = (struct weft__rule){.flags = WEFT__RULE_NONE};
     ask(&r);
-    /* Without the symbolizer, read .eh_frame where it is mapped. */
-    if ((out->flags & WEFT__RULE_NONE) && !weft__rule_read(out, addr))
-        *out = (struct weft__rule){.flags = WEFT__RULE_NONE};
+    if (out->flags & WEFT__RULE_NONE)
+        dl_iterate_phdr(read_mapped, &r);
 }
 
 void (*weft__symbolizer_crash)(void); /* tests write it before they ask */
