@@ -43,7 +43,7 @@ _Static_assert(sizeof(struct entry) % sizeof(uint64_t) == 0, "a ring has words")
 static struct {
     uint32_t inside, open;                           /* atomic */
     struct weft__cpu_record *all[WEFT__CPU_RECORDS]; /* atomic; by index */
-    uint32_t next;                                   /* where to look for a free index */
+    uint32_t next;                                   /* no index below is free */
     struct weft__deferred *copies;
     uint64_t copied; /* atomic: a bit for each copy that is used */
 } records;
@@ -236,16 +236,16 @@ void weft__cpu_records_close(void)
 struct weft__cpu_record *weft__cpu_record_new(int tid)
 {
     struct weft__cpu_record *r;
-    uint32_t index = records.next, tries = 0;
+    uint32_t index = records.next;
 
-    for (; records.all[index] && tries < WEFT__CPU_RECORDS; tries++)
-        index = (index + 1) % WEFT__CPU_RECORDS;
-    r = records.all[index] ? NULL : calloc(1, sizeof(*r));
+    while (index < WEFT__CPU_RECORDS && records.all[index])
+        index++;
+    r = index < WEFT__CPU_RECORDS ? calloc(1, sizeof(*r)) : NULL;
     if (!r)
         return NULL;
     r->tid = tid;
     r->index = index;
-    records.next = (index + 1) % WEFT__CPU_RECORDS;
+    records.next = index + 1;
     weft__store_rel(&records.all[index], r);
     return r;
 }
@@ -253,6 +253,8 @@ struct weft__cpu_record *weft__cpu_record_new(int tid)
 void weft__cpu_record_free(struct weft__cpu_record *r)
 {
     weft__store_rel(&records.all[r->index], NULL);
+    if (r->index < records.next)
+        records.next = r->index;
     free(r);
 }
 
