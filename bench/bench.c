@@ -35,6 +35,8 @@ static const struct {
     {"waits_kept", bench_waits_kept},
     {"waits_none", bench_waits_none},
     {"waits_resume", bench_waits_resume},
+    {"cpu_compute", bench_cpu_compute},
+    {"cpu_sample", bench_cpu_sample},
     {"scrape10k", bench_scrape10k},
     {"scrape10k_live", bench_scrape10k_live},
     {"dump10k", bench_dump10k},
@@ -92,6 +94,8 @@ static int main_task(void *fn)
 {
     set_rate("BENCH_BLOCK_RATE", weft_profile_set_block_rate);
     set_rate("BENCH_MUTEX_RATE", weft_profile_set_mutex_rate);
+    if (getenv("BENCH_CPU"))
+        bench_check(weft_cpu_profile_start(STDOUT_FILENO), "weft_cpu_profile_start");
     (*(void (**)(void))fn)();
     fflush(stdout);
     /* Some cases leave tasks that never end, and the end of the run would wait for them. */

@@ -11,6 +11,7 @@ foreach(program bench bench_unwatched)
     bench/bench.c
     bench/blocked.c
     bench/chan.c
+    bench/cpu.c
     bench/dump.c
     bench/fd.c
     bench/gap.c

@@ -5,7 +5,8 @@
  *                   serve.c print where they listen, and serve until they are killed
  *
  * The number of processors is WEFT_PROCS; the rates of the profiles are BENCH_BLOCK_RATE and
- * BENCH_MUTEX_RATE, or else the defaults. run.py calls the sides in turn and compares.
+ * BENCH_MUTEX_RATE, or else the defaults. With BENCH_CPU a profile of CPU time is on. run.py calls
+ * the sides in turn and compares.
  *
  * A case runs once in a process, as its main task, so it may keep its state in static variables and
  * need not free anything. */
@@ -73,6 +74,9 @@ void bench_waits_lock(void);
 void bench_waits_kept(void);
 void bench_waits_none(void);
 void bench_waits_resume(void);
+/* cpu.c */
+void bench_cpu_compute(void);
+void bench_cpu_sample(void);
 /* scrape.c */
 void bench_scrape10k(void);
 void bench_scrape10k_live(void);

@@ -4,13 +4,15 @@ import os
 from dataclasses import dataclass
 
 ALL_SIDES = ("go", "nginx", "weft")
-RATES = {"off": "0", "all": "1"}  # ns; no other word sets any
+RATES = {"off": "0", "cpu": "0", "all": "1"}  # ns; no other word sets any
 
 
 def environment(side, procs):
     """The environment of a side's program. A side is a name, perhaps with rates: "weft off"."""
     rate = RATES.get(side.partition(" ")[2])
     rates = {f"BENCH_{profile}_RATE": rate for profile in ("BLOCK", "MUTEX") if rate}
+    if side.endswith(" cpu"):
+        rates["BENCH_CPU"] = "1"
     return dict(os.environ, GOMAXPROCS=str(procs), WEFT_PROCS=str(procs), **rates)
 
 
@@ -142,6 +144,17 @@ def costs(row, case, procs=(1, 2), **more):
 def adds(row, case, procs=(1, 2), **more):
     return [Pair(row, case, p, "all", of_go=0.5, **more) for p in procs]
 
+
+CPU = Group("cpu", [
+    *[Pair(row, case, p, "cpu", at_most=1.015, holds=(), **more)
+      for row, case, more in (
+          ("compute, a round", "cpu_compute", {}),
+          ("unbuffered channel, a wait", "waits_roundtrip", {}),
+          ("hello, wrk -c64: server CPU of one", "waits_hello", {"unit": "us"}))
+      for p in (1, 2)],
+    Line("one sample in the handler, 20 frames, ns", "cpu_sample", "cpu_sample", 1, limit=1500,
+         sides=("weft",)),
+], may_miss=0, miss_at_most=1)
 
 BOTH = ("held", "charged")
 CONTENTION = Group("contention", [

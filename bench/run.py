@@ -18,9 +18,9 @@ import sys
 import pairs
 import resume
 import serve
-from rows import CONTENTION, HTTP, RUNTIME, Group, Line, Pair, environment
+from rows import CONTENTION, CPU, HTTP, RUNTIME, Group, Line, Pair, environment
 
-GROUPS = (RUNTIME, HTTP, CONTENTION)
+GROUPS = (RUNTIME, HTTP, CONTENTION, CPU)
 
 PATIENCE = 300  # seconds for one run
 NEW_MEMORY = ("park1m", "timers1m")  # what their pages cost must not hang on who ran before

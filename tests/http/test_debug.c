@@ -384,6 +384,8 @@ TEST(client_that_half_closes_gets_an_error_in_words)
     check_half_close("/debug/pprof/block?seconds=20");
     check_half_close("/debug/pprof/goroutine?seconds=20");
     check_half_close("/debug/fgprof?seconds=20");
+    check_half_close("/debug/pprof/profile?seconds=20"); /* and ends it: the next is not refused */
+    check_half_close("/debug/pprof/profile?seconds=20");
 }
 
 TEST(profile_over_a_time_is_not_cut_by_the_servers_own)
