@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,6 +60,7 @@ static void *controller(void *arg)
     int self = gettid();
 
     (void)arg;
+    prctl(PR_SET_NAME, "weft-cpu");
     for (uint32_t i = 1; !weft__load_acq(&sampling.stopping); i++) {
         weft__futex_wait(&sampling.stopping, 0, DRAIN);
         weft__cpu_threads_each(drain);

@@ -245,6 +245,7 @@ static void ping(void *arg)
 
     while (weft_chan_recv(c[0], &v) == 0)
         weft_chan_send(c[1], &v);
+    weft_chan_close(c[1]);
 }
 
 TEST(calls_and_the_time_between_tasks_are_told_apart)
@@ -266,6 +267,9 @@ TEST(calls_and_the_time_between_tasks_are_told_apart)
               found.where[WEFT__CPU_SWITCH] + found.where[WEFT__CPU_LOST] >
           20);
     weft_chan_close(c[0]);
+    CHECK_EQ(weft_chan_recv(c[1], &v), WEFT_ECLOSED);
+    weft_chan_free(c[0]);
+    weft_chan_free(c[1]);
 }
 
 /* ---- one at a time ---- */
