@@ -2,7 +2,8 @@
 /* tasks_sample.c - a program whose tasks debuggers and weft-dump look at from outside.
  *
  *     tasks_sample stay [FILE]   writes its own dump to the file, and waits for ever
- *     tasks_sample spin          a task burns CPU in sample_spin, and one sits in a blocking call
+ *     tasks_sample spin          a task burns CPU in sample_spin, one sits in a blocking call in
+ *                                sample_call, and a thread that is no task waits in sample_foreign
  *     tasks_sample abort [FILE]  as stay, but dies by abort()
  *     tasks_sample many N        N tasks wait
  *     tasks_sample serve ADDR    serves the debug endpoints; 200 tasks wait, and two contend for a
@@ -15,6 +16,7 @@
 #include <weft.h>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,11 +113,22 @@ static void go(const char *name, weft_task_fn *fn)
     weft_go_with(&(weft_go_options){.name = name}, fn, NULL);
 }
 
+static NOINLINE void *sample_foreign(void *arg)
+{
+    weft_chan_recv(arg, NULL);
+    return NULL;
+}
+
 static void go_spin(void)
 {
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, sample_foreign, chan) != 0)
+        exit(1);
+
     go("spinner", sample_spin);
     go("caller", sample_call);
-    while (spun == 0 || count("[syscall") < 1)
+    while (spun == 0 || count("[syscall") < 1 || count("[chan receive, locked to thread]") < 1)
         weft_yield();
 }
 

@@ -86,11 +86,19 @@ live() {
 busy() {
     start "$sample" spin
     try 0 busy $pid
-    has busy 1 '^goroutine [56] \[running'
+    has busy 1 '^goroutine [0-9]+ \[running'
     has busy 1 '^sample_spin'
-    has busy 1 '^goroutine [56] \[syscall'
+    has busy 1 '^goroutine [0-9]+ \[syscall'
     has busy 1 '^sample_call'
+    has busy 1 '^goroutine [0-9]+ \[chan receive, locked to thread\]:'
+    has busy 1 '^sample_foreign'
     has busy 0 'elided|guess'
+    kill -STOP $pid
+    try 0 halted $pid
+    has halted 1 '^goroutine [0-9]+ \[running'
+    has halted 1 '^sample_spin'
+    has halted 1 '^sample_call'
+    has halted 1 '^sample_foreign'
     end
 }
 

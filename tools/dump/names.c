@@ -12,14 +12,24 @@
 #include <elfutils/libdwfl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static Dwfl *dwfl;
 
-/* Reports a file under its load address. A file that cannot be opened gives its frames no names. */
-static void report(const struct file *f)
+/* Reports a file under its load address. A file that cannot be opened gives its frames no names. A
+ * live process may have another root, and its program may have been replaced since it began. */
+static void report(const struct program *p, const struct file *f)
 {
-    if (f->path[0] != '[')
-        dwfl_report_elf(dwfl, f->path, f->path, -1, f->bias, true);
+    char path[4200];
+
+    if (f->path[0] == '[')
+        return;
+    snprintf(path, sizeof(path), "%s", f->path);
+    if (p->target->pid)
+        snprintf(path, sizeof(path), "/proc/%d/root%s", p->target->pid, f->path);
+    if (p->target->pid && access(path, R_OK) != 0 && f == p->files)
+        snprintf(path, sizeof(path), "/proc/%d/exe", p->target->pid);
+    dwfl_report_elf(dwfl, f->path, path, -1, f->bias, true);
 }
 
 bool names_open(const struct program *p)
@@ -36,7 +46,7 @@ bool names_open(const struct program *p)
     if (!dwfl)
         return false;
     for (size_t i = 0; i < p->n_files; i++)
-        report(&p->files[i]);
+        report(p, &p->files[i]);
     dwfl_report_end(dwfl, NULL, NULL);
     return true;
 }

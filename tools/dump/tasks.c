@@ -227,7 +227,7 @@ static void walk_running(struct reader *r, struct weft__record *to, struct weft_
 {
     const struct table *t = &r->p->table;
     uint64_t worker = FIELD(r, record, worker, uint64_t);
-    uint64_t hi = FIELD(r, record, hi, uint64_t);
+    bool foreign = FIELD(r, record, flags, uint16_t) & t->flag__foreign;
     struct registers regs;
 
     if (!worker || word_at(r, worker + t->worker__task) != at ||
@@ -240,9 +240,8 @@ static void walk_running(struct reader *r, struct weft__record *to, struct weft_
         if (regs.in_call && FIELD(r, record, state, uint32_t) == t->state__lost)
             to->state = WEFT__REC_SYSCALL;
     }
-    if (FIELD(r, record, flags, uint16_t) & t->flag__foreign)
-        hi = 0;
-    walker_walk(r->w, walk, &regs, regs.whole && !regs.in_call, hi);
+    walker_walk(r->w, walk, &regs, regs.whole && !regs.in_call,
+                foreign ? 0 : FIELD(r, record, hi, uint64_t), foreign);
 }
 
 static void walk_stack(struct reader *r, struct weft__record *to, struct weft__walk *walk,
@@ -256,7 +255,8 @@ static void walk_stack(struct reader *r, struct weft__record *to, struct weft__w
     else if (to->flags & WEFT__REC_UNSTARTED)
         weft__walk_set(walk, &FIELD(r, record, fn, uintptr_t), 1);
     else if (saved(r, record, &regs))
-        walker_walk(r->w, walk, &regs, false, FIELD(r, record, hi, uint64_t));
+        walker_walk(r->w, walk, &regs, false, FIELD(r, record, hi, uint64_t),
+                    FIELD(r, record, flags, uint16_t) & r->p->table.flag__foreign);
 }
 
 /* All tasks ------------------------------------------------------------------------------------ */
@@ -309,6 +309,8 @@ static void read_task(struct reader *r, uint32_t slot, char *record, uint64_t at
         to->stack = weft__stacktab_intern(r->s->stacks, &walk);
     else
         to->flags |= WEFT__REC_NO_STACK;
+    if (walk.kept == 0 && !r->p->target->pid)
+        target_breaks(r->p->target, "the stack of task %lu is not in it", to->id);
 }
 
 static void show_progress(struct reader *r, uint32_t slot)

@@ -217,21 +217,21 @@ static void search(struct walker *w, struct weft__walk *out, bool own)
 }
 
 void walker_walk(struct walker *w, struct weft__walk *out, const struct registers *r, bool exact,
-                 uint64_t hi)
+                 uint64_t hi, bool own)
 {
     struct target *t = w->p->target;
 
     w->regs = *r;
     w->at = r->r[R_SP];
     w->held = hi > w->at && hi - w->at < WALK_WINDOW ? hi - w->at : WALK_WINDOW;
-    if (!hi || hi <= w->at || !t->read(t, w->at, w->window, w->held))
+    if (hi <= w->at || !t->read(t, w->at, w->window, w->held))
         w->held = 0;
     if (r->whole)
-        walk_once(w, out, exact, hi == 0);
+        walk_once(w, out, exact, own);
     else
-        search(w, out, hi == 0);
+        search(w, out, own);
     close_gap(out);
-    if (out->whole && hi && out->kept > 2)
+    if (out->whole && !own && out->kept > 2)
         out->kept -= 2; /* weft__task_main and the entry */
     if (!out->whole && out->kept > 0)
         out->pcs[out->kept++] = WEFT__MARK_CUT;

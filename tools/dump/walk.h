@@ -21,9 +21,10 @@ struct walker {
 /* Returns false if there is no memory. */
 bool walker_open(struct walker *w, struct program *p);
 /* Walks a stack from these registers. exact: PC is an instruction that was interrupted; else it is
- * a return address. hi: the end of the stack, 0 if it is not known: then it is a thread's own. The
- * frames of the task's entry are left out, and marks (marks.h) stand where frames are missing. */
+ * a return address. hi: the end of the stack, 0 if it is not known. own: it is a thread's own
+ * stack, not a task's. The frames of the task's entry are left out, and marks (marks.h) stand where
+ * frames are missing. */
 void walker_walk(struct walker *w, struct weft__walk *out, const struct registers *r, bool exact,
-                 uint64_t hi);
+                 uint64_t hi, bool own);
 
 #endif
