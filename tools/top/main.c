@@ -166,6 +166,7 @@ int main(int argc, char **argv)
         screen_close();
         return 1;
     }
+    pthread_detach(fetcher); /* it may be waiting for an answer at the end */
     while (turn(&s))
         ;
     screen_close();
