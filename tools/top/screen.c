@@ -118,7 +118,7 @@ static const char *rate_text(char to[16], const struct screen *s, const struct r
 {
     if (s->tab == TAB_LOCKS)
         return duration(to, r->rate);
-    snprintf(to, 16, r->rate ? "%+.1f" : "-", r->rate);
+    snprintf(to, 16, r->rate != 0 ? "%+.1f" : "-", r->rate);
     return to;
 }
 
