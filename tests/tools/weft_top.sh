@@ -55,8 +55,8 @@ head -4 screen | grep -q sample_wait || { # the largest group is the first
     exit 1
 }
 keys /
-keys -l Mutex
-shows '^filter: Mutex_'
+keys -l sample_lock
+shows '^filter: sample_lock_'
 keys Enter
 hides sample_wait
 shows ' sample_lock$'

@@ -252,7 +252,9 @@ int target_core(struct target *t, const char *path, const char *program)
     }
     if (program)
         replace_program(t, program);
-    qsort(t->segments, t->n_segments, sizeof(*t->segments), by_address);
-    qsort(t->maps, t->n_maps, sizeof(*t->maps), by_start);
+    if (t->n_segments > 0)
+        qsort(t->segments, t->n_segments, sizeof(*t->segments), by_address);
+    if (t->n_maps > 0)
+        qsort(t->maps, t->n_maps, sizeof(*t->maps), by_start);
     return 0;
 }

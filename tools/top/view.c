@@ -348,7 +348,8 @@ static void find_rates(struct view *v, enum tab tab, const struct view *before)
 {
     double seconds = before ? (double)(v->taken - before->taken) / 1e9 : 0;
 
-    qsort(v->rows[tab], v->n[tab], sizeof(*v->rows[tab]), by_key);
+    if (v->n[tab] > 0)
+        qsort(v->rows[tab], v->n[tab], sizeof(*v->rows[tab]), by_key);
     for (size_t i = 0; seconds > 0 && i < v->n[tab]; i++) {
         struct row *r = &v->rows[tab][i];
         const struct row *old =
