@@ -8,6 +8,7 @@
 #include "profiles/account/profile.h"
 #include "profiles/table/labelset.h"
 #include "profiles/table/places.h"
+#include "profiles/walk/rows.h"
 #include "profiles/walk/symbolize.h"
 
 #include <inttypes.h>
@@ -59,5 +60,7 @@ void weft__kept_put(weft__json *o)
     rules = weft__rules_count(&bytes);
     put(o, "rules", rules, WEFT__RULES_MOST);
     put_number(o, "rules_bytes", bytes);
+    put(o, "rows", weft__rows_count(&bytes), WEFT__ROWS_MOST);
+    put_number(o, "rows_bytes", bytes);
     put_number(o, "label_sets_gone", weft__labelset_gone());
 }

@@ -20,6 +20,12 @@
 
 #include <pthread.h>
 
+static void start(struct weft__event_sink *s)
+{
+    (void)s;
+    weft__symbolizer_begin();
+}
+
 static void stop(struct weft__event_sink *s)
 {
     (void)s;
@@ -27,17 +33,18 @@ static void stop(struct weft__event_sink *s)
 }
 
 /* Sinks start in this order and stop in reverse. So a snapshot under way ends first, and the
- * symbolizer, which the others ask, stops last. */
+ * symbolizer, which the others ask, stops last. It starts last, too: threads.c watches it. */
 static void attach(void)
 {
-    static struct weft__event_sink last = {.stop = stop};
+    static struct weft__event_sink stops_last = {.stop = stop}, starts_last = {.start = start};
 
-    weft__sinks_add(&last);
+    weft__sinks_add(&stops_last);
     weft__recorder_attach();
     weft__threads_attach();
     weft__capture_attach();
     weft__cpu_attach();
     weft__report_attach();
+    weft__sinks_add(&starts_last);
 }
 
 int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)

@@ -12,21 +12,24 @@
  *   CIE            length, 0, version, augmentation string, code and data alignment, return
  *                  address register, augmentation, instructions that every FDE begins with
  * The instructions are run up to the PC; rules.c makes a rule of the resulting state. */
+#include "profiles/walk/ehframe.h"
 #include "profiles/walk/learn.h"
 
 #include <dlfcn.h>
 #include <dwarf.h>
 #include <elfutils/libdw.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { RA = 16, SAVED = 7, STATES = 8, OPS = 24, TABLE_ENCODING = 0x3b };
+enum { RA = 16, SAVED = 7, STATES = 8, OPS = 24, TABLE_ENCODING = 0x3b, HEADER = 64 };
 
 /* The DWARF numbers of the registers that a rule has slots for, by slot (learn.h). */
 static const uint8_t dwarf_regs[SAVED] = {6, 3, 12, 13, 14, 15, RA};
 
 struct reader {
     const uint8_t *at, *end;
-    bool bad; /* a read went beyond end, or met an unknown form; all later reads give 0 */
+    uintptr_t shift; /* to add to a place in a copy for where the file has it; else 0 */
+    bool bad;        /* a read went beyond end, or met an unknown form; all later reads give 0 */
 };
 
 struct bytes {
@@ -34,7 +37,9 @@ struct bytes {
     size_t n;
 };
 
-enum where { SAME, AT_CFA, BY_EXPRESSION, GONE };
+/* UNDEFINED: the register is lost; for the return address, that there is no caller. ELSEWHERE: the
+ * register is in another one, or a value that is not in memory. */
+enum where { SAME, AT_CFA, BY_EXPRESSION, UNDEFINED, ELSEWHERE };
 
 /* Where the registers are, by the instructions that were run so far. */
 struct state {
@@ -123,7 +128,7 @@ static struct bytes block(struct reader *r)
 /* Reads a value in one of the forms DW_EH_PE_*; relative ones are relative to their own place. */
 static uintptr_t encoded(struct reader *r, uint8_t encoding)
 {
-    uintptr_t base = (encoding & 0x70) == DW_EH_PE_pcrel ? (uintptr_t)r->at : 0;
+    uintptr_t base = (encoding & 0x70) == DW_EH_PE_pcrel ? (uintptr_t)r->at + r->shift : 0;
 
     if ((encoding & 0x70) > DW_EH_PE_pcrel || (encoding & DW_EH_PE_indirect))
         r->bad = true;
@@ -152,14 +157,26 @@ static uintptr_t encoded(struct reader *r, uint8_t encoding)
 
 /* ---- entries ---- */
 
-/* Returns a reader of the entry at `at`, behind its length. Trusts the length, as the loader trusts
- * the file. */
-static struct reader entry_at(const uint8_t *at)
-{
-    uint32_t n;
+/* Where entries may be: anywhere in the file's own memory, which is trusted as the loader trusts
+ * the file; or in a copy. */
+struct place {
+    uintptr_t lo, hi;
+    uintptr_t shift; /* as a reader's */
+};
 
-    memcpy(&n, at, sizeof n);
-    return (struct reader){.at = at + 4, .end = at + 4 + n, .bad = n == 0 || n == UINT32_MAX};
+static const struct place in_memory = {.hi = UINTPTR_MAX};
+
+/* Returns a reader of the entry at `at`, behind its length. */
+static struct reader entry_at(const struct place *p, const uint8_t *at)
+{
+    uintptr_t addr = (uintptr_t)at;
+    uint32_t n = 0;
+
+    if (addr >= p->lo && addr < p->hi && p->hi - addr > sizeof n)
+        memcpy(&n, at, sizeof n);
+    if (n == 0 || n == UINT32_MAX || n > p->hi - addr - sizeof n)
+        return (struct reader){.bad = true};
+    return (struct reader){.at = at + 4, .end = at + 4 + n, .shift = p->shift};
 }
 
 static void augment(struct cie *c, struct reader *r, const char *letters)
@@ -181,9 +198,9 @@ static void augment(struct cie *c, struct reader *r, const char *letters)
     }
 }
 
-static bool read_cie(struct cie *c, const uint8_t *at)
+static bool read_cie(struct cie *c, const struct place *p, const uint8_t *at)
 {
-    struct reader r = entry_at(at);
+    struct reader r = entry_at(p, at);
     const char *letters;
     uint64_t version;
 
@@ -206,37 +223,75 @@ static bool read_cie(struct cie *c, const uint8_t *at)
     return !r.bad;
 }
 
-/* Finds, in the sorted table, the FDE with the highest first PC that is not above addr. Returns
- * NULL if the table has a form that is not known. */
-static const uint8_t *find_fde(const uint8_t *header, uintptr_t addr)
+/* An entry of a function. */
+struct fde {
+    struct cie cie;
+    uintptr_t start, size; /* of the function's code */
+    struct reader code;    /* its instructions, behind the CIE's */
+};
+
+static bool read_fde(struct fde *f, const struct place *p, const uint8_t *at)
 {
-    struct reader r = {.at = header, .end = header + 64};
-    struct {
-        int32_t pc, fde;
-    } entry;
+    struct reader r = entry_at(p, at);
+    const uint8_t *cie = r.at;
+
+    cie -= fixed(&r, 4);
+    if (r.bad || !read_cie(&f->cie, p, cie))
+        return false;
+    f->start = encoded(&r, f->cie.encoding);
+    f->size = encoded(&r, f->cie.encoding & 0x0f);
+    if (f->cie.has_augmentation)
+        block(&r);
+    f->code = r;
+    return !r.bad;
+}
+
+/* ---- the header ---- */
+
+struct header {
+    uintptr_t frames;     /* where .eh_frame begins */
+    const uint8_t *table; /* the sorted pairs, of struct weft__cfi_pair */
+    size_t n;
+};
+
+/* Reads a header. Returns false if it has a form that is not known. */
+static bool read_header(struct header *h, struct reader r)
+{
     uint8_t frame_encoding, count_encoding, table_encoding;
-    size_t lo = 0, hi;
 
     if (fixed(&r, 1) != 1)
-        return NULL;
+        return false;
     frame_encoding = (uint8_t)fixed(&r, 1);
     count_encoding = (uint8_t)fixed(&r, 1);
     table_encoding = (uint8_t)fixed(&r, 1);
-    encoded(&r, frame_encoding);
-    hi = encoded(&r, count_encoding);
-    if (r.bad || table_encoding != TABLE_ENCODING || hi == 0)
+    h->frames = encoded(&r, frame_encoding);
+    h->n = encoded(&r, count_encoding);
+    h->table = r.at;
+    return !r.bad && table_encoding == TABLE_ENCODING && h->n > 0;
+}
+
+/* Finds the FDE with the highest first PC that is not above addr. Returns NULL if the header has a
+ * form that is not known. */
+static const uint8_t *find_fde(const uint8_t *header, uintptr_t addr)
+{
+    struct weft__cfi_pair pair;
+    struct header h;
+    size_t lo = 0, hi;
+
+    if (!read_header(&h, (struct reader){.at = header, .end = header + HEADER}))
         return NULL;
+    hi = h.n;
     while (hi - lo > 1) {
         size_t mid = lo + (hi - lo) / 2;
 
-        memcpy(&entry, r.at + mid * sizeof entry, sizeof entry);
-        if ((uintptr_t)header + (uintptr_t)(intptr_t)entry.pc <= addr)
+        memcpy(&pair, h.table + mid * sizeof pair, sizeof pair);
+        if ((uintptr_t)header + (uintptr_t)(intptr_t)pair.pc <= addr)
             lo = mid;
         else
             hi = mid;
     }
-    memcpy(&entry, r.at + lo * sizeof entry, sizeof entry);
-    return header + entry.fde;
+    memcpy(&pair, h.table + lo * sizeof pair, sizeof pair);
+    return header + pair.fde;
 }
 
 /* ---- instructions ---- */
@@ -384,7 +439,7 @@ static void about_register(struct machine *m, struct reader *r, uint8_t op)
         restore(&m->now, &m->initial, reg);
         break;
     case DW_CFA_undefined:
-        set(&m->now, reg, GONE, 0, none);
+        set(&m->now, reg, UNDEFINED, 0, none);
         break;
     case DW_CFA_same_value:
         set(&m->now, reg, SAME, 0, none);
@@ -396,11 +451,11 @@ static void about_register(struct machine *m, struct reader *r, uint8_t op)
     case DW_CFA_val_offset:
     case DW_CFA_val_offset_sf:
         uleb(r);
-        set(&m->now, reg, GONE, 0, none);
+        set(&m->now, reg, ELSEWHERE, 0, none);
         break;
     case DW_CFA_val_expression:
         block(r);
-        set(&m->now, reg, GONE, 0, none);
+        set(&m->now, reg, ELSEWHERE, 0, none);
         break;
     default:
         r->bad = true;
@@ -408,21 +463,33 @@ static void about_register(struct machine *m, struct reader *r, uint8_t op)
 }
 
 /* Runs the instructions that are about code up to addr. Returns false if one is not known. */
-static bool execute(struct machine *m, struct bytes code, uintptr_t addr)
+static bool execute(struct machine *m, struct reader *r, uintptr_t addr)
 {
-    struct reader r = {.at = code.at, .end = code.at + code.n};
+    while (r->at < r->end && !r->bad && m->pc <= addr) {
+        const uint8_t *at = r->at;
+        uint8_t op = (uint8_t)fixed(r, 1);
 
-    while (r.at < r.end && !r.bad && m->pc <= addr) {
-        struct reader before = r;
-        uint8_t op = (uint8_t)fixed(&r, 1);
-
-        if (packed(m, &r, op) || about_cfa(m, &r, op))
+        if (packed(m, r, op) || about_cfa(m, r, op))
             continue;
-        r = before;
-        fixed(&r, 1);
-        about_register(m, &r, op);
+        r->at = at + 1;
+        about_register(m, r, op);
     }
-    return !r.bad;
+    return !r->bad;
+}
+
+/* Runs the CIE's instructions, which begin every function. Returns false if one is not known. */
+static bool begin(struct machine *m, const struct fde *f)
+{
+    struct reader code = {.at = f->cie.code.at, .end = f->cie.code.at + f->cie.code.n};
+
+    memset(&m->now, 0, sizeof m->now);
+    m->depth = 0;
+    m->cie = &f->cie;
+    m->pc = f->start;
+    if (!execute(m, &code, f->start))
+        return false;
+    m->initial = m->now;
+    return true;
 }
 
 /* ---- the rule ---- */
@@ -458,44 +525,34 @@ static bool rule_cfa(struct weft__rule *out, const struct state *s, uintptr_t ad
     Dwarf_Op ops[OPS];
     size_t n = 0;
 
-    if (s->cfa_expression.at != NULL) {
-        if (!decode(s->cfa_expression, ops, &n))
-            return false;
-    } else {
-        if (s->cfa_reg > 31)
-            return false;
-        ops[n++] = (Dwarf_Op){.atom = (uint8_t)(DW_OP_breg0 + s->cfa_reg),
-                              .number = (Dwarf_Word)s->cfa_off};
-    }
-    return weft__rule_set_cfa(out, ops, n, addr);
+    if (s->cfa_expression.at == NULL)
+        return weft__rule_set_cfa_at(out, s->cfa_reg, s->cfa_off);
+    return decode(s->cfa_expression, ops, &n) && weft__rule_set_cfa(out, ops, n, addr);
 }
 
 /* Sets the rule's slot of register i. Returns false if the caller's register cannot be found. */
 static bool rule_slot(struct weft__rule *out, const struct state *s, int i, uintptr_t addr)
 {
-    Dwarf_Op ops[OPS] = {{.atom = DW_OP_call_frame_cfa}};
+    Dwarf_Op ops[OPS];
     size_t n = 1;
 
     switch (s->regs[i].where) {
     case SAME:
         return i != WEFT__SLOT_RA;
     case AT_CFA:
-        ops[n++] = (Dwarf_Op){.atom = DW_OP_plus_uconst, .number = (Dwarf_Word)s->regs[i].off};
-        break;
+        return weft__rule_set_slot_at(out, i, s->regs[i].off);
     case BY_EXPRESSION: /* an expression finds the CFA on its stack: ops[0] */
-        if (!decode(s->regs[i].expression, ops, &n))
-            return false;
-        break;
+        ops[0] = (Dwarf_Op){.atom = DW_OP_call_frame_cfa};
+        return decode(s->regs[i].expression, ops, &n) && weft__rule_set_slot(out, i, ops, n, addr);
     default:
         return false;
     }
-    return weft__rule_set_slot(out, i, ops, n, addr);
 }
 
 static bool make_rule(struct weft__rule *out, const struct state *s, bool is_signal, uintptr_t addr)
 {
     memset(out, 0, sizeof *out);
-    if (s->regs[WEFT__SLOT_RA].where == GONE) {
+    if (s->regs[WEFT__SLOT_RA].where == UNDEFINED) {
         out->flags = WEFT__RULE_END;
         return true;
     }
@@ -514,34 +571,144 @@ bool weft__rule_read(struct weft__rule *out, uintptr_t addr)
 {
     struct dl_find_object o;
     struct machine m;
-    struct reader r;
-    struct cie cie;
-    const uint8_t *fde, *back;
-    uintptr_t start, size;
+    struct fde f;
+    const uint8_t *at;
 
     if (_dl_find_object((void *)addr, &o) != 0 || o.dlfo_eh_frame == NULL)
         return false;
-    fde = find_fde(o.dlfo_eh_frame, addr);
-    if (fde == NULL)
+    at = find_fde(o.dlfo_eh_frame, addr);
+    if (at == NULL || !read_fde(&f, &in_memory, at) || addr < f.start || addr - f.start >= f.size)
         return false;
-    r = entry_at(fde);
-    back = r.at;
-    back -= fixed(&r, 4);
-    if (r.bad || !read_cie(&cie, back))
+    return begin(&m, &f) && execute(&m, &f.code, addr) &&
+           make_rule(out, &m.now, f.cie.is_signal, addr);
+}
+
+/* ---- all rules of a file ---- */
+
+/* Copies the pairs of the header, and finds the end of the last entry. */
+static bool copy_pairs(struct weft__cfi *c, struct header *h, uintptr_t *end)
+{
+    uint8_t start[HEADER];
+    uintptr_t shift = c->header - (uintptr_t)start, last = 0;
+    uint32_t length;
+
+    if (!weft__peek(start, (const void *)c->header, HEADER) ||
+        !read_header(h, (struct reader){.at = start, .end = start + HEADER, .shift = shift}) ||
+        h->n > WEFT__CFI_MOST)
         return false;
-    start = encoded(&r, cie.encoding);
-    size = encoded(&r, cie.encoding & 0x0f);
-    if (r.bad || addr < start || addr - start >= size)
+    c->n = (uint32_t)h->n;
+    c->pairs = malloc(h->n * sizeof *c->pairs);
+    if (c->pairs == NULL || !weft__peek(c->pairs, h->table + shift, h->n * sizeof *c->pairs))
         return false;
-    if (cie.has_augmentation)
-        block(&r);
-    memset(&m, 0, sizeof m);
-    m.cie = &cie;
-    m.pc = start;
-    if (!execute(&m, cie.code, addr))
+    for (size_t i = 0; i < h->n; i++) {
+        uintptr_t at = c->header + (uintptr_t)(intptr_t)c->pairs[i].fde;
+        last = at > last ? at : last;
+    }
+    if (!weft__peek(&length, (const void *)last, sizeof length))
         return false;
-    m.initial = m.now;
-    if (!execute(&m, (struct bytes){r.at, (size_t)(r.end - r.at)}, addr))
+    *end = last + sizeof length + length;
+    return true;
+}
+
+bool weft__cfi_copy(struct weft__cfi *c, const void *header)
+{
+    struct header h;
+    uintptr_t end;
+
+    *c = (struct weft__cfi){.header = (uintptr_t)header};
+    if (copy_pairs(c, &h, &end) && end > h.frames && end - h.frames <= WEFT__CFI_BYTES) {
+        c->at = h.frames;
+        c->size = end - h.frames;
+        c->copy = malloc(c->size);
+        if (c->copy != NULL && weft__peek(c->copy, (const void *)c->at, c->size))
+            return true;
+    }
+    weft__cfi_free(c);
+    return false;
+}
+
+bool weft__cfi_is_there(const struct weft__cfi *c)
+{
+    unsigned char piece[4096];
+
+    for (size_t i = 0, n; i < c->size; i += n) {
+        n = c->size - i < sizeof piece ? c->size - i : sizeof piece;
+        if (!weft__peek(piece, (const void *)(c->at + i), n) || memcmp(piece, c->copy + i, n) != 0)
+            return false;
+    }
+    return true;
+}
+
+void weft__cfi_free(struct weft__cfi *c)
+{
+    free(c->pairs);
+    free(c->copy);
+    *c = (struct weft__cfi){.n = 0};
+}
+
+/* Returns whether an expression uses the PC, as that of the PLT does. */
+static bool mentions_pc(struct bytes e)
+{
+    Dwarf_Op ops[OPS];
+    size_t n = 0;
+
+    if (e.at == NULL || !decode(e, ops, &n))
         return false;
-    return make_rule(out, &m.now, cie.is_signal, addr);
+    for (size_t i = 0; i < n; i++) {
+        if (ops[i].atom == DW_OP_breg0 + RA)
+            return true;
+    }
+    return false;
+}
+
+static bool depends_on_pc(const struct state *s)
+{
+    for (int i = 0; i < SAVED; i++) {
+        if (s->regs[i].where == BY_EXPRESSION && mentions_pc(s->regs[i].expression))
+            return true;
+    }
+    return mentions_pc(s->cfa_expression);
+}
+
+static const struct weft__rule no_rule = {.flags = WEFT__RULE_NONE};
+
+/* Tells the rules of the code from pc to end, which all have the state of m. */
+static void tell(const struct machine *m, uintptr_t pc, uintptr_t end, weft__row_fn *row, void *arg)
+{
+    uintptr_t last = depends_on_pc(&m->now) ? end - 1 : pc;
+    struct weft__rule r;
+
+    for (; pc <= last; pc++)
+        row(arg, pc, make_rule(&r, &m->now, m->cie->is_signal, pc) ? &r : &no_rule);
+}
+
+void weft__cfi_rows(const struct weft__cfi *c, uint32_t i, weft__row_fn *row, void *arg)
+{
+    const struct place p = {.lo = (uintptr_t)c->copy,
+                            .hi = (uintptr_t)c->copy + c->size,
+                            .shift = c->at - (uintptr_t)c->copy};
+    uintptr_t at = c->header + (uintptr_t)(intptr_t)c->pairs[i].fde, pc, end, next = UINTPTR_MAX;
+    struct machine m;
+    struct fde f;
+    bool ok;
+
+    if (!read_fde(&f, &p, (const uint8_t *)(at - p.shift)) || f.size > UINTPTR_MAX - f.start)
+        return;
+    if (i + 1 < c->n) /* a later entry holds from its start on */
+        next = c->header + (uintptr_t)(intptr_t)c->pairs[i + 1].pc;
+    end = f.start + f.size;
+    ok = begin(&m, &f);
+    for (pc = f.start; pc < end && pc < next; pc = m.pc) {
+        ok = ok && execute(&m, &f.code, pc);
+        if (m.pc <= pc || m.pc > end) /* the last row */
+            m.pc = end;
+        if (ok)
+            tell(&m, pc, m.pc < next ? m.pc : next, row, arg);
+        else
+            row(arg, pc, NULL);
+        if (!ok)
+            break;
+    }
+    if (end < next)
+        row(arg, end, &no_rule);
 }

@@ -33,6 +33,7 @@ bool weft__image_at(struct weft__image *im, char name[PATH_MAX], uintptr_t addr)
         im->start = (uintptr_t)o.dlfo_map_start;
         im->end = (uintptr_t)o.dlfo_map_end;
         im->file = name;
+        im->has_rows = false;
         read_name(name, o.dlfo_link_map);
         im->id = weft__build_id(im->build_id, o.dlfo_map_start);
     } while (_dl_find_object((void *)addr, &after) != 0 || after.dlfo_link_map != o.dlfo_link_map ||

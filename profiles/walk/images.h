@@ -20,6 +20,7 @@ struct weft__image {
     const char *file; /* its name */
     const void *id;   /* where its build-id is in memory; NULL if it has none */
     char build_id[WEFT__BUILD_ID_SIZE];
+    bool has_rows; /* its rows were made, or cannot be; set by filerules.c */
 };
 
 /* Finds the file that is loaded at addr, and copies its name to name. Returns false if there is
@@ -30,5 +31,10 @@ bool weft__image_is_there(const struct weft__image *im);
 /* Returns whether a file must be taken for gone after something was unloaded. A file without a
  * build-id must: another one of the same name may be there. */
 bool weft__image_is_gone(const struct weft__image *im);
+
+/* modules.c, symbolizer thread. Returns the file that is loaded at addr, which is from now on in
+ * the list of those whose rules are forgotten with them; NULL if there is none, or if memory ran
+ * out. It is valid until a file is forgotten. */
+struct weft__image *weft__module_image(uintptr_t addr);
 
 #endif

@@ -69,7 +69,10 @@ void weft__modules_abandon(void);
 
 /* rules.c: these make a rule of one that is all zero. set_cfa comes first, then set_slot for each
  * register, both from DWARF expressions, then finish, which sets the flags for the walker's fast
- * path. They return false if a rule cannot express it. async-signal-safe */
+ * path. They return false if a rule cannot express it. The forms with _at do without an expression:
+ * the CFA is at an offset from a register, the slot at one from the CFA. async-signal-safe */
+bool weft__rule_set_cfa_at(struct weft__rule *r, uint64_t dwarf_reg, int64_t off);
+bool weft__rule_set_slot_at(struct weft__rule *r, int i, int64_t off);
 bool weft__rule_set_cfa(struct weft__rule *r, const Dwarf_Op *ops, size_t n, uintptr_t pc);
 bool weft__rule_set_slot(struct weft__rule *r, int i, const Dwarf_Op *ops, size_t n, uintptr_t pc);
 void weft__rule_finish(struct weft__rule *r, bool is_signal);
@@ -104,8 +107,8 @@ void weft__learned_forget(uintptr_t lo, uintptr_t hi);
  * have followed wrong rules. Any thread, async-signal-safe. */
 uint32_t weft__learned_age(void);
 
-/* ruletable.c. Copies the learned rule of addr. Returns false if there is none. Any thread,
- * async-signal-safe. */
+/* ruletable.c. Copies the rule of addr, by the table or by the rows of its file. Returns false if
+ * it was not learned. Any thread, async-signal-safe. */
 bool weft__rule_find(struct weft__rule *out, uintptr_t addr);
 
 /* symboltable.c. Returns the symbol of pc; NULL if the symbolizer must be asked. Any thread. */

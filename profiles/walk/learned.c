@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "profiles/walk/rows.h"
 #include "profiles/walk/ruletable.h"
 
 /* How often rules were forgotten. The add pairs with the load in weft__learned_age: a thread that
@@ -15,6 +16,7 @@ static _Atomic uint32_t age;
 
 void weft__learned_forget(uintptr_t lo, uintptr_t hi)
 {
+    weft__rows_drop(lo, hi); /* before the table, which is filled from them */
     weft__rule_drop(lo, hi);
     weft__symbols_float(lo, hi);
     atomic_fetch_add_explicit(&age, 1, memory_order_release);

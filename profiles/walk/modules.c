@@ -261,15 +261,17 @@ static struct known *known_at(uintptr_t addr)
     return k;
 }
 
-/* Adds the file that is loaded at addr to the list. Returns NULL if there is none, or if memory ran
- * out. */
+/* Finds the file that is loaded at addr in the list, or adds it. Returns NULL if there is none, or
+ * if memory ran out. */
 static struct known *know(uintptr_t addr)
 {
     char name[PATH_MAX];
     struct weft__image im;
-    struct known *k;
+    struct known *k = known_at(addr);
     size_t size;
 
+    if (k != NULL && weft__image_is_there(&k->image))
+        return k;
     if (!weft__image_at(&im, name, addr))
         return NULL;
     forget(is_in_the_way, &im);
@@ -281,6 +283,13 @@ static struct known *know(uintptr_t addr)
     k->image.file = memcpy(k->file, name, size);
     k->next = known;
     return known = k;
+}
+
+struct weft__image *weft__module_image(uintptr_t addr)
+{
+    struct known *k = know(addr);
+
+    return k == NULL ? NULL : &k->image;
 }
 
 static time_t seconds(void)
@@ -307,11 +316,9 @@ static bool begin(void)
 
 Dwfl_Module *weft__module_at(uintptr_t addr)
 {
-    struct known *k = known_at(addr);
+    struct known *k = know(addr);
     Dwfl_Module *mod;
 
-    if (k == NULL || !weft__image_is_there(&k->image))
-        k = know(addr);
     if (k == NULL || falls >= FALLS_MAX || !begin())
         return NULL;
     mod = dwfl_addrmodule(dwfl, addr);

@@ -129,6 +129,26 @@ static bool evaluate(const Dwarf_Op *ops, size_t n, uintptr_t pc, struct value *
     return true;
 }
 
+bool weft__rule_set_cfa_at(struct weft__rule *r, uint64_t dwarf_reg, int64_t off)
+{
+    int base = base_of(dwarf_reg);
+
+    if (base >= WEFT__REG_COUNT || off != (int32_t)off)
+        return false;
+    r->flags = (uint8_t)base;
+    r->cfa = (int32_t)off;
+    return true;
+}
+
+bool weft__rule_set_slot_at(struct weft__rule *r, int i, int64_t off)
+{
+    if (off % 8 != 0 || off / 8 != (int16_t)(off / 8))
+        return false;
+    r->slot[i] = (int16_t)(off / 8);
+    r->saved |= (uint8_t)(1u << i);
+    return true;
+}
+
 bool weft__rule_set_cfa(struct weft__rule *r, const Dwarf_Op *ops, size_t n, uintptr_t pc)
 {
     struct value v;
@@ -147,17 +167,14 @@ bool weft__rule_set_slot(struct weft__rule *r, int i, const Dwarf_Op *ops, size_
 {
     struct value v;
 
-    if (!evaluate(ops, n, pc, &v) || v.deref || v.off % 8 != 0 || v.off / 8 != (int16_t)(v.off / 8))
+    if (!evaluate(ops, n, pc, &v) || v.deref)
         return false;
-    if (v.base == (r->flags & WEFT__RULE_BASE)) {
+    if (v.base == (r->flags & WEFT__RULE_BASE) && weft__rule_set_slot_at(r, i, v.off)) {
         r->by_base |= (uint8_t)(1u << i);
         r->flags |= WEFT__RULE_MIXED;
-    } else if (v.base != ON_CFA) {
-        return false;
+        return true;
     }
-    r->slot[i] = (int16_t)(v.off / 8);
-    r->saved |= (uint8_t)(1u << i);
-    return true;
+    return v.base == ON_CFA && weft__rule_set_slot_at(r, i, v.off);
 }
 
 static bool learn_cfa(struct weft__rule *r, Dwarf_Frame *frame, uintptr_t pc)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* ruletable.c - the table of rules by PC.
  *
- * Owns: the table. The symbolizer thread is its only writer. Any thread reads it, without a lock,
- * also in signal handlers.
+ * Owns: the table. Any thread reads it, without a lock, also in signal handlers. The symbolizer
+ * thread writes what it learns from libdw, and each walk that may learn what it finds in the rows
+ * of a file (rows.h), so that it is found faster next time.
+ * Lock: `writing` guards all writes. A walk only tries it.
  *
  * A slot's rule is written before its key (release; pairs with the acquire in weft__rule_in) and
  * never changes; forgetting a rule turns its key into GONE. A table that was outgrown is never
@@ -17,8 +19,11 @@
  * outermost function calls it. A walk that comes there by rules of both files is not noticed. */
 #include "profiles/walk/ruletable.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "profiles/walk/rows.h"
 
 enum { RESTING = 3 }; /* outgrown tables of one size, at most */
 time_t weft__rules_rest = 10;
@@ -30,15 +35,29 @@ enum {
 };
 
 _Atomic(struct weft__rule_table *) weft__rule_table;
+static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic size_t n_bytes;   /* of all tables */
 static _Atomic uint32_t n_rules; /* live in the present one */
 
 /* async-signal-safe */
-bool weft__rule_find(struct weft__rule *out, uintptr_t addr)
+bool weft__rule_kept(struct weft__rule *out, uintptr_t addr)
 {
     const struct weft__rule *r =
         weft__rule_in(atomic_load_explicit(&weft__rule_table, memory_order_acquire), addr);
 
+    if (r != NULL)
+        *out = *r;
+    return r != NULL;
+}
+
+/* async-signal-safe */
+bool weft__rule_find(struct weft__rule *out, uintptr_t addr)
+{
+    const struct weft__rule *r;
+
+    if (weft__rule_kept(out, addr))
+        return true;
+    r = weft__rows_find(addr);
     if (r != NULL)
         *out = *r;
     return r != NULL;
@@ -157,17 +176,43 @@ static void count_rules(void)
     atomic_store_explicit(&n_rules, t != NULL ? (uint32_t)t->live : 0, memory_order_relaxed);
 }
 
-void weft__rule_add(uintptr_t addr, const struct weft__rule *r)
+/* Caller holds `writing`. */
+static void add(uintptr_t addr, const struct weft__rule *r)
 {
     if (addr > WEFT__RULE_GONE && make_room())
         insert(atomic_load_explicit(&weft__rule_table, memory_order_relaxed), addr, r);
     count_rules();
 }
 
+void weft__rule_add(uintptr_t addr, const struct weft__rule *r)
+{
+    struct weft__rule there;
+
+    pthread_mutex_lock(&writing);
+    if (!weft__rule_kept(&there, addr))
+        add(addr, r);
+    pthread_mutex_unlock(&writing);
+}
+
+/* The rows of a file that is gone are dropped before its rules here: so a rule that is still in the
+ * rows will be found by weft__rule_drop. */
+void weft__rule_keep(uintptr_t addr, const struct weft__rule *r)
+{
+    struct weft__rule there;
+
+    if (pthread_mutex_trylock(&writing) != 0)
+        return;
+    if (!weft__rule_kept(&there, addr) && weft__rows_find(addr) == r)
+        add(addr, r);
+    pthread_mutex_unlock(&writing);
+}
+
 void weft__rule_drop(uintptr_t lo, uintptr_t hi)
 {
-    struct weft__rule_table *t = atomic_load_explicit(&weft__rule_table, memory_order_relaxed);
+    struct weft__rule_table *t;
 
+    pthread_mutex_lock(&writing);
+    t = atomic_load_explicit(&weft__rule_table, memory_order_relaxed);
     for (size_t i = 0; t != NULL && i < (size_t)1 << t->bits; i++) {
         uintptr_t key = atomic_load_explicit(&t->slots[i].key, memory_order_relaxed);
         if (key < lo || key >= hi || key <= WEFT__RULE_GONE)
@@ -176,4 +221,5 @@ void weft__rule_drop(uintptr_t lo, uintptr_t hi)
         t->live--;
     }
     count_rules();
+    pthread_mutex_unlock(&writing);
 }

@@ -55,8 +55,12 @@ static inline const struct weft__rule *weft__rule_in(const struct weft__rule_tab
     }
 }
 
+/* Copies the rule of addr that the table has. Returns false if it has none. async-signal-safe */
+bool weft__rule_kept(struct weft__rule *out, uintptr_t addr);
 /* Adds a rule. Symbolizer thread. */
 void weft__rule_add(uintptr_t addr, const struct weft__rule *r);
+/* Adds a rule that weft__rows_find gave, unless another thread writes just now. Any thread. */
+void weft__rule_keep(uintptr_t addr, const struct weft__rule *r);
 /* Drops all rules in [lo, hi). Symbolizer thread. */
 void weft__rule_drop(uintptr_t lo, uintptr_t hi);
 /* How many seconds pass before the memory of an outgrown table is used again. Tests set less. */

@@ -15,6 +15,7 @@
 #include "profiles/walk/symbolize.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <link.h>
 #include <pthread.h>
 #include <signal.h>
@@ -23,6 +24,7 @@
 #include <string.h>
 
 #include "profiles/walk/elfnames.h"
+#include "profiles/walk/filerules.h"
 #include "profiles/walk/learn.h"
 #include "profiles/walk/libdw_fault.h"
 #include "profiles/walk/ruletable.h"
@@ -33,10 +35,12 @@ struct request {
     struct request *next;
     void (*serve)(struct request *);
     uintptr_t addr, limit;
-    uint64_t changes; /* the loader's counts, as read_counts has them */
+    uint64_t changes;          /* the loader's counts, as read_counts has them */
+    struct weft__places files; /* to be learned */
     struct weft__rule *rule;
     const struct weft__symbol *symbol;
-    bool done; /* guarded by lock. Until it is set the other members are the symbolizer's */
+    bool is_posted; /* of malloc, and nobody waits for it */
+    bool done;      /* guarded by lock. Until it is set the other members are the symbolizer's */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -46,7 +50,9 @@ static enum { IDLE, RUNNING, STOPPING, DEAD } state;       /* guarded by lock */
 static struct request *queue, **queue_end = &queue;        /* guarded by lock */
 static struct request *serving;                            /* the thread's; guarded by lock */
 static pthread_t thread;                                   /* valid while state is not IDLE */
-static void (*on_made)(void);                              /* or NULL; guarded by lock */
+/* Set between begin and stop: files are learned as soon as weft__symbolizer_look sees them. */
+static _Atomic bool learns;
+static void (*on_made)(void); /* or NULL; guarded by lock */
 
 /* Below weft__libdw_call: a fault in libdw leaves this function. */
 static void serve_it(void *request)
@@ -68,30 +74,81 @@ static void serve(struct request *r)
         *r->rule = (struct weft__rule){.flags = WEFT__RULE_NONE};
 }
 
+static void work(void *learning)
+{
+    *(bool *)learning = weft__files_work();
+}
+
+/* Waits for a request. While files are left to learn, it does a piece of that if none comes for a
+ * moment. So a thread that asks again and again does not wait for that work, which takes half a CPU
+ * at most. Caller holds lock. */
+static void wait_for_request(bool *learning)
+{
+    enum { MOMENT = 300 * 1000 }; /* ns */
+    struct timespec until;
+
+    if (!*learning) {
+        pthread_cond_wait(&asked, &lock);
+        return;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += MOMENT;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    if (pthread_cond_clockwait(&asked, &lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT)
+        return;
+    pthread_mutex_unlock(&lock);
+    if (!weft__libdw_call(work, learning)) {
+        weft__files_leave();
+        weft__modules_abandon();
+        *learning = false;
+    }
+    pthread_mutex_lock(&lock);
+}
+
+static void free_posted(struct request *r)
+{
+    free(r->files.at);
+    free(r);
+}
+
+/* Takes the first request off the queue and serves it. Caller holds lock. */
+static void serve_first(void)
+{
+    struct request *r = queue;
+
+    queue = r->next;
+    if (queue == NULL)
+        queue_end = &queue;
+    serving = r;
+    pthread_mutex_unlock(&lock);
+    serve(r);
+    pthread_mutex_lock(&lock);
+    serving = NULL;
+    if (r->is_posted) {
+        free_posted(r);
+        return;
+    }
+    r->done = true;
+    pthread_cond_broadcast(&answered);
+}
+
 /* The thread: serves requests until it is to stop and the queue is empty. */
 static void *symbolizer(void *arg)
 {
-    struct request *r;
+    bool learning = false;
 
     pthread_mutex_lock(&lock);
     for (;;) {
         while (queue == NULL && state == RUNNING)
-            pthread_cond_wait(&asked, &lock);
+            wait_for_request(&learning);
         if (queue == NULL)
             break;
-        r = queue;
-        queue = r->next;
-        if (queue == NULL)
-            queue_end = &queue;
-        serving = r;
-        pthread_mutex_unlock(&lock);
-        serve(r);
-        pthread_mutex_lock(&lock);
-        serving = NULL;
-        r->done = true;
-        pthread_cond_broadcast(&answered);
+        serve_first();
+        learning = true; /* perhaps: the request may have been to learn */
     }
     pthread_mutex_unlock(&lock);
+    weft__files_leave();
     weft__modules_close();
     return arg;
 }
@@ -130,6 +187,7 @@ void weft__symbolizer_start(void)
 
 void weft__symbolizer_stop(void)
 {
+    atomic_store_explicit(&learns, false, memory_order_relaxed);
     pthread_mutex_lock(&lock);
     if (state == RUNNING) {
         state = STOPPING;
@@ -171,15 +229,21 @@ void weft__symbolizer_died(void)
     pthread_mutex_unlock(&lock);
 }
 
+/* Puts a request into the queue. Caller holds lock, and start has returned true. */
+static void enqueue(struct request *r)
+{
+    *queue_end = r;
+    queue_end = &r->next;
+    pthread_cond_signal(&asked);
+}
+
 /* Has the symbolizer serve a request, and waits for that. Leaves the request as it is if there is
  * no thread. */
 static void ask(struct request *r)
 {
     pthread_mutex_lock(&lock);
     if (start()) {
-        *queue_end = r;
-        queue_end = &r->next;
-        pthread_cond_signal(&asked);
+        enqueue(r);
         while (!r->done)
             pthread_cond_wait(&answered, &lock);
     }
@@ -190,12 +254,14 @@ static void serve_learn(struct request *r)
 {
     Dwfl_Module *mod;
 
-    if (weft__rule_find(r->rule, r->addr))
+    if (weft__rule_kept(r->rule, r->addr))
         return; /* another thread's request was for the same PC */
     mod = weft__module_at(r->addr);
     weft__rule_learn(r->rule, mod, r->addr);
     if (mod != NULL) /* else the file was just unloaded, and nothing would ever drop the rule */
         weft__rule_add(r->addr, r->rule);
+    if (atomic_load_explicit(&learns, memory_order_relaxed))
+        weft__files_want_one(r->addr);
 }
 
 /* Without the symbolizer, reads .eh_frame where it is mapped. As a callback of dl_iterate_phdr, at
@@ -307,12 +373,53 @@ static int read_counts(struct dl_phdr_info *info, size_t size, void *counts)
     return 1; /* ends the iteration: every entry has the same counts */
 }
 
+/* Adds an address in the code of a file to the list. */
+static int note_file(struct dl_phdr_info *info, size_t size, void *places)
+{
+    enum { STEP = 64 };
+    struct weft__places *p = places;
+    uintptr_t *grown;
+
+    (void)size;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+        if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_X))
+            continue;
+        if (p->n % STEP == 0) {
+            grown = realloc(p->at, (p->n + STEP) * sizeof *p->at);
+            if (grown == NULL)
+                return 1;
+            p->at = grown;
+        }
+        p->at[p->n++] = info->dlpi_addr + ph->p_vaddr;
+        break;
+    }
+    return 0;
+}
+
+static void check(const struct request *r)
+{
+    uint64_t before = atomic_load_explicit(&seen, memory_order_relaxed);
+
+    if (r->changes == before)
+        return;                                   /* another thread's request did the check */
+    if ((uint32_t)r->changes != (uint32_t)before) /* something was unloaded */
+        weft__modules_check();
+    atomic_store_explicit(&seen, r->changes, memory_order_release);
+}
+
 static void serve_check(struct request *r)
 {
-    if (r->changes == atomic_load_explicit(&seen, memory_order_relaxed))
-        return; /* another thread's request did the check */
-    weft__modules_check();
-    atomic_store_explicit(&seen, r->changes, memory_order_release);
+    check(r);
+    if (r->files.at != NULL)
+        weft__files_want(&r->files);
+}
+
+static void serve_files(struct request *r)
+{
+    serve_check(r);
+    while (weft__files_work())
+        ;
 }
 
 /* Reads the counts in the calling thread, not in the symbolizer. dl_iterate_phdr takes a recursive
@@ -324,9 +431,44 @@ uint32_t weft__symbolizer_look(void)
     struct request r = {.serve = serve_check};
 
     dl_iterate_phdr(read_counts, &r.changes);
-    if (r.changes != atomic_load_explicit(&seen, memory_order_acquire))
-        ask(&r);
+    if (r.changes == atomic_load_explicit(&seen, memory_order_acquire))
+        return weft__learned_age();
+    if (atomic_load_explicit(&learns, memory_order_relaxed))
+        dl_iterate_phdr(note_file, &r.files);
+    ask(&r);
+    free(r.files.at);
     return weft__learned_age();
+}
+
+void weft__symbolizer_settle(void)
+{
+    struct request r = {.serve = serve_files};
+
+    dl_iterate_phdr(read_counts, &r.changes);
+    dl_iterate_phdr(note_file, &r.files);
+    ask(&r);
+    free(r.files.at);
+}
+
+void weft__symbolizer_begin(void)
+{
+    struct request *r = calloc(1, sizeof *r);
+    bool is_posted;
+
+    atomic_store_explicit(&learns, true, memory_order_relaxed);
+    if (r == NULL)
+        return;
+    r->serve = serve_check;
+    r->is_posted = true;
+    dl_iterate_phdr(read_counts, &r->changes);
+    dl_iterate_phdr(note_file, &r->files);
+    pthread_mutex_lock(&lock);
+    is_posted = start();
+    if (is_posted)
+        enqueue(r);
+    pthread_mutex_unlock(&lock);
+    if (!is_posted)
+        free_posted(r);
 }
 
 static void serve_forget(struct request *r)

@@ -55,6 +55,14 @@ void weft__symbols_count(uint32_t *all, uint32_t *nowhere);
  * forgotten so far. */
 uint32_t weft__symbolizer_look(void);
 
+/* Begins to learn the unwind rules of all files that are loaded, and returns at once. From now on
+ * until weft__symbolizer_stop, weft__symbolizer_look has new files learned, too. The symbolizer
+ * does that between requests, at half a CPU: some 10 ms for a large library. */
+void weft__symbolizer_begin(void);
+/* Has the unwind rules of all files that are loaded learned at once, and waits for that. Also
+ * outside a run. */
+void weft__symbolizer_settle(void);
+
 /* start makes the thread, if there is none; a question to the symbolizer does that, too. stop, at
  * the end of weft_run, ends it and frees what libdw keeps. Symbols and strings stay, since
  * renderers may still use them. */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "profiles/walk/learn.h"
+#include "profiles/walk/rows.h"
 #include "profiles/walk/ruletable.h"
 
 #define READS_STACKS __attribute__((no_sanitize("address", "thread")))
@@ -198,10 +199,18 @@ static bool is_code(uintptr_t addr)
 static const struct weft__rule *unknown(struct weft__walk *out, struct weft__rule *room,
                                         uintptr_t addr, unsigned lacking)
 {
+    const struct weft__rule *r = weft__rows_find(addr);
+
+    if (r != NULL && !(lacking & LEARN))
+        return r;
+    if (r != NULL && !(r->flags & WEFT__RULE_NONE)) {
+        weft__rule_keep(addr, r);
+        return r;
+    }
     if (!is_code(addr))
         return NULL;
     out->missed = lacking == STOP;
-    if (lacking & LEARN)
+    if (lacking & LEARN) /* also where .eh_frame has no rule: libdw may find one elsewhere */
         weft__symbolizer_learn(room, addr);
     else if (!(lacking & READ) || !weft__rule_read(room, addr))
         return NULL;

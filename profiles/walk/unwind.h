@@ -2,12 +2,27 @@
 /* unwind.h - walks a stack that stands still: finds the return addresses of its frames.
  *
  * A rule says, for one PC, where the caller's frame begins (the CFA) and where the registers that
- * matter were saved. The symbolizer thread (symbolize.c) learns a rule once per PC from the
- * module's .eh_frame. With a learned rule a frame costs a few nanoseconds.
+ * matter were saved. The symbolizer thread (symbolize.c) learns all rules of each loaded file, from
+ * its .eh_frame, as rows (rows.h). A walk that may learn copies the rules that it uses to a table
+ * by PC (ruletable.h). With a rule from there a frame costs a few nanoseconds; with one from the
+ * rows some 20.
  *
  * Any thread may walk, with any lock held. A walk takes no lock and is async-signal-safe, unless it
  * may learn: then it waits for the symbolizer thread, so the caller may hold no lock that this
- * thread needs, and must be in no signal handler. */
+ * thread needs, and must be in no signal handler.
+ *
+ * A profiler that walks in signal handlers or in malloc (may_learn = false) may rely on this:
+ *   weft_run has the files of the program learned, which takes some 100 ms. weft__symbolizer_settle
+ *     waits for that; outside a run it does all of it. Call it before the first sample.
+ *   From then on walk.missed is set in two cases only: for code of a file that was opened since,
+ *     until it is learned; and for the few files that cannot be learned whole. Then keep a copy of
+ *     the stack, and have another thread finish the walk (deferred.h).
+ *   Files that came are learned, and the rules of files that went are forgotten, when some thread
+ *     calls weft__symbolizer_look: 20 ns if nothing changed. Call it wherever samples are
+ * collected, some times a second, and not in a handler. Code that no file describes is no miss. The
+ * walk guesses there by frame pointers (walk.guessed), or ends. Such a walk takes no lock,
+ * allocates nothing, writes only to *out, and reads the code around a guess by a system call. It is
+ * safe during dlopen, dlclose and fork, also in the child. */
 #ifndef WEFT_UNWIND_H
 #define WEFT_UNWIND_H
 

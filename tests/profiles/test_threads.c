@@ -4,6 +4,8 @@
 
 #include "profiles/account/profile.h"
 #include "profiles/table/buckets.h"
+#include "profiles/walk/symbolize.h"
+#include "profiles/walk/unwind.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -159,13 +161,13 @@ static void check_blocked(int n, const char *function)
     } while (by_calls + by_monitor < n);
 }
 
-TEST(run_has_its_processors_a_spare_and_its_monitor)
+TEST(run_has_its_processors_a_spare_its_monitor_and_its_symbolizer)
 {
     int n;
 
-    while ((n = threads_with("weft_run_with+", "\tmain+")) < weft_procs() + 2)
+    while ((n = threads_with("weft_run_with+", "\tmain+")) < weft_procs() + 3)
         weft_yield(); /* it is still at it */
-    CHECK_EQ(n, weft_procs() + 2);
+    CHECK_EQ(n, weft_procs() + 3);
     CHECK_EQ(threads_with("weft__worker_new+", ""), 0);
     check_total();
 }
@@ -180,10 +182,18 @@ TEST(each_call_that_blocks_has_a_thread_by_its_stack)
     check_blocked(N, "\tblocks_here+"); /* they are spares now */
 }
 
+/* From now on each rule is learned when a walk asks for it. */
+static void forget_rules(void)
+{
+    weft__symbolizer_settle();
+    weft__unwind_forget(0, UINTPTR_MAX);
+}
+
 /* A stack that was taken before any rule was known is walked from a copy. A later one is walked at
  * once, and one that meets a new function from there on. */
 TEST(stacks_are_right_before_and_after_rules_are_known)
 {
+    forget_rules();
     CHECK_EQ(pipe(hole), 0);
     begin_blocking(N, blocks_here);
     begin_blocking(N, blocks_there);
@@ -203,10 +213,21 @@ TEST(stacks_are_right_before_and_after_rules_are_known)
 
 TEST(deep_stack_that_was_not_kept_whole_counts_with_what_was)
 {
+    forget_rules();
     CHECK_EQ(pipe(hole), 0);
     begin_blocking(N, blocks_below);
     check_blocked(N, "\tblocks_deep+");
     CHECK_EQ(threads_with("\tweft_blocking_begin+", "\tblocks_below+"), 0);
+    check_total();
+    end_blocking();
+}
+
+TEST(deep_stack_counts_whole_once_rules_are_known)
+{
+    weft__symbolizer_settle();
+    CHECK_EQ(pipe(hole), 0);
+    begin_blocking(N, blocks_below);
+    check_blocked(N, "\tblocks_below+");
     check_total();
     end_blocking();
 }
