@@ -23,8 +23,7 @@ int64_t weft__heap_rate(void);
 int64_t weft__heap_period(void); /* the last rate that was not 0 */
 /* Returns the file whose malloc serves the program, behind the component if that is there. */
 const char *weft__heap_server(void);
-/* Returns how many samples were not kept, or kept without a stack, since memory ran out or too many
- * threads took samples at once. */
+/* Returns how many samples were not kept, or kept without a stack, since memory ran out. */
 uint64_t weft__heap_lost(void);
 
 /* sample.c, for feeds.c: the hooks of the component. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* sample.c - decides which blocks are sampled, and takes the samples (component.h's hooks).
  *
- * Owns: the rate, and a few walks, which are too large for the stacks that malloc is called on.
- * Each walk belongs to the thread that set its flag.
+ * Owns: the rate, and walks, which are too large for the stacks that malloc is called on. Each walk
+ * belongs to the thread that set its flag.
  *
  * A sample's stack is walked at once. Rules that nobody has learned yet are read from the mapped
  * .eh_frame (walk/ehframe.c), which takes no lock and asks no other thread. So samples are whole
@@ -25,7 +25,6 @@
 #include <string.h>
 
 enum {
-    WALKS = 32,
     ALIGNS_FROM = 64 * 1024, /* below that rate aligned blocks would cost more than 6 % */
     OFF_GAP = 1 << 20,       /* bytes until a thread looks again whether sampling is off */
 };
@@ -36,9 +35,10 @@ static uint32_t epoch = 1;               /* atomic: grows with each change of th
 static uint64_t lost;                    /* atomic */
 
 static struct scratch {
-    bool taken; /* atomic */
+    struct scratch *next; /* constant */
+    bool taken;           /* atomic */
     struct weft__walk walk;
-} scratches[WALKS];
+} * scratches; /* atomic: grows only */
 
 /* Deciding --------------------------------------------------------------------------------------
  */
@@ -87,13 +87,28 @@ static double weight_of(size_t n, int64_t now)
 /* Taking ----------------------------------------------------------------------------------------
  */
 
+/* Maps one more. Returns NULL if memory ran out. */
+static struct scratch *scratch_new(void)
+{
+    struct scratch *s = weft__map(sizeof(*s));
+
+    if (!s)
+        return NULL;
+    s->taken = true;
+    s->next = weft__load(&scratches);
+    while (!weft__cas(&scratches, &s->next, s))
+        ;
+    return s;
+}
+
+/* There are as many as threads took samples at once so far. */
 static struct scratch *scratch_take(void)
 {
-    for (int i = 0; i < WALKS; i++) {
-        if (!weft__load(&scratches[i].taken) && !weft__xchg(&scratches[i].taken, true))
-            return &scratches[i];
+    for (struct scratch *s = weft__load_acq(&scratches); s; s = s->next) {
+        if (!weft__load(&s->taken) && !weft__xchg(&s->taken, true))
+            return s;
     }
-    return NULL;
+    return scratch_new();
 }
 
 struct walker {
