@@ -43,6 +43,7 @@ static const struct {
     {"dump100k", bench_dump100k},
     {"dump_busy100k", bench_dump_busy100k},
     {"walk1m", bench_walk1m},
+    {"heap_pair", bench_heap_pair},
     {"serve_hello", bench_serve_hello},
     {"serve_parked100k", bench_serve_parked100k},
 };

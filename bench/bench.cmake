@@ -6,7 +6,7 @@ add_library(park_unwatched OBJECT EXCLUDE_FROM_ALL runtime/sched/park.c)
 target_compile_definitions(park_unwatched PRIVATE WEFT__UNWATCHED)
 target_include_directories(park_unwatched PRIVATE include)
 target_link_libraries(park_unwatched PRIVATE weft_flags)
-foreach(program bench bench_unwatched)
+foreach(program bench bench_unwatched bench_unheaped)
   add_executable(${program} EXCLUDE_FROM_ALL
     bench/bench.c
     bench/blocked.c
@@ -15,6 +15,7 @@ foreach(program bench bench_unwatched)
     bench/dump.c
     bench/fd.c
     bench/gap.c
+    bench/heap.c
     bench/hogs.c
     bench/known.c
     bench/lock.c
@@ -29,6 +30,8 @@ foreach(program bench bench_unwatched)
     bench/walk.c)
   target_link_libraries(${program} PRIVATE weft_flags weft Threads::Threads)
 endforeach()
+# bench_unheaped, for bench/heap.py, has no component weft_heap.
+set_target_properties(bench_unheaped PROPERTIES WEFT_NO_HEAP ON)
 target_sources(bench_unwatched PRIVATE $<TARGET_OBJECTS:park_unwatched>)
 
 add_executable(bench_render EXCLUDE_FROM_ALL bench/render.c)

@@ -58,6 +58,8 @@ void bench_ticker_hogs(void);
 void bench_ticker_hogs1000(void);
 /* storm.c */
 void bench_accept_storm(void);
+/* heap.c */
+void bench_heap_pair(void);
 /* fd.c */
 void bench_fd_wait(void);
 /* blocked.c */

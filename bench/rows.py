@@ -168,6 +168,10 @@ CONTENTION = Group("contention", [
          or_none=True, holds=()),
     Line("a wait that is kept at 4,000 distinct stacks, to one at 10", "waits_kept",
          "waits_kept_ratio", 1, limit=2, sides=("weft",)),
+    Line("free and malloc with the heap profile on", "heap_pair", "heap_on", 1, limit=3,
+         sides=("weft",)),
+    Line("free and malloc with the heap profile off", "heap_pair", "heap_off", 1, limit=2,
+         sides=("weft",)),
     Line("instructions of the resume path, all off", "resume", "resume", 1, limit=3,
          sides=("weft",)),
     *[line for case, waits in (("scrape10k", "over"), ("scrape10k_live", "not over"))

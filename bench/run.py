@@ -16,6 +16,7 @@ import subprocess
 import sys
 
 import pairs
+import heap
 import resume
 import serve
 from rows import CONTENTION, CPU, HTTP, RUNTIME, Group, Line, Pair, environment
@@ -40,6 +41,8 @@ def run(side, program, case, procs):
             return serve.run(side, program, case, procs)
         if case == "resume":
             return resume.run(program)
+        if case == "heap_pair":
+            return heap.run(program)
         return run_program(side, program, case, procs)
     except (subprocess.SubprocessError, OSError) as e:
         print(f"bench: {side} {case}: {e}", file=sys.stderr)

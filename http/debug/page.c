@@ -132,8 +132,9 @@ static void put_states(weft_http_response *w)
                         "<a href=\"goroutine\">for go tool pprof</a></p>\n");
 }
 
-/* Puts a row of the table of profiles. */
-static void put_row(weft_http_response *w, int count, const char *name, const char *about)
+/* Puts a row of the table of profiles. state: a line about its source, or "". */
+static void put_row(weft_http_response *w, int count, const char *name, const char *about,
+                    const char *state)
 {
     weft_http_printf(w, "<tr><td class=\"n\">%d</td><td><a href='", count);
     put_path(w, name);
@@ -141,20 +142,28 @@ static void put_row(weft_http_response *w, int count, const char *name, const ch
     put_text(w, name);
     weft_http_printf(w, "</a></td><td>");
     put_text(w, about);
-    weft_http_printf(w, "</td></tr>\n");
+    weft_http_printf(w, *state ? " <span class=\"dim\">" : "");
+    put_text(w, state);
+    weft_http_printf(w, *state ? "</span></td></tr>\n" : "</td></tr>\n");
 }
 
 static void put_profiles(weft_http_response *w)
 {
     const struct weft__profile *p = NULL;
+    char state[256];
 
     weft_http_printf(w, "<h2>Types of profiles available:</h2>\n<table>\n"
                         "<thead><tr><th class=\"n\">Count</th><th>Profile</th><th></th></tr>"
                         "</thead>\n");
-    while ((p = weft__profile_next(p)) != NULL)
-        put_row(w, p->count ? p->count(p) : 0, p->name, p->about);
-    put_row(w, 0, "cmdline", "The command line of the program.");
-    put_row(w, 0, "symbol", "The names of the addresses in the query or in the body of a POST.");
+    while ((p = weft__profile_next(p)) != NULL) {
+        state[0] = 0;
+        if (p->state)
+            p->state(state, sizeof(state));
+        put_row(w, p->count ? p->count(p) : 0, p->name, p->about, state);
+    }
+    put_row(w, 0, "cmdline", "The command line of the program.", "");
+    put_row(w, 0, "symbol", "The names of the addresses in the query or in the body of a POST.",
+            "");
     weft_http_printf(w, "</table>\n");
 }
 

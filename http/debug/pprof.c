@@ -63,6 +63,36 @@ static int form(const char *debug)
     return n < 0 ? 0 : n > 3 ? 3 : n;
 }
 
+/* Returns the milliseconds of a time such as 1h30m, 90s, 5ms or, in seconds, 90; -1 if it is none
+ * or more than INT_MAX. "" is 0. */
+static int time_in(const char *text)
+{
+    static const struct {
+        const char *unit;
+        int64_t ms;
+    } units[] = {{"ms", 1}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"", 1000}};
+    int64_t all = 0, n;
+    char *end;
+
+    for (; *text; text = end) {
+        size_t i = 0, length;
+
+        n = strtoll(text, &end, 10);
+        if (end == text || *text < '0' || *text > '9' || n > INT_MAX)
+            return -1;
+        while (strncmp(end, units[i].unit, strlen(units[i].unit)) != 0)
+            i++;
+        length = strlen(units[i].unit);
+        if (length == 0 && *end)
+            return -1;
+        end += length;
+        all += n * units[i].ms;
+        if (all > INT_MAX)
+            return -1;
+    }
+    return (int)all;
+}
+
 /* Reads one parameter of a profile. Returns false if it is wrong; then the request was answered. */
 static bool read_param(weft_http_response *w, weft_http_request *r, const struct weft__param *param,
                        int *value)
@@ -72,8 +102,15 @@ static bool read_param(weft_http_response *w, weft_http_request *r, const struct
 
     if (!parameter(w, r, param->name, &text))
         return false;
-    *value = number(text, param->otherwise);
-    if (param->is_number || !*text || strcmp(text, "0") == 0 || strcmp(text, "1") == 0)
+    *value = param->is_time ? time_in(text) : number(text, param->otherwise);
+    if (param->is_time && *value < 0) {
+        snprintf(message, sizeof(message), "invalid value for \"%s\" - must be a time such as 15m",
+                 param->name);
+        weft__debug_error(w, 400, message);
+        return false;
+    }
+    if (param->is_time || param->is_number || !*text || strcmp(text, "0") == 0 ||
+        strcmp(text, "1") == 0)
         return true;
     snprintf(message, sizeof(message), "invalid value for \"%s\" - must be 0 or 1", param->name);
     weft__debug_error(w, 400, message);
@@ -235,7 +272,7 @@ void weft__debug_profile(struct weft__debug *d, weft_http_response *w, weft_http
     struct weft__asked asked;
     struct weft__answer answer = {.w = w};
     const struct weft__sink to = {weft__answer_put, &answer};
-    char file[WEFT__FILENAME_SIZE];
+    char file[WEFT__FILENAME_SIZE], state[256];
     int rc;
 
     if (!p) {
@@ -245,6 +282,10 @@ void weft__debug_profile(struct weft__debug *d, weft_http_response *w, weft_http
     weft__asked_begin(&asked, p);
     if (!read_parameters(&asked, d, w, r))
         return;
+    if (p->state && !p->state(state, sizeof(state))) {
+        weft__debug_error(w, 501, state);
+        return;
+    }
     asked.wait = wait_for_peer;
     asked.wait_arg = r;
     answer.filename = asked.debug ? NULL : filename(file, sizeof(file), &asked);

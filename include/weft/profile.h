@@ -19,6 +19,7 @@
  *   heap         the memory from malloc that is in use, sampled, by the stacks that allocated it
  *   allocs       the same; readers show first all that was allocated so far
  *   delta_block, delta_mutex   the waits that ended since these were last written
+ *   delta_heap   the change of heap since it was last written
  *   fgprof       where tasks spend a time, running or waiting: every 10 ms a look at all tasks
  *                that run and at some 50 that wait, each of which stands for its share
  *   profile      CPU time of the process by stack: 100 samples of each second of it
@@ -70,13 +71,17 @@ typedef struct weft_profile_options {
     /* block: also I/O, sleeps and other waits for the world, sampled 100 times less */
     bool with_io;
     /* Waits for this time and writes only what it adds, never as text; of block, mutex and
-     * contention each wait's part of the time. Not for delta_block and delta_mutex. fgprof and
-     * profile: how long to sample; 0: 30 seconds. */
+     * contention each wait's part of the time. Not for delta_*. fgprof and profile: how long to
+     * sample; 0: 30 seconds. */
     weft_duration over;
+    /* heap, allocs: only blocks that have been in use for so long, in whole milliseconds: leaks are
+     * old. */
+    weft_duration age;
 } weft_profile_options;
 
 /* Writes the profile of that name to fd; options may be NULL. Any thread, while weft_run runs. 0;
- * WEFT_EINVAL: no such profile, options that it does not have, or no run; WEFT_ENOMEM;
+ * WEFT_EINVAL: no such profile, options that it does not have, or no run, or heap and the like in a
+ * program whose malloc is not sampled (/debug/pprof/heap says why); WEFT_ENOMEM;
  * WEFT_ECANCELED during the time of over; the negative errno of a failed write. A slow reader of fd
  * blocks the caller's thread, not its processor. */
 WEFT_API int weft_profile_write(int fd, const char *name, const weft_profile_options *options);

@@ -7,6 +7,9 @@
  * / rate)) blocks of its size, which is Go's formula. Stacks begin where the program called the
  * library, or malloc. */
 #include "profiles/heap/heap.h"
+#include "profiles/account/heap.h"
+#include "profiles/heap/live.h"
+
 #include "profiles/account/memory.h"
 #include "profiles/account/profile.h"
 #include "profiles/account/sample.h"
@@ -19,9 +22,12 @@
 #include "runtime/base/clock.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+
+enum { AGE }; /* parameter */
 
 /* Taking ----------------------------------------------------------------------------------------
  */
@@ -42,7 +48,6 @@ static void add_all(weft__buckets *b, struct weft__walk *walk)
     const struct weft__heap_stack *s = NULL;
     int64_t sums[WEFT__HEAP_SUMS];
 
-    weft__symbolizer_look();
     while ((s = weft__heap_stack_next(s)) != NULL) {
         for (int i = 0; i < WEFT__HEAP_SUMS; i++)
             sums[i] = weft__load(&s->sums[i]);
@@ -50,14 +55,36 @@ static void add_all(weft__buckets *b, struct weft__walk *walk)
     }
 }
 
-static void *take(const struct weft__asked *a)
+/* The state while old samples are added. */
+struct aging {
+    weft__buckets *b;
+    struct weft__walk *walk;
+    int64_t before; /* samples of that time are old */
+};
+
+static void add_old(void *arg, const struct weft__heap_sample *s)
+{
+    const struct aging *g = arg;
+    int64_t sums[WEFT__HEAP_SUMS] = {0};
+
+    if (s->time > g->before)
+        return;
+    weft__heap_sums_add(sums, s);
+    add_stack(g->b, s->stack, sums, g->walk);
+}
+
+void *weft__heap_take(const struct weft__asked *a)
 {
     struct weft__walk *walk = malloc(sizeof(*walk));
     weft__buckets *b = weft__buckets_new(WEFT__HEAP_SUMS);
+    struct aging old = {b, walk, weft__mono() - a->params[AGE] * INT64_C(1000000)};
 
-    (void)a;
     if (walk && b) {
-        add_all(b, walk);
+        weft__symbolizer_look();
+        if (a->params[AGE] > 0)
+            weft__heap_live_each(add_old, &old);
+        else
+            add_all(b, walk);
     } else {
         weft__buckets_free(b);
         b = NULL;
@@ -239,12 +266,20 @@ static void put_gc(struct weft__out *o)
     weft__out_str(o, "# DebugGC = false\n");
 }
 
+bool weft__heap_is_fed(char *to, size_t size)
+{
+    size_t n = (size_t)snprintf(to, size, "heap profile ");
+
+    weft__heap_state_text(to + n, size - n);
+    return weft__heap_state() <= WEFT__HEAP_OFF || weft__heap_stack_count() > 0;
+}
+
 static void put_state(struct weft__out *o, const struct weft__memory *m)
 {
     char state[256];
 
-    weft__heap_state_text(state, sizeof(state));
-    weft__out_str(o, "# weft: heap profile ");
+    weft__heap_is_fed(state, sizeof(state));
+    weft__out_str(o, "# weft: ");
     weft__out_str(o, state);
     weft__out_str(o, "; bytes from ");
     weft__out_str(o, m->from);
@@ -296,8 +331,8 @@ static int write_text(const struct weft__bucket *all, size_t n, const struct wef
     return weft__out_end(o);
 }
 
-static int write_view(const struct weft__asked *a, const void *from, void *view, int64_t duration,
-                      const struct weft__sink *to)
+int weft__heap_write(const struct weft__asked *a, const void *from, void *view, int64_t duration,
+                     const struct weft__sink *to)
 {
     struct weft__pprof_head head = weft__asked_head(a, duration);
     struct weft__bucket *all = NULL;
@@ -327,19 +362,24 @@ static void put_sizes(const struct weft__profile *p, weft__sizes_put *put_size, 
     put_size(arg, p->name, weft__heap_stack_count(), WEFT__HEAP_STACKS);
 }
 
-static const struct weft__pprof_type values[] = {{"alloc_objects", "count"},
-                                                 {"alloc_space", "bytes"},
-                                                 {"inuse_objects", "count"},
-                                                 {"inuse_space", "bytes"}};
-static const struct weft__pprof_type space = {"space", "bytes"};
+const struct weft__pprof_type weft__heap_values[] = {{"alloc_objects", "count"},
+                                                     {"alloc_space", "bytes"},
+                                                     {"inuse_objects", "count"},
+                                                     {"inuse_space", "bytes"}};
+const struct weft__pprof_type weft__heap_space = {"space", "bytes"};
+
+static const struct weft__param params[] = {{.name = "age", .is_time = true}, {.name = NULL}};
 
 #define HEAP                                                                                       \
-    .values = values, .n_values = 4, .period_type = &space, .take = take, .write = write_view,     \
-    .count = count, .changes = true
+    .values = weft__heap_values, .n_values = 4, .period_type = &weft__heap_space,                  \
+    .params = params, .take = weft__heap_take, .write = weft__heap_write, .count = count,          \
+    .state = weft__heap_is_fed, .changes = true
 
 const struct weft__profile weft__profile_heap = {
     .name = "heap",
-    .about = "The memory from malloc that is in use, by the stack that allocated it.",
+    .about =
+        "The memory from malloc that is in use, by the stack that allocated it. age=15m leaves "
+        "out blocks that are younger.",
     .sizes = put_sizes,
     HEAP,
 };

@@ -29,6 +29,7 @@ struct weft__param {
     int otherwise;    /* the value if a request gives none */
     bool is_number;   /* true: any number, and other text is ignored; false: 0 or 1 */
     bool is_form;     /* if it is not 0, the request may have neither debug nor seconds */
+    bool is_time;     /* a time such as 90s, 15m or 1h30m, in ms; other text is refused */
 };
 
 typedef void weft__sizes_put(void *arg, const char *of, uint32_t n, uint32_t most);
@@ -69,6 +70,10 @@ struct weft__profile {
                  const struct weft__sink *to);
     void (*drop)(void *view);         /* NULL is allowed */
     size_t (*size)(const void *view); /* how many stacks it has */
+    /* Writes a line about the source of the profile, and how to mend it if it gives nothing.
+     * Returns whether there is a profile; if not, requests are refused with the line. NULL: there
+     * always is. */
+    bool (*state)(char *to, size_t size);
     /* Returns the count that the page shows; NULL: the page shows 0. */
     int (*count)(const struct weft__profile *p);
     /* Calls put for each of its tables of stacks, with size and bound, for /debug/vars. */

@@ -12,6 +12,7 @@
 #include "runtime/sched/scheduler.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 /* The library's profiles: each is defined by a file of this folder. */
@@ -20,6 +21,7 @@
     XX(block)                                                                                      \
     XX(contention)                                                                                 \
     XX(delta_block)                                                                                \
+    XX(delta_heap)                                                                                 \
     XX(delta_mutex)                                                                                \
     XX(fgprof)                                                                                     \
     XX(goroutine)                                                                                  \
@@ -40,7 +42,7 @@ static const struct weft__profile *const ours[] = {
 
 /* Names that an added profile may not have: of other pages of /debug/pprof/, and of Go's profiles.
  * */
-static const char *const reserved[] = {"cmdline", "delta_heap", "goroutineleak", "symbol", "trace"};
+static const char *const reserved[] = {"cmdline", "goroutineleak", "symbol", "trace"};
 
 enum { OURS = sizeof(ours) / sizeof(*ours), RESERVED = sizeof(reserved) / sizeof(*reserved) };
 
@@ -108,12 +110,18 @@ static bool wait_here(void *arg, weft_time until)
     return weft_sleep_until(until) == 0;
 }
 
+static int ms_of(weft_duration time)
+{
+    return time / WEFT_MILLISECOND > INT_MAX ? INT_MAX : (int)(time / WEFT_MILLISECOND);
+}
+
 int weft_profile_write(int fd, const char *name, const weft_profile_options *options)
 {
     const weft_profile_options o = options ? *options : (weft_profile_options){0};
     const struct weft__sink to = weft__sink_fd(fd);
     const struct weft__profile *p = weft__profile_find(name);
     struct weft__asked asked;
+    char state[256];
     int rc;
 
     if (!p || !weft__enter_try("weft_profile_write"))
@@ -122,12 +130,15 @@ int weft_profile_write(int fd, const char *name, const weft_profile_options *opt
     if (o.over < 0 || (o.text && p->no_text) ||
         (o.over > 0 && p->take && (o.text || !weft__profile_has_change(p))))
         return WEFT_EINVAL;
+    if (o.age < 0 || (p->state && !p->state(state, sizeof(state))))
+        return WEFT_EINVAL;
     weft__asked_begin(&asked, p);
     asked.debug = o.text;
     asked.over = !p->take && o.over == 0 ? p->usual_time : o.over;
     asked.wait = wait_here;
     weft__asked_set(&asked, "live", !o.no_live);
     weft__asked_set(&asked, "io", o.with_io);
+    weft__asked_set(&asked, "age", ms_of(o.age));
     rc = weft__asked_serve(&asked, &to);
     return rc == -ENOMEM ? WEFT_ENOMEM : rc == -ECANCELED ? WEFT_ECANCELED : rc;
 }

@@ -450,6 +450,27 @@ static struct weft__profile watches = {
     .sample = watch,
 };
 
+TEST(heap_is_served_with_its_state)
+{
+    start(serve);
+    check_answer("GET", "/debug/pprof/heap?gc=1", "", "200", "filename=\"heap\"\r\n");
+    check_answer("GET", "/debug/pprof/allocs?seconds=1", "", "200", "filename=\"allocs-delta\"");
+    check_answer("GET", "/debug/pprof/delta_heap", "", "200", "filename=\"heap.pprof.gz\"");
+    check_answer("GET", "/debug/pprof/heap?debug=1&gc=1", "", "200", "\nheap profile: ");
+    check_answer("GET", "/debug/pprof/heap?debug=1&age=1h30m", "", "200",
+                 "heap profile: 0: 0 [0: 1] @");
+    for (const char *const *bad = (const char *[]){"x", "1x", "-1s", "99999h", NULL}; *bad; bad++) {
+        char path[64];
+
+        snprintf(path, sizeof(path), "/debug/pprof/heap?age=%s", *bad);
+        check_answer("GET", path, "", "400",
+                     "invalid value for \"age\" - must be a time such as 15m\n");
+    }
+    check_answer("GET", "/debug/pprof/", "", "200",
+                 "heap profile sampling: one block every 524288 bytes");
+    check_answer("GET", "/debug/vars", "", "200", "\"heap_profile\":\"sampling: one block");
+}
+
 TEST(profile_is_served_as_its_descriptor_says)
 {
     CHECK(weft__profile_add(&watches));

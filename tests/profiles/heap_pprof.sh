@@ -38,7 +38,21 @@ for name in heap allocs; do
     "$1" $name >"$dir/$name.pb.gz"
     "$1" $name text >"$dir/$name.txt"
 done
+"$1" leak "$dir/before.pb.gz" "$dir/after.pb.gz" "$dir/old.pb.gz"
+
+# The first function of a list.
+leads() { # FILE FUNCTION
+    awk -v fn="$2" '$1 == "flat" { getline; exit $NF != fn }' "$dir/$1"
+}
+
 for go in "${gos[@]}"; do
+    pprof "$go" -top -focus='sample_(leaks|frees|renews)' -diff_base=before.pb.gz after.pb.gz >"$dir/diff.top"
+    pprof "$go" -top old.pb.gz >"$dir/old.top"
+    for file in diff old; do
+        expect "$go: the leak leads $file" leads $file.top sample_pond
+    done
+    expect "$go: the old blocks are the leak's" is_near old.top sample_pond 2000
+    expect "$go: none that is in use and young is old" test -z "$(grep sample_renews "$dir/old.top")"
     pprof "$go" -top heap.pb.gz >"$dir/heap.top"
     pprof "$go" -top allocs.pb.gz >"$dir/allocs.top"
     pprof "$go" -tags -sample_index=alloc_space heap.pb.gz >"$dir/tags"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_heap.c - the heap profile: its samples are the program's blocks, with stacks and labels, and
  * malloc and its relatives do what they do without it. */
+#include "heap_text.h"
 #include "support.h"
 
 #include <errno.h>
@@ -16,67 +17,7 @@
 
 enum { MANY = 4000, BLOCK = 16384 };
 
-struct sums {
-    long long live, live_bytes, allocs, alloc_bytes;
-};
-
 static void *blocks[MANY];
-
-/* Adds up the records of a profile's text that have this frame. */
-static struct sums sums_of(const char *text, const char *frame)
-{
-    struct sums all = {0, 0, 0, 0}, one;
-    char tab[64], *copy = strdup(text), *record, *end;
-
-    snprintf(tab, sizeof(tab), "\t%s+0x", frame);
-    for (record = strchr(copy, '\n') + 1; (end = strstr(record, "\n\n")); record = end + 2) {
-        *end = 0;
-        if (!strstr(record, tab))
-            continue;
-        CHECK_EQ(sscanf(record, "%lld: %lld [%lld: %lld]", &one.live, &one.live_bytes, &one.allocs,
-                        &one.alloc_bytes),
-                 4);
-        all.live += one.live;
-        all.live_bytes += one.live_bytes;
-        all.allocs += one.allocs;
-        all.alloc_bytes += one.alloc_bytes;
-    }
-    free(copy);
-    return all;
-}
-
-/* Samples each block from now on. */
-static void exact(void)
-{
-    weft_profile_set_heap_rate(1);
-}
-
-/* Ends exact sampling before the symbolizer allocates; frees are seen as before. */
-static char *heap_text(void)
-{
-    weft_profile_set_heap_rate(512 * 1024);
-    return profile_text("heap", (weft_profile_options){0});
-}
-
-static struct sums sums_now(const char *frame)
-{
-    char *text = heap_text();
-    struct sums s = sums_of(text, frame);
-
-    free(text);
-    return s;
-}
-
-static void check_sums(const char *frame, long long live, long long live_bytes, long long allocs,
-                       long long alloc_bytes)
-{
-    struct sums s = sums_now(frame);
-
-    CHECK_EQ(s.live, live);
-    CHECK_EQ(s.live_bytes, live_bytes);
-    CHECK_EQ(s.allocs, allocs);
-    CHECK_EQ(s.alloc_bytes, alloc_bytes);
-}
 
 static void free_all(int n)
 {
@@ -106,16 +47,16 @@ NOINLINE void grows_there(int n, size_t size)
 
 TEST(at_rate_1_all_is_exact_to_the_byte)
 {
-    exact();
+    heap_exact();
     grows_here(1000, 24);
-    check_sums("grows_here", 1000, 24000, 1000, 24000);
+    heap_check("grows_here", 1000, 24000, 1000, 24000);
     free_all(300);
-    check_sums("grows_here", 700, 16800, 1000, 24000);
-    exact();
+    heap_check("grows_here", 700, 16800, 1000, 24000);
+    heap_exact();
     grows_here(300, 7);
-    check_sums("grows_here", 1000, 18900, 1300, 26100);
+    heap_check("grows_here", 1000, 18900, 1300, 26100);
     free_all(1000);
-    check_sums("grows_here", 0, 0, 1300, 26100);
+    heap_check("grows_here", 0, 0, 1300, 26100);
 }
 
 NOINLINE static void one_of_each(void)
@@ -138,11 +79,11 @@ TEST(each_function_of_malloc_is_seen)
 
     if (under_tsan())
         SKIP("its hooks see no memalign");
-    exact();
+    heap_exact();
     one_of_each();
-    check_sums("one_of_each", 9, bytes, 9, bytes);
+    heap_check("one_of_each", 9, bytes, 9, bytes);
     free_all(9);
-    check_sums("one_of_each", 0, 0, 9, bytes);
+    heap_check("one_of_each", 0, 0, 9, bytes);
 }
 
 NOINLINE static void chain(void)
@@ -161,11 +102,11 @@ NOINLINE static void chain(void)
 
 TEST(realloc_is_a_free_and_an_allocation)
 {
-    exact();
+    heap_exact();
     chain();
-    check_sums("chain", 1, 1 << 20, 21, (1 << 21) - 1);
+    heap_check("chain", 1, 1 << 20, 21, (1 << 21) - 1);
     blocks[0] = realloc(blocks[0], 0);
-    check_sums("chain", 0, 0, 21, (1 << 21) - 1);
+    heap_check("chain", 0, 0, 21, (1 << 21) - 1);
 }
 
 /* Sanitizers end the program, or have other ends, where malloc would return NULL. */
@@ -187,11 +128,11 @@ NOINLINE static void keeps_one(void)
 TEST(block_that_realloc_could_not_move_stays)
 {
     needs_malloc_itself();
-    exact();
+    heap_exact();
     keeps_one();
-    check_sums("keeps_one", 1, 100, 1, 100);
+    heap_check("keeps_one", 1, 100, 1, 100);
     free_all(1);
-    check_sums("keeps_one", 0, 0, 1, 100);
+    heap_check("keeps_one", 0, 0, 1, 100);
 }
 
 /* Sampling --------------------------------------------------------------------------------------
@@ -213,22 +154,22 @@ static const double chance_of_block = 0.030766766;
 
 TEST(samples_are_in_proportion)
 {
-    struct sums here, there;
+    struct heap_sums here, there;
 
     grows_here(3000, BLOCK);
     grows_there(1000, BLOCK);
-    here = sums_now("grows_here");
-    there = sums_now("grows_there");
+    here = heap_sums_now("grows_here");
+    there = heap_sums_now("grows_there");
     check_near(here.live, 3000, chance_of_block);
     check_near(there.live, 1000, chance_of_block);
     CHECK_EQ(here.live_bytes, here.live * BLOCK);
     free_all(2000);
-    CHECK(sums_now("grows_here").live < here.live);
-    CHECK_EQ(sums_now("grows_there").live, there.live);
+    CHECK(heap_sums_now("grows_here").live < here.live);
+    CHECK_EQ(heap_sums_now("grows_there").live, there.live);
     for (int i = 2000; i < MANY; i++)
         free(blocks[i]);
-    check_sums("grows_here", 0, 0, here.allocs, here.alloc_bytes);
-    check_sums("grows_there", 0, 0, there.allocs, there.alloc_bytes);
+    heap_check("grows_here", 0, 0, here.allocs, here.alloc_bytes);
+    heap_check("grows_there", 0, 0, there.allocs, there.alloc_bytes);
 }
 
 /* The blocks of a rate of one in two samples are real blocks: as large, as aligned, as zero as
@@ -268,7 +209,7 @@ TEST_PLAIN(errors_of_malloc_are_its_own)
     void *p = blocks;
 
     needs_malloc_itself();
-    exact();
+    heap_exact();
     errno = 0;
     CHECK(malloc(too_much) == NULL);
     CHECK_EQ(errno, ENOMEM);
@@ -297,11 +238,11 @@ TEST(samples_have_the_labels_of_their_task)
     const weft_label label = {"user", "ann"};
     char *text;
 
-    exact();
+    heap_exact();
     CHECK_EQ(weft_labels_do(&label, 1, labelled, NULL), 0);
     text = heap_text();
     CHECK_CONTAINS(text, "# labels: {\"user\":\"ann\"}\n#\t");
-    CHECK_EQ(sums_of(text, "labelled").live, 1);
+    CHECK_EQ(heap_sums_of(text, "labelled").live, 1);
     free(text);
     free_all(1);
 }
@@ -316,20 +257,20 @@ TEST(blocks_of_other_threads_have_whole_stacks)
 {
     pthread_t thread;
 
-    exact();
+    heap_exact();
     CHECK_EQ(pthread_create(&thread, NULL, foreign, NULL), 0);
     weft_blocking_begin();
     pthread_join(thread, NULL);
     weft_blocking_end();
-    CHECK_EQ(sums_now("foreign").live_bytes, 5000);
-    CHECK_EQ(sums_now("start_thread").live_bytes >= 5000, 1);
+    CHECK_EQ(heap_sums_now("foreign").live_bytes, 5000);
+    CHECK_EQ(heap_sums_now("start_thread").live_bytes >= 5000, 1);
     free(blocks[MANY - 1]);
 }
 
 static int after_main(void *arg)
 {
     (void)arg;
-    check_sums("before_run", 3, 300, 3, 300);
+    heap_check("before_run", 3, 300, 3, 300);
     return 0;
 }
 
@@ -341,9 +282,63 @@ NOINLINE static void before_run(void)
 
 TEST_PLAIN(blocks_from_before_the_run_are_seen)
 {
-    exact();
+    heap_exact();
     before_run();
     CHECK_EQ(weft_run(after_main, NULL), 0);
+}
+
+/* Views -----------------------------------------------------------------------------------------
+ */
+
+static struct heap_sums sums_of_age(weft_duration age)
+{
+    char *text = profile_text("heap", (weft_profile_options){.age = age});
+    struct heap_sums s = heap_sums_of(text, "grows_here");
+
+    free(text);
+    return s;
+}
+
+TEST(age_leaves_out_younger_blocks)
+{
+    struct heap_sums s;
+
+    heap_exact();
+    grows_here(10, 100);
+    weft_sleep(5 * WEFT_MILLISECOND);
+    free_all(3);
+    weft_profile_set_heap_rate(512 * 1024);
+    CHECK_EQ(sums_of_age(3600 * WEFT_SECOND).allocs, 0);
+    s = sums_of_age(WEFT_MILLISECOND);
+    CHECK_EQ(s.live, 7);
+    CHECK_EQ(s.live_bytes, 700);
+    CHECK_EQ(s.allocs, 7);
+    CHECK_EQ(weft_profile_write(1, "heap", &(weft_profile_options){.age = -1}), WEFT_EINVAL);
+}
+
+static struct heap_sums sums_of_delta(void)
+{
+    char *text = profile_text("delta_heap", (weft_profile_options){0});
+    struct heap_sums s = heap_sums_of(text, "grows_here");
+
+    free(text);
+    return s;
+}
+
+TEST(delta_heap_has_the_change)
+{
+    struct heap_sums s;
+
+    heap_exact();
+    grows_here(10, 100);
+    weft_profile_set_heap_rate(512 * 1024);
+    CHECK_EQ(sums_of_delta().live, 10);
+    free_all(4);
+    s = sums_of_delta();
+    CHECK_EQ(s.live, -4);
+    CHECK_EQ(s.live_bytes, -400);
+    CHECK_EQ(s.allocs, 0);
+    CHECK_EQ(sums_of_delta().live, 0);
 }
 
 /* The text --------------------------------------------------------------------------------------
@@ -371,7 +366,7 @@ TEST(off_takes_no_samples)
     weft_profile_set_heap_rate(0);
     grows_here(MANY, BLOCK);
     text = profile_text("heap", (weft_profile_options){0});
-    CHECK_EQ(sums_of(text, "grows_here").allocs, 0);
+    CHECK_EQ(heap_sums_of(text, "grows_here").allocs, 0);
     CHECK_CONTAINS(text, "\n# weft: heap profile off: unset WEFT_HEAP_RATE, or call ");
     free(text);
     free_all(MANY);
