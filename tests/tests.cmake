@@ -231,7 +231,7 @@ weft_sample(heap_sample)
 if(NOT WEFT_SANITIZE)
   weft_script(heap_pprof.sh $<TARGET_FILE:heap_sample>)
   weft_script(heap_environments.sh $<TARGET_FILE:weft_static> $<TARGET_FILE:weft_shared>
-    $<TARGET_OBJECTS:weft_heap> $<TARGET_FILE:weft_heap_shared>)
+    ${CMAKE_CURRENT_BINARY_DIR}/weft_heap.o $<TARGET_FILE:weft_heap_shared>)
 endif()
 weft_test(test_cpu PROCS 2)
 weft_sample(cpu_sample)
