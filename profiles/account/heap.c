@@ -29,8 +29,7 @@
 
 enum { AGE }; /* parameter */
 
-/* Taking ----------------------------------------------------------------------------------------
- */
+/* Taking --------------------------------------------------------------------------------------- */
 
 static void add_stack(weft__buckets *b, const struct weft__heap_stack *s, const int64_t *sums,
                       struct weft__walk *walk)
@@ -118,8 +117,7 @@ static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
     return all;
 }
 
-/* profile.proto ---------------------------------------------------------------------------------
- */
+/* profile.proto -------------------------------------------------------------------------------- */
 
 /* Memory to encode one sample. */
 struct scratch {
@@ -170,8 +168,7 @@ static int write_pprof(const struct weft__pprof_head *head, const struct weft__b
     return p ? weft__pprof_end(p, rc) : -ENOMEM;
 }
 
-/* Text ------------------------------------------------------------------------------------------
- */
+/* Text ----------------------------------------------------------------------------------------- */
 
 static void put_number(struct weft__out *o, int64_t value)
 {
@@ -348,8 +345,7 @@ int weft__heap_write(const struct weft__asked *a, const void *from, void *view, 
     return rc;
 }
 
-/* The profiles ----------------------------------------------------------------------------------
- */
+/* The profiles --------------------------------------------------------------------------------- */
 
 static int count(const struct weft__profile *p)
 {

@@ -26,8 +26,7 @@
 static struct weft__heap_component *component; /* NULL: not linked */
 static bool fed; /* malloc is the component's, or a sanitizer's that tells of each block */
 
-/* Sanitizers ------------------------------------------------------------------------------------
- */
+/* Sanitizers ----------------------------------------------------------------------------------- */
 
 typedef void malloc_hook(const volatile void *p, size_t n);
 typedef void free_hook(const volatile void *p);
@@ -53,8 +52,7 @@ static bool hook_sanitizer(void)
            __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free) > 0;
 }
 
-/* Arenas ----------------------------------------------------------------------------------------
- */
+/* Arenas --------------------------------------------------------------------------------------- */
 
 #define OBJECT ((uintptr_t)1 << 63)
 
@@ -68,8 +66,7 @@ void weft_heap_free(const void *p)
     weft__heap_gone((uintptr_t)p | OBJECT);
 }
 
-/* The component ---------------------------------------------------------------------------------
- */
+/* The component -------------------------------------------------------------------------------- */
 
 extern struct weft__heap_component weft__heap_component __attribute__((weak));
 
@@ -120,8 +117,7 @@ __attribute__((constructor(101))) static void attach(void)
         fed = hook_sanitizer();
 }
 
-/* The state -------------------------------------------------------------------------------------
- */
+/* The state ------------------------------------------------------------------------------------ */
 
 enum weft__heap_state weft__heap_state(void)
 {

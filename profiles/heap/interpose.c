@@ -18,7 +18,7 @@
 
 #include "runtime/base/atomic.h"
 
-#if !defined(WEFT__ASAN) && !defined(WEFT__TSAN)
+#if !defined(WEFT__ASAN) && !defined(WEFT__TSAN) && !defined(WEFT__MSAN)
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -52,8 +52,7 @@ extern struct weft__heap_component weft__heap_component;
 EXPORTED struct weft__heap_component weft__heap_component = {
     .version = WEFT__HEAP_VERSION, .thread = thread, .behind = behind, .mask = &mask};
 
-/* The next definitions --------------------------------------------------------------------------
- */
+/* The next definitions ------------------------------------------------------------------------- */
 
 static void *boot_malloc(size_t n);
 static void *boot_calloc(size_t n, size_t size);
@@ -128,7 +127,9 @@ static void resolve(void)
     *(void **)&found.aligned_alloc = look_up("aligned_alloc");
     *(void **)&found.posix_memalign = look_up("posix_memalign");
     *(void **)&found.valloc = look_up("valloc");
-    *(void **)&found.pvalloc = look_up("pvalloc");
+    *(void **)&found.pvalloc = dlsym(RTLD_NEXT, "pvalloc");
+    if (!found.pvalloc) /* musl has none */
+        found.pvalloc = found.valloc;
     *(void **)&found.usable_size = look_up("malloc_usable_size");
     next = found;
     resolving = false;
@@ -200,8 +201,7 @@ static const void *behind(void)
     return *(void **)&next.malloc;
 }
 
-/* Sampling --------------------------------------------------------------------------------------
- */
+/* Sampling ------------------------------------------------------------------------------------- */
 
 static bool is_findable(const void *p)
 {
@@ -354,8 +354,7 @@ static WEFT__NOINLINE void free_slow(void *p)
     next.free(p);
 }
 
-/* The functions ---------------------------------------------------------------------------------
- */
+/* The functions -------------------------------------------------------------------------------- */
 
 EXPORTED void *malloc(size_t n)
 {

@@ -40,8 +40,7 @@ static struct scratch {
     struct weft__walk walk;
 } * scratches; /* atomic: grows only */
 
-/* Deciding --------------------------------------------------------------------------------------
- */
+/* Deciding ------------------------------------------------------------------------------------- */
 
 static void begin(struct weft__heap_thread *t)
 {
@@ -84,8 +83,7 @@ static double weight_of(size_t n, int64_t now)
     return now <= 1 || n == 0 ? 1 : 1 / weft__heap_chance((double)n, (double)now);
 }
 
-/* Taking ----------------------------------------------------------------------------------------
- */
+/* Taking --------------------------------------------------------------------------------------- */
 
 /* Maps one more. Returns NULL if memory ran out. */
 static struct scratch *scratch_new(void)
@@ -236,8 +234,7 @@ void weft__heap_gone(uintptr_t key)
     forget((const void *)key, &was);
 }
 
-/* The rate --------------------------------------------------------------------------------------
- */
+/* The rate ------------------------------------------------------------------------------------- */
 
 int64_t weft__heap_rate(void)
 {

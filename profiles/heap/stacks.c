@@ -27,8 +27,7 @@ static size_t mapped;                                    /* atomic */
 
 __extension__ static weft__tags too_many = {.refs = 1, .n = 1, .labels = {{"labels", "too many"}}};
 
-/* Memory ----------------------------------------------------------------------------------------
- */
+/* Memory --------------------------------------------------------------------------------------- */
 
 /* Maps one more piece, unless another thread does so first. Returns false if memory ran out. */
 static bool add_piece(struct piece *full)
@@ -58,8 +57,7 @@ static void *cut(size_t n)
     }
 }
 
-/* Labels ----------------------------------------------------------------------------------------
- */
+/* Labels --------------------------------------------------------------------------------------- */
 
 static bool is_same_set(const weft__tags *a, const weft__tags *b)
 {
@@ -89,8 +87,7 @@ static weft__tags *set_of(weft__tags *set)
     return NULL;
 }
 
-/* Stacks ----------------------------------------------------------------------------------------
- */
+/* Stacks --------------------------------------------------------------------------------------- */
 
 static uint64_t hash_of(const uintptr_t *pcs, uint32_t n, const weft__tags *set)
 {
@@ -175,8 +172,7 @@ struct weft__heap_stack *weft__heap_stack_of(const uintptr_t *pcs, uint32_t n, w
     return have ? have : intern(NULL, 0, NULL);
 }
 
-/* Sums ------------------------------------------------------------------------------------------
- */
+/* Sums ----------------------------------------------------------------------------------------- */
 
 /* Writes the sums that a sample adds: as it is, and as what it stands for. */
 static void sums_of(int64_t *sums, const struct weft__heap_sample *s)
@@ -213,8 +209,7 @@ void weft__heap_stack_add(const struct weft__heap_sample *s, int allocated, int 
     }
 }
 
-/* Reading ---------------------------------------------------------------------------------------
- */
+/* Reading -------------------------------------------------------------------------------------- */
 
 const struct weft__heap_stack *weft__heap_stack_next(const struct weft__heap_stack *s)
 {

@@ -38,6 +38,12 @@
 #endif
 #endif
 
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#define WEFT__MSAN 1
+#endif
+#endif
+
 /* FRAMELESS: the function has no frame of its own, so a walk that it begins shows its caller.
  * NO_SANITIZE: for functions that read the stacks of other tasks or switch stacks. The sanitizers
  * would report such reads as errors. */

@@ -92,6 +92,15 @@ if cc -static "$dir/static.c" "$object" -o "$dir/static" 2>/dev/null; then
     result "static: it says what to do" says "link it without weft_heap"
 fi
 
+if command -v musl-gcc >/dev/null; then
+    printf '%s\n' '#include <stdio.h>' '#include <stdlib.h>' \
+        'int main(void) { free(realloc(calloc(3, 100), 1 << 22)); return puts("done") < 0; }' >"$dir/musl.c"
+    musl-gcc -D_GNU_SOURCE -I"$here/../.." -O2 -fno-builtin -foptimize-sibling-calls "$dir/musl.c" \
+        "$here/../../profiles/heap/interpose.c" -o "$dir/musl"
+    run musl A=
+    result "musl: the component forwards" says done
+fi
+
 cat >"$dir/cxx.cc" <<END
 #include <weft.h>
 #include <unistd.h>

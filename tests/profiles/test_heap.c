@@ -42,8 +42,7 @@ NOINLINE void grows_there(int n, size_t size)
     __asm__ volatile("");
 }
 
-/* Rate 1 ----------------------------------------------------------------------------------------
- */
+/* Rate 1 --------------------------------------------------------------------------------------- */
 
 TEST(at_rate_1_all_is_exact_to_the_byte)
 {
@@ -135,8 +134,7 @@ TEST(block_that_realloc_could_not_move_stays)
     heap_check("keeps_one", 0, 0, 1, 100);
 }
 
-/* Sampling --------------------------------------------------------------------------------------
- */
+/* Sampling ------------------------------------------------------------------------------------- */
 
 /* Checks an estimate against a count of n blocks, each of which is a sample with that chance: five
  * standard deviations are exceeded once in 1.7 million runs. */
@@ -224,8 +222,7 @@ TEST_PLAIN(errors_of_malloc_are_its_own)
     CHECK_EQ(errno, 7);
 }
 
-/* Stacks and labels -----------------------------------------------------------------------------
- */
+/* Stacks and labels ---------------------------------------------------------------------------- */
 
 static void labelled(void *arg)
 {
@@ -287,8 +284,7 @@ TEST_PLAIN(blocks_from_before_the_run_are_seen)
     CHECK_EQ(weft_run(after_main, NULL), 0);
 }
 
-/* Views -----------------------------------------------------------------------------------------
- */
+/* Views ---------------------------------------------------------------------------------------- */
 
 static struct heap_sums sums_of_age(weft_duration age)
 {
@@ -341,8 +337,7 @@ TEST(delta_heap_has_the_change)
     CHECK_EQ(sums_of_delta().live, 0);
 }
 
-/* The text --------------------------------------------------------------------------------------
- */
+/* The text ------------------------------------------------------------------------------------- */
 
 TEST(text_is_as_gos_with_memstats)
 {
