@@ -13,6 +13,7 @@
 #include "profiles/cpu/record.h"
 #include "profiles/cpu/signal.h"
 #include "profiles/cpu/threads.h"
+#include "profiles/walk/symbolize.h"
 
 #include "runtime/base/clock.h"
 #include "runtime/base/lock.h"
@@ -63,6 +64,7 @@ static void *controller(void *arg)
     prctl(PR_SET_NAME, "weft-cpu");
     for (uint32_t i = 1; !weft__load_acq(&sampling.stopping); i++) {
         weft__futex_wait(&sampling.stopping, 0, DRAIN);
+        weft__symbolizer_look(); /* has files learned that were opened meanwhile */
         weft__cpu_threads_each(drain);
         if (weft__cpu_threads_count() < MANY || i % LOOK_EACH == 0)
             weft__cpu_threads_look(&sampling.counts, self, drain);
@@ -95,6 +97,7 @@ int weft__cpu_start(struct weft__cpu_sink *to, int hz)
 
     if (!weft__cas(&sampling.busy, &busy, 1))
         return -EBUSY;
+    weft__symbolizer_settle(); /* else walks would miss rules in the first milliseconds of a run */
     sampling.to = to;
     sampling.counts = (struct weft__cpu_counts){.hz = hz};
     weft__store(&sampling.stopping, 0);
