@@ -18,4 +18,5 @@
 #include <weft/sync.h>
 #include <weft/task.h>
 #include <weft/time.h>
+#include <weft/version.h>
 #endif
