@@ -1,4 +1,5 @@
 # The examples; included by the CMakeLists.txt above.
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
 
 add_executable(weft_index

@@ -3,18 +3,18 @@
 # llhttp is compiled from the sources that Debian's node-llhttp ships. Its objects become one, in
 # which every llhttp_* name is local except the few that http/ calls, and those are renamed: a
 # program may link an llhttp of its own, of any version.
-find_path(LLHTTP_INCLUDE llhttp.h PATH_SUFFIXES llhttp HINTS /usr/share/include REQUIRED)
-find_path(LLHTTP_SOURCE llhttp.c HINTS /usr/share/llhttp REQUIRED)
+find_path(WEFT_LLHTTP_INCLUDE llhttp.h PATH_SUFFIXES llhttp HINTS /usr/share/include REQUIRED)
+find_path(WEFT_LLHTTP_SOURCE llhttp.c HINTS /usr/share/llhttp REQUIRED)
 
-set(LLHTTP_DEFINITIONS LLHTTP_STRICT_MODE=1)
+set(WEFT_LLHTTP_DEFINITIONS LLHTTP_STRICT_MODE=1)
 foreach(name init execute resume get_error_pos method_name)
-  list(APPEND LLHTTP_DEFINITIONS llhttp_${name}=weft__llhttp_${name})
+  list(APPEND WEFT_LLHTTP_DEFINITIONS llhttp_${name}=weft__llhttp_${name})
 endforeach()
 
 add_library(weft_llhttp_objects OBJECT
-  ${LLHTTP_SOURCE}/api.c ${LLHTTP_SOURCE}/http.c ${LLHTTP_SOURCE}/llhttp.c)
-target_include_directories(weft_llhttp_objects SYSTEM PRIVATE ${LLHTTP_INCLUDE})
-target_compile_definitions(weft_llhttp_objects PRIVATE ${LLHTTP_DEFINITIONS})
+  ${WEFT_LLHTTP_SOURCE}/api.c ${WEFT_LLHTTP_SOURCE}/http.c ${WEFT_LLHTTP_SOURCE}/llhttp.c)
+target_include_directories(weft_llhttp_objects SYSTEM PRIVATE ${WEFT_LLHTTP_INCLUDE})
+target_compile_definitions(weft_llhttp_objects PRIVATE ${WEFT_LLHTTP_DEFINITIONS})
 target_link_libraries(weft_llhttp_objects PRIVATE weft_flags)
 target_compile_options(weft_llhttp_objects PRIVATE -w)
 

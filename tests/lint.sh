@@ -159,6 +159,19 @@ lint_walks() {
     done
 }
 
+# The WEFT_API functions of the headers, and the names that the library's map exports.
+api_of_headers() {
+    cat include/weft/*.h | gcc -fpreprocessed -dD -E -P - 2>/dev/null | sed '/^#/d' | tr -s '\n ' ' ' |
+        grep -oE '\bWEFT_API [^;{(]*\(' | sed 's/($//; s/.*[ *]//' | sort -u
+}
+
+lint_exports() {
+    local map=cmake/weft.map
+    [[ ! -e $map ]] || diff <(api_of_headers) <(sed -n 's/^ *\(weft_.*\);$/\1/p' $map) |
+        sed -n "s,^[<>] \(.*\),$map:1: the map (sorted) and the WEFT_API functions differ: \1,p" \
+            >>"$breaches" || true
+}
+
 # Each wait reason's text stands in the public header as a word of its own.
 lint_words() {
     local line text file=runtime/sched/wait.h
@@ -195,6 +208,7 @@ lint_states
 lint_places
 lint_words
 lint_length
+lint_exports
 lint_headers
 "$circles" . >>"$breaches" ||
     echo "$circles:1: more circles than its tables allow; with -v it shows them" >>"$breaches"

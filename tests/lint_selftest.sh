@@ -69,6 +69,15 @@ echo 'static inline int *f(void *p) { return p; }' >$header
 reports "$header:1: does not compile alone as C++17" || miss "a header that C++ refuses"
 rm $header
 
+mkdir cmake
+printf '#define WEFT_API\nWEFT_API int weft_a(int); WEFT_API int\n*weft_b(void);\n' >include/weft/a.h
+printf '    weft_a;\n    weft_c;\n' >cmake/weft.map
+for name in weft_b weft_c; do
+    reports "cmake/weft.map:1: the map (sorted) and the WEFT_API functions differ: $name" ||
+        miss "$name, in one of map and headers"
+done
+rm -r cmake include/weft/a.h
+
 # circle TEXT: the files a, b and c are reported with this text, and removed.
 circle() {
     reports "circles: $1" || miss "circles: $1"

@@ -133,15 +133,15 @@ weft_script(chan_types.sh ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER} ${CMAKE_SOUR
 # The runtime alone: no profile is linked.
 add_executable(test_alone tests/runtime/test_alone.c $<TARGET_OBJECTS:weft_runtime>)
 target_include_directories(test_alone PRIVATE include)
-target_link_libraries(test_alone PRIVATE weft_flags PkgConfig::UV Threads::Threads)
+target_link_libraries(test_alone PRIVATE weft_flags PkgConfig::WEFT_UV Threads::Threads)
 weft_add_run(test_alone plain "" test_alone)
 
 # ---- http ----
 set(folder tests/http)
 foreach(noun parse mux) # these look inside
   weft_test(test_http_${noun} SOURCES tests/http/test_http_${noun}.c tests/http/http_client.c)
-  target_include_directories(test_http_${noun} SYSTEM PRIVATE ${LLHTTP_INCLUDE})
-  target_compile_definitions(test_http_${noun} PRIVATE ${LLHTTP_DEFINITIONS})
+  target_include_directories(test_http_${noun} SYSTEM PRIVATE ${WEFT_LLHTTP_INCLUDE})
+  target_compile_definitions(test_http_${noun} PRIVATE ${WEFT_LLHTTP_DEFINITIONS})
 endforeach()
 weft_test(test_http SOURCES tests/http/test_http.c tests/http/http_client.c)
 weft_test(test_http_early SOURCES tests/http/test_http_early.c tests/http/http_client.c)
@@ -158,7 +158,7 @@ set(folder tests/profiles)
 add_library(weft_render_fake STATIC ${WEFT_PROFILES_RENDER} ${WEFT_PROFILES_TABLE}
   tests/profiles/fake_symbols.c)
 target_include_directories(weft_render_fake PUBLIC include tests ${CMAKE_CURRENT_BINARY_DIR})
-target_link_libraries(weft_render_fake PUBLIC weft_flags PkgConfig::PROTOBUF_C ZLIB::ZLIB
+target_link_libraries(weft_render_fake PUBLIC weft_flags PkgConfig::WEFT_PROTOBUF_C PkgConfig::WEFT_ZLIB
   Threads::Threads)
 add_executable(test_render tests/profiles/test_render.c)
 target_link_libraries(test_render PRIVATE weft_render_fake)
@@ -172,7 +172,7 @@ set_tests_properties(readers PROPERTIES DEPENDS render)
 pkg_check_modules(LIBUNWIND REQUIRED IMPORTED_TARGET libunwind)
 add_library(weft_unwind STATIC ${WEFT_PROFILES_WALK})
 target_include_directories(weft_unwind PUBLIC include)
-target_link_libraries(weft_unwind PUBLIC weft_flags PkgConfig::DW ZLIB::ZLIB Threads::Threads)
+target_link_libraries(weft_unwind PUBLIC weft_flags PkgConfig::WEFT_DW PkgConfig::WEFT_ZLIB Threads::Threads)
 add_executable(test_unwind tests/profiles/test_unwind.c tests/profiles/unwind_nofp.c)
 set_source_files_properties(tests/profiles/unwind_nofp.c PROPERTIES COMPILE_OPTIONS
   "-O2;-fomit-frame-pointer")
@@ -185,7 +185,7 @@ target_compile_options(bare PRIVATE -g -O2 -fomit-frame-pointer -fno-asynchronou
 add_executable(test_rows tests/profiles/test_rows.c)
 add_dependencies(test_rows bare)
 target_compile_definitions(test_rows PRIVATE BARE="$<TARGET_FILE:bare>")
-target_link_libraries(test_rows PRIVATE weft_unwind PkgConfig::LIBUNWIND ZLIB::ZLIB)
+target_link_libraries(test_rows PRIVATE weft_unwind PkgConfig::LIBUNWIND PkgConfig::WEFT_ZLIB)
 weft_reloads(test_rows)
 weft_add_run(rows plain "" test_rows)
 add_executable(test_symbolize tests/profiles/test_symbolize.c)

@@ -14,7 +14,7 @@ endfunction()
 # The renderers of the library and its names, without the runtime: weft-dump defines
 # weft__symbolize for the program that it looks at. The linker drops functions that would need the
 # rest of weft.
-pkg_check_modules(UNWIND_GENERIC REQUIRED IMPORTED_TARGET libunwind-generic)
+pkg_check_modules(WEFT_UNWIND_GENERIC REQUIRED IMPORTED_TARGET libunwind-generic)
 weft_tool(weft-dump
   SOURCES tools/dump/core.c tools/dump/live.c tools/dump/main.c tools/dump/names.c
     tools/dump/program.c tools/dump/target.c tools/dump/tasks.c tools/dump/walk.c
@@ -22,12 +22,13 @@ weft_tool(weft-dump
     profiles/render/output.c profiles/render/stack_text.c profiles/render/tasks_merged.c
     profiles/render/tasks_text.c profiles/table/stacktab.c profiles/walk/cxxname.c
     profiles/walk/dienames.c profiles/walk/names.c profiles/walk/symtab.c profiles/walk/units.c
-  LIBS PkgConfig::UNWIND_GENERIC PkgConfig::DW ZLIB::ZLIB ${CMAKE_DL_LIBS})
+  LIBS PkgConfig::WEFT_UNWIND_GENERIC PkgConfig::WEFT_DW PkgConfig::WEFT_ZLIB ${CMAKE_DL_LIBS})
 target_compile_options(weft-dump PRIVATE -ffunction-sections)
 target_link_options(weft-dump PRIVATE LINKER:--gc-sections)
 
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(NCURSES REQUIRED IMPORTED_TARGET ncursesw)
 weft_tool(weft-top
-  SOURCES tools/top/fetch.c tools/top/main.c tools/top/screen.c tools/top/view.c ${PROFILE_PB}.c
-  LIBS PkgConfig::NCURSES PkgConfig::JANSSON PkgConfig::PROTOBUF_C ZLIB::ZLIB Threads::Threads)
+  SOURCES tools/top/fetch.c tools/top/main.c tools/top/screen.c tools/top/view.c ${WEFT_PROFILE_PB}.c
+  LIBS PkgConfig::NCURSES PkgConfig::JANSSON PkgConfig::WEFT_PROTOBUF_C PkgConfig::WEFT_ZLIB Threads::Threads)
 target_include_directories(weft-top SYSTEM PRIVATE ${CMAKE_CURRENT_BINARY_DIR})

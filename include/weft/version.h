@@ -22,7 +22,7 @@ extern "C" {
 #define WEFT_VERSION_MINOR 1
 #define WEFT_VERSION_PATCH 0
 
-/* As a text, and as a number for #if: 1.2.3 is 10203. */
+/* As a text, and as a number that the preprocessor can compare: 1.2.3 is 10203. */
 #define WEFT_VERSION "0.1.0"
 #define WEFT_VERSION_NUMBER                                                                        \
     (WEFT_VERSION_MAJOR * 10000 + WEFT_VERSION_MINOR * 100 + WEFT_VERSION_PATCH)
