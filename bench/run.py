@@ -3,7 +3,8 @@
 """run.py - runs weft and its peers in turn and compares the results with the targets of rows.py.
 
 The sides of a case alternate, so a slow minute of the machine hits all. Writes medians with min..max
-to out/bench.txt and out/bench.md. Fails if, in one group, more rows miss than may, a row misses by
+to out/bench.txt and out/bench.md, and does so after each row, so that an interrupted run leaves the
+rows that it has. Fails if, in one group, more rows miss than may, a row misses by
 more than it may, or a row misses that must not.
 """
 import argparse
@@ -54,6 +55,15 @@ def progress(text):
         print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
 
 
+def tell(line, samples):
+    """A row that was measured, in one line of stderr."""
+    make = pairs.table if isinstance(line, Pair) else table
+    names, cells = make([line], samples)
+    progress("")
+    print("; ".join(f"{name} {cell}" for name, cell in zip(names, cells) if cell not in ("", "-")),
+          file=sys.stderr, flush=True)
+
+
 def turn(sides, n):
     """The order of the sides in round n. Three sides take turns at going first; others run to and
     fro, so that the runs to be compared stay close in time."""
@@ -61,9 +71,10 @@ def turn(sides, n):
     return sides[first:] + sides[:first] if len(sides) == 3 else sides[::-1 if n % 2 else 1]
 
 
-def measure(lines, programs, rounds):
-    """{(side, case, procs): [results of each round]}, the sides taking turns."""
-    samples, plan = {}, {}
+def measure(lines, programs, rounds, samples, measured):
+    """Adds {(side, case, procs): [results of each round]} to samples, the sides taking turns. Calls
+    measured with the lines of each case that is through."""
+    plan = {}
     for line in lines:
         plan.setdefault((line.case, line.procs), {}).update(dict.fromkeys(line.sides))
     for (case, procs), sides in plan.items():
@@ -74,8 +85,7 @@ def measure(lines, programs, rounds):
                     run("weft", programs["weft"], "page_warm", 1)
                 result = run(side, programs[side.split()[0]], case, procs)
                 samples.setdefault((side, case, procs), []).append(result)
-    progress("")
-    return samples
+        measured([line for line in lines if (line.case, line.procs) == (case, procs)])
 
 
 def values(line, samples, side):
@@ -177,11 +187,17 @@ def chosen(group, parts):
     """The group with the lines whose row or case, or group, has one of these parts in its name."""
     lines = [line for line in group.lines if not parts or any(
         part in name for part in parts for name in (line.row, line.case, group.title))]
-    return Group(group.title, lines, group.may_miss, group.miss_at_most)
+    return only(group, lines)
+
+
+def only(group, lines):
+    """The group with those of its lines that are among these."""
+    return Group(group.title, [line for line in group.lines if line in lines], group.may_miss,
+                 group.miss_at_most)
 
 
 def report(head, groups, samples):
-    """Prints and writes the tables. Whether all groups are good."""
+    """Writes the tables. Their text, and whether all groups are good."""
     text, markdown, all_good = head + "\n", head + "\n", True
     for group in groups:
         for make, kind in ((table, Line), (pairs.table, Pair)):
@@ -198,8 +214,7 @@ def report(head, groups, samples):
     for name, content in (("txt", text), ("md", markdown)):
         with open(f"out/bench.{name}", "w") as file:
             file.write(content)
-    print(text, end="")
-    return all_good
+    return text, all_good
 
 
 def main():
@@ -222,13 +237,23 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the children on the way out
     programs = {"weft": args.weft, "go": args.go, "nginx": args.nginx}
     lines = [line for group in groups for line in group.lines]
-    samples = {}
-    for kind, rounds in ((Line, args.rounds), (Pair, args.pairs)):
-        of_kind = [line for line in lines if isinstance(line, kind)]
-        samples.update(measure(of_kind, programs, rounds))
+    samples, done = {}, []
     head = (f"{machine(args.weft, args.versions)}; {args.rounds} rounds, median [min..max]; "
             f"{args.pairs} pairs on and off, median [95 %]")
-    return 0 if report(head, groups, samples) else 1
+
+    def measured(new):
+        done.extend(new)
+        for line in new:
+            tell(line, samples)
+        so_far = f"{head}; {len(done)} of {len(lines)} rows measured"
+        begun = [only(group, done) for group in groups]
+        report(so_far, [group for group in begun if group.lines], samples)
+
+    for kind, rounds in ((Line, args.rounds), (Pair, args.pairs)):
+        measure([line for line in lines if isinstance(line, kind)], programs, rounds, samples, measured)
+    text, good = report(head, groups, samples)
+    print(text, end="")
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -254,6 +254,7 @@ if(NOT WEFT_SANITIZE)
 endif()
 # These take their time, and are about no compiler.
 if(CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT WEFT_OMIT_FP AND NOT WEFT_SANITIZE)
+  weft_script(bench_rows.sh)
   weft_test(test_truth PROCS 2)
   weft_test(test_cpu_truth PROCS 1 2 LIBS PkgConfig::SQLITE ${CMAKE_DL_LIBS})
   weft_test(test_window_clock)
