@@ -18,3 +18,10 @@ target_link_libraries(weft_orders PRIVATE weft_flags weft PkgConfig::JANSSON Pkg
 
 add_executable(weft_load examples/load.c)
 target_link_libraries(weft_load PRIVATE weft_flags weft)
+
+# In C++, with the warnings that weft/weft.hpp is to be free of.
+set(WEFT_CXX_STRICT -Wold-style-cast $<$<CXX_COMPILER_ID:GNU>:-Wuseless-cast>)
+add_executable(weft_words examples/words.cc)
+target_compile_features(weft_words PRIVATE cxx_std_17)
+target_compile_options(weft_words PRIVATE ${WEFT_CXX_STRICT})
+target_link_libraries(weft_words PRIVATE weft_flags weft)

@@ -7,14 +7,16 @@ header=$1 library=$2 compiler=$3
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
+includes=(weft.h signal.h stdio.h unistd.h) language=(-x c -std=gnu11)
+if [[ $header == *.hpp ]]; then
+    includes=("${header#include/}") language=(-x c++ -std=c++17 -Wpedantic -Wold-style-cast)
+fi
 # The lines of the first comment that are indented by four spaces more than its text, up to main's.
 {
-    printf '#include <%s>\n' weft.h signal.h stdio.h unistd.h
+    printf '#include <%s>\n' "${includes[@]}"
     sed -n '2,/^ \*     int main/{s/^ \*     //p; s/^ \*$//p}' "$header"
-} >"$dir/example.c"
-grep -q '^int main' "$dir/example.c"
-libs=$(grep -om1 -- '-luv .* -lpthread' README.md)
-# shellcheck disable=SC2086 # the libraries are words
-"$compiler" -std=gnu11 -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -Iinclude "${@:4}" \
-    "$dir/example.c" "$library" $libs -o "$dir/example"
-timeout 5 "$dir/example"
+} >"$dir/example"
+grep -q '^int main' "$dir/example"
+"$compiler" "${language[@]}" -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -Iinclude "${@:4}" \
+    "$dir/example" -x none "$library" -luv -ldw -lelf -lprotobuf-c -lz -lpthread -o "$dir/program"
+timeout 5 "$dir/program"

@@ -190,7 +190,7 @@ lint_length() {
     done
 }
 
-# Each public header compiles alone, as C11 and as C++17.
+# Each public header compiles alone, as C11 and as C++17; those for C++ with warnings about casts.
 lint_headers() {
     local header flags=(-Iinclude -Wall -Wextra -Wpedantic -Werror -fsyntax-only)
     for header in $(files include '*.h'); do
@@ -198,6 +198,10 @@ lint_headers() {
             echo "$header:1: does not compile alone as C11" >>"$breaches"
         g++ -std=c++17 "${flags[@]}" -x c++ - <<<"#include \"$header\"" -I. ||
             echo "$header:1: does not compile alone as C++17" >>"$breaches"
+    done
+    for header in $(files include '*.hpp'); do
+        g++ -std=c++17 "${flags[@]}" -Wold-style-cast -Wuseless-cast -x c++ - <<<"#include \"$header\"" -I. ||
+            echo "$header:1: does not compile alone as strict C++17" >>"$breaches"
     done
 }
 

@@ -68,6 +68,10 @@ reports "$header:1: does not compile alone as C11" || miss "a header that does n
 echo 'static inline int *f(void *p) { return p; }' >$header
 reports "$header:1: does not compile alone as C++17" || miss "a header that C++ refuses"
 rm $header
+header=include/weft/needs.hpp
+echo 'inline long f() { return (long)1; }' >$header
+reports "$header:1: does not compile alone as strict C++17" || miss "an old cast in a header of C++"
+rm $header
 
 mkdir cmake
 printf '#define WEFT_API\nWEFT_API int weft_a(int); WEFT_API int\n*weft_b(void);\n' >include/weft/a.h

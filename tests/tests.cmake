@@ -296,6 +296,11 @@ weft_script(terminate.sh $<TARGET_FILE:terminate>)
 weft_test(test_orders SOURCES tests/test_orders.c tests/http/http_client.c ${WEFT_ORDERS} PROCS 2
   LIBS PkgConfig::JANSSON PkgConfig::SQLITE)
 weft_script(index_example.sh $<TARGET_FILE:weft_index>)
+weft_script(words_example.sh $<TARGET_FILE:weft_words>)
+weft_test(test_cpp SOURCES tests/test_cpp.cc CHAOS)
+target_compile_features(test_cpp PRIVATE cxx_std_17)
+target_compile_options(test_cpp PRIVATE ${WEFT_CXX_STRICT})
+target_include_directories(test_cpp SYSTEM PRIVATE tests) # check.h is C
 weft_script(orders_example.sh $<TARGET_FILE:weft_orders> $<TARGET_FILE:weft_load>)
 if(NOT WEFT_SANITIZE)
   weft_script(debug_clients.sh $<TARGET_FILE:weft_orders> $<TARGET_FILE:weft_load>)
@@ -314,6 +319,8 @@ foreach(noun chan debug dump error expvar fd http label net profile select signa
   weft_add_run(${noun}_example plain "" ${CMAKE_SOURCE_DIR}/tests/header_example.sh
     include/weft/${noun}.h $<TARGET_FILE:weft_static> ${CMAKE_C_COMPILER} ${sanitize})
 endforeach()
+weft_add_run(cpp_example plain "" ${CMAKE_SOURCE_DIR}/tests/header_example.sh
+  include/weft/weft.hpp $<TARGET_FILE:weft_static> ${CMAKE_CXX_COMPILER} ${sanitize})
 
 # Refusals of the system. Sanitizers have allocators of their own.
 if(NOT WEFT_SANITIZE)

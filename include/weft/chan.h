@@ -71,12 +71,15 @@ static inline int weft_chan_recv(weft_chan *c, void *elem)
 
 #define WEFT__INLINE static inline __attribute__((unused))
 
-/* Values are copied as bytes and dropped without a destructor. */
+/* Values are copied as bytes and dropped without a destructor. Casts are such that -Wold-style-cast
+ * is content. */
 #ifdef __cplusplus
+#define WEFT__CAST(T, x) reinterpret_cast<T>(x)
 #define WEFT__CARRIES(T)                                                                           \
     static_assert(__is_trivially_copyable(T),                                                      \
                   "a channel carries bytes: send a pointer to this type")
 #else
+#define WEFT__CAST(T, x) ((T)(x))
 #define WEFT__CARRIES(T) _Static_assert(sizeof(T) > 0, "")
 #endif
 
@@ -87,11 +90,11 @@ static inline int weft_chan_recv(weft_chan *c, void *elem)
     typedef struct name name;                                                                      \
     WEFT__INLINE weft_chan *name##_raw(name *c)                                                    \
     {                                                                                              \
-        return (weft_chan *)c;                                                                     \
+        return WEFT__CAST(weft_chan *, c);                                                         \
     }                                                                                              \
     WEFT__INLINE name *name##_new(size_t cap)                                                      \
     {                                                                                              \
-        return (name *)weft_chan_new(sizeof(T), cap);                                              \
+        return WEFT__CAST(name *, weft_chan_new(sizeof(T), cap));                                  \
     }                                                                                              \
     WEFT__INLINE void name##_free(name *c)                                                         \
     {                                                                                              \

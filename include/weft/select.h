@@ -48,7 +48,11 @@ static inline weft_case weft_on_recv(weft_chan *c, void *elem)
 
 static inline weft_case weft_on_send(weft_chan *c, const void *elem)
 {
+#ifdef __cplusplus
+    weft_case k = {c, const_cast<void *>(elem), WEFT_CASE_SEND, 0};
+#else
     weft_case k = {c, (void *)elem, WEFT_CASE_SEND, 0};
+#endif
     return k;
 }
 

@@ -41,12 +41,12 @@ extern "C" {
 typedef int64_t weft_time;     /* an instant; compare with <, never with wall time */
 typedef int64_t weft_duration; /* a length of time */
 
-#define WEFT_MICROSECOND ((weft_duration)1000)
+#define WEFT_MICROSECOND INT64_C(1000)
 #define WEFT_MILLISECOND (1000 * WEFT_MICROSECOND)
 #define WEFT_SECOND      (1000 * WEFT_MILLISECOND)
 
-#define WEFT_NOW     ((weft_time)0)         /* a deadline long past: do not block */
-#define WEFT_FOREVER ((weft_time)INT64_MAX) /* a deadline that never comes */
+#define WEFT_NOW     INT64_C(0) /* a deadline long past: do not block */
+#define WEFT_FOREVER INT64_MAX  /* a deadline that never comes */
 
 /* These two do not wait, and any thread may call them. weft_after returns weft_now() + d; an
  * instant too late to be expressed is WEFT_FOREVER. */
