@@ -15,7 +15,7 @@ check() {
 }
 
 check "only weft_* is exported, under its version" \
-    "$(nm -D --defined-only "$lib" | awk '$2 != "A" && $3 !~ /^weft_[a-z0-9_]*@@WEFT_0$/ {print $3}')"
+    "$(nm -D --defined-only "$lib" | awk '$2 != "A" && $3 !~ /^weft_[a-z][a-z0-9_]*@@WEFT_0$/ {print $3}')"
 check "libunwind is not needed" "$(ldd "$lib" | grep -o 'libunwind[^ ]*' || true)"
 check "no llhttp is shown to programs that have their own" \
     "$(nm -g --defined-only "$archive" | awk '$3 ~ /^llhttp_/ {print $3}')"
