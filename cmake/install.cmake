@@ -5,14 +5,22 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(weft_cmake ${CMAKE_INSTALL_LIBDIR}/cmake/weft)
 
+# weft::heap is an object file, since a definition of malloc must be in the program itself.
 foreach(kind static shared heap)
-  if(TARGET weft_${kind})
-    install(TARGETS weft_${kind} EXPORT weft_${kind}
-      LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT lib NAMELINK_COMPONENT dev
-      ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev)
-    install(EXPORT weft_${kind} FILE weft_${kind}.cmake NAMESPACE weft::
-      DESTINATION ${weft_cmake} COMPONENT dev)
+  set(targets weft_${kind})
+  if(kind STREQUAL heap)
+    list(APPEND targets weft_heap_shared) # for LD_PRELOAD
   endif()
+  install(TARGETS ${targets} EXPORT weft_${kind}
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT lib NAMELINK_COMPONENT dev
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev
+    OBJECTS DESTINATION ${CMAKE_INSTALL_LIBDIR}/weft COMPONENT dev)
+  install(EXPORT weft_${kind} FILE weft_${kind}.cmake NAMESPACE weft::
+    DESTINATION ${weft_cmake} COMPONENT dev)
+endforeach()
+foreach(tool ${WEFT_TOOLS})
+  install(TARGETS ${tool} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+  install(FILES docs/${tool}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
 endforeach()
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev
   FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
@@ -30,14 +38,17 @@ configure_file(cmake/weft.pc.in weft.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/weft.pc
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)
 
+# The reference, once the target weft_docs has made it.
+set(WEFT_DOCS ${CMAKE_CURRENT_BINARY_DIR}/docs)
+add_custom_target(weft_docs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/docs/make.sh ${WEFT_DOCS} VERBATIM)
+install(DIRECTORY ${WEFT_DOCS}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR} COMPONENT dev OPTIONAL)
+install(DIRECTORY ${WEFT_DOCS}/html DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libweft-dev
+  COMPONENT dev OPTIONAL)
+
 add_custom_target(weft_uninstall COMMAND ${CMAKE_COMMAND}
   -D MANIFEST=${CMAKE_BINARY_DIR}/install_manifest.txt
   -P ${CMAKE_CURRENT_SOURCE_DIR}/cmake/uninstall.cmake VERBATIM)
 
-# ---- what Debian's packages have beside that ----
-
-# Without it the archive keeps its debug information in a package, which Debian's do not.
-install(CODE "if(CMAKE_INSTALL_DO_STRIP)
-    file(GLOB archives \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/libweft*.a\")
-    execute_process(COMMAND ${CMAKE_STRIP} --strip-debug --enable-deterministic-archives \${archives})
-  endif()" COMPONENT dev)
+if(PROJECT_IS_TOP_LEVEL)
+  include(cmake/package.cmake)
+endif()

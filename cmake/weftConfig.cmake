@@ -1,5 +1,5 @@
 # find_package(weft [COMPONENTS shared | static] [heap]): weft::weft is the library of that kind,
-# weft::heap the part that profiles the heap. Without a kind it is shared, unless BUILD_SHARED_LIBS
+# weft::heap the malloc that samples, for the profiles of the heap. Without a kind it is shared, unless BUILD_SHARED_LIBS
 # is set to OFF. Only static needs the libraries below weft, and pkg-config to find them.
 set(weft_kinds ${weft_FIND_COMPONENTS})
 list(REMOVE_ITEM weft_kinds heap)

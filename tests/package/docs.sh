@@ -18,12 +18,13 @@ done
 for header in include/weft/*.h*; do
     grep -qs "${header#include/weft/}" "$docs/html/files.html" || miss "$header is not among the files"
 done
-for name in $(grep -rhoE '"WEFT_[A-Z]+"' runtime | tr -d '"' | sort -u); do
+for name in $(grep -rhoE '"WEFT_[A-Z_]+"' runtime | tr -d '"' | sort -u); do
     grep -q "^\.It Ev $name\$" docs/weft.7 || miss "weft(7) does not have $name"
 done
 
 # Among the generated pages errors count; doxygen's style is its own.
 (cd "$docs/man" && mandoc -T lint -W error man3/*.3 && mandoc -T lint -W warning man7/*.7) || failed=1
+mandoc -T lint -W warning docs/*.1 || failed=1
 page=$(MANPATH=$docs/man man weft_chan_send_until 2>/dev/null | col -b)
 for text in 'weft/chan.h - typed' 'int weft_chan_send_until' 'Sends a copy of \*elem. 0; WEFT_ECLOSED' \
     'numbers_send(to, i);'; do

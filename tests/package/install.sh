@@ -51,13 +51,23 @@ done
 with_pkg_config() { # COMPILER SOURCE
     "$1" -O2 -Wall -Wextra -Werror "$here/consumer/$2" "${cflags[@]}" "${libs[@]}" -o "$dir/shared" &&
         says_hello "$dir/shared" "$lib" &&
-        nm -D "$dir/shared" | grep -q ' weft_[a-z_]*@WEFT_0$' &&
+        grep -q ' weft_[a-z_]*@WEFT_0$' <<<"$(nm -D "$dir/shared")" &&
         "$1" -O2 "$here/consumer/$2" "${cflags[@]}" "${all_libs[@]}" -o "$dir/static" &&
         says_hello "$dir/static" &&
-        ! readelf -d "$dir/static" | grep -q libweft
+        [[ $(readelf -d "$dir/static") != *libweft* ]]
 }
 expect "pkg-config, C: shared and static" with_pkg_config gcc hello.c
 expect "pkg-config, C++: shared and static" with_pkg_config g++ hello.cc
+
+as_the_readme_says() (
+    local readme=$here/../../README.md
+    mkdir -p "$dir/readme"
+    cd "$dir/readme"
+    awk '/^```c$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$readme" >hello.c
+    eval "$(grep -m1 '^cc ' "$readme")"
+    [[ $(LD_LIBRARY_PATH=$lib ./hello) == $'1\n2\n3' ]]
+)
+expect "the README's program, by the README's command" as_the_readme_says
 
 # ---- CMake ----
 
@@ -68,12 +78,17 @@ with_cmake() { # COMPONENTS PATTERN-OF-NEEDED
     for program in hello_c hello_cxx; do
         says_hello "$dir/consumer/$program" || return
         [[ $(readelf -d "$dir/consumer/$program" | grep -o 'libweft[^]]*') == "$2" ]] || return
+        # A program with heap defines malloc, another needs libc's.
+        [[ $(nm "$dir/consumer/$program" | grep -c ' T malloc$') == $([[ $1 == *heap* ]] && echo 1 || echo 0) ]] ||
+            return
     done
     rm -r "$dir/consumer"
 }
 expect "find_package" with_cmake "" libweft.so.0
 expect "find_package, shared" with_cmake shared libweft.so.0
 expect "find_package, static" with_cmake static ""
+expect "find_package, heap" with_cmake "shared;heap" libweft.so.0
+expect "find_package, static and heap" with_cmake "static;heap" ""
 ! with_cmake nonsense "" >"$dir/log" 2>&1 && grep -q 'no component nonsense' "$dir/log" ||
     expect "find_package knows its components" false
 
