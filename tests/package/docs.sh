@@ -18,7 +18,7 @@ done
 for header in include/weft/*.h*; do
     grep -qs "${header#include/weft/}" "$docs/html/files.html" || miss "$header is not among the files"
 done
-for name in $(grep -rhoE '"WEFT_[A-Z_]+"' runtime | tr -d '"' | sort -u); do
+for name in $(grep -rhoE 'weft__env[a-z_]*\("WEFT_[A-Z_]+"' runtime profiles | sed 's/.*(//' | tr -d '"' | grep -v WEFT_BREAK | sort -u); do
     grep -q "^\.It Ev $name\$" docs/weft.7 || miss "weft(7) does not have $name"
 done
 
