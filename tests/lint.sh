@@ -27,7 +27,8 @@ rule() {
 # From the lowest to the highest: a file includes headers of its own folder and of those before it.
 layers=(runtime/base runtime/machine runtime/uv runtime/sched runtime/sync runtime/io
     runtime/run profiles/walk profiles/table profiles/capture profiles/heap profiles/cpu
-    profiles/render profiles/account http/wire http/server http/debug tools/dump tools/top)
+    profiles/render profiles/trace profiles/account http/wire http/server http/debug tools/dump
+    tools/top)
 
 lint_layers() {
     local i higher

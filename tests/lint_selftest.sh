@@ -6,7 +6,7 @@ lint=$(realpath "$(dirname "$0")/lint.sh")
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 cd "$tree"
-mkdir -p bench include/weft runtime/{base,machine,sched,sync,io,uv,run} profiles/{walk,table,capture,heap,cpu,render,account} \
+mkdir -p bench include/weft runtime/{base,machine,sched,sync,io,uv,run} profiles/{walk,table,capture,heap,cpu,render,trace,account} \
     http/{wire,server,debug} tools/{dump,top}
 missed=0
 

@@ -193,7 +193,7 @@ target_link_libraries(test_symbolize PRIVATE weft_unwind)
 weft_reloads(test_symbolize)
 weft_add_run(symbolize plain "" test_symbolize)
 
-foreach(noun contention custom label wall window)
+foreach(noun contention custom label tape wall window)
   weft_test(test_${noun} CHAOS)
 endforeach()
 weft_wraps(test_contention weft__samples_add)
@@ -265,6 +265,8 @@ if(CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT WEFT_OMIT_FP AND NOT WEFT_SANITIZE)
   weft_script(debug_info.sh $<TARGET_FILE:weft_static> $<TARGET_FILE:weft_shared>)
   weft_script(idle.sh $<TARGET_FILE:live_sample>)
   weft_script(trace_selftest.py)
+  weft_sample(trace_sample)
+  weft_script(trace_tools.sh $<TARGET_FILE:trace_sample>)
 endif()
 
 # ---- tools ----

@@ -47,6 +47,8 @@ int weft__answer_end(struct weft__answer *a, int rc);
 weft__debug_fn weft__debug_profile; /* /debug/pprof/{name...}, and the profiles' own paths */
 weft__debug_fn weft__debug_cmdline;
 weft__debug_fn weft__debug_symbol;
+/* debug/trace.c */
+weft__debug_fn weft__debug_trace;
 /* debug/page.c */
 weft__debug_fn weft__debug_page;
 /* debug/vars.c */

@@ -42,6 +42,7 @@ static const struct endpoint {
     {"GET /debug/pprof/cmdline", weft__debug_cmdline},
     {"GET /debug/pprof/symbol", weft__debug_symbol},
     {"POST /debug/pprof/symbol", weft__debug_symbol},
+    {"GET /debug/pprof/trace", weft__debug_trace},
     {"GET /debug/vars", weft__debug_vars},
 };
 enum { ENDPOINTS = sizeof(endpoints) / sizeof(endpoints[0]) };

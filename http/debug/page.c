@@ -164,6 +164,10 @@ static void put_profiles(weft_http_response *w)
     put_row(w, 0, "cmdline", "The command line of the program.", "");
     put_row(w, 0, "symbol", "The names of the addresses in the query or in the body of a POST.",
             "");
+    put_row(w, 0, "trace",
+            "When each task ran, which one woke it and how long it waited, for go tool trace. "
+            "seconds says for how long; format=2 is for Go 1.23 and later.",
+            "");
     weft_http_printf(w, "</table>\n");
 }
 

@@ -154,6 +154,9 @@ struct weft__worker {
     cpu_set_t cpus, confined_to;
     void *made;         /* atomic: by what stack the thread was made (profiles/account) */
     const void *tables; /* atomic: the tables that count a wait at the moment (profiles/account) */
+    struct weft__ring
+        *ring; /* this thread only, as the next: its events go there (profiles/trace) */
+    uint32_t ring_age;
     void *altstack;
     uint32_t id;
 };

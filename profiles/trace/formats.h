@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* formats.h - the formats in which a trace is written, as forms of an order (order.h).
+ *
+ * A writer makes bytes of the steps that it gets; the caller takes them away, and clears out.n,
+ * after each span. One thread uses a writer; with no lock held, since it names addresses. */
+#ifndef WEFT_TRACE_FORMATS_H
+#define WEFT_TRACE_FORMATS_H
+
+#include "profiles/trace/bytes.h"
+#include "profiles/trace/order.h"
+
+struct weft__writer {
+    weft__form form; /* the first member */
+    struct weft__bytes out;
+    /* Before the steps of each span, and after them. The first call writes the state as of the
+     * order's begin. end: it was the last span. */
+    void (*span)(struct weft__writer *w, weft__order *o);
+    void (*spanned)(struct weft__writer *w, bool end);
+    void (*free)(struct weft__writer *w);
+};
+
+/* Returns the name for the stack of a wake-up that no task made, by its enum weft__source. */
+const char *weft__source_name(unsigned source);
+
+/* Go's trace format as of 1.19, and as of 1.23. Return NULL if memory ran out. */
+struct weft__writer *weft__writer_v1(void);
+struct weft__writer *weft__writer_v2(void);
+
+#endif

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/* hear.c - the event sink that writes events to the tape.
+ *
+ * Owns: the sink, and the map from places to stacks of the tape. A worker writes to its own ring,
+ * without a lock or a locked instruction; other threads share a ring, under tape.shared.
+ *
+ * A writer marks its ring as busy, fences lightly and reads the number of the cut; a reader that
+ * makes a cut stores its number, fences heavily and waits for busy rings. So each event lies
+ * before the cut, and is complete when the reader reads, or its writer knows the cut, and writes a
+ * mark first. If an event was written behind a cut, its writer had read the number, and all that
+ * the event causes reads it, too: no later event of the task can lie before the cut.
+ *
+ * The stacks are those of waits and wake-ups. Most are known places (table/places.h), which cost a
+ * comparison of some words. */
+#include "profiles/trace/rings.h"
+
+#include "profiles/capture/running.h"
+#include "profiles/table/marks.h"
+#include "profiles/table/places.h"
+#include "profiles/walk/deferred.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Stacks --------------------------------------------------------------------------------------- */
+
+/* The id of the stack of each place, by the place's number in its generation: the generation in the
+ * upper half, the id in the lower. Atomic. */
+static uint64_t stack_ids[WEFT__PLACES + 1];
+
+void weft__hear_begin(void)
+{
+    for (unsigned i = 0; i <= WEFT__PLACES; i++)
+        weft__store(&stack_ids[i], 0);
+}
+
+/* A stack to be found, of t, the caller's task, whose context is saved. */
+struct ask {
+    const weft__task *t;
+    uint32_t id;
+};
+
+/* Walks the stack without waiting for rules: those that are not known yet are read on the spot. A
+ * reader learns them, so that the place can be known from then on. */
+static WEFT__NOINLINE uint32_t walk_new(const weft__task *t, struct weft__known *known)
+{
+    struct weft__deferred *d = malloc(sizeof(*d) + sizeof(struct weft__fingerprint));
+    struct weft__regs regs;
+    uintptr_t lo, hi;
+    uint32_t id = 0;
+
+    if (!d || !weft__stack_bounds(t, &lo, &hi) ||
+        !weft__regs_saved(&regs, weft__load(&t->ctx.sp), lo, hi)) {
+        free(d);
+        return 0;
+    }
+    weft__deferred_begin(d, &regs, lo, hi);
+    if (d->walk.missed) {
+        struct weft__walk *walk = malloc(sizeof(*walk));
+
+        if (walk) {
+            weft__walk_fault(walk, &regs, lo, hi, (const void *)lo, false);
+            weft__walk_close(walk);
+            id = weft__stacktab_intern(weft__tape.stacks, walk);
+        }
+        free(walk);
+        weft__tape_learn(d);
+        return id;
+    }
+    weft__walk_close(&d->walk);
+    *known = weft__place_add(t, &d->walk, (struct weft__fingerprint *)(void *)(d + 1));
+    id = weft__stacktab_intern(weft__tape.stacks, &d->walk);
+    free(d);
+    return id;
+}
+
+static WEFT__NOINLINE uint32_t intern_place(struct weft__known known)
+{
+    struct weft__walk *walk = malloc(sizeof(*walk));
+    uint32_t id = 0;
+
+    if (walk && weft__place_read(known, walk))
+        id = weft__stacktab_intern(weft__tape.stacks, walk);
+    free(walk);
+    return id;
+}
+
+static void find(void *arg)
+{
+    struct ask *a = arg;
+    struct weft__known known = weft__place_find(a->t);
+    uint64_t *kept = &stack_ids[(uint32_t)known.id], was = weft__load(kept);
+
+    if (weft__likely(known.id && was >> 32 == known.id >> 32)) {
+        a->id = (uint32_t)was;
+        return;
+    }
+    a->id = known.id ? intern_place(known) : walk_new(a->t, &known);
+    if (known.id && a->id)
+        weft__store(&stack_ids[(uint32_t)known.id], known.id >> 32 << 32 | a->id);
+}
+
+/* Returns the id of the caller's stack; t is the task that it belongs to. */
+static inline uint32_t stack_of(weft__task *t)
+{
+    struct ask a = {t, 0};
+
+    if (weft__likely(t->ctx.lo != 0))
+        weft__ctx_call(&t->ctx.sp, find, &a);
+    return a.id;
+}
+
+/* Events --------------------------------------------------------------------------------------- */
+
+static inline void write_event(weft__ring *r, const struct weft__event *e)
+{
+    uint64_t word[4];
+    uint64_t *to = (uint64_t *)(void *)&r->piece->events[r->n];
+
+    memcpy(word, e, sizeof(word));
+    for (int i = 0; i < 4; i++)
+        weft__store(&to[i], word[i]);
+    weft__store_rel(&r->piece->n, ++r->n);
+}
+
+/* Begins a piece if the last one is full, and writes a mark. w: the calling thread's, or NULL.
+ * Returns false if the tape has no room at all. */
+static WEFT__NOINLINE bool mark(weft__ring *r, weft__worker *w, uint32_t thread, uint32_t cut,
+                                enum weft__event_kind before)
+{
+    const weft__proc *p = w && !w->foreign ? weft__load(&w->p) : NULL;
+    const weft__task *t = w && before != WEFT__EV_RUN ? weft__load(&w->task) : NULL;
+    struct weft__event e = {
+        .ticks = weft__ticks(),
+        .kind = WEFT__EV_MARK,
+        .detail = w && w->foreign,
+        .arg = weft__event_place(thread, p ? p->index : WEFT__NO_PROC),
+        .seq = cut,
+    };
+
+    if ((!r->piece || r->n + 2 > WEFT__PIECE_EVENTS) && !weft__ring_turn(r))
+        return false;
+    if (t)
+        e.task = weft__load(&t->id) & (UINT64_MAX >> 16);
+    r->cut = cut;
+    r->thread = thread;
+    write_event(r, &e);
+    return true;
+}
+
+/* Writes an event of t to a ring that the caller may write to. e lacks time, task and seq. */
+static inline void put_in(weft__ring *r, weft__worker *w, uint32_t thread, const weft__task *t,
+                          struct weft__event *e)
+{
+    uint32_t cut;
+
+    weft__store(&r->busy, 1);
+    weft__fence_light();
+    cut = weft__load_acq(&weft__tape.cut);
+    if (weft__likely(cut != 0) &&
+        (weft__likely(r->cut == cut && r->n < WEFT__PIECE_EVENTS && r->thread == thread) ||
+         mark(r, w, thread, cut, (enum weft__event_kind)e->kind))) {
+        e->ticks = weft__ticks();
+        e->task = t->id & (UINT64_MAX >> 16);
+        e->seq = ++weft__tape.seqs[t->slot];
+        write_event(r, e);
+    }
+    weft__store_rel(&r->busy, 0);
+}
+
+/* Returns the ring of a thread, which is the caller's or, while it joins, about to be. */
+static inline weft__ring *ring_of(weft__worker *w)
+{
+    if (weft__unlikely(!w || w->foreign))
+        return &weft__tape.common;
+    if (weft__likely(w->ring_age == weft__load(&weft__tape.age)))
+        return w->ring;
+    return weft__ring_new(w);
+}
+
+static inline void put(weft__worker *w, const weft__task *t, struct weft__event e)
+{
+    weft__ring *r = ring_of(w);
+
+    if (weft__unlikely(!r))
+        return;
+    if (weft__likely(r != &weft__tape.common)) {
+        r->yielded = e.kind == WEFT__EV_YIELD || e.kind == WEFT__EV_BACK ? t->id : 0;
+        put_in(r, w, (uint32_t)w->tid, t, &e);
+        return;
+    }
+    weft__lock(&weft__tape.shared, WEFT__RANK_TASKS);
+    put_in(r, w, w ? (uint32_t)w->tid : 0, t, &e);
+    weft__unlock(&weft__tape.shared);
+}
+
+/* Returns the id of the stack of the caller's task; 0 if it is on no task's. */
+static inline uint32_t stack_here(const weft__worker *w)
+{
+    weft__task *t = w ? weft__load(&w->task) : NULL;
+
+    return t ? stack_of(t) : 0;
+}
+
+static void weft__hear_spawn(struct weft__event_sink *s, const weft__task *t)
+{
+    weft__worker *w = weft__self();
+
+    (void)s;
+    put(w, t,
+        (struct weft__event){
+            .kind = WEFT__EV_SPAWN, .arg = (uintptr_t)weft__load(&t->fn), .stack = stack_here(w)});
+}
+
+static void weft__hear_run(struct weft__event_sink *s, const weft__task *t, const weft__worker *w)
+{
+    const weft__proc *p = w->foreign ? NULL : w->p;
+
+    (void)s;
+    put((weft__worker *)(uintptr_t)w, t,
+        (struct weft__event){
+            .kind = WEFT__EV_RUN,
+            .arg = weft__event_place((uint32_t)w->tid, p ? p->index : WEFT__NO_PROC)});
+}
+
+/* A park without a reason is a yield; without a processor, the return of a task that was lost. */
+static void weft__hear_park(struct weft__event_sink *s, const weft__task *t, enum weft__reason why,
+                            const void *object)
+{
+    weft__worker *w = weft__self();
+    bool back = why == WEFT__WAIT_NONE && !w->foreign && !weft__load(&w->p);
+    struct weft__event e = {.detail = (uint8_t)why, .arg = (uintptr_t)object};
+
+    (void)s;
+    e.kind = why != WEFT__WAIT_NONE ? WEFT__EV_PARK : back ? WEFT__EV_BACK : WEFT__EV_YIELD;
+    if (!back)
+        e.stack = stack_here(w);
+    put(w, t, e);
+}
+
+/* The ready that follows a yield says nothing. */
+static void weft__hear_ready(struct weft__event_sink *s, const weft__task *t,
+                             const struct weft__waker *by)
+{
+    weft__worker *w = weft__self();
+
+    (void)s;
+    if (by->source == WEFT__BY_ITSELF && w && !w->foreign &&
+        w->ring_age == weft__load(&weft__tape.age) && w->ring->yielded == t->id) {
+        w->ring->yielded = 0;
+        return;
+    }
+    put(w, t,
+        (struct weft__event){.kind = WEFT__EV_READY,
+                             .detail = (uint8_t)by->source,
+                             .arg = by->id,
+                             .stack = by->task ? stack_of((weft__task *)(uintptr_t)by->task) : 0});
+}
+
+static void weft__hear_lost(struct weft__event_sink *s, const weft__task *t, const weft__worker *w,
+                            enum weft__why why)
+{
+    (void)s;
+    put(weft__self(), t,
+        (struct weft__event){
+            .kind = WEFT__EV_LOST, .detail = (uint8_t)why, .arg = (uint32_t)w->tid});
+}
+
+static void weft__hear_end(struct weft__event_sink *s, const weft__task *t)
+{
+    (void)s;
+    put(weft__self(), t, (struct weft__event){.kind = WEFT__EV_END});
+}
+
+struct weft__event_sink weft__hear = {
+    .start = weft__tape_run_begins,
+    .stop = weft__tape_run_ends,
+    .spawn = weft__hear_spawn,
+    .run = weft__hear_run,
+    .park = weft__hear_park,
+    .ready = weft__hear_ready,
+    .lost = weft__hear_lost,
+    .end = weft__hear_end,
+};

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/* names.c - see names.h. Owns nothing but its tables. */
+#include "profiles/trace/names.h"
+
+#include "profiles/render/stack_text.h"
+#include "profiles/table/idmap.h"
+#include "profiles/table/marks.h"
+#include "profiles/trace/tape.h"
+#include "profiles/walk/symbolize.h"
+
+#include <string.h>
+
+enum { KINDS = 3 };
+/* The kinds of stacks, in the upper bits of their keys. */
+enum { OF_TAPE, OF_FUNCTION, ALONE };
+/* The places of frames without an address; ALONE adds the number of the name. */
+enum { NO_FRAME = 15, ALONE_AT = 16 };
+
+/* Keys by number; the first has number 1. */
+struct list {
+    struct weft__idmap map;
+    uint64_t *keys; /* a string's address, or a stack's key */
+    uint8_t *kinds;
+    uint32_t n, cap, given;
+};
+
+struct weft__names {
+    struct list strings, stacks;
+};
+
+static uint64_t hash_of(const char *s)
+{
+    uint64_t h = 14695981039346656037u;
+
+    for (; *s; s++)
+        h = (h ^ (unsigned char)*s) * 1099511628211u;
+    return weft__idmap_mix(h);
+}
+
+static bool make_room(struct list *l)
+{
+    uint32_t cap = l->cap ? 2 * l->cap : 64;
+    uint64_t *keys;
+    uint8_t *kinds;
+
+    if (l->n < l->cap)
+        return true;
+    keys = realloc(l->keys, cap * sizeof(*keys));
+    if (!keys)
+        return false;
+    l->keys = keys;
+    kinds = realloc(l->kinds, cap);
+    if (!kinds)
+        return false;
+    l->kinds = kinds;
+    l->cap = cap;
+    return true;
+}
+
+static uint32_t add(struct list *l, uint64_t hash, uint64_t key, uint8_t kind)
+{
+    if (!make_room(l) || !weft__idmap_add(&l->map, hash, l->n + 1))
+        return 0;
+    l->keys[l->n] = key;
+    l->kinds[l->n] = kind;
+    return ++l->n;
+}
+
+static void list_clear(struct list *l)
+{
+    weft__idmap_free(&l->map);
+    memset(&l->map, 0, sizeof(l->map));
+    l->n = l->given = 0;
+}
+
+static void list_free(struct list *l)
+{
+    list_clear(l);
+    free(l->keys);
+    free(l->kinds);
+}
+
+static const char *string_at(const struct list *l, uint32_t i)
+{
+    return (const char *)(uintptr_t)l->keys[i];
+}
+
+weft__names *weft__names_new(void)
+{
+    return calloc(1, sizeof(struct weft__names));
+}
+
+void weft__names_clear(weft__names *n)
+{
+    for (uint32_t i = 0; i < n->strings.n; i++)
+        free((void *)(uintptr_t)n->strings.keys[i]);
+    list_clear(&n->strings);
+    list_clear(&n->stacks);
+}
+
+void weft__names_end(weft__names *n)
+{
+    if (!n)
+        return;
+    weft__names_clear(n);
+    list_free(&n->strings);
+    list_free(&n->stacks);
+    free(n);
+}
+
+uint32_t weft__names_string(weft__names *n, const char *s)
+{
+    size_t length = s ? strlen(s) : 0;
+    struct list *l = &n->strings;
+    uint64_t hash;
+    uint32_t id, at;
+    char *copy;
+
+    if (length == 0)
+        return 0;
+    if (length > WEFT__NAME_MOST)
+        s += length - WEFT__NAME_MOST;
+    hash = hash_of(s);
+    at = weft__idmap_first(&l->map, hash);
+    while ((id = weft__idmap_next(&l->map, hash, &at))) {
+        if (strcmp(string_at(l, id - 1), s) == 0)
+            return id;
+    }
+    copy = strdup(s);
+    id = copy ? add(l, hash, (uintptr_t)copy, 0) : 0;
+    if (!id)
+        free(copy);
+    return id;
+}
+
+static uint32_t stack(weft__names *n, uint64_t key, uint8_t kind)
+{
+    struct list *l = &n->stacks;
+    uint64_t hash = weft__idmap_mix(key * KINDS + kind);
+    uint32_t id, at = weft__idmap_first(&l->map, hash);
+
+    while ((id = weft__idmap_next(&l->map, hash, &at))) {
+        if (l->keys[id - 1] == key && l->kinds[id - 1] == kind)
+            return id;
+    }
+    return add(l, hash, key, kind);
+}
+
+uint32_t weft__names_stack(weft__names *n, uint32_t tape_stack)
+{
+    return tape_stack ? stack(n, tape_stack, OF_TAPE) : 0;
+}
+
+uint32_t weft__names_function(weft__names *n, uint64_t address)
+{
+    return address ? stack(n, address, OF_FUNCTION) : 0;
+}
+
+uint32_t weft__names_alone(weft__names *n, const char *name)
+{
+    uint32_t id = weft__names_string(n, name);
+
+    return id ? stack(n, id, ALONE) : 0;
+}
+
+const char *weft__names_next_string(weft__names *n, uint32_t *id)
+{
+    if (n->strings.given == n->strings.n)
+        return NULL;
+    *id = ++n->strings.given;
+    return string_at(&n->strings, *id - 1);
+}
+
+/* Adds the frames of one address, innermost first. Each gets a number of its own for the place of
+ * its address: readers keep one function for each. */
+static size_t add_frames(weft__names *n, uintptr_t addr, struct weft__named_frame *to, size_t room)
+{
+    const struct weft__symbol *symbol = weft__symbolize(addr);
+    size_t i;
+
+    for (i = 0; i < symbol->n && i < room; i++) {
+        const struct weft__frame *f = &symbol->frames[i];
+
+        to[i] = (struct weft__named_frame){
+            .pc = addr | (uint64_t)(symbol->n - 1 - i) << 56,
+            .function = weft__names_string(n, f->function),
+            .file = weft__names_string(n, f->file),
+            .line = f->line,
+        };
+    }
+    return i;
+}
+
+static size_t frames_of_tape(weft__names *n, uint32_t id, struct weft__named_frame *to)
+{
+    const struct weft__stack_entry *e = weft__tape_stack(id);
+    size_t k = 0, i = weft__stack_text_first(e->pcs, e->kept, 0);
+
+    for (; i < e->kept && k < WEFT__FRAMES_MOST; i++) {
+        const char *mark = weft__mark_name(e->pcs[i]);
+
+        if (mark)
+            to[k++] = (struct weft__named_frame){.pc = e->pcs[i],
+                                                 .function = weft__names_string(n, mark)};
+        else
+            k += add_frames(n, e->pcs[i] - 1, to + k, WEFT__FRAMES_MOST - k);
+    }
+    if (k == 0)
+        to[k++] = (struct weft__named_frame){.pc = NO_FRAME};
+    return k;
+}
+
+size_t weft__names_next_stack(weft__names *n, uint32_t *id,
+                              struct weft__named_frame frames[WEFT__FRAMES_MOST])
+{
+    uint64_t key;
+
+    if (n->stacks.given == n->stacks.n)
+        return 0;
+    *id = ++n->stacks.given;
+    key = n->stacks.keys[*id - 1];
+    switch (n->stacks.kinds[*id - 1]) {
+    case OF_TAPE:
+        return frames_of_tape(n, (uint32_t)key, frames);
+    case OF_FUNCTION:
+        return add_frames(n, (uintptr_t)key, frames, WEFT__FRAMES_MOST);
+    default:
+        frames[0] = (struct weft__named_frame){.pc = ALONE_AT + key, .function = (uint32_t)key};
+        return 1;
+    }
+}

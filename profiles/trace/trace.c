@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* trace.c - see trace.h.
+ *
+ * Owns: the mark that a trace is being taken. */
+#include "profiles/trace/trace.h"
+
+#include "profiles/trace/formats.h"
+#include "runtime/base/atomic.h"
+
+#include <errno.h>
+
+struct weft__trace {
+    weft__reader *reader;
+    weft__order *order;
+    struct weft__writer *writer;
+    struct weft__span span;
+    struct weft__tape_start start;
+    bool begun;
+};
+
+static bool busy; /* atomic */
+
+static void trace_free(weft__trace *t)
+{
+    weft__tape_start_free(&t->start);
+    weft__span_free(&t->span);
+    weft__order_free(t->order);
+    if (t->writer)
+        t->writer->free(t->writer);
+    if (t->reader)
+        weft__tape_close(t->reader);
+    free(t);
+}
+
+weft__trace *weft__trace_open(enum weft__trace_format format, int *rc)
+{
+    weft__trace *t;
+
+    if (weft__xchg(&busy, true)) {
+        *rc = -EBUSY;
+        return NULL;
+    }
+    t = calloc(1, sizeof(*t));
+    if (t) {
+        t->writer = format == WEFT__TRACE_V2 ? weft__writer_v2() : weft__writer_v1();
+        t->order = t->writer ? weft__order_new(&t->writer->form) : NULL;
+        t->reader = t->order ? weft__tape_open() : NULL;
+    }
+    if (t && t->reader && weft__tape_start(&t->start))
+        return t;
+    if (t)
+        trace_free(t);
+    weft__store_rel(&busy, false);
+    *rc = -ENOMEM;
+    return NULL;
+}
+
+static bool make(weft__trace *t, bool end)
+{
+    if (!weft__tape_read(t->reader, &t->span))
+        return false;
+    if (!t->begun) {
+        t->begun = true;
+        if (!weft__order_begin(t->order, &t->start, &t->span))
+            return false;
+        weft__tape_start_free(&t->start);
+    }
+    t->writer->span(t->writer, t->order);
+    if (!weft__order_span(t->order, &t->span))
+        return false;
+    t->writer->spanned(t->writer, end);
+    return !t->writer->out.failed;
+}
+
+int weft__trace_write(weft__trace *t, const struct weft__sink *to, bool end)
+{
+    struct weft__bytes *out = &t->writer->out;
+    int rc;
+
+    if (!make(t, end))
+        return -ENOMEM;
+    rc = out->n > 0 ? to->write(to->arg, out->at, out->n) : 0;
+    out->n = 0;
+    return rc;
+}
+
+void weft__trace_close(weft__trace *t)
+{
+    trace_free(t);
+    weft__store_rel(&busy, false);
+}

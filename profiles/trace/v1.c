@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/* v1.c - writes Go's execution trace format as of 1.19, which every go tool trace reads.
+ *
+ * The events of each processor are a stream of batches. GoStart, GoUnblock and GoSysExit carry a
+ * number that counts within the task (form_a of the task). Times are nanoseconds, and no two events
+ * have the same. Events of threads without a processor are in the stream of processor -1. Strings
+ * and stacks stand at the end, so a file that was cut off is of no use. */
+#include "profiles/trace/formats.h"
+
+#include "profiles/trace/names.h"
+#include "runtime/sched/sinks.h"
+#include "runtime/sched/wait.h"
+
+/* Types of events, in the format's numbers. */
+enum {
+    BATCH = 1,
+    FREQUENCY = 2,
+    STACK = 3,
+    GOMAXPROCS = 4,
+    PROC_START = 5,
+    PROC_STOP = 6,
+    GO_CREATE = 13,
+    GO_START = 14,
+    GO_END = 15,
+    GO_SCHED = 17,
+    GO_PREEMPT = 18,
+    GO_SLEEP = 19,
+    GO_BLOCK = 20,
+    GO_UNBLOCK = 21,
+    GO_BLOCK_SEND = 22,
+    GO_BLOCK_RECV = 23,
+    GO_BLOCK_SELECT = 24,
+    GO_BLOCK_SYNC = 25,
+    GO_BLOCK_COND = 26,
+    GO_BLOCK_NET = 27,
+    GO_SYS_CALL = 28,
+    GO_SYS_EXIT = 29,
+    GO_SYS_BLOCK = 30,
+    GO_WAITING = 31,
+    GO_IN_SYSCALL = 32,
+    STRING = 37,
+};
+
+enum { ARGS = 4 };
+
+/* The stream of a processor in this span. */
+struct stream {
+    uint32_t proc; /* or WEFT__NO_PROC */
+    int64_t last;
+    struct weft__bytes bytes;
+};
+
+struct v1 {
+    struct weft__writer w;
+    weft__names *names;
+    struct stream *streams;
+    size_t n, cap;
+    bool begun, failed;
+};
+
+static struct stream *stream_of(struct v1 *v, uint32_t proc)
+{
+    struct stream *more;
+
+    for (size_t i = 0; i < v->n; i++) {
+        if (v->streams[i].proc == proc)
+            return &v->streams[i];
+    }
+    if (v->n == v->cap) {
+        more = realloc(v->streams, (2 * v->cap + 8) * sizeof(*more));
+        if (!more) {
+            v->failed = true;
+            return NULL;
+        }
+        v->streams = more;
+        v->cap = 2 * v->cap + 8;
+    }
+    v->streams[v->n] = (struct stream){.proc = proc};
+    return &v->streams[v->n++];
+}
+
+static uint64_t proc_number(uint32_t proc)
+{
+    return proc == WEFT__NO_PROC ? UINT64_MAX : proc;
+}
+
+/* Puts an event with n arguments into the stream of its processor. */
+static void event(struct v1 *v, uint32_t proc, int64_t nanos, unsigned type, unsigned n,
+                  const uint64_t *args)
+{
+    struct stream *s = stream_of(v, proc);
+    struct weft__bytes rest = {.at = NULL};
+
+    if (!s)
+        return;
+    if (s->bytes.n == 0) {
+        weft__bytes_byte(&s->bytes, BATCH | 1 << 6);
+        weft__bytes_varint(&s->bytes, proc_number(proc));
+        weft__bytes_varint(&s->bytes, (uint64_t)nanos - 1);
+        s->last = nanos - 1;
+    }
+    weft__bytes_varint(&rest, (uint64_t)(nanos - s->last));
+    s->last = nanos;
+    for (unsigned i = 0; i < n; i++)
+        weft__bytes_varint(&rest, args[i]);
+    weft__bytes_byte(&s->bytes, type | (n < 3 ? n : 3) << 6);
+    if (n >= 3)
+        weft__bytes_varint(&s->bytes, rest.n);
+    weft__bytes_put(&s->bytes, rest.at, rest.n);
+    weft__bytes_free(&rest);
+}
+
+static unsigned block_type(unsigned reason)
+{
+    switch (reason) {
+    case WEFT__WAIT_CHAN_RECV:
+    case WEFT__WAIT_CHAN_RECV_NIL:
+        return GO_BLOCK_RECV;
+    case WEFT__WAIT_CHAN_SEND:
+    case WEFT__WAIT_CHAN_SEND_NIL:
+        return GO_BLOCK_SEND;
+    case WEFT__WAIT_SELECT:
+    case WEFT__WAIT_SELECT_NONE:
+        return GO_BLOCK_SELECT;
+    case WEFT__WAIT_COND:
+        return GO_BLOCK_COND;
+    case WEFT__WAIT_SLEEP:
+        return GO_SLEEP;
+    case WEFT__WAIT_IO:
+    case WEFT__WAIT_IO_RETRY:
+    case WEFT__WAIT_CLOSE:
+    case WEFT__WAIT_DNS:
+        return GO_BLOCK_NET;
+    default:
+        return weft__wait_flags(reason) & WEFT__WAIT_BLOCK ? GO_BLOCK_SYNC : GO_BLOCK;
+    }
+}
+
+const char *weft__source_name(unsigned source)
+{
+    switch (source) {
+    case WEFT__BY_LOOP:
+        return "weft.netpoll";
+    case WEFT__BY_TIMER:
+        return "weft.timer";
+    case WEFT__BY_ITSELF:
+        return "weft.itself";
+    case WEFT__BY_LIBRARY:
+        return "weft.library";
+    default:
+        return "weft.unlock";
+    }
+}
+
+/* Returns the number of the stack of a wake-up, which has one in any case: the tool's profiles pass
+ * over wake-ups without a stack. */
+static uint64_t waker_stack(struct v1 *v, const struct weft__step *s)
+{
+    return s->stack ? weft__names_stack(v->names, s->stack)
+                    : weft__names_alone(v->names, weft__source_name(s->detail));
+}
+
+static void step(weft__form *f, weft__order *o, const struct weft__step *s)
+{
+    struct v1 *v = (struct v1 *)(void *)f;
+    uint64_t g = s->task ? s->task->id : 0;
+    uint64_t *seq = s->task ? &s->task->form_a : NULL;
+    uint64_t stack = weft__names_stack(v->names, s->stack);
+
+    (void)o;
+#define EVENT(type, n, ...)                                                                        \
+    event(v, s->proc, s->nanos, type, n, (const uint64_t[ARGS]){__VA_ARGS__})
+    switch (s->kind) {
+    case WEFT__STEP_PROC_START:
+        EVENT(PROC_START, 1, s->thread);
+        break;
+    case WEFT__STEP_PROC_STOP:
+        EVENT(PROC_STOP, 0, 0);
+        break;
+    case WEFT__STEP_CREATE:
+        *seq = 0;
+        EVENT(GO_CREATE, 3, g, weft__names_function(v->names, s->arg), stack);
+        break;
+    case WEFT__STEP_START:
+        EVENT(GO_START, 2, g, ++*seq);
+        break;
+    case WEFT__STEP_BLOCK:
+        EVENT(block_type(s->detail), 1, stack);
+        break;
+    case WEFT__STEP_YIELD:
+        EVENT(s->detail ? GO_PREEMPT : GO_SCHED, 1, stack);
+        break;
+    case WEFT__STEP_UNBLOCK:
+        EVENT(GO_UNBLOCK, 3, g, ++*seq, waker_stack(v, s));
+        break;
+    case WEFT__STEP_CALL:
+        EVENT(GO_SYS_CALL, 1, stack);
+        break;
+    case WEFT__STEP_LOST:
+        EVENT(GO_SYS_BLOCK, 0, 0);
+        EVENT(PROC_STOP, 0, 0);
+        break;
+    case WEFT__STEP_BACK:
+        EVENT(GO_SYS_EXIT, 3, g, ++*seq, 0);
+        break;
+    case WEFT__STEP_END:
+        EVENT(GO_END, 0, 0);
+        break;
+    }
+#undef EVENT
+}
+
+/* The state at the start is written as events at one time, which no event precedes. */
+struct starting {
+    struct v1 *v;
+    weft__order *o;
+    int64_t nanos;
+};
+
+static void start_task(void *arg, struct weft__traced_task *t)
+{
+    struct starting *st = arg;
+    uint64_t entry = t->fn ? weft__names_function(st->v->names, t->fn)
+                           : weft__names_stack(st->v->names, t->stack);
+
+    if (t->is == WEFT__IS_UNKNOWN || t->is == WEFT__IS_UNMADE)
+        return;
+    t->form_a = 0;
+    event(st->v, WEFT__NO_PROC, ++st->nanos, GO_CREATE, 3, (const uint64_t[ARGS]){t->id, entry, 0});
+    if (t->is != WEFT__IS_WAITING && t->is != WEFT__IS_CALLING)
+        return;
+    t->form_a++;
+    event(st->v, WEFT__NO_PROC, ++st->nanos, t->is == WEFT__IS_WAITING ? GO_WAITING : GO_IN_SYSCALL,
+          1, (const uint64_t[ARGS]){t->id});
+}
+
+static void start_proc(void *arg, uint32_t proc, struct weft__traced_thread *m)
+{
+    struct starting *st = arg;
+
+    if (m)
+        event(st->v, proc, ++st->nanos, PROC_START, 1, (const uint64_t[ARGS]){m->id});
+}
+
+static void start_running(void *arg, struct weft__traced_task *t)
+{
+    struct starting *st = arg;
+    const struct weft__traced_thread *m = weft__order_thread(st->o, t->thread);
+
+    if (t->is == WEFT__IS_RUNNING && m)
+        event(st->v, m->proc, ++st->nanos, GO_START, 2, (const uint64_t[ARGS]){t->id, ++t->form_a});
+}
+
+static void put_start(struct v1 *v, weft__order *o)
+{
+    struct starting st = {v, o, weft__order_now(o)};
+
+    weft__bytes_put(&v->w.out, "go 1.19 trace\0\0\0", 16);
+    weft__order_tasks(o, start_task, &st);
+    weft__order_procs(o, start_proc, &st);
+    weft__order_tasks(o, start_running, &st);
+    /* Readers from 1.22 on take all before it for the start. */
+    event(v, WEFT__NO_PROC, ++st.nanos, GOMAXPROCS, 2,
+          (const uint64_t[ARGS]){(uint64_t)weft__sched.nprocs});
+    weft__order_set_now(o, st.nanos);
+}
+
+static void begin_span(struct weft__writer *w, weft__order *o)
+{
+    struct v1 *v = (struct v1 *)w;
+
+    if (!v->begun)
+        put_start(v, o);
+    v->begun = true;
+}
+
+static void put_tables(struct v1 *v)
+{
+    struct weft__named_frame frames[WEFT__FRAMES_MOST];
+    struct weft__bytes one = {.at = NULL};
+    const char *text;
+    uint32_t id;
+    size_t n;
+
+    while ((n = weft__names_next_stack(v->names, &id, frames)) > 0) {
+        one.n = 0;
+        weft__bytes_varint(&one, id);
+        weft__bytes_varint(&one, n);
+        for (size_t i = 0; i < n; i++) {
+            weft__bytes_varint(&one, frames[i].pc);
+            weft__bytes_varint(&one, frames[i].function);
+            weft__bytes_varint(&one, frames[i].file);
+            weft__bytes_varint(&one, frames[i].line);
+        }
+        weft__bytes_byte(&v->w.out, STACK | 3 << 6);
+        weft__bytes_varint(&v->w.out, one.n);
+        weft__bytes_put(&v->w.out, one.at, one.n);
+    }
+    weft__bytes_free(&one);
+    while ((text = weft__names_next_string(v->names, &id)) != NULL) {
+        weft__bytes_byte(&v->w.out, STRING);
+        weft__bytes_varint(&v->w.out, id);
+        weft__bytes_varint(&v->w.out, strlen(text));
+        weft__bytes_put(&v->w.out, text, strlen(text));
+    }
+    weft__bytes_byte(&v->w.out, FREQUENCY);
+    weft__bytes_varint(&v->w.out, 1000000000);
+}
+
+static void spanned(struct weft__writer *w, bool end)
+{
+    struct v1 *v = (struct v1 *)w;
+
+    for (size_t i = 0; i < v->n; i++) {
+        weft__bytes_put(&w->out, v->streams[i].bytes.at, v->streams[i].bytes.n);
+        v->streams[i].bytes.n = 0;
+        v->failed |= v->streams[i].bytes.failed;
+    }
+    if (end)
+        put_tables(v);
+    w->out.failed |= v->failed;
+}
+
+static void v1_free(struct weft__writer *w)
+{
+    struct v1 *v = (struct v1 *)w;
+
+    for (size_t i = 0; i < v->n; i++)
+        weft__bytes_free(&v->streams[i].bytes);
+    free(v->streams);
+    weft__names_end(v->names);
+    weft__bytes_free(&w->out);
+    free(v);
+}
+
+struct weft__writer *weft__writer_v1(void)
+{
+    struct v1 *v = calloc(1, sizeof(*v));
+
+    if (!v)
+        return NULL;
+    v->w = (struct weft__writer){
+        .form.step = step, .span = begin_span, .spanned = spanned, .free = v1_free};
+    v->names = weft__names_new();
+    if (!v->names) {
+        v1_free(&v->w);
+        return NULL;
+    }
+    return &v->w;
+}

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# trace_tools.sh TRACE_SAMPLE - traces of a running program: the checker and go tool trace of every
+# Go that is here accept them, their four profiles show the program's waits, and the endpoint answers
+# as Go's. Status 77: no go, the rest passed.
+set -euo pipefail
+dir=$(mktemp -d)
+"$1" "unix:$dir/debug" 2>"$dir/log" &
+sample=$!
+trap 'kill $sample 2>/dev/null || true; rm -rf "$dir"' EXIT
+failed=0
+
+expect() { # WHAT COMMAND...
+    "${@:2}" || {
+        echo "trace: not so: $1"
+        failed=1
+    }
+}
+
+get() { # FILE QUERY [OPTION...]: answers of errors, too
+    curl -s -o "$dir/$1" --unix-socket "$dir/debug" "${@:3}" "http://localhost/debug/pprof/trace$2"
+}
+
+is() { # FILE TEXT
+    [[ $(<"$dir/$1") == "$2" ]]
+}
+
+get cap '?seconds=100000' --retry 20 --retry-delay 1 --retry-all-errors
+expect "the cap" is cap 'invalid value for "seconds" - must be at most 300'
+get form '?format=7'
+expect "a format" is form 'invalid value for "format" - must be 1 or 2'
+get head '?seconds=1' -I
+expect "its name" grep -q '^Content-Disposition: attachment; filename="trace"' "$dir/head"
+get long '' & # without a value it is a second
+sleep 0.3
+get busy '?seconds=0.1'
+expect "one at a time" is busy 'Could not enable tracing: tracing is already enabled'
+wait $!
+curl -s -m 0.3 -o /dev/null --unix-socket "$dir/debug" "http://localhost/debug/pprof/trace?seconds=60" ||
+    true # the client leaves
+for _ in {1..50}; do
+    get v1 '?seconds=0.4'
+    is v1 'Could not enable tracing: tracing is already enabled' 2>/dev/null || break
+    sleep 0.1
+done
+get v2 '?seconds=1.3&format=2'
+for file in long v1 v2; do
+    expect "the checker accepts $file" "$(dirname "$0")/trace_check.py" "$dir/$file"
+done
+expect "version of $file" grep -qa '^go 1.19 trace' "$dir/v1"
+expect "version of $file" grep -qa '^go 1.23 trace' "$dir/v2"
+
+profile() { # TOOL FILE KIND FUNCTION: the profile of this kind has the function
+    "$1" "-pprof=$3" "$dir/$2" >"$dir/profile" 2>/dev/null &&
+        go tool pprof -top -nodecount=1000 "$dir/profile" 2>/dev/null | grep -q "$4"
+}
+
+shows() { # TOOL FILE: its profiles have what the program waits for
+    local kind
+    expect "$1 $2 net" profile "$1" "$2" net reader
+    expect "$1 $2 sync" profile "$1" "$2" sync weft_mutex_lock
+    expect "$1 $2 sched" profile "$1" "$2" sched 'weft.timer'
+}
+
+tools=0
+for go in /usr/bin/go /usr/lib/go-*/bin/go; do
+    tool=$("$go" env GOTOOLDIR 2>/dev/null)/trace || continue
+    [[ -x $tool ]] || continue
+    tools=$((tools + 1))
+    if "$tool" -d=1 "$dir/v2" >"$dir/events" 2>&1 && grep -q StateTransition "$dir/events"; then
+        expect "$go reads v2" tail -1 "$dir/events" >/dev/null
+        shows "$tool" v2
+        expect "$go reads v1" sh -c "'$tool' -d=1 '$dir/v1' 2>&1 | grep -q StateTransition"
+    else
+        expect "$go reads v1" sh -c "'$tool' -d '$dir/v1' | grep -q GoStart"
+    fi
+    shows "$tool" v1
+done
+[[ $failed == 0 ]] || exit 1
+[[ $tools -gt 0 ]] || exit 77
