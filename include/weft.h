@@ -18,5 +18,6 @@
 #include <weft/sync.h>
 #include <weft/task.h>
 #include <weft/time.h>
+#include <weft/trace.h>
 #include <weft/version.h>
 #endif

@@ -193,7 +193,7 @@ target_link_libraries(test_symbolize PRIVATE weft_unwind)
 weft_reloads(test_symbolize)
 weft_add_run(symbolize plain "" test_symbolize)
 
-foreach(noun contention custom label tape wall window)
+foreach(noun contention custom label tape trace wall window)
   weft_test(test_${noun} CHAOS)
 endforeach()
 weft_wraps(test_contention weft__samples_add)

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <weft/trace.h>
 
 /* Redirects the peer to path, with a slash added if the request lacks one. Escapes the bytes that
  * browsers read differently: to them a backslash is a slash, so "/\host" would name another
@@ -86,22 +87,26 @@ static void answer_unclean(weft__exchange *x)
         weft_http_error(&x->w, 404, "404 page not found");
 }
 
-/* Runs the handler of the match. A body that is known to be too long is refused before. */
+/* Runs the handler of the match, as a traced task. A body that is known to be too long is refused
+ * before. */
 static void run(weft__exchange *x)
 {
     const weft__pattern *p = x->r.match.pattern;
     weft__parse *parse = &x->r.parse;
     int64_t most = p->max_body ? p->max_body : x->conn->server->options.max_body;
+    uint64_t task;
     int rc;
 
     parse->max_body = most < 0 ? INT64_MAX : most;
     rc = weft__parse_limit(parse);
+    task = weft_trace_task_begin(p->text, 0);
     if (rc < 0)
         weft__response_refuse(x, -rc, parse->why);
     else if (p->watched)
         weft__run_watched(x);
     else
         p->fn(&x->w, &x->r, p->arg);
+    weft_trace_task_end(task);
 }
 
 void weft__dispatch(weft__exchange *x)

@@ -15,6 +15,7 @@
 #include "profiles/account/threads.h"
 #include "profiles/capture/tasks.h"
 #include "profiles/render/report.h"
+#include "profiles/trace/trace.h"
 #include "profiles/walk/symbolize.h"
 #include "runtime/sched/sinks.h"
 
@@ -29,6 +30,7 @@ static void start(struct weft__event_sink *s)
 static void stop(struct weft__event_sink *s)
 {
     (void)s;
+    weft__trace_run_ends();
     weft__symbolizer_stop();
 }
 

@@ -18,16 +18,27 @@ enum weft__event_kind {
      * stands where a piece of a strand begins, and behind each cut; seq is the cut's number;
      * detail: 1 if the thread is not the library's. */
     WEFT__EV_MARK,
-    WEFT__EV_SPAWN, /* task was made. arg: its function, NULL for a thread that is not ours; stack:
-                     * of the creator */
-    WEFT__EV_RUN,   /* task begins to run. arg: weft__event_place of thread and processor */
-    WEFT__EV_PARK,  /* task, which ran, waits. detail: enum weft__reason; arg: the object; stack */
-    WEFT__EV_YIELD, /* task, which ran, lets others run. stack */
-    WEFT__EV_READY, /* task, which waited, will run. detail: enum weft__source; arg: the id of the
-                     * task that woke it, or 0; stack: of that task, or 0 */
-    WEFT__EV_LOST,  /* task runs on without processor. detail: enum weft__why; arg: its thread */
-    WEFT__EV_BACK,  /* task, which was lost, waits for a processor */
-    WEFT__EV_END,   /* task, which ran, has ended */
+    WEFT__EV_SPAWN,  /* task was made. arg: its function, NULL for a thread that is not ours; stack:
+                      * of the creator */
+    WEFT__EV_RUN,    /* task begins to run. arg: weft__event_place of thread and processor */
+    WEFT__EV_PARK,   /* task, which ran, waits. detail: enum weft__reason; arg: the object; stack */
+    WEFT__EV_YIELD,  /* task, which ran, lets others run. stack */
+    WEFT__EV_READY,  /* task, which waited, will run. detail: enum weft__source; arg: the id of the
+                      * task that woke it, or 0; stack: of that task, or 0 */
+    WEFT__EV_LOST,   /* task runs on without processor. detail: enum weft__why; arg: its thread */
+    WEFT__EV_BACK,   /* task, which was lost, waits for a processor */
+    WEFT__EV_END,    /* task, which ran, has ended */
+    WEFT__EV_CALL,   /* task, which runs, declares a blocking call; stack */
+    WEFT__EV_CALLED, /* its end. It is missing after LOST, and may be after a call of the library */
+    WEFT__EV_IDLE, /* the thread sleeps, and has no processor until the next RUN. No task or seq */
+    /* By the program (weft/trace.h). arg: a traced task in the upper half, a text (texts.h) in the
+     * lower; stack. MORE stands before, and has a parent task or a log's value in arg. */
+    WEFT__EV_TASK_BEGIN,
+    WEFT__EV_TASK_END,
+    WEFT__EV_REGION_BEGIN,
+    WEFT__EV_REGION_END,
+    WEFT__EV_LOG,
+    WEFT__EV_MORE,
 };
 
 struct weft__event {

@@ -17,6 +17,8 @@
 #include "profiles/capture/running.h"
 #include "profiles/table/marks.h"
 #include "profiles/table/places.h"
+#include "profiles/trace/texts.h"
+#include "profiles/trace/user.h"
 #include "profiles/walk/deferred.h"
 
 #include <stdlib.h>
@@ -148,7 +150,8 @@ static WEFT__NOINLINE bool mark(weft__ring *r, weft__worker *w, uint32_t thread,
     return true;
 }
 
-/* Writes an event of t to a ring that the caller may write to. e lacks time, task and seq. */
+/* Writes an event of t, or of none, to a ring that the caller may write to. e lacks time, task and
+ * seq. */
 static inline void put_in(weft__ring *r, weft__worker *w, uint32_t thread, const weft__task *t,
                           struct weft__event *e)
 {
@@ -161,8 +164,10 @@ static inline void put_in(weft__ring *r, weft__worker *w, uint32_t thread, const
         (weft__likely(r->cut == cut && r->n < WEFT__PIECE_EVENTS && r->thread == thread) ||
          mark(r, w, thread, cut, (enum weft__event_kind)e->kind))) {
         e->ticks = weft__ticks();
-        e->task = t->id & (UINT64_MAX >> 16);
-        e->seq = ++weft__tape.seqs[t->slot];
+        if (t) {
+            e->task = t->id & (UINT64_MAX >> 16);
+            e->seq = ++weft__tape.seqs[t->slot];
+        }
         write_event(r, e);
     }
     weft__store_rel(&r->busy, 0);
@@ -185,7 +190,7 @@ static inline void put(weft__worker *w, const weft__task *t, struct weft__event 
     if (weft__unlikely(!r))
         return;
     if (weft__likely(r != &weft__tape.common)) {
-        r->yielded = e.kind == WEFT__EV_YIELD || e.kind == WEFT__EV_BACK ? t->id : 0;
+        r->yielded = t && (e.kind == WEFT__EV_YIELD || e.kind == WEFT__EV_BACK) ? t->id : 0;
         put_in(r, w, (uint32_t)w->tid, t, &e);
         return;
     }
@@ -266,6 +271,41 @@ static void weft__hear_lost(struct weft__event_sink *s, const weft__task *t, con
             .kind = WEFT__EV_LOST, .detail = (uint8_t)why, .arg = (uint32_t)w->tid});
 }
 
+static void weft__hear_call(struct weft__event_sink *s, const weft__task *t)
+{
+    weft__worker *w = weft__self();
+
+    (void)s;
+    put(w, t, (struct weft__event){.kind = WEFT__EV_CALL, .stack = stack_here(w)});
+}
+
+static void weft__hear_called(struct weft__event_sink *s, const weft__task *t)
+{
+    (void)s;
+    put(weft__self(), t, (struct weft__event){.kind = WEFT__EV_CALLED});
+}
+
+static void weft__hear_idle(struct weft__event_sink *s, const weft__worker *w)
+{
+    (void)s;
+    put((weft__worker *)(uintptr_t)w, NULL, (struct weft__event){.kind = WEFT__EV_IDLE});
+}
+
+static void weft__hear_note(struct weft__event_sink *s, const weft__task *t, const void *what)
+{
+    const struct weft__note *n = what;
+    uint64_t more = n->kind == WEFT__EV_LOG ? weft__text_intern(n->value) : n->parent;
+    weft__worker *w = weft__self();
+
+    (void)s;
+    if (more != 0)
+        put(w, t, (struct weft__event){.kind = WEFT__EV_MORE, .arg = more});
+    put(w, t,
+        (struct weft__event){.kind = n->kind & 0xff,
+                             .arg = n->task << 32 | weft__text_intern(n->name),
+                             .stack = stack_here(w)});
+}
+
 static void weft__hear_end(struct weft__event_sink *s, const weft__task *t)
 {
     (void)s;
@@ -280,5 +320,9 @@ struct weft__event_sink weft__hear = {
     .park = weft__hear_park,
     .ready = weft__hear_ready,
     .lost = weft__hear_lost,
+    .call = weft__hear_call,
+    .called = weft__hear_called,
+    .idle = weft__hear_idle,
+    .note = weft__hear_note,
     .end = weft__hear_end,
 };

@@ -30,14 +30,17 @@ enum weft__task_is {
 struct weft__traced_task {
     uint64_t id;
     enum weft__task_is is;
-    uint32_t seq;            /* of its last event; 0: it had none */
-    uint32_t least;          /* in this span */
-    uint32_t span;           /* the latest span with an event of it */
-    uint32_t thread;         /* while it is RUNNING or CALLING */
-    uint32_t stack;          /* where it waited at the start */
-    uint8_t reason;          /* the same */
-    uint64_t fn;             /* its function, or 0 */
-    uint64_t form_a, form_b; /* for the form; 0 at first */
+    uint32_t seq;                        /* of its last event; 0: it had none */
+    uint32_t least;                      /* in this span */
+    uint32_t span;                       /* the latest span with an event of it */
+    uint32_t thread;                     /* while it is RUNNING or CALLING */
+    uint32_t stack;                      /* where it waited at the start */
+    uint8_t reason;                      /* the same */
+    uint64_t fn;                         /* its function, or 0 */
+    bool calling;                        /* RUNNING, in a declared call */
+    uint64_t more;                       /* of an event MORE */
+    struct weft__traced_region *regions; /* open, the latest first */
+    uint64_t form_a, form_b;             /* for the form; 0 at first */
 };
 
 struct weft__traced_thread {
@@ -57,10 +60,17 @@ enum weft__step_kind {
     WEFT__STEP_YIELD,   /* detail: 1 if it was not its own wish */
     WEFT__STEP_UNBLOCK, /* detail: enum weft__source; arg: the waker's id; proc: of thread, if any
                          */
-    WEFT__STEP_CALL,    /* a blocking call begins; or a hog loses its processor: LOST is next */
-    WEFT__STEP_LOST,    /* detail: enum weft__why; thread loses proc, and calls on */
-    WEFT__STEP_BACK,    /* the call without a processor is over: runnable */
+    WEFT__STEP_CALL,   /* a blocking call begins; of a hog LOST is next, or of an undeclared call */
+    WEFT__STEP_LOST,   /* detail: enum weft__why; thread loses proc, and calls on */
+    WEFT__STEP_BACK,   /* the call without a processor is over: runnable */
+    WEFT__STEP_CALLED, /* the call is over; the processor was kept */
     WEFT__STEP_END,
+    /* By the program: arg as the event's, more: a parent, or the text of a log. */
+    WEFT__STEP_TASK_BEGIN,
+    WEFT__STEP_TASK_END,
+    WEFT__STEP_REGION_BEGIN,
+    WEFT__STEP_REGION_END,
+    WEFT__STEP_LOG,
 };
 
 struct weft__step {
@@ -69,7 +79,7 @@ struct weft__step {
     uint32_t thread, proc; /* where it happens; of UNBLOCK the waker's, and proc may be NO_PROC */
     uint32_t stack;
     int64_t nanos;
-    uint64_t arg;
+    uint64_t arg, more;
     struct weft__traced_task *task; /* NULL for PROC_ */
 };
 
@@ -101,6 +111,8 @@ void weft__order_procs(weft__order *o,
                        void (*fn)(void *arg, uint32_t proc, struct weft__traced_thread *thread),
                        void *arg);
 struct weft__traced_thread *weft__order_thread(weft__order *o, uint32_t id);
+/* Returns whether a task is in a declared call that kept its processor. */
+bool weft__order_is_calling(weft__order *o, uint64_t task);
 int64_t weft__order_now(const weft__order *o);
 void weft__order_set_now(weft__order *o, int64_t nanos); /* the next step comes later */
 

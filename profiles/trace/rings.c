@@ -8,6 +8,7 @@
  * are written over oldest first. */
 #include "profiles/trace/rings.h"
 
+#include "profiles/trace/texts.h"
 #include "profiles/walk/deferred.h"
 
 #include <stdlib.h>
@@ -146,6 +147,7 @@ void weft__tape_free(void)
     }
     rings = NULL;
     weft__tape_learn_all(false);
+    weft__texts_clear();
 }
 
 bool weft__tape_new(void)

@@ -43,7 +43,7 @@ struct part {
 
 /* Readers -------------------------------------------------------------------------------------- */
 
-static bool has_ended(const weft__reader *r)
+bool weft__tape_ended(const weft__reader *r)
 {
     return weft__load_acq(&weft__tape.ended_run) >= r->run;
 }
@@ -53,7 +53,7 @@ static void cut(weft__reader *r)
 {
     r->last_cut = weft__tape.cuts + 1;
     weft__store(&weft__tape.cuts, r->last_cut);
-    if (weft__load(&weft__sched.running) && !has_ended(r))
+    if (weft__load(&weft__sched.running) && !weft__tape_ended(r))
         weft__store_rel(&weft__tape.cut, r->last_cut);
     weft__tape_wait();
     r->cut_ticks = weft__ticks();
@@ -299,7 +299,7 @@ bool weft__tape_read(weft__reader *r, struct weft__span *to)
     to->n = to->n_strands = 0;
     to->missed = false;
     to->from = r->cut_ticks;
-    to->ended = has_ended(r);
+    to->ended = weft__tape_ended(r);
     cut(r);
     to->until = r->cut_ticks;
     pthread_mutex_unlock(&lock);

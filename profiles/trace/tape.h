@@ -50,6 +50,8 @@ weft__reader *weft__tape_open(void);
 bool weft__tape_read(weft__reader *r, struct weft__span *to);
 /* Returns the share of the tape, in 1/256, that was written since the reader's last cut. */
 unsigned weft__tape_fill(const weft__reader *r);
+/* Returns whether the reader's run has ended. */
+bool weft__tape_ended(const weft__reader *r);
 /* Ends reading. With the last reader threads stop writing; stacks and spans' ids are void then. */
 void weft__tape_close(weft__reader *r);
 

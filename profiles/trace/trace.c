@@ -84,6 +84,11 @@ int weft__trace_write(weft__trace *t, const struct weft__sink *to, bool end)
     return rc;
 }
 
+bool weft__trace_ended(const weft__trace *t)
+{
+    return weft__tape_ended(t->reader);
+}
+
 void weft__trace_close(weft__trace *t)
 {
     trace_free(t);

@@ -2,8 +2,8 @@
 /* trace.h - the taking of a trace: it reads the tape from time to time, and writes a format.
  *
  * A trace is used by one task or thread at a time, with no lock held. */
-#ifndef WEFT_TRACE_H
-#define WEFT_TRACE_H
+#ifndef WEFT_TRACE_TAKING_H
+#define WEFT_TRACE_TAKING_H
 
 #include "profiles/capture/snapshot.h"
 
@@ -21,5 +21,10 @@ int weft__trace_write(weft__trace *t, const struct weft__sink *to, bool end);
 /* Ends it, whole or not. */
 void weft__trace_close(weft__trace *t);
 enum { WEFT__TRACE_PERIOD = 50 * 1000 * 1000 /* ns */ };
+/* Returns whether the run of the trace has ended, so that nothing more comes. */
+bool weft__trace_ended(const weft__trace *t);
+
+/* file.c. A run ends, and with it a trace to a file: waits until that is written. */
+void weft__trace_run_ends(void);
 
 #endif

@@ -8,6 +8,7 @@
 #include "profiles/trace/formats.h"
 
 #include "profiles/trace/names.h"
+#include "profiles/trace/texts.h"
 #include "runtime/sched/sinks.h"
 #include "runtime/sched/wait.h"
 
@@ -39,6 +40,10 @@ enum {
     GO_WAITING = 31,
     GO_IN_SYSCALL = 32,
     STRING = 37,
+    TASK_CREATE = 45,
+    TASK_END = 46,
+    REGION = 47,
+    LOG = 48,
 };
 
 enum { ARGS = 4 };
@@ -160,6 +165,23 @@ static uint64_t waker_stack(struct v1 *v, const struct weft__step *s)
                     : weft__names_alone(v->names, weft__source_name(s->detail));
 }
 
+/* Returns the number of a text of the program's. */
+static uint64_t text(struct v1 *v, uint64_t arg)
+{
+    return weft__names_string(v->names, weft__text((uint32_t)arg));
+}
+
+/* Puts a text behind the last event of a processor. */
+static void put_text(struct v1 *v, uint32_t proc, const char *s)
+{
+    struct stream *to = stream_of(v, proc);
+
+    if (!to)
+        return;
+    weft__bytes_varint(&to->bytes, strlen(s));
+    weft__bytes_put(&to->bytes, s, strlen(s));
+}
+
 static void step(weft__form *f, weft__order *o, const struct weft__step *s)
 {
     struct v1 *v = (struct v1 *)(void *)f;
@@ -203,8 +225,24 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
     case WEFT__STEP_BACK:
         EVENT(GO_SYS_EXIT, 3, g, ++*seq, 0);
         break;
+    case WEFT__STEP_CALLED: /* a call that kept its processor has no end here */
+        break;
     case WEFT__STEP_END:
         EVENT(GO_END, 0, 0);
+        break;
+    case WEFT__STEP_TASK_BEGIN:
+        EVENT(TASK_CREATE, 4, s->arg >> 32, s->more, text(v, s->arg), stack);
+        break;
+    case WEFT__STEP_TASK_END:
+        EVENT(TASK_END, 2, s->arg >> 32, stack);
+        break;
+    case WEFT__STEP_REGION_BEGIN:
+    case WEFT__STEP_REGION_END:
+        EVENT(REGION, 4, s->arg >> 32, s->kind == WEFT__STEP_REGION_END, text(v, s->arg), stack);
+        break;
+    case WEFT__STEP_LOG:
+        EVENT(LOG, 3, s->arg >> 32, text(v, s->arg), stack);
+        put_text(v, s->proc, weft__text((uint32_t)s->more));
         break;
     }
 #undef EVENT

@@ -11,6 +11,7 @@
 #include "profiles/trace/formats.h"
 
 #include "profiles/trace/names.h"
+#include "profiles/trace/texts.h"
 #include "runtime/sched/sinks.h"
 #include "runtime/sched/wait.h"
 
@@ -32,13 +33,19 @@ enum {
     GO_BLOCK = 20,
     GO_UNBLOCK = 21,
     GO_SYSCALL_BEGIN = 22,
+    GO_SYSCALL_END = 23,
     GO_SYSCALL_END_BLOCKED = 24,
     GO_STATUS = 25,
+    TASK_BEGIN = 40,
+    TASK_END = 41,
+    REGION_BEGIN = 42,
+    REGION_END = 43,
+    LOG = 44,
     GO_STATUS_STACK = 48,
 };
 
 enum { IS_RUNNABLE = 1, IS_RUNNING, IS_CALLING, IS_WAITING }; /* of tasks */
-enum { PROC_RUNNING = 1, PROC_IDLE };                         /* of processors */
+enum { PROC_RUNNING = 1, PROC_IDLE, PROC_CALLING };           /* of processors */
 enum { ARGS = 4, BATCH_MOST = 60000, GENERATION_BYTES = 16 << 20 };
 #define NOBODY          UINT64_MAX /* no thread */
 #define GENERATION_TIME 1000000000 /* ns */
@@ -183,7 +190,7 @@ static uint64_t status_of(const struct weft__traced_task *t)
 {
     switch (t->is) {
     case WEFT__IS_RUNNING:
-        return IS_RUNNING;
+        return t->calling ? IS_CALLING : IS_RUNNING;
     case WEFT__IS_CALLING:
         return IS_CALLING;
     case WEFT__IS_WAITING:
@@ -252,6 +259,29 @@ static void create(struct v2 *v, const struct weft__step *s)
           weft__names_stack(v->names, s->stack));
 }
 
+/* Puts what the program told. */
+static void note(struct v2 *v, const struct weft__step *s, uint64_t stack)
+{
+    uint64_t task = s->arg >> 32, name = string(v, weft__text((uint32_t)s->arg));
+
+    switch (s->kind) {
+    case WEFT__STEP_TASK_BEGIN:
+        EVENT(s->thread, s->nanos, TASK_BEGIN, 4, task, s->more, name, stack);
+        break;
+    case WEFT__STEP_TASK_END:
+        EVENT(s->thread, s->nanos, TASK_END, 2, task, stack);
+        break;
+    case WEFT__STEP_REGION_BEGIN:
+    case WEFT__STEP_REGION_END:
+        EVENT(s->thread, s->nanos, s->kind == WEFT__STEP_REGION_BEGIN ? REGION_BEGIN : REGION_END,
+              3, task, name, stack);
+        break;
+    default:
+        EVENT(s->thread, s->nanos, LOG, 4, task, name, string(v, weft__text((uint32_t)s->more)),
+              stack);
+    }
+}
+
 static void step(weft__form *f, weft__order *o, const struct weft__step *s)
 {
     struct v2 *v = (struct v2 *)(void *)f;
@@ -294,9 +324,14 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
     case WEFT__STEP_BACK:
         EVENT(s->thread, s->nanos, GO_SYSCALL_END_BLOCKED, 0, 0);
         break;
+    case WEFT__STEP_CALLED:
+        EVENT(s->thread, s->nanos, GO_SYSCALL_END, 0, 0);
+        break;
     case WEFT__STEP_END:
         EVENT(s->thread, s->nanos, GO_DESTROY, 0, 0);
         break;
+    default:
+        note(v, s, stack);
     }
 }
 
@@ -311,8 +346,12 @@ struct starting {
 static void start_proc(void *arg, uint32_t proc, struct weft__traced_thread *m)
 {
     struct starting *st = arg;
+    bool calling = m && m->task != 0 && weft__order_is_calling(st->o, m->task);
 
-    proc_status(st->v, m ? m->id : NOBODY, st->nanos, proc, m ? PROC_RUNNING : PROC_IDLE);
+    proc_status(st->v, m ? m->id : NOBODY, st->nanos, proc,
+                calling ? PROC_CALLING
+                : m     ? PROC_RUNNING
+                        : PROC_IDLE);
 }
 
 /* A status of a task that runs stands on its thread; it was put there before all else. */

@@ -70,6 +70,7 @@ static void declare(weft__worker *w, uintptr_t place)
 
     weft__store(&w->call_place, (uint32_t)(place * UINT64_C(0x9e3779b97f4a7c15) >> 56) % PLACES);
     weft__store(&w->task->since, now);
+    weft__tell(call, w->task);
     weft__store_rel(&w->call_began, now); /* pairs with weft__call_declared */
     if (weft__load(&lasted[w->call_place]) >= KNOWN)
         hand_over(w);
@@ -130,7 +131,8 @@ void weft__blocking_back(void)
 
     if (weft__likely(w && w->task && weft__call_declared(w, w->task)))
         call_ended(w);
-    weft__enter("weft_blocking_end"); /* queues for a processor if its own was taken */
+    w = weft__enter("weft_blocking_end"); /* queues for a processor if its own was taken */
+    weft__tell(called, w->task);
     weft__exit();
 }
 

@@ -176,7 +176,7 @@ struct weft__sched {
     /* Each atomic: a sink wants to hear this event (sinks.h). */
     struct weft__heard {
         bool spawn, run, park, yield, ready, skip, lost, end;
-        bool sock_open, sock_close, chan_new, chan_free;
+        bool call, called, idle, note, sock_open, sock_close, chan_new, chan_free;
     } heard;
     void *(*work)(void *worker); /* the function of a worker's thread: weft__worker_main */
     int max_threads;

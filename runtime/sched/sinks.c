@@ -32,6 +32,10 @@ static uint32_t others; /* atomic: events being told by threads that have no mar
     XX(ready)                                                                                      \
     XX(lost)                                                                                       \
     XX(end)                                                                                        \
+    XX(call)                                                                                       \
+    XX(called)                                                                                     \
+    XX(idle)                                                                                       \
+    XX(note)                                                                                       \
     XX(sock_open)                                                                                  \
     XX(sock_close)                                                                                 \
     XX(chan_new)                                                                                   \
@@ -260,6 +264,26 @@ void weft__tell_skip(const weft__task *t)
 void weft__tell_lost(const weft__task *t, const weft__worker *w, enum weft__why why)
 {
     TELL(lost, t, w, why);
+}
+
+void weft__tell_call(const weft__task *t)
+{
+    TELL(call, t);
+}
+
+void weft__tell_called(const weft__task *t)
+{
+    TELL(called, t);
+}
+
+void weft__tell_idle(const weft__worker *w)
+{
+    TELL(idle, w);
+}
+
+void weft__tell_note(const weft__task *t, const void *what)
+{
+    TELL(note, t, what);
 }
 
 void weft__tell_end(const weft__task *t)

@@ -16,9 +16,9 @@
  * locks of higher ranks only (base/lock.h). On a task's stack it uses a kilobyte at most, or calls
  * weft__ctx_call or a thread's own memory for more. malloc is allowed everywhere.
  *
- * A hot point (spawn, run, park, ready, end, channels, sockets) reads one byte, which says whether
- * a sink wants to hear it (weft__sched.heard), and branches. The byte is beside others that a
- * switch reads. Only if it is set, sinks.c is called. */
+ * A hot point (spawn, run, park, ready, end, calls, channels, sockets) reads one byte, which says
+ * whether a sink wants to hear it (weft__sched.heard), and branches. The byte is beside others that
+ * a switch reads. Only if it is set, sinks.c is called. */
 #ifndef WEFT_SINKS_H
 #define WEFT_SINKS_H
 
@@ -90,6 +90,16 @@ struct weft__event_sink {
      * RUNQ); or, if t declared a call that is known to last, on t's stack without locks. */
     void (*lost)(struct weft__event_sink *s, const weft__task *t, const weft__worker *w,
                  enum weft__why why);
+    /* t, the caller, begins a declared blocking call, which lost may follow; and it is back from
+     * it, with a processor. A call of the library's own may have no end but the next event of t. On
+     * t's stack, without locks. */
+    void (*call)(struct weft__event_sink *s, const weft__task *t);
+    void (*called)(struct weft__event_sink *s, const weft__task *t);
+    /* w is about to sleep in its loop. On its own stack, without locks. */
+    void (*idle)(struct weft__event_sink *s, const weft__worker *w);
+    /* t, the caller, has something to tell that only sinks understand (profiles/trace/user.h). On
+     * its stack, without locks. */
+    void (*note)(struct weft__event_sink *s, const weft__task *t, const void *what);
     /* t, the caller, ends. On its stack, without locks. */
     void (*end)(struct weft__event_sink *s, const weft__task *t);
 
@@ -148,6 +158,10 @@ void weft__tell_ready_by(const weft__task *t, enum weft__source source);
 void weft__tell_yield(const weft__task *t); /* park and ready: t does not wait */
 void weft__tell_skip(const weft__task *t);  /* ready and run: its wait is over already */
 void weft__tell_lost(const weft__task *t, const weft__worker *w, enum weft__why why);
+void weft__tell_call(const weft__task *t);
+void weft__tell_called(const weft__task *t);
+void weft__tell_idle(const weft__worker *w);
+void weft__tell_note(const weft__task *t, const void *what);
 void weft__tell_end(const weft__task *t);
 void weft__tell_waited(weft__task *t, enum weft__reason why, int64_t ticks);
 void weft__tell_held_up(const struct weft__charge *c, bool charged, bool paired);

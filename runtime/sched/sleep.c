@@ -7,6 +7,7 @@
 #include "runtime/sched/fatal.h"
 #include "runtime/sched/lane.h"
 #include "runtime/sched/scheduler.h"
+#include "runtime/sched/sinks.h"
 
 enum { NAP = 100000, SHARED_NAP = 1000000 /* ns */ };
 
@@ -106,6 +107,7 @@ void weft__proc_sleep(weft__proc *p)
     if (!work_anywhere() && !weft__load(&p->mail) && !weft__load(&weft__sched.stopping)) {
         if (all_asleep(&when))
             nobody_left(when);
+        weft__tell(idle, weft__self());
         weft__loop_poll(p->loop, short_sleep(nap(p, sleep_time(p))));
         p->polled = weft__ticks();
     }

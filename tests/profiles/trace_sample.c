@@ -83,6 +83,23 @@ static void writer(void *arg)
         weft_sleep(2 * WEFT_MILLISECOND);
 }
 
+static void order(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        uint64_t task = weft_trace_task_begin("order", 0);
+
+        weft_trace_region_begin(task, "pack");
+        weft_trace_region_begin(task, "seal");
+        weft_sleep(2 * WEFT_MILLISECOND);
+        weft_trace_region_end(task, "no such region");
+        weft_trace_region_end(task, "seal");
+        weft_trace_region_end(task, "pack");
+        weft_trace_log(task, "weight", "12 kg");
+        weft_trace_task_end(task);
+    }
+}
+
 static int app(void *arg)
 {
     chan = weft_chan_new(sizeof(int), 0);
@@ -95,6 +112,7 @@ static int app(void *arg)
     }
     weft_go(blocker, NULL);
     weft_go(hog, NULL);
+    weft_go(order, NULL);
     weft_go(reader, NULL);
     weft_go(writer, NULL);
     if (weft_debug_serve(arg) < 0)

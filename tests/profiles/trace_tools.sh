@@ -7,6 +7,7 @@ dir=$(mktemp -d)
 "$1" "unix:$dir/debug" 2>"$dir/log" &
 sample=$!
 trap 'kill $sample 2>/dev/null || true; rm -rf "$dir"' EXIT
+check=$(dirname "$0")/trace_check.py
 failed=0
 
 expect() { # WHAT COMMAND...
@@ -42,10 +43,17 @@ for _ in {1..50}; do
     is v1 'Could not enable tracing: tracing is already enabled' 2>/dev/null || break
     sleep 0.1
 done
-get v2 '?seconds=1.3&format=2'
+get v2 '?seconds=1.3&format=2' &
+taking=$!
+sleep 0.3
+curl -s -o /dev/null --unix-socket "$dir/debug" http://localhost/debug/vars
+wait $taking
 for file in long v1 v2; do
-    expect "the checker accepts $file" "$(dirname "$0")/trace_check.py" "$dir/$file"
+    expect "the checker accepts $file" "$check" "$dir/$file"
 done
+"$check" --summary "$dir/v2" >"$dir/summary"
+expect "traced tasks" grep -q order "$dir/summary"
+expect "a request is a traced task" grep -q 'GET /debug/vars' "$dir/summary"
 expect "version of $file" grep -qa '^go 1.19 trace' "$dir/v1"
 expect "version of $file" grep -qa '^go 1.23 trace' "$dir/v2"
 
@@ -57,6 +65,7 @@ profile() { # TOOL FILE KIND FUNCTION: the profile of this kind has the function
 shows() { # TOOL FILE: its profiles have what the program waits for
     local kind
     expect "$1 $2 net" profile "$1" "$2" net reader
+    expect "$1 $2 syscall" profile "$1" "$2" syscall blocker
     expect "$1 $2 sync" profile "$1" "$2" sync weft_mutex_lock
     expect "$1 $2 sched" profile "$1" "$2" sched 'weft.timer'
 }
