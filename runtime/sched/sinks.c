@@ -19,8 +19,9 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool running;                                /* guarded by lock */
 static struct weft__event_sink *sinks[WEFT__SINKS]; /* atomic; NULL: a free place */
-static uint32_t phase = 1;                          /* atomic; never 0 */
-static uint32_t others; /* atomic: events being told by threads that have no mark */
+static int n_sinks;        /* atomic: places from here on were never used; written under lock */
+static uint32_t phase = 1; /* atomic; never 0 */
+static uint32_t others;    /* atomic: events being told by threads that have no mark */
 
 /* The list ------------------------------------------------------------------------------------- */
 
@@ -69,6 +70,8 @@ static bool put(struct weft__event_sink *s)
     for (int i = 0; i < WEFT__SINKS; i++) {
         if (!sinks[i]) {
             weft__store_rel(&sinks[i], s);
+            if (i >= n_sinks)
+                weft__store_rel(&n_sinks, i + 1);
             return true;
         }
     }
@@ -186,7 +189,7 @@ static void unmark(uint32_t *mark)
 #define TELL(event, ...)                                                                           \
     do {                                                                                           \
         uint32_t *marked = mark();                                                                 \
-        for (int i = 0; i < WEFT__SINKS; i++) {                                                    \
+        for (int i = 0, n = weft__load_acq(&n_sinks); i < n; i++) {                                \
             struct weft__event_sink *s = weft__load_acq(&sinks[i]);                                \
             if (s && s->event)                                                                     \
                 s->event(s, __VA_ARGS__);                                                          \
