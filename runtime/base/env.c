@@ -20,8 +20,7 @@ enum { VARIABLES = 32, TEXT = 512 };
 /* Atomic; string literals of the callers, in the order of the complaints. */
 static const char *said[VARIABLES];
 
-/* Returns the variable's value; NULL if it is unset or empty. */
-static const char *value_of(const char *name)
+const char *weft__env_text(const char *name)
 {
     const char *value = getenv(name);
 
@@ -71,7 +70,7 @@ static void list(char *text, size_t size, const char *const *words)
 
 int weft__env_word(const char *name, const char *const *words, int otherwise)
 {
-    const char *value = value_of(name);
+    const char *value = weft__env_text(name);
     char known[TEXT / 2];
 
     if (!value)
@@ -87,7 +86,7 @@ int weft__env_word(const char *name, const char *const *words, int otherwise)
 
 int64_t weft__env_number(const char *name, int64_t least, int64_t most, int64_t otherwise)
 {
-    const char *value = value_of(name);
+    const char *value = weft__env_text(name);
     char known[TEXT / 2], *end;
     long long n;
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* env.h - reads the WEFT_ variables of the environment.
  *
- * A variable holds a word of a list, or a number. An empty variable counts as unset. A value that
- * the variable does not know counts as unset, too, after a line on stderr that names the known
- * values: a misspelt setting should neither stop a program nor go unnoticed. A process writes that
- * line once for each variable.
+ * A variable holds a word of a list, a number, or, such as a file's name, any text. An empty
+ * variable counts as unset. A value that the variable does not know counts as unset, too, after a
+ * line on stderr that names the known values: a misspelt setting should neither stop a program nor
+ * go unnoticed. A process writes that line once for each variable.
  *
  * Any thread may call, under any lock below rank LEAF, also while it ends the program. */
 #ifndef WEFT_ENV_H
@@ -12,6 +12,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+/* Returns the variable's value, which the environment owns; NULL if it is unset or empty. */
+const char *weft__env_text(const char *name);
 
 /* Returns the index of the variable's value in words, which end with NULL; otherwise if it is unset
  * or not one of them. */

@@ -175,7 +175,7 @@ struct weft__sched {
     bool handoff, signals;
     /* Each atomic: a sink wants to hear this event (sinks.h). */
     struct weft__heard {
-        bool spawn, run, park, yield, ready, skip, lost, end;
+        bool spawn, run, park, yield, ready, skip, lost, end, tagged;
         bool call, called, idle, note, sock_open, sock_close, chan_new, chan_free;
     } heard;
     void *(*work)(void *worker); /* the function of a worker's thread: weft__worker_main */

@@ -37,6 +37,7 @@ static uint32_t others;    /* atomic: events being told by threads that have no 
     XX(called)                                                                                     \
     XX(idle)                                                                                       \
     XX(note)                                                                                       \
+    XX(tagged)                                                                                     \
     XX(sock_open)                                                                                  \
     XX(sock_close)                                                                                 \
     XX(chan_new)                                                                                   \
@@ -312,6 +313,11 @@ void weft__tell_thread_made(weft__worker *w, weft_task_fn *made_for)
 void weft__tell_thread_gone(weft__worker *w)
 {
     TELL(thread_gone, w);
+}
+
+void weft__tell_tagged(const weft__task *t)
+{
+    TELL(tagged, t);
 }
 
 void weft__tell_sock_open(const void *sock, int fd)

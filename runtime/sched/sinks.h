@@ -103,6 +103,9 @@ struct weft__event_sink {
     /* t, the caller, ends. On its stack, without locks. */
     void (*end)(struct weft__event_sink *s, const weft__task *t);
 
+    /* t, the caller, has another name or other labels. On its stack, without locks. */
+    void (*tagged)(struct weft__event_sink *s, const weft__task *t);
+
     /* A wait of t, the caller's task, is over, and used up w->waits.left (observe.h): the ticks
      * that it lasted. On t's stack, as it was while it waited, without locks. */
     void (*waited)(struct weft__event_sink *s, weft__task *t, enum weft__reason why, int64_t ticks);
@@ -163,6 +166,7 @@ void weft__tell_called(const weft__task *t);
 void weft__tell_idle(const weft__worker *w);
 void weft__tell_note(const weft__task *t, const void *what);
 void weft__tell_end(const weft__task *t);
+void weft__tell_tagged(const weft__task *t);
 void weft__tell_waited(weft__task *t, enum weft__reason why, int64_t ticks);
 void weft__tell_held_up(const struct weft__charge *c, bool charged, bool paired);
 void weft__tell_thread_made(weft__worker *w, weft_task_fn *made_for);

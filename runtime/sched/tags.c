@@ -10,6 +10,8 @@
 
 #include "runtime/base/utf8.h"
 #include "runtime/sched/chaos.h"
+#include "runtime/sched/scheduler.h"
+#include "runtime/sched/sinks.h"
 #include "runtime/sched/task.h"
 
 #include <string.h>
@@ -123,6 +125,13 @@ void weft__tags_rename(weft__task *t, const char *name)
     replace(t, tags_new(name, weft__tags_ref(set_of(old)), weft__tags_ref(outer_of(old))));
 }
 
+/* Gives t, the caller's task, other labels. */
+static void relabel(weft__task *t, weft__tags *tags)
+{
+    replace(t, tags);
+    weft__tell(tagged, t);
+}
+
 void weft__tags_clear(weft__task *t)
 {
     replace(t, NULL);
@@ -232,7 +241,7 @@ int weft__tags_relabel(weft__task *t, const weft__tags *base, const weft_label *
     int rc = set_with(base, labels, n, &set);
 
     if (rc == 0)
-        replace(t, tags_new(weft__tags_name(old), set, weft__tags_ref(outer_of(old))));
+        relabel(t, tags_new(weft__tags_name(old), set, weft__tags_ref(outer_of(old))));
     return rc;
 }
 
@@ -253,8 +262,8 @@ void weft__tags_pop(weft__task *t)
     const char *name = weft__tags_name(now), *had = weft__tags_name(before);
 
     if (name == had || (name && had && strcmp(name, had) == 0))
-        replace(t, weft__tags_ref(before));
+        relabel(t, weft__tags_ref(before));
     else
-        replace(t,
+        relabel(t,
                 tags_new(name, weft__tags_ref(set_of(before)), weft__tags_ref(outer_of(before))));
 }

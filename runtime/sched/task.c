@@ -708,5 +708,8 @@ uint64_t weft_task_id(void)
 
 void weft_task_name(const char *name)
 {
-    weft__tags_rename(weft__caller("weft_task_name"), name);
+    weft__task *t = weft__caller("weft_task_name");
+
+    weft__tags_rename(t, name);
+    weft__tell(tagged, t);
 }
