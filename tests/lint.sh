@@ -48,7 +48,7 @@ lint_includes() {
     # shellcheck disable=SC2046
     {
         rule "includes are written from the root" '^ *# *include *"(\.|[^/"]*\.h")' \
-            $(files "runtime profiles http" '*.[ch]' | xargs -r grep -L 'profile\.pb-c\.h')
+            $(files "runtime profiles http" '*.[ch]' | xargs -r grep -L '\(profile\|perfetto\)\.pb-c\.h')
         rule "http/wire/ and http/server/ include nothing of profiles/" '^ *# *include *"profiles/' \
             $(files "http/wire http/server" '*.[ch]')
         rule "only runtime/uv/ includes uv.h" '# *include *[<"]uv\.h' \

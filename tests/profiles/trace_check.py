@@ -2,8 +2,9 @@
 """trace_check.py [--summary | --dump] [--cut] FILE... - checks execution traces as Go's tools do.
 
 Replays the state that the readers of a trace keep, and prints the first violation with its position.
-Knows the formats of Go 1.11 to 1.21 (trace_v1.py) and of 1.22 to 1.26 (trace_v2.py). It is stricter
-than the tools in one thing: a pc has one function, file and line.
+Knows the formats of Go 1.11 to 1.21 (trace_v1.py) and of 1.22 to 1.26 (trace_v2.py), and Perfetto's
+(trace_perfetto.py). It is stricter than Go's tools in two things: a pc has one function, file and
+line, and each generation has a status of what runs in it.
 
 --summary prints lines whose fields are separated by tabs: the number of events of each kind, and for
 each task and each state, with the reason of waits, the nanoseconds spent there and how often.
@@ -12,6 +13,7 @@ each task and each state, with the reason of waits, the nanoseconds spent there 
 import re
 import sys
 
+import trace_perfetto
 import trace_v1
 import trace_v2
 from trace_read import STATES, Broken
@@ -19,9 +21,12 @@ from trace_read import STATES, Broken
 
 def events_of(data):
     version = re.match(rb"go 1\.(\d+) trace", data)
-    if version is None:
+    if version:
+        yield from (trace_v1 if int(version[1]) < 22 else trace_v2).read(data)
+    elif data[:1] == b"\n":
+        yield from trace_perfetto.read(data)
+    else:
         raise Broken(0, "no execution trace")
-    yield from (trace_v1 if int(version[1]) < 22 else trace_v2).read(data)
 
 
 class Summary:
@@ -35,7 +40,9 @@ class Summary:
 
     def add(self, event):
         self.kinds[event.name] = self.kinds.get(event.name, 0) + 1
-        if event.name in ("CPUSample", "Generation"):
+        if event.name == "Track" and event.task is not None:
+            self.names[event.task] = event.args["name"].rsplit(" ", 1)[0]
+        if event.name in ("CPUSample", "Generation", "Track"):
             return
         self.first = event.time if self.first is None else self.first
         self.last = event.time

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* perfetto.h - writes a trace as Perfetto's TrackEvents, in protobuf, as the events come.
+ *
+ *     weft__perfetto *p = weft__perfetto_begin(&words, &sink);
+ *     for each event, in order: rc = weft__perfetto_add(p, event)
+ *     return weft__perfetto_end(p, rc);
+ *
+ * The order: events of one task by seq, events of one thread as they are on its strand. Times of
+ * one track never decrease: an event that is stamped earlier gets the time of the one before.
+ *
+ * Each processor has a track with a slice for each time that it runs a task. Each task has a track
+ * with slices for what it does: it runs, waits, is runnable, or runs without a processor. An arrow
+ * leads from each wake-up to the next run of the task. A counter shows how many tasks are runnable.
+ * Memory depends on the number of tasks that live at one time. One thread or task owns an
+ * encoder. */
+#ifndef WEFT_PERFETTO_H
+#define WEFT_PERFETTO_H
+
+#include "profiles/capture/snapshot.h"
+#include "profiles/trace/event.h"
+#include "profiles/trace/words.h"
+
+typedef struct weft__perfetto weft__perfetto;
+
+/* Begins a trace. words stays the caller's, until the end. Returns NULL if memory ran out. */
+weft__perfetto *weft__perfetto_begin(const struct weft__trace_words *words,
+                                     const struct weft__sink *to);
+/* Writes an event. Returns 0, the sink's negative code, or -ENOMEM; after an error it writes no
+ * more, and returns the same code. */
+int weft__perfetto_add(weft__perfetto *p, const struct weft__event *e);
+/* Writes the rest and frees p. Returns as weft__perfetto_add does. If rc < 0 it writes nothing
+ * more, and returns rc. */
+int weft__perfetto_end(weft__perfetto *p, int rc);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* words.h - how an encoder learns the words for the numbers in events: of the process that it runs
+ * in, or of one that has left a record (flight.h).
+ *
+ * Strings that these functions return stay until the same function is called for something else;
+ * all labels of a task stay together. */
+#ifndef WEFT_TRACE_WORDS_H
+#define WEFT_TRACE_WORDS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct weft__trace_frame {
+    const char *function, *file; /* file: NULL if it is not known */
+    uint32_t line;
+};
+
+enum { WEFT__TRACE_FRAMES = 128 };
+
+struct weft__trace_words {
+    void *arg;
+    const char *program;
+    int pid;
+    /* Writes the frames of a stack, innermost first. Returns how many; WEFT__TRACE_FRAMES at
+     * most. */
+    size_t (*frames)(void *arg, uint32_t stack, struct weft__trace_frame *to);
+    /* Returns the name that a task was given; NULL if it has none. */
+    const char *(*task)(void *arg, uint64_t task);
+    /* Sets a label of a task, the i-th. Returns 0 if it has no more. */
+    int (*label)(void *arg, uint64_t task, unsigned i, const char **key, const char **value);
+    /* Returns the name of the function that begins at fn. */
+    const char *(*function)(void *arg, uint64_t fn);
+    /* Converts a moment in ticks to monotonic nanoseconds. */
+    int64_t (*nanos)(void *arg, int64_t ticks);
+};
+
+#endif
