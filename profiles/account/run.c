@@ -15,6 +15,7 @@
 #include "profiles/account/threads.h"
 #include "profiles/capture/tasks.h"
 #include "profiles/render/report.h"
+#include "profiles/trace/flight.h"
 #include "profiles/trace/trace.h"
 #include "profiles/walk/symbolize.h"
 #include "runtime/sched/sinks.h"
@@ -54,8 +55,13 @@ int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     static const weft_run_options defaults;
 
+    int result;
+
     pthread_once(&once, attach);
-    return weft__run(options ? options : &defaults, fn, arg);
+    weft__flight_begin();
+    result = weft__run(options ? options : &defaults, fn, arg);
+    weft__flight_end();
+    return result;
 }
 
 int weft_run(weft_main_fn *fn, void *arg)

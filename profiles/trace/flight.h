@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* flight.h - the flight recorder: a tape in a file that outlives the process, and its readers.
+ *
+ * The file is mapped shared, so all that was written is in it whatever ends the process. It has all
+ * that a reader needs who has the program's files: events, stacks, names, mappings, clocks. It is
+ * laid out so, each part on a page of its own:
+ *
+ *     head      struct weft__flight_head
+ *     maps      a line for each executable mapping: START LIMIT OFFSET BUILD-ID FILE; hex; - : none
+ *     stacks    words: id << 32 | n, then n return addresses; maps and stacks are only added to
+ *     names     struct weft__flight_name, at the hash of a task's id; a newer task takes the place
+ *     tape      as tape.h says
+ *
+ * flight.c writes it, flight_read.c reads it. A reader trusts nothing: a length may be that of a
+ * torn or foreign file. */
+#ifndef WEFT_FLIGHT_H
+#define WEFT_FLIGHT_H
+
+#include "profiles/capture/snapshot.h"
+#include "profiles/trace/tape.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WEFT__FLIGHT_MAGIC "weft flight\n\0\0\0"
+enum { WEFT__FLIGHT_VERSION = 1, WEFT__FLIGHT_PAGE = 4096 };
+
+struct weft__flight_part {
+    uint64_t at, size; /* bytes in the file */
+};
+
+struct weft__flight_clock {
+    int64_t ticks, nanos; /* one moment on both clocks */
+};
+
+struct weft__flight_head {
+    char magic[16];
+    uint32_t version, pid;
+    uint64_t size; /* of the file */
+    struct weft__flight_part maps, stacks, names, tape;
+    uint64_t maps_used, stacks_used;    /* bytes; atomic; those before it never change */
+    struct weft__flight_clock first;    /* when the run began */
+    struct weft__flight_clock later[2]; /* the latest two moments, in turn */
+    uint32_t later_at;                  /* atomic: the index of the latest, which is whole */
+    uint32_t ended;                     /* the run ended in order */
+    int64_t wall;                       /* CLOCK_REALTIME ns at `first` */
+    char program[256];
+};
+_Static_assert(sizeof(struct weft__flight_head) <= WEFT__FLIGHT_PAGE, "on a page");
+
+/* The words for a task. seq is odd while they are being written. */
+struct weft__flight_name {
+    uint32_t seq; /* atomic */
+    uint32_t unused;
+    uint64_t task, fn;
+    char name[32];
+    char labels[72]; /* KEY NUL VALUE NUL ...; an empty key ends them */
+};
+_Static_assert(sizeof(struct weft__flight_name) == 128, "two cache lines");
+
+/* Returns the place of a task's name among n. */
+static inline uint64_t weft__flight_place(uint64_t task, uint64_t n)
+{
+    return task * UINT64_C(0x9e3779b97f4a7c15) >> 20 & (n - 1);
+}
+
+/* flight.c ------------------------------------------------------------------------------------- */
+
+/* Begins and ends to record, before and after a run, if WEFT_FLIGHT names a file. */
+void weft__flight_begin(void);
+void weft__flight_end(void);
+/* Writes a copy of the record to a sink. Returns 0, the sink's code, or WEFT_EINVAL if nothing is
+ * being recorded. */
+int weft__flight_copy(const struct weft__sink *to);
+/* Brings what the recorder writes from time to time up to date; for a process that dies. */
+void weft__flight_flush(void);
+
+/* flight_read.c -------------------------------------------------------------------------------- */
+
+/* A record that is being read. Borrows its bytes. */
+typedef struct weft__flight {
+    const struct weft__flight_head *head;
+    const char *bytes;
+    uint64_t size;
+    bool torn;               /* the file is shorter than its head says */
+    struct weft__span span;  /* all events */
+    const uint64_t **stacks; /* by id; NULL: unknown */
+    uint32_t n_stacks;
+} weft__flight;
+
+/* Reads a record of size bytes, which must stay. Returns NULL, or what is wrong with it. */
+const char *weft__flight_read(weft__flight *f, const void *bytes, uint64_t size);
+void weft__flight_free(weft__flight *f);
+/* Returns the stack of an id: n, then n return addresses; NULL if the record has none. */
+const uint64_t *weft__flight_stack(const weft__flight *f, uint32_t id, uint32_t *n);
+/* Finds what a task is called. Returns false if the record does not say. */
+bool weft__flight_name_of(const weft__flight *f, uint64_t task, struct weft__flight_name *out);
+int64_t weft__flight_nanos(const weft__flight *f, int64_t ticks);
+
+#endif

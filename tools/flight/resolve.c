@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/* resolve.c - see resolve.h. Owns the Dwfl and the names that were looked up.
+ *
+ * The Dwfl gets each file at the place where the record says that it was mapped. libdwfl finds
+ * debug files by build-id; the tool's main() sees to it that it asks no server. */
+#include "tools/flight/resolve.h"
+
+#include <elfutils/libdwelf.h>
+#include <elfutils/libdwfl.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "profiles/table/idmap.h"
+#include "profiles/table/marks.h"
+
+enum { PATH_SIZE = 4096, ID_SIZE = 128 };
+
+/* A mapping of the record. */
+struct mapping {
+    uint64_t start, limit, offset;
+    char *file;
+    bool known; /* the Dwfl has the file */
+};
+
+/* The name of an address. */
+struct name {
+    uint64_t pc;
+    char *function;
+    const char *file; /* libdwfl's */
+    uint32_t line;
+};
+
+struct resolver {
+    const weft__flight *record;
+    struct weft__trace_words words;
+    Dwfl *dwfl;
+    struct mapping *maps;
+    size_t n_maps;
+    struct weft__idmap ids; /* finds index + 1 in found */
+    struct name *found;
+    uint32_t n_found, room;
+    struct weft__flight_name task;
+};
+
+/* Files ---------------------------------------------------------------------------------------- */
+
+static bool has_build_id(Elf *elf, const char *want)
+{
+    const void *bits;
+    ssize_t n = dwelf_elf_gnu_build_id(elf, &bits);
+    char hex[ID_SIZE] = "-";
+
+    for (ssize_t i = 0; i < n && i < ID_SIZE / 2 - 1; i++)
+        snprintf(hex + 2 * i, 3, "%02x", ((const unsigned char *)bits)[i]);
+    return strcmp(hex, want) == 0;
+}
+
+/* Returns how far from its addresses a file is mapped; -1 if it has no such mapping. */
+static int64_t bias_of(Elf *elf, const struct mapping *m)
+{
+    uint64_t page = 4096;
+    size_t n;
+    GElf_Phdr p;
+
+    if (elf_getphdrnum(elf, &n) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (gelf_getphdr(elf, (int)i, &p) && p.p_type == PT_LOAD && (p.p_flags & PF_X) &&
+            p.p_offset / page == m->offset / page)
+            return (int64_t)(m->start - p.p_vaddr / page * page);
+    return -1;
+}
+
+/* Gives the Dwfl the file of a mapping, if it is the one that was mapped. */
+static bool report(resolver *r, const struct mapping *m, const char *build_id)
+{
+    int fd = open(m->file, O_RDONLY | O_CLOEXEC);
+    Elf *elf = fd < 0 ? NULL : elf_begin(fd, ELF_C_READ, NULL);
+    int64_t bias = elf && has_build_id(elf, build_id) ? bias_of(elf, m) : -1;
+    bool good = bias >= 0 && dwfl_report_elf(r->dwfl, m->file, m->file, -1, (GElf_Addr)bias, false);
+
+    elf_end(elf);
+    if (fd >= 0)
+        close(fd);
+    return good;
+}
+
+static bool add_mapping(resolver *r, const struct mapping *m)
+{
+    struct mapping *more = realloc(r->maps, (r->n_maps + 1) * sizeof(*more));
+
+    if (!more)
+        return false;
+    r->maps = more;
+    r->maps[r->n_maps++] = *m;
+    return true;
+}
+
+/* Reads the record's list of mappings. A later line takes the place of an earlier one. */
+static void read_maps(resolver *r)
+{
+    const char *text = r->record->bytes + r->record->head->maps.at;
+    uint64_t left = r->record->head->maps_used;
+
+    if (r->record->head->maps.at + left > r->record->size)
+        return;
+    while (left > 0) {
+        const char *end = memchr(text, '\n', left);
+        size_t len = end ? (size_t)(end - text) : left;
+        char line[PATH_SIZE + 256], file[PATH_SIZE], id[ID_SIZE];
+        unsigned long start, limit, offset;
+        struct mapping m;
+
+        snprintf(line, sizeof(line), "%.*s", (int)(len < sizeof(line) ? len : sizeof(line) - 1),
+                 text);
+        if (sscanf(line, "%lx %lx %lx %127s %4095[^\n]", &start, &limit, &offset, id, file) == 5) {
+            m = (struct mapping){start, limit, offset, strdup(file), false};
+            m.known = m.file && file[0] == '/' && report(r, &m, id);
+            if (!m.file || !add_mapping(r, &m))
+                return;
+        }
+        text += len + (end != NULL);
+        left -= len + (end != NULL);
+    }
+}
+
+/* Names ---------------------------------------------------------------------------------------- */
+
+static char *name_by_mapping(const resolver *r, uint64_t pc)
+{
+    char text[PATH_SIZE];
+
+    snprintf(text, sizeof(text), "0x%llx", (unsigned long long)pc);
+    for (size_t i = r->n_maps; i-- > 0;) {
+        const struct mapping *m = &r->maps[i];
+        const char *base = strrchr(m->file, '/');
+
+        if (pc >= m->start && pc < m->limit) {
+            snprintf(text, sizeof(text), "%s+0x%llx", base ? base + 1 : m->file,
+                     (unsigned long long)(pc - m->start + m->offset));
+            break;
+        }
+    }
+    return strdup(text);
+}
+
+static struct name look_up(resolver *r, uint64_t pc)
+{
+    Dwfl_Module *module = dwfl_addrmodule(r->dwfl, pc);
+    const char *symbol = module ? dwfl_module_addrname(module, pc) : NULL;
+    Dwfl_Line *line = module ? dwfl_module_getsrc(module, pc) : NULL;
+    struct name n = {.pc = pc, .function = symbol ? strdup(symbol) : name_by_mapping(r, pc)};
+    int number = 0;
+
+    if (line) {
+        n.file = dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL);
+        n.line = (uint32_t)number;
+    }
+    return n;
+}
+
+/* Returns the name of an address; it stays until the next call. */
+static const struct name *name_of(resolver *r, uint64_t pc)
+{
+    uint64_t hash = weft__idmap_mix(pc);
+    uint32_t id, at = weft__idmap_first(&r->ids, hash);
+
+    while ((id = weft__idmap_next(&r->ids, hash, &at)))
+        if (r->found[id - 1].pc == pc)
+            return &r->found[id - 1];
+    if (r->n_found == r->room) {
+        struct name *more = realloc(r->found, (r->room * 2 + 64) * sizeof(*more));
+
+        if (!more)
+            return NULL;
+        r->found = more;
+        r->room = r->room * 2 + 64;
+    }
+    r->found[r->n_found] = look_up(r, pc);
+    if (!r->found[r->n_found].function || !weft__idmap_add(&r->ids, hash, r->n_found + 1))
+        return NULL;
+    return &r->found[r->n_found++];
+}
+
+static size_t frames_of(void *arg, uint32_t stack, struct weft__trace_frame *to)
+{
+    resolver *r = arg;
+    uint32_t n;
+    const uint64_t *pcs = weft__flight_stack(r->record, stack, &n);
+    size_t i;
+
+    for (i = 0; i < n && i < WEFT__TRACE_FRAMES; i++) {
+        const char *mark = weft__mark_name(pcs[i]);
+        const struct name *name = mark ? NULL : name_of(r, pcs[i] - 1);
+
+        to[i] = (struct weft__trace_frame){.function = mark ? mark : "?"};
+        if (name)
+            to[i] = (struct weft__trace_frame){name->function, name->file, name->line};
+    }
+    return i;
+}
+
+static const char *task_name(void *arg, uint64_t task)
+{
+    resolver *r = arg;
+
+    if (!weft__flight_name_of(r->record, task, &r->task))
+        return NULL;
+    if (!r->task.name[0] && r->task.fn) {
+        const struct name *name = name_of(r, r->task.fn);
+
+        return name ? name->function : NULL;
+    }
+    return r->task.name[0] ? r->task.name : NULL;
+}
+
+static int label_of(void *arg, uint64_t task, unsigned i, const char **key, const char **value)
+{
+    resolver *r = arg;
+    const char *at = r->task.labels;
+
+    if (i == 0 && !weft__flight_name_of(r->record, task, &r->task))
+        r->task.labels[0] = '\0';
+    for (; *at; at += strlen(at) + 1) {
+        *key = at;
+        at += strlen(at) + 1;
+        *value = at;
+        if (i-- == 0)
+            return 1;
+    }
+    return 0;
+}
+
+static const char *function_name(void *arg, uint64_t fn)
+{
+    const struct name *name = name_of(arg, fn);
+
+    return name ? name->function : NULL;
+}
+
+static int64_t nanos_of(void *arg, int64_t ticks)
+{
+    return weft__flight_nanos(((resolver *)arg)->record, ticks);
+}
+
+/* The whole ------------------------------------------------------------------------------------ */
+
+resolver *resolver_new(const weft__flight *f)
+{
+    static const Dwfl_Callbacks callbacks = {
+        .find_elf = dwfl_build_id_find_elf,
+        .find_debuginfo = dwfl_standard_find_debuginfo,
+    };
+    resolver *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        return NULL;
+    elf_version(EV_CURRENT);
+    r->record = f;
+    r->dwfl = dwfl_begin(&callbacks);
+    if (!r->dwfl) {
+        free(r);
+        return NULL;
+    }
+    dwfl_report_begin(r->dwfl);
+    read_maps(r);
+    dwfl_report_end(r->dwfl, NULL, NULL);
+    r->words = (struct weft__trace_words){r,         f->head->program, (int)f->head->pid, frames_of,
+                                          task_name, label_of,         function_name,     nanos_of};
+    return r;
+}
+
+void resolver_free(resolver *r)
+{
+    for (size_t i = 0; i < r->n_maps; i++)
+        free(r->maps[i].file);
+    for (uint32_t i = 0; i < r->n_found; i++)
+        free(r->found[i].function);
+    weft__idmap_free(&r->ids);
+    free(r->maps);
+    free(r->found);
+    dwfl_end(r->dwfl);
+    free(r);
+}
+
+const struct weft__trace_words *resolver_words(resolver *r)
+{
+    return &r->words;
+}
