@@ -9,6 +9,7 @@
 #include <weft/error.h>
 #include <weft/expvar.h>
 #include <weft/fd.h>
+#include <weft/flight.h>
 #include <weft/http.h>
 #include <weft/label.h>
 #include <weft/net.h>

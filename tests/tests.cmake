@@ -254,6 +254,7 @@ if(NOT WEFT_SANITIZE)
     weft_script(${script}.sh $<TARGET_FILE:live_sample>)
   endforeach()
 endif()
+weft_test(test_flight)
 # These take their time, and are about no compiler.
 if(CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT WEFT_OMIT_FP AND NOT WEFT_SANITIZE)
   weft_test(test_truth PROCS 2)
@@ -324,6 +325,7 @@ endif()
 weft_script(readme_example.sh $<TARGET_FILE:weft_static> ${CMAKE_C_COMPILER} ${sanitize})
 foreach(noun chan debug dump error expvar fd http label net profile select signal sync task time
     version)
+foreach(noun chan debug dump error expvar fd flight http label net profile select signal sync task time)
   weft_add_run(${noun}_example plain "" ${CMAKE_SOURCE_DIR}/tests/header_example.sh
     include/weft/${noun}.h $<TARGET_FILE:weft_static> ${CMAKE_C_COMPILER} ${sanitize})
 endforeach()

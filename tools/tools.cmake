@@ -32,3 +32,7 @@ weft_tool(weft-top
   SOURCES tools/top/fetch.c tools/top/main.c tools/top/screen.c tools/top/view.c ${WEFT_PROFILE_PB}.c
   LIBS PkgConfig::NCURSES PkgConfig::JANSSON PkgConfig::WEFT_PROTOBUF_C PkgConfig::WEFT_ZLIB Threads::Threads)
 target_include_directories(weft-top SYSTEM PRIVATE ${CMAKE_CURRENT_BINARY_DIR})
+
+weft_tool(weft-flight
+  SOURCES tools/flight/main.c tools/flight/resolve.c tools/flight/summary.c
+  LIBS weft_static PkgConfig::DW)

@@ -49,6 +49,8 @@ weft__debug_fn weft__debug_cmdline;
 weft__debug_fn weft__debug_symbol;
 /* debug/trace.c */
 weft__debug_fn weft__debug_trace;
+/* debug/flight.c */
+weft__debug_fn weft__debug_flight;
 /* debug/page.c */
 weft__debug_fn weft__debug_page;
 /* debug/vars.c */

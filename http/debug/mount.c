@@ -44,6 +44,7 @@ static const struct endpoint {
     {"POST /debug/pprof/symbol", weft__debug_symbol},
     {"GET /debug/pprof/trace", weft__debug_trace},
     {"GET /debug/vars", weft__debug_vars},
+    {"GET /debug/flight", weft__debug_flight},
 };
 enum { ENDPOINTS = sizeof(endpoints) / sizeof(endpoints[0]) };
 

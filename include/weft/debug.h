@@ -15,6 +15,8 @@
  * memstats as JSON. Paths, parameters, headers and errors are Go's (net/http/pprof and expvar), so
  * what reads those reads these.
  *
+ * /debug/flight has the flight recorder's record, if it is on (weft/flight.h).
+ *
  * Dumps tell a lot about a program. So only loopback addresses and unix sockets are served unless
  * options say otherwise, and a browser cannot be led here by a foreign page: requests for another
  * host than this machine, or from another site, are refused with 403. */

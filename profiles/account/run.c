@@ -54,7 +54,6 @@ int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     static const weft_run_options defaults;
-
     int result;
 
     pthread_once(&once, attach);

@@ -14,6 +14,8 @@
  * which would stop a task at its next event. All of its memory is allocated at the start. */
 #include "profiles/trace/flight.h"
 
+#include "profiles/capture/tasks.h"
+#include "profiles/render/output.h"
 #include "profiles/trace/tape.h"
 #include "profiles/walk/symbolize.h"
 
@@ -21,6 +23,8 @@
 #include "runtime/base/env.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sched/sinks.h"
+
+#include <weft/flight.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -143,14 +147,6 @@ static void *keep_always(void *arg)
     return NULL;
 }
 
-void weft__flight_flush(void)
-{
-    if (!weft__load_acq(&head) || pthread_mutex_trylock(&lock) != 0)
-        return;
-    keep();
-    pthread_mutex_unlock(&lock);
-}
-
 /* Names ---------------------------------------------------------------------------------------- */
 
 static void copy_labels(const weft__tags *set, char *to, size_t room)
@@ -199,11 +195,127 @@ static void hear_start(struct weft__event_sink *s)
     head->wall = weft__realtime();
     head->first.ticks = weft__clock_base.ticks;
     weft__store_rel(&head->first.nanos, weft__clock_base.nanos);
-    weft__flight_flush();
 }
 
 static struct weft__event_sink sink = {
     .start = hear_start, .spawn = hear_name, .tagged = hear_name};
+
+/* Copies --------------------------------------------------------------------------------------- */
+
+bool weft__flight_is_on(void)
+{
+    return weft__load_acq(&head) != NULL;
+}
+
+static uint64_t pages(uint64_t size)
+{
+    return (size + WEFT__FLIGHT_PAGE - 1) / WEFT__FLIGHT_PAGE * WEFT__FLIGHT_PAGE;
+}
+
+/* Copies words that other threads may be writing. */
+static void copy_words(void *to, const void *from, uint64_t size)
+{
+    uint64_t *into = to;
+    const uint64_t *word = from;
+
+    for (uint64_t i = 0; i < size / sizeof(*word); i++)
+        into[i] = weft__load(&word[i]);
+}
+
+/* Copies a piece of the tape. Returns false if it is empty, or was given away meanwhile. */
+static bool copy_piece(struct weft__tape_piece *to, const struct weft__tape_piece *from)
+{
+    uint64_t serial = weft__load_acq(&from->serial);
+
+    if (serial == 0)
+        return false;
+    copy_words(to, from, sizeof(*to));
+    weft__fence_full();
+    return weft__load(&from->serial) == serial;
+}
+
+/* Copies a part whose first `used` bytes are in use, to where the copy ends; moves that end. */
+static void copy_part(char *copy, struct weft__flight_part *to,
+                      const struct weft__flight_part *from, uint64_t used, uint64_t *end)
+{
+    *to = (struct weft__flight_part){*end, pages(used)};
+    copy_words(copy + *end, part(from), used);
+    *end += to->size;
+}
+
+/* Copies the tape, as copy_part does, without the pieces that are not in use. */
+static void copy_tape(char *copy, struct weft__flight_part *to, uint64_t *end)
+{
+    const char *from = part(&head->tape);
+    uint64_t at = WEFT__TAPE_HEAD_SIZE, size = WEFT__TAPE_HEAD_SIZE;
+
+    copy_words(copy + *end, from, WEFT__TAPE_HEAD_SIZE);
+    for (; at + sizeof(struct weft__tape_piece) <= head->tape.size;
+         at += sizeof(struct weft__tape_piece))
+        if (copy_piece((void *)(copy + *end + size), (const void *)(from + at)))
+            size += sizeof(struct weft__tape_piece);
+    *to = (struct weft__flight_part){*end, size};
+    *end += size;
+}
+
+/* Makes the copy. The lock keeps the record there. */
+static int copy_record(void **copy, uint64_t *size)
+{
+    uint64_t end = WEFT__FLIGHT_PAGE;
+    struct weft__flight_head *to;
+
+    if (!head)
+        return WEFT_EINVAL;
+    keep();
+    *size = head->size;
+    *copy = to = weft__map(head->size);
+    if (!to)
+        return WEFT_ENOMEM;
+    *to = *head;
+    copy_part((char *)to, &to->maps, &head->maps, pages(head->maps_used), &end);
+    copy_part((char *)to, &to->stacks, &head->stacks, pages(head->stacks_used), &end);
+    copy_part((char *)to, &to->names, &head->names, head->names.size, &end);
+    copy_tape((char *)to, &to->tape, &end);
+    munmap((char *)to + end, *size - end);
+    to->size = *size = end;
+    return 0;
+}
+
+int weft__flight_copy(void **copy, uint64_t *size)
+{
+    bool aside = weft__stand_aside(SIZE_MAX);
+    int rc;
+
+    pthread_mutex_lock(&lock);
+    rc = copy_record(copy, size);
+    pthread_mutex_unlock(&lock);
+    if (aside)
+        weft__stand_back();
+    return rc;
+}
+
+int weft__flight_write(const struct weft__sink *to)
+{
+    struct weft__out *out = weft__out_new(to);
+    int rc = WEFT_ENOMEM;
+    uint64_t size;
+    void *copy;
+
+    if (out)
+        rc = weft__flight_copy(&copy, &size);
+    if (rc == 0) {
+        weft__out_put(out, copy, size);
+        weft__flight_copy_free(copy, size);
+    }
+    if (out)
+        out->rc = out->rc < 0 ? out->rc : rc;
+    return out ? weft__out_end(out) : rc;
+}
+
+void weft__flight_copy_free(void *copy, uint64_t size)
+{
+    munmap(copy, size);
+}
 
 /* The file ------------------------------------------------------------------------------------- */
 
@@ -323,6 +435,7 @@ void weft__flight_end(void)
     eventfd_write(end_fd, 1);
     pthread_join(keeper, NULL);
     close(end_fd);
+    pthread_mutex_lock(&lock);
     keep();
     weft__sinks_remove(&sink);
     if (reader)
@@ -331,4 +444,15 @@ void weft__flight_end(void)
     h->ended = 1;
     weft__store_rel(&head, NULL);
     munmap(h, h->size);
+    pthread_mutex_unlock(&lock);
+}
+
+int weft_flight_snapshot(int fd)
+{
+    const struct weft__sink to = weft__sink_fd(fd);
+
+    if (!weft__enter_try("weft_flight_snapshot"))
+        return WEFT_EINVAL;
+    weft__exit();
+    return weft__flight_write(&to);
 }

@@ -13,11 +13,12 @@
  *
  * flight.c writes it, flight_read.c reads it. A reader trusts nothing: a length may be that of a
  * torn or foreign file. */
-#ifndef WEFT_FLIGHT_H
-#define WEFT_FLIGHT_H
+#ifndef WEFT_TRACE_FLIGHT_H
+#define WEFT_TRACE_FLIGHT_H
 
 #include "profiles/capture/snapshot.h"
 #include "profiles/trace/tape.h"
+#include "profiles/trace/words.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -70,11 +71,13 @@ static inline uint64_t weft__flight_place(uint64_t task, uint64_t n)
 /* Begins and ends to record, before and after a run, if WEFT_FLIGHT names a file. */
 void weft__flight_begin(void);
 void weft__flight_end(void);
-/* Writes a copy of the record to a sink. Returns 0, the sink's code, or WEFT_EINVAL if nothing is
- * being recorded. */
-int weft__flight_copy(const struct weft__sink *to);
-/* Brings what the recorder writes from time to time up to date; for a process that dies. */
-void weft__flight_flush(void);
+bool weft__flight_is_on(void);
+/* Makes a copy of the record as it is now, for weft__flight_copy_free. Returns 0; WEFT_EINVAL if
+ * nothing is recorded; WEFT_ENOMEM. Takes milliseconds, without the caller's processor. */
+int weft__flight_copy(void **copy, uint64_t *size);
+void weft__flight_copy_free(void *copy, uint64_t size);
+/* Writes a copy to a sink. Returns as weft__flight_copy does, or the sink's code. */
+int weft__flight_write(const struct weft__sink *to);
 
 /* flight_read.c -------------------------------------------------------------------------------- */
 
@@ -97,5 +100,27 @@ const uint64_t *weft__flight_stack(const weft__flight *f, uint32_t id, uint32_t 
 /* Finds what a task is called. Returns false if the record does not say. */
 bool weft__flight_name_of(const weft__flight *f, uint64_t task, struct weft__flight_name *out);
 int64_t weft__flight_nanos(const weft__flight *f, int64_t ticks);
+
+/* flight_words.c ------------------------------------------------------------------------------- */
+
+/* Writes the frames of an address, innermost first. Returns how many, of most. */
+typedef size_t weft__flight_address(void *arg, uint64_t pc, struct weft__trace_frame *to,
+                                    size_t most);
+
+/* The words for a record. */
+struct weft__flight_words {
+    struct weft__trace_words words;
+    const weft__flight *record;
+    weft__flight_address *address;
+    void *arg;                             /* address's */
+    struct weft__flight_name task, labels; /* which the words that were asked for last point into */
+};
+
+/* Sets words, whose address must not change, since words.arg is it. */
+void weft__flight_words_begin(struct weft__flight_words *w, const weft__flight *record,
+                              weft__flight_address *address, void *arg);
+/* Writes a record of this process as a trace for ui.perfetto.dev. Waits for the symbolizer, and for
+ * the sink. Returns 0, the sink's code, or -ENOMEM. */
+int weft__flight_perfetto(const void *bytes, uint64_t size, const struct weft__sink *to);
 
 #endif

@@ -4,8 +4,8 @@
  *     weft-flight FILE                          the last events of each task, as text
  *     weft-flight --format=perfetto FILE        a trace for ui.perfetto.dev, to standard output
  *
- * Exit status: 0; 1 if the file is torn (what is before the tear was written); 2 if it is no
- * record, or the output cannot be written. */
+ * Exit status: 0; 1 if the file is torn, after the part before the tear was written; 2 if it is
+ * no record, or the output cannot be written. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "profiles/table/idmap.h"
-#include "profiles/table/marks.h"
 
 enum { PATH_SIZE = 4096, ID_SIZE = 128 };
 
@@ -36,14 +35,13 @@ struct name {
 
 struct resolver {
     const weft__flight *record;
-    struct weft__trace_words words;
+    struct weft__flight_words words;
     Dwfl *dwfl;
     struct mapping *maps;
     size_t n_maps;
     struct weft__idmap ids; /* finds index + 1 in found */
     struct name *found;
     uint32_t n_found, room;
-    struct weft__flight_name task;
 };
 
 /* Files ---------------------------------------------------------------------------------------- */
@@ -186,65 +184,15 @@ static const struct name *name_of(resolver *r, uint64_t pc)
     return &r->found[r->n_found++];
 }
 
-static size_t frames_of(void *arg, uint32_t stack, struct weft__trace_frame *to)
+static size_t frame_of(void *arg, uint64_t pc, struct weft__trace_frame *to, size_t most)
 {
-    resolver *r = arg;
-    uint32_t n;
-    const uint64_t *pcs = weft__flight_stack(r->record, stack, &n);
-    size_t i;
+    const struct name *name = name_of(arg, pc);
 
-    for (i = 0; i < n && i < WEFT__TRACE_FRAMES; i++) {
-        const char *mark = weft__mark_name(pcs[i]);
-        const struct name *name = mark ? NULL : name_of(r, pcs[i] - 1);
-
-        to[i] = (struct weft__trace_frame){.function = mark ? mark : "?"};
-        if (name)
-            to[i] = (struct weft__trace_frame){name->function, name->file, name->line};
-    }
-    return i;
-}
-
-static const char *task_name(void *arg, uint64_t task)
-{
-    resolver *r = arg;
-
-    if (!weft__flight_name_of(r->record, task, &r->task))
-        return NULL;
-    if (!r->task.name[0] && r->task.fn) {
-        const struct name *name = name_of(r, r->task.fn);
-
-        return name ? name->function : NULL;
-    }
-    return r->task.name[0] ? r->task.name : NULL;
-}
-
-static int label_of(void *arg, uint64_t task, unsigned i, const char **key, const char **value)
-{
-    resolver *r = arg;
-    const char *at = r->task.labels;
-
-    if (i == 0 && !weft__flight_name_of(r->record, task, &r->task))
-        r->task.labels[0] = '\0';
-    for (; *at; at += strlen(at) + 1) {
-        *key = at;
-        at += strlen(at) + 1;
-        *value = at;
-        if (i-- == 0)
-            return 1;
-    }
-    return 0;
-}
-
-static const char *function_name(void *arg, uint64_t fn)
-{
-    const struct name *name = name_of(arg, fn);
-
-    return name ? name->function : NULL;
-}
-
-static int64_t nanos_of(void *arg, int64_t ticks)
-{
-    return weft__flight_nanos(((resolver *)arg)->record, ticks);
+    (void)most;
+    *to = (struct weft__trace_frame){.function = "?"};
+    if (name)
+        *to = (struct weft__trace_frame){name->function, name->file, name->line};
+    return 1;
 }
 
 /* The whole ------------------------------------------------------------------------------------ */
@@ -269,8 +217,7 @@ resolver *resolver_new(const weft__flight *f)
     dwfl_report_begin(r->dwfl);
     read_maps(r);
     dwfl_report_end(r->dwfl, NULL, NULL);
-    r->words = (struct weft__trace_words){r,         f->head->program, (int)f->head->pid, frames_of,
-                                          task_name, label_of,         function_name,     nanos_of};
+    weft__flight_words_begin(&r->words, f, frame_of, r);
     return r;
 }
 
@@ -289,5 +236,5 @@ void resolver_free(resolver *r)
 
 const struct weft__trace_words *resolver_words(resolver *r)
 {
-    return &r->words;
+    return &r->words.words;
 }

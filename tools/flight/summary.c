@@ -11,7 +11,7 @@
 
 enum { LAST_EVENTS = 20, TASKS_SHOWN = 100, PROCS_MOST = 1024, FRAMES_SHOWN = 4 };
 
-/* What is printed, and what with. */
+/* The state of the printing. */
 struct print {
     const struct weft__trace_words *words;
     int64_t end; /* ns of the last event */
@@ -146,8 +146,8 @@ static uint64_t last_woken(const struct weft__settled *sorted, size_t n, uint64_
     return last ? last->task : 0;
 }
 
-/* Prints a line for a task that had not ended: what it did at the end, on what object, and for
- * whom. */
+/* Prints a line for a task that had not ended: its state at the end, and the object and the task
+ * that it waited for. */
 static void print_end(const struct print *p, const struct weft__settled *sorted, size_t n,
                       const struct weft__event *e)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* summary.h - the text that weft-flight shows: what each task did last, and which waited for which
- * at the end. */
+/* summary.h - the text that weft-flight shows: the last events of each task, and which task waited
+ * for which at the end. */
 #ifndef WEFT_TOOLS_SUMMARY_H
 #define WEFT_TOOLS_SUMMARY_H
 

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* debug/flight.c - /debug/flight: the last seconds of all tasks, if the flight recorder is on.
+ *
+ * Owns no state. mount.c calls weft__debug_flight for a request that was let in, on the task of its
+ * connection. The answer is a copy of the record, for weft-flight; with format=perfetto it is a
+ * trace for ui.perfetto.dev. */
+#include "http/debug/debug.h"
+
+#include "profiles/trace/flight.h"
+
+#include <string.h>
+
+static int write_perfetto(const struct weft__sink *to)
+{
+    uint64_t size;
+    void *copy;
+    int rc = weft__flight_copy(&copy, &size);
+
+    if (rc < 0)
+        return rc;
+    rc = weft__flight_perfetto(copy, size, to);
+    weft__flight_copy_free(copy, size);
+    return rc;
+}
+
+void weft__debug_flight(struct weft__debug *d, weft_http_response *w, weft_http_request *r)
+{
+    struct weft__answer answer = {.w = w, .filename = "flight"};
+    const struct weft__sink to = {weft__answer_put, &answer};
+    const char *format = NULL;
+    int rc;
+
+    (void)d;
+    if (weft_http_query_value(r, "format", &format) < 0 ||
+        (format && strcmp(format, "record") != 0 && strcmp(format, "perfetto") != 0)) {
+        weft__debug_error(w, 400, "invalid value for \"format\" - must be record or perfetto");
+        return;
+    }
+    if (!weft__flight_is_on()) {
+        weft__debug_error(w, 404, "the flight recorder is off: start the program with WEFT_FLIGHT");
+        return;
+    }
+    if (!weft_http_wants_body(w)) {
+        weft__answer_head(w, answer.filename);
+        return;
+    }
+    rc = format && format[0] == 'p' ? write_perfetto(&to) : weft__flight_write(&to);
+    rc = weft__answer_end(&answer, rc);
+    if (rc < 0 && answer.begun)
+        weft_http_abort(w);
+    else if (rc < 0)
+        weft__debug_error(w, 500, "failed to collect the flight record");
+}

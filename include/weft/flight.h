@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* weft/flight.h - the flight recorder, which keeps the last seconds of all tasks.
+ *
+ *     static int serve(void *arg)
+ *     {
+ *         weft_time begin = weft_now();
+ *
+ *         weft_sleep(WEFT_MILLISECOND); // a request
+ *         // Of a slow one it is of interest what happened meanwhile.
+ *         weft_flight_snapshot_if(weft_now() - begin > WEFT_SECOND, STDOUT_FILENO);
+ *         return 0;
+ *     }
+ *     int main(void) { return weft_run(serve, NULL); }
+ *
+ * It is on while a run of a process with WEFT_FLIGHT=FILE in its environment lasts. FILE, which
+ * must not be there yet, is in /dev/shm unless it has a slash; %p in it is the process's id. Of
+ * WEFT_FLIGHT_MB megabytes (32), of some 30,000 events each, the oldest are written over. The
+ * record outlives the process, whatever ends it, SIGKILL included, and stays until it is
+ * removed. If the file cannot be made, stderr says why, and the program runs without it.
+ *
+ * `weft-flight FILE` shows the last events of each task, and which task waited for which;
+ * `weft-flight --format=perfetto FILE` makes a trace for ui.perfetto.dev. Both need the program's
+ * files for the names of functions. `/debug/flight` (weft/debug.h) answers with a copy of the
+ * record, `/debug/flight?format=perfetto` with a trace. */
+#ifndef WEFT_FLIGHT_H
+#define WEFT_FLIGHT_H
+
+#include <stdbool.h>
+#include <weft/error.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Writes a copy of the record to fd, for weft-flight. Any thread, while weft_run runs. 0;
+ * WEFT_EINVAL: the recorder is off; WEFT_ENOMEM; the negative errno of a failed write. A slow
+ * reader of fd blocks the caller's thread, not its processor. */
+WEFT_API int weft_flight_snapshot(int fd);
+/* The same, if a condition holds; else 0. */
+static inline int weft_flight_snapshot_if(bool wanted, int fd)
+{
+    return wanted ? weft_flight_snapshot(fd) : 0;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif
