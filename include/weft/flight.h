@@ -18,10 +18,11 @@
  * record outlives the process, whatever ends it, SIGKILL included, and stays until it is
  * removed. If the file cannot be made, stderr says why, and the program runs without it.
  *
- * `weft-flight FILE` shows the last events of each task, and which task waited for which;
- * `weft-flight --format=perfetto FILE` makes a trace for ui.perfetto.dev. Both need the program's
- * files for the names of functions. `/debug/flight` (weft/debug.h) answers with a copy of the
- * record, `/debug/flight?format=perfetto` with a trace. */
+ * `weft-flight FILE` shows the last events of each task, and which task waited for which; with
+ * --format=perfetto it makes a trace for ui.perfetto.dev, with --format=1 or 2 one for go tool
+ * trace (2: Go 1.23 or later). It needs the program's files for the names of functions.
+ * `/debug/flight` (weft/debug.h) answers with a copy of the record, `/debug/flight?format=perfetto`
+ * with a trace. */
 #ifndef WEFT_FLIGHT_H
 #define WEFT_FLIGHT_H
 

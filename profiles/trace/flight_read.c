@@ -77,14 +77,18 @@ static size_t list_pieces(const weft__flight *f, struct piece *to)
     return n;
 }
 
-/* Copies the events that make sense. */
+/* Copies the events that make sense. Of those that the program added only seq is kept: their texts
+ * are not in the record. */
 static void copy_events(struct weft__span *to, const struct piece *p)
 {
     for (uint32_t i = 0; i < p->n; i++) {
         struct weft__event e = p->at->events[i];
 
-        if (e.kind > WEFT__EV_NONE && e.kind <= WEFT__EV_END)
-            to->events[to->n++] = e;
+        if (e.kind == WEFT__EV_NONE || e.kind > WEFT__EV_MORE)
+            continue;
+        if (e.kind >= WEFT__EV_TASK_BEGIN)
+            e.kind = WEFT__EV_NONE;
+        to->events[to->n++] = e;
     }
 }
 
@@ -161,15 +165,23 @@ bool weft__flight_name_of(const weft__flight *f, uint64_t task, struct weft__fli
     return out->task == task && out->seq % 2 == 0;
 }
 
+/* Subtracts. Of a damaged record the result may be too large; then it is wrong, but defined. */
+static int64_t minus(int64_t a, int64_t b)
+{
+    return (int64_t)((uint64_t)a - (uint64_t)b);
+}
+
 int64_t weft__flight_nanos(const weft__flight *f, int64_t ticks)
 {
     struct weft__flight_clock a = f->head->first, b = f->head->later[f->head->later_at];
     double rate = b.ticks > a.ticks && b.nanos > a.nanos
-                      ? (double)(b.nanos - a.nanos) / (double)(b.ticks - a.ticks)
+                      ? (double)minus(b.nanos, a.nanos) / (double)minus(b.ticks, a.ticks)
                       : 1.0;
-    double nanos = (double)(ticks - a.ticks) * rate;
+    double nanos = (double)minus(ticks, a.ticks) * rate;
 
-    return nanos > -9e18 && nanos < 4e18 && a.nanos > 0 ? a.nanos + (int64_t)nanos : 0;
+    return nanos > -4e18 && nanos < 4e18 && a.nanos > 0 && a.nanos < INT64_MAX / 4
+               ? a.nanos + (int64_t)nanos
+               : 0;
 }
 
 /* The whole ------------------------------------------------------------------------------------ */

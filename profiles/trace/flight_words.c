@@ -24,7 +24,7 @@ static size_t frames_of(void *arg, uint32_t stack, struct weft__trace_frame *to)
         const char *mark = weft__mark_name(pcs[i]);
 
         if (mark)
-            to[made++] = (struct weft__trace_frame){.function = mark};
+            to[made++] = (struct weft__trace_frame){.pc = pcs[i], .function = mark};
         else
             made += w->address(w->arg, pcs[i] - 1, to + made, WEFT__TRACE_FRAMES - made);
     }
@@ -97,7 +97,8 @@ static size_t address_here(void *arg, uint64_t pc, struct weft__trace_frame *to,
     (void)arg;
     for (n = 0; n < s->n && n < most; n++)
         to[n] =
-            (struct weft__trace_frame){s->frames[n].function, s->frames[n].file, s->frames[n].line};
+            (struct weft__trace_frame){pc | (uint64_t)(s->n - 1 - n) << 56, s->frames[n].function,
+                                       s->frames[n].file, s->frames[n].line};
     return n;
 }
 

@@ -6,6 +6,7 @@
 #include "profiles/table/idmap.h"
 #include "profiles/table/marks.h"
 #include "profiles/trace/tape.h"
+#include "profiles/trace/words.h"
 #include "profiles/walk/symbolize.h"
 
 #include <string.h>
@@ -23,6 +24,8 @@ struct list {
     uint8_t *kinds;
     uint32_t n, cap, given;
 };
+
+const struct weft__trace_words *weft__names_words;
 
 struct weft__names {
     struct list strings, stacks;
@@ -191,6 +194,37 @@ static size_t add_frames(weft__names *n, uintptr_t addr, struct weft__named_fram
     return i;
 }
 
+/* The frames of a stack as the words of a record say. */
+static size_t frames_of_record(weft__names *n, uint32_t id, struct weft__named_frame *to)
+{
+    struct weft__trace_frame frames[WEFT__TRACE_FRAMES];
+    size_t k = weft__names_words->frames(weft__names_words->arg, id, frames), first = 0;
+
+    while (first < k && strncmp(frames[first].function, "weft__", 6) == 0)
+        first++;
+    for (size_t i = first; i < k; i++)
+        to[i - first] = (struct weft__named_frame){
+            .pc = frames[i].pc,
+            .function = weft__names_string(n, frames[i].function),
+            .file = weft__names_string(n, frames[i].file),
+            .line = frames[i].line,
+        };
+    if (k == first)
+        *to = (struct weft__named_frame){.pc = NO_FRAME};
+    return k > first ? k - first : 1;
+}
+
+/* The address may also be a caller's in a stack, with another line, so it gets a number that none
+ * of those has. */
+static size_t function_of_record(weft__names *n, uint64_t address, struct weft__named_frame *to)
+{
+    const char *name = weft__names_words->function(weft__names_words->arg, address);
+
+    *to = (struct weft__named_frame){.pc = address | UINT64_C(1) << 63,
+                                     .function = weft__names_string(n, name)};
+    return 1;
+}
+
 static size_t frames_of_tape(weft__names *n, uint32_t id, struct weft__named_frame *to)
 {
     const struct weft__stack_entry *e = weft__tape_stack(id);
@@ -221,8 +255,12 @@ size_t weft__names_next_stack(weft__names *n, uint32_t *id,
     key = n->stacks.keys[*id - 1];
     switch (n->stacks.kinds[*id - 1]) {
     case OF_TAPE:
+        if (weft__names_words)
+            return frames_of_record(n, (uint32_t)key, frames);
         return frames_of_tape(n, (uint32_t)key, frames);
     case OF_FUNCTION:
+        if (weft__names_words)
+            return function_of_record(n, key, frames);
         return add_frames(n, (uintptr_t)key, frames, WEFT__FRAMES_MOST);
     default:
         frames[0] = (struct weft__named_frame){.pc = ALONE_AT + key, .function = (uint32_t)key};

@@ -11,7 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/base/base.h"
+
 enum { WEFT__NAME_MOST = 1024, WEFT__FRAMES_MOST = 128 };
+
+/* The words for stacks and functions; NULL, as it is at first: those of the tape and of this
+ * process. weft-flight sets it before it makes a table. */
+struct weft__trace_words;
+extern WEFT__HIDDEN const struct weft__trace_words *weft__names_words;
 
 struct weft__named_frame {
     uint64_t pc; /* differs for each function, file and line */

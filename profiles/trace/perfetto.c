@@ -37,7 +37,7 @@ typedef Weft__Perfetto__DebugAnnotation annotation;
 #define TRACK(kind, number) ((uint64_t)(kind) << 56 | (number))
 enum { PROCESS = 1, PROCS, PROC, TASKS, TASK, OUTSIDE, RUNNABLE };
 
-enum state { UNKNOWN, IS_RUNNABLE, IS_RUNNING, IS_LOST, IS_WAITING };
+enum state { UNKNOWN, IS_RUNNABLE, IS_RUNNING, IS_OFF, IS_WAITING };
 
 /* The kinds of interned strings; each has ids of its own. */
 enum kind { EVENT_NAME, ANNOTATION_NAME, STRING_VALUE };
@@ -510,12 +510,13 @@ static void add_wait(weft__perfetto *p, struct task *t, const struct weft__event
     turn(p, t, time, IS_WAITING, weft__wait_text(e->detail), 0, a);
 }
 
-static void add_lost(weft__perfetto *p, struct task *t, const struct weft__event *e, int64_t time)
+static void add_off(weft__perfetto *p, struct task *t, const struct weft__event *e, int64_t time,
+                    const char *name)
 {
     struct args *a = no_args(p);
 
     add_stack(p, a, e->stack);
-    turn(p, t, time, IS_LOST, "without processor", 0, a);
+    turn(p, t, time, IS_OFF, name, 0, a);
 }
 
 static void add_to(weft__perfetto *p, struct task *t, const struct weft__event *e, int64_t time)
@@ -537,7 +538,13 @@ static void add_to(weft__perfetto *p, struct task *t, const struct weft__event *
         add_wait(p, t, e, time);
         return;
     case WEFT__EV_LOST:
-        add_lost(p, t, e, time);
+        add_off(p, t, e, time, "without processor");
+        return;
+    case WEFT__EV_CALL:
+        add_off(p, t, e, time, "blocking call");
+        return;
+    case WEFT__EV_CALLED:
+        turn(p, t, time, IS_RUNNING, "running", 0, NULL);
         return;
     case WEFT__EV_END:
         turn(p, t, time, UNKNOWN, NULL, 0, NULL);

@@ -107,6 +107,39 @@ static bool drop_round(struct settling *s, size_t strand)
     return changed;
 }
 
+/* Drops the first events of a strand but one, in whose place it puts a mark: of the latest thread,
+ * with the processor that it had and the task that it ran then. */
+static void drop(struct settling *s, size_t strand)
+{
+    struct weft__strand *at = &s->span->strands[strand];
+    struct weft__event mark = {.kind = WEFT__EV_MARK};
+    size_t n = s->first[strand];
+
+    for (size_t i = 0; i < n; i++) {
+        const struct weft__event *e = event_at(s, strand, i);
+
+        if (e->kind == WEFT__EV_MARK) {
+            mark = *e;
+        } else if (e->kind == WEFT__EV_RUN) {
+            mark.arg = e->arg;
+            mark.task = e->task;
+        } else if (e->kind == WEFT__EV_IDLE) {
+            mark.arg = weft__event_place(weft__event_thread(mark.arg), WEFT__NO_PROC);
+            mark.task = 0;
+        } else if (e->kind == WEFT__EV_PARK || e->kind == WEFT__EV_YIELD ||
+                   e->kind == WEFT__EV_END) {
+            mark.task = 0;
+        }
+        mark.ticks = e->ticks;
+    }
+    if (n == 0)
+        return;
+    s->span->events[at->first + n - 1] = mark;
+    at->first += n - 1;
+    at->n -= n - 1;
+    s->first[strand] = 0;
+}
+
 /* Moves a strand's place over an event. */
 static void move_place(struct settling *s, size_t strand, const struct weft__event *e)
 {
@@ -174,6 +207,8 @@ struct weft__settled *weft__settle(struct weft__span *span, size_t *n)
         for (size_t i = 0; i < span->n_strands; i++)
             changed |= drop_round(&s, i);
     }
+    for (size_t i = 0; good && i < span->n_strands; i++)
+        drop(&s, i);
     if (good)
         *n = put_in_order(&s, at, list);
     free(at);

@@ -18,8 +18,9 @@ struct weft__settled {
     uint64_t place;                  /* weft__event_place */
 };
 
-/* Drops events from the span, and returns the order of the rest, without marks, in a list for
- * free(). n receives how many. Returns NULL if memory ran out. */
+/* Drops events from the span; a mark says what the thread did before those that are left. Returns
+ * the order of the rest, without marks, in a list for free(). n receives how many. Returns NULL if
+ * memory ran out. */
 struct weft__settled *weft__settle(struct weft__span *s, size_t *n);
 
 #endif

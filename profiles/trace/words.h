@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct weft__trace_frame {
+    uint64_t pc; /* the address, or mark; another one for each frame that is inlined there */
     const char *function, *file; /* file: NULL if it is not known */
     uint32_t line;
 };

@@ -24,3 +24,4 @@ set(LLHTTP_FILES ${WEFT_LLHTTP_SOURCE}/api.c ${WEFT_LLHTTP_SOURCE}/http.c ${WEFT
 set_source_files_properties(${LLHTTP_FILES} PROPERTIES COMPILE_OPTIONS -w)
 weft_fuzz(http_parse http/wire/framing.c http/wire/parse.c http/wire/path.c ${LLHTTP_FILES})
 weft_fuzz(http_path http/server/mux.c http/wire/path.c)
+weft_fuzz(flight_read profiles/trace/flight_read.c profiles/trace/settle.c)

@@ -65,12 +65,12 @@ def check_summary(text, known):
             fail(f"the summary does not say {wanted!r}")
 
 
-def check_trace(data):
+def check_trace(data, wanted):
     try:
         kinds = {event.name for event in trace_check.events_of(data)}
     except Broken as broken:
         fail(f"the trace is broken: {broken}")
-    if not {"SliceBegin", "SliceEnd", "Instant", "Counter", "Track"} <= kinds:
+    if not wanted <= kinds:
         fail(f"the trace has only {kinds}")
 
 
@@ -96,7 +96,12 @@ for i in range(times):
     if summary.returncode or trace.returncode:
         fail(f"status {summary.returncode}, {trace.returncode}: {summary.stderr + trace.stderr}")
     check_summary(summary.stdout.decode(), known)
-    check_trace(trace.stdout)
+    check_trace(trace.stdout, {"SliceBegin", "SliceEnd", "Instant", "Counter", "Track"})
+    for version in ("1", "2"):
+        go = shown(f"--format={version}", record)
+        if go.returncode:
+            fail(f"format {version}: status {go.returncode}, {go.stderr}")
+        check_trace(go.stdout, {"GoStart", "GoUnblock", "ProcStart"})
     if i == 0:
         check_damage()
     os.unlink(record)

@@ -7,7 +7,8 @@ from trace_read import Broken, Event, bytes_at, varint
 
 TYPES = {1: "SliceBegin", 2: "SliceEnd", 3: "Instant", 4: "Counter"}
 TASK_TRACK = 5 << 56  # as profiles/trace/perfetto.c numbers the tracks
-STATES = {"running": "running", "runnable": "runnable", "without processor": "syscall"}
+STATES = {"running": "running", "runnable": "runnable", "without processor": "syscall",
+          "blocking call": "syscall"}
 
 
 def fields(data, at, end):

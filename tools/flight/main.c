@@ -3,6 +3,8 @@
  *
  *     weft-flight FILE                          the last events of each task, as text
  *     weft-flight --format=perfetto FILE        a trace for ui.perfetto.dev, to standard output
+ *     weft-flight --format=1 FILE               a trace for go tool trace, from 1.19 on
+ *     weft-flight --format=2 FILE               the same, from 1.23 on
  *
  * Exit status: 0; 1 if the file is torn, after the part before the tear was written; 2 if it is
  * no record, or the output cannot be written. */
@@ -17,6 +19,8 @@
 #include <unistd.h>
 
 #include "profiles/render/output.h"
+#include "profiles/trace/formats.h"
+#include "profiles/trace/names.h"
 #include "profiles/trace/perfetto.h"
 #include "profiles/trace/settle.h"
 #include "tools/flight/resolve.h"
@@ -57,6 +61,48 @@ static int write_perfetto(const struct weft__settled *list, size_t n,
     return weft__perfetto_end(p, rc);
 }
 
+/* Converts the times of the span to nanoseconds, which is what ticks are in a process without a
+ * run. */
+static void set_times(weft__flight *f)
+{
+    struct weft__span *s = &f->span;
+
+    s->from = INT64_MAX;
+    s->until = 0;
+    for (size_t i = 0; i < s->n_strands; i++) {
+        struct weft__event *e = s->events + s->strands[i].first;
+
+        for (size_t k = 0; k < s->strands[i].n; k++) {
+            e[k].ticks = weft__flight_nanos(f, e[k].ticks);
+            if (e[k].kind != WEFT__EV_MARK && e[k].ticks < s->from)
+                s->from = e[k].ticks; /* a thread's mark may be much older */
+            s->until = e[k].ticks > s->until ? e[k].ticks : s->until;
+        }
+    }
+}
+
+/* Writes one of Go's formats. All is one generation, so that it needs the state of no other task
+ * than those with an event. */
+static int write_go(weft__flight *f, struct weft__writer *w, const struct weft__sink *out)
+{
+    const struct weft__tape_start start = {.tasks = NULL};
+    weft__order *o = w ? weft__order_new(&w->form) : NULL;
+    int rc = -ENOMEM;
+
+    set_times(f);
+    if (o && weft__order_begin(o, &start, &f->span)) {
+        w->span(w, o);
+        if (weft__order_span(o, &f->span)) {
+            w->spanned(w, true);
+            rc = w->out.failed ? -ENOMEM : out->write(out->arg, w->out.at, w->out.n);
+        }
+    }
+    weft__order_free(o);
+    if (w)
+        w->free(w);
+    return rc;
+}
+
 static int write_summary(const weft__flight *f, const struct weft__settled *list, size_t n,
                          const struct weft__trace_words *words)
 {
@@ -78,9 +124,16 @@ static int write_all(weft__flight *f, const char *format, const char *file)
     size_t n = 0;
     struct weft__settled *list = weft__settle(&f->span, &n);
     resolver *r = list ? resolver_new(f) : NULL;
+    const struct weft__sink out = weft__sink_fd(STDOUT_FILENO);
     int rc = -ENOMEM;
 
-    if (r && strcmp(format, "perfetto") == 0)
+    if (r)
+        weft__names_words = resolver_words(r);
+    if (r && strcmp(format, "1") == 0)
+        rc = write_go(f, weft__writer_v1(), &out);
+    else if (r && strcmp(format, "2") == 0)
+        rc = write_go(f, weft__writer_v2(), &out);
+    else if (r && strcmp(format, "perfetto") == 0)
         rc = write_perfetto(list, n, resolver_words(r));
     else if (r)
         rc = write_summary(f, list, n, resolver_words(r));
@@ -119,6 +172,12 @@ static int read_file(const char *file, const char *format)
     return status;
 }
 
+static bool is_format(const char *s)
+{
+    return strcmp(s, "summary") == 0 || strcmp(s, "perfetto") == 0 || strcmp(s, "1") == 0 ||
+           strcmp(s, "2") == 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *format = "summary";
@@ -128,8 +187,8 @@ int main(int argc, char **argv)
     unsetenv("DEBUGINFOD_URLS"); /* debug files are looked for on this machine only */
     if (at < argc && strncmp(argv[at], "--format=", 9) == 0)
         format = argv[at++] + 9;
-    if (argc - at != 1 || (strcmp(format, "summary") != 0 && strcmp(format, "perfetto") != 0)) {
-        fprintf(stderr, "usage: weft-flight [--format=summary|perfetto] FILE\n");
+    if (argc - at != 1 || !is_format(format)) {
+        fprintf(stderr, "usage: weft-flight [--format=summary|perfetto|1|2] FILE\n");
         return 2;
     }
     return read_file(argv[at], format);

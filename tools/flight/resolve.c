@@ -189,9 +189,9 @@ static size_t frame_of(void *arg, uint64_t pc, struct weft__trace_frame *to, siz
     const struct name *name = name_of(arg, pc);
 
     (void)most;
-    *to = (struct weft__trace_frame){.function = "?"};
+    *to = (struct weft__trace_frame){.pc = pc, .function = "?"};
     if (name)
-        *to = (struct weft__trace_frame){name->function, name->file, name->line};
+        *to = (struct weft__trace_frame){pc, name->function, name->file, name->line};
     return 1;
 }
 

@@ -87,6 +87,12 @@ static void print_event(const struct print *p, const struct weft__settled *s)
     case WEFT__EV_LOST:
         printf("goes on without processor");
         break;
+    case WEFT__EV_CALL:
+        printf("begins a blocking call");
+        break;
+    case WEFT__EV_CALLED:
+        printf("ends it");
+        break;
     case WEFT__EV_BACK:
         printf("is back, and waits for a processor");
         break;
@@ -118,7 +124,11 @@ static const char *state_after(const struct weft__event *e)
 {
     switch ((enum weft__event_kind)e->kind) {
     case WEFT__EV_RUN:
+    case WEFT__EV_CALLED:
+    case WEFT__EV_NONE:
         return "ran";
+    case WEFT__EV_CALL:
+        return "in a blocking call";
     case WEFT__EV_PARK:
         return weft__wait_text(e->detail);
     case WEFT__EV_LOST:
