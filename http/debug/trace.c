@@ -2,8 +2,9 @@
 /* debug/trace.c - /debug/pprof/trace: an execution trace of the time from now on.
  *
  * Owns no state. Parameters, header and errors are Go's: seconds may be a fraction, and a bad value
- * counts as 1; one trace is taken at a time. format=2 asks for Go's newer format. The trace is
- * written as it is taken, and ends early if the client goes. */
+ * counts as 1; one trace is taken at a time. format=2 asks for Go's newer format, format=perfetto
+ * for that of ui.perfetto.dev. The trace is written as it is taken, and ends early if the client
+ * goes. */
 #include "http/debug/debug.h"
 
 #include "profiles/capture/tasks.h"
@@ -38,11 +39,13 @@ static bool read_parameters(const struct weft__debug *d, weft_http_response *w,
         weft__debug_error(w, 400, "malformed escape in a parameter");
         return false;
     }
-    if (form && strcmp(form, "1") != 0 && strcmp(form, "2") != 0) {
-        weft__debug_error(w, 400, "invalid value for \"format\" - must be 1 or 2");
+    if (form && strcmp(form, "1") != 0 && strcmp(form, "2") != 0 && strcmp(form, "perfetto") != 0) {
+        weft__debug_error(w, 400, "invalid value for \"format\" - must be 1, 2 or perfetto");
         return false;
     }
-    *format = form && form[0] == '2' ? WEFT__TRACE_V2 : WEFT__TRACE_V1;
+    *format = !form || form[0] == '1' ? WEFT__TRACE_V1
+              : form[0] == '2'        ? WEFT__TRACE_V2
+                                      : WEFT__TRACE_PERFETTO;
     wanted = seconds_of(seconds ? seconds : "");
     if (wanted > d->options.max_seconds) {
         snprintf(message, sizeof(message), "invalid value for \"seconds\" - must be at most %u",

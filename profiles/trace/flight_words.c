@@ -88,18 +88,22 @@ void weft__flight_words_begin(struct weft__flight_words *w, const weft__flight *
     };
 }
 
-/* Names an address of this process. */
-static size_t address_here(void *arg, uint64_t pc, struct weft__trace_frame *to, size_t most)
+size_t weft__trace_address(uint64_t pc, struct weft__trace_frame *to, size_t most)
 {
     const struct weft__symbol *s = weft__symbolize(pc);
     size_t n;
 
-    (void)arg;
     for (n = 0; n < s->n && n < most; n++)
         to[n] =
             (struct weft__trace_frame){pc | (uint64_t)(s->n - 1 - n) << 56, s->frames[n].function,
                                        s->frames[n].file, s->frames[n].line};
     return n;
+}
+
+static size_t address_here(void *arg, uint64_t pc, struct weft__trace_frame *to, size_t most)
+{
+    (void)arg;
+    return weft__trace_address(pc, to, most);
 }
 
 static int write_perfetto(weft__flight *f, const struct weft__trace_words *words,

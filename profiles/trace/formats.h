@@ -25,5 +25,7 @@ const char *weft__source_name(unsigned source);
 /* Go's trace format as of 1.19, and as of 1.23. Return NULL if memory ran out. */
 struct weft__writer *weft__writer_v1(void);
 struct weft__writer *weft__writer_v2(void);
+/* Perfetto's (perfetto.h). The same. */
+struct weft__writer *weft__writer_perfetto(void);
 
 #endif

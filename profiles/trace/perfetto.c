@@ -622,6 +622,11 @@ int weft__perfetto_add(weft__perfetto *p, const struct weft__event *e)
     return p->out->rc;
 }
 
+int weft__perfetto_flush(weft__perfetto *p)
+{
+    return weft__out_flush(p->out);
+}
+
 int weft__perfetto_end(weft__perfetto *p, int rc)
 {
     if (rc < 0)

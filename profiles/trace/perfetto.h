@@ -28,6 +28,8 @@ weft__perfetto *weft__perfetto_begin(const struct weft__trace_words *words,
 /* Writes an event. Returns 0, the sink's negative code, or -ENOMEM; after an error it writes no
  * more, and returns the same code. */
 int weft__perfetto_add(weft__perfetto *p, const struct weft__event *e);
+/* Gives what is encoded so far to the sink. Returns as weft__perfetto_add does. */
+int weft__perfetto_flush(weft__perfetto *p);
 /* Writes the rest and frees p. Returns as weft__perfetto_add does. If rc < 0 it writes nothing
  * more, and returns rc. */
 int weft__perfetto_end(weft__perfetto *p, int rc);

@@ -32,6 +32,12 @@ static void trace_free(weft__trace *t)
     free(t);
 }
 
+static struct weft__writer *(*const writers[])(void) = {
+    [WEFT__TRACE_V1] = weft__writer_v1,
+    [WEFT__TRACE_V2] = weft__writer_v2,
+    [WEFT__TRACE_PERFETTO] = weft__writer_perfetto,
+};
+
 weft__trace *weft__trace_open(enum weft__trace_format format, int *rc)
 {
     weft__trace *t;
@@ -42,7 +48,7 @@ weft__trace *weft__trace_open(enum weft__trace_format format, int *rc)
     }
     t = calloc(1, sizeof(*t));
     if (t) {
-        t->writer = format == WEFT__TRACE_V2 ? weft__writer_v2() : weft__writer_v1();
+        t->writer = writers[format]();
         t->order = t->writer ? weft__order_new(&t->writer->form) : NULL;
         t->reader = t->order ? weft__tape_open() : NULL;
     }

@@ -7,7 +7,7 @@
 
 #include "profiles/capture/snapshot.h"
 
-enum weft__trace_format { WEFT__TRACE_V1, WEFT__TRACE_V2 };
+enum weft__trace_format { WEFT__TRACE_V1, WEFT__TRACE_V2, WEFT__TRACE_PERFETTO };
 
 typedef struct weft__trace weft__trace;
 

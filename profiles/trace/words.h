@@ -35,4 +35,8 @@ struct weft__trace_words {
     int64_t (*nanos)(void *arg, int64_t ticks);
 };
 
+/* Writes the frames of an address of this process, innermost first. Returns how many, of most.
+ * Waits for the symbolizer. flight_words.c */
+size_t weft__trace_address(uint64_t pc, struct weft__trace_frame *to, size_t most);
+
 #endif

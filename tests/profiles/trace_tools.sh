@@ -28,7 +28,7 @@ is() { # FILE TEXT
 get cap '?seconds=100000' --retry 20 --retry-delay 1 --retry-all-errors
 expect "the cap" is cap 'invalid value for "seconds" - must be at most 300'
 get form '?format=7'
-expect "a format" is form 'invalid value for "format" - must be 1 or 2'
+expect "a format" is form 'invalid value for "format" - must be 1, 2 or perfetto'
 get head '?seconds=1' -I
 expect "its name" grep -q '^Content-Disposition: attachment; filename="trace"' "$dir/head"
 get long '' & # without a value it is a second
@@ -48,7 +48,8 @@ taking=$!
 sleep 0.3
 curl -s -o /dev/null --unix-socket "$dir/debug" http://localhost/debug/vars
 wait $taking
-for file in long v1 v2; do
+get perfetto '?seconds=0.4&format=perfetto'
+for file in long v1 v2 perfetto; do
     expect "the checker accepts $file" "$check" "$dir/$file"
 done
 "$check" --summary "$dir/v2" >"$dir/summary"
