@@ -28,7 +28,7 @@ rule() {
 layers=(runtime/base runtime/machine runtime/uv runtime/sched runtime/sync runtime/io
     runtime/run profiles/walk profiles/table profiles/capture profiles/heap profiles/cpu
     profiles/render profiles/trace profiles/account http/wire http/server http/debug tools/dump
-    tools/top)
+    tools/flight tools/top)
 
 lint_layers() {
     local i higher

@@ -4,6 +4,7 @@
  * Owns: the mark that a trace is being taken. */
 #include "profiles/trace/trace.h"
 
+#include "profiles/render/output.h"
 #include "profiles/trace/formats.h"
 #include "runtime/base/atomic.h"
 
@@ -81,11 +82,15 @@ static bool make(weft__trace *t, bool end)
 int weft__trace_write(weft__trace *t, const struct weft__sink *to, bool end)
 {
     struct weft__bytes *out = &t->writer->out;
-    int rc;
+    int rc = 0;
 
     if (!make(t, end))
         return -ENOMEM;
-    rc = out->n > 0 ? to->write(to->arg, out->at, out->n) : 0;
+    for (size_t at = 0; at < out->n && rc == 0; at += WEFT__OUT_SIZE) {
+        size_t left = out->n - at;
+
+        rc = to->write(to->arg, out->at + at, left < WEFT__OUT_SIZE ? left : WEFT__OUT_SIZE);
+    }
     out->n = 0;
     return rc;
 }
