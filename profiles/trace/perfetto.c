@@ -44,11 +44,12 @@ enum kind { EVENT_NAME, ANNOTATION_NAME, STRING_VALUE };
 
 /* A task that lives. */
 struct task {
-    uint64_t id;   /* 0: the place is free */
-    uint64_t flow; /* of the wake-up whose arrow ends at the next run; 0: none */
-    int64_t last;  /* ns of its latest event */
-    uint64_t fn;   /* its function, or 0 */
-    uint32_t proc; /* that has an open slice for it, or WEFT__NO_PROC */
+    uint64_t id;    /* 0: the place is free */
+    uint64_t flow;  /* of the wake-up whose arrow ends at the next run; 0: none */
+    int64_t last;   /* ns of its latest event */
+    uint64_t fn;    /* its function, or 0 */
+    uint32_t stack; /* of its first wait or yield here, or 0 */
+    uint32_t proc;  /* that has an open slice for it, or WEFT__NO_PROC */
     enum state state;
 };
 
@@ -254,13 +255,18 @@ static void drop_task(weft__perfetto *p, struct task *t)
     p->n_tasks--;
 }
 
-/* Writes the name of a task: its own, or its function's. */
-static void task_name(const weft__perfetto *p, const struct task *t, char *to, size_t size)
+/* Writes the name of a task: its own, its function's, or that of its stack's outermost function. */
+static void task_name(weft__perfetto *p, const struct task *t, char *to, size_t size)
 {
     const char *name = p->words->task(p->words->arg, t->id);
 
     if (!name && t->fn)
         name = p->words->function(p->words->arg, t->fn);
+    if (!name && t->stack) {
+        size_t n = p->words->frames(p->words->arg, t->stack, p->frames);
+
+        name = n ? p->frames[n - 1].function : NULL;
+    }
     snprintf(to, size, "%s %llu", name ? name : "task", (unsigned long long)t->id);
 }
 
@@ -285,6 +291,8 @@ static struct task *task_of(weft__perfetto *p, const struct weft__event *e)
         *t = (struct task){.id = e->task, .proc = WEFT__NO_PROC};
         if (e->kind == WEFT__EV_SPAWN)
             t->fn = e->arg;
+        if (e->kind == WEFT__EV_PARK || e->kind == WEFT__EV_YIELD)
+            t->stack = e->stack;
         p->n_tasks++;
         describe_task(p, t);
     }
