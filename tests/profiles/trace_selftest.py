@@ -323,6 +323,66 @@ def expect_mutants(text, encode, mutants, changes):
         expect(f"change {i} of the bytes", verdict(change(whole)), wanted)
 
 
+def field(number_of, value):
+    """Encodes a protobuf field: a number, or text or a message as bytes."""
+    if isinstance(value, int):
+        return number(number_of << 3) + number(value)
+    return number(number_of << 3 | 2) + number(len(value)) + value
+
+
+def fixed(number_of, value):
+    return number(number_of << 3 | 1) + value.to_bytes(8, "little")
+
+
+def track(uuid, name, parent=0, more=b""):
+    parent = field(5, parent) if parent else b""
+    return field(1, field(60, field(1, uuid) + field(2, name) + parent + more))
+
+
+def track_event(time, kind, uuid, more=b""):
+    return field(1, field(8, time) + field(11, field(9, kind) + field(11, uuid) + more))
+
+
+def name_at(number_of, iid, text):
+    return field(1, field(12, field(number_of, field(1, iid) + field(2, text))))
+
+
+TASK = (5 << 56) + 7
+PERFETTO = (  # the packets of a trace
+    track(1, b"tasks"), track(TASK, b"worker 7", 1), track(2, b"runnable", 1, field(8, b"")),
+    track_event(10, 1, TASK, field(23, b"chan receive")),
+    track_event(20, 3, 1, field(23, b"wakes") + fixed(47, 1)),
+    name_at(2, 1, b"running"), name_at(29, 5, b"main a.c:1"),
+    track_event(30, 2, TASK), track_event(30, 1, TASK, field(10, 1) + fixed(48, 1) + field(
+        4, field(10, b"stack") + field(12, field(17, 5)))),
+    track_event(40, 2, TASK), track_event(40, 4, 2, field(30, 1)),
+)
+PERFETTO_MUTANTS = (  # the index of the packet that is replaced, by what, and the checker's words
+    (1, b"", "an event of type"), (1, track(TASK, b"worker 7", 9), "is not described"),
+    (4, b"", "ends before it begins"), (5, b"", "not interned"), (6, b"", "not interned"),
+    (7, b"", "whose open slice is"), (3, b"", "whose open slice is"),
+    (7, track_event(5, 2, TASK), "is at 10 already"),
+    (7, track_event(30, 2, TASK) + track_event(30, 3, 1, fixed(47, 1)), "begins twice"),
+    (10, track_event(40, 4, 1, field(30, 1)), "Counter on track"),
+    (10, track_event(40, 9, 2), "an event of type"),
+    (10, track_event(40, 3, 1, field(23, b"\xff")), "not UTF-8"),
+    (10, b"\x0a\x7f", "bytes wanted"), (10, b"\x0b", "wire type"), (10, b"\x10\1", "no packet"),
+)
+
+
+def expect_perfetto():
+    expect("Perfetto", verdict(b"".join(PERFETTO)), None)
+    for at, new, wanted in PERFETTO_MUTANTS:
+        changed = PERFETTO[:at] + (new,) + PERFETTO[at + 1:]
+        expect(f"Perfetto, packet {at} -> {new}", verdict(b"".join(changed)), wanted)
+    summary = trace_check.Summary()
+    for event in trace_check.events_of(b"".join(PERFETTO)):
+        summary.add(event)
+    expect("the waits of Perfetto's", None if summary.spent == {
+        (7, "waiting", "chan receive"): [20, 1], (7, "running", ""): [10, 1]} else
+        str(summary.spent), None)
+
+
 def cut_off(data):
     """Each generation before the one in which the file ends is read."""
     kinds = [event.name for event in until_broken(data[:-1])]
@@ -355,6 +415,7 @@ def golden():
 
 expect_mutants(V2, v2, V2_MUTANTS, V2_BYTES)
 expect_mutants(V1, v1, V1_MUTANTS, V1_BYTES)
+expect_perfetto()
 cut_off(v2(V2))
 golden()
 sys.exit(failures != 0)
