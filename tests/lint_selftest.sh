@@ -7,7 +7,7 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 cd "$tree"
 mkdir -p bench include/weft runtime/{base,machine,sched,sync,io,uv,run} profiles/{walk,table,capture,heap,cpu,render,trace,account} \
-    http/{wire,server,debug} tools/{dump,top}
+    http/{wire,server,debug} tools/{dump,flight,top}
 missed=0
 
 miss() {
