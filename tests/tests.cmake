@@ -323,9 +323,8 @@ elseif(WEFT_SANITIZE STREQUAL "thread")
   set(sanitize -fsanitize=thread)
 endif()
 weft_script(readme_example.sh $<TARGET_FILE:weft_static> ${CMAKE_C_COMPILER} ${sanitize})
-foreach(noun chan debug dump error expvar fd http label net profile select signal sync task time
+foreach(noun chan debug dump error expvar fd flight http label net profile select signal sync task time
     version)
-foreach(noun chan debug dump error expvar fd flight http label net profile select signal sync task time)
   weft_add_run(${noun}_example plain "" ${CMAKE_SOURCE_DIR}/tests/header_example.sh
     include/weft/${noun}.h $<TARGET_FILE:weft_static> ${CMAKE_C_COMPILER} ${sanitize})
 endforeach()
