@@ -20,7 +20,7 @@ from trace_read import Broken
 tool, sample, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
 most = float(sys.argv[4]) if len(sys.argv) > 4 else 1000
 folder = tempfile.TemporaryDirectory(dir="/dev/shm", prefix="weft-flight-test-")
-unseen = {"sender", "sync.Mutex.Lock", "lock_for_ever", "chan receive"}
+unseen = {"sender", "sync.Mutex.Lock", "lock_for_ever", "stamp_for_ever", "chan receive"}
 record, stamp = f"{folder.name}/record", f"{folder.name}/stamp"
 
 
@@ -61,10 +61,10 @@ def check_summary(text, known):
     ages = [float(ms) for ms in re.findall(r"processor \d+: its last event ([-\d.]+) ms", text)]
     if not ages or max(ages) > most:
         fail(f"last events of processors, in ms before the end: {ages}")
-    for wanted in ("did not end in order", "stamp_for_ever"):
-        if wanted not in text:
-            fail(f"the summary does not say {wanted!r}")
-    # Not each record has them: a program may be killed before these tasks did anything.
+    if "did not end in order" not in text:
+        fail("the summary does not say that the program did not end in order")
+    # Not each record has them: a program may be killed before these tasks did anything, or before the
+    # stacks of their first waits were recorded.
     unseen.difference_update(word for word in list(unseen) if word in text)
 
 
