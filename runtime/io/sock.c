@@ -174,6 +174,15 @@ static void end(weft__sock *s)
         weft__ready(closer->task);
 }
 
+/* Returns whether close(2) will reset the connection; after a shutdown(2) it would end in order. */
+static bool will_reset(const weft__sock *s)
+{
+    struct linger l = {0};
+    socklen_t len = sizeof(l);
+
+    return getsockopt(s->fd, SOL_SOCKET, SO_LINGER, &l, &len) == 0 && l.l_onoff && l.l_linger == 0;
+}
+
 /* Ends s, here or by mail to its home. Caller holds the lock of s, which is closed and has no
  * users; this function releases it. If mail is already posted, deliver finds the closed socket and
  * ends it. */
@@ -184,7 +193,7 @@ static void end_at_home(weft__sock *s)
 
     if (!here && !s->posted) {
         s->posted = true;
-        if (!s->closer)
+        if (!s->closer && !will_reset(s))
             shutdown(s->fd, SHUT_RDWR); /* mail may take a while; the peer learns of the end now */
         weft__proc_post(s->home, &s->mail);
     }

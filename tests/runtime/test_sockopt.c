@@ -193,6 +193,33 @@ TEST(options_are_those_of_the_socket)
     weft_conn_close(p.there);
 }
 
+static atomic_int closed;
+
+static void closes(void *conn)
+{
+    weft_conn_close(conn);
+    atomic_fetch_add(&closed, 1);
+}
+
+/* The socket's processor is kept busy meanwhile, so the closer runs on another. */
+TEST(reset_does_not_depend_on_the_closer)
+{
+    char byte;
+
+    if (weft_procs() == 1)
+        SKIP("there is no other processor");
+    for (int i = 1; i <= 20; i++) {
+        struct pair p = tcp_pair();
+
+        CHECK_EQ(weft_conn_set_linger(p.here, 0), 0);
+        weft_go(closes, p.here);
+        while (atomic_load(&closed) < i)
+            continue;
+        CHECK_EQ(weft_conn_read(p.there, &byte, 1), -ECONNRESET);
+        weft_conn_close(p.there);
+    }
+}
+
 TEST(port_can_be_shared)
 {
     weft_listen_options shared = {.reuse_port = true};
