@@ -63,13 +63,18 @@ void weft__answer_head(weft_http_response *w, const char *filename)
         set_disposition(w, filename);
 }
 
-/* Writes data. Lets other tasks and timers run before, since writing to a quick reader never
- * waits. */
-static int write_now(struct weft__answer *a, const void *data, size_t n)
+void weft__answer_begin(struct weft__answer *a)
 {
     if (!a->begun)
         weft__answer_head(a->w, a->filename);
     a->begun = true;
+}
+
+/* Writes data. Lets other tasks and timers run before, since writing to a quick reader never
+ * waits. */
+static int write_now(struct weft__answer *a, const void *data, size_t n)
+{
+    weft__answer_begin(a);
     if (a->aside)
         weft__stand_back();
     else
@@ -114,6 +119,8 @@ int weft__answer_end(struct weft__answer *a, int rc)
 {
     if (rc == 0 && a->n > 0)
         rc = write_now(a, a->piece, a->n);
+    else if (rc == 0)
+        weft__answer_begin(a);
     weft__free(a->piece);
     return rc;
 }

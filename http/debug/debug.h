@@ -38,6 +38,8 @@ struct weft__answer {
     bool aside;           /* weft__stand_aside has declared a blocking call, which must be ended */
 };
 
+/* Sets the header, unless it is set. */
+void weft__answer_begin(struct weft__answer *a);
 /* Puts data into the answer. It has the form of a sink (snapshot.h). */
 int weft__answer_put(void *answer, const void *data, size_t n);
 /* Writes the last piece if rc is 0, and frees it. Returns the first negative code. */

@@ -6,8 +6,8 @@
  *
  * The parameter debug chooses the form: 0, or a text that is no number, is the binary form; from 1
  * on it is text. The parameter seconds asks for the change in that time, or for the time to sample;
- * it is checked in Go's order. Each profile declares its other parameters. Unknown ones are
- * ignored, as in Go. */
+ * it is checked in Go's order. The parameter format chooses another form than the binary one. Each
+ * profile declares its other parameters. Unknown ones are ignored, as in Go. */
 #include "http/debug/debug.h"
 
 #include "http/debug/expvar.h"
@@ -55,8 +55,8 @@ static bool parameter(weft_http_response *w, weft_http_request *r, const char *n
     return true;
 }
 
-/* Returns the form of the goroutine profile that a debug parameter asks for. */
-static int form(const char *debug)
+/* Returns the text form of the goroutine profile that a debug parameter asks for; 0: none. */
+static int text_form(const char *debug)
 {
     int n = number(debug, 0);
 
@@ -148,6 +148,24 @@ static bool excludes(weft_http_response *w, const char *form_name, const char *o
     return true;
 }
 
+/* Reads the parameter format. Returns false if the request was answered. */
+static bool read_format(struct weft__asked *a, weft_http_response *w, weft_http_request *r,
+                        const char *form_name)
+{
+    const char *text;
+
+    if (!parameter(w, r, "format", &text))
+        return false;
+    if (!*text)
+        return true;
+    if (strcmp(text, "folded") != 0) {
+        weft__debug_error(w, 400, "invalid value for \"format\" - must be folded");
+        return false;
+    }
+    a->form = WEFT__FORM_FOLDED;
+    return !excludes(w, a->debug ? "debug" : form_name, "format");
+}
+
 /* Returns the part of a second for the digits behind a point; -1 if they are no digits. */
 static weft_duration part_of_second(const char *digits)
 {
@@ -218,9 +236,9 @@ static bool read_parameters(struct weft__asked *a, const struct weft__debug *d,
         if (!read_params_of(p, a, w, r, &form_name))
             return false;
     }
-    a->debug = a->profile->no_text ? 0 : form(debug);
+    a->debug = a->profile->no_text ? 0 : text_form(debug);
     return read_seconds(a, d, seconds, w, form_name) &&
-           !(a->debug && excludes(w, form_name, "debug"));
+           !(a->debug && excludes(w, form_name, "debug")) && read_format(a, w, r, form_name);
 }
 
 /* Profiles ------------------------------------------------------------------------------------- */
@@ -288,9 +306,9 @@ void weft__debug_profile(struct weft__debug *d, weft_http_response *w, weft_http
     }
     asked.wait = wait_for_peer;
     asked.wait_arg = r;
-    answer.filename = asked.debug ? NULL : filename(file, sizeof(file), &asked);
+    answer.filename = asked.debug || asked.form ? NULL : filename(file, sizeof(file), &asked);
     if (!weft_http_wants_body(w)) {
-        weft__answer_head(w, answer.filename);
+        weft__answer_begin(&answer);
         return;
     }
     rc = weft__answer_end(&answer, weft__asked_serve(&asked, &to));

@@ -15,6 +15,11 @@
  * memstats as JSON. Paths, parameters, headers and errors are Go's (net/http/pprof and expvar), so
  * what reads those reads these.
  *
+ * Each profile has a form without Go's tools, too: format=folded is text with one stack a line,
+ * "main;serve;handle 120", for flamegraph.pl, inferno and speedscope. The value is that of the type
+ * which readers show first: inuse_space of heap. With debug, or with another value, it is refused
+ * with 400.
+ *
  * /debug/flight has the flight recorder's record, if it is on (weft/flight.h).
  *
  * Dumps tell a lot about a program. So only loopback addresses and unix sockets are served unless

@@ -24,11 +24,13 @@ static int write_tasks(const struct weft__asked *a, const void *from, void *view
     static const enum weft_dump_form forms[] = {WEFT_DUMP_PPROF, WEFT_DUMP_MERGED, WEFT_DUMP_TASKS,
                                                 WEFT_DUMP_FULL};
 
+    struct weft__snapshot s = *(const struct weft__snapshot *)view;
+
     (void)duration; /* the views know their times */
+    s.form = a->form;
     if (from)
-        return weft__tasks_pprof_delta(from, view, to);
-    return weft__tasks_write(view, a->params[PER_TASK] ? WEFT_DUMP_PPROF_EACH : forms[a->debug],
-                             to);
+        return weft__tasks_pprof_delta(from, &s, to);
+    return weft__tasks_write(&s, a->params[PER_TASK] ? WEFT_DUMP_PPROF_EACH : forms[a->debug], to);
 }
 
 static void drop(void *view)

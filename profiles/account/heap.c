@@ -170,23 +170,16 @@ static int write_pprof(const struct weft__pprof_head *head, const struct weft__b
 
 /* Text ----------------------------------------------------------------------------------------- */
 
-static void put_number(struct weft__out *o, int64_t value)
-{
-    if (value < 0)
-        weft__out_char(o, '-');
-    weft__out_dec(o, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
-}
-
 /* Puts "LIVE: BYTES [ALLOCATED: BYTES] @". */
 static void put_sums(struct weft__out *o, const int64_t *sums)
 {
-    put_number(o, sums[WEFT__HEAP_LIVE]);
+    weft__out_int(o, sums[WEFT__HEAP_LIVE]);
     weft__out_str(o, ": ");
-    put_number(o, sums[WEFT__HEAP_LIVE_BYTES]);
+    weft__out_int(o, sums[WEFT__HEAP_LIVE_BYTES]);
     weft__out_str(o, " [");
-    put_number(o, sums[WEFT__HEAP_ALLOCS]);
+    weft__out_int(o, sums[WEFT__HEAP_ALLOCS]);
     weft__out_str(o, ": ");
-    put_number(o, sums[WEFT__HEAP_ALLOC_BYTES]);
+    weft__out_int(o, sums[WEFT__HEAP_ALLOC_BYTES]);
     weft__out_str(o, "] @");
 }
 

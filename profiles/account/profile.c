@@ -39,6 +39,8 @@ struct weft__pprof_head weft__asked_head(const struct weft__asked *a, int64_t du
     const struct weft__profile *p = a->profile;
 
     return (struct weft__pprof_head){
+        .name = p->name,
+        .form = a->form,
         .types = p->values,
         .n_types = p->n_values,
         .default_type = p->default_type,

@@ -86,7 +86,8 @@ struct weft__profile {
 /* A request for a profile. */
 struct weft__asked {
     const struct weft__profile *profile;
-    int debug;                /* 0: gzip'ed profile.proto; 1: text; 2 and 3: dumps of tasks */
+    int debug; /* 0: the form; 1: text; 2 and 3: dumps of tasks */
+    enum weft__profile_form form;
     int params[WEFT__PARAMS]; /* in the order of profile->params */
     weft_duration over;       /* show so long a time from now on; 0: all so far */
     /* Waits until that time. Returns false if the profile is not wanted any more. */

@@ -55,6 +55,12 @@ struct weft__sched_counts {
     bool capped; /* there are max_threads threads, and tasks wait for one */
 };
 
+/* The forms of a profile without debug. */
+enum weft__profile_form {
+    WEFT__FORM_PPROF,  /* gzip'ed profile.proto */
+    WEFT__FORM_FOLDED, /* text: folded stacks */
+};
+
 struct weft__snapshot {
     struct weft__record *records; /* by task slot: holes have state WEFT__REC_NONE */
     size_t n;                     /* slots in records */
@@ -65,6 +71,7 @@ struct weft__snapshot {
     weft__stacktab *stacks;
     struct weft__locks *locks; /* the locks that tasks wait for (locks.h); NULL: not known */
     uint32_t half; /* text shows at most so many innermost and outermost frames; 0: all */
+    enum weft__profile_form form; /* of weft__tasks_pprof and its like */
     struct weft__sched_counts sched;
 };
 
@@ -83,11 +90,12 @@ struct weft__sink {
 /* Writes text: debug = 1 (tasks with one stack together), 2 (each task, in Go's grammar), 3 (each
  * task, with what Go cannot say). tasks_text.c */
 int weft__tasks_text(const struct weft__snapshot *s, int debug, const struct weft__sink *to);
-/* Writes a gzip'ed profile.proto of type goroutine/count. tasks_merged.c */
+/* Writes a profile of type goroutine/count in the snapshot's form. tasks_merged.c */
 int weft__tasks_pprof(const struct weft__snapshot *s, const struct weft__sink *to);
 /* Writes the same with one sample for each task, which has its id, state and wait. tasks_each.c */
 int weft__tasks_pprof_each(const struct weft__snapshot *s, const struct weft__sink *to);
-/* Writes the same of the difference until - from, without stacks whose count did not change. */
+/* Writes the same of the difference until - from, in the form of until, without stacks whose count
+ * did not change. */
 int weft__tasks_pprof_delta(const struct weft__snapshot *from, const struct weft__snapshot *until,
                             const struct weft__sink *to);
 

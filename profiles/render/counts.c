@@ -29,13 +29,6 @@ static struct weft__bucket *sorted(const weft__buckets *b, size_t *n)
     return all;
 }
 
-static void put_value(struct weft__out *o, int64_t value)
-{
-    if (value < 0)
-        weft__out_char(o, '-');
-    weft__out_dec(o, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
-}
-
 /* The names of several values follow on a line of their own; a single one is named by the profile.
  */
 static void put_head(struct weft__out *o, const char *name, const struct weft__pprof_head *head,
@@ -48,7 +41,7 @@ static void put_head(struct weft__out *o, const char *name, const struct weft__p
 
         for (size_t i = 0; i < n; i++)
             total += all[i].values[k];
-        put_value(o, total);
+        weft__out_int(o, total);
         weft__out_char(o, k + 1 < head->n_types ? ' ' : '\n');
     }
     for (size_t k = 0; head->n_types > 1 && k < head->n_types; k++) {
@@ -65,7 +58,7 @@ static void put_record(struct weft__out *o, const struct weft__bucket *b, size_t
     const struct weft__stack_entry *e = b->stack;
 
     for (size_t k = 0; k < n_values; k++) {
-        put_value(o, b->values[k]);
+        weft__out_int(o, b->values[k]);
         weft__out_char(o, ' ');
     }
     weft__out_char(o, '@');

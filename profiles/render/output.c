@@ -131,6 +131,13 @@ void weft__out_dec(struct weft__out *o, uint64_t v)
     weft__out_put(o, p, (size_t)(digits + sizeof digits - p));
 }
 
+void weft__out_int(struct weft__out *o, int64_t v)
+{
+    if (v < 0)
+        weft__out_char(o, '-');
+    weft__out_dec(o, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+}
+
 void weft__out_hex(struct weft__out *o, uint64_t v)
 {
     char digits[18];

@@ -21,6 +21,7 @@
 #include <zlib.h>
 
 #include "profile.pb-c.h"
+#include "profiles/render/calltree.h"
 #include "profiles/render/output.h"
 #include "profiles/table/idmap.h"
 #include "profiles/walk/symbolize.h"
@@ -47,7 +48,8 @@ struct table {
 
 struct weft__pprof {
     ProtobufCBuffer buffer; /* the first member, since append gets the profile by its address */
-    struct weft__out *out;  /* out->rc is the profile's rc */
+    struct weft__calltree *tree; /* not NULL: it has the samples, and all else is unused */
+    struct weft__out *out;       /* out->rc is the profile's rc */
     z_stream z;
     size_t n_types;
     struct table strings;   /* char * */
@@ -375,6 +377,13 @@ weft__pprof *weft__pprof_begin(const struct weft__pprof_head *head, const struct
 
     if (!p)
         return NULL;
+    if (head->form != WEFT__FORM_PPROF) {
+        p->tree = weft__calltree_begin(head, to);
+        if (p->tree)
+            return p;
+        free(p);
+        return NULL;
+    }
     p->buffer.append = append;
     p->n_types = head->n_types;
     p->maps = weft__maps_read(&p->n_maps);
@@ -438,6 +447,8 @@ done:
 
 int weft__pprof_add(weft__pprof *p, const struct weft__pprof_sample *sample)
 {
+    if (p->tree)
+        return weft__calltree_add(p->tree, sample);
     if (p->out->rc < 0)
         return p->out->rc;
     if (sample->n > p->ids_room) {
@@ -481,8 +492,20 @@ static void emit_mapping(weft__pprof *p, size_t i)
     emit(p, &m);
 }
 
+static int end_tree(weft__pprof *p, int rc)
+{
+    struct weft__calltree *t = p->tree;
+
+    free(p);
+    if (rc == 0 && t->out->rc == 0)
+        weft__folded_write(t);
+    return weft__calltree_end(t, rc);
+}
+
 int weft__pprof_end(weft__pprof *p, int rc)
 {
+    if (p->tree)
+        return end_tree(p, rc);
     if (rc < 0)
         fail(p, rc);
     for (size_t i = 0; i < p->n_maps && p->out->rc == 0; i++)

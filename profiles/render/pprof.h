@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* pprof.h - writes one profile in the published pprof format, gzip'ed, as it goes.
+/* pprof.h - writes one profile, as a rule in the published pprof format, gzip'ed, as it goes.
  *
  *     weft__pprof *p = weft__pprof_begin(&head, &sink);
  *     for each sample: rc = weft__pprof_add(p, &sample), until rc < 0
  *     return weft__pprof_end(p, rc);
  *
  * Samples are written at once, so memory depends on the number of distinct PCs, strings and
- * functions only. Equal stacks are not merged: the caller's table has done that. One task or thread
- * owns a profile. All three functions may wait for the sink and for the symbolizer, so call them
- * with no lock held. */
+ * functions only. Equal stacks are not merged: the caller's table has done that. A profile in
+ * another form than pprof is collected in a tree instead (calltree.h) and written at the end. One
+ * task or thread owns a profile. All three functions may wait for the sink and for the symbolizer,
+ * so call them with no lock held. */
 #ifndef WEFT_PPROF_H
 #define WEFT_PPROF_H
 
@@ -26,6 +27,8 @@ struct weft__pprof_type {
 };
 
 struct weft__pprof_head {
+    const char *name; /* of the profile; NULL: not known */
+    enum weft__profile_form form;
     const struct weft__pprof_type *types; /* of the values of each sample */
     size_t n_types;
     struct weft__pprof_type period_type;
@@ -53,7 +56,8 @@ struct weft__pprof_sample {
     size_t n_labels;
 };
 
-/* Begins a profile. Borrows strings and arrays until it returns. Returns NULL if memory ran out. */
+/* Begins a profile. Borrows name and types until weft__pprof_end returns, all other strings and
+ * arrays until it returns. Returns NULL if memory ran out. */
 weft__pprof *weft__pprof_begin(const struct weft__pprof_head *head, const struct weft__sink *to);
 /* Writes a sample. Returns 0, the sink's negative code, or -ENOMEM. After an error it writes no
  * more, and returns the same code. */

@@ -275,6 +275,13 @@ TEST(errors_are_gos)
         {"GET", "/debug/pprof/delta_block?seconds=1", "400",
          "\r\n\r\n\"seconds\" parameter is not supported for this profile type\n"},
         {"GET", "/debug/pprof/delta_block?seconds=0", "400", "must be a positive integer"},
+        {"GET", "/debug/pprof/goroutine?format=svg", "400",
+         "\r\n\r\ninvalid value for \"format\" - must be folded\n"},
+        {"GET", "/debug/pprof/goroutine?format=folded&debug=1", "400",
+         "\r\n\r\ndebug and format params are incompatible\n"},
+        {"GET", "/debug/pprof/goroutine?format=folded&per_task=1", "400",
+         "\r\n\r\nper_task and format params are incompatible\n"},
+        {"GET", "/debug/pprof/goroutine?format=&debug=1", "200", "goroutine profile: total "},
         {"GET", "/debug/fgprof?seconds=301", "400", "must be at most 300"},
         {"GET", "/debug/pprof/block?io=2", "400", "\"io\" - must be 0 or 1"},
         {"POST", "/debug/fgprof?seconds=1", "405", "Allow: GET, HEAD\r\n"},
@@ -483,6 +490,69 @@ TEST(profile_is_served_as_its_descriptor_says)
     check_answer("GET", "/debug/pprof/watch?debug=1&each=x&seconds=0.x", "", "200", "total 3\n");
     check_answer("GET", "/debug/watch?seconds=300.1", "", "400", "must be at most 300\n");
     check_answer("GET", "/debug/pprof/", "", "200", "watch</a></td><td>Watches for a time.</td>");
+}
+
+/* Returns the sum of the values of folded stacks, which are the body of the answer. */
+static int64_t sum_of_lines(const char *answer)
+{
+    int64_t sum = 0;
+
+    for (const char *line = strstr(answer, "\r\n\r\n") + 4, *end; *line; line = end + 1) {
+        const char *space;
+        char *stop;
+
+        end = strchr(line, '\n');
+        CHECK(end != NULL);
+        space = memrchr(line, ' ', (size_t)(end - line));
+        CHECK(space != NULL);
+        sum += strtoll(space + 1, &stop, 10);
+        CHECK(stop == end);
+    }
+    return sum;
+}
+
+/* Asks for a profile in a form. HTTP/1.0 gets no chunks. */
+static char *get_form(const char *profile, const char *query)
+{
+    char request[160];
+
+    snprintf(request, sizeof(request), "GET /debug/pprof/%s?%s HTTP/1.0\r\nHost: localhost\r\n\r\n",
+             profile, query);
+    return exchange(request);
+}
+
+TEST(every_profile_folds_its_stacks)
+{
+    const struct weft__profile *p = NULL;
+    weft_profile *own = weft_profile_new("own;\"<&'");
+    weft_chan *c = weft_chan_new(0, 0);
+    char *text;
+
+    start(serve);
+    go_many(300, wait_here, c);
+    wait_for_dump("[chan receive]");
+    weft_profile_add(own, c);
+    weft_profile_add(own, own);
+    while ((p = weft__profile_next(p)) != NULL) {
+        if (strchr(p->name, '"'))
+            continue;
+        text = get_form(p->name, p->take ? "format=folded" : "format=folded&seconds=1");
+        CHECK_CONTAINS(text, "200 OK\r\n");
+        CHECK_CONTAINS(text, "Content-Type: text/plain; charset=utf-8\r\n");
+        CHECK(sum_of_lines(text) >= 0);
+        free(text);
+    }
+    text = get_form("goroutine", "format=folded");
+    CHECK_CONTAINS(text, "wait_here;weft_chan_recv");
+    CHECK_CONTAINS(text, " 300\n");
+    CHECK(sum_of_lines(text) > 300 && sum_of_lines(text) < 320);
+    free(text);
+    text = get_form("own%3B%22%3C%26'", "format=folded");
+    CHECK_EQ(sum_of_lines(text), 2);
+    free(text);
+    weft_profile_remove(own, c);
+    weft_profile_remove(own, own);
+    weft_chan_close(c);
 }
 
 TEST(profile_that_is_being_taken_already_says_so)

@@ -657,6 +657,31 @@ static void test_counts_in_pprof(void)
     weft__buckets_free(b);
 }
 
+static int render_folded(const weft__buckets *b, const struct weft__sink *to)
+{
+    struct weft__pprof_head head = open_files;
+
+    head.form = WEFT__FORM_FOLDED;
+    return weft__counts_pprof(&head, b, to);
+}
+
+static void test_stacks_fold_into_lines_from_main_to_leaf(void)
+{
+    weft__buckets *b = counts_new();
+    struct memory m = {0};
+    const struct weft__sink sink = memory_sink(&m);
+
+    CHECK(render_folded(b, &sink) == 0);
+    CHECK(strcmp(m.data, "outer;middle;leaf;weft_chan_recv;weft__park 100\n"
+                         "-- no stack -- 2\n"
+                         "main 2\n"
+                         "main;worker 2\n"
+                         "main;0x7f0000001234 2\n"
+                         "deep;-- made for --;worker 1\n") == 0);
+    free(m.data);
+    weft__buckets_free(b);
+}
+
 /* ---- Sinks ---- */
 
 enum { EACH = -1 }; /* the form of one sample a task */
@@ -828,10 +853,12 @@ static void test_each_failed_allocation_ends_the_rendering(void)
     weft__stacktab_free(s.stacks);
 }
 
-static int render_counts(const weft__buckets *b, bool text, const struct weft__sink *to)
+/* form: 0 for pprof, 1 for text, 2 for folded stacks. */
+static int render_counts(const weft__buckets *b, int form, const struct weft__sink *to)
 {
-    return text ? weft__counts_text("open files", &open_files, b, to)
-                : weft__counts_pprof(&open_files, b, to);
+    return form == 2   ? render_folded(b, to)
+           : form == 1 ? weft__counts_text("open files", &open_files, b, to)
+                       : weft__counts_pprof(&open_files, b, to);
 }
 
 static void test_each_failed_allocation_ends_the_rendering_of_counts(void)
@@ -839,21 +866,21 @@ static void test_each_failed_allocation_ends_the_rendering_of_counts(void)
     const struct weft__sink sink = {null_write, NULL};
     weft__buckets *b = counts_new();
 
-    for (int text = 0; text <= 1; text++) {
+    for (int form = 0; form <= 2; form++) {
         bool failed_one = true;
         unsigned whole = 0;
 
-        CHECK(render_counts(b, text, &sink) == 0);
+        CHECK(render_counts(b, form, &sink) == 0);
         for (long nth = 0; failed_one; nth++) {
             int rc;
 
             left = nth;
-            rc = render_counts(b, text, &sink);
+            rc = render_counts(b, form, &sink);
             failed_one = left < 0;
             left = -1;
             whole += rc != -ENOMEM;
         }
-        CHECK(whole == (text ? 1 : 2));
+        CHECK(whole == (form > 0 ? 1 : 2));
     }
     weft__buckets_free(b);
 }
@@ -983,6 +1010,7 @@ int main(int argc, char **argv)
     RUN(test_pprof_strings_are_utf8);
     RUN(test_counts_equal_golden_file);
     RUN(test_counts_in_pprof);
+    RUN(test_stacks_fold_into_lines_from_main_to_leaf);
     RUN(test_failing_sink_ends_each_rendering_with_its_code);
     RUN(test_descriptor_sink_survives_partial_writes);
     RUN(test_each_failed_allocation_ends_the_rendering);
