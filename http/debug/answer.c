@@ -63,9 +63,24 @@ void weft__answer_head(weft_http_response *w, const char *filename)
         set_disposition(w, filename);
 }
 
+void weft__answer_page_head(weft_http_response *w, const char *nonce)
+{
+    char policy[192];
+
+    snprintf(policy, sizeof(policy),
+             "default-src 'none'; style-src 'unsafe-inline'; %s%s%s"
+             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+             nonce ? "script-src 'nonce-" : "", nonce ? nonce : "", nonce ? "'; " : "");
+    weft_http_header_set(w, "X-Content-Type-Options", "nosniff");
+    weft_http_header_set(w, "Content-Type", "text/html; charset=utf-8");
+    weft_http_header_set(w, "Content-Security-Policy", policy);
+}
+
 void weft__answer_begin(struct weft__answer *a)
 {
-    if (!a->begun)
+    if (!a->begun && a->nonce)
+        weft__answer_page_head(a->w, a->nonce);
+    else if (!a->begun)
         weft__answer_head(a->w, a->filename);
     a->begun = true;
 }

@@ -25,13 +25,16 @@ typedef void weft__debug_fn(struct weft__debug *d, weft_http_response *w, weft_h
 void weft__debug_error(weft_http_response *w, int status, const char *text);
 /* Sets the header of an answer that is a file, or text if filename is NULL. */
 void weft__answer_head(weft_http_response *w, const char *filename);
+/* Sets the header of an answer that is a page. Its script runs by its nonce; NULL: it has none. */
+void weft__answer_page_head(weft_http_response *w, const char *nonce);
 
 enum { WEFT__FILENAME_SIZE = 160 };
 
-/* An answer in pieces. All fields but w and filename begin as 0. */
+/* An answer in pieces. All fields below nonce begin as 0. */
 struct weft__answer {
     weft_http_response *w;
-    const char *filename; /* NULL: the answer is text */
+    const char *filename; /* NULL: the answer is text, or a page */
+    const char *nonce;    /* of the page's script; NULL: the answer is no page */
     bool begun;           /* the header is set */
     char *piece;          /* NULL: not needed yet, or there is no memory for it */
     size_t n, room;       /* used and allocated bytes of piece */

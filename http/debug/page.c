@@ -37,6 +37,7 @@ static const char head[] =
     "vertical-align:top}\n"
     "th{font-weight:600;color:var(--dim)}\n"
     ".n{text-align:right;font-variant-numeric:tabular-nums;width:5rem}\n"
+    ".f{white-space:nowrap}\n"
     ".bar{display:inline-block;height:.6rem;background:var(--mark);border-radius:2px}\n"
     "pre{background:#8881;padding:.8rem;overflow-x:auto;border-radius:4px}\n"
     "</style>\n"
@@ -132,9 +133,23 @@ static void put_states(weft_http_response *w)
                         "<a href=\"goroutine\">for go tool pprof</a></p>\n");
 }
 
-/* Puts a row of the table of profiles. state: a line about its source, or "". */
+/* Puts the cell that links a profile's flame graph. A profile that can show times only gets one. */
+static void put_flame(weft_http_response *w, const struct weft__profile *p)
+{
+    weft_http_printf(w, "<td class=\"f\">");
+    if (p) {
+        weft_http_printf(w, "<a href='");
+        put_path(w, p->name);
+        weft_http_printf(w, p->take ? "?format=html'>flame graph</a>"
+                                    : "?format=html&amp;seconds=5'>flame graph, 5 s</a>");
+    }
+    weft_http_printf(w, "</td></tr>\n");
+}
+
+/* Puts a row of the table of profiles. state: a line about its source, or "". p: NULL if it is no
+ * profile. */
 static void put_row(weft_http_response *w, int count, const char *name, const char *about,
-                    const char *state)
+                    const char *state, const struct weft__profile *p)
 {
     weft_http_printf(w, "<tr><td class=\"n\">%d</td><td><a href='", count);
     put_path(w, name);
@@ -144,7 +159,8 @@ static void put_row(weft_http_response *w, int count, const char *name, const ch
     put_text(w, about);
     weft_http_printf(w, *state ? " <span class=\"dim\">" : "");
     put_text(w, state);
-    weft_http_printf(w, *state ? "</span></td></tr>\n" : "</td></tr>\n");
+    weft_http_printf(w, *state ? "</span></td>" : "</td>");
+    put_flame(w, p);
 }
 
 static void put_profiles(weft_http_response *w)
@@ -152,22 +168,23 @@ static void put_profiles(weft_http_response *w)
     const struct weft__profile *p = NULL;
     char state[256];
 
-    weft_http_printf(w, "<h2>Types of profiles available:</h2>\n<table>\n"
-                        "<thead><tr><th class=\"n\">Count</th><th>Profile</th><th></th></tr>"
-                        "</thead>\n");
+    weft_http_printf(w,
+                     "<h2>Types of profiles available:</h2>\n<table>\n"
+                     "<thead><tr><th class=\"n\">Count</th><th>Profile</th><th></th><th></th></tr>"
+                     "</thead>\n");
     while ((p = weft__profile_next(p)) != NULL) {
         state[0] = 0;
         if (p->state)
             p->state(state, sizeof(state));
-        put_row(w, p->count ? p->count(p) : 0, p->name, p->about, state);
+        put_row(w, p->count ? p->count(p) : 0, p->name, p->about, state, p);
     }
-    put_row(w, 0, "cmdline", "The command line of the program.", "");
-    put_row(w, 0, "symbol", "The names of the addresses in the query or in the body of a POST.",
-            "");
+    put_row(w, 0, "cmdline", "The command line of the program.", "", NULL);
+    put_row(w, 0, "symbol", "The names of the addresses in the query or in the body of a POST.", "",
+            NULL);
     put_row(w, 0, "trace",
             "When each task ran, which one woke it and how long it waited, for go tool trace. "
             "seconds says for how long; format=2 is for Go 1.23 and later.",
-            "");
+            "", NULL);
     weft_http_printf(w, "</table>\n");
 }
 
@@ -185,10 +202,7 @@ static void put_hints(weft_http_response *w, const weft_http_request *r)
 void weft__debug_page(struct weft__debug *d, weft_http_response *w, weft_http_request *r)
 {
     (void)d;
-    weft_http_header_set(w, "X-Content-Type-Options", "nosniff");
-    weft_http_header_set(w, "Content-Type", "text/html; charset=utf-8");
-    weft_http_header_set(w, "Content-Security-Policy",
-                         "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+    weft__answer_page_head(w, NULL);
     if (!weft_http_wants_body(w))
         return;
     weft_http_write(w, head, sizeof(head) - 1);

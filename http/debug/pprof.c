@@ -23,6 +23,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { NONCE_SIZE = 33 }; /* hexadecimal digits and a NUL */
 
 /* Parameters ----------------------------------------------------------------------------------- */
 
@@ -158,11 +161,11 @@ static bool read_format(struct weft__asked *a, weft_http_response *w, weft_http_
         return false;
     if (!*text)
         return true;
-    if (strcmp(text, "folded") != 0) {
-        weft__debug_error(w, 400, "invalid value for \"format\" - must be folded");
+    if (strcmp(text, "folded") != 0 && strcmp(text, "html") != 0) {
+        weft__debug_error(w, 400, "invalid value for \"format\" - must be folded or html");
         return false;
     }
-    a->form = WEFT__FORM_FOLDED;
+    a->form = *text == 'h' ? WEFT__FORM_HTML : WEFT__FORM_FOLDED;
     return !excludes(w, a->debug ? "debug" : form_name, "format");
 }
 
@@ -275,6 +278,16 @@ static void fail(const struct weft__answer *answer, const struct weft__profile *
         weft__debug_error(answer->w, 500, "failed to collect profile");
 }
 
+/* Makes a nonce for a page's script that no peer can guess. */
+static void make_nonce(char to[NONCE_SIZE])
+{
+    uint8_t bytes[(NONCE_SIZE - 1) / 2];
+
+    getentropy(bytes, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        snprintf(to + 2 * i, 3, "%02x", bytes[i]);
+}
+
 /* Returns the name of the profile: the path behind /debug/pprof/, or the end of a profile's own
  * path. */
 static const char *name_of(weft_http_request *r)
@@ -290,7 +303,7 @@ void weft__debug_profile(struct weft__debug *d, weft_http_response *w, weft_http
     struct weft__asked asked;
     struct weft__answer answer = {.w = w};
     const struct weft__sink to = {weft__answer_put, &answer};
-    char file[WEFT__FILENAME_SIZE], state[256];
+    char file[WEFT__FILENAME_SIZE], state[256], nonce[NONCE_SIZE];
     int rc;
 
     if (!p) {
@@ -307,6 +320,10 @@ void weft__debug_profile(struct weft__debug *d, weft_http_response *w, weft_http
     asked.wait = wait_for_peer;
     asked.wait_arg = r;
     answer.filename = asked.debug || asked.form ? NULL : filename(file, sizeof(file), &asked);
+    if (asked.form == WEFT__FORM_HTML) {
+        make_nonce(nonce);
+        asked.nonce = answer.nonce = nonce;
+    }
     if (!weft_http_wants_body(w)) {
         weft__answer_begin(&answer);
         return;

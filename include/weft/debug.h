@@ -15,10 +15,12 @@
  * memstats as JSON. Paths, parameters, headers and errors are Go's (net/http/pprof and expvar), so
  * what reads those reads these.
  *
- * Each profile has a form without Go's tools, too: format=folded is text with one stack a line,
- * "main;serve;handle 120", for flamegraph.pl, inferno and speedscope. The value is that of the type
- * which readers show first: inuse_space of heap. With debug, or with another value, it is refused
- * with 400.
+ * Each profile has two forms that need no tools of Go's. format=html is a page with its flame
+ * graph, which loads nothing else and can be saved: a click on a function shows it alone, a field
+ * finds functions, a list chooses among the profile's values. The change in a time (seconds=10)
+ * shows in blue what became less. format=folded is text with one stack a line, "main;serve;handle
+ * 120", for flamegraph.pl, inferno and speedscope. Its value is that of the type which readers show
+ * first: inuse_space of heap. Other values of format, or format with debug, are refused with 400.
  *
  * /debug/flight has the flight recorder's record, if it is on (weft/flight.h).
  *

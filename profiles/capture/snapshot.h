@@ -59,6 +59,7 @@ struct weft__sched_counts {
 enum weft__profile_form {
     WEFT__FORM_PPROF,  /* gzip'ed profile.proto */
     WEFT__FORM_FOLDED, /* text: folded stacks */
+    WEFT__FORM_HTML,   /* a page with a flame graph */
 };
 
 struct weft__snapshot {
@@ -72,6 +73,7 @@ struct weft__snapshot {
     struct weft__locks *locks; /* the locks that tasks wait for (locks.h); NULL: not known */
     uint32_t half; /* text shows at most so many innermost and outermost frames; 0: all */
     enum weft__profile_form form; /* of weft__tasks_pprof and its like */
+    const char *nonce;            /* for WEFT__FORM_HTML */
     struct weft__sched_counts sched;
 };
 

@@ -59,5 +59,6 @@ static inline const char *weft__call_name(const struct weft__calltree *t, uint32
 
 /* The writers write a tree with all its samples through its out, before the end. */
 void weft__folded_write(struct weft__calltree *t); /* folded.c */
+void weft__flame_write(struct weft__calltree *t);  /* flame.c */
 
 #endif

@@ -498,7 +498,7 @@ static int end_tree(weft__pprof *p, int rc)
 
     free(p);
     if (rc == 0 && t->out->rc == 0)
-        weft__folded_write(t);
+        (t->head.form == WEFT__FORM_HTML ? weft__flame_write : weft__folded_write)(t);
     return weft__calltree_end(t, rc);
 }
 

@@ -276,7 +276,7 @@ TEST(errors_are_gos)
          "\r\n\r\n\"seconds\" parameter is not supported for this profile type\n"},
         {"GET", "/debug/pprof/delta_block?seconds=0", "400", "must be a positive integer"},
         {"GET", "/debug/pprof/goroutine?format=svg", "400",
-         "\r\n\r\ninvalid value for \"format\" - must be folded\n"},
+         "\r\n\r\ninvalid value for \"format\" - must be folded or html\n"},
         {"GET", "/debug/pprof/goroutine?format=folded&debug=1", "400",
          "\r\n\r\ndebug and format params are incompatible\n"},
         {"GET", "/debug/pprof/goroutine?format=folded&per_task=1", "400",
@@ -555,6 +555,69 @@ TEST(every_profile_folds_its_stacks)
     weft_chan_close(c);
 }
 
+/* Checks a page with a flame graph: it is whole, its script may run by its nonce, it asks for
+ * nothing else, and its data is JSON. Returns the sum of the first value of all its calls. */
+static int64_t check_page(const char *answer)
+{
+    static const char begin[] = "id=\"data\">\n";
+    const char *nonce = strstr(answer, "script-src 'nonce-"), *data = strstr(answer, begin);
+    char script[96];
+    json_t *all, *calls;
+    size_t stride;
+    int64_t sum = 0;
+
+    CHECK_CONTAINS(answer, "Content-Type: text/html; charset=utf-8\r\n");
+    CHECK_CONTAINS(answer, "Content-Security-Policy: default-src 'none'; ");
+    CHECK(nonce && data);
+    snprintf(script, sizeof(script), "\n<script type=\"module\" nonce=\"%.32s\">\n",
+             nonce + strlen("script-src 'nonce-"));
+    CHECK_CONTAINS(answer, script);
+    CHECK(strstr(strstr(answer, script) + 1, "</script>\n</body>\n</html>\n") != NULL);
+    CHECK(!strstr(answer, "http:") && !strstr(answer, "https:") && !strstr(answer, "src=") &&
+          !strstr(answer, "@import") && !strstr(answer, "innerHTML"));
+    all = json_loads(data + strlen(begin), JSON_DISABLE_EOF_CHECK, NULL);
+    CHECK(all != NULL);
+    CHECK(strcspn(data + strlen(begin), "<&'") ==
+          (size_t)(strstr(data, "</script>") - data) - strlen(begin));
+    calls = json_object_get(all, "calls");
+    stride = json_array_size(json_object_get(all, "types")) + 2;
+    CHECK(json_array_size(calls) % stride == 0);
+    for (size_t i = 0; i < json_array_size(calls); i += stride)
+        sum += json_integer_value(json_array_get(calls, i + 2));
+    json_decref(all);
+    return sum;
+}
+
+TEST(every_profile_has_a_page_with_its_flame_graph)
+{
+    const struct weft__profile *p = NULL;
+    weft_profile *own = weft_profile_new("own</script>\"<&'");
+    char *text, *other;
+
+    start(serve);
+    weft_profile_add(own, own);
+    weft_profile_add(own, &own);
+    while ((p = weft__profile_next(p)) != NULL) {
+        if (strchr(p->name, '"'))
+            continue;
+        text = get_form(p->name, p->take ? "format=html" : "format=html&seconds=1");
+        CHECK(check_page(text) >= 0);
+        free(text);
+    }
+    text = get_form("own%3C/script%3E%22%3C%26'", "format=html");
+    other = get_form("own%3C/script%3E%22%3C%26'", "format=html");
+    CHECK_EQ(check_page(text), 2);
+    CHECK_CONTAINS(text, "{\"name\":\"own\\u003c/script\\u003e\\u0022\\u003c\\u0026\\u0027\",");
+    CHECK(strncmp(strstr(text, "nonce-"), strstr(other, "nonce-"), 6 + 32) != 0);
+    free(text);
+    free(other);
+    text = ask("HEAD", "/debug/pprof/profile?format=html", "", "");
+    CHECK_CONTAINS(text, "Content-Type: text/html; charset=utf-8\r\n");
+    free(text);
+    weft_profile_remove(own, own);
+    weft_profile_remove(own, &own);
+}
+
 TEST(profile_that_is_being_taken_already_says_so)
 {
     static const char request[] =
@@ -687,6 +750,8 @@ TEST(page_has_counts_and_links)
     CHECK_CONTAINS(text, "<a href='goroutine?debug=1'>goroutine</a>");
     CHECK_CONTAINS(text, "<a href=\"goroutine?debug=2\">full goroutine stack dump</a>");
     CHECK_CONTAINS(text, "<td>waiting</td>");
+    CHECK_CONTAINS(text, "<a href='heap?format=html'>flame graph</a>");
+    CHECK_CONTAINS(text, "<a href='profile?format=html&amp;seconds=5'>flame graph, 5 s</a>");
     free(text);
 }
 

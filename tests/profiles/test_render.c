@@ -657,11 +657,12 @@ static void test_counts_in_pprof(void)
     weft__buckets_free(b);
 }
 
-static int render_folded(const weft__buckets *b, const struct weft__sink *to)
+static int render_form(const weft__buckets *b, enum weft__profile_form form,
+                       const struct weft__sink *to)
 {
     struct weft__pprof_head head = open_files;
 
-    head.form = WEFT__FORM_FOLDED;
+    head.form = form;
     return weft__counts_pprof(&head, b, to);
 }
 
@@ -671,7 +672,7 @@ static void test_stacks_fold_into_lines_from_main_to_leaf(void)
     struct memory m = {0};
     const struct weft__sink sink = memory_sink(&m);
 
-    CHECK(render_folded(b, &sink) == 0);
+    CHECK(render_form(b, WEFT__FORM_FOLDED, &sink) == 0);
     CHECK(strcmp(m.data, "outer;middle;leaf;weft_chan_recv;weft__park 100\n"
                          "-- no stack -- 2\n"
                          "main 2\n"
@@ -679,6 +680,24 @@ static void test_stacks_fold_into_lines_from_main_to_leaf(void)
                          "main;0x7f0000001234 2\n"
                          "deep;-- made for --;worker 1\n") == 0);
     free(m.data);
+    weft__buckets_free(b);
+}
+
+static void test_names_cannot_end_a_line_or_the_data_of_a_page(void)
+{
+    weft__buckets *b = weft__buckets_new(1);
+    struct memory lines = {0}, page = {0};
+    const struct weft__sink to_lines = memory_sink(&lines), to_page = memory_sink(&page);
+
+    COUNT(b, 5, FAKE_PC(FAKE_CONTROL), FAKE_PC(FAKE_CXX_DEEP));
+    CHECK(render_form(b, WEFT__FORM_FOLDED, &to_lines) == 0);
+    CHECK(strstr(lines.data, "> >(int, void (*)(int));odd?name? 5\n") != NULL);
+    CHECK(render_form(b, WEFT__FORM_HTML, &to_page) == 0);
+    CHECK(strstr(page.data, "run\\u003cstd::function\\u003cvoid") != NULL);
+    CHECK(strstr(page.data, "\"odd\\u000aname\x7f\"") != NULL);
+    CHECK(strstr(page.data, "\"calls\":[1,0,0,\n2,1,5]}\n") != NULL);
+    free(lines.data);
+    free(page.data);
     weft__buckets_free(b);
 }
 
@@ -853,12 +872,12 @@ static void test_each_failed_allocation_ends_the_rendering(void)
     weft__stacktab_free(s.stacks);
 }
 
-/* form: 0 for pprof, 1 for text, 2 for folded stacks. */
+enum { TEXT = -1 }; /* beside the forms */
+
 static int render_counts(const weft__buckets *b, int form, const struct weft__sink *to)
 {
-    return form == 2   ? render_folded(b, to)
-           : form == 1 ? weft__counts_text("open files", &open_files, b, to)
-                       : weft__counts_pprof(&open_files, b, to);
+    return form == TEXT ? weft__counts_text("open files", &open_files, b, to)
+                        : render_form(b, (enum weft__profile_form)form, to);
 }
 
 static void test_each_failed_allocation_ends_the_rendering_of_counts(void)
@@ -866,7 +885,7 @@ static void test_each_failed_allocation_ends_the_rendering_of_counts(void)
     const struct weft__sink sink = {null_write, NULL};
     weft__buckets *b = counts_new();
 
-    for (int form = 0; form <= 2; form++) {
+    for (int form = TEXT; form <= WEFT__FORM_HTML; form++) {
         bool failed_one = true;
         unsigned whole = 0;
 
@@ -880,7 +899,7 @@ static void test_each_failed_allocation_ends_the_rendering_of_counts(void)
             left = -1;
             whole += rc != -ENOMEM;
         }
-        CHECK(whole == (form > 0 ? 1 : 2));
+        CHECK(whole == (form == WEFT__FORM_PPROF ? 2 : 1));
     }
     weft__buckets_free(b);
 }
@@ -1011,6 +1030,7 @@ int main(int argc, char **argv)
     RUN(test_counts_equal_golden_file);
     RUN(test_counts_in_pprof);
     RUN(test_stacks_fold_into_lines_from_main_to_leaf);
+    RUN(test_names_cannot_end_a_line_or_the_data_of_a_page);
     RUN(test_failing_sink_ends_each_rendering_with_its_code);
     RUN(test_descriptor_sink_survives_partial_writes);
     RUN(test_each_failed_allocation_ends_the_rendering);
