@@ -5,6 +5,7 @@
 #include "profiles/walk/symbolize.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,6 +125,30 @@ static bool descend(struct weft__calltree *t, uint32_t *at, const char *function
 
 /* Samples -------------------------------------------------------------------------------------- */
 
+/* Names an address that has no name by the file of its mapping, as go tool pprof does: so calls
+ * within a library without symbols are merged. */
+static const char *file_name(struct weft__calltree *t, uintptr_t addr, const char *otherwise)
+{
+    const char *file;
+    size_t i = 0;
+
+    while (i < t->n_maps && (addr < t->maps[i].start || addr >= t->maps[i].limit))
+        i++;
+    if (i == t->n_maps || !t->maps[i].file[0])
+        return otherwise;
+    if (!t->file_names[i]) {
+        file = strrchr(t->maps[i].file, '/');
+        file = file ? file + 1 : t->maps[i].file;
+        t->file_names[i] = malloc(strlen(file) + sizeof("[]"));
+        if (!t->file_names[i]) {
+            fail(t, -ENOMEM);
+            return otherwise;
+        }
+        sprintf(t->file_names[i], "[%s]", file);
+    }
+    return t->file_names[i];
+}
+
 /* Goes through the functions at an address, or through a mark. */
 static bool descend_address(struct weft__calltree *t, uint32_t *at, uintptr_t addr, uint32_t *depth)
 {
@@ -131,7 +156,11 @@ static bool descend_address(struct weft__calltree *t, uint32_t *at, uintptr_t ad
     const struct weft__symbol *s = mark ? NULL : weft__symbolize(addr);
 
     for (uint32_t i = mark ? 1 : s->n; i > 0; i--) {
-        if (!descend(t, at, mark ? mark : s->frames[i - 1].function))
+        const char *name = mark       ? mark
+                           : s->found ? s->frames[i - 1].function
+                                      : file_name(t, addr, s->frames[i - 1].function);
+
+        if (!descend(t, at, name))
             return false;
         ++*depth;
     }
@@ -175,6 +204,10 @@ static int dispose(struct weft__calltree *t)
 {
     int rc = weft__out_end(t->out);
 
+    for (size_t i = 0; t->file_names && i < t->n_maps; i++)
+        free(t->file_names[i]);
+    free(t->file_names);
+    free(t->maps);
     free(t->names);
     free(t->calls);
     free(t->values);
@@ -206,7 +239,11 @@ struct weft__calltree *weft__calltree_begin(const struct weft__pprof_head *head,
     t->head.comments = NULL;
     t->head.n_comments = 0;
     t->shown = type_shown(head);
-    if (add_call(t, 0, 0, 0))
+    t->maps = weft__maps_read(&t->n_maps);
+    if (!t->maps)
+        t->n_maps = 0; /* such a tree is still of use */
+    t->file_names = calloc(t->n_maps + 1, sizeof(*t->file_names));
+    if (t->file_names && add_call(t, 0, 0, 0))
         return t;
     dispose(t);
     return NULL;

@@ -25,9 +25,12 @@ struct weft__calltree {
     struct weft__pprof_head head; /* without comments */
     struct weft__out *out;        /* out->rc is the tree's rc */
     size_t shown;                 /* index of the type of value that readers show first */
-    const char **names;           /* the strings are the symbolizer's and live on */
+    const char **names;           /* the strings live on: the symbolizer's, marks, file_names */
     uint32_t n_names, names_room;
     struct weft__idmap name_ids; /* by the string's address: index + 1 */
+    struct weft__mapping *maps;
+    size_t n_maps;
+    char **file_names; /* of each mapping: the name of its addresses without one; or NULL */
     struct weft__call *calls;
     int64_t *values; /* of each call, without those below it: head.n_types for each */
     uint32_t n, room;
