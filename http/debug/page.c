@@ -133,7 +133,8 @@ static void put_states(weft_http_response *w)
                         "<a href=\"goroutine\">for go tool pprof</a></p>\n");
 }
 
-/* Puts the cell that links a profile's flame graph. A profile that can show times only gets one. */
+/* Puts the cell that links a profile's flame graph. A profile that shows a time only is asked for 5
+ * seconds, rather than for its usual time. p: NULL for an empty cell. */
 static void put_flame(weft_http_response *w, const struct weft__profile *p)
 {
     weft_http_printf(w, "<td class=\"f\">");

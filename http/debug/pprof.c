@@ -278,10 +278,11 @@ static void fail(const struct weft__answer *answer, const struct weft__profile *
         weft__debug_error(answer->w, 500, "failed to collect profile");
 }
 
-/* Makes a nonce for a page's script that no peer can guess. */
+/* Makes a nonce for a page's script, which no peer can guess unless the kernel gives no random
+ * bytes. */
 static void make_nonce(char to[NONCE_SIZE])
 {
-    uint8_t bytes[(NONCE_SIZE - 1) / 2];
+    uint8_t bytes[(NONCE_SIZE - 1) / 2] = {0};
 
     getentropy(bytes, sizeof(bytes));
     for (size_t i = 0; i < sizeof(bytes); i++)
