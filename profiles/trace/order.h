@@ -56,8 +56,8 @@ enum weft__step_kind {
     WEFT__STEP_PROC_STOP,  /* thread leaves proc */
     WEFT__STEP_CREATE,     /* arg: its function; stack: of the creator */
     WEFT__STEP_START,
-    WEFT__STEP_BLOCK,   /* detail: enum weft__reason; arg: object */
-    WEFT__STEP_YIELD,   /* detail: 1 if it was not its own wish */
+    WEFT__STEP_BLOCK, /* detail: enum weft__reason; arg: object */
+    WEFT__STEP_YIELD,
     WEFT__STEP_UNBLOCK, /* detail: enum weft__source; arg: the waker's id; proc: of thread, if any
                          */
     WEFT__STEP_CALL,   /* a blocking call begins; of a hog LOST is next, or of an undeclared call */

@@ -24,7 +24,6 @@ enum {
     GO_START = 14,
     GO_END = 15,
     GO_SCHED = 17,
-    GO_PREEMPT = 18,
     GO_SLEEP = 19,
     GO_BLOCK = 20,
     GO_UNBLOCK = 21,
@@ -210,7 +209,7 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
         EVENT(block_type(s->detail), 1, stack);
         break;
     case WEFT__STEP_YIELD:
-        EVENT(s->detail ? GO_PREEMPT : GO_SCHED, 1, stack);
+        EVENT(GO_SCHED, 1, stack);
         break;
     case WEFT__STEP_UNBLOCK:
         EVENT(GO_UNBLOCK, 3, g, ++*seq, waker_stack(v, s));

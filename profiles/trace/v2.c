@@ -309,8 +309,7 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
         EVENT(s->thread, s->nanos, GO_BLOCK, 2, string(v, reason_text(s->detail)), stack);
         break;
     case WEFT__STEP_YIELD:
-        EVENT(s->thread, s->nanos, GO_STOP, 2,
-              string(v, s->detail ? "preempted" : "runtime.Gosched"), stack);
+        EVENT(s->thread, s->nanos, GO_STOP, 2, string(v, "runtime.Gosched"), stack);
         break;
     case WEFT__STEP_UNBLOCK:
         unblock(v, s);
