@@ -16,12 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { WEFT__HEAP_VERSION = 1 };
-
-/* Sampled blocks are findable: their addresses have none of these bits. Besides multiples of 4096
- * that allows the 16 bytes behind one, where glibc puts blocks that it maps one by one. So free
- * looks for one pointer in 128 only. */
-#define WEFT__HEAP_MASK ((uintptr_t)0xfef)
+enum { WEFT__HEAP_VERSION = 2 };
 
 /* A thread's own state. Only the thread and its signal handlers touch it. */
 struct weft__heap_thread {
@@ -45,8 +40,9 @@ struct weft__heap_sample {
 struct weft__heap_hooks {
     /* Decides whether a block of n bytes is sampled, and sets t->left. */
     bool (*due)(struct weft__heap_thread *t, size_t n);
-    /* Adds a block, which was due and has been allocated by a call that returns to caller. */
-    void (*note)(struct weft__heap_thread *t, void *p, size_t n, const void *caller);
+    /* Adds a block, which was due and has been allocated by a call that returns to caller. Returns
+     * false if there is no room for it; it is no sample then. */
+    bool (*note)(struct weft__heap_thread *t, void *p, size_t n, const void *caller);
     /* Removes a block that is about to be freed, if it is a sample. Returns whether it was. */
     bool (*forget)(const void *p, struct weft__heap_sample *was);
     /* Undoes forget: the block stays, since realloc failed. */
@@ -58,7 +54,6 @@ struct weft__heap_component {
     struct weft__heap_thread *(*thread)(void); /* the caller's; constant */
     const void *(*behind)(void);               /* the next malloc; constant */
     const struct weft__heap_hooks *hooks;      /* atomic; NULL: libweft is not there */
-    uintptr_t *mask; /* atomic: bits that a sample's address has not; once 0 it stays so */
 };
 
 #endif

@@ -94,10 +94,7 @@ static bool probe(void)
 
 void weft_profile_set_heap_rate(int64_t bytes)
 {
-    bool aligns = weft__heap_rate_set(bytes);
-
-    if (component && !aligns)
-        weft__store(component->mask, 0);
+    weft__heap_rate_set(bytes);
     if (component)
         component->thread()->left = 0;
     ((struct weft__heap_thread *)weft__self_room())->left = 0;

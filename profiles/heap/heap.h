@@ -28,8 +28,7 @@ uint64_t weft__heap_lost(void);
 
 /* sample.c, for feeds.c: the hooks of the component. */
 extern const struct weft__heap_hooks weft__heap_hooks;
-/* Sets the rate. Returns whether its samples should be findable (component.h). */
-bool weft__heap_rate_set(int64_t bytes);
+void weft__heap_rate_set(int64_t bytes);
 /* Without a component: counts the n bytes of a block at key, and takes a sample of it if it is due;
  * removes a sample. async-signal-safe */
 void weft__heap_seen(uintptr_t key, size_t n);

@@ -5,10 +5,11 @@
  * definitions of the functions. No memory is served from here, except to calls that dlsym makes
  * while it looks for these addresses. So the program's choice of an allocator stays as it is.
  *
- * A sampled block is given a findable address (component.h), by the next allocator's memalign if
- * need be. So free and realloc look at the address of a block, and ask libweft about few of them.
- * Where an aligned block would cost too much (a small rate, huge blocks of zeros or of realloc),
- * the mask becomes 0: then all addresses are findable, and each free asks.
+ * A sampled block stays where the next allocator put it. To know one again, free looks at a byte
+ * that counts the samples on the block's page (and on all pages whose numbers end alike). At the
+ * default rate one page in 128 has a sample, so libweft is asked about few blocks. Blocks of pages
+ * of their own would need no table: but holes before aligned blocks split glibc's memory, and a
+ * service with 24 MB of blocks grew by 25 MB in five minutes.
  *
  * Under a sanitizer this file is empty: feeds.c uses the sanitizer's own hooks.
  *
@@ -31,15 +32,16 @@
 #define CALLER   __builtin_return_address(0)
 
 enum {
-    ALIGNED = 4096,
-    ALONE = 1 << 20,       /* bytes until a thread looks again whether libweft is there */
-    HUGE_BLOCK = 32 << 20, /* at least glibc's largest threshold for a mapping of its own */
+    PAGE = 4096,
+    PAGES = 1 << 20, /* counts; 4 GiB of memory share none */
+    MANY = 255,      /* a count that high stays: how many more there are is not known */
+    ALONE = 1 << 20, /* bytes until a thread looks again whether libweft is there */
     BOOT_BLOCKS = 32,
-    BOOT_STEP = 4096, /* so that boot blocks are findable */
+    BOOT_STEP = 4096,
 };
 
 static _Thread_local struct weft__heap_thread me;
-static uintptr_t mask = WEFT__HEAP_MASK; /* atomic */
+static uint8_t on_page[PAGES]; /* atomic: samples and boot blocks */
 
 static struct weft__heap_thread *thread(void)
 {
@@ -50,7 +52,30 @@ static const void *behind(void);
 
 extern struct weft__heap_component weft__heap_component;
 EXPORTED struct weft__heap_component weft__heap_component = {
-    .version = WEFT__HEAP_VERSION, .thread = thread, .behind = behind, .mask = &mask};
+    .version = WEFT__HEAP_VERSION, .thread = thread, .behind = behind};
+
+/* Marks -----------------------------------------------------------------------------------------
+ */
+
+static inline uint8_t *page_of(const void *p)
+{
+    return &on_page[(uintptr_t)p / PAGE % PAGES];
+}
+
+/* Returns whether p may be a sample or a boot block. */
+static inline bool is_marked(const void *p)
+{
+    return weft__load(page_of(p)) != 0;
+}
+
+/* Adds n, 1 or -1, to the count of p's page. */
+static void mark(const void *p, int n)
+{
+    uint8_t *count = page_of(p), old = weft__load(count);
+
+    while (old != MANY && !weft__cas(count, &old, (uint8_t)(old + n)))
+        continue;
+}
 
 /* The next definitions ------------------------------------------------------------------------- */
 
@@ -143,6 +168,7 @@ static void *boot_malloc(size_t n)
     }
     if (n > BOOT_STEP || boot_used == BOOT_BLOCKS)
         give_up("weft_heap: dlsym needs more memory than expected\n");
+    mark(boot[boot_used], 1);
     return boot[boot_used++];
 }
 
@@ -203,11 +229,6 @@ static const void *behind(void)
 
 /* Sampling ------------------------------------------------------------------------------------- */
 
-static bool is_findable(const void *p)
-{
-    return ((uintptr_t)p & weft__load(&mask)) == 0;
-}
-
 /* Counts n bytes. Returns false if the thread's count does not run out. */
 static inline bool counts_out(size_t n)
 {
@@ -235,87 +256,46 @@ static bool is_due(size_t n)
     return due;
 }
 
-/* Gives a block that was due to libweft. A block that is not findable could never be forgotten. */
+/* Gives a block that was due to libweft. */
 static void *note(void *p, size_t n, const void *caller)
 {
     const struct weft__heap_hooks *hooks = weft__load_acq(&weft__heap_component.hooks);
 
-    if (p && hooks && is_findable(p)) {
+    if (p && hooks) {
+        mark(p, 1);
         me.busy = true;
-        hooks->note(&me, p, n, caller);
+        if (!hooks->note(&me, p, n, caller))
+            mark(p, -1);
         me.busy = false;
     }
     return p;
-}
-
-/* Allocates a block that is due, findable unless memory is short. */
-static void *findable(size_t n)
-{
-    void *p = weft__load(&mask) ? next.memalign(ALIGNED, n) : NULL;
-
-    return p ? p : next.malloc(n);
-}
-
-static size_t at_least_aligned(size_t align)
-{
-    bool is_power = align && (align & (align - 1)) == 0;
-
-    return is_power && align < ALIGNED && weft__load(&mask) ? ALIGNED : align;
 }
 
 static bool forget(void *p, struct weft__heap_sample *was)
 {
     const struct weft__heap_hooks *hooks = weft__load_acq(&weft__heap_component.hooks);
 
-    return p && hooks && is_findable(p) && hooks->forget(p, was);
+    if (!p || !hooks || !is_marked(p) || !hooks->forget(p, was))
+        return false;
+    mark(p, -1);
+    return true;
 }
 
 static WEFT__NOINLINE void *malloc_slow(size_t n, const void *caller)
 {
-    if (!is_due(n))
-        return next.malloc(n);
-    return note(findable(n), n, caller);
-}
+    bool due = is_due(n);
+    void *p = next.malloc(n);
 
-/* A huge block that is not findable has zeros which nobody has touched: it must stay. */
-static void *calloc_findable(size_t bytes)
-{
-    void *p = bytes < HUGE_BLOCK ? findable(bytes) : next.calloc(1, bytes);
-
-    if (p && bytes < HUGE_BLOCK)
-        return memset(p, 0, bytes);
-    if (p && !is_findable(p))
-        weft__store(&mask, 0);
-    return p;
+    return due ? note(p, n, caller) : p;
 }
 
 static WEFT__NOINLINE void *calloc_slow(size_t n, size_t size, const void *caller)
 {
     size_t bytes;
+    bool due = !__builtin_mul_overflow(n, size, &bytes) && is_due(bytes);
+    void *p = next.calloc(n, size);
 
-    if (__builtin_mul_overflow(n, size, &bytes) || !is_due(bytes))
-        return next.calloc(n, size);
-    return note(calloc_findable(bytes), bytes, caller);
-}
-
-/* Moves the block to a findable address, unless it got one. */
-static void *realloc_findable(void *p, size_t n)
-{
-    size_t old = p ? next.usable_size(p) : 0;
-    void *q = next.realloc(p, n), *better;
-
-    if (!q || is_findable(q))
-        return q;
-    if (n >= HUGE_BLOCK) {
-        weft__store(&mask, 0);
-        return q;
-    }
-    better = next.memalign(ALIGNED, n);
-    if (!better)
-        return q;
-    memcpy(better, q, old < n ? old : n);
-    next.free(q);
-    return better;
+    return due ? note(p, bytes, caller) : p;
 }
 
 /* A boot block's size is not known, so a step is copied. */
@@ -338,9 +318,11 @@ static WEFT__NOINLINE void *realloc_slow(void *p, size_t n, bool out, const void
         return realloc_boot(p, n);
     sampled = forget(p, &was);
     due = out && n > 0 && is_due(n);
-    q = due ? realloc_findable(p, n) : next.realloc(p, n);
-    if (!q && n > 0 && sampled)
+    q = next.realloc(p, n);
+    if (!q && n > 0 && sampled) {
+        mark(p, 1);
         weft__load_acq(&weft__heap_component.hooks)->restore(p, &was);
+    }
     return due ? note(q, n, caller) : q;
 }
 
@@ -365,7 +347,7 @@ EXPORTED void *malloc(size_t n)
 
 EXPORTED void free(void *p)
 {
-    if (weft__unlikely(is_findable(p)))
+    if (weft__unlikely(is_marked(p)))
         free_slow(p);
     else
         next.free(p);
@@ -384,7 +366,7 @@ EXPORTED void *realloc(void *p, size_t n)
 {
     bool out = counts_out(n);
 
-    if (weft__unlikely(out || is_findable(p)))
+    if (weft__unlikely(out || is_marked(p)))
         return realloc_slow(p, n, out, CALLER);
     return next.realloc(p, n);
 }
@@ -392,21 +374,21 @@ EXPORTED void *realloc(void *p, size_t n)
 EXPORTED void *memalign(size_t align, size_t n)
 {
     if (counts_out(n) && is_due(n))
-        return note(next.memalign(at_least_aligned(align), n), n, CALLER);
+        return note(next.memalign(align, n), n, CALLER);
     return next.memalign(align, n);
 }
 
 EXPORTED void *aligned_alloc(size_t align, size_t n)
 {
     if (counts_out(n) && is_due(n))
-        return note(next.aligned_alloc(at_least_aligned(align), n), n, CALLER);
+        return note(next.aligned_alloc(align, n), n, CALLER);
     return next.aligned_alloc(align, n);
 }
 
 EXPORTED int posix_memalign(void **to, size_t align, size_t n)
 {
     bool due = counts_out(n) && is_due(n);
-    int rc = next.posix_memalign(to, due ? at_least_aligned(align) : align, n);
+    int rc = next.posix_memalign(to, align, n);
 
     if (rc == 0 && due)
         note(*to, n, CALLER);

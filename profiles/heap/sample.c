@@ -25,8 +25,7 @@
 #include <string.h>
 
 enum {
-    ALIGNS_FROM = 64 * 1024, /* below that rate aligned blocks would cost more than 6 % */
-    OFF_GAP = 1 << 20,       /* bytes until a thread looks again whether sampling is off */
+    OFF_GAP = 1 << 20, /* bytes until a thread looks again whether sampling is off */
 };
 
 static int64_t rate = WEFT__HEAP_RATE;   /* atomic */
@@ -179,22 +178,25 @@ static struct weft__heap_stack *stack_of(struct weft__heap_thread *t, const void
     return stack;
 }
 
-static void add(struct weft__heap_thread *t, uintptr_t key, size_t n, const void *caller)
+/* Returns false if there is no room for one more. */
+static bool add(struct weft__heap_thread *t, uintptr_t key, size_t n, const void *caller)
 {
     int error = *weft__errno_at();
     struct weft__heap_sample s = {n, stack_of(t, caller), weft__mono(),
                                   weight_of(n, weft__load(&rate))};
+    bool added = s.stack && weft__heap_live_add(key, &s);
 
-    if (s.stack && weft__heap_live_add(key, &s))
+    if (added)
         weft__heap_stack_add(&s, 1, 1);
     else
         weft__add(&lost, 1);
     *weft__errno_at() = error;
+    return added;
 }
 
-static void note(struct weft__heap_thread *t, void *p, size_t n, const void *caller)
+static bool note(struct weft__heap_thread *t, void *p, size_t n, const void *caller)
 {
-    add(t, (uintptr_t)p, n, caller);
+    return add(t, (uintptr_t)p, n, caller);
 }
 
 static bool forget(const void *p, struct weft__heap_sample *was)
@@ -251,13 +253,12 @@ uint64_t weft__heap_lost(void)
     return weft__load(&lost);
 }
 
-bool weft__heap_rate_set(int64_t bytes)
+void weft__heap_rate_set(int64_t bytes)
 {
     if (bytes > 0)
         weft__store(&period, bytes);
     weft__store_rel(&rate, bytes > 0 ? bytes : 0);
     weft__add(&epoch, 1);
-    return bytes <= 0 || bytes >= ALIGNS_FROM;
 }
 
 const struct weft__heap_hooks weft__heap_hooks = {due, note, forget, restore};
