@@ -147,13 +147,13 @@ static void listener(void *arg)
 }
 
 /* Starts tasks that wait, yield, sleep and block, and a thread that is no worker. */
-static void bustle(weft_chan **c, pthread_t *thread)
+static void bustle(weft_chan **c, weft_group *g, pthread_t *thread)
 {
     for (int i = 0; i < 3; i++)
         c[i] = weft_chan_new(sizeof(int), 0);
-    weft_go(ping, c);
-    weft_go(pong, c);
-    weft_go(listener, c);
+    weft_group_go(g, ping, c);
+    weft_group_go(g, pong, c);
+    weft_group_go(g, listener, c);
     go_many(3, sleeper, NULL);
     go_many(2, blocker, NULL);
     CHECK_EQ(pthread_create(thread, NULL, stranger, c), 0);
@@ -163,12 +163,13 @@ TEST(cuts_of_two_readers_lose_no_event_and_double_none)
 {
     weft__reader *r[2] = {weft__tape_open(), NULL};
     struct weft__span s = {.events = NULL};
+    weft_group g = WEFT_GROUP_INIT;
     weft_chan *c[3];
     pthread_t thread;
     size_t n = 0;
 
     CHECK(r[0] != NULL);
-    bustle(c, &thread);
+    bustle(c, &g, &thread);
     for (int i = 0; i < 100; i++) {
         if (i == 20)
             CHECK((r[1] = weft__tape_open()) != NULL);
@@ -187,6 +188,9 @@ TEST(cuts_of_two_readers_lose_no_event_and_double_none)
     CHECK(n > 1000);
     atomic_store(&over, true);
     pthread_join(thread, NULL);
+    CHECK_EQ(weft_group_wait(&g), 0);
+    for (int i = 0; i < 3; i++)
+        weft_chan_free(c[i]);
     weft__tape_close(r[0]);
     weft__span_free(&s);
 }
