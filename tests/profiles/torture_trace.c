@@ -208,6 +208,8 @@ static int program(void *arg)
     traces();
     torture_set(&torture.stop, true);
     weft_waitgroup_wait(&all.actors);
+    for (int i = 0; i < 2; i++)
+        weft_chan_free(c[i]);
     return 0;
 }
 
