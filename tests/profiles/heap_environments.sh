@@ -45,7 +45,7 @@ says() { grep -qF -e "$1" "$dir/out"; }
 # run NAME VARIABLE=VALUE...
 run() { (cd "$dir" && env "${@:2}" "./$1" >"$dir/out" 2>&1) || echo "ends with $?" >>"$dir/out"; }
 
-library() { ldconfig -p | awk -v name="$1" '$1 == name { print $NF; exit }'; }
+library() { ldconfig -p | awk -v name="$1" '$1 == name && !seen++ { print $NF }'; }
 
 compile linked "$object" "$archive"
 compile bare "$archive"
