@@ -3,13 +3,16 @@
  *
  * Dropping goes in rounds. A task's last gap in seq says which of its events must go; a strand's
  * latest event that must go takes those before it on the strand with it; and each of these takes
- * the earlier ones of its own task. This ends when a round drops nothing. */
+ * the earlier ones of its own task. This ends when a round drops nothing. In a record that was
+ * tampered with, seqs may go round in a circle: after ROUNDS everything is dropped. */
 #include "profiles/trace/settle.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "profiles/table/idmap.h"
+
+enum { ROUNDS = 1000 };
 
 /* A task while it is settled. */
 struct life {
@@ -107,6 +110,19 @@ static bool drop_round(struct settling *s, size_t strand)
     return changed;
 }
 
+static void drop_rounds(struct settling *s)
+{
+    bool changed = true;
+
+    for (int round = 0; changed && round < ROUNDS; round++) {
+        changed = false;
+        for (size_t i = 0; i < s->span->n_strands; i++)
+            changed |= drop_round(s, i);
+    }
+    for (size_t i = 0; changed && i < s->span->n_strands; i++)
+        s->first[i] = s->span->strands[i].n;
+}
+
 /* Drops the first events of a strand but one, in whose place it puts a mark: of the latest thread,
  * with the processor that it had and the task that it ran then. */
 static void drop(struct settling *s, size_t strand)
@@ -194,7 +210,7 @@ struct weft__settled *weft__settle(struct weft__span *span, size_t *n)
     struct settling s = {.span = span, .mask = 1023};
     size_t *at = calloc(span->n_strands + 1, sizeof(*at));
     struct weft__settled *list = calloc(span->n + 1, sizeof(*list));
-    bool good, changed = true;
+    bool good;
 
     while (s.mask < span->n * 2)
         s.mask = s.mask * 2 + 1;
@@ -202,11 +218,8 @@ struct weft__settled *weft__settle(struct weft__span *span, size_t *n)
     s.place = calloc(span->n_strands + 1, sizeof(*s.place));
     s.lives = calloc(s.mask + 1, sizeof(*s.lives));
     good = at && list && s.first && s.place && s.lives && find_gaps(&s);
-    while (good && changed) {
-        changed = false;
-        for (size_t i = 0; i < span->n_strands; i++)
-            changed |= drop_round(&s, i);
-    }
+    if (good)
+        drop_rounds(&s);
     for (size_t i = 0; good && i < span->n_strands; i++)
         drop(&s, i);
     if (good)

@@ -187,7 +187,7 @@ int main(int argc, char **argv)
     unsetenv("DEBUGINFOD_URLS"); /* debug files are looked for on this machine only */
     if (at < argc && strncmp(argv[at], "--format=", 9) == 0)
         format = argv[at++] + 9;
-    if (argc - at != 1 || !is_format(format)) {
+    if (argc - at != 1 || argv[at][0] == '-' || !is_format(format)) {
         fprintf(stderr, "usage: weft-flight [--format=summary|perfetto|1|2] FILE\n");
         return 2;
     }
