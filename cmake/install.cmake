@@ -20,7 +20,7 @@ foreach(kind static shared heap)
 endforeach()
 foreach(tool ${WEFT_TOOLS})
   install(TARGETS ${tool} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
-  install(FILES docs/${tool}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
+  install(FILES cmake/docs/${tool}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
 endforeach()
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev
   FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
@@ -40,7 +40,7 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/weft.pc
 
 # The reference, once the target weft_docs has made it.
 set(WEFT_DOCS ${CMAKE_CURRENT_BINARY_DIR}/docs)
-add_custom_target(weft_docs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/docs/make.sh ${WEFT_DOCS} VERBATIM)
+add_custom_target(weft_docs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cmake/docs/make.sh ${WEFT_DOCS} VERBATIM)
 install(DIRECTORY ${WEFT_DOCS}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR} COMPONENT dev OPTIONAL)
 install(DIRECTORY ${WEFT_DOCS}/html DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libweft-dev
   COMPONENT dev OPTIONAL)
