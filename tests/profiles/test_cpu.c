@@ -2,6 +2,7 @@
 /* test_cpu.c - samples of CPU time: whose stack they show, that all of the time is counted, and
  * that the signal harms no program. Tests burn CPU by the clock of their thread, and compare with
  * what that clock says, so that they hold on a busy machine. */
+#include "burn.h"
 #include "support.h"
 
 #include "profiles/cpu/cpu.h"
@@ -20,42 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NOINLINE __attribute__((noinline))
-enum { HZ = 100, PERIOD = 1000000000 / HZ, MS = 1000000, WHERES = WEFT__CPU_SWITCH + 1 };
-
-/* ---- burning ---- */
-
-static int64_t clock_of(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
-}
-
-static NOINLINE void burn(int64_t ns)
-{
-    int64_t end = clock_of(CLOCK_THREAD_CPUTIME_ID) + ns;
-
-    while (clock_of(CLOCK_THREAD_CPUTIME_ID) < end) {
-        for (volatile int i = 0; i < 1000; i++)
-            ;
-    }
-}
-
-NOINLINE void burns_most(int64_t ns);
-NOINLINE void burns_most(int64_t ns)
-{
-    burn(ns);
-    __asm__ volatile("");
-}
-
-NOINLINE void burns_some(int64_t ns);
-NOINLINE void burns_some(int64_t ns)
-{
-    burn(ns);
-    __asm__ volatile("");
-}
+enum { WHERES = WEFT__CPU_SWITCH + 1 };
 
 /* ---- a sink that counts ---- */
 

@@ -2,6 +2,7 @@
 /* test_cpu_truth.c - the samples of CPU time against the clocks of threads and of the process, for
  * seconds: shares within 5 points, sums within a twentieth, and 99 of 100 stacks complete in code
  * of others that keeps no frame pointers. Each test uses some 10 s of CPU. */
+#include "burn.h"
 #include "support.h"
 
 #include "profiles/cpu/cpu.h"
@@ -16,41 +17,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define NOINLINE __attribute__((noinline))
-enum { HZ = 100, PERIOD = 1000000000 / HZ, MS = 1000000 };
 #define SECOND INT64_C(1000000000)
-
-static int64_t clock_of(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return t.tv_sec * SECOND + t.tv_nsec;
-}
-
-static NOINLINE void burn(int64_t ns)
-{
-    int64_t end = clock_of(CLOCK_THREAD_CPUTIME_ID) + ns;
-
-    while (clock_of(CLOCK_THREAD_CPUTIME_ID) < end) {
-        for (volatile int i = 0; i < 1000; i++)
-            ;
-    }
-}
-
-NOINLINE void burns_most(int64_t ns);
-NOINLINE void burns_most(int64_t ns)
-{
-    burn(ns);
-    __asm__ volatile("");
-}
-
-NOINLINE void burns_some(int64_t ns);
-NOINLINE void burns_some(int64_t ns)
-{
-    burn(ns);
-    __asm__ volatile("");
-}
 
 static int64_t process_used(void)
 {
