@@ -325,8 +325,7 @@ static int write_all(const struct weft__asked *a, const void *from, void *view, 
     return p ? weft__pprof_end(p, rc) : -ENOMEM;
 }
 
-/* The public calls ------------------------------------------------------------------------------
- */
+/* The public calls ----------------------------------------------------------------------------- */
 
 void weft_cpu_profile_set_rate(int hz)
 {

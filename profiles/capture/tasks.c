@@ -369,8 +369,7 @@ bool weft__holds_capture(const weft__worker *w)
     return weft__load(&captures.holder) == pthread_self() || (w && w->recording);
 }
 
-/* Requests ----------------------------------------------------------------------------------------
- */
+/* Requests ------------------------------------------------------------------------------------- */
 
 /* Called below weft__ctx_call, which saves the caller's context. */
 static void capture_for(void *arg)

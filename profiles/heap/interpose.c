@@ -54,8 +54,7 @@ extern struct weft__heap_component weft__heap_component;
 EXPORTED struct weft__heap_component weft__heap_component = {
     .version = WEFT__HEAP_VERSION, .thread = thread, .behind = behind};
 
-/* Marks -----------------------------------------------------------------------------------------
- */
+/* Marks ---------------------------------------------------------------------------------------- */
 
 static inline uint8_t *page_of(const void *p)
 {

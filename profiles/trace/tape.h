@@ -91,8 +91,7 @@ void weft__tape_start_free(struct weft__tape_start *s);
  * of the tape's own. It must be all zero, 64 KiB at least, and stay until the tape is closed. */
 void weft__tape_place(void *memory, size_t size);
 
-/* How the memory is laid out: a head, then pieces. ----------------------------------------------
- */
+/* How the memory is laid out: a head, then pieces. --------------------------------------------- */
 
 enum { WEFT__PIECE_EVENTS = 1023, WEFT__TAPE_MAGIC = 0x77747031 };
 

@@ -44,18 +44,18 @@ within() {
 }
 
 bootstrap
-fresh work
-git archive --prefix=root/weft/ HEAD | tar -x -C "$roots/work"
+fresh build
+git archive --prefix=root/weft/ HEAD | tar -x -C "$roots/build"
 say "./run demo"
-within work 'cd weft; ./run demo --once'
+within build 'cd weft; ./run demo --once'
 say "./run test ${1:-}"
-within work "cd weft; ./run test ${1:-}"
+within build "cd weft; ./run test ${1:-}"
 say "./run package"
-within work 'cd weft; ./run package'
+within build 'cd weft; ./run package'
 
 fresh user
 mkdir "$roots/user/packages"
-cp "$roots"/work/root/weft/out/packages/*.deb "$roots/user/packages/"
+cp "$roots"/build/root/weft/out/packages/*.deb "$roots/user/packages/"
 cp -r tests/package/consumer "$roots/user/root/"
 say "the packages, with a compiler and nothing else"
 within user '
@@ -72,5 +72,5 @@ within user '
     build/hello_c
     apt-get purge -qy libweft0 libweft-dev weft-tools >/dev/null
     [[ -z $(find / -xdev -name "*libweft*" ! -path "/packages/*" ! -path "/var/cache/*" ! -path "/root/*") ]]'
-rm -rf "$roots/work" "$roots/user"
+rm -rf "$roots/build" "$roots/user"
 say "passed"
