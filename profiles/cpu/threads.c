@@ -204,7 +204,7 @@ void weft__cpu_threads_stop(struct weft__cpu_counts *counts)
     for (uint32_t i = 0; i < threads.n; i++) {
         struct weft__cpu_record *r = threads.all[i];
 
-        if (r->has_timer && r->head == 0 && cpu_of(r->tid) - r->cpu_first > least)
+        if (r->has_timer && weft__load(&r->head) == 0 && cpu_of(r->tid) - r->cpu_first > least)
             counts->silent++;
         end(r);
     }
