@@ -8,6 +8,8 @@
 #ifndef TORTURE_H
 #define TORTURE_H
 
+#include <weft/task.h>
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -121,6 +123,25 @@ static TORTURE_UNUSED void torture_end(void)
 {
     torture_set(&torture.ended, true);
     pthread_join(torture.watchdog, NULL);
+}
+
+/* Runs play from begin to end. Returns how many seconds that took. */
+static TORTURE_UNUSED double torture_play(int argc, char **argv, weft_main_fn *play)
+{
+    double start;
+
+    torture_begin(argc, argv);
+    start = torture_now();
+    weft_run(play, NULL);
+    start = torture_now() - start;
+    torture_end();
+    return start;
+}
+
+/* For weft_blocking: joins the thread that `thread` points to. */
+static TORTURE_UNUSED void torture_join(void *thread)
+{
+    pthread_join(*(pthread_t *)thread, NULL);
 }
 
 #endif

@@ -630,11 +630,6 @@ static void check_exactly(void)
     EXPECT(total_of(CONTENTION, "locks_here", "unlocks_here").count == crowd.count);
 }
 
-static void join(void *thread)
-{
-    pthread_join(*(pthread_t *)thread, NULL);
-}
-
 static int play(void *arg)
 {
     weft_group g = WEFT_GROUP_INIT;
@@ -654,7 +649,7 @@ static int play(void *arg)
     else
         change_rates();
     torture_set(&stage.over, true);
-    weft_blocking(join, &thread);
+    weft_blocking(torture_join, &thread);
     EXPECT(weft_group_join(&g) == 0);
     if (stage.exact)
         check_exactly();

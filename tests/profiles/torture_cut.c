@@ -288,11 +288,6 @@ static void *photographer(void *arg)
 
 /* The run ---------------------------------------------------------------------------------------*/
 
-static void join(void *thread)
-{
-    pthread_join(*(pthread_t *)thread, NULL);
-}
-
 static void start(weft_group *g)
 {
     for (int i = 0; i < RINGS; i++) {
@@ -324,7 +319,7 @@ static int play(void *arg)
     for (uintptr_t i = 0; i < CHURNERS; i++)
         weft_group_go(&churn, churner, (void *)i);
     EXPECT(pthread_create(&thread, NULL, photographer, NULL) == 0);
-    weft_blocking(join, &thread);
+    weft_blocking(torture_join, &thread);
     for (int i = 0; i < RINGS; i++) {
         torture_set(&rings[i].ends, true);
         for (int j = 0; j < MEMBERS && rings[i].kind != MUTEX; j++)
@@ -343,11 +338,7 @@ int main(int argc, char **argv)
     double s;
 
     wanted = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
-    torture_begin(argc, argv);
-    s = torture_now();
-    weft_run(play, NULL);
-    s = torture_now() - s;
-    torture_end();
+    s = torture_play(argc, argv, play);
     if (taken < wanted) {
         fprintf(stderr, "cut: only %llu snapshots\n", (unsigned long long)taken);
         return 1;

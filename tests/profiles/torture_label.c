@@ -225,11 +225,6 @@ static int write_often(void *arg)
 
 /* The run ---------------------------------------------------------------------------------------*/
 
-static void join(void *thread)
-{
-    pthread_join(*(pthread_t *)thread, NULL);
-}
-
 /* The tasks that still act when it returns are discarded inside weft_labels_do. */
 static int play(void *arg)
 {
@@ -243,7 +238,7 @@ static int play(void *arg)
     weft_group_go(&g, judge_often, NULL);
     weft_group_go(&g, write_often, NULL);
     EXPECT(pthread_create(&thread, NULL, outsider, NULL) == 0);
-    weft_blocking(join, &thread);
+    weft_blocking(torture_join, &thread);
     EXPECT(weft_group_join(&g) == 0);
     return 0;
 }

@@ -4,6 +4,7 @@
  * call. In the end trace_check.py (TRACE_CHECK) reads all of them. The files stay if it refuses
  * one. */
 #include "torture.h"
+#include "visit.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -143,27 +144,10 @@ static void spawns(void *arg)
     done();
 }
 
-static void *joins(void *chan)
-{
-    uint64_t value = 0;
-
-    weft_chan_send_until(chan, &value, weft_after(WEFT_MILLISECOND));
-    weft_chan_recv_until(chan, &value, weft_after(WEFT_MILLISECOND));
-    return NULL;
-}
-
-static void join(void *thread)
-{
-    pthread_join(*(pthread_t *)thread, NULL);
-}
-
 static void invites(void *chan)
 {
-    pthread_t thread;
-
     while (!torture_stops()) {
-        EXPECT(pthread_create(&thread, NULL, joins, chan) == 0);
-        weft_blocking(join, &thread);
+        visit(chan);
         weft_sleep(WEFT_MILLISECOND);
     }
     done();

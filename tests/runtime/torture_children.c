@@ -84,11 +84,6 @@ static void *rain(void *arg)
     return NULL;
 }
 
-static void join(void *thread)
-{
-    pthread_join(*(pthread_t *)thread, NULL);
-}
-
 static int play(void *arg)
 {
     weft_chan *signals = weft_chan_new(sizeof(int), 1);
@@ -107,7 +102,7 @@ static int play(void *arg)
         weft_group_go(&g, blocker, (void *)number++);
     EXPECT(weft_group_join(&g) == 0);
     torture_set(&rain_ends, true);
-    weft_blocking(join, &thread);
+    weft_blocking(torture_join, &thread);
     weft_signal_stop(signals, SIGUSR1);
     weft_chan_free(signals);
     return (int)torture_get(&weft__sched.taken);

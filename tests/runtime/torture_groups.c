@@ -275,11 +275,6 @@ static void *outsider(void *arg)
     return NULL;
 }
 
-static void join(void *thread)
-{
-    pthread_join(*(pthread_t *)thread, NULL);
-}
-
 static int play(void *arg)
 {
     weft_group hosts = WEFT_GROUP_INIT;
@@ -291,7 +286,7 @@ static int play(void *arg)
     for (int i = 0; i < HOSTS; i++)
         weft_group_go(&hosts, host, NULL);
     EXPECT(weft_group_wait(&hosts) == 0);
-    weft_blocking(join, &thread);
+    weft_blocking(torture_join, &thread);
     EXPECT(weft_group_wait(&all.shared) == 0);
     weft_chan_free(all.never);
     return 0;
@@ -299,13 +294,8 @@ static int play(void *arg)
 
 int main(int argc, char **argv)
 {
-    double s;
+    double s = torture_play(argc, argv, play);
 
-    torture_begin(argc, argv);
-    s = torture_now();
-    weft_run(play, NULL);
-    s = torture_now() - s;
-    torture_end();
     printf("groups: a second: nodes %.0f canceled %.0f timed out %.0f errors %.0f shielded %.0f\n",
            (double)all.nodes / s, (double)all.canceled / s, (double)all.timed_out / s,
            (double)all.failed / s, (double)all.shielded / s);

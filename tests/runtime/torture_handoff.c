@@ -445,11 +445,6 @@ static int signal_receiver(void *arg)
     return 0;
 }
 
-static void join(void *thread)
-{
-    pthread_join(*(pthread_t *)thread, NULL);
-}
-
 /* The run ---------------------------------------------------------------------------------------*/
 
 static const struct {
@@ -495,9 +490,9 @@ static int play(void *arg)
     }
     EXPECT(weft_group_join(&actors) == 0);
     for (int i = 0; i < FOREIGNERS; i++)
-        weft_blocking(join, &threads[i]);
+        weft_blocking(torture_join, &threads[i]);
     torture_set(&shared.sender_stops, true);
-    weft_blocking(join, &sender);
+    weft_blocking(torture_join, &sender);
     torture_set(&shared.signals_end, true);
     EXPECT(weft_group_join(&signals) == 0);
     weft_signal_stop(shared.signals, SIGUSR1);

@@ -574,11 +574,6 @@ static int stage(void *arg)
     return 0;
 }
 
-static void join(void *thread)
-{
-    pthread_join(*(pthread_t *)thread, NULL);
-}
-
 static int play(void *arg)
 {
     weft_group g = WEFT_GROUP_INIT;
@@ -597,20 +592,15 @@ static int play(void *arg)
         weft_yield();
     weft_chan_close(to_foreign);
     for (int i = 0; i < 2; i++)
-        weft_blocking(join, &threads[i]);
+        weft_blocking(torture_join, &threads[i]);
     weft_chan_free(to_foreign);
     return 0;
 }
 
 int main(int argc, char **argv)
 {
-    double s;
+    double s = torture_play(argc, argv, play);
 
-    torture_begin(argc, argv);
-    s = torture_now();
-    weft_run(play, NULL);
-    s = torture_now() - s;
-    torture_end();
     printf("lifetime: %.0f scenes a second\n", (double)scenes / s);
     return 0;
 }

@@ -328,11 +328,6 @@ static void *outsider(void *arg)
     return NULL;
 }
 
-static void join(void *thread)
-{
-    pthread_join(*(pthread_t *)thread, NULL);
-}
-
 /* Sends to the end, since tasks that receive without a deadline need a sender until then. Consumers
  * do the same for senders. */
 static int feeder(void *arg)
@@ -369,7 +364,7 @@ static int play(void *arg)
     weft_group_join(&hosts);
     weft_group_go(&hosts, feeder, &joined);
     for (int i = 0; i < THREADS; i++)
-        weft_blocking(join, &threads[i]);
+        weft_blocking(torture_join, &threads[i]);
     torture_set(&joined, true);
     weft_group_join(&hosts);
     for (int i = 0; i < CHANNELS; i++)
@@ -392,13 +387,8 @@ static void check_accounts(void)
 
 int main(int argc, char **argv)
 {
-    double s;
+    double s = torture_play(argc, argv, play);
 
-    torture_begin(argc, argv);
-    s = torture_now();
-    weft_run(play, NULL);
-    s = torture_now() - s;
-    torture_end();
     check_accounts();
     printf("park: a second: groups %.0f operations %.0f values %.0f canceled %.0f timed out %.0f\n",
            (double)all.groups / s, (double)all.ops / s, (double)all.sent.n / s,

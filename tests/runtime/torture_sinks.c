@@ -7,6 +7,7 @@
  * whole run, and nothing of a task before its spawn. The others come in the midst. When such a sink
  * was removed, its functions and its memory are spoiled, so that a late call ends the program. */
 #include "torture.h"
+#include "visit.h"
 
 #include "runtime/sched/sinks.h"
 
@@ -255,29 +256,10 @@ static void locks(void *arg)
     weft_waitgroup_done(&all.actors);
 }
 
-/* A thread that is not ours joins the run again and again. */
-static void *thread_joins(void *chan)
-{
-    uint64_t value = 0;
-
-    weft_chan_send_until(chan, &value, weft_after(WEFT_MILLISECOND));
-    weft_chan_recv_until(chan, &value, weft_after(WEFT_MILLISECOND));
-    return NULL;
-}
-
-static void join(void *thread)
-{
-    pthread_join(*(pthread_t *)thread, NULL);
-}
-
 static void makes_threads(void *arg)
 {
-    pthread_t thread;
-
-    while (!torture_stops()) {
-        EXPECT(pthread_create(&thread, NULL, thread_joins, arg) == 0);
-        weft_blocking(join, &thread);
-    }
+    while (!torture_stops())
+        visit(arg);
     weft_waitgroup_done(&all.actors);
 }
 
