@@ -7,14 +7,8 @@ set -euo pipefail
 dir=$(mktemp -d)
 pids=()
 trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$dir"' EXIT
-failed=0 skipped=0
-
-expect() { # WHAT COMMAND...
-    "${@:2}" || {
-        echo "debug clients: not so: $1"
-        failed=1
-    }
-}
+. "$(dirname "$0")/expect.sh"
+skipped=0
 
 have() {
     command -v "$1" >/dev/null && return

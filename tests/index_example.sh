@@ -5,14 +5,7 @@ index=$1
 digest=$(dirname "$0")/../examples/digest.awk
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-failed=0
-
-expect() { # WHAT COMMAND...
-    "${@:2}" || {
-        echo "index: not so: $1"
-        failed=1
-    }
-}
+. "$(dirname "$0")/expect.sh"
 
 status_of() {
     local status=0

@@ -8,14 +8,7 @@ command -v go >/dev/null || {
 }
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-failed=0
-
-expect() { # WHAT COMMAND...
-    "${@:2}" || {
-        echo "counts pprof: not so: $1"
-        failed=1
-    }
-}
+. "$(dirname "$0")/../expect.sh"
 
 pprof() {
     (cd "$dir" && HOME=$dir PPROF_TMPDIR=$dir PPROF_BINARY_PATH=/nonexistent \

@@ -6,14 +6,7 @@ dir=$(mktemp -d)
 "$1" "unix:$dir/debug" 2>"$dir/log" &
 sample=$!
 trap 'kill $sample 2>/dev/null || true; rm -rf "$dir"' EXIT
-failed=0
-
-expect() { # WHAT COMMAND...
-    "${@:2}" || {
-        echo "cpu pprof: not so: $1"
-        failed=1
-    }
-}
+. "$(dirname "$0")/../expect.sh"
 
 get() { # FILE PATH [OPTION...]: answers of errors, too
     curl -s -o "$dir/$1" --unix-socket "$dir/debug" "${@:3}" "http://localhost/debug/pprof/$2"

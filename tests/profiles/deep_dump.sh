@@ -5,14 +5,7 @@ set -euo pipefail
 sample=$1
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-failed=0
-
-expect() { # WHAT COMMAND...
-    "${@:2}" || {
-        echo "deep dump: not so: $1"
-        failed=1
-    }
-}
+. "$(dirname "$0")/../expect.sh"
 
 # The block of the task that waits in sample_bottom.
 dump() { # FRAMES [full]

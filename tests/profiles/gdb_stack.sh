@@ -8,14 +8,7 @@ command -v gdb >/dev/null || {
 }
 text=$(mktemp)
 trap 'rm -f "$text"' EXIT
-failed=0
-
-expect() { # WHAT COMMAND...
-    "${@:2}" || {
-        echo "gdb stack: not so: $1"
-        failed=1
-    }
-}
+. "$(dirname "$0")/../expect.sh"
 
 run_gdb() { # LOCATION
     DEBUGINFOD_URLS= gdb -nx -batch -ex 'set breakpoint pending on' -ex 'set width 0' \

@@ -4,7 +4,7 @@
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-failed=0
+. "$(dirname "$0")/../expect.sh"
 
 gos=()
 for go in /usr/bin/go /usr/lib/go-*/bin/go; do
@@ -13,13 +13,6 @@ done
 [[ ${#gos[@]} -gt 0 ]] || {
     echo "heap pprof: skipped, there is no go"
     exit 77
-}
-
-expect() { # WHAT COMMAND...
-    "${@:2}" || {
-        echo "heap pprof: not so: $1"
-        failed=1
-    }
 }
 
 pprof() { # GO ARGS...

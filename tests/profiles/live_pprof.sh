@@ -8,14 +8,7 @@ command -v go >/dev/null || {
 }
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-failed=0
-
-expect() { # WHAT COMMAND...
-    "${@:2}" || {
-        echo "live pprof: not so: $1"
-        failed=1
-    }
-}
+. "$(dirname "$0")/../expect.sh"
 
 # From a copy that is gone when it is read.
 cp "$1" "$dir/gone"

@@ -8,14 +8,7 @@ dir=$(mktemp -d)
 sample=$!
 trap 'kill $sample 2>/dev/null || true; rm -rf "$dir"' EXIT
 check=$(dirname "$0")/trace_check.py
-failed=0
-
-expect() { # WHAT COMMAND...
-    "${@:2}" || {
-        echo "trace: not so: $1"
-        failed=1
-    }
-}
+. "$(dirname "$0")/../expect.sh"
 
 get() { # FILE QUERY [OPTION...]: answers of errors, too
     curl -s -o "$dir/$1" --unix-socket "$dir/debug" "${@:3}" "http://localhost/debug/pprof/trace$2"
