@@ -16,7 +16,7 @@
 
 /^$/ || /^created by/ { looking = 0 }
 
-looking && /^\t/ && !/\/(include\/weft|runtime|http)\/[a-z_0-9]+\.h?[#a-z.]*:[0-9]+/ {
+looking && /^\t/ && !/\/(include\/weft|(runtime|http)\/[a-z]+)\/[a-z_0-9]+\.h?[#a-z.]*:[0-9]+/ {
     place = $1
     sub(/^.*\//, "", place)
     sub(/#\.c:/, ":", place) # the readers want every file to end in .c

@@ -18,6 +18,9 @@ wait $service || { cat "$dir/log"; exit 1; }
 wait $load || { cat "$dir/load.log" "$dir/result"; exit 1; }
 grep -q '^created by' "$dir/dump"
 grep -q '(clerk|bookkeeper|keep_books)' -E "$dir/dump"
+awk -f "$(dirname "$0")/../examples/digest.awk" "$dir/dump" >"$dir/digest"
+grep -q ' at [a-z]*\.c:[0-9]* in [a-z_]*$' "$dir/digest"
+! grep -qE ' in weft_' "$dir/digest" || { cat "$dir/digest"; exit 1; } # a place is the program's
 stored=$(sed -n 's/.* \([0-9]*\) orders stored.*/\1/p' "$dir/result")
 rows=$(python3 -c "import sqlite3, sys
 print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM orders').fetchone()[0])" "$dir/orders.db")
