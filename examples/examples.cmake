@@ -11,6 +11,7 @@ target_link_libraries(weft_index PRIVATE weft_flags weft)
 set(WEFT_ORDERS # without main
   examples/orders/api.c
   examples/orders/cache.c
+  examples/orders/catalogue.c
   examples/orders/shop.c
   examples/orders/store.c)
 add_executable(weft_orders examples/orders/main.c ${WEFT_ORDERS})

@@ -73,7 +73,7 @@ static void note(int64_t micros, bool wrong, int64_t id)
 /* Asks one question. Returns false if the connection is lost. */
 static bool ask(weft_conn *c, int number, uint64_t *random)
 {
-    static const char *const items[] = {"tea", "coffee", "bread", "butter", "jam"};
+    static const char *const items[] = {"tea", "cofee", "bread", "buter", "jam"};
     char request[512], answer[ANSWER], body[128];
     int kind = (int)(next_random(random) % KINDS), status;
     int64_t latest = atomic_load(&load.latest), id = 0;
@@ -137,7 +137,8 @@ static int show_progress(void *arg)
         weft_mutex_unlock(&load.mutex);
         fprintf(stderr,
                 "  %3d s left: %6" PRId64 " requests a second, %6" PRId64 " orders stored\n",
-                (int)((load.end - weft_now()) / WEFT_SECOND), requests - last, stored);
+                (int)((load.end - weft_now() + WEFT_SECOND / 2) / WEFT_SECOND), requests - last,
+                stored);
         last = requests;
     }
     weft_ticker_free(ticker);

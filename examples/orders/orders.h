@@ -31,6 +31,11 @@ int store_latest(const char *customer, order *out, int most);
 bool cache_get(int64_t id, order *out);
 void cache_put(const order *o);
 
+/* catalogue.c: the goods, and their prices. */
+void catalogue_open(void);
+/* Replaces item by the name that is spelled most like it. Returns the price in cents. */
+int64_t catalogue_price(char item[32]);
+
 /* shop.c: an order's way through the shop. */
 void shop_open(void);
 /* Takes an order. Returns 0 once it is in the database; WEFT_ECANCELED if it may be there or not;
