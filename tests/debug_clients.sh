@@ -49,6 +49,10 @@ if have go; then
         expect "go tool pprof of $name names the hot mutex" grep -q 'shop_look' "$dir/top"
         expect "$name is measured in delay" grep -q 'Type: delay' "$dir/top"
     done
+    go tool pprof -top "http://$debug/debug/pprof/profile?seconds=2" >"$dir/top" 2>"$dir/err"
+    expect "go tool pprof of profile names the hot function" grep -q 'edit_distance' "$dir/top"
+    go tool pprof -top "http://$debug/debug/pprof/allocs" >"$dir/top" 2>"$dir/err"
+    expect "go tool pprof of allocs names the heavy allocator" grep -q 'room_for_history' "$dir/top"
     go tool pprof -peek 'held by' "http://$debug/debug/pprof/contention" >"$dir/peek" 2>"$dir/err"
     expect "who waits, and for whom" grep -q 'shop_look' "$dir/peek"
     expect "go tool pprof prints our errors" sh -c \
