@@ -375,7 +375,8 @@ const struct weft__profile weft__profile_heap = {
 
 const struct weft__profile weft__profile_allocs = {
     .name = "allocs",
-    .about = "The same, where readers show first all that was allocated so far.",
+    .about =
+        "All memory that malloc gave so far, freed since or not, by the stack that allocated it.",
     .default_type = "alloc_space",
     HEAP,
 };
