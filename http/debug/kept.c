@@ -6,6 +6,7 @@
 #include "http/debug/expvar.h"
 
 #include "profiles/account/profile.h"
+#include "profiles/render/bases.h"
 #include "profiles/table/labelset.h"
 #include "profiles/table/places.h"
 #include "profiles/walk/rows.h"
@@ -62,5 +63,7 @@ void weft__kept_put(weft__json *o)
     put_number(o, "rules_bytes", bytes);
     put(o, "rows", weft__rows_count(&bytes), WEFT__ROWS_MOST);
     put_number(o, "rows_bytes", bytes);
+    put(o, "bases", weft__bases_count(&bytes), WEFT__BASES);
+    put_number(o, "bases_bytes", bytes);
     put_number(o, "label_sets_gone", weft__labelset_gone());
 }

@@ -6,8 +6,9 @@
  *
  * The parameter debug chooses the form: 0, or a text that is no number, is the binary form; from 1
  * on it is text. The parameter seconds asks for the change in that time, or for the time to sample;
- * it is checked in Go's order. The parameter format chooses another form than the binary one. Each
- * profile declares its other parameters. Unknown ones are ignored, as in Go. */
+ * it is checked in Go's order. The parameter format chooses another form than the binary one, of
+ * which a page has the parameters base and keep. Each profile declares its other parameters.
+ * Unknown ones are ignored, as in Go. */
 #include "http/debug/debug.h"
 
 #include "http/debug/expvar.h"
@@ -15,6 +16,7 @@
 
 #include "profiles/account/profile.h"
 #include "profiles/capture/tasks.h"
+#include "profiles/render/bases.h"
 #include "profiles/walk/symbolize.h"
 
 #include <errno.h>
@@ -169,6 +171,40 @@ static bool read_format(struct weft__asked *a, weft_http_response *w, weft_http_
     return !excludes(w, a->debug ? "debug" : form_name, "format");
 }
 
+/* Reads the parameters base and keep of a page. page->base is to be dropped. Returns false if the
+ * request was answered. */
+static bool read_page(struct weft__page *page, const struct weft__asked *a, weft_http_response *w,
+                      weft_http_request *r)
+{
+    static const struct weft__param keep = {.name = "keep"};
+    struct weft__base *base;
+    const char *text;
+    char message[160];
+    int wanted;
+
+    if (!read_param(w, r, &keep, &wanted) || !parameter(w, r, "base", &text))
+        return false;
+    page->keep = wanted;
+    if ((wanted || *text) && a->form != WEFT__FORM_HTML) {
+        weft__debug_error(w, 400, "base and keep are parameters of format=html");
+        return false;
+    }
+    if (!*text)
+        return true;
+    page->base = base = weft__base_find((uint32_t)number(text, 0));
+    if (base && strcmp(base->profile, a->profile->name) == 0)
+        return true;
+    if (base)
+        snprintf(message, sizeof(message), "base %d is a profile of %.100s", number(text, 0),
+                 base->profile);
+    else
+        snprintf(message, sizeof(message),
+                 "there is no such base: keep=1 keeps a profile, and the last %d stay",
+                 WEFT__BASES);
+    weft__debug_error(w, base ? 400 : 404, message);
+    return false;
+}
+
 /* Returns the part of a second for the digits behind a point; -1 if they are no digits. */
 static weft_duration part_of_second(const char *digits)
 {
@@ -298,40 +334,52 @@ static const char *name_of(weft_http_request *r)
     return name ? name : strrchr(weft_http_path(r), '/') + 1;
 }
 
+/* Answers a request whose parameters are read. */
+static void serve(struct weft__asked *asked, weft_http_response *w)
+{
+    const struct weft__profile *p = asked->profile;
+    struct weft__answer answer = {.w = w};
+    const struct weft__sink to = {weft__answer_put, &answer};
+    char file[WEFT__FILENAME_SIZE], state[256];
+    int rc;
+
+    if (p->state && !p->state(state, sizeof(state))) {
+        weft__debug_error(w, 501, state);
+        return;
+    }
+    answer.filename = asked->debug || asked->form ? NULL : filename(file, sizeof(file), asked);
+    answer.nonce = asked->page ? asked->page->nonce : NULL;
+    if (!weft_http_wants_body(w)) {
+        weft__answer_begin(&answer);
+        return;
+    }
+    rc = weft__answer_end(&answer, weft__asked_serve(asked, &to));
+    if (rc < 0)
+        fail(&answer, p, rc);
+}
+
 void weft__debug_profile(struct weft__debug *d, weft_http_response *w, weft_http_request *r)
 {
     const struct weft__profile *p = weft__profile_find(name_of(r));
+    char nonce[NONCE_SIZE];
+    struct weft__page page = {.nonce = nonce};
     struct weft__asked asked;
-    struct weft__answer answer = {.w = w};
-    const struct weft__sink to = {weft__answer_put, &answer};
-    char file[WEFT__FILENAME_SIZE], state[256], nonce[NONCE_SIZE];
-    int rc;
 
     if (!p) {
         weft__debug_error(w, 404, "Unknown profile");
         return;
     }
     weft__asked_begin(&asked, p);
-    if (!read_parameters(&asked, d, w, r))
-        return;
-    if (p->state && !p->state(state, sizeof(state))) {
-        weft__debug_error(w, 501, state);
-        return;
-    }
     asked.wait = wait_for_peer;
     asked.wait_arg = r;
-    answer.filename = asked.debug || asked.form ? NULL : filename(file, sizeof(file), &asked);
-    if (asked.form == WEFT__FORM_HTML) {
-        make_nonce(nonce);
-        asked.nonce = answer.nonce = nonce;
+    if (read_parameters(&asked, d, w, r) && read_page(&page, &asked, w, r)) {
+        if (asked.form == WEFT__FORM_HTML) {
+            make_nonce(nonce);
+            asked.page = &page;
+        }
+        serve(&asked, w);
     }
-    if (!weft_http_wants_body(w)) {
-        weft__answer_begin(&answer);
-        return;
-    }
-    rc = weft__answer_end(&answer, weft__asked_serve(&asked, &to));
-    if (rc < 0)
-        fail(&answer, p, rc);
+    weft__base_drop(page.base);
 }
 
 /* cmdline and symbol --------------------------------------------------------------------------- */

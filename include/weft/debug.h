@@ -18,9 +18,16 @@
  * Each profile has two forms that need no tools of Go's. format=html is a page with its flame
  * graph, which loads nothing else and can be saved: a click on a function shows it alone, a field
  * finds functions, a list chooses among the profile's values. The change in a time (seconds=10)
- * shows in blue what became less. format=folded is text with one stack a line, "main;serve;handle
- * 120", for flamegraph.pl, inferno and speedscope. Its value is that of the type which readers show
- * first: inuse_space of heap. Other values of format, or format with debug, are refused with 400.
+ * shows in blue the values that became less. format=folded is text with one stack a line,
+ * "main;serve;handle 120", for flamegraph.pl, inferno and speedscope. Its value is that of the type
+ * which readers show first: inuse_space of heap. Other values of format, or format with debug, are
+ * refused with 400.
+ *
+ * A page can compare its profile with an earlier one, the base: functions that have more are red,
+ * those that have less are blue. The base may be a file, which the reader chooses or drops onto the
+ * page: a page that was saved, or folded stacks. Or the program keeps it: the page's button Keep
+ * (keep=1) does that, and base=3 compares with the third profile that was kept. The last 8 stay;
+ * one with more than 4 MiB of data is not kept. /debug/vars has their number (kept_bases).
  *
  * /debug/flight has the flight recorder's record, if it is on (weft/flight.h).
  *

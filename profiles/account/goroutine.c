@@ -28,7 +28,7 @@ static int write_tasks(const struct weft__asked *a, const void *from, void *view
 
     (void)duration; /* the views know their times */
     s.form = a->form;
-    s.nonce = a->nonce;
+    s.page = a->page;
     if (from)
         return weft__tasks_pprof_delta(from, &s, to);
     return weft__tasks_write(&s, a->params[PER_TASK] ? WEFT_DUMP_PPROF_EACH : forms[a->debug], to);

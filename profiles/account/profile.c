@@ -41,7 +41,7 @@ struct weft__pprof_head weft__asked_head(const struct weft__asked *a, int64_t du
     return (struct weft__pprof_head){
         .name = p->name,
         .form = a->form,
-        .nonce = a->nonce,
+        .page = a->page,
         .types = p->values,
         .n_types = p->n_values,
         .default_type = p->default_type,

@@ -88,9 +88,9 @@ struct weft__asked {
     const struct weft__profile *profile;
     int debug; /* 0: the form; 1: text; 2 and 3: dumps of tasks */
     enum weft__profile_form form;
-    const char *nonce;        /* of the page that form asks for */
-    int params[WEFT__PARAMS]; /* in the order of profile->params */
-    weft_duration over;       /* show so long a time from now on; 0: all so far */
+    const struct weft__page *page; /* for WEFT__FORM_HTML; NULL: it becomes a file */
+    int params[WEFT__PARAMS];      /* in the order of profile->params */
+    weft_duration over;            /* show so long a time from now on; 0: all so far */
     /* Waits until that time. Returns false if the profile is not wanted any more. */
     bool (*wait)(void *arg, weft_time until);
     void *wait_arg;

@@ -62,6 +62,13 @@ enum weft__profile_form {
     WEFT__FORM_HTML,   /* a page with a flame graph */
 };
 
+/* The rest of a request for a page, if a server sends the page. */
+struct weft__page {
+    const char *nonce;       /* by which the page's script may run */
+    struct weft__base *base; /* compare with it (render/bases.h); NULL: with none */
+    bool keep;               /* keep this profile as a base */
+};
+
 struct weft__snapshot {
     struct weft__record *records; /* by task slot: holes have state WEFT__REC_NONE */
     size_t n;                     /* slots in records */
@@ -72,8 +79,8 @@ struct weft__snapshot {
     weft__stacktab *stacks;
     struct weft__locks *locks; /* the locks that tasks wait for (locks.h); NULL: not known */
     uint32_t half; /* text shows at most so many innermost and outermost frames; 0: all */
-    enum weft__profile_form form; /* of weft__tasks_pprof and its like */
-    const char *nonce;            /* for WEFT__FORM_HTML */
+    enum weft__profile_form form;  /* of weft__tasks_pprof and its like */
+    const struct weft__page *page; /* for WEFT__FORM_HTML; NULL: it becomes a file */
     struct weft__sched_counts sched;
 };
 

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* flame.c - a profile as a page with its flame graph, which needs no other file and no network.
  *
- * The page has the tree as JSON, and flame.js, which draws it. Names may have any bytes. They stand
- * in the JSON alone, where no byte of them ends a string or the element around it, and flame.js
- * makes text of them, never HTML. Owns nothing. */
+ * The page has the tree as JSON, and a script of two files, flame_base.js and flame.js, which draws
+ * it. Names may have any bytes. They stand in the JSON alone, where no byte of them ends a string
+ * or the element around it, and the script makes text of them, never HTML. A base that the page is
+ * to be compared with is the JSON of an earlier page (bases.h). Owns nothing. */
 #include "profiles/render/calltree.h"
 
+#include "profiles/render/bases.h"
 #include "runtime/base/utf8.h"
 
-/* The file as it is. The assembler looks for it from the root of the tree. */
+#include <errno.h>
+#include <stdlib.h>
+
+/* The files as they are. The assembler looks for them from the root of the tree. */
 extern const char weft__flame_script[] __attribute__((visibility("hidden")));
 extern const char weft__flame_script_end[] __attribute__((visibility("hidden")));
 __asm__(".pushsection .rodata\n"
         "weft__flame_script:\n"
+        ".incbin \"profiles/render/flame_base.js\"\n"
         ".incbin \"profiles/render/flame.js\"\n"
         "weft__flame_script_end:\n"
         ".popsection\n");
@@ -44,6 +50,15 @@ static const char before[] =
     "<span id=\"found\" class=\"dim\"></span></header>\n"
     "<header><button id=\"back\">Back</button><button id=\"out\">All</button>"
     "<span id=\"where\"></span><span id=\"value\" class=\"dim\"></span></header>\n"
+    "<header><select id=\"bases\" aria-label=\"compare with\"></select>"
+    "<input id=\"file\" type=\"file\" accept=\".html,.htm,.txt,.folded,.json\" hidden>"
+    "<button id=\"keep\" title=\"The program keeps this profile, to compare later ones with\" "
+    "hidden>Keep</button><button id=\"save\" title=\"As a file, which can be opened and compared "
+    "with\">Save</button>"
+    "<span id=\"compared\" hidden><label><input type=\"checkbox\" id=\"only\">changes only</label> "
+    "<label><input type=\"checkbox\" id=\"scale\">as if both had the same total</label> "
+    "<span id=\"from\" class=\"dim\"></span></span><span id=\"note\" class=\"dim\"></span>"
+    "</header>\n"
     "<noscript><p>The graph is drawn by a script. format=folded has the same as "
     "text.</p></noscript>\n"
     "<div><canvas id=\"graph\"></canvas></div>\n"
@@ -113,15 +128,83 @@ static void put_calls(struct weft__out *o, const struct weft__calltree *t)
     weft__out_str(o, "]}\n");
 }
 
+/* A text that grows, for the data of a page that is kept. */
+struct text {
+    char *at;
+    size_t n, room;
+};
+
+static int collect(void *arg, const void *data, size_t n)
+{
+    struct text *x = arg;
+    size_t room = x->room ? x->room : WEFT__OUT_SIZE;
+    char *bigger = x->at;
+
+    while (room < x->n + n)
+        room *= 2;
+    if (room > WEFT__BASE_BYTES)
+        return -EFBIG;
+    if (room > x->room && !(bigger = realloc(x->at, room)))
+        return -ENOMEM;
+    x->at = bigger;
+    x->room = room;
+    memcpy(x->at + x->n, data, n);
+    x->n += n;
+    return 0;
+}
+
+/* Keeps the data as a base. Returns its number; 0 if it is too large, or memory ran out. */
+static uint32_t keep(const struct weft__calltree *t)
+{
+    struct text x = {0};
+    struct weft__out *o = weft__out_new(&(struct weft__sink){collect, &x});
+    uint32_t id = 0;
+
+    if (!o)
+        return 0;
+    put_head(o, t);
+    put_calls(o, t);
+    if (weft__out_end(o) == 0)
+        id = weft__base_keep(t->head.name, t->head.time, x.at, x.n);
+    free(x.at);
+    return id;
+}
+
+/* Writes the bases that the server keeps of this profile, which the page offers. */
+static void put_bases(struct weft__out *o, const struct weft__calltree *t, uint32_t kept)
+{
+    struct weft__base_mark marks[WEFT__BASES];
+    const struct weft__base *base = t->head.page->base;
+    size_t n = weft__bases_of(t->head.name, marks);
+
+    weft__out_str(o, "</script>\n<script type=\"application/json\" id=\"server\">\n{");
+    put_number(o, "\"kept\":", kept);
+    put_number(o, ",\"base\":", base ? base->id : 0);
+    weft__out_str(o, ",\"bases\":[");
+    for (size_t i = 0; i < n; i++) {
+        put_number(o, i > 0 ? ",[" : "[", marks[i].id);
+        put_number(o, ",", marks[i].time);
+        weft__out_char(o, ']');
+    }
+    weft__out_str(o, "]}\n");
+    if (base) {
+        weft__out_str(o, "</script>\n<script type=\"application/json\" id=\"base\">\n");
+        weft__out_put(o, base->text, base->n);
+    }
+}
+
 void weft__flame_write(struct weft__calltree *t)
 {
+    const struct weft__page *page = t->head.page;
     struct weft__out *o = t->out;
 
     weft__out_str(o, before);
     put_head(o, t);
     put_calls(o, t);
+    if (page)
+        put_bases(o, t, page->keep ? keep(t) : 0);
     weft__out_str(o, "</script>\n<script type=\"module\" nonce=\"");
-    weft__out_str(o, t->head.nonce ? t->head.nonce : "");
+    weft__out_str(o, page ? page->nonce : "");
     weft__out_str(o, "\">\n");
     weft__out_put(o, weft__flame_script, (size_t)(weft__flame_script_end - weft__flame_script));
     weft__out_str(o, "</script>\n</body>\n</html>\n");

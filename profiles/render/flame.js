@@ -1,27 +1,31 @@
 // SPDX-License-Identifier: MIT
 // flame.js - draws the flame graph of a profile (flame.c) on a canvas: the outermost functions on top, those that they
-// call below. What is shown is kept in the fragment of the address, so that the browser's Back works:
-//   #call=12&type=1&find=text
-// Frames narrower than half a pixel are not drawn.
+// call below. With a base (flame_base.js) it shows both, and what became more in red, less in blue. What is shown is
+// kept in the fragment of the address, so that the browser's Back works:
+//   #call=12&type=1&find=text&only=1&scale=1
+// only: of two profiles only what changed; scale: as if both had the same total. Frames narrower than half a pixel are
+// not drawn.
 const data = JSON.parse(document.getElementById('data').textContent);
 const $ = (id) => document.getElementById(id);
 const canvas = $('graph'), tip = $('tip'), find = $('find'), types = $('types');
 const HEIGHT = 19, LEAST = 0.5;
 
-// The calls, each before those below it; the first is the root. end: of those below. self: the value without those
-// below; net: with them; weight: as net, but of values without their signs, so that the change in a time has a width.
-const stride = data.types.length + 2, count = data.calls.length / stride + 1;
-const name = new Int32Array(count), parent = new Int32Array(count), depth = new Int32Array(count);
-const end = new Int32Array(count);
-let type = data.shown, self, net, weight, drawn = [], at = 0, found = null;
+// The calls that are shown: this profile's, or both profiles' merged (flame_base.js). Each comes before those below it;
+// the first is the root. end: of those below. self: the value without those below; net: with them; before, beforeNet:
+// the same of the base; weight: what the width shows, without signs.
+let shown, count, name, parent, depth, end, base = null, summed = null;
+let type = data.shown, self, net, before, beforeNet, weight, drawn = [], at = 0, found = null;
 
-function readCalls() {
-  const path = [0];
+function readCalls(profile) {
+  const path = [0], stride = profile.stride;
+  shown = profile;
+  count = profile.calls.length / stride + 1;
+  [name, parent, depth, end] = Array.from({ length: 4 }, () => new Int32Array(count));
   name[0] = -1;
   for (let i = 1; i < count; i++) {
     const from = (i - 1) * stride;
-    depth[i] = data.calls[from];
-    name[i] = data.calls[from + 1];
+    depth[i] = profile.calls[from];
+    name[i] = profile.calls[from + 1];
     parent[i] = path[depth[i] - 1];
     path[depth[i]] = i;
   }
@@ -31,22 +35,34 @@ function readCalls() {
   }
 }
 
-function sumUp() {
-  self = new Float64Array(count);
-  net = new Float64Array(count);
-  weight = new Float64Array(count);
-  for (let i = count - 1; i >= 0; i--) {
-    if (i > 0) self[i] = data.calls[(i - 1) * stride + 2 + type];
-    net[i] += self[i];
-    weight[i] += Math.abs(self[i]);
-    if (i > 0) {
-      net[parent[i]] += net[i];
-      weight[parent[i]] += weight[i];
-    }
-  }
+function sumOf(values) {
+  const sum = Float64Array.from(values);
+  for (let i = count - 1; i > 0; i--) sum[parent[i]] += sum[i];
+  return sum;
 }
 
-const nameOf = (i) => (i === 0 ? 'all' : data.names[name[i]]);
+// Returns the values of all calls in one column of the shown profile.
+function column(k) {
+  const values = new Float64Array(count);
+  for (let i = 1; i < count; i++) values[i] = shown.calls[(i - 1) * shown.stride + 2 + k];
+  return values;
+}
+
+function sumUp(only, scale) {
+  self = column(type);
+  net = sumOf(self);
+  before = base && base.has[type] ? column(data.types.length + type) : null;
+  beforeNet = before && sumOf(before);
+  if (before && scale && beforeNet[0]) {
+    const factor = net[0] / beforeNet[0];
+    before = before.map((v) => v * factor);
+    beforeNet = beforeNet.map((v) => v * factor);
+  }
+  weight = sumOf(self.map((v, i) => !before ? Math.abs(v) : only ? Math.abs(v - before[i])
+    : Math.max(Math.abs(v), Math.abs(before[i]))));
+}
+
+const nameOf = (i) => (i === 0 ? 'all' : shown.names[name[i]]);
 
 function callsBelow(i) {
   const list = [];
@@ -67,6 +83,14 @@ function valueText(v) {
   return ((v / size).toLocaleString('en', { maximumFractionDigits: 2 }) + ' ' + text).trim();
 }
 
+// Returns the text of a value, and of its change from the base's.
+function valuesText(now, was) {
+  if (!before) return valueText(now);
+  const more = now - was, sign = more > 0 ? '+' : '';
+  return `${valueText(now)}, before ${valueText(was)}: ${sign}${valueText(more)}` +
+    (was && more ? ` (${sign}${shareText(more, Math.abs(was))})` : '');
+}
+
 const shareText = (part, all) => (all ? ((100 * part) / all).toFixed(2) : '0.00') + ' %';
 
 // Drawing -------------------------------------------------------------------------------------------------------------
@@ -75,10 +99,18 @@ function colour(i) {
   const text = nameOf(i);
   let hash = 0;
   if (found && found[name[i]]) return '#d16bd8';
+  if (before) return changeColour(net[i], beforeNet[i]);
   for (let k = 0; k < text.length; k++) hash = (hash * 31 + text.charCodeAt(k)) >>> 0;
   if (net[i] < 0) return `hsl(${190 + (hash % 40)} 60% ${66 + (hash % 7)}%)`;
   if (found) return `hsl(40 12% ${76 + (hash % 7)}%)`;
   return `hsl(${18 + (hash % 36)} 82% ${62 + (hash % 9)}%)`;
+}
+
+// The more of its greater value a frame has gained or lost, the stronger is its colour.
+function changeColour(now, was) {
+  const part = (now - was) / (Math.max(Math.abs(now), Math.abs(was)) || 1);
+  const hue = part > 0 ? 8 : 214, strength = Math.min(Math.abs(part), 1);
+  return strength < 0.005 ? '#dcdad6' : `hsl(${hue} ${45 + 45 * strength}% ${86 - 24 * strength}%)`;
 }
 
 // Finds the frames to draw, as {i, x, y, w}: the callers of `at` and, below it, all that are wide enough.
@@ -126,7 +158,8 @@ function draw() {
   pen.font = '11px ui-monospace,monospace';
   for (const f of drawn) drawFrame(pen, f);
   $('where').textContent = nameOf(at);
-  $('value').textContent = valueText(net[at]) + (at ? ', ' + shareText(weight[at], weight[0]) + ' of all' : '');
+  $('value').textContent = valuesText(net[at], before && beforeNet[at]) +
+    (at && !before ? ', ' + shareText(weight[at], weight[0]) + ' of all' : '');
   $('out').disabled = at === 0;
   $('back').disabled = steps() === 0;
 }
@@ -136,14 +169,16 @@ function draw() {
 // Marks the names that have the text, and sums up the calls of them, each only once.
 function look(text) {
   const wanted = text.toLowerCase();
-  let sum = 0;
-  found = wanted ? data.names.map((n) => n.toLowerCase().includes(wanted)) : null;
+  let sum = 0, was = 0;
+  found = wanted ? shown.names.map((n) => n.toLowerCase().includes(wanted)) : null;
   for (let i = 1; found && i < count; ) {
     const is = found[name[i]];
-    if (is) sum += weight[i];
+    if (is) sum += before ? net[i] : weight[i];
+    if (is && before) was += beforeNet[i];
     i = is ? end[i] : i + 1;
   }
-  $('found').textContent = found ? valueText(sum) + ', ' + shareText(sum, weight[0]) + ' found' : '';
+  $('found').textContent = !found ? '' : before ? valuesText(sum, was)
+    : valueText(sum) + ', ' + shareText(sum, weight[0]) + ' found';
 }
 
 // The fragment --------------------------------------------------------------------------------------------------------
@@ -161,11 +196,11 @@ function go(key, value) {
 
 function show() {
   const s = state(), inside = (text, most) => Math.min(Math.max(parseInt(text, 10) || 0, 0), most);
-  const wanted = s.has('type') ? inside(s.get('type'), data.types.length - 1) : data.shown;
-  if (wanted !== type || !net) {
-    type = wanted;
-    sumUp();
-  }
+  const wanted = [s.get('type'), s.get('only'), s.get('scale')].join();
+  type = s.has('type') ? inside(s.get('type'), data.types.length - 1) : data.shown;
+  if (wanted !== summed) sumUp(s.get('only') === '1', s.get('scale') === '1');
+  summed = wanted;
+  showBase(s);
   at = inside(s.get('call'), count - 1);
   types.value = String(type);
   if (document.activeElement !== find) find.value = s.get('find') || '';
@@ -188,9 +223,10 @@ function tell(event) {
   canvas.style.cursor = f ? 'pointer' : '';
   if (!f) return;
   $('tip-name').textContent = nameOf(f.i);
-  $('tip-value').textContent = valueText(net[f.i]) + ', ' + shareText(weight[f.i], weight[0]) + ' of all' +
-    (at ? ', ' + shareText(weight[f.i], weight[at]) + ' of ' + nameOf(at) : '');
-  $('tip-self').textContent = 'itself: ' + valueText(self[f.i]);
+  $('tip-value').textContent = before ? valuesText(net[f.i], beforeNet[f.i])
+    : valueText(net[f.i]) + ', ' + shareText(weight[f.i], weight[0]) + ' of all' +
+      (at ? ', ' + shareText(weight[f.i], weight[at]) + ' of ' + nameOf(at) : '');
+  $('tip-self').textContent = 'itself: ' + valuesText(self[f.i], before && before[f.i]);
   const left = Math.min(event.clientX + 14, window.innerWidth - tip.offsetWidth - 8);
   const under = event.clientY + 18 + tip.offsetHeight < window.innerHeight;
   tip.style.left = Math.max(left, 4) + 'px';
@@ -204,7 +240,7 @@ function begin() {
   $('when').textContent = new Date(data.time / 1e6).toLocaleString() +
     (seconds ? ', ' + seconds.toLocaleString('en', { maximumFractionDigits: 2 }) + ' s' : '') +
     (data.cut ? '; too large: ' + data.cut.toLocaleString('en') + ' samples lack their inner calls' : '');
-  data.types.forEach(([text], k) => types.add(new Option(text, String(k))));
+  types.replaceChildren(...data.types.map(([text], k) => new Option(text, String(k))));
   types.hidden = data.types.length < 2;
   types.onchange = () => go('type', types.value);
   find.oninput = () => {
@@ -230,7 +266,7 @@ function begin() {
   };
   window.onpopstate = show; // also when the reader edits the fragment
   window.onresize = draw;
-  readCalls();
+  beginBase();
   show();
 }
 

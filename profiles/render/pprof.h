@@ -29,7 +29,7 @@ struct weft__pprof_type {
 struct weft__pprof_head {
     const char *name; /* of the profile; NULL: not known */
     enum weft__profile_form form;
-    const char *nonce; /* by which the script of WEFT__FORM_HTML may run; NULL: none */
+    const struct weft__page *page;        /* for WEFT__FORM_HTML; NULL: it becomes a file */
     const struct weft__pprof_type *types; /* of the values of each sample */
     size_t n_types;
     struct weft__pprof_type period_type;
@@ -57,7 +57,7 @@ struct weft__pprof_sample {
     size_t n_labels;
 };
 
-/* Begins a profile. Borrows name, nonce and types until weft__pprof_end returns, all other strings
+/* Begins a profile. Borrows name, page and types until weft__pprof_end returns, all other strings
  * and arrays until it returns. Returns NULL if memory ran out. */
 weft__pprof *weft__pprof_begin(const struct weft__pprof_head *head, const struct weft__sink *to);
 /* Writes a sample. Returns 0, the sink's negative code, or -ENOMEM. After an error it writes no

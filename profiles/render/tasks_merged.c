@@ -202,7 +202,7 @@ weft__pprof *weft__tasks_pprof_begin(const struct weft__snapshot *s, int64_t dur
     const struct weft__pprof_head head = {
         .name = type.type,
         .form = s->form,
-        .nonce = s->nonce,
+        .page = s->page,
         .types = &type,
         .n_types = 1,
         .period_type = type,

@@ -282,6 +282,11 @@ TEST(errors_are_gos)
         {"GET", "/debug/pprof/goroutine?format=folded&per_task=1", "400",
          "\r\n\r\nper_task and format params are incompatible\n"},
         {"GET", "/debug/pprof/goroutine?format=&debug=1", "200", "goroutine profile: total "},
+        {"GET", "/debug/pprof/goroutine?format=folded&base=1", "400",
+         "parameters of format=html\n"},
+        {"GET", "/debug/pprof/goroutine?keep=1", "400", "parameters of format=html\n"},
+        {"GET", "/debug/pprof/goroutine?format=html&keep=2", "400", "\"keep\" - must be 0 or 1"},
+        {"GET", "/debug/pprof/goroutine?format=html&base=1", "404", "no such base: keep=1 keeps"},
         {"GET", "/debug/fgprof?seconds=301", "400", "must be at most 300"},
         {"GET", "/debug/pprof/block?io=2", "400", "\"io\" - must be 0 or 1"},
         {"POST", "/debug/fgprof?seconds=1", "405", "Allow: GET, HEAD\r\n"},
@@ -616,6 +621,52 @@ TEST(every_profile_has_a_page_with_its_flame_graph)
     free(text);
     weft_profile_remove(own, own);
     weft_profile_remove(own, &own);
+}
+
+/* Asks for a page, checks it, and checks what it says of the server's bases. */
+static char *get_page(const char *query, const char *bases)
+{
+    char *text = get_form("goroutine", query), begin[96];
+
+    CHECK(check_page(text) > 0);
+    snprintf(begin, sizeof(begin), "id=\"server\">\n%s", bases);
+    CHECK_CONTAINS(text, begin);
+    return text;
+}
+
+TEST(page_has_the_base_that_was_kept_to_be_compared_with)
+{
+    char *first, *second, *data, *end;
+
+    start(serve);
+    free(get_page("format=html", "{\"kept\":0,\"base\":0,\"bases\":[]}\n"));
+    first = get_page("format=html&keep=1", "{\"kept\":1,\"base\":0,\"bases\":[[1,");
+    second = get_page("format=html&base=1", "{\"kept\":0,\"base\":1,\"bases\":[[1,");
+    data = strstr(first, "id=\"data\">\n") + strlen("id=\"data\">\n");
+    end = strstr(data, "</script>");
+    CHECK(end != NULL);
+    *end = 0;
+    CHECK_CONTAINS(strstr(second, "id=\"base\">\n"), data);
+    free(first);
+    free(second);
+}
+
+TEST(last_eight_bases_are_kept)
+{
+    weft_profile *own = weft_profile_new("own");
+
+    start(serve);
+    weft_profile_add(own, own);
+    for (int i = 0; i < 10; i++)
+        free(get_form("own", i == 0 ? "format=html&base=&keep=1" : "format=html&keep=1"));
+    check_answer("GET", "/debug/pprof/own?format=html&base=2", "", "404", "no such base");
+    check_answer("GET", "/debug/pprof/own?format=html&base=3", "", "200", "id=\"base\"");
+    check_answer("GET", "/debug/pprof/goroutine?format=html&base=3", "", "400",
+                 "\r\n\r\nbase 3 is a profile of own\n");
+    check_answer("GET", "/debug/vars", "", "200", "\"kept_bases\":{\"n\": 8, \"most\": 8}");
+    check_answer("HEAD", "/debug/pprof/own?format=html&keep=1", "", "200", "");
+    check_answer("GET", "/debug/pprof/own?format=html&base=3", "", "200", "");
+    weft_profile_remove(own, own);
 }
 
 TEST(profile_that_is_being_taken_already_says_so)

@@ -508,7 +508,7 @@ TEST(what_is_kept_has_a_bound)
         CHECK(json_integer_value(json_object_get(kept, "n")) <=
               json_integer_value(json_object_get(kept, "most")));
     }
-    CHECK_EQ(n, 11);
+    CHECK_EQ(n, 12);
     json_decref(all);
     free(text);
 }
