@@ -167,7 +167,7 @@ static bool read_format(struct weft__asked *a, weft_http_response *w, weft_http_
         weft__debug_error(w, 400, "invalid value for \"format\" - must be folded or html");
         return false;
     }
-    a->form = *text == 'h' ? WEFT__FORM_HTML : WEFT__FORM_FOLDED;
+    a->form = *text == 'h' ? WEFT_PROFILE_HTML : WEFT_PROFILE_FOLDED;
     return !excludes(w, a->debug ? "debug" : form_name, "format");
 }
 
@@ -185,7 +185,7 @@ static bool read_page(struct weft__page *page, const struct weft__asked *a, weft
     if (!read_param(w, r, &keep, &wanted) || !parameter(w, r, "base", &text))
         return false;
     page->keep = wanted;
-    if ((wanted || *text) && a->form != WEFT__FORM_HTML) {
+    if ((wanted || *text) && a->form != WEFT_PROFILE_HTML) {
         weft__debug_error(w, 400, "base and keep are parameters of format=html");
         return false;
     }
@@ -373,7 +373,7 @@ void weft__debug_profile(struct weft__debug *d, weft_http_response *w, weft_http
     asked.wait = wait_for_peer;
     asked.wait_arg = r;
     if (read_parameters(&asked, d, w, r) && read_page(&page, &asked, w, r)) {
-        if (asked.form == WEFT__FORM_HTML) {
+        if (asked.form == WEFT_PROFILE_HTML) {
             make_nonce(nonce);
             asked.page = &page;
         }

@@ -64,9 +64,20 @@ WEFT_API void weft_profile_set_heap_rate(int64_t bytes);
 WEFT_API void weft_heap_alloc(const void *p, size_t n);
 WEFT_API void weft_heap_free(const void *p);
 
+/* The forms of a file with a profile. The last two need no tools of Go's. */
+enum weft_profile_form {
+    WEFT_PROFILE_PPROF, /* gzip'ed profile.proto, for go tool pprof */
+    /* Text with one stack a line, "main;serve;handle 120", for flamegraph.pl, inferno and
+     * speedscope. The value is that of the type which readers show first. */
+    WEFT_PROFILE_FOLDED,
+    /* A page with the flame graph, which needs no other file and no network. It compares itself
+     * with another such page, or with folded stacks, that a reader drops onto it. */
+    WEFT_PROFILE_HTML,
+};
+
 /* All zero is the default. */
 typedef struct weft_profile_options {
-    bool text;    /* debug=1, not gzip'ed profile.proto */
+    bool text;    /* debug=1, not a form */
     bool no_live; /* block, mutex, contention: without the waits that are not over */
     /* block: also I/O, sleeps and other waits for the world, sampled 100 times less */
     bool with_io;
@@ -77,6 +88,7 @@ typedef struct weft_profile_options {
     /* heap, allocs: only blocks that have been in use for so long, in whole milliseconds: leaks are
      * old. */
     weft_duration age;
+    enum weft_profile_form form; /* not with text */
 } weft_profile_options;
 
 /* Writes the profile of that name to fd; options may be NULL. Any thread, while weft_run runs. 0;
@@ -99,10 +111,15 @@ WEFT_API int weft_profile_write(int fd, const char *name, const weft_profile_opt
  * signal: SIGPROF, or another if the program has a handler for that. Its handler stays. There is
  * one such profile at a time, also over HTTP. */
 
-/* Starts. fd stays the caller's, and open until stop. Any thread, while weft_run runs. 0;
- * WEFT_EINVAL: no run; -EBUSY: there is one already; WEFT_ENOMEM; WEFT_EAGAIN: no thread. The end
- * of the run ends it without a file. */
-WEFT_API int weft_cpu_profile_start(int fd);
+/* Starts. fd stays the caller's, and open until stop. Of options, which may be NULL, only form
+ * counts. Any thread, while weft_run runs. 0; WEFT_EINVAL: no run, or no such form; -EBUSY: there
+ * is one already; WEFT_ENOMEM; WEFT_EAGAIN: no thread. The end of the run ends it without a file.
+ */
+WEFT_API int weft_cpu_profile_start_with(int fd, const weft_profile_options *options);
+static inline int weft_cpu_profile_start(int fd)
+{
+    return weft_cpu_profile_start_with(fd, NULL);
+}
 /* Stops, and writes the profile. Any thread. 0; WEFT_EINVAL if start was not called; WEFT_ENOMEM;
  * the negative errno of a failed write. */
 WEFT_API int weft_cpu_profile_stop(void);

@@ -46,7 +46,8 @@ struct view {
     int64_t period; /* ns */
     weft_time began;
     bool goid; /* tells tasks apart */
-    int fd;    /* of weft_cpu_profile_start */
+    int fd;    /* of weft_cpu_profile_start, and the form of the file */
+    enum weft_profile_form form;
 };
 
 extern const struct weft__profile weft__profile_profile;
@@ -332,18 +333,20 @@ void weft_cpu_profile_set_rate(int hz)
     weft__store(&rate, hz <= 0 ? HZ : hz > HZ_MOST ? HZ_MOST : hz);
 }
 
-int weft_cpu_profile_start(int fd)
+int weft_cpu_profile_start_with(int fd, const weft_profile_options *options)
 {
+    enum weft_profile_form form = options ? options->form : WEFT_PROFILE_PPROF;
     struct view *v;
     int rc;
 
-    if (!weft__enter_try("weft_cpu_profile_start"))
+    if ((unsigned)form > WEFT_PROFILE_HTML || !weft__enter_try("weft_cpu_profile_start"))
         return WEFT_EINVAL;
     weft__exit();
     v = begin(false, &rc);
     if (!v)
         return rc;
     v->fd = fd;
+    v->form = form;
     weft__store_rel(&started, v);
     return 0;
 }
@@ -362,6 +365,7 @@ int weft_cpu_profile_stop(void)
     if (!v || !end(v, true))
         return WEFT_EINVAL;
     weft__asked_begin(&asked, &weft__profile_profile);
+    asked.form = v->form;
     to = weft__sink_fd(v->fd);
     rc = write_all(&asked, NULL, v, weft_now() - v->began, &to);
     view_drop(v);

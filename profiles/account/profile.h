@@ -87,8 +87,8 @@ struct weft__profile {
 struct weft__asked {
     const struct weft__profile *profile;
     int debug; /* 0: the form; 1: text; 2 and 3: dumps of tasks */
-    enum weft__profile_form form;
-    const struct weft__page *page; /* for WEFT__FORM_HTML; NULL: it becomes a file */
+    enum weft_profile_form form;
+    const struct weft__page *page; /* for WEFT_PROFILE_HTML; NULL: it becomes a file */
     int params[WEFT__PARAMS];      /* in the order of profile->params */
     weft_duration over;            /* show so long a time from now on; 0: all so far */
     /* Waits until that time. Returns false if the profile is not wanted any more. */

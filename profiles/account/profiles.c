@@ -115,6 +115,16 @@ static int ms_of(weft_duration time)
     return time / WEFT_MILLISECOND > INT_MAX ? INT_MAX : (int)(time / WEFT_MILLISECOND);
 }
 
+/* Returns whether a profile has the options. */
+static bool fits(const struct weft__profile *p, const weft_profile_options *o)
+{
+    if (o->over < 0 || o->age < 0 || (unsigned)o->form > WEFT_PROFILE_HTML)
+        return false;
+    if (o->text && (p->no_text || o->form != WEFT_PROFILE_PPROF))
+        return false;
+    return o->over == 0 || !p->take || (!o->text && weft__profile_has_change(p));
+}
+
 int weft_profile_write(int fd, const char *name, const weft_profile_options *options)
 {
     const weft_profile_options o = options ? *options : (weft_profile_options){0};
@@ -127,13 +137,11 @@ int weft_profile_write(int fd, const char *name, const weft_profile_options *opt
     if (!p || !weft__enter_try("weft_profile_write"))
         return WEFT_EINVAL;
     weft__exit();
-    if (o.over < 0 || (o.text && p->no_text) ||
-        (o.over > 0 && p->take && (o.text || !weft__profile_has_change(p))))
-        return WEFT_EINVAL;
-    if (o.age < 0 || (p->state && !p->state(state, sizeof(state))))
+    if (!fits(p, &o) || (p->state && !p->state(state, sizeof(state))))
         return WEFT_EINVAL;
     weft__asked_begin(&asked, p);
     asked.debug = o.text;
+    asked.form = o.form;
     asked.over = !p->take && o.over == 0 ? p->usual_time : o.over;
     asked.wait = wait_here;
     weft__asked_set(&asked, "live", !o.no_live);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <weft/profile.h>
 
 #include "profiles/table/stacktab.h"
 #include "runtime/sched/tags.h"
@@ -55,13 +56,6 @@ struct weft__sched_counts {
     bool capped; /* there are max_threads threads, and tasks wait for one */
 };
 
-/* The forms of a profile without debug. */
-enum weft__profile_form {
-    WEFT__FORM_PPROF,  /* gzip'ed profile.proto */
-    WEFT__FORM_FOLDED, /* text: folded stacks */
-    WEFT__FORM_HTML,   /* a page with a flame graph */
-};
-
 /* The rest of a request for a page, if a server sends the page. */
 struct weft__page {
     const char *nonce;       /* by which the page's script may run */
@@ -79,8 +73,8 @@ struct weft__snapshot {
     weft__stacktab *stacks;
     struct weft__locks *locks; /* the locks that tasks wait for (locks.h); NULL: not known */
     uint32_t half; /* text shows at most so many innermost and outermost frames; 0: all */
-    enum weft__profile_form form;  /* of weft__tasks_pprof and its like */
-    const struct weft__page *page; /* for WEFT__FORM_HTML; NULL: it becomes a file */
+    enum weft_profile_form form;   /* of weft__tasks_pprof and its like */
+    const struct weft__page *page; /* for WEFT_PROFILE_HTML; NULL: it becomes a file */
     struct weft__sched_counts sched;
 };
 

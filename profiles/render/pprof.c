@@ -377,7 +377,7 @@ weft__pprof *weft__pprof_begin(const struct weft__pprof_head *head, const struct
 
     if (!p)
         return NULL;
-    if (head->form != WEFT__FORM_PPROF) {
+    if (head->form != WEFT_PROFILE_PPROF) {
         p->tree = weft__calltree_begin(head, to);
         if (p->tree)
             return p;
@@ -498,7 +498,7 @@ static int end_tree(weft__pprof *p, int rc)
 
     free(p);
     if (rc == 0 && t->out->rc == 0)
-        (t->head.form == WEFT__FORM_HTML ? weft__flame_write : weft__folded_write)(t);
+        (t->head.form == WEFT_PROFILE_HTML ? weft__flame_write : weft__folded_write)(t);
     return weft__calltree_end(t, rc);
 }
 

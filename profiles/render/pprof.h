@@ -28,8 +28,8 @@ struct weft__pprof_type {
 
 struct weft__pprof_head {
     const char *name; /* of the profile; NULL: not known */
-    enum weft__profile_form form;
-    const struct weft__page *page;        /* for WEFT__FORM_HTML; NULL: it becomes a file */
+    enum weft_profile_form form;
+    const struct weft__page *page;        /* for WEFT_PROFILE_HTML; NULL: it becomes a file */
     const struct weft__pprof_type *types; /* of the values of each sample */
     size_t n_types;
     struct weft__pprof_type period_type;

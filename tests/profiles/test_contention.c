@@ -690,6 +690,34 @@ TEST(option_that_a_profile_does_not_have_is_invalid)
     CHECK_EQ(weft_profile_write(1, "delta_block", &over), WEFT_EINVAL);
 }
 
+static char *in_form(const char *name, enum weft_profile_form form)
+{
+    int fd = memfd_create("profile", MFD_CLOEXEC);
+
+    CHECK_EQ(weft_profile_write(fd, name, &(weft_profile_options){.form = form}), 0);
+    return contents(fd);
+}
+
+TEST(profile_is_written_in_each_form)
+{
+    weft_profile_options both = {.text = true, .form = WEFT_PROFILE_HTML};
+    weft_profile_options none = {.form = WEFT_PROFILE_HTML + 1};
+    char *folded = in_form("goroutine", WEFT_PROFILE_FOLDED);
+    char *page = in_form("goroutine", WEFT_PROFILE_HTML);
+    char *pprof = in_form("block", WEFT_PROFILE_PPROF);
+
+    CHECK_CONTAINS(folded, ";in_form;weft_profile_write;");
+    CHECK(strncmp(page, "<!DOCTYPE html>\n", 16) == 0);
+    CHECK_CONTAINS(page, "weft_profile_write");
+    CHECK(!strstr(page, "id=\"server\""));
+    CHECK(memcmp(pprof, "\x1f\x8b", 2) == 0);
+    CHECK_EQ(weft_profile_write(1, "block", &both), WEFT_EINVAL);
+    CHECK_EQ(weft_profile_write(1, "block", &none), WEFT_EINVAL);
+    free(folded);
+    free(page);
+    free(pprof);
+}
+
 static int write_in_group(void *arg)
 {
     weft_profile_options o = {.over = WEFT_SECOND};

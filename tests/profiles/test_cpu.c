@@ -260,6 +260,23 @@ TEST(there_is_one_profile_at_a_time)
     close(fd);
 }
 
+TEST(profile_becomes_a_page)
+{
+    int fd = memfd_create("profile", MFD_CLOEXEC);
+    char *text;
+
+    CHECK_EQ(weft_cpu_profile_start_with(fd, &(weft_profile_options){.form = WEFT_PROFILE_HTML}),
+             0);
+    burn(50 * MS);
+    CHECK_EQ(weft_cpu_profile_stop(), 0);
+    text = contents(fd);
+    CHECK(strncmp(text, "<!DOCTYPE html>\n", 16) == 0);
+    CHECK_CONTAINS(text, "{\"name\":\"profile\",");
+    free(text);
+    CHECK_EQ(weft_cpu_profile_start_with(1, &(weft_profile_options){.form = WEFT_PROFILE_HTML + 1}),
+             WEFT_EINVAL);
+}
+
 TEST_PLAIN(outside_a_run_there_is_none)
 {
     CHECK_EQ(weft_cpu_profile_start(1), WEFT_EINVAL);

@@ -657,7 +657,7 @@ static void test_counts_in_pprof(void)
     weft__buckets_free(b);
 }
 
-static int render_form(const weft__buckets *b, enum weft__profile_form form,
+static int render_form(const weft__buckets *b, enum weft_profile_form form,
                        const struct weft__sink *to)
 {
     struct weft__pprof_head head = open_files;
@@ -672,7 +672,7 @@ static void test_stacks_fold_into_lines_from_main_to_leaf(void)
     struct memory m = {0};
     const struct weft__sink sink = memory_sink(&m);
 
-    CHECK(render_form(b, WEFT__FORM_FOLDED, &sink) == 0);
+    CHECK(render_form(b, WEFT_PROFILE_FOLDED, &sink) == 0);
     CHECK(strcmp(m.data, "outer;middle;leaf;weft_chan_recv;weft__park 100\n"
                          "-- no stack -- 2\n"
                          "main 2\n"
@@ -690,9 +690,9 @@ static void test_names_cannot_end_a_line_or_the_data_of_a_page(void)
     const struct weft__sink to_lines = memory_sink(&lines), to_page = memory_sink(&page);
 
     COUNT(b, 5, FAKE_PC(FAKE_CONTROL), FAKE_PC(FAKE_CXX_DEEP));
-    CHECK(render_form(b, WEFT__FORM_FOLDED, &to_lines) == 0);
+    CHECK(render_form(b, WEFT_PROFILE_FOLDED, &to_lines) == 0);
     CHECK(strstr(lines.data, "> >(int, void (*)(int));odd?name? 5\n") != NULL);
-    CHECK(render_form(b, WEFT__FORM_HTML, &to_page) == 0);
+    CHECK(render_form(b, WEFT_PROFILE_HTML, &to_page) == 0);
     CHECK(strstr(page.data, "run\\u003cstd::function\\u003cvoid") != NULL);
     CHECK(strstr(page.data, "\"odd\\u000aname\x7f\"") != NULL);
     CHECK(strstr(page.data, "\"calls\":[1,0,0,\n2,1,5]}\n") != NULL);
@@ -877,7 +877,7 @@ enum { TEXT = -1 }; /* beside the forms */
 static int render_counts(const weft__buckets *b, int form, const struct weft__sink *to)
 {
     return form == TEXT ? weft__counts_text("open files", &open_files, b, to)
-                        : render_form(b, (enum weft__profile_form)form, to);
+                        : render_form(b, (enum weft_profile_form)form, to);
 }
 
 static void test_each_failed_allocation_ends_the_rendering_of_counts(void)
@@ -885,7 +885,7 @@ static void test_each_failed_allocation_ends_the_rendering_of_counts(void)
     const struct weft__sink sink = {null_write, NULL};
     weft__buckets *b = counts_new();
 
-    for (int form = TEXT; form <= WEFT__FORM_HTML; form++) {
+    for (int form = TEXT; form <= WEFT_PROFILE_HTML; form++) {
         bool failed_one = true;
         unsigned whole = 0;
 
