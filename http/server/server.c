@@ -6,11 +6,14 @@
  * while connections start and end. A connection's own task takes it out of the list, and only then
  * closes and frees it. So a task that holds the mutex may touch each connection that it finds in
  * the list. The same is true for servings and their listeners.
- * Tasks call the public functions, and hold no lock. serve and stop wait. A server is freed after
- * its stop has returned. */
+ * Tasks and foreign threads call the public functions, and hold no lock. serve and stop wait. A
+ * server is freed after its stop has returned. */
 #include "http/server/conn.h"
 
 #include "runtime/machine/stack.h"
+#include "runtime/sched/scheduler.h"
+
+#include <weft/embed.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,7 +127,7 @@ static void delist(weft_http_server *s, struct serving *v)
     weft_mutex_unlock(&s->mutex);
 }
 
-int weft_http_server_serve(weft_http_server *s, weft_listener *ln)
+static int serve(weft_http_server *s, weft_listener *ln)
 {
     struct serving v = {.ln = ln};
     weft_conn *net;
@@ -150,6 +153,39 @@ int weft_http_server_serve(weft_http_server *s, weft_listener *ln)
     return rc;
 }
 
+static bool on_foreign_thread(void)
+{
+    const weft__worker *w = weft__self();
+
+    return !w || w->foreign;
+}
+
+struct serve_call {
+    weft_http_server *s;
+    weft_listener *ln;
+};
+
+/* The task that serves for a foreign thread; frees arg. */
+static int serve_by_task(void *arg)
+{
+    struct serve_call c = *(struct serve_call *)arg;
+
+    weft__free(arg);
+    return serve(c.s, c.ln);
+}
+
+/* A foreign thread has a task serve, since the run may end between any two of its calls. */
+int weft_http_server_serve(weft_http_server *s, weft_listener *ln)
+{
+    struct serve_call *c;
+
+    if (!on_foreign_thread())
+        return serve(s, ln);
+    c = weft__alloc(1, sizeof(*c));
+    *c = (struct serve_call){s, ln};
+    return weft_call(serve_by_task, c);
+}
+
 int weft_http_serve(const char *addr, weft_http_mux *mux)
 {
     weft_http_server *s;
@@ -160,6 +196,8 @@ int weft_http_serve(const char *addr, weft_http_mux *mux)
         return rc;
     s = weft_http_server_new(mux, NULL);
     rc = weft_http_server_serve(s, ln);
+    if (rc == WEFT_ECANCELED && on_foreign_thread())
+        return rc; /* the run has ended, and with it what uses s */
     weft_http_server_stop_until(s, WEFT_NOW);
     weft_http_server_free(s);
     return rc;

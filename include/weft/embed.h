@@ -23,9 +23,12 @@
  * poll, of libuv, an interpreter's) starts the run beside it, and lets its tasks call back through
  * what its loop watches: a pipe, an eventfd, uv_async_send.
  *
- * Any thread of the process may call the library while a run is under way, with these exceptions:
- * sockets, weft_fd_wait, weft_work and weft_process_run need a task. weft_call makes one, so it
- * brings any call within a thread's reach.
+ * Any thread of the process may make any call of the library while a run is under way: channels,
+ * locks, timers, sockets, weft_fd_wait, weft_process_run, a server of weft/http.h. A call that
+ * waits blocks that thread alone, and ends with WEFT_ECANCELED when the run ends, where it is
+ * cancelable. weft_work calls its function on that thread; weft_pin and weft_blocking_begin change
+ * nothing for it. weft_call is for code that is to run as a task, on a processor.
+ *
  * Code that keeps a state for each OS thread, as interpreters do, must not change threads: start
  * the run with no_handoff and a stack_size that suits the code, and pin its tasks (weft/task.h). */
 #ifndef WEFT_EMBED_H

@@ -15,7 +15,7 @@
  *     }
  *     int main(void) { return weft_run(through_a_pipe, NULL); }
  *
- * Calls are for tasks. */
+ * Other threads of the program may call them, too (weft/embed.h): a call then blocks its thread. */
 #ifndef WEFT_FD_H
 #define WEFT_FD_H
 
@@ -45,14 +45,15 @@ static inline int weft_fd_wait(int fd, int events)
 /* Runs fn(arg) on a thread of a pool and waits for its end; four calls run at once, or as many as
  * UV_THREADPOOL_SIZE says, and others queue. 0; WEFT_EAGAIN if the pool has no thread and the
  * system gives none. Not cancelable. Neither the end of weft_run, after a second, nor exit() waits
- * for a call that hangs. */
+ * for a call that hangs. A thread that is no task has no processor to give up: there the call is
+ * fn(arg), and no other thread is used. */
 WEFT_API int weft_work(weft_task_fn *fn, void *arg);
 
 /* Runs a program and waits for its end; argv ends with NULL, argv[0] is looked up in PATH, standard
  * streams are inherited, no signal is blocked or ignored in it. Its exit status (>= 0), 128 + the
  * signal that ended it; WEFT_EINVAL if there is no argv[0]; -ECHILD if its status is lost, since
  * another thread waited for it or SIGCHLD is ignored; or another negative UV_E*. Works beside a
- * channel for SIGCHLD. Not cancelable. */
+ * channel for SIGCHLD. Not cancelable; on a thread that is no task the wait may outlast the run. */
 WEFT_API int weft_process_run(const char *const argv[]);
 
 #ifdef __cplusplus

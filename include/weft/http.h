@@ -32,8 +32,9 @@
  * sends is bounded in bytes and time, and a malformed request is answered with one status, behind
  * the answers already owed; http/wire/README.md has the list.
  *
- * Calls are for tasks. Request and response belong to the server and end with the handler, and so
- * do all texts had from them. */
+ * Handlers are tasks. Any thread may make, serve and stop a server (weft/embed.h). If the run ends
+ * before weft_http_serve returns on a thread that is no task, its server may keep the mux. Request
+ * and response belong to the server and end with the handler, and so do all texts had from them. */
 #ifndef WEFT_HTTP_H
 #define WEFT_HTTP_H
 

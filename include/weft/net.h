@@ -48,12 +48,14 @@
  * (WEFT_EAGAIN if the system gives no thread); an address is not looked up. Listening on ":port"
  * listens on every address of both families; dialing it dials this machine.
  *
- * Calls are for tasks, and panic on other threads. Any number of tasks may use one socket at once:
- * those that want to read take turns in the order in which they came, so do those that want to
- * write. Waits are cancelable. One task closes the socket, once: a second close panics. Calls under
- * way, and all later calls with that pointer for as long as the program runs, return WEFT_ECLOSED.
- * At its end weft_run closes all sockets that are open. The pointers are handles, not addresses: no
- * debugger or other code can follow them. A socket's 256 bytes are kept for later sockets.
+ * Tasks call, and so may other threads of the program while a run is under way (weft/embed.h): here
+ * such a thread counts as a task, and its waits end with WEFT_ECANCELED when the run ends. Any
+ * number of tasks may use one socket at once: those that want to read take turns in the order in
+ * which they came, so do those that want to write. Waits are cancelable. One task closes the
+ * socket, once: a second close panics. Calls under way, and all later calls with that pointer for
+ * as long as the program runs, return WEFT_ECLOSED. At its end weft_run closes all sockets that are
+ * open. The pointers are handles, not addresses: no debugger or other code can follow them. A
+ * socket's 256 bytes are kept for later sockets.
  *
  * Deadlines are the socket's, as in Go, where data is read or written: see weft/time.h for the
  * rule.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* addr.h - addresses as values, and the list of addresses that a text stands for.
  *
- * Any thread may call the functions of addr.c, which take no lock. weft__resolve may wait, so only
- * tasks call it, outside the runtime (before weft__enter). */
+ * Any thread may call the functions of addr.c, which take no lock. weft__resolve may wait: its
+ * callers are outside the runtime (before weft__enter). */
 #ifndef WEFT_ADDR_H
 #define WEFT_ADDR_H
 

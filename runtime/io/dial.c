@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* dial.c - connecting: to one address, to several in turn, to two families side by side.
  *
- * Owns no state: each dial is on its caller's stack. Tasks call weft_dial_until, and hold no lock;
- * it waits.
+ * Owns no state: each dial is on its caller's stack. Tasks and foreign threads call
+ * weft_dial_until, and hold no lock; it waits.
  *
  * A name may have addresses of IPv6 and IPv4, of which one family may be broken. So two tasks in a
  * group race, one for each family (RFC 8305, "Happy Eyeballs"): the second begins 300 ms later, or
@@ -173,7 +173,9 @@ static int run_race(void *arg)
 }
 
 /* Runs the race. Both may succeed, since a cancel comes too late for a finished dial: then the
- * second connection is closed. If both fail, returns the error of the first family. */
+ * second connection is closed. If both fail, returns the error of the first family. The wait for
+ * the group fails only if the caller is a foreign thread and the run has ended. Then the channel
+ * stays, since a task that will never run again may wait on it. */
 static int race(struct runner runners[2], weft_time deadline, weft_conn **out)
 {
     weft_group group = WEFT_GROUP_INIT;
@@ -186,7 +188,8 @@ static int race(struct runner runners[2], weft_time deadline, weft_conn **out)
         runners[i].first = i == 0;
         weft_group_go(&group, run_race, &runners[i]);
     }
-    weft_group_wait(&group);
+    if (weft_group_wait(&group) < 0)
+        return WEFT_ECANCELED;
     weft_chan_free(head_start);
     if (runners[0].rc == 0 && runners[1].rc == 0)
         weft_conn_close(runners[1].conn);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* dns.c - names to addresses, by getaddrinfo on threads of sched/pool.c.
  *
- * Owns: the lookups under way. Each belongs to one task and one job of the pool. There is no lock;
- * the lookup's atomic state decides which of the two frees it.
- * Only tasks call weft__resolve, outside the runtime; it waits if the text has a name.
+ * Owns: the lookups under way. Each belongs to one caller and one job of the pool. There is no
+ * lock; the lookup's atomic state decides which of the two frees it. Tasks and foreign threads call
+ * weft__resolve, outside the runtime; it waits if the text has a name.
  *
  * getaddrinfo cannot be interrupted, but a task can leave its lookup at the deadline or when it is
  * canceled. So the lookup is on the heap, and the later of the two to be done with it, the task or

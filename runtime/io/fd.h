@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* fd.h - waits for descriptors that are no sockets of ours; and the end of a run for process.c.
  *
- * Tasks call the waits, and hold no lock. */
+ * Tasks and foreign threads call the waits, and hold no lock. */
 #ifndef WEFT_IO_FD_H
 #define WEFT_IO_FD_H
 

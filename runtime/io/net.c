@@ -4,7 +4,8 @@
  * Owns: weft_listener and weft_conn, which are sockets (sock.h) with a few constant fields. There
  * is no lock here: the turns of a socket put the calls of several tasks in order, and sock.c has
  * the lock.
- * Tasks call the public functions at any time, several at a time on one socket, and hold no lock.
+ * Tasks and foreign threads call the public functions at any time, several at a time on one socket,
+ * and hold no lock.
  * accept, read, write, the close of a listener and, for a name, listen may wait; the others do not.
  *
  * A call that may wait tries first and waits on EAGAIN. A read has one exception: if the last read

@@ -2,8 +2,11 @@
 /* process.c - child processes: a task starts one and waits for its end.
  *
  * Owns: the list of children that tasks wait for. children.lock (rank GROUP) guards it.
- * Only tasks call weft_process_run, and hold no lock; it waits. The end of a run calls
- * weft__children_discard, when no task runs any more.
+ * Tasks and foreign threads call weft_process_run, and hold no lock; it waits. The end of a run
+ * calls weft__children_discard, when no task runs any more.
+ *
+ * A foreign thread waits in waitid(2): it has no processor to give up, and its wait may outlast the
+ * run.
  *
  * uv_spawn is not used: it takes SIGCHLD for itself, and it waits for ever for a child whose status
  * another thread has taken. A pidfd is ready as soon as the child has ended. */
@@ -45,7 +48,8 @@ static WEFT__NOINLINE int child_status(idtype_t type, id_t id, int options)
     return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 
-/* Waits for a child that the kernel gives no descriptor for. Blocks the thread meanwhile. */
+/* Waits for a child that the kernel gives no descriptor for, or that a foreign thread started.
+ * Blocks the thread meanwhile. */
 static int child_block(pid_t pid)
 {
     int status;
@@ -143,14 +147,16 @@ static int child_start(const char *const argv[], pid_t *pid)
  * monitor gives the processor to other tasks. */
 int weft_process_run(const char *const argv[])
 {
+    bool is_foreign;
     pid_t pid;
     int rc;
 
     if (!argv || !argv[0])
         return WEFT_EINVAL;
-    if (!weft__enter("weft_process_run")->p)
-        weft__panic("weft: weft_process_run called on a thread that is no task");
+    is_foreign = weft__enter("weft_process_run")->foreign;
     weft__exit();
     rc = child_start(argv, &pid);
-    return rc < 0 ? rc : child_end(pid, argv);
+    if (rc < 0)
+        return rc;
+    return is_foreign ? child_block(pid) : child_end(pid, argv);
 }

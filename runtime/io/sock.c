@@ -3,8 +3,9 @@
  *
  * Owns: weft__sock and the registry of all of them.
  * Lock: s->lock (rank OBJECT) guards the socket; registry.lock (rank TASKS) guards the registry.
- * Callers: tasks inside the runtime, which hold no lock; on_event and deliver run on the owner of
- * the socket's home. sock.h has the functions and a whole call.
+ * Callers: tasks and foreign threads inside the runtime, which hold no lock; on_event and deliver
+ * run on the owner of the socket's home, or on weft_run's thread once no processor has an owner.
+ * sock.h has the functions and a whole call.
  * Always, outside the lock:
  *   turns of a side is empty unless the side is busy
  *   io of a side is NULL unless the side is busy; only a connection that is being dialed waits
@@ -53,11 +54,7 @@ static void deliver(weft__proc *p, weft__mail *m);
 
 weft__task *weft__sock_enter(const char *call)
 {
-    weft__worker *w = weft__enter(call);
-
-    if (weft__unlikely(!w->p))
-        weft__panic("weft: %s called on a thread that is no task", call);
-    return w->task;
+    return weft__enter(call)->task;
 }
 
 /* Adds a slab of unused sockets. Returns false if there is no memory: that is a code of the call,
@@ -488,7 +485,7 @@ static int watch_for(weft__sock *s, enum weft__direction d, weft__task *t, weft_
     if (s->armed & 1 << d)
         return 0;
     if (!s->home) {
-        s->home = choose_home(here);
+        s->home = choose_home(here ? here : weft__sched.procs); /* a foreign thread has none */
         weft__add(&s->home->nsocks, 1);
     }
     if (s->home == here)

@@ -7,9 +7,9 @@
  * returns WEFT_ECLOSED for as long as the program runs. After 65,535 generations those 256 bytes
  * are not used again.
  *
- * Tasks call these functions, from inside the runtime (after weft__sock_enter), and hold no lock.
- * No function is for plain threads: a wait needs the loop of a processor. The end of a run calls
- * weft__socks_discard alone.
+ * Tasks and foreign threads call these functions, from inside the runtime (after weft__sock_enter),
+ * and hold no lock. A wait needs the loop of a processor, which a foreign thread asks by mail, as a
+ * task on another processor does. The end of a run calls weft__socks_discard alone.
  *
  * A call on a socket enters the runtime, takes a turn, makes system calls with waits in between,
  * and ends the turn:
@@ -94,8 +94,8 @@ struct weft_conn {
 
 /* sock.c */
 
-/* Enters the runtime for a call on a socket and returns the calling task. Panics on a thread that
- * is no task. weft__exit_as or weft__exit_fairly leaves the runtime again. */
+/* Enters the runtime for a call on a socket and returns the calling task, or the record of a
+ * foreign thread. weft__exit_as or weft__exit_fairly leaves the runtime again. */
 weft__task *weft__sock_enter(const char *call);
 /* Makes a socket of fd, which it owns from here on: the first member of an object of
  * WEFT__SOCK_SIZE bytes, the rest of which is zero. Returns NULL if there is no memory; then fd was

@@ -2,9 +2,9 @@
 /* sockopt.c - makes sockets of the program's descriptors, returns the descriptors of sockets, and
  * sets options.
  *
- * Owns no state. Tasks call the public functions at any time, also while other tasks use the
- * socket: each call holds the socket (sock.h) while it uses the descriptor, so a concurrent close
- * cannot give the number to another file. None of them waits. */
+ * Owns no state. Tasks and foreign threads call the public functions at any time, also while other
+ * tasks use the socket: each call holds the socket (sock.h) while it uses the descriptor, so a
+ * concurrent close cannot give the number to another file. None of them waits. */
 #include "runtime/io/sock.h"
 
 #include <errno.h>

@@ -2,8 +2,9 @@
 /* udp.c - datagram sockets.
  *
  * Owns: weft_udp, a socket (sock.h) and its family. It has no lock of its own.
- * Tasks call these functions, several at a time on one socket: the turns of each direction put
- * them in order. recv, send and close may wait; so may listen and dial, for a name.
+ * Tasks and foreign threads call these functions, several at a time on one socket: the turns of
+ * each direction put them in order. recv, send and close may wait; so may listen and dial, for a
+ * name.
  *
  * A call tries first and waits on EAGAIN. A datagram comes or goes whole, so nothing is resumed. */
 #include "runtime/io/sock.h"

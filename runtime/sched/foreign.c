@@ -197,15 +197,15 @@ void weft__foreign_open(void)
     weft__unlock(&lock);
 }
 
-/* Returns whether w is inside the runtime and will leave it. A wait that nothing can end any more
- * does not count. */
+/* Returns whether w is inside the runtime and will leave it. A wait for a task, which cannot be
+ * canceled, does not count: no task will end it any more. */
 static bool is_inside(weft__worker *w)
 {
     weft__task *t = w->task;
     bool waits = weft__load_acq(&t->ticket) & 1;
 
-    return weft__load_acq(&w->in_rt) &&
-           !(waits && !(weft__wait_flags(weft__load(&t->reason)) & WEFT__WAIT_CANCELABLE));
+    return weft__load_acq(&w->in_rt) && !(waits && !(weft__wait_flags(weft__load(&t->reason)) &
+                                                     (WEFT__WAIT_CANCELABLE | WEFT__WAIT_OUTSIDE)));
 }
 
 /* Returns whether a thread is left to wait for. is_late: threads that end have had their time, and
@@ -226,6 +226,14 @@ static void stop_all(void)
         weft__store_rel(&w->take, 1);
 }
 
+/* The workers have left the processors: delivers what threads that close a socket have posted to
+ * them. */
+static void deliver_all(void)
+{
+    for (int i = 0; i < weft__sched.nprocs; i++)
+        weft__proc_deliver(&weft__sched.procs[i]);
+}
+
 /* Tells the threads that the run is over: cancels their waits, as far as they are cancelable. A
  * thread that does not wait finds out at its next call, by take. */
 void weft__foreign_stop(int64_t until)
@@ -241,6 +249,7 @@ void weft__foreign_stop(int64_t until)
     while (anybody_left(weft__mono() > until)) {
         weft__unlock(&lock);
         weft__death_wait();
+        deliver_all();
         usleep(100);
         weft__lock(&lock, WEFT__RANK_GROUP);
     }

@@ -120,12 +120,13 @@ static inline void weft__waiter_mark(weft__waiter *wt, weft__task *t)
     wt->ticket = WEFT__MARK;
 }
 
-/* Prepares wt as weft__waiter_init does. If only the object can end the wait (no deadline, and no
- * group that could be canceled), marks it so: its claims are then ordered by the object's lock. */
+/* Prepares wt as weft__waiter_init does. If only the object can end the wait (no deadline, no group
+ * that could be canceled, no thread that the end of the run cancels), marks it so: its claims are
+ * then ordered by the object's lock. */
 static inline void weft__waiter_init_sole(weft__waiter *wt, weft__task *t, weft_time deadline)
 {
     weft__waiter_init(wt, t);
-    wt->sole = deadline == WEFT_FOREVER && !t->group;
+    wt->sole = deadline == WEFT_FOREVER && !t->group && !(t->flags & WEFT__FOREIGN);
 }
 
 /* Makes t, the caller, wait. after(arg) is called as soon as t has left its stack: it releases the

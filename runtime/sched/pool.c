@@ -344,8 +344,11 @@ int weft_work(weft_task_fn *fn, void *arg)
     struct work k = {.job = {.run = work_run, .ended = work_ended}, .fn = fn, .arg = arg};
     int rc;
 
-    if (!w->p)
-        weft__panic("weft: weft_work called on a thread that is no task");
+    if (w->foreign) { /* it has no processor to give up */
+        weft__exit();
+        fn(arg);
+        return 0;
+    }
     rc = weft__pool_admit(WEFT__POOL_WORK);
     if (rc == 0) {
         weft__waiter_init(&k.wt, w->task);

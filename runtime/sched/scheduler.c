@@ -74,6 +74,21 @@ void weft__proc_post(weft__proc *p, weft__mail *m)
     weft__proc_wake(p);
 }
 
+bool weft__proc_unpost(weft__proc *p, const weft__mail *m)
+{
+    weft__mail *at, *before = NULL;
+
+    weft__lock(&p->mail_lock, WEFT__RANK_RUNQ);
+    for (at = p->mail; at && at != m; at = at->next)
+        before = at;
+    if (at && before)
+        before->next = at->next;
+    else if (at)
+        weft__store(&p->mail, at->next);
+    weft__unlock(&p->mail_lock);
+    return at != NULL;
+}
+
 void weft__proc_deliver(weft__proc *p)
 {
     weft__mail *m, *next, *ordered = NULL;

@@ -228,6 +228,8 @@ bool weft__idle_leave(uint32_t index); /* clears it; returns true if this call d
 void weft__proc_wake(weft__proc *p);
 void weft__proc_post(weft__proc *p, weft__mail *m);
 void weft__proc_deliver(weft__proc *p); /* owner: delivers the mail, the oldest first */
+/* Takes back mail. Returns false if the owner has begun to deliver it. */
+bool weft__proc_unpost(weft__proc *p, const weft__mail *m);
 void weft__proc_give(weft__proc *p, weft__worker *w);
 
 /* find.c. Takes a full turn for w, which has a processor. Returns NULL after a sleep, and at the

@@ -754,23 +754,3 @@ TEST_DIES(second_close_of_a_listener_panics, 2, "panic: weft: close of closed li
     weft_listener_close(ln);
     weft_listener_close(ln);
 }
-
-static void *read_elsewhere(void *conn)
-{
-    read_result(conn);
-    return NULL;
-}
-
-static void run_elsewhere(void *conn)
-{
-    pthread_t thread;
-
-    CHECK_EQ(pthread_create(&thread, NULL, read_elsewhere, conn), 0);
-    pthread_join(thread, NULL);
-}
-
-TEST_DIES(read_on_another_thread_panics, 2,
-          "panic: weft: weft_conn_read called on a thread that is no task")
-{
-    weft_blocking(run_elsewhere, tcp_pair().here);
-}
