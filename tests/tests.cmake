@@ -258,6 +258,7 @@ if(NOT WEFT_SANITIZE)
   endforeach()
 endif()
 weft_test(test_flight)
+weft_test(test_flight_taken PROCS 2)
 # These take their time, and are about no compiler.
 if(CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT WEFT_OMIT_FP AND NOT WEFT_SANITIZE)
   weft_test(test_truth PROCS 2)

@@ -15,6 +15,8 @@ void weft__expvar_put(weft__json *out);
 /* memstats.c. Put the values of "memstats", which has Go's keys, and of "weft". */
 void weft__memstats_put(weft__json *out);
 void weft__runtime_put(weft__json *out);
+/* flight.c. Puts the member "flight_recorder" of "weft", if the recorder is on. */
+void weft__flight_put(weft__json *out);
 /* kept.c. Puts members of "weft": the sizes of the profiles' tables. */
 void weft__kept_put(weft__json *out);
 

@@ -6,9 +6,30 @@
  * trace for ui.perfetto.dev. */
 #include "http/debug/debug.h"
 
+#include "http/debug/expvar.h"
 #include "profiles/trace/flight.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+
+void weft__flight_put(weft__json *out)
+{
+    struct weft__flight_state s;
+    char text[200];
+
+    if (!weft__flight_is_on())
+        return;
+    weft__flight_state(&s);
+    weft__json_put_key(out, "flight_recorder");
+    weft__json_put_text(out, "{\"file\": ");
+    weft__json_put_string(out, s.file);
+    snprintf(text, sizeof(text),
+             ", \"bytes\": %" PRIu64 ", \"stalls\": %" PRIu32 ", \"snapshots\": %" PRIu32
+             ", \"snapshots_failed\": %" PRIu32 ", \"snapshot_files_max\": %" PRIu32 "}",
+             s.bytes, s.stalls, s.snapshots, s.failed, s.files_most);
+    weft__json_put_text(out, text);
+}
 
 static int write_perfetto(const struct weft__sink *to)
 {

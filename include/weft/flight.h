@@ -12,11 +12,23 @@
  *     }
  *     int main(void) { return weft_run(serve, NULL); }
  *
- * It is on while a run of a process with WEFT_FLIGHT=FILE in its environment lasts. FILE, which
- * must not be there yet, is in /dev/shm unless it has a slash; %p in it is the process's id. Of
- * WEFT_FLIGHT_MB megabytes (32), of some 30,000 events each, the oldest are written over. The
- * record outlives the process, whatever ends it, SIGKILL included, and stays until it is
- * removed. If the file cannot be made, stderr says why, and the program runs without it.
+ * It is on while a run lasts whose options have a `flight` (weft/task.h), or whose process has
+ * WEFT_FLIGHT=FILE in its environment; the options go first. FILE, which must not be there yet, is
+ * in /dev/shm unless it has a slash; %p in it is the process's id. Of WEFT_FLIGHT_MB megabytes
+ * (32), of some 30,000 events each, the oldest are written over. The record outlives the process,
+ * whatever ends it, SIGKILL included, and stays until it is removed. If the file cannot be made,
+ * stderr says why, and the program runs without it.
+ *
+ * Reports of panics, deadlocks, faults and SIGQUIT end with a line that names FILE. The record ends
+ * where such a report begins, so the report, which takes its time, costs none of the seconds
+ * before.
+ *
+ * The recorder takes snapshots by itself, each into a file beside FILE, of which stderr has a line:
+ *   FILE.signal-N  at the signal of WEFT_FLIGHT_SIGNAL (HUP, USR1 or USR2), or of the options
+ *   FILE.stall-N   if a processor has run one task for WEFT_FLIGHT_STALL milliseconds (1000) while
+ *                  others waited: hand-off is off, threads are short, or the machine does not run
+ *                  the program's threads; once a minute at most
+ * The latest two of each stay. None is larger than FILE. /debug/vars counts them, and stalls.
  *
  * `weft-flight FILE` shows the last events of each task, and which task waited for which; with
  * --format=perfetto it makes a trace for ui.perfetto.dev, with --format=1 or 2 one for go tool

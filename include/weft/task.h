@@ -97,6 +97,15 @@ typedef struct weft_run_options {
                            * its end. A child of fork has the old limit; one of posix_spawn or
                            * weft_process_run has the raised one. Programs that use select(2) keep
                            * it, since a set of descriptors has no room for numbers from 1,024. */
+    const char *flight; /* the file of the flight recorder (weft/flight.h), as in WEFT_FLIGHT; NULL:
+                         * WEFT_FLIGHT, else nothing is recorded; "": nothing is */
+    int flight_mb;      /* its size in megabytes; 0: WEFT_FLIGHT_MB, else 32 */
+    int flight_signal;  /* the signal at which the recorder takes a snapshot; 0: WEFT_FLIGHT_SIGNAL,
+                         * else none. Not with no_signals. Panics for a signal that
+                         * weft_signal_start refuses, and for SIGQUIT. */
+    weft_time flight_stall; /* ns; the recorder takes a snapshot if a processor runs one task for so
+                             * long while others wait; 0: WEFT_FLIGHT_STALL, else a second;
+                             * WEFT_FOREVER: never */
 } weft_run_options;
 
 /* Starts the runtime, runs fn(arg) as the first task and returns its result. Tasks still

@@ -57,8 +57,10 @@ int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg)
     int result;
 
     pthread_once(&once, attach);
-    weft__flight_begin();
-    result = weft__run(options ? options : &defaults, fn, arg);
+    if (!options)
+        options = &defaults;
+    weft__flight_begin(options);
+    result = weft__run(options, fn, arg);
     weft__flight_end();
     return result;
 }

@@ -20,7 +20,7 @@
 #include "profiles/walk/symbolize.h"
 
 #include "runtime/base/clock.h"
-#include "runtime/base/env.h"
+#include "runtime/sched/errand.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sched/sinks.h"
 
@@ -40,11 +40,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAPS = 1 << 20, STACKS = 8 << 20, NAMES = 1 << 15, MEGABYTES = 32, EVERY = 50 };
+enum { MAPS = 1 << 20, STACKS = 8 << 20, NAMES = 1 << 15, EVERY = 50 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_t keeper;
-static int end_fd;                     /* an eventfd, which tells the keeper to end */
+static int bell = -1;                  /* an eventfd, which wakes the keeper; atomic */
+static uint32_t rung, heard;           /* atomic: rings of the bell; those that the keeper heard */
+static bool ending;                    /* atomic: the keeper is to end */
+static void (*look)(void);             /* the keeper calls it each time */
 static struct weft__flight_head *head; /* NULL: nothing is recorded; atomic */
 static weft__reader *reader;           /* which keeps the tape open; nothing is read */
 static uint32_t stacks_done;           /* guarded by lock */
@@ -135,16 +138,45 @@ static void keep(void)
 
 static void *keep_always(void *arg)
 {
-    struct pollfd end = {.fd = end_fd, .events = POLLIN};
+    struct pollfd p = {.fd = bell, .events = POLLIN};
+    eventfd_t n;
 
     (void)arg;
     pthread_setname_np(pthread_self(), "weft-flight");
-    while (poll(&end, 1, EVERY) <= 0) {
+    while (!weft__load_acq(&ending)) {
+        uint32_t rings = weft__load_acq(&rung);
+
         pthread_mutex_lock(&lock);
         keep();
         pthread_mutex_unlock(&lock);
+        weft__store_rel(&heard, rings);
+        look();
+        if (poll(&p, 1, EVERY) > 0)
+            eventfd_read(bell, &n);
     }
     return NULL;
+}
+
+uint32_t weft__flight_ring(void)
+{
+    uint32_t ring = weft__add_seq(&rung, 1) + 1;
+
+    eventfd_write(weft__load(&bell), 1);
+    return ring;
+}
+
+bool weft__flight_heard(uint32_t ring)
+{
+    return (int32_t)(weft__load_acq(&heard) - ring) >= 0;
+}
+
+void weft__flight_because(const char *why)
+{
+    size_t i;
+
+    for (i = 0; why[i] && i + 1 < sizeof(head->why); i++)
+        head->why[i] = why[i];
+    head->why[i] = '\0';
 }
 
 /* Names ---------------------------------------------------------------------------------------- */
@@ -205,6 +237,11 @@ static struct weft__event_sink sink = {
 bool weft__flight_is_on(void)
 {
     return weft__load_acq(&head) != NULL;
+}
+
+uint64_t weft__flight_size(void)
+{
+    return head->size;
 }
 
 static uint64_t pages(uint64_t size)
@@ -384,29 +421,29 @@ static void start_keeper(void)
 
     stacks_done = 0;
     files_seen = 0;
-    end_fd = eventfd(0, EFD_CLOEXEC);
+    ending = false;
+    bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    if (end_fd < 0 || pthread_create(&keeper, NULL, keep_always, NULL) != 0)
+    if (bell < 0 || pthread_create(&keeper, NULL, keep_always, NULL) != 0)
         weft__fatal("no thread for the flight recorder");
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 /* Makes the file of the record and its head. Returns false, after a line that says why, if it
  * cannot be made: a program runs without a recorder rather than not at all. */
-static bool make_record(const char *name)
+static bool make_record(const char *name, int64_t megabytes, char *path, size_t path_size)
 {
-    int64_t megabytes = weft__env_number("WEFT_FLIGHT_MB", 1, 1 << 16, MEGABYTES);
     struct weft__flight_head first = {.version = WEFT__FLIGHT_VERSION, .pid = (uint32_t)getpid()};
     struct weft__flight_head *h;
-    char path[4096];
 
     memcpy(first.magic, WEFT__FLIGHT_MAGIC, sizeof(first.magic));
     snprintf(first.program, sizeof(first.program), "%s", program_invocation_name);
     first.size = lay_out(&first, (uint64_t)megabytes << 20);
-    h = path_of(name, path, sizeof(path)) ? make_file(path, first.size) : NULL;
+    h = path_of(name, path, path_size) ? make_file(path, first.size) : NULL;
     if (!h) {
-        fprintf(stderr, "weft: WEFT_FLIGHT=%s: %s: nothing is recorded\n", name, strerror(errno));
+        fprintf(stderr, "weft: flight recorder: %s: %s: nothing is recorded\n", name,
+                strerror(errno));
         return false;
     }
     *h = first;
@@ -414,27 +451,28 @@ static bool make_record(const char *name)
     return true;
 }
 
-void weft__flight_begin(void)
+bool weft__flight_open(const char *name, int64_t megabytes, char *path, size_t path_size,
+                       void (*keeper_looks)(void))
 {
-    const char *name = weft__env_text("WEFT_FLIGHT");
-
-    if (!name || !make_record(name))
-        return;
+    if (!make_record(name, megabytes, path, path_size))
+        return false;
+    look = keeper_looks;
     weft__tape_place(part(&head->tape), head->tape.size);
     reader = weft__tape_open();
     weft__sinks_add(&sink);
     start_keeper();
+    return true;
 }
 
-void weft__flight_end(void)
+void weft__flight_close(void)
 {
     struct weft__flight_head *h = head;
 
-    if (!h)
-        return;
-    eventfd_write(end_fd, 1);
+    weft__death_wait(); /* a report that has begun uses the record */
+    weft__store_rel(&ending, true);
+    weft__flight_ring();
     pthread_join(keeper, NULL);
-    close(end_fd);
+    close(bell);
     pthread_mutex_lock(&lock);
     keep();
     weft__sinks_remove(&sink);

@@ -20,6 +20,8 @@
 #include "profiles/trace/tape.h"
 #include "profiles/trace/words.h"
 
+#include <weft/task.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,6 +49,7 @@ struct weft__flight_head {
     uint32_t ended;                     /* the run ended in order */
     int64_t wall;                       /* CLOCK_REALTIME ns at `first` */
     char program[256];
+    char why[256]; /* the message of the report that ended the process; or empty */
 };
 _Static_assert(sizeof(struct weft__flight_head) <= WEFT__FLIGHT_PAGE, "on a page");
 
@@ -68,16 +71,43 @@ static inline uint64_t weft__flight_place(uint64_t task, uint64_t n)
 
 /* flight.c ------------------------------------------------------------------------------------- */
 
-/* Begins and ends to record, before and after a run, if WEFT_FLIGHT names a file. */
-void weft__flight_begin(void);
-void weft__flight_end(void);
+/* Begins and ends to record, before and after a run. open returns false, after a line on stderr, if
+ * the file cannot be made. path receives the file's path. A thread, the keeper, calls look twenty
+ * times a second, and after each ring; it may write files. */
+bool weft__flight_open(const char *name, int64_t megabytes, char *path, size_t path_size,
+                       void (*look)(void));
+void weft__flight_close(void);
 bool weft__flight_is_on(void);
+uint64_t weft__flight_size(void); /* of the file; in a run, while it is on */
 /* Makes a copy of the record as it is now, for weft__flight_copy_free. Returns 0; WEFT_EINVAL if
  * nothing is recorded; WEFT_ENOMEM. Takes milliseconds, without the caller's processor. */
 int weft__flight_copy(void **copy, uint64_t *size);
 void weft__flight_copy_free(void *copy, uint64_t size);
 /* Writes a copy to a sink. Returns as weft__flight_copy does, or the sink's code. */
 int weft__flight_write(const struct weft__sink *to);
+
+/* For flight_taken.c. async-signal-safe: */
+/* Has the keeper look at once. Returns a number; heard is true once the keeper has written all that
+ * was there before the call of ring that returned it. */
+uint32_t weft__flight_ring(void);
+bool weft__flight_heard(uint32_t ring);
+void weft__flight_because(const char *why); /* notes why the process ends */
+
+/* flight_taken.c ------------------------------------------------------------------------------- */
+
+/* Begins and ends to record, if the options or WEFT_FLIGHT name a file. Between the two snapshots
+ * are taken into files beside it, at a signal and at stalls. */
+void weft__flight_begin(const weft_run_options *o);
+void weft__flight_end(void);
+
+struct weft__flight_state {
+    const char *file;
+    uint64_t bytes; /* of it; no snapshot is larger */
+    uint32_t stalls, snapshots, failed;
+    uint32_t files_most; /* snapshots that are kept */
+};
+/* While nothing is recorded the numbers are those of the latest record. */
+void weft__flight_state(struct weft__flight_state *out);
 
 /* flight_read.c -------------------------------------------------------------------------------- */
 

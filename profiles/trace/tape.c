@@ -13,6 +13,7 @@
 
 #include "profiles/capture/tasks.h"
 #include "profiles/trace/rings.h"
+#include "runtime/base/death.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +54,7 @@ static void cut(weft__reader *r)
 {
     r->last_cut = weft__tape.cuts + 1;
     weft__store(&weft__tape.cuts, r->last_cut);
-    if (weft__load(&weft__sched.running) && !weft__tape_ended(r))
+    if (weft__load(&weft__sched.running) && !weft__tape_ended(r) && !weft__is_dying())
         weft__store_rel(&weft__tape.cut, r->last_cut);
     weft__tape_wait();
     r->cut_ticks = weft__ticks();

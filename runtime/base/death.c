@@ -56,6 +56,7 @@ static struct {
 void (*weft__death_explain)(const void *caller, bool alone);
 void (*weft__death_silenced)(void);
 int64_t weft__death_ticks;
+const struct weft__death_record *weft__death_record;
 
 enum weft__traceback weft__traceback(void)
 {
@@ -100,8 +101,27 @@ static WEFT__NORETURN void end_by(int signo)
     _exit(128 + signo);
 }
 
+void weft__death_because(const char *why)
+{
+    const struct weft__death_record *r = weft__load_acq(&weft__death_record);
+
+    if (r && !weft__forked)
+        r->stop(why);
+}
+
+/* Only where a write does not wait for long: stderr may be what makes no progress. */
+void weft__death_tell_record(void)
+{
+    const struct weft__death_record *r = weft__load_acq(&weft__death_record);
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+    if (r && !weft__forked && poll(&p, 1, 1000) == 1)
+        r->tell();
+}
+
 void weft__death_end(void)
 {
+    weft__death_tell_record();
     if (dying.signo)
         end_by(dying.signo);
     if (weft__traceback() == WEFT__SHOW_CRASH)
@@ -239,6 +259,7 @@ static void die(const char *prefix, const void *caller, bool alone, const char *
     weft__death_begin(0);
     n = snprintf(text, sizeof(text), "%s", prefix);
     vsnprintf(text + n, sizeof(text) - (size_t)n, format, ap);
+    weft__death_because(text);
     weft__death_say("%.508s\n\n", text);
     if (weft__death_explain && weft__traceback() != WEFT__SHOW_NONE)
         weft__death_explain(caller, alone);

@@ -29,6 +29,13 @@ extern void (*weft__death_silenced)(void);
 /* When the first thread began to die, in ticks; 0: none did. For readers of a core, who have no
  * clock (run/layout.c). */
 extern int64_t weft__death_ticks;
+/* The flight recorder's part (profiles/trace/flight_taken.c); NULL: nothing is recorded.
+ * async-signal-safe */
+struct weft__death_record {
+    void (*stop)(const char *why); /* the process ends: the record takes no more events */
+    void (*tell)(void);            /* writes the report's last line: where the record is */
+};
+extern const struct weft__death_record *weft__death_record; /* atomic */
 
 /* The extent of a report: the value of WEFT_TRACEBACK, or of GOTRACEBACK. */
 enum weft__traceback { WEFT__SHOW_NONE, WEFT__SHOW_SINGLE, WEFT__SHOW_ALL, WEFT__SHOW_CRASH };
@@ -39,6 +46,11 @@ enum weft__traceback weft__traceback(void);
  * here again has failed in its report. Does nothing in a child of fork, where a
  * thread of the parent may seem to be dying. */
 void weft__death_begin(int signo);
+/* Tells the recorder why the process ends, before the rest of the report: that takes its time, and
+ * tasks run on. */
+void weft__death_because(const char *why);
+/* Lets the recorder write its line at the end of a report that weft__death_end does not end. */
+void weft__death_tell_record(void);
 /* Writes a text to stderr, formatted as weft__format does. */
 void weft__death_say(const char *format, ...) WEFT__PRINTF(1, 2);
 /* Writes all n bytes for a report, and tells the watchdog of the progress. Returns 0, or the

@@ -79,6 +79,7 @@ static void fatal(const struct weft__death *d, const char *text) WEFT__NORETURN;
 static void fatal(const struct weft__death *d, const char *text)
 {
     weft__death_begin(0);
+    weft__death_because(text);
     if (d->overflowed)
         say_overflow(d);
     weft__death_say("fatal error: %s\n\n", text);
@@ -106,6 +107,7 @@ void weft__quit(uintptr_t pc, int code)
     static const struct weft__death d = {.locks = true};
 
     weft__death_begin(0);
+    weft__death_because("SIGQUIT: quit");
     weft__death_say("SIGQUIT: quit\nPC=%#llx m=0 sigcode=%d\n\n", (unsigned long long)pc, code);
     if (can_explain()) /* with any WEFT_TRACEBACK, as in Go */
         weft__reporter->explain(STDERR_FILENO, &d);
@@ -161,6 +163,7 @@ static void report_fault(const char *name, const siginfo_t *info, const void *uc
     int signo = info->si_signo;
 
     weft__death_begin(signo);
+    weft__death_because(name);
     d.alone = level_at_start == WEFT__SHOW_SINGLE;
     d.address = (uintptr_t)info->si_addr;
     if (info->si_code > 0 && (signo == SIGSEGV || signo == SIGBUS))
@@ -206,6 +209,7 @@ static void on_fault(int signo, siginfo_t *info, void *uc)
     if (!weft__handler_is_childs()) {
         weft__reporter->faulted(signo, info, uc);
         report_fault(weft__fault_name(signo), info, uc, error);
+        weft__death_tell_record();
     }
     end_after(signo, info);
 }

@@ -37,6 +37,8 @@ static struct {
     uint32_t pending[WEFT__SIGNALS]; /* noted by on_signal, not yet sent on channels; atomic */
     uintptr_t pc[WEFT__SIGNALS]; /* where the latest one came, for the report at death; atomic */
     int code[WEFT__SIGNALS];     /* its si_code; atomic */
+    int watched;                 /* constant in a run, as the next: see weft__signals_watch */
+    void (*watcher)(void);
 } sig;
 
 /* Gives a signal on which no channel listens any more its default action, if that was its
@@ -118,8 +120,16 @@ static bool offer(int signo)
     return sig.listeners[signo] != NULL;
 }
 
+void weft__signals_watch(int signo, void (*fn)(void))
+{
+    sig.watched = signo;
+    sig.watcher = fn;
+}
+
 void weft__signals_start(void)
 {
+    if (sig.watched)
+        weft__handler_install(sig.watched, on_signal);
     weft__handler_install_over_default(SIGQUIT, on_signal);
     weft__handler_install_over_default(SIGURG, on_interrupt);
     sig.dumps = weft__handler_stands(SIGQUIT);
@@ -131,7 +141,7 @@ void weft__signals_stop(void)
 
     weft__lock(&sig.lock, WEFT__RANK_GROUP);
     for (int s = 1; s < WEFT__SIGNALS; s++) {
-        if (remove_handler(s) && !offer(s))
+        if (remove_handler(s) && !offer(s) && s != sig.watched)
             pass_on(s);
         for (l = sig.listeners[s]; l; l = next) {
             next = l->next;
@@ -148,7 +158,7 @@ void weft__signals_stop(void)
 
 void weft__signals_handle(void)
 {
-    bool sent;
+    bool came, sent;
 
     for (int s = 1; s < WEFT__SIGNALS; s++) {
         if (!weft__load(&sig.pending[s]))
@@ -156,8 +166,11 @@ void weft__signals_handle(void)
         /* Takes the lock before the note: a weft_signal_stop in between would find no note, and the
          * signal would reach no channel. */
         weft__lock(&sig.lock, WEFT__RANK_GROUP);
-        sent = !weft__xchg(&sig.pending[s], 0) || offer(s);
+        came = weft__xchg(&sig.pending[s], 0) != 0;
+        sent = !came || offer(s) || s == sig.watched;
         weft__unlock(&sig.lock);
+        if (came && s == sig.watched)
+            sig.watcher();
         if (!sent && s == SIGQUIT && sig.dumps)
             weft__quit(sig.pc[s], sig.code[s]);
         if (!sent)
@@ -165,9 +178,7 @@ void weft__signals_handle(void)
     }
 }
 
-/* Returns whether the program may listen to the signal: not to faults, to signals that cannot be
- * handled, or to SIGURG, which the runtime uses. */
-static bool may_be_asked_for(int signo)
+bool weft__signal_may_be_asked_for(int signo)
 {
     static const int never[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGILL,
                                 SIGFPE,  SIGTRAP, SIGABRT, SIGSYS, SIGURG};
@@ -183,7 +194,7 @@ int weft_signal_start(weft_chan *c, int signo)
 {
     struct listener *l;
 
-    if (!c || !may_be_asked_for(signo) ||
+    if (!c || !weft__signal_may_be_asked_for(signo) ||
         weft__chan_elem_size(c, "weft_signal_start") != sizeof(int))
         return WEFT_EINVAL;
     weft__enter("weft_signal_start");
@@ -219,8 +230,8 @@ void weft_signal_stop(weft_chan *c, int signo)
         return;
     weft__enter("weft_signal_stop");
     weft__lock(&sig.lock, WEFT__RANK_GROUP);
-    if (listens_alone(c, signo) && !(signo == SIGQUIT && sig.dumps) && remove_handler(signo) &&
-        !offer(signo))
+    if (listens_alone(c, signo) && !(signo == SIGQUIT && sig.dumps) && signo != sig.watched &&
+        remove_handler(signo) && !offer(signo))
         pass_on(signo);
     for (at = &sig.listeners[signo]; (l = *at) != NULL;) {
         if (l->chan != c) {

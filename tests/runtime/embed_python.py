@@ -31,7 +31,8 @@ class Options(ctypes.Structure):
     on its thread: without hand-off, and pinned before its first wait."""
     _fields_ = [("procs", ctypes.c_int), ("no_handoff", ctypes.c_bool), ("no_signals", ctypes.c_bool),
                 ("stack_size", ctypes.c_size_t), ("max_hogs", ctypes.c_int), ("max_threads", ctypes.c_int),
-                ("keep_file_limit", ctypes.c_bool)]
+                ("keep_file_limit", ctypes.c_bool), ("flight", ctypes.c_char_p), ("flight_mb", ctypes.c_int),
+                ("flight_signal", ctypes.c_int), ("flight_stall", ctypes.c_int64)]
 
 
 OPTIONS = Options(no_handoff=True, stack_size=1 << 20)
