@@ -288,6 +288,9 @@ endif()
 weft_script(gdb_tasks.sh $<TARGET_FILE:tasks_sample> ${core})
 weft_script(weft_dump.sh $<TARGET_FILE:weft-dump> $<TARGET_FILE:tasks_sample> ${core})
 weft_script(weft_top.sh $<TARGET_FILE:weft-top> $<TARGET_FILE:tasks_sample>)
+if(TARGET flight_sample)
+  weft_script(weft_flight.sh $<TARGET_FILE:weft-flight> $<TARGET_FILE:flight_sample>)
+endif()
 
 # ---- what the library is to others ----
 set(folder tests)

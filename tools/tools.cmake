@@ -34,5 +34,5 @@ weft_tool(weft-top
 target_include_directories(weft-top SYSTEM PRIVATE ${CMAKE_CURRENT_BINARY_DIR})
 
 weft_tool(weft-flight
-  SOURCES tools/flight/main.c tools/flight/resolve.c tools/flight/summary.c
+  SOURCES tools/flight/ends.c tools/flight/main.c tools/flight/resolve.c tools/flight/summary.c
   LIBS weft_static PkgConfig::WEFT_DW)

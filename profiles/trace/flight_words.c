@@ -88,16 +88,20 @@ void weft__flight_words_begin(struct weft__flight_words *w, const weft__flight *
     };
 }
 
-size_t weft__trace_address(uint64_t pc, struct weft__trace_frame *to, size_t most)
+size_t weft__trace_frames(const struct weft__symbol *s, struct weft__trace_frame *to, size_t most)
 {
-    const struct weft__symbol *s = weft__symbolize(pc);
     size_t n;
 
     for (n = 0; n < s->n && n < most; n++)
         to[n] =
-            (struct weft__trace_frame){pc | (uint64_t)(s->n - 1 - n) << 56, s->frames[n].function,
-                                       s->frames[n].file, s->frames[n].line};
+            (struct weft__trace_frame){s->pc | (uint64_t)(s->n - 1 - n) << 56,
+                                       s->frames[n].function, s->frames[n].file, s->frames[n].line};
     return n;
+}
+
+size_t weft__trace_address(uint64_t pc, struct weft__trace_frame *to, size_t most)
+{
+    return weft__trace_frames(weft__symbolize(pc), to, most);
 }
 
 static size_t address_here(void *arg, uint64_t pc, struct weft__trace_frame *to, size_t most)

@@ -35,6 +35,9 @@ struct weft__trace_words {
     int64_t (*nanos)(void *arg, int64_t ticks);
 };
 
+/* Writes the frames of a symbol, innermost first. Returns how many, of most. flight_words.c */
+struct weft__symbol;
+size_t weft__trace_frames(const struct weft__symbol *s, struct weft__trace_frame *to, size_t most);
 /* Writes the frames of an address of this process, innermost first. Returns how many, of most.
  * Waits for the symbolizer. flight_words.c */
 size_t weft__trace_address(uint64_t pc, struct weft__trace_frame *to, size_t most);

@@ -2,6 +2,7 @@
 /* main.c - weft-flight: shows what the flight recorder of a program kept, whatever ended it.
  *
  *     weft-flight FILE                          the last events of each task, as text
+ *     weft-flight --task=ID FILE                all events of one task
  *     weft-flight --format=perfetto FILE        a trace for ui.perfetto.dev, to standard output
  *     weft-flight --format=1 FILE               a trace for go tool trace, from 1.19 on
  *     weft-flight --format=2 FILE               the same, from 1.23 on
@@ -26,9 +27,16 @@
 #include "tools/flight/resolve.h"
 #include "tools/flight/summary.h"
 
-enum { PROGRESS_EVERY = 100000 };
+enum { PROGRESS_EVERY = 100000, LONG = 16 << 20 /* bytes */ };
 
 static const char *program;
+static bool shows_progress; /* stderr is a terminal, and the record is long */
+
+/* The wishes of the caller. */
+struct ask {
+    const char *file, *format;
+    uint64_t task; /* 0: all tasks */
+};
 
 static int fail(const char *file, const char *why)
 {
@@ -36,13 +44,20 @@ static int fail(const char *file, const char *why)
     return 2;
 }
 
-/* Shows on a terminal how much of a long record is written. */
+/* Says on a terminal what the tool does with a long record; NULL: it is done. */
+static void show_step(const char *step, size_t events)
+{
+    if (!shows_progress)
+        return;
+    fprintf(stderr, "\r\033[K");
+    if (step)
+        fprintf(stderr, "%s %zu events ...", step, events);
+}
+
 static void show_progress(size_t done, size_t all)
 {
-    if (done % PROGRESS_EVERY == 0 && isatty(STDERR_FILENO))
-        fprintf(stderr, "\r%zu of %zu events", done, all);
-    if (done == all && all >= PROGRESS_EVERY && isatty(STDERR_FILENO))
-        fprintf(stderr, "\r\033[K");
+    if (done % PROGRESS_EVERY == 0 && shows_progress)
+        fprintf(stderr, "\r\033[K%zu of %zu events written", done, all);
 }
 
 static int write_perfetto(const struct weft__settled *list, size_t n,
@@ -90,6 +105,7 @@ static int write_go(weft__flight *f, struct weft__writer *w, const struct weft__
     int rc = -ENOMEM;
 
     set_times(f);
+    show_step("writing", f->span.n);
     if (o && weft__order_begin(o, &start, &f->span)) {
         w->span(w, o);
         if (weft__order_span(o, &f->span)) {
@@ -103,30 +119,72 @@ static int write_go(weft__flight *f, struct weft__writer *w, const struct weft__
     return rc;
 }
 
-static int write_summary(const weft__flight *f, const struct weft__settled *list, size_t n,
-                         const struct weft__trace_words *words)
+/* Prints the wall clock's time of a moment of the monotonic clock, as the record's start has both.
+ */
+static void print_time(const weft__flight *f, int64_t nanos)
 {
-    time_t began = (time_t)(f->head->wall / 1000000000);
-    char date[64] = "?";
+    int64_t wall =
+        (int64_t)((uint64_t)f->head->wall + (uint64_t)nanos - (uint64_t)f->head->first.nanos);
+    time_t seconds = (time_t)(wall / 1000000000);
+    char date[64];
     struct tm tm;
 
-    if (localtime_r(&began, &tm))
-        strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S %z", &tm);
-    printf("%s, process %u, began %s, %s; %zu events\n", f->head->program, f->head->pid, date,
-           f->head->ended ? "ended in order" : "did not end in order", n);
-    if (!summary_print(list, n, words))
-        return -ENOMEM;
-    return fflush(stdout) == 0 ? 0 : -errno;
+    if (!localtime_r(&seconds, &tm) || wall < 0 ||
+        strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm) == 0)
+        printf("?");
+    else
+        printf("%s.%03d", date, (int)(wall / 1000000 % 1000));
 }
 
-static int write_all(weft__flight *f, const char *format, const char *file)
+static void print_head(const weft__flight *f, const summary *s, size_t n)
 {
+    int64_t from, until;
+
+    summary_times(s, &from, &until);
+    printf("%s, process %u, began ", f->head->program, f->head->pid);
+    print_time(f, f->head->first.nanos);
+    printf(", %s\n", f->head->ended ? "ended in order" : "did not end in order");
+    if (f->head->why[0])
+        printf("it reported: %.*s\n", (int)sizeof(f->head->why) - 1, f->head->why);
+    printf("%zu events of %.3f s until ", n, (double)(until - from) / 1e9);
+    print_time(f, until);
+    printf("\n");
+}
+
+/* Writes the summary of all tasks, or of one. */
+static int write_summary(const weft__flight *f, const struct weft__settled *list, size_t n,
+                         const struct weft__trace_words *words, uint64_t task)
+{
+    summary *s;
+    bool good = true;
+
+    show_step("sorting", n);
+    s = summary_new(list, n, words);
+    show_step(NULL, 0);
+    if (!s)
+        return -ENOMEM;
+    print_head(f, s, n);
+    if (task == 0)
+        good = summary_print(s);
+    else if (!summary_print_task(s, task))
+        printf("the record has no event of task %llu\n", (unsigned long long)task);
+    summary_free(s);
+    return !good ? -ENOMEM : fflush(stdout) == 0 ? 0 : -errno;
+}
+
+static int write_all(weft__flight *f, const struct ask *ask)
+{
+    const char *format = ask->format, *file = ask->file;
+    struct weft__settled *list;
     size_t n = 0;
-    struct weft__settled *list = weft__settle(&f->span, &n);
-    resolver *r = list ? resolver_new(f) : NULL;
+    resolver *r;
     const struct weft__sink out = weft__sink_fd(STDOUT_FILENO);
     int rc = -ENOMEM;
 
+    show_step("ordering", f->span.n);
+    list = weft__settle(&f->span, &n);
+    show_step(NULL, 0);
+    r = list ? resolver_new(f) : NULL;
     if (r)
         weft__names_words = resolver_words(r);
     if (r && strcmp(format, "1") == 0)
@@ -136,7 +194,8 @@ static int write_all(weft__flight *f, const char *format, const char *file)
     else if (r && strcmp(format, "perfetto") == 0)
         rc = write_perfetto(list, n, resolver_words(r));
     else if (r)
-        rc = write_summary(f, list, n, resolver_words(r));
+        rc = write_summary(f, list, n, resolver_words(r), ask->task);
+    show_step(NULL, 0);
     if (r)
         resolver_free(r);
     free(list);
@@ -149,8 +208,9 @@ static int write_all(weft__flight *f, const char *format, const char *file)
     return 1;
 }
 
-static int read_file(const char *file, const char *format)
+static int read_file(const struct ask *ask)
 {
+    const char *file = ask->file;
     int fd = open(file, O_RDONLY | O_CLOEXEC), status;
     const char *wrong;
     struct stat st;
@@ -162,10 +222,14 @@ static int read_file(const char *file, const char *format)
     bytes = st.st_size ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
     if (bytes == MAP_FAILED)
         return fail(file, strerror(errno));
+    shows_progress = st.st_size >= LONG && isatty(STDERR_FILENO);
+    show_step("reading up to", (size_t)st.st_size / sizeof(struct weft__event));
     wrong = weft__flight_read(&f, bytes, (uint64_t)st.st_size);
     if (wrong)
+        show_step(NULL, 0);
+    if (wrong)
         return fail(file, wrong);
-    status = write_all(&f, format, file);
+    status = write_all(&f, ask);
     weft__flight_free(&f);
     munmap(bytes, (size_t)st.st_size);
     close(fd);
@@ -180,16 +244,27 @@ static bool is_format(const char *s)
 
 int main(int argc, char **argv)
 {
-    const char *format = "summary";
+    struct ask ask = {.format = "summary"};
+    bool good = true;
+    char *end;
     int at = 1;
 
     program = argv[0];
     unsetenv("DEBUGINFOD_URLS"); /* debug files are looked for on this machine only */
-    if (at < argc && strncmp(argv[at], "--format=", 9) == 0)
-        format = argv[at++] + 9;
-    if (argc - at != 1 || argv[at][0] == '-' || !is_format(format)) {
-        fprintf(stderr, "usage: weft-flight [--format=summary|perfetto|1|2] FILE\n");
+    for (; at < argc && argv[at][0] == '-'; at++) {
+        if (strncmp(argv[at], "--format=", 9) == 0) {
+            ask.format = argv[at] + 9;
+        } else if (strncmp(argv[at], "--task=", 7) == 0) {
+            ask.task = strtoull(argv[at] + 7, &end, 10);
+            good = ask.task > 0 && !*end;
+        } else {
+            break;
+        }
+    }
+    if (!good || argc - at != 1 || argv[at][0] == '-' || !is_format(ask.format)) {
+        fprintf(stderr, "usage: weft-flight [--format=summary|perfetto|1|2] [--task=ID] FILE\n");
         return 2;
     }
-    return read_file(argv[at], format);
+    ask.file = argv[at];
+    return read_file(&ask);
 }

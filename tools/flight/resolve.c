@@ -7,6 +7,7 @@
 
 #include <elfutils/libdwelf.h>
 #include <elfutils/libdwfl.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <gelf.h>
 #include <stdio.h>
@@ -15,22 +16,22 @@
 #include <unistd.h>
 
 #include "profiles/table/idmap.h"
+#include "profiles/walk/learn.h"
+#include "profiles/walk/symbolize.h"
 
 enum { PATH_SIZE = 4096, ID_SIZE = 128 };
 
 /* A mapping of the record. */
 struct mapping {
     uint64_t start, limit, offset;
-    char *file;
-    bool known; /* the Dwfl has the file */
+    char *file, *build_id;
 };
 
 /* The name of an address. */
 struct name {
     uint64_t pc;
-    char *function;
-    const char *file; /* libdwfl's */
-    uint32_t line;
+    const struct weft__symbol *symbol; /* if a file says what is there; else NULL */
+    char *function;                    /* else FILE+0xOFFSET */
 };
 
 struct resolver {
@@ -46,15 +47,15 @@ struct resolver {
 
 /* Files ---------------------------------------------------------------------------------------- */
 
-static bool has_build_id(Elf *elf, const char *want)
+/* Writes the build-id of a file in hex; "-" if it has none. */
+static void read_build_id(Elf *elf, char hex[ID_SIZE])
 {
     const void *bits;
     ssize_t n = dwelf_elf_gnu_build_id(elf, &bits);
-    char hex[ID_SIZE] = "-";
 
+    snprintf(hex, ID_SIZE, "-");
     for (ssize_t i = 0; i < n && i < ID_SIZE / 2 - 1; i++)
         snprintf(hex + 2 * i, 3, "%02x", ((const unsigned char *)bits)[i]);
-    return strcmp(hex, want) == 0;
 }
 
 /* Returns how far from its addresses a file is mapped; -1 if it has no such mapping. */
@@ -73,32 +74,42 @@ static int64_t bias_of(Elf *elf, const struct mapping *m)
     return -1;
 }
 
-/* Gives the Dwfl the file of a mapping, if it is the one that was mapped. */
-static bool report(resolver *r, const struct mapping *m, const char *build_id)
+/* Gives the Dwfl the file of a mapping. Returns NULL, or why it has no names for the mapping. */
+static const char *report_file(resolver *r, const struct mapping *m)
 {
     int fd = open(m->file, O_RDONLY | O_CLOEXEC);
     Elf *elf = fd < 0 ? NULL : elf_begin(fd, ELF_C_READ, NULL);
-    int64_t bias = elf && has_build_id(elf, build_id) ? bias_of(elf, m) : -1;
-    bool good = bias >= 0 && dwfl_report_elf(r->dwfl, m->file, m->file, -1, (GElf_Addr)bias, false);
+    const char *why = fd < 0 ? strerror(errno) : "it is no ELF file";
+    char id[ID_SIZE];
+    int64_t bias;
 
+    if (elf) {
+        read_build_id(elf, id);
+        bias = bias_of(elf, m);
+        why = strcmp(id, m->build_id) != 0 ? "it was rebuilt since (its build-id is another)"
+                                           : "it is mapped elsewhere";
+        if (strcmp(id, m->build_id) == 0 && bias >= 0 &&
+            dwfl_report_elf(r->dwfl, m->file, m->file, -1, (GElf_Addr)bias, false))
+            why = NULL;
+    }
     elf_end(elf);
     if (fd >= 0)
         close(fd);
-    return good;
+    return why;
 }
 
 static bool add_mapping(resolver *r, const struct mapping *m)
 {
     struct mapping *more = realloc(r->maps, (r->n_maps + 1) * sizeof(*more));
 
-    if (!more)
+    if (!more || !m->file || !m->build_id)
         return false;
     r->maps = more;
     r->maps[r->n_maps++] = *m;
     return true;
 }
 
-/* Reads the record's list of mappings. A later line takes the place of an earlier one. */
+/* Reads the record's list of mappings. */
 static void read_maps(resolver *r)
 {
     const char *text = r->record->bytes + r->record->head->maps.at;
@@ -111,18 +122,37 @@ static void read_maps(resolver *r)
         size_t len = end ? (size_t)(end - text) : left;
         char line[PATH_SIZE + 256], file[PATH_SIZE], id[ID_SIZE];
         unsigned long start, limit, offset;
-        struct mapping m;
 
         snprintf(line, sizeof(line), "%.*s", (int)(len < sizeof(line) ? len : sizeof(line) - 1),
                  text);
-        if (sscanf(line, "%lx %lx %lx %127s %4095[^\n]", &start, &limit, &offset, id, file) == 5) {
-            m = (struct mapping){start, limit, offset, strdup(file), false};
-            m.known = m.file && file[0] == '/' && report(r, &m, id);
-            if (!m.file || !add_mapping(r, &m))
-                return;
-        }
+        if (sscanf(line, "%lx %lx %lx %127s %4095[^\n]", &start, &limit, &offset, id, file) == 5 &&
+            !add_mapping(r, &(struct mapping){start, limit, offset, strdup(file), strdup(id)}))
+            return;
         text += len + (end != NULL);
         left -= len + (end != NULL);
+    }
+}
+
+/* Returns whether a later line of the list, which takes the place of an earlier one, covers the
+ * mapping. */
+static bool is_covered(const resolver *r, size_t i)
+{
+    for (size_t k = i + 1; k < r->n_maps; k++)
+        if (r->maps[k].start < r->maps[i].limit && r->maps[i].start < r->maps[k].limit)
+            return true;
+    return false;
+}
+
+/* Gives the Dwfl all files, and says on stderr which have no names to give. */
+static void report_all(resolver *r)
+{
+    for (size_t i = 0; i < r->n_maps; i++) {
+        const struct mapping *m = &r->maps[i];
+        const char *why = m->file[0] != '/' || is_covered(r, i) ? NULL : report_file(r, m);
+
+        if (why)
+            fprintf(stderr, "weft-flight: %s: %s; its functions are shown as %s+0xOFFSET\n",
+                    m->file, why, strrchr(m->file, '/') + 1);
     }
 }
 
@@ -148,20 +178,16 @@ static char *name_by_mapping(const resolver *r, uint64_t pc)
 
 static struct name look_up(resolver *r, uint64_t pc)
 {
-    Dwfl_Module *module = dwfl_addrmodule(r->dwfl, pc);
-    const char *symbol = module ? dwfl_module_addrname(module, pc) : NULL;
-    Dwfl_Line *line = module ? dwfl_module_getsrc(module, pc) : NULL;
-    struct name n = {.pc = pc, .function = symbol ? strdup(symbol) : name_by_mapping(r, pc)};
-    int number = 0;
+    struct name n = {.pc = pc, .symbol = weft__symbol_make(dwfl_addrmodule(r->dwfl, pc), pc)};
 
-    if (line) {
-        n.file = dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL);
-        n.line = (uint32_t)number;
-    }
+    if (n.symbol && !n.symbol->found)
+        n.symbol = NULL;
+    if (!n.symbol)
+        n.function = name_by_mapping(r, pc);
     return n;
 }
 
-/* Returns the name of an address; it stays until the next call. */
+/* Returns the name of an address; it stays until the next call. NULL: memory ran out. */
 static const struct name *name_of(resolver *r, uint64_t pc)
 {
     uint64_t hash = weft__idmap_mix(pc);
@@ -179,19 +205,19 @@ static const struct name *name_of(resolver *r, uint64_t pc)
         r->room = r->room * 2 + 64;
     }
     r->found[r->n_found] = look_up(r, pc);
-    if (!r->found[r->n_found].function || !weft__idmap_add(&r->ids, hash, r->n_found + 1))
+    if ((!r->found[r->n_found].symbol && !r->found[r->n_found].function) ||
+        !weft__idmap_add(&r->ids, hash, r->n_found + 1))
         return NULL;
     return &r->found[r->n_found++];
 }
 
-static size_t frame_of(void *arg, uint64_t pc, struct weft__trace_frame *to, size_t most)
+static size_t frames_of(void *arg, uint64_t pc, struct weft__trace_frame *to, size_t most)
 {
     const struct name *name = name_of(arg, pc);
 
-    (void)most;
-    *to = (struct weft__trace_frame){.pc = pc, .function = "?"};
-    if (name)
-        *to = (struct weft__trace_frame){pc, name->function, name->file, name->line};
+    if (name && name->symbol)
+        return weft__trace_frames(name->symbol, to, most);
+    *to = (struct weft__trace_frame){.pc = pc, .function = name ? name->function : "?"};
     return 1;
 }
 
@@ -216,15 +242,18 @@ resolver *resolver_new(const weft__flight *f)
     }
     dwfl_report_begin(r->dwfl);
     read_maps(r);
+    report_all(r);
     dwfl_report_end(r->dwfl, NULL, NULL);
-    weft__flight_words_begin(&r->words, f, frame_of, r);
+    weft__flight_words_begin(&r->words, f, frames_of, r);
     return r;
 }
 
 void resolver_free(resolver *r)
 {
-    for (size_t i = 0; i < r->n_maps; i++)
+    for (size_t i = 0; i < r->n_maps; i++) {
         free(r->maps[i].file);
+        free(r->maps[i].build_id);
+    }
     for (uint32_t i = 0; i < r->n_found; i++)
         free(r->found[i].function);
     weft__idmap_free(&r->ids);

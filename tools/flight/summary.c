@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* summary.c - see summary.h. Owns nothing. Times are in milliseconds before the last event. */
+/* summary.c - see summary.h. Owns nothing. */
 #include "tools/flight/summary.h"
 
 #include <stdio.h>
@@ -8,14 +8,9 @@
 
 #include "runtime/sched/sinks.h"
 #include "runtime/sched/wait.h"
+#include "tools/flight/print.h"
 
 enum { LAST_EVENTS = 20, TASKS_SHOWN = 100, PROCS_MOST = 1024, FRAMES_SHOWN = 4 };
-
-/* The state of the printing. */
-struct print {
-    const struct weft__trace_words *words;
-    int64_t end; /* ns of the last event */
-};
 
 static int by_task(const void *a, const void *b)
 {
@@ -27,28 +22,63 @@ static int by_task(const void *a, const void *b)
     return (int32_t)(x->seq - y->seq) < 0 ? -1 : x->seq != y->seq;
 }
 
-static double ago(const struct print *p, const struct weft__event *e)
+static int latest_first(const void *a, const void *b)
+{
+    const struct weft__event *x = last_of(a), *y = last_of(b);
+
+    if (x->ticks != y->ticks)
+        return x->ticks > y->ticks ? -1 : 1;
+    return x->task < y->task ? -1 : x->task > y->task;
+}
+
+double ago(const summary *p, const struct weft__event *e)
 {
     return (double)(p->end - p->words->nanos(p->words->arg, e->ticks)) / 1e6;
 }
 
-static bool is_ours(const char *function)
+const char *task_name(const summary *p, uint64_t task)
 {
-    return strncmp(function, "weft__", 6) == 0;
+    const char *name = p->words->task(p->words->arg, task);
+
+    return name ? name : "";
 }
 
-/* Prints the innermost frames, without those inside the library. */
-static void print_stack(const struct print *p, uint32_t stack)
+/* Returns whether a function is one of the library's calls, as programs make them. */
+static bool is_call(const char *function)
+{
+    return strncmp(function, "weft_", 5) == 0 && function[5] != '_';
+}
+
+/* Returns the index of the frame of the library's call that the task made, else of the first frame
+ * that is not known to be inside the library. */
+static size_t outside(const struct weft__trace_frame *frames, size_t n)
+{
+    size_t i = 0;
+
+    while (i < n && !is_call(frames[i].function))
+        i++;
+    while (i + 1 < n && is_call(frames[i + 1].function))
+        i++;
+    if (i < n)
+        return i;
+    for (i = 0; i < n && strncmp(frames[i].function, "weft__", 6) == 0;)
+        i++;
+    return i;
+}
+
+void print_stack(const summary *p, uint32_t stack)
 {
     struct weft__trace_frame frames[WEFT__TRACE_FRAMES];
-    size_t n = stack ? p->words->frames(p->words->arg, stack, frames) : 0, shown = 0;
+    size_t n = stack ? p->words->frames(p->words->arg, stack, frames) : 0;
+    size_t first = outside(frames, n);
 
-    for (size_t i = 0; i < n && shown < FRAMES_SHOWN; i++) {
-        if (is_ours(frames[i].function))
-            continue;
-        printf(shown++ ? " < %s" : "  at %s", frames[i].function);
-        if (frames[i].file)
-            printf(" %s:%u", frames[i].file, frames[i].line);
+    for (size_t i = first; i < n && i < first + FRAMES_SHOWN; i++) {
+        const struct weft__trace_frame *f = &frames[i];
+        const char *base = f->file ? strrchr(f->file, '/') : NULL;
+
+        printf(i == first ? "  at %s" : " < %s", f->function);
+        if (f->file && !is_call(f->function))
+            printf(" %s:%u", base ? base + 1 : f->file, f->line);
     }
 }
 
@@ -63,7 +93,14 @@ static const char *waker(const struct weft__event *e)
     return e->detail <= WEFT__BY_THREAD ? sources[e->detail] : "?";
 }
 
-static void print_event(const struct print *p, const struct weft__settled *s)
+static void print_ready(const summary *p, const struct weft__event *e)
+{
+    printf("woken by %s", waker(e));
+    if (e->arg)
+        printf(" %llu %s", (unsigned long long)e->arg, task_name(p, e->arg));
+}
+
+static void print_event(const summary *p, const struct weft__settled *s)
 {
     const struct weft__event *e = s->event;
 
@@ -82,7 +119,7 @@ static void print_event(const struct print *p, const struct weft__settled *s)
         printf("yields");
         break;
     case WEFT__EV_READY:
-        printf("woken by %s %llu", waker(e), (unsigned long long)e->arg);
+        print_ready(p, e);
         break;
     case WEFT__EV_LOST:
         printf("goes on without processor");
@@ -100,154 +137,127 @@ static void print_event(const struct print *p, const struct weft__settled *s)
         printf("ends");
         break;
     default:
+        printf("notes something");
         break;
     }
     print_stack(p, e->stack);
     putchar('\n');
 }
 
-static void print_task(const struct print *p, const struct weft__settled *list, size_t n)
+static void print_task(const summary *p, const struct task *t, size_t most)
 {
-    const char *name = p->words->task(p->words->arg, list->event->task);
+    uint64_t id = last_of(t)->task;
     const char *key, *value;
 
-    printf("\ntask %llu %s", (unsigned long long)list->event->task, name ? name : "");
-    for (unsigned i = 0; p->words->label(p->words->arg, list->event->task, i, &key, &value); i++)
+    printf("\ntask %llu %s", (unsigned long long)id, task_name(p, id));
+    for (unsigned i = 0; p->words->label(p->words->arg, id, i, &key, &value); i++)
         printf(" %s=%s", key, value);
-    printf(": %zu events\n", n);
-    for (size_t i = n > LAST_EVENTS ? n - LAST_EVENTS : 0; i < n; i++)
-        print_event(p, &list[i]);
-}
-
-/* Returns what a task that made this event last does now; NULL: it has ended. */
-static const char *state_after(const struct weft__event *e)
-{
-    switch ((enum weft__event_kind)e->kind) {
-    case WEFT__EV_RUN:
-    case WEFT__EV_CALLED:
-    case WEFT__EV_NONE:
-        return "ran";
-    case WEFT__EV_CALL:
-        return "in a blocking call";
-    case WEFT__EV_PARK:
-        return weft__wait_text(e->detail);
-    case WEFT__EV_LOST:
-        return "ran without processor";
-    case WEFT__EV_END:
-        return NULL;
-    default:
-        return "waited for a processor";
-    }
-}
-
-/* Returns the task that another one woke last from a wait for an object: of a lock, the task that
- * got it last. 0: none. */
-static uint64_t last_woken(const struct weft__settled *sorted, size_t n, uint64_t object)
-{
-    const struct weft__event *last = NULL;
-
-    for (size_t i = 0; i + 1 < n; i++) {
-        const struct weft__event *e = sorted[i].event, *next = sorted[i + 1].event;
-
-        if (e->kind == WEFT__EV_PARK && e->arg == object && next->task == e->task &&
-            next->detail == WEFT__BY_TASK && (!last || next->ticks > last->ticks))
-            last = next;
-    }
-    return last ? last->task : 0;
-}
-
-/* Prints a line for a task that had not ended: its state at the end, and the object and the task
- * that it waited for. */
-static void print_end(const struct print *p, const struct weft__settled *sorted, size_t n,
-                      const struct weft__event *e)
-{
-    const char *name = p->words->task(p->words->arg, e->task), *state = state_after(e);
-
-    if (!state)
-        return;
-    printf("  task %llu %s: %s", (unsigned long long)e->task, name ? name : "", state);
-    if (e->kind == WEFT__EV_PARK && e->arg)
-        printf(" 0x%llx", (unsigned long long)e->arg);
-    if (e->kind == WEFT__EV_PARK && weft__wait_is_for_lock(e->detail)) {
-        uint64_t got = last_woken(sorted, n, e->arg);
-
-        if (got)
-            printf(", which task %llu got last,", (unsigned long long)got);
-    }
-    printf(" for %.3f ms", ago(p, e));
-    print_stack(p, e->stack);
-    putchar('\n');
+    if (t->n > most)
+        printf(": the last %zu of %zu events\n", most, t->n);
+    else
+        printf(": %zu event%s\n", t->n, t->n == 1 ? "" : "s");
+    for (size_t i = t->n > most ? t->n - most : 0; i < t->n; i++)
+        print_event(p, &t->events[i]);
 }
 
 /* Prints for each processor how long before the end its last event was. */
-static void print_procs(const struct print *p, const struct weft__settled *list, size_t n)
+static void print_procs(const summary *p)
 {
     const struct weft__event *last[PROCS_MOST] = {NULL};
 
     printf("the last event at %lld ns of the monotonic clock\n", (long long)p->end);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t proc = weft__event_proc(list[i].place);
+    for (size_t i = 0; i < p->n; i++) {
+        uint32_t proc = weft__event_proc(p->list[i].place);
 
         if (proc < PROCS_MOST)
-            last[proc] = list[i].event;
+            last[proc] = p->list[i].event;
     }
     for (uint32_t i = 0; i < PROCS_MOST; i++)
         if (last[i])
             printf("processor %u: its last event %.3f ms before that\n", i, ago(p, last[i]));
 }
 
-static bool is_last(const struct weft__settled *sorted, size_t n, size_t i)
+static void print_tasks(const summary *p)
 {
-    return i + 1 == n || sorted[i + 1].event->task != sorted[i].event->task;
+    printf(
+        "\nthe last events of tasks, and how long before the last of all; the task with the latest "
+        "event first:\n");
+    for (size_t i = 0; i < p->n_tasks && i < TASKS_SHOWN; i++)
+        print_task(p, &p->tasks[i], LAST_EVENTS);
+    if (p->n_tasks > TASKS_SHOWN)
+        printf("\nand %zu more tasks: --task=ID shows all events of one\n",
+               p->n_tasks - TASKS_SHOWN);
 }
 
-static void print_ends(const struct print *p, const struct weft__settled *sorted, size_t n)
+/* Sorts the events, and lists the tasks. Returns false if memory ran out. */
+static bool sort(summary *p)
 {
-    size_t tasks = 0;
-
-    printf("\nwhat tasks did at the end:\n");
-    for (size_t i = 0; i < n && tasks < TASKS_SHOWN; i++) {
-        if (!is_last(sorted, n, i) || !state_after(sorted[i].event))
-            continue;
-        tasks++;
-        print_end(p, sorted, n, sorted[i].event);
-    }
-}
-
-static void print_tasks(const struct print *p, const struct weft__settled *sorted, size_t n)
-{
-    size_t tasks = 0, from = 0;
-
-    printf("\nthe last events of tasks, with the time until the last of all:\n");
-    for (size_t i = 0; i < n; i++) {
-        if (!is_last(sorted, n, i))
-            continue;
-        if (tasks++ < TASKS_SHOWN)
-            print_task(p, &sorted[from], i + 1 - from);
-        from = i + 1;
-    }
-    if (tasks > TASKS_SHOWN)
-        printf("\nand %zu tasks more\n", tasks - TASKS_SHOWN);
-}
-
-bool summary_print(const struct weft__settled *list, size_t n,
-                   const struct weft__trace_words *words)
-{
-    struct weft__settled *sorted = calloc(n + 1, sizeof(*sorted));
-    struct print p = {.words = words};
-
-    if (!sorted)
+    p->sorted = calloc(p->n + 1, sizeof(*p->sorted));
+    p->tasks = calloc(p->n + 1, sizeof(*p->tasks));
+    if (!p->sorted || !p->tasks)
         return false;
-    for (size_t i = 0; i < n; i++) {
-        int64_t time = words->nanos(words->arg, list[i].event->ticks);
+    for (size_t i = 0; i < p->n; i++) {
+        int64_t time = p->words->nanos(p->words->arg, p->list[i].event->ticks);
 
-        sorted[i] = list[i];
-        p.end = time > p.end ? time : p.end;
+        p->begin = i == 0 || time < p->begin ? time : p->begin;
+        p->end = time > p->end ? time : p->end;
     }
-    qsort(sorted, n, sizeof(*sorted), by_task);
-    print_procs(&p, list, n);
-    print_ends(&p, sorted, n);
-    print_tasks(&p, sorted, n);
-    free(sorted);
+    memcpy(p->sorted, p->list, p->n * sizeof(*p->list));
+    qsort(p->sorted, p->n, sizeof(*p->sorted), by_task);
+    for (size_t i = 0; i < p->n; i++) {
+        if (i == 0 || p->sorted[i - 1].event->task != p->sorted[i].event->task)
+            p->tasks[p->n_tasks++].events = &p->sorted[i];
+        p->tasks[p->n_tasks - 1].n++;
+    }
+    qsort(p->tasks, p->n_tasks, sizeof(*p->tasks), latest_first);
     return true;
+}
+
+summary *summary_new(const struct weft__settled *list, size_t n,
+                     const struct weft__trace_words *words)
+{
+    summary *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return NULL;
+    s->words = words;
+    s->list = list;
+    s->n = n;
+    if (sort(s))
+        return s;
+    summary_free(s);
+    return NULL;
+}
+
+void summary_free(summary *s)
+{
+    free(s->sorted);
+    free(s->tasks);
+    free(s);
+}
+
+void summary_times(const summary *s, int64_t *from, int64_t *until)
+{
+    *from = s->begin;
+    *until = s->end;
+}
+
+bool summary_print(const summary *s)
+{
+    print_procs(s);
+    if (!print_ends(s))
+        return false;
+    print_tasks(s);
+    return true;
+}
+
+bool summary_print_task(const summary *s, uint64_t task)
+{
+    for (size_t i = 0; i < s->n_tasks; i++) {
+        if (last_of(&s->tasks[i])->task == task) {
+            print_task(s, &s->tasks[i], SIZE_MAX);
+            return true;
+        }
+    }
+    return false;
 }
