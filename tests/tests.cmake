@@ -275,7 +275,7 @@ if(CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT WEFT_OMIT_FP AND NOT WEFT_SANITIZE)
   weft_sample(trace_sample)
   weft_script(trace_tools.sh $<TARGET_FILE:trace_sample>)
   weft_sample(flight_sample)
-  weft_script(flight_kill.py $<TARGET_FILE:weft-flight> $<TARGET_FILE:flight_sample> 20)
+  weft_script(flight_kill.py $<TARGET_FILE:weft-flight> $<TARGET_FILE:flight_sample> 18)
 endif()
 
 # ---- tools ----

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* flight_sample.c - tasks that wait in many ways until they are killed, for flight_kill.py.
  *
- *     flight_sample FILE     FILE receives, as 8 bytes, a time of CLOCK_MONOTONIC after which an
- *                            event was recorded */
+ *     flight_sample FILE [eat]     FILE receives, as 8 bytes, a time of CLOCK_MONOTONIC after which
+ *                                  an event was recorded; eat: uses ever more memory */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -66,14 +67,25 @@ static void stamp_for_ever(void *arg)
     }
 }
 
+static void eat(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        char *more = malloc(1 << 20);
+
+        for (int i = 0; more && i < 1 << 20; i += 4096)
+            *(volatile char *)&more[i] = 1;
+        weft_sleep(SHORT);
+    }
+}
+
 static void end_at_once(void *arg)
 {
     (void)arg;
 }
 
-static int run(void *arg)
+static int run(void *eats)
 {
-    (void)arg;
     for (int i = 0; i < PAIRS; i++) {
         weft_chan *c = weft_chan_new(sizeof(int), 0);
 
@@ -83,6 +95,8 @@ static int run(void *arg)
     for (int i = 0; i < LOCKERS; i++)
         weft_go(lock_for_ever, NULL);
     weft_go(stamp_for_ever, NULL);
+    if (eats)
+        weft_go(eat, NULL);
     for (;;) {
         weft_go(end_at_once, NULL);
         weft_blocking_begin();
@@ -95,12 +109,12 @@ static int run(void *arg)
 
 int main(int argc, char **argv)
 {
-    int fd = argc == 2 ? open(argv[1], O_RDWR) : -1;
+    int fd = argc >= 2 ? open(argv[1], O_RDWR) : -1;
 
     stamp = mmap(NULL, sizeof(*stamp), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (stamp == MAP_FAILED) {
         perror("flight_sample FILE");
         return 2;
     }
-    return weft_run(run, NULL);
+    return weft_run(run, argc == 3 && strcmp(argv[2], "eat") == 0 ? argv : NULL);
 }
