@@ -95,7 +95,7 @@ static void put_program(weft_http_response *w)
         w,
         "</h1>\n<p class=\"dim\">process %d, %d processors, %u threads; "
         "<a href=\"cmdline\">command line</a>, <a href=\"../vars\">variables</a></p>\n",
-        (int)getpid(), weft__sched.nprocs, weft__load(&weft__sched.nthreads));
+        (int)getpid(), weft__load(&weft__sched.active), weft__load(&weft__sched.nthreads));
 }
 
 /* Puts a row of the table of states: the number of tasks in a state, its name and explanation. */

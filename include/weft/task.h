@@ -140,8 +140,15 @@ WEFT_API void weft_yield(void);
 WEFT_API uint64_t weft_task_id(void);
 /* Names the calling task, for dumps. The text is copied, and cut at 31 bytes. */
 WEFT_API void weft_task_name(const char *name);
-/* Returns the number of processors of this run. */
+/* Returns the number of processors that run tasks. It follows the CPUs that the process may use,
+ * unless the option procs or WEFT_PROCS fixed it: every three seconds while tasks run, the affinity
+ * of weft_run's thread and the CPU quotas of the process's cgroups and their ancestors are looked
+ * at, of both versions of cgroups. The dump WEFT_DUMP_FULL and /debug/vars tell what decided. */
 WEFT_API int weft_procs(void);
+/* Has n processors run tasks, in place of that number: 1 to 256; 0 goes back to it. Takes effect
+ * within some milliseconds, or in part if the system gives no more threads or descriptors. Returns
+ * what the latest call in this run has set, or 0. Panics if n is out of range. */
+WEFT_API int weft_procs_set(int n);
 
 /* Ties the calling task to the OS thread that it runs on; calls nest. While the task waits, its
  * thread runs no other. Dumps show it as "locked to thread". A foreign thread is always pinned. */

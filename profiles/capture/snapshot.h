@@ -49,7 +49,8 @@ struct weft__record {
 
 /* The numbers of the scheduler at the cut, for the head of a dump. */
 struct weft__sched_counts {
-    uint32_t procs; /* 0: the numbers are not known, and not shown */
+    uint32_t procs;       /* 0: the numbers are not known, and not shown */
+    const char *procs_by; /* their source, constant; NULL: not known, and not shown */
     uint32_t threads, spares;
     uint32_t lost; /* threads that run a task without a processor */
     uint32_t max_threads;

@@ -197,11 +197,12 @@ static void publish_caller(struct capture *c, const struct weft__asking *a)
 static struct weft__sched_counts count(void)
 {
     return (struct weft__sched_counts){
-        .procs = (uint32_t)weft__sched.nprocs,
+        .procs = (uint32_t)weft__load(&weft__sched.active),
+        .procs_by = weft__load(&weft__sched.procs_by),
         .threads = weft__load(&weft__sched.nthreads),
         .spares = weft__load(&weft__sched.nspares),
         .lost = weft__load(&weft__sched.nlost),
-        .max_threads = (uint32_t)weft__sched.max_threads,
+        .max_threads = (uint32_t)weft__load(&weft__sched.max_threads),
         .capped = weft__threads_short(),
     };
 }

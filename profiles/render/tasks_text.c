@@ -17,6 +17,7 @@
  *   # tasks: 1234 (12 running, 3 in calls, 7 runnable, 1212 waiting)
  *   # processors: 2, threads: 5 (1 spare, 2 without a processor, at most 514)
  *   # at the cap: tasks that block wait for a thread
+ *   # number of processors by: CPU quota of a cgroup
  *   # process_vm_readv: Operation not permitted: the holders of locks are not shown */
 #include <errno.h>
 #include <stdbool.h>
@@ -305,6 +306,11 @@ static void put_counts(struct dump *d)
     put_count(d->o, ", at most ", c->max_threads, ")\n");
     if (c->capped)
         weft__out_str(d->o, "# at the cap: tasks that block wait for a thread\n");
+    if (c->procs_by) {
+        weft__out_str(d->o, "# number of processors by: ");
+        weft__out_str(d->o, c->procs_by);
+        weft__out_char(d->o, '\n');
+    }
     if (d->s->locks)
         weft__forbidden_put(d->o, "# ");
     weft__out_char(d->o, '\n');

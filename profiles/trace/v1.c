@@ -298,7 +298,7 @@ static void put_start(struct v1 *v, weft__order *o)
     weft__order_tasks(o, start_running, &st);
     /* Readers from 1.22 on take all before it for the start. */
     event(v, WEFT__NO_PROC, ++st.nanos, GOMAXPROCS, 2,
-          (const uint64_t[ARGS]){(uint64_t)weft__sched.nprocs});
+          (const uint64_t[ARGS]){(uint64_t)weft__load(&weft__sched.active)});
     weft__order_set_now(o, st.nanos);
 }
 

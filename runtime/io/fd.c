@@ -60,7 +60,8 @@ static int wait_by_mail(weft__worker *w, struct fd_wait *f, enum weft__reason wh
 {
     int rc;
 
-    f->p = &weft__sched.procs[weft__random(&w->random) % (uint32_t)weft__sched.nprocs];
+    f->p = &weft__sched
+                .procs[weft__random(&w->random) % (uint32_t)weft__load_acq(&weft__sched.active)];
     f->mail.deliver = deliver;
     rc = weft__park_outside(w->task, why, object, post, f, deadline);
     if (!weft__load_acq(&f->answered) && weft__proc_unpost(f->p, &f->mail))

@@ -455,7 +455,7 @@ static weft__proc *choose_home(weft__proc *here)
     weft__proc *least = here;
     uint32_t n, fewest = weft__load(&here->nsocks);
 
-    for (int i = 0; i < weft__sched.nprocs; i++) {
+    for (int i = 0; i < weft__load(&weft__sched.active); i++) {
         n = weft__load(&weft__sched.procs[i].nsocks);
         if (n < fewest) {
             fewest = n;

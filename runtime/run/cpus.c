@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* cpus.c - how many CPUs this process may use: its affinity and the quotas of its cgroups.
  *
- * Owns no state. weft__run calls at its start; any thread may.
+ * Owns no state. procs.c calls; any thread may.
  * A quota is time of CPUs in each period (100 ms, mostly). A process that burns it on more CPUs at
  * once is stopped for the rest of the period, all threads together. So more processors than the
  * quota is worth only make stops longer.
@@ -188,9 +188,10 @@ static int affinity(void)
     return 1;
 }
 
-int weft__cpus(void)
+int weft__cpus(bool *by_quota)
 {
     int n = affinity(), quota = quota_here();
 
-    return quota > 0 && quota < n ? quota : n;
+    *by_quota = quota > 0 && quota < n;
+    return *by_quota ? quota : n;
 }

@@ -107,7 +107,7 @@ static struct weft__layout_entry entries[] = {
     {"ctx.entry", (uint64_t)(uintptr_t)weft__ctx_entry},
     {"ctx.end", (uint64_t)(uintptr_t)weft__ctx_entry_end},
     ADDRESS("sched.workers", weft__sched.all),
-    ADDRESS("sched.procs", weft__sched.nprocs),
+    ADDRESS("sched.procs", weft__sched.active),
     ADDRESS("sched.threads", weft__sched.nthreads),
     ADDRESS("sched.spares", weft__sched.nspares),
     ADDRESS("sched.lost", weft__sched.nlost),

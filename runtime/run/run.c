@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* run.c - a run: from a plain thread to a running set of processors and back.
  *
- * Owns: the processors, and the order in which the parts of the runtime start and end. All
+ * Owns: the order in which the parts of the runtime start and end. All
  * functions run on the thread that called weft_run, which runs no task. It starts the workers,
- * waits for the main task's end, and meanwhile does the work that signal handlers have left. The
+ * waits for the main task's end, and meanwhile does the work that signal handlers have left, and
+ * tends the number of processors. The
  * kernel gives a signal of the process to the main thread first; so most signals land here, if
  * weft_run was called there.
  *
@@ -15,9 +16,9 @@
 #include "runtime/io/fd.h"
 #include "runtime/io/sock.h"
 #include "runtime/machine/eh.h"
-#include "runtime/run/cpus.h"
 #include "runtime/run/files.h"
 #include "runtime/run/layout.h"
+#include "runtime/run/procs.h"
 #include "runtime/sched/beside.h"
 #include "runtime/sched/errand.h"
 #include "runtime/sched/fatal.h"
@@ -34,41 +35,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { CALLS = 10000 };
-
-/* Processors ----------------------------------------------------------------------------------- */
-
-static int procs_allowed(void)
-{
-    int asked = (int)weft__env_number("WEFT_PROCS", 1, WEFT__PROCS_MAX, 0);
-
-    return asked > 0 ? asked : weft__cpus();
-}
-
-static int hogs_allowed(int asked)
-{
-    return asked > 0 ? asked : (int)weft__env_number("WEFT_HOGS", 1, INT32_MAX, weft__sched.nprocs);
-}
-
-static void procs_make(int n)
-{
-    if (n > WEFT__PROCS_MAX)
-        n = WEFT__PROCS_MAX;
-    weft__sched.nprocs = n;
-    weft__runq_solo = n == 1;
-    weft__sched.procs = aligned_alloc(64, (size_t)n * sizeof(weft__proc));
-    if (!weft__sched.procs)
-        weft__no_memory(NULL, "%d processors", n);
-    memset(weft__sched.procs, 0, (size_t)n * sizeof(weft__proc));
-    for (int i = 0; i < n; i++) {
-        weft__proc *p = &weft__sched.procs[i];
-
-        p->index = (uint32_t)i;
-        p->timers.next = WEFT_FOREVER;
-        p->loop = weft__loop_new();
-    }
-}
 
 /* The end -------------------------------------------------------------------------------------- */
 
@@ -141,19 +107,6 @@ static void workers_join(void)
     weft__sched.all = weft__sched.spares = NULL;
 }
 
-static void procs_free(void)
-{
-    for (int i = 0; i < weft__sched.nprocs; i++) {
-        weft__proc *p = &weft__sched.procs[i];
-
-        weft__timers_free(&p->timers);
-        weft__loop_free(p->loop);
-    }
-    weft__free(weft__sched.procs);
-    weft__sched.procs = NULL;
-    weft__sched.nprocs = 0;
-}
-
 static void tear_down(void)
 {
     int64_t until = weft__mono() + INT64_C(1000000000);
@@ -175,7 +128,7 @@ static void tear_down(void)
     weft__lane_clear();
     weft__socks_discard();
     idle = weft__pools_stop(until);
-    procs_free(); /* the last events of the loops may make tasks ready */
+    weft__procs_free(); /* the last events of the loops may make tasks ready */
     weft__children_discard();
     weft__global_clear();
     weft__tasks_discard(!idle);
@@ -236,11 +189,9 @@ static void begin(const weft_run_options *o)
     weft__errands_init();
     weft__tasks_init(o->stack_size, weft__group_leave);
     weft__layout_init();
-    procs_make(o->procs > 0 ? o->procs : procs_allowed());
+    weft__procs_make(o);
     weft__lane_clear(); /* before any worker: functions known to hog enter the lane at once */
     weft__supply_clear();
-    weft__sched.max_threads = weft__sched.nprocs + (o->max_threads > 0 ? o->max_threads : CALLS);
-    weft__sched.max_hogs = hogs_allowed(o->max_hogs);
     weft__beside_start();
     weft__clock_measure();
     weft__pools_start();
@@ -288,6 +239,7 @@ static void run(void *start)
         weft__done_wait(&mask);
         weft__errand_run();
         weft__signals_handle();
+        weft__procs_tend();
     }
     tear_down();
 }
@@ -299,10 +251,4 @@ int weft__run(const weft_run_options *options, weft_main_fn *fn, void *arg)
     begin(options);
     weft__ctx_call(&weft__sched.runner, run, &start);
     return weft__sched.result;
-}
-
-int weft_procs(void)
-{
-    weft__not_forked("weft_procs");
-    return weft__sched.nprocs;
 }

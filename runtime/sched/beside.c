@@ -68,7 +68,7 @@ static void choose(int first)
     for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
         if (!CPU_ISSET(cpu, &beside.allowed))
             continue;
-        if ((seen++ - first + n) % n < weft__sched.max_hogs)
+        if ((seen++ - first + n) % n < weft__load(&weft__sched.max_hogs))
             CPU_SET(cpu, &beside.set);
     }
     beside.first = first;
@@ -174,7 +174,7 @@ static void each_hog(void (*fn)(weft__worker *w))
 /* Returns whether there have been too many hogs, or few enough, for LAST. */
 static bool must_change(int64_t now)
 {
-    bool too_many = weft__load(&weft__sched.nhogs) > (uint32_t)weft__sched.max_hogs;
+    bool too_many = weft__load(&weft__sched.nhogs) > (uint32_t)weft__load(&weft__sched.max_hogs);
 
     if (too_many == beside.on)
         beside.changed = now;
@@ -183,7 +183,7 @@ static bool must_change(int64_t now)
 
 void weft__beside_tend(int64_t now)
 {
-    if (weft__sched.max_hogs >= count_allowed())
+    if (weft__load(&weft__sched.max_hogs) >= count_allowed())
         return;
     if (must_change(now)) {
         beside.on = !beside.on;
@@ -195,7 +195,7 @@ void weft__beside_tend(int64_t now)
         return;
     if (now - beside.moved >= MOVE) {
         beside.moved = now;
-        choose((beside.first + weft__sched.max_hogs) % count_allowed());
+        choose((beside.first + weft__load(&weft__sched.max_hogs)) % count_allowed());
         each_hog(move);
     }
     each_hog(confine);

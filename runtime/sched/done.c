@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* done.c - wakes the thread of weft_run: at the end of the run, and for work that signal handlers
- * have left.
+ * have left, and to look at the number of processors.
  *
  * Owns: the semaphore on which that thread waits. Any thread and any signal handler may call
  * weft__done_kick; only weft_run's thread waits. */
@@ -23,6 +23,12 @@ void weft__done_init(void)
 void weft__done_kick(void)
 {
     sem_post(&done);
+}
+
+void weft__procs_ask(void)
+{
+    weft__store_rel(&weft__sched.recount, true);
+    weft__done_kick();
 }
 
 /* Waits for a kick. Under TSan it returns after a second at the latest, with the mask restored.

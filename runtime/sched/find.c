@@ -5,7 +5,8 @@
  * the processor calls weft__find_work, on its thread's own stack, with no lock held.
  *
  * A full turn delivers mail, polls, runs timers, and then looks in this processor's queue, in the
- * global one, in the loop and in the other processors' queues. If nothing is found, it sleeps. */
+ * global one, in the loop and in the other processors' queues. If nothing is found, it sleeps. A
+ * processor that rests (run/procs.c) does the first half alone. */
 #include "runtime/sched/observe.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sched/sinks.h"
@@ -16,7 +17,8 @@ enum { POLL_CHANGES = 128 };
 
 static weft__task *steal(weft__worker *w, weft__proc *p)
 {
-    uint32_t n = (uint32_t)weft__sched.nprocs, first = (uint32_t)(weft__random(&w->random) % n);
+    uint32_t n = (uint32_t)weft__load_acq(&weft__sched.nprocs),
+             first = (uint32_t)(weft__random(&w->random) % n);
 
     for (uint32_t i = 0; i < n; i++) {
         weft__proc *victim = &weft__sched.procs[(first + i) % n];
@@ -33,13 +35,13 @@ static weft__task *steal(weft__worker *w, weft__proc *p)
 static weft__task *spin(weft__worker *w, weft__proc *p)
 {
     weft__task *t = NULL;
-    uint32_t n = (uint32_t)weft__sched.nprocs;
+    uint32_t n = (uint32_t)weft__load_acq(&weft__sched.nprocs);
 
     if (n == 1 || 2 * weft__load(&weft__sched.nspinning) >= n - weft__load(&weft__sched.nidle))
         return NULL;
     weft__add(&weft__sched.nspinning, 1);
     for (uint32_t i = 0; i < p->patience && !t && !weft__load(&weft__sched.stopping); i++) {
-        t = weft__global_pop(&p->runq, weft__sched.nprocs);
+        t = weft__global_pop(&p->runq, weft__load(&weft__sched.active));
         if (!t)
             t = steal(w, p);
         for (int j = 0; j < SPIN_PAUSES && !t; j++)
@@ -68,10 +70,21 @@ static void poll_now(weft__worker *w, weft__proc *p)
 /* Runs the timers of other processors: one has due timers, and its task does not switch. */
 static void run_late_timers(weft__proc *p)
 {
-    for (int i = 0; i < weft__sched.nprocs; i++) {
+    for (int i = 0; i < weft__load_acq(&weft__sched.nprocs); i++) {
         if (&weft__sched.procs[i] != p)
             weft__timers_run(&weft__sched.procs[i]);
     }
+}
+
+/* Leaves the tasks of p, which rests, to the other processors, and sleeps: they are the ones that
+ * its loop and its timers made ready, and those that it had when it came to rest. */
+static void rest(weft__proc *p)
+{
+    weft__task *t;
+
+    while ((t = weft__runq_pop(&p->runq)) != NULL)
+        weft__global_push(t);
+    weft__proc_sleep(p);
 }
 
 weft__task *weft__find_work(weft__worker *w)
@@ -92,17 +105,21 @@ weft__task *weft__find_work(weft__worker *w)
     w->source = WEFT__BY_LOOP;
     weft__samplers_check(w);
     w->now = weft__ticks();
+    if (weft__proc_rests(p)) {
+        rest(p);
+        return NULL;
+    }
     if (p->turns++ % GLOBAL_FIRST == 0)
-        t = weft__global_pop(&p->runq, weft__sched.nprocs);
+        t = weft__global_pop(&p->runq, weft__load(&weft__sched.active));
     if (!t)
         t = weft__runq_pop(&p->runq);
     if (!t)
-        t = weft__global_pop(&p->runq, weft__sched.nprocs);
+        t = weft__global_pop(&p->runq, weft__load(&weft__sched.active));
     if (!t && weft__loop_busy(p->loop)) {
         poll_now(w, p);
         t = weft__runq_pop(&p->runq);
     }
-    if (!t && weft__sched.nprocs > 1) {
+    if (!t && weft__load(&weft__sched.nprocs) > 1) {
         w->now = WEFT__UNKNOWN;
         t = steal(w, p);
         if (!t)

@@ -255,7 +255,7 @@ static void sites_fade(void)
 static bool is_crowded(void)
 {
     return weft__load(&weft__sched.nhogs) + weft__load(&lane.running) >=
-           (uint32_t)weft__sched.max_hogs + weft__load(&lane.sunk);
+           (uint32_t)weft__load(&weft__sched.max_hogs) + weft__load(&lane.sunk);
 }
 
 static bool asks_for_lane(const weft__task *t)
@@ -313,7 +313,7 @@ static weft__task *lane_next(int64_t now)
     weft__check_holds(&lane.lock);
     weft__task *t = NULL;
 
-    if (weft__load(&lane.running) >= (uint32_t)weft__sched.nprocs)
+    if (weft__load(&lane.running) >= (uint32_t)weft__load(&weft__sched.active))
         return NULL;
     if (!is_crowded()) {
         t = pop_in_turn(now);

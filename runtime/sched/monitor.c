@@ -58,7 +58,8 @@
 #define LIMIT_KNOWN_CALL (150 * US)
 #define LIMIT_DECLARED   (100 * US)
 
-#define FULL_ROUND (400 * US) /* the least time between two full rounds */
+#define FULL_ROUND (400 * US)  /* the least time between two full rounds */
+#define RECOUNT    (3000 * MS) /* and between two looks at the number of processors */
 
 enum { IDLE_ROUNDS = 20 };          /* rounds without work before the monitor sleeps */
 enum { PATIENCE = 4 };              /* times the limit, for a thread that was descheduled */
@@ -70,6 +71,7 @@ static struct {
     bool stop;       /* atomic */
     int64_t blocked; /* when a processor was last taken from a call */
     int64_t full;    /* when the last full round was */
+    int64_t counted; /* when it last asked for a look at the number of processors */
 } monitor;
 
 /* Taking --------------------------------------------------------------------------------------- */
@@ -351,7 +353,7 @@ static void look_at_all(int64_t now)
     if (full)
         monitor.full = now;
     weft__store(&weft__sched.late, false);
-    for (int i = 0; i < weft__sched.nprocs; i++)
+    for (int i = 0; i < weft__load_acq(&weft__sched.nprocs); i++)
         look(&weft__sched.procs[i], now, full);
     if (weft__load(&weft__sched.late))
         weft__wake_one();
@@ -396,6 +398,15 @@ static int64_t tidy(int64_t now)
     return most;
 }
 
+/* Lets the number of processors follow the CPUs. While all sleep nobody looks. */
+static void recount(int64_t now)
+{
+    if (!weft__sched.follows || now - monitor.counted < RECOUNT)
+        return;
+    monitor.counted = now;
+    weft__procs_ask();
+}
+
 static void *monitor_main(void *arg)
 {
     int idle_rounds = 0;
@@ -412,6 +423,7 @@ static void *monitor_main(void *arg)
         look_at_all(now);
         idle_rounds = everyone_idle() ? idle_rounds + 1 : 0;
         most = tidy(now);
+        recount(now);
         if (idle_rounds >= IDLE_ROUNDS) {
             doze(most);
             idle_rounds = most < 0 ? 0 : IDLE_ROUNDS - 1;
@@ -424,6 +436,7 @@ static void *monitor_main(void *arg)
 void weft__monitor_start(void)
 {
     memset(&monitor, 0, sizeof(monitor));
+    monitor.counted = weft__mono();
     if (weft__thread_start(&monitor.thread, 0, monitor_main, NULL) != 0)
         weft__no_thread(weft__load(&weft__sched.nthreads));
     weft__tell_thread_made(NULL, NULL);

@@ -35,26 +35,32 @@ void weft__idle_join(uint32_t index)
 
 bool weft__all_idle(void)
 {
-    int n = 0;
+    int n = weft__load_seq(&weft__sched.nprocs), idle = 0;
 
-    if (weft__load_seq(&weft__sched.nidle) < (uint32_t)weft__sched.nprocs)
+    if (weft__load_seq(&weft__sched.nidle) < (uint32_t)n)
         return false;
-    for (int i = 0; i < weft__sched.nprocs; i += 64)
-        n += __builtin_popcountll(weft__load_seq(&weft__sched.idle[i / 64]));
-    return n == weft__sched.nprocs;
+    for (int i = 0; i < n; i += 64)
+        idle += __builtin_popcountll(weft__load_seq(&weft__sched.idle[i / 64]));
+    return idle == n;
 }
 
+/* The lowest go first, so those that rest come last, and end the search. */
 void weft__wake_one(void)
 {
+    int n;
+
     weft__fence_light();
     if (weft__load(&weft__sched.nidle) == 0 || weft__load(&weft__sched.nspinning) > 0)
         return;
-    for (int i = 0; i < weft__sched.nprocs; i += 64) {
+    n = weft__load(&weft__sched.active);
+    for (int i = 0; i < n; i += 64) {
         uint64_t idle = weft__load(&weft__sched.idle[i / 64]);
 
         while (idle) {
             uint32_t index = (uint32_t)(i + __builtin_ctzll(idle));
 
+            if (index >= (uint32_t)n)
+                return;
             if (weft__idle_leave(index)) {
                 weft__proc_wake(&weft__sched.procs[index]);
                 return;

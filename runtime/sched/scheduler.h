@@ -168,10 +168,14 @@ enum weft__why { WEFT__KEPT, WEFT__BURNT, WEFT__IN_CALL, WEFT__DECLARED, WEFT__S
 enum weft__end { WEFT__ALIVE, WEFT__GONE, WEFT__ABANDONED };
 
 struct weft__sched {
-    int nprocs;
-    weft__proc *procs;
-    bool running;  /* atomic: a weft_run is under way */
-    bool stopping; /* atomic: main has returned */
+    int nprocs;           /* atomic: processors made so far; run/procs.c has the rule */
+    int active;           /* atomic: the first so many of them run tasks, the others rest */
+    const char *procs_by; /* atomic: the source of active, for dumps */
+    bool follows;         /* active follows the CPUs: the monitor asks for a look now and then */
+    bool recount;         /* atomic: such a look is due */
+    weft__proc *procs;    /* room for WEFT__PROCS_MAX */
+    bool running;         /* atomic: a weft_run is under way */
+    bool stopping;        /* atomic: main has returned */
     bool handoff, signals;
     /* Each atomic: a sink wants to hear this event (sinks.h). */
     struct weft__heard {
@@ -179,8 +183,9 @@ struct weft__sched {
         bool call, called, idle, note, sock_open, sock_close, chan_new, chan_free;
     } heard;
     void *(*work)(void *worker); /* the function of a worker's thread: weft__worker_main */
-    int max_threads;
-    int max_hogs;  /* see nhogs */
+    int max_calls;               /* tasks that may sit in calls at once, each with a thread */
+    int max_threads;             /* atomic: nprocs + max_calls */
+    int max_hogs;                /* atomic: see nhogs */
     uint32_t lock; /* rank RUNQ: spares, all; nspares and nthreads are read without it */
     weft__worker *spares, *all;
     uint32_t nspares, nthreads;
@@ -231,6 +236,13 @@ void weft__proc_deliver(weft__proc *p); /* owner: delivers the mail, the oldest 
 /* Takes back mail. Returns false if the owner has begun to deliver it. */
 bool weft__proc_unpost(weft__proc *p, const weft__mail *m);
 void weft__proc_give(weft__proc *p, weft__worker *w);
+
+/* Returns whether p runs no tasks: there are enough other processors. Its loop and its timers work
+ * on. Any thread; a worker acts on it in its next full turn. */
+static inline bool weft__proc_rests(const weft__proc *p)
+{
+    return weft__unlikely((int)p->index >= weft__load_seq(&weft__sched.active));
+}
 
 /* find.c. Takes a full turn for w, which has a processor. Returns NULL after a sleep, and at the
  * end. */
@@ -283,6 +295,7 @@ static inline bool weft__call_declared(const weft__worker *w, const weft__task *
 /* done.c */
 void weft__done_init(void);
 void weft__done_kick(void);                 /* wakes weft_run's thread */
+void weft__procs_ask(void);                 /* has it look at the number of processors */
 void weft__done_wait(const sigset_t *mask); /* that thread's wait, with this mask */
 
 /* monitor.c */

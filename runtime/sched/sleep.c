@@ -15,7 +15,7 @@ static bool work_anywhere(void)
 {
     if (weft__global_len() > 0)
         return true;
-    for (int i = 0; i < weft__sched.nprocs; i++) {
+    for (int i = 0; i < weft__load_acq(&weft__sched.nprocs); i++) {
         if (weft__runq_stealable(&weft__sched.procs[i].runq))
             return true;
     }
@@ -26,13 +26,24 @@ static int64_t earliest_timer(void)
 {
     int64_t least = WEFT_FOREVER;
 
-    for (int i = 0; i < weft__sched.nprocs; i++) {
+    for (int i = 0; i < weft__load_acq(&weft__sched.nprocs); i++) {
         int64_t next = weft__load_acq(&weft__sched.procs[i].timers.next);
 
         if (next < least)
             least = next;
     }
     return least;
+}
+
+/* Returns whether p has work. A processor that rests has only the tasks that it must leave to
+ * others. It may have been woken for the work of all, so it wakes another one. */
+static bool has_work(const weft__proc *p)
+{
+    if (!weft__proc_rests(p))
+        return work_anywhere();
+    if (work_anywhere())
+        weft__wake_one();
+    return !weft__runq_empty(&p->runq);
 }
 
 /* Returns whether only a timer, or nothing at all, can wake a task. Sees all processors asleep
@@ -44,7 +55,7 @@ static bool all_asleep(int64_t *when)
     if (!weft__all_idle() || weft__load_seq(&weft__sched.nlost) > 0 || weft__held_count() > 0 ||
         weft__load_seq(&weft__sched.outside) > 0 || weft__load_seq(&weft__sched.stopping))
         return false;
-    for (int i = 0; i < weft__sched.nprocs; i++) {
+    for (int i = 0; i < weft__load_acq(&weft__sched.nprocs); i++) {
         weft__proc *p = &weft__sched.procs[i];
 
         if (!weft__runq_empty(&p->runq) || weft__load_seq(&p->mail))
@@ -62,7 +73,7 @@ static void nobody_left(int64_t when)
         weft__deadlock();
     } else if (weft__clock_virtual) {
         weft__clock_advance(when);
-        for (int i = 0; i < weft__sched.nprocs; i++)
+        for (int i = 0; i < weft__load_acq(&weft__sched.nprocs); i++)
             weft__proc_wake(&weft__sched.procs[i]);
     }
 }
@@ -104,7 +115,7 @@ void weft__proc_sleep(weft__proc *p)
 
     weft__idle_join(p->index);
     weft__fence_heavy();
-    if (!work_anywhere() && !weft__load(&p->mail) && !weft__load(&weft__sched.stopping)) {
+    if (!has_work(p) && !weft__load(&p->mail) && !weft__load(&weft__sched.stopping)) {
         if (all_asleep(&when))
             nobody_left(when);
         weft__tell(idle, weft__self());

@@ -106,7 +106,7 @@ weft__worker *weft__worker_new(weft_task_fn *made_for)
 /* Returns the most threads that there may be. */
 static uint32_t most(void)
 {
-    return (uint32_t)(weft__sched.max_threads + weft__sched.nprocs) + RESERVE;
+    return (uint32_t)(weft__sched.max_calls + 2 * weft__load(&weft__sched.nprocs)) + RESERVE;
 }
 
 /* Returns whether making another thread may succeed. */
@@ -124,8 +124,8 @@ static int64_t in_calls(void)
 /* Returns how many more tasks may sit in calls before threads are short. */
 static int64_t room(void)
 {
-    int64_t left = weft__sched.max_threads - weft__sched.nprocs - in_calls();
-    int64_t spares = (int64_t)weft__load(&weft__sched.nspares) - weft__sched.nprocs;
+    int64_t left = weft__sched.max_calls - in_calls();
+    int64_t spares = (int64_t)weft__load(&weft__sched.nspares) - weft__load(&weft__sched.nprocs);
 
     return may_make() || left < spares ? left : spares;
 }
@@ -142,7 +142,7 @@ static void say_short(void)
         fprintf(stderr,
                 "weft: %d threads sit in calls or loops without a processor, as many as "
                 "max_threads allows: tasks of functions that block wait for one\n",
-                weft__sched.max_threads - weft__sched.nprocs);
+                weft__sched.max_calls);
     }
 }
 
@@ -248,7 +248,7 @@ static void orphans_give(void)
 
 bool weft__orphans_may_be(void)
 {
-    return weft__load(&weft__sched.norphans) + 1 < (uint32_t)weft__sched.nprocs;
+    return weft__load(&weft__sched.norphans) + 1 < (uint32_t)weft__load(&weft__sched.nprocs);
 }
 
 void weft__orphans_add(weft__proc *p)
@@ -286,7 +286,7 @@ void weft__orphans_swap(weft__worker *w)
 
 void weft__spare_ahead(weft_task_fn *made_for)
 {
-    uint32_t wanted = in_calls() < AHEAD_FROM ? 1 : (uint32_t)weft__sched.nprocs;
+    uint32_t wanted = in_calls() < AHEAD_FROM ? 1 : (uint32_t)weft__load(&weft__sched.nprocs);
     weft__worker *w;
 
     if (weft__load(&weft__sched.stopping))
@@ -328,7 +328,7 @@ void weft__spare_put(weft__worker *w)
 
 static uint32_t kept(void)
 {
-    return (uint32_t)weft__sched.nprocs + KEPT;
+    return (uint32_t)weft__load(&weft__sched.nprocs) + KEPT;
 }
 
 /* Ends the thread of w, which frees w once it sees that it is abandoned. */

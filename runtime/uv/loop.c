@@ -3,7 +3,7 @@
  *
  * Owns: weft__loop, that is, libuv's loop, its wake-up and its timer. There is no lock: a loop has
  * one owner at a time, the worker that has its processor, and only the owner calls in. Any thread
- * may call weft__loop_wake. weft_run makes and frees loops while no task runs. weft__loop_aborted
+ * may call weft__loop_wake. weft_run's thread makes and frees loops. weft__loop_aborted
  * runs in the handler of SIGABRT.
  *
  * A loop changes threads under these rules, which suffice for libuv 1.44.2:
@@ -79,8 +79,7 @@ void weft__loop_aborted(const weft__loop *l, int error)
     weft__death_write(STDERR_FILENO, text, strlen(text));
 }
 
-/* The call of libuv that is making a loop, or NULL. Only weft_run's thread makes loops, before the
- * run's handlers are installed. */
+/* The call of libuv that is making a loop, or NULL. Only weft_run's thread makes loops. */
 static const char *making;
 
 /* Handles the abort of a libuv that could not make a loop: it aborts where it has no code to
@@ -113,19 +112,21 @@ static int timerfd(void)
     return fd < 0 ? -errno : fd;
 }
 
-weft__loop *weft__loop_new(void)
+weft__loop *weft__loop_new(bool is_live)
 {
     weft__loop *l = weft__alloc(1, sizeof(*l));
     struct sigaction before;
 
-    sigaction(SIGABRT, &(struct sigaction){.sa_handler = on_abort}, &before);
+    if (!is_live)
+        sigaction(SIGABRT, &(struct sigaction){.sa_handler = on_abort}, &before);
     MUST(uv_loop_init, &l->uv);
     MUST(uv_async_init, &l->uv, &l->async, on_wake);
     l->timer_fd = MUST(timerfd, );
     MUST(uv_poll_init, &l->uv, &l->timer_poll, l->timer_fd);
     MUST(uv_poll_start, &l->timer_poll, UV_READABLE, on_timer);
     MUST(uv_run, &l->uv, UV_RUN_NOWAIT); /* tells epoll of these handles, which can fail, too */
-    sigaction(SIGABRT, &before, NULL);
+    if (!is_live)
+        sigaction(SIGABRT, &before, NULL);
     l->timer_poll.data = l;
     l->fd_epoll = -1;
     l->uv.data = l;

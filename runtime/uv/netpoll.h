@@ -13,9 +13,9 @@
 typedef struct weft__loop weft__loop;
 struct addrinfo;
 
-/* Make and free a loop, while no task runs. new ends the program if the system refuses; free closes
- * all handles that are left. */
-weft__loop *weft__loop_new(void);
+/* Make and free a loop, on weft_run's thread. new ends the program if the system refuses; is_live:
+ * tasks run, and the run's signal handlers stay in place. free closes all handles that are left. */
+weft__loop *weft__loop_new(bool is_live);
 void weft__loop_free(weft__loop *l);
 /* Runs the callbacks of events that are there. Waits for events at most timeout_ns: 0 not at all,
  * < 0 until woken. */

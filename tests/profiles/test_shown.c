@@ -704,7 +704,7 @@ TEST(time_in_loops_and_calls_is_told)
 TEST(full_dump_begins_with_counts)
 {
     char *text;
-    char want[64];
+    char want[96];
 
     CHECK_EQ(pipe(hole), 0);
     weft_go(reads_declared_here, NULL);
@@ -713,7 +713,8 @@ TEST(full_dump_begins_with_counts)
     CHECK(strncmp(text, "# tasks: 2 (1 running, 1 in calls, 0 runnable, 0 waiting)\n", 58) == 0);
     snprintf(want, sizeof(want), "\n# processors: %d, threads: ", weft_procs());
     CHECK_CONTAINS(text, want);
-    snprintf(want, sizeof(want), " 1 without a processor, at most %d)\n\n", weft_procs() + 10000);
+    snprintf(want, sizeof(want), " 1 without a processor, at most %d)\n# number of processors by: ",
+             weft_procs() + 10000);
     CHECK_CONTAINS(text, want);
     free(text);
     CHECK_EQ(write(hole[1], "x", 1), 1);
@@ -731,7 +732,7 @@ static int reach_the_cap(void *arg)
     CHECK_EQ(pipe(hole), 0);
     go_many(3, reads_declared_here, NULL);
     wait_for(&begun, 1);
-    wait_for_dump("at most 3)\n# at the cap: tasks that block wait for a thread\n\n");
+    wait_for_dump("at most 3)\n# at the cap: tasks that block wait for a thread\n");
     CHECK_EQ(write(hole[1], "xxx", 3), 3);
     wait_for(&ended, 3);
     return 0;
