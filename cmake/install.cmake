@@ -27,7 +27,7 @@ install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev
 
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/weftConfigVersion.cmake
   COMPATIBILITY SameMinorVersion)
-install(FILES cmake/weftConfig.cmake cmake/needs.cmake
+install(FILES cmake/weftConfig.cmake cmake/needs.cmake cmake/jemalloc.cmake
   ${CMAKE_CURRENT_BINARY_DIR}/weftConfigVersion.cmake DESTINATION ${weft_cmake} COMPONENT dev)
 
 # The prefix is relative to the file, so that `cmake --install --prefix` may choose another.

@@ -1,8 +1,9 @@
-# find_package(weft [COMPONENTS shared | static] [heap]): weft::weft is the library of that kind,
-# weft::heap the malloc that samples, for the profiles of the heap. Without a kind it is shared, unless BUILD_SHARED_LIBS
+# find_package(weft [COMPONENTS shared | static] [heap] [jemalloc]): weft::weft is the library of that
+# kind, weft::heap the malloc that samples, for the profiles of the heap, and weft::jemalloc the malloc
+# below it. Without a kind it is shared, unless BUILD_SHARED_LIBS
 # is set to OFF. Only static needs the libraries below weft, and pkg-config to find them.
 set(weft_kinds ${weft_FIND_COMPONENTS})
-list(REMOVE_ITEM weft_kinds heap)
+list(REMOVE_ITEM weft_kinds heap jemalloc)
 if(NOT weft_kinds)
   set(weft_kinds shared)
   if(DEFINED BUILD_SHARED_LIBS AND NOT BUILD_SHARED_LIBS)
@@ -13,9 +14,14 @@ endif()
 if(static IN_LIST weft_kinds)
   include(${CMAKE_CURRENT_LIST_DIR}/needs.cmake)
 endif()
+if(jemalloc IN_LIST weft_FIND_COMPONENTS)
+  include(${CMAKE_CURRENT_LIST_DIR}/jemalloc.cmake)
+endif()
 foreach(weft_kind ${weft_kinds} ${weft_FIND_COMPONENTS})
   if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/weft_${weft_kind}.cmake)
     include(${CMAKE_CURRENT_LIST_DIR}/weft_${weft_kind}.cmake)
+    set(weft_${weft_kind}_FOUND TRUE)
+  elseif(TARGET weft::${weft_kind})
     set(weft_${weft_kind}_FOUND TRUE)
   elseif(weft_FIND_REQUIRED_${weft_kind})
     set(weft_FOUND FALSE)

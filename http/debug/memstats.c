@@ -11,6 +11,7 @@
 
 #include "profiles/account/memory.h"
 #include "profiles/heap/heap.h"
+#include "profiles/heap/jemalloc.h"
 #include "runtime/sched/lane.h"
 #include "runtime/sched/scheduler.h"
 
@@ -35,7 +36,17 @@ static void set_false(weft__json *o, const char *key)
     weft__json_put_text(o, "false");
 }
 
-/* Puts the sizes of Go's size classes with counts of 0, since malloc has no such counts. */
+static void set_class(weft__json *o, bool first, const struct weft__jemalloc_bin *b)
+{
+    weft__json_put_text(o, first ? "[{" : ",{");
+    set(o, "Size", b->size);
+    set(o, "Mallocs", b->mallocs);
+    set(o, "Frees", b->frees);
+    weft__json_put_text(o, "}");
+}
+
+/* Puts the size classes: jemalloc's first, as many as Go has, with its counts; else those of Go
+ * with counts of 0, since no other malloc has such counts. */
 static void set_by_size(weft__json *o)
 {
     static const uint16_t sizes[] = {
@@ -45,14 +56,14 @@ static void set_by_size(weft__json *o)
         2304, 2688, 3072,  3200,  3456,  4096,  4864,  5376,  6144,  6528, 6784, 6912, 8192,
         9472, 9728, 10240, 10880, 12288, 13568, 14336, 16384, 18432,
     };
+    bool counted = weft__jemalloc_serves();
+    struct weft__jemalloc_bin b;
 
     weft__json_put_key(o, "BySize");
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        weft__json_put_text(o, i == 0 ? "[{" : ",{");
-        set(o, "Size", sizes[i]);
-        set(o, "Mallocs", 0);
-        set(o, "Frees", 0);
-        weft__json_put_text(o, "}");
+    for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        b = (struct weft__jemalloc_bin){.size = sizes[i]};
+        if (!counted || weft__jemalloc_bin(i, &b))
+            set_class(o, i == 0, &b);
     }
     weft__json_put_text(o, "]");
 }

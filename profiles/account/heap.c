@@ -13,6 +13,7 @@
 #include "profiles/account/memory.h"
 #include "profiles/account/profile.h"
 #include "profiles/account/sample.h"
+#include "profiles/heap/jemalloc.h"
 #include "profiles/heap/stacks.h"
 #include "profiles/render/labels.h"
 #include "profiles/render/output.h"
@@ -276,6 +277,29 @@ static void put_state(struct weft__out *o, const struct weft__memory *m)
     weft__out_str(o, ", counts from the samples\n");
 }
 
+/* Puts jemalloc's size classes that were ever in use. */
+static void put_bins(struct weft__out *o)
+{
+    struct weft__jemalloc_bin b;
+
+    if (!weft__jemalloc_serves())
+        return;
+    weft__out_str(o, "# jemalloc's size classes: SIZE = LIVE: BYTES [ALLOCATED, FREED], SLABS\n");
+    for (unsigned i = 0; weft__jemalloc_bin(i, &b); i++) {
+        const struct {
+            const char *before;
+            uint64_t value;
+        } parts[] = {{"# ", b.size},    {" = ", b.live}, {": ", b.live * b.size},
+                     {" [", b.mallocs}, {", ", b.frees}, {"], ", b.slabs}};
+
+        for (size_t k = 0; b.mallocs > 0 && k < sizeof(parts) / sizeof(*parts); k++) {
+            weft__out_str(o, parts[k].before);
+            weft__out_dec(o, parts[k].value);
+        }
+        weft__out_str(o, b.mallocs > 0 ? "\n" : "");
+    }
+}
+
 /* Puts the memory under the names and in the order of Go. */
 static void put_memory(struct weft__out *o)
 {
@@ -306,6 +330,7 @@ static void put_memory(struct weft__out *o)
     put_gc(o);
     put_stat(o, "MaxRSS", (uint64_t)usage.ru_maxrss * 1024);
     put_state(o, &m);
+    put_bins(o);
 }
 
 static int write_text(const struct weft__bucket *all, size_t n, const struct weft__sink *to)

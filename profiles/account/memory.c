@@ -2,43 +2,33 @@
 /* memory.c - see memory.h. Owns nothing.
  *
  * glibc's mallinfo2 speaks of glibc's malloc alone, so it is asked only if that serves the program.
- * No allocator of the three counts calls, so their numbers are what the samples stand for. */
+ * None of the three counts all calls at the time of the call, so their numbers are what the samples
+ * stand for. */
 #include "profiles/account/memory.h"
 
 #include "profiles/heap/heap.h"
+#include "profiles/heap/jemalloc.h"
 #include "profiles/heap/live.h"
 #include "profiles/heap/stacks.h"
 #include "profiles/table/buckets.h"
 #include "runtime/sched/scheduler.h"
 
-#include <dlfcn.h>
 #include <malloc.h>
 #include <stdbool.h>
 #include <string.h>
 
-typedef int mallctl_fn(const char *name, void *old, size_t *old_size, void *new, size_t new_size);
-
-static uint64_t ask(mallctl_fn *mallctl, const char *name)
-{
-    size_t value = 0, size = sizeof(value);
-
-    return mallctl(name, &value, &size, NULL, 0) == 0 ? value : 0;
-}
-
 /* Returns false if the program's malloc is not jemalloc's. */
 static bool read_jemalloc(struct weft__memory *m)
 {
-    mallctl_fn *mallctl;
-    uint64_t epoch = 1;
+    struct weft__jemalloc j;
 
-    *(void **)&mallctl = dlsym(RTLD_DEFAULT, "mallctl");
-    if (!mallctl || mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch)) != 0)
+    if (!weft__jemalloc_read(&j))
         return false;
-    m->alloc = ask(mallctl, "stats.allocated");
-    m->heap_inuse = ask(mallctl, "stats.active");
-    m->heap_sys = ask(mallctl, "stats.mapped");
-    m->heap_idle = m->heap_sys > m->heap_inuse ? m->heap_sys - m->heap_inuse : 0;
-    m->heap_released = ask(mallctl, "stats.retained");
+    m->alloc = j.allocated;
+    m->heap_inuse = j.active;
+    m->heap_sys = j.mapped;
+    m->heap_idle = j.mapped > j.active ? j.mapped - j.active : 0;
+    m->heap_released = j.retained;
     m->from = "jemalloc's mallctl";
     return true;
 }

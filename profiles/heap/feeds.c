@@ -12,6 +12,7 @@
  * An object may have the address of the block that it was cut from, and both may be samples. So the
  * key of an object has the highest bit, which no address has. */
 #include "profiles/heap/heap.h"
+#include "profiles/heap/jemalloc.h"
 
 #include "runtime/base/atomic.h"
 #include "runtime/base/env.h"
@@ -134,9 +135,13 @@ const char *weft__heap_server(void)
 
 void weft__heap_state_text(char *to, size_t size)
 {
+    char allocator[80];
+
     switch (weft__heap_state()) {
     case WEFT__HEAP_SAMPLING:
-        snprintf(to, size, "sampling: one block every %lld bytes", (long long)weft__heap_rate());
+        weft__jemalloc_text(allocator, sizeof(allocator));
+        snprintf(to, size, "sampling: one block every %lld bytes%s%s", (long long)weft__heap_rate(),
+                 *allocator ? " of " : "", allocator);
         break;
     case WEFT__HEAP_OFF:
         snprintf(to, size, "off: unset WEFT_HEAP_RATE, or call weft_profile_set_heap_rate(%d)",

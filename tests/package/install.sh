@@ -81,6 +81,7 @@ with_cmake() { # COMPONENTS PATTERN-OF-NEEDED
         # A program with heap defines malloc, another needs libc's.
         [[ $(nm "$dir/consumer/$program" | grep -c ' T malloc$') == $([[ $1 == *heap* ]] && echo 1 || echo 0) ]] ||
             return
+        [[ $1 != *jemalloc* || $(readelf -d "$dir/consumer/$program") == *libjemalloc.so.2* ]] || return
     done
     rm -r "$dir/consumer"
 }
@@ -89,6 +90,7 @@ expect "find_package, shared" with_cmake shared libweft.so.0
 expect "find_package, static" with_cmake static ""
 expect "find_package, heap" with_cmake "shared;heap" libweft.so.0
 expect "find_package, static and heap" with_cmake "static;heap" ""
+expect "find_package, heap above jemalloc" with_cmake "shared;heap;jemalloc" libweft.so.0
 ! with_cmake nonsense "" >"$dir/log" 2>&1 && grep -q 'no component nonsense' "$dir/log" ||
     expect "find_package knows its components" false
 
