@@ -207,6 +207,7 @@ target_compile_definitions(torture_trace PRIVATE
   TRACE_CHECK="${CMAKE_SOURCE_DIR}/tests/profiles/trace_check.py")
 weft_reloads(torture_contention)
 weft_reloads(torture_cpu)
+weft_wraps(torture_cpu weft__futex_wait weft__cpu_record_new)
 if(NOT WEFT_SANITIZE)
   add_executable(torture_sinks_hasty tests/runtime/torture_sinks.c runtime/sched/sinks.c)
   target_include_directories(torture_sinks_hasty PRIVATE include tests)
