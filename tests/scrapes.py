@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 
-EVERY = 5  # seconds
+EVERY = 5  # seconds, between the beginnings of two rounds
 PATHS = ["/debug/pprof/block", "/debug/pprof/goroutine", "/debug/pprof/mutex",
          "/debug/pprof/contention", "/debug/pprof/threadcreate", "/debug/pprof/delta_block",
          "/debug/pprof/delta_mutex", "/debug/pprof/block?seconds=2",
@@ -52,8 +52,8 @@ def scrape(port, path, wrong):
         wrong.append(f"{path}: {e}")
 
 
-def scrape_all(port, wrong):
-    threads = [threading.Thread(target=scrape, args=(port, path, wrong)) for path in PATHS]
+def scrape_all(port, paths, wrong):
+    threads = [threading.Thread(target=scrape, args=(port, path, wrong)) for path in paths]
     for t in threads:
         t.start()
     for t in threads:
@@ -69,14 +69,14 @@ def wait_until_served(port):
     raise SystemExit("scrapes: the service does not answer")
 
 
-def run(service, port, seconds):
+def run(service, port, seconds, every, paths):
     """The faults, and the service's memory after each round."""
     wrong, sizes, end = [], [], time.monotonic() + seconds
     while time.monotonic() < end and not wrong:
         begun = time.monotonic()
-        scrape_all(port, wrong)
+        scrape_all(port, paths, wrong)
         sizes.append(resident(service.pid))
-        time.sleep(max(0, begun + EVERY - time.monotonic()))
+        time.sleep(max(0, begun + every - time.monotonic()))
     return wrong, sizes
 
 
@@ -87,8 +87,8 @@ def growth(sizes):
     return max(settled[half:], default=0) - max(settled[:half])
 
 
-def main():
-    orders, load, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3])
+def main(orders, load, seconds, every=EVERY, paths=PATHS):
+    """Scrapes these paths at once, again and again. The exit status."""
     api, debug = free_port(), free_port()
     with tempfile.TemporaryDirectory() as dir:
         service = subprocess.Popen([orders, f"127.0.0.1:{api}", f"127.0.0.1:{debug}",
@@ -97,14 +97,14 @@ def main():
             wait_until_served(debug)
             customers = subprocess.Popen([load, f"127.0.0.1:{api}", "50", str(seconds + 5)],
                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            wrong, sizes = run(service, debug, seconds)
+            wrong, sizes = run(service, debug, seconds, every, paths)
             if customers.wait() != 0:
                 wrong.append("the service gave wrong answers meanwhile")
         finally:
             service.terminate()
             service.wait()
     more = growth(sizes)
-    print(f"scrapes: {len(sizes)} rounds of {len(PATHS)}; memory "
+    print(f"scrapes: {len(sizes)} rounds of {len(paths)}; memory "
           + " ".join(f"{s / 2**20:.1f}" for s in sizes) + " MiB")
     if more > max(max(sizes) / 10, 4 << 20):
         wrong.append(f"memory grew by {more} bytes")
@@ -114,4 +114,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
