@@ -69,6 +69,11 @@ void bench_short_call(void);
  * returns the block profile's share, and sets *charged to the mutex profile's. */
 double bench_held_chan(void);
 double bench_held_lock(double *charged);
+/* Starts the profile of CPU time, for BENCH_CPU. */
+void bench_cpu_on(void);
+/* Returns the share of a known amount that the profile has which the environment turns on:
+ * BENCH_CPU's of CPU time, which ends then; BENCH_HEAP's of bytes; else that of bench_held_chan. */
+double bench_held(void);
 /* waits.c */
 void bench_waits_roundtrip(void);
 void bench_waits_buffered128(void);

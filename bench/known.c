@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* known.c - waits whose length is known, since the program reads a clock around each. The profiles
  * must show the same length for the same functions. So a profile that is cheap because it samples
- * too little fails here.
+ * too little fails here. The same of CPU time and of memory that was allocated.
  *
  * The task that others wait for works for 50 us, and many wait. So reading the clocks takes little
  * in comparison, and there are enough samples even at the long periods that sampling chooses when
@@ -28,27 +28,52 @@ static void work(void)
 
 /* Reading -------------------------------------------------------------------------------------- */
 
-static char *profile_text(const char *profile)
+static int new_file(void)
 {
-    const weft_profile_options options = {.text = true};
     int fd = memfd_create("profile", MFD_CLOEXEC);
-    char *text;
-    off_t n;
 
     bench_check(fd, "memfd_create");
-    bench_check(weft_profile_write(fd, profile, &options), "weft_profile_write");
-    n = lseek(fd, 0, SEEK_END);
-    text = calloc((size_t)n + 1, 1);
+    return fd;
+}
+
+/* Returns the file's text, for free(), and closes it. */
+static char *text_of(int fd)
+{
+    off_t n = lseek(fd, 0, SEEK_END);
+    char *text = calloc((size_t)n + 1, 1);
+
     if (!text || pread(fd, text, (size_t)n, 0) != n)
         bench_check(-1, "profile");
     close(fd);
     return text;
 }
 
+static char *profile_text(const char *profile, weft_profile_options options)
+{
+    int fd = new_file();
+
+    bench_check(weft_profile_write(fd, profile, &options), "weft_profile_write");
+    return text_of(fd);
+}
+
+/* Returns the sum of the folded stacks that have this in them. */
+static double sum_of(const char *folded, const char *part)
+{
+    double sum = 0;
+
+    for (const char *line = folded, *end; (end = strchr(line, '\n')); line = end + 1) {
+        const char *at = strstr(line, part), *value = memrchr(line, ' ', (size_t)(end - line));
+
+        if (at && at < end && value)
+            sum += strtod(value, NULL);
+    }
+    return sum;
+}
+
 /* Returns the delay, in ns, of the records that have the function in their stacks. */
 static double delay_of(const char *profile, const char *function)
 {
-    char *text = profile_text(profile), *rest;
+    char *text = profile_text(profile, (weft_profile_options){.text = true}), *rest;
     long long delay = 0, count, sum = 0;
 
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
@@ -152,4 +177,64 @@ double bench_held_lock(double *charged)
     weft_waitgroup_wait(&s.done);
     *charged = delay_of("mutex", "unlocks_knowingly") / (double)s.waited;
     return delay_of("block", "locks_knowingly") / (double)s.waited;
+}
+
+/* CPU time ------------------------------------------------------------------------------------- */
+
+static int cpu_fd;
+
+void bench_cpu_on(void)
+{
+    const weft_profile_options folded = {.form = WEFT_PROFILE_FOLDED};
+
+    cpu_fd = new_file();
+    bench_check(weft_cpu_profile_start_with(cpu_fd, &folded), "weft_cpu_profile_start");
+}
+
+/* The sum of all stacks is the CPU time of the process, since there is a stack for the rest that no
+ * sample stands for. */
+static double held_cpu(void)
+{
+    char *text;
+    double all, rest;
+
+    bench_check(weft_cpu_profile_stop(), "weft_cpu_profile_stop");
+    text = text_of(cpu_fd);
+    all = sum_of(text, "");
+    rest = sum_of(text, "weft.unsampled") + sum_of(text, "weft.lost");
+    free(text);
+    return 1 - rest / all;
+}
+
+/* Memory --------------------------------------------------------------------------------------- */
+
+/* So many that 9,000 are sampled: the sum is right within one per cent. */
+enum { BLOCKS = 300000, BLOCK = 16384 };
+
+static NOINLINE void allocates_knowingly(void)
+{
+    void *(*volatile allocate)(size_t n) = malloc;
+
+    for (int i = 0; i < BLOCKS; i++)
+        free(allocate(BLOCK));
+}
+
+static double held_heap(void)
+{
+    const weft_profile_options folded = {.form = WEFT_PROFILE_FOLDED};
+    char *text;
+    double bytes;
+
+    allocates_knowingly();
+    text = profile_text("allocs", folded);
+    bytes = sum_of(text, "allocates_knowingly");
+    free(text);
+    return bytes / ((double)BLOCKS * BLOCK);
+}
+
+double bench_held(void)
+{
+    return getenv("BENCH_CPU")    ? held_cpu()
+           : getenv("BENCH_HEAP") ? held_heap()
+                                  : bench_held_chan();
 }

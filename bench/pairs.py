@@ -29,7 +29,7 @@ def interval(values):
 
 def on_and_off(pair, samples, program):
     return list(zip(column(samples, pair, f"{program} {pair.rates}", pair.case),
-                    column(samples, pair, f"{program} off", pair.case)))
+                    column(samples, pair, f"{program} {pair.off}", pair.case)))
 
 
 def added(pair, samples, program):

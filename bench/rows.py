@@ -4,16 +4,23 @@ import os
 from dataclasses import dataclass
 
 ALL_SIDES = ("go", "nginx", "weft")
-RATES = {"off": "0", "cpu": "0", "all": "1"}  # ns; no other word sets any
+RATES = {"off": "0", "cpu": "0", "heap": "0", "unheaped": "0", "all": "1"}  # ns; no other word sets any
 
 
 def environment(side, procs):
     """The environment of a side's program. A side is a name, perhaps with rates: "weft off"."""
     rate = RATES.get(side.partition(" ")[2])
     rates = {f"BENCH_{profile}_RATE": rate for profile in ("BLOCK", "MUTEX") if rate}
-    if side.endswith(" cpu"):
-        rates["BENCH_CPU"] = "1"
+    for word in ("cpu", "heap"):
+        if side.endswith(f" {word}"):
+            rates[f"BENCH_{word.upper()}"] = "1"
     return dict(os.environ, GOMAXPROCS=str(procs), WEFT_PROCS=str(procs), **rates)
+
+
+def program_of(side, programs):
+    """The program of a side. That of a side "unheaped" is built without the component weft_heap."""
+    name, _, rates = side.partition(" ")
+    return programs[name] + ("_unheaped" if rates == "unheaped" else "")
 
 
 @dataclass
@@ -62,10 +69,11 @@ class Pair:
     or_none: bool = False
     of_go: float = 0
     holds: tuple = ("held",)
+    off: str = "off"  # the other side's rates
 
     @property
     def sides(self):
-        weft = ("weft off", "weft " + self.rates)
+        weft = (f"weft {self.off}", f"weft {self.rates}")
         return weft + ("go off", "go " + self.rates) if self.of_go else weft[::-1]
 
     def target(self):
@@ -146,7 +154,7 @@ def adds(row, case, procs=(1, 2), **more):
 
 
 CPU = Group("cpu", [
-    *[Pair(row, case, p, "cpu", at_most=1.015, holds=(), **more)
+    *[Pair(row, case, p, "cpu", at_most=1.015, **more)
       for row, case, more in (
           ("compute, a round", "cpu_compute", {}),
           ("unbuffered channel, a wait", "waits_roundtrip", {}),
@@ -154,6 +162,20 @@ CPU = Group("cpu", [
       for p in (1, 2)],
     Line("one sample in the handler, 20 frames, ns", "cpu_sample", "cpu_sample", 1, limit=1500,
          sides=("weft",)),
+    *[Line("first debug=2 of the orders service after its start", "first_dump", "first_dump", p,
+           limit=50, sides=("weft",)) for p in (1, 2)],
+], may_miss=0, miss_at_most=1)
+
+HEAP = Group("heap", [
+    Line("free and malloc with the heap profile on", "heap_pair", "heap_on", 1, limit=3,
+         sides=("weft",)),
+    Line("free and malloc with the heap profile off", "heap_pair", "heap_off", 1, limit=2,
+         sides=("weft",)),
+    *[Pair(row, case, p, "heap", unit="us", at_most=1.01, off="unheaped", **more)
+      for row, case, more in (
+          ("hello, wrk -c64: server CPU of one", "waits_hello", {}),
+          ("orders in SQLite: server CPU of a request", "orders", {"holds": ()}))
+      for p in (1, 2)],
 ], may_miss=0, miss_at_most=1)
 
 BOTH = ("held", "charged")
@@ -168,10 +190,6 @@ CONTENTION = Group("contention", [
          or_none=True, holds=()),
     Line("a wait that is kept at 4,000 distinct stacks, to one at 10", "waits_kept",
          "waits_kept_ratio", 1, limit=2, sides=("weft",)),
-    Line("free and malloc with the heap profile on", "heap_pair", "heap_on", 1, limit=3,
-         sides=("weft",)),
-    Line("free and malloc with the heap profile off", "heap_pair", "heap_off", 1, limit=2,
-         sides=("weft",)),
     Line("instructions of the resume path, all off", "resume", "resume", 1, limit=3,
          sides=("weft",)),
     *[line for case, waits in (("scrape10k", "over"), ("scrape10k_live", "not over"))

@@ -20,9 +20,10 @@ import pairs
 import heap
 import resume
 import serve
-from rows import CONTENTION, CPU, HTTP, RUNTIME, Group, Line, Pair, environment
+from rows import (CONTENTION, CPU, HEAP, HTTP, RUNTIME, Group, Line, Pair, environment,
+                  program_of)
 
-GROUPS = (RUNTIME, HTTP, CONTENTION, CPU)
+GROUPS = (RUNTIME, HTTP, CONTENTION, CPU, HEAP)
 
 PATIENCE = 300  # seconds for one run
 NEW_MEMORY = ("park1m", "timers1m")  # what their pages cost must not hang on who ran before
@@ -83,7 +84,7 @@ def measure(lines, programs, rounds, samples, measured):
                 progress(f"{case} P={procs} round {n + 1}/{rounds} {side}")
                 if case in NEW_MEMORY:
                     run("weft", programs["weft"], "page_warm", 1)
-                result = run(side, programs[side.split()[0]], case, procs)
+                result = run(side, program_of(side, programs), case, procs)
                 samples.setdefault((side, case, procs), []).append(result)
         measured([line for line in lines if (line.case, line.procs) == (case, procs)])
 

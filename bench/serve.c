@@ -32,7 +32,7 @@ static void held(weft_http_response *w, weft_http_request *r, void *arg)
 {
     (void)r;
     (void)arg;
-    weft_http_printf(w, "held %.6g x\n", bench_held_chan());
+    weft_http_printf(w, "held %.6g x\n", bench_held());
 }
 
 void bench_serve_hello(void)

@@ -83,7 +83,7 @@ def await_listener(address, child):
             connect(address).close()
             return
         time.sleep(0.01)
-    raise OSError("nginx does not listen")
+    raise OSError(f"nothing listens at {address}")
 
 
 @contextlib.contextmanager
@@ -180,7 +180,7 @@ def waits_hello(side, path, procs):
     with server(side, path, "serve_hello", procs) as (child, address):
         requests, _ = wrk(address, 1)
         result = {"waits_hello": (cpu_seconds(child.pid) / requests * 1e6, "us")}
-        if side != "weft off":
+        if side not in ("weft off", "weft unheaped"):
             result.update(results(curl(address, "/held")))
     return result
 
@@ -209,7 +209,38 @@ def debug2(side, path, procs):
     return {"debug2_wall": (float(wall), "s"), "debug2_told": (told, "tasks"), **gaps}
 
 
-CASES = {"hello": hello, "waits_hello": waits_hello, "idle": idle, "debug2": debug2}
+@contextlib.contextmanager
+def orders(side, path, procs):
+    """The orders service, which is built beside bench: its process, and its two addresses."""
+    service = os.path.join(os.path.dirname(path), os.path.basename(path).replace("bench", "weft_orders"))
+    api, debug = unused_address(), unused_address()
+    with tempfile.TemporaryDirectory() as folder, \
+            process([service, api, debug, f"{folder}/orders.db"], env=environment(side, procs),
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+        await_listener(debug, child)
+        yield child, api, debug
+
+
+def first_dump(side, path, procs):
+    with orders(side, path, procs) as (_, _, debug), tempfile.NamedTemporaryFile() as dump:
+        wall = curl(debug, "/debug/pprof/goroutine?debug=2", "-o", dump.name, "-w", "%{time_total}")
+        if dump.read().count(b"goroutine ") < 5:
+            raise OSError("the dump has not the service's tasks")
+    return {"first_dump": (float(wall) * 1000, "ms")}
+
+
+def orders_load(side, path, procs):
+    """The customers' requests store orders, and read them, in SQLite."""
+    load = os.path.join(os.path.dirname(path), "weft_load")
+    with orders(side, path, procs) as (child, api, _):
+        text = subprocess.run([load, api, "50", "2"], text=True, stdout=subprocess.PIPE, check=True,
+                              stderr=subprocess.DEVNULL, timeout=PATIENCE).stdout
+        used = cpu_seconds(child.pid)
+    return {"orders": (used / int(text.split()[0]) * 1e6, "us")}
+
+
+CASES = {"hello": hello, "waits_hello": waits_hello, "idle": idle, "debug2": debug2,
+         "first_dump": first_dump, "orders": orders_load}
 
 
 def run(side, path, case, procs):

@@ -15,7 +15,11 @@ set(WEFT_ORDERS # without main
   examples/orders/shop.c
   examples/orders/store.c)
 add_executable(weft_orders examples/orders/main.c ${WEFT_ORDERS})
-target_link_libraries(weft_orders PRIVATE weft_flags weft PkgConfig::JANSSON PkgConfig::SQLITE)
+add_executable(weft_orders_unheaped EXCLUDE_FROM_ALL examples/orders/main.c ${WEFT_ORDERS}) # for the bench
+set_target_properties(weft_orders_unheaped PROPERTIES WEFT_NO_HEAP ON)
+foreach(program weft_orders weft_orders_unheaped)
+  target_link_libraries(${program} PRIVATE weft_flags weft PkgConfig::JANSSON PkgConfig::SQLITE)
+endforeach()
 
 add_executable(weft_load examples/load.c)
 target_link_libraries(weft_load PRIVATE weft_flags weft)
