@@ -94,11 +94,9 @@ static uint32_t child(uint32_t parent, uintptr_t word, uint32_t of, struct node 
 }
 
 /* Reads a word of a stack, which may change meanwhile. */
-WEFT__NO_SANITIZE static inline uintptr_t word_at(uintptr_t sp, uint32_t next)
+WEFT__NO_SANITIZE static inline uintptr_t word_at(uintptr_t addr)
 {
-    uintptr_t word = *(const volatile uintptr_t *)(sp + (next & ~(uint32_t)FROM_SP));
-
-    return next & FROM_SP ? word - sp : word;
+    return *(const volatile uintptr_t *)addr;
 }
 
 static const weft__place *recent[RECENT]; /* atomic */
@@ -111,18 +109,27 @@ static const weft__place **recent_of(const weft__task *t)
     return &recent[(h >> 40) % RECENT];
 }
 
-static bool has_steps(const weft__place *p, uintptr_t sp, uintptr_t hi)
+/* Returns whether the stack has these words of a place, whose values count from base. The place may
+ * change meanwhile, so each position is checked. */
+static inline bool has_words(const weft__place *p, uint32_t from, uint32_t to, uintptr_t base,
+                             uintptr_t sp, uintptr_t room)
 {
-    uint32_t n = weft__load_acq(&p->n_steps);
-    uintptr_t room = hi - sp - 8;
+    for (uint32_t i = from; i < to; i++) {
+        uint32_t at = weft__load_acq(&p->words[i].at);
 
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t at = weft__load_acq(&p->steps[i].at);
-
-        if (at > (room | FROM_SP) || word_at(sp, at) != weft__load_acq(&p->steps[i].value))
+        if (at > room || word_at(sp + at) - base != weft__load_acq(&p->words[i].value))
             return false;
     }
-    return n > 0;
+    return true;
+}
+
+static bool is_at(const weft__place *p, uintptr_t sp, uintptr_t hi)
+{
+    uint32_t n = weft__load_acq(&p->n_words), returns = weft__load_acq(&p->n_returns);
+
+    return n - 1 < WEFT__PLACE_STEPS && returns <= n &&
+           has_words(p, 0, returns, 0, sp, hi - sp - 8) &&
+           has_words(p, returns, n, sp, sp, hi - sp - 8);
 }
 
 static bool is_of(uint64_t id, uint32_t of)
@@ -132,7 +139,7 @@ static bool is_of(uint64_t id, uint32_t of)
 
 static bool fits(struct weft__known k, uint32_t of, uintptr_t sp, uintptr_t hi)
 {
-    return is_of(k.id, of) && has_steps(k.place, sp, hi) && weft__load_acq(&k.place->id) == k.id;
+    return is_of(k.id, of) && is_at(k.place, sp, hi) && weft__load_acq(&k.place->id) == k.id;
 }
 
 static struct weft__known known_of(const weft__place *p)
@@ -146,9 +153,11 @@ static const weft__place *find_node(uintptr_t sp, uintptr_t hi, uint32_t of)
     uint32_t id = 0;
 
     do {
-        if (hi - sp < (n.next & ~(uint32_t)FROM_SP) + 8)
+        uint32_t at = n.next & ~(uint32_t)FROM_SP;
+
+        if (hi - sp < at + 8)
             return NULL;
-        id = child(id, word_at(sp, n.next), of, &n);
+        id = child(id, word_at(sp + at) - (n.next & FROM_SP ? sp : 0), of, &n);
     } while (id && !n.place);
     return id ? n.place : NULL;
 }
@@ -225,19 +234,36 @@ static uint32_t step_at(const struct weft__fingerprint_step *s)
     return s->at | (s->from_sp ? FROM_SP : 0);
 }
 
+/* Writes the words that count from sp, or the others, behind the first n. Returns how many there
+ * are now. */
+static uint32_t write_words(weft__place *p, const struct weft__fingerprint *fingerprint,
+                            bool from_sp, uint32_t n)
+{
+    for (uint32_t i = 0; i < fingerprint->n; i++) {
+        const struct weft__fingerprint_step *s = &fingerprint->steps[i];
+
+        if (s->from_sp == from_sp) {
+            weft__store_rel(&p->words[n].at, s->at);
+            weft__store_rel(&p->words[n++].value, s->value);
+        }
+    }
+    return n;
+}
+
 static void write_place(weft__place *p, const struct weft__fingerprint *fingerprint,
                         const struct weft__walk *walk)
 {
-    uint32_t n_steps = fingerprint->n <= WEFT__PLACE_STEPS ? fingerprint->n : 0;
+    uint32_t returns = 0, n = 0;
 
     weft__store(&p->n, walk->kept);
     for (uint32_t i = 0; i < walk->kept; i++)
         weft__store_rel(&p->pcs[i], walk->pcs[i]);
-    weft__store_rel(&p->n_steps, n_steps);
-    for (uint32_t i = 0; i < n_steps; i++) {
-        weft__store_rel(&p->steps[i].at, step_at(&fingerprint->steps[i]));
-        weft__store_rel(&p->steps[i].value, fingerprint->steps[i].value);
+    if (fingerprint->n <= WEFT__PLACE_STEPS) {
+        returns = write_words(p, fingerprint, false, 0);
+        n = write_words(p, fingerprint, true, returns);
     }
+    weft__store_rel(&p->n_returns, returns);
+    weft__store_rel(&p->n_words, n);
 }
 
 static weft__place *new_place(const struct weft__fingerprint *fingerprint,

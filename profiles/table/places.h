@@ -19,11 +19,11 @@ typedef struct weft__place {
     uint64_t id; /* no two places ever have the same; 0 while the rest changes */
     uint32_t n;
     uintptr_t pcs[WEFT__PLACE_FRAMES];
-    uint32_t n_steps; /* of the fingerprint; 0: it is longer */
+    uint32_t n_words, n_returns; /* the fingerprint's steps; 0: it has more */
     struct {
-        uint32_t at; /* as a node's next (places.c) */
+        uint32_t at; /* in bytes above sp */
         uintptr_t value;
-    } steps[WEFT__PLACE_STEPS];
+    } words[WEFT__PLACE_STEPS]; /* the return addresses; then those that count from sp */
 } weft__place;
 
 /* A place that was found. It may be forgotten at any time; its id still names its stack. */
