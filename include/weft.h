@@ -12,6 +12,7 @@
 #include <weft/flight.h>
 #include <weft/http.h>
 #include <weft/label.h>
+#include <weft/log.h>
 #include <weft/net.h>
 #include <weft/profile.h>
 #include <weft/select.h>

@@ -72,6 +72,9 @@ lint_places() {
             $(files "include runtime" '*.[ch]' 'runtime/base/atomic\.h')
         rule "WEFT_ variables are read by runtime/base/env.c" 'getenv\("WEFT_' \
             $(files "$ours" '*.[ch]' 'runtime/base/env\.c')
+        rule "lines of our own go through weft__log, and only reports of death to stderr" \
+            '\b(stderr|stdout|STD(ERR|OUT)_FILENO)\b|\b(v?d?printf|puts|putchar|perror) *\(' \
+            $(files "$ours" '*.c' 'runtime/(base/(log|death)|sched/fatal|run/files)\.c|profiles/heap/interpose\.c')
         rule "case is ASCII's, not the locale's: weft__same_word" \
             '\bstrn?casecmp *\(|\b(is(alpha|alnum|digit|space|upper|lower|print)|to(lower|upper)) *\(' \
             $(files "runtime profiles http" '*.[ch]')

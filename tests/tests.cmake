@@ -107,7 +107,7 @@ endforeach()
 weft_wraps(torture_storm weft__thread_start_user)
 foreach(noun env rules run reruns child limits foreign fork blocking signal fd steady stack
     lifetime misuse storm end layout cpus files surroundings
-    embed foreign_io procs)
+    embed foreign_io procs log)
   weft_test(test_${noun})
 endforeach()
 weft_wraps(test_end weft__global_push)

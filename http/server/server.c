@@ -10,12 +10,12 @@
  * server is freed after its stop has returned. */
 #include "http/server/conn.h"
 
+#include "runtime/base/log.h"
 #include "runtime/machine/stack.h"
 #include "runtime/sched/scheduler.h"
 
 #include <weft/embed.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,10 +28,10 @@ struct serving {
 
 /* Options -------------------------------------------------------------------------------------- */
 
-static void log_to_stderr(void *arg, const char *text)
+static void log_as_others(void *arg, const char *text)
 {
     (void)arg;
-    dprintf(STDERR_FILENO, "%s\n", text);
+    weft__log("%s", text);
 }
 
 #define DEFAULT(field, value) o->field = o->field ? o->field : (value)
@@ -48,7 +48,7 @@ static void fill_options(weft_http_options *o)
     DEFAULT(head_time, 10 * WEFT_SECOND);
     DEFAULT(read_time, 60 * WEFT_SECOND);
     DEFAULT(write_time, 60 * WEFT_SECOND);
-    DEFAULT(log, log_to_stderr);
+    DEFAULT(log, log_as_others);
     if (o->max_line > 1 << 24 || o->max_head > 1 << 24 || o->max_fields > 1 << 16)
         weft__panic("http: limits out of range");
     if (o->stack_size > 0)

@@ -108,7 +108,8 @@ typedef struct weft_http_options {
     /* Paths are matched as they were sent, segment by segment, and not redirected to their clean
      * form: for proxies. Handlers then meet empty segments, "." and "..", escaped or not. */
     bool raw_paths;
-    /* A line of text without its end; NULL: to stderr. May be called by many tasks at once. */
+    /* A line of text without its end; NULL: as weft/log.h says. May be called by many tasks at
+     * once. */
     void (*log)(void *arg, const char *text);
     void *log_arg;
 } weft_http_options;

@@ -124,8 +124,8 @@ WEFT_API int weft_listener_adopt(int fd, weft_listener **out);
 WEFT_API int weft_listener_fd(weft_listener *ln);
 /* Waits for a connection. While the process or the system is out of descriptors or memory it tries
  * again, ever more rarely, at least once a second. It skips a connection that fails (a reset, a
- * firewall). stderr has a line about either, at most once a minute, but none about network errors.
- * Returns 0, and *out is the caller's; WEFT_ETIMEDOUT; WEFT_ECANCELED; WEFT_ECLOSED; of the
+ * firewall). A line (weft/log.h) tells of either, at most once a minute, but none of network
+ * errors. Returns 0, and *out is the caller's; WEFT_ETIMEDOUT; WEFT_ECANCELED; WEFT_ECLOSED; of the
  * system's errors only those of a descriptor that is no listening socket. */
 WEFT_API int weft_accept_until(weft_listener *ln, weft_time deadline, weft_conn **out);
 static inline int weft_accept(weft_listener *ln, weft_conn **out)

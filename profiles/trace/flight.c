@@ -20,6 +20,7 @@
 #include "profiles/walk/symbolize.h"
 
 #include "runtime/base/clock.h"
+#include "runtime/base/log.h"
 #include "runtime/sched/errand.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sched/sinks.h"
@@ -442,8 +443,7 @@ static bool make_record(const char *name, int64_t megabytes, char *path, size_t 
     first.size = lay_out(&first, (uint64_t)megabytes << 20);
     h = path_of(name, path, path_size) ? make_file(path, first.size) : NULL;
     if (!h) {
-        fprintf(stderr, "weft: flight recorder: %s: %s: nothing is recorded\n", name,
-                strerror(errno));
+        weft__log("weft: flight recorder: %s: %s: nothing is recorded", name, strerror(errno));
         return false;
     }
     *h = first;

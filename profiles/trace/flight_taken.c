@@ -13,11 +13,12 @@
 #include "profiles/render/output.h"
 #include "profiles/trace/rings.h"
 #include "profiles/trace/stall.h"
+#include "profiles/walk/symbolize.h"
 
 #include "runtime/base/clock.h"
 #include "runtime/base/death.h"
 #include "runtime/base/env.h"
-#include "runtime/sched/observe.h"
+#include "runtime/base/log.h"
 #include "runtime/sched/sinks.h"
 #include "runtime/sync/signals.h"
 
@@ -68,8 +69,8 @@ static int write_file(const char *path)
     return rc;
 }
 
-/* Takes a snapshot, removes the oldest of its kind, and ends the line on stderr that says why. */
-static void take(struct kind *k)
+/* Takes a snapshot, removes the oldest of its kind, and says so, with the reason before it. */
+static void take(struct kind *k, const char *why)
 {
     uint32_t n = k->taken + k->failed + 1;
     char path[PATH_SIZE], old[PATH_SIZE];
@@ -79,11 +80,11 @@ static void take(struct kind *k)
     rc = write_file(path);
     if (rc < 0) {
         weft__store(&k->failed, k->failed + 1);
-        weft__death_say("%s: %s: no snapshot\n", path, strerror(-rc));
+        weft__log("weft: %s%s: %s: no snapshot", why, path, strerror(-rc));
         return;
     }
     weft__store(&k->taken, k->taken + 1);
-    weft__death_say("the last seconds of all tasks: weft-flight %s\n", path);
+    weft__log("weft: %sthe last seconds of all tasks: weft-flight %s", why, path);
     if (n > KEPT) {
         name_file(old, k, n - KEPT);
         unlink(old);
@@ -92,27 +93,29 @@ static void take(struct kind *k)
 
 static void take_for_stall(const struct weft__stall *s)
 {
+    const struct weft__symbol *entry;
+
     weft__store(&n_stalls, n_stalls + 1);
     if (weft__mono() < next_stall)
         return;
     next_stall = weft__mono() + BETWEEN_STALLS;
-    weft__death_say(
-        "weft: processor %u has run task %llu alone for %lld ms, and others wait; entry ", s->proc,
-        (unsigned long long)s->task, (long long)(s->lasted / 1000000));
-    weft__reporter->put_place(STDERR_FILENO, s->fn);
-    weft__death_say("\nweft: ");
-    take(&stalls);
+    entry = weft__symbolize(s->fn);
+    weft__log("weft: processor %u has run task %llu alone for %lld ms, and others wait; entry %s",
+              s->proc, (unsigned long long)s->task, (long long)(s->lasted / 1000000),
+              entry->frames[entry->n - 1].function);
+    take(&stalls, "");
 }
 
 static void look(void)
 {
     struct weft__stall s;
+    char why[32];
 
     if (weft__is_dying())
         return;
     if (weft__load(&wanted) && weft__xchg(&wanted, 0)) {
-        weft__death_say("weft: signal %d: ", signal_watched);
-        take(&asked);
+        snprintf(why, sizeof(why), "signal %d: ", signal_watched);
+        take(&asked, why);
     }
     if (weft__stalls_look(&s))
         take_for_stall(&s);

@@ -20,6 +20,7 @@
 #include "runtime/base/env.h"
 #include "runtime/base/format.h"
 #include "runtime/base/handler.h"
+#include "runtime/base/log.h"
 #include "runtime/base/self.h"
 
 #include <weft/error.h>
@@ -210,6 +211,7 @@ void weft__death_begin(int signo)
 
     if (weft__forked)
         return;
+    weft__store(&weft__log_dies, true);
     weft__ranks_forget();
     if (weft__cas(&dying.thread, &speaks, pthread_self())) {
         dying.signo = signo;
@@ -271,6 +273,7 @@ static void panic(const void *caller, const char *format, va_list ap) WEFT__NORE
 
 static void panic(const void *caller, const char *format, va_list ap)
 {
+    weft__store(&weft__log_dies, true); /* before the variable is read */
     die("panic: ", caller, weft__traceback() == WEFT__SHOW_SINGLE, format, ap);
 }
 

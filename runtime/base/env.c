@@ -3,16 +3,16 @@
  *
  * Owns: the list of the variables whose value was already called unknown.
  * A panic reads WEFT_TRACEBACK on any thread, perhaps with a damaged heap and under any lock. So
- * nothing here allocates or locks, and messages go to stderr by write(2). */
+ * nothing here allocates or locks. */
 #include "runtime/base/env.h"
 
 #include "runtime/base/atomic.h"
+#include "runtime/base/log.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* VARIABLES: more than weft has; with a full list a complaint would be left out. */
 enum { VARIABLES = 32, TEXT = 512 };
@@ -41,19 +41,12 @@ static bool is_first(const char *name)
     return false;
 }
 
-/* Writes to stderr that the variable's value is ignored. known lists the values it knows. The value
- * is cut at 64 bytes, since the environment is not ours and may hold anything. */
+/* Says that the variable's value is ignored. known lists the values it knows. The value is cut at
+ * 64 bytes, since the environment is not ours and may hold anything. */
 static void complain(const char *name, const char *value, const char *known)
 {
-    char text[TEXT];
-    int n;
-
-    if (!is_first(name))
-        return;
-    n = snprintf(text, sizeof(text), "weft: %s=%.64s is ignored: its value may be %s\n", name,
-                 value, known);
-    if (write(STDERR_FILENO, text, (size_t)(n < TEXT ? n : TEXT - 1)) < 0)
-        return; /* stderr is closed: there is no other place to complain */
+    if (is_first(name))
+        weft__log("weft: %s=%.64s is ignored: its value may be %s", name, value, known);
 }
 
 /* Writes "a, b or c" to text. */

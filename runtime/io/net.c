@@ -11,11 +11,11 @@
  * A call that may wait tries first and waits on EAGAIN. A read has one exception: if the last read
  * got less than it asked for, the socket was empty, so the next read waits before it tries. So a
  * request in steady traffic costs one read and one write. */
+#include "runtime/base/log.h"
 #include "runtime/io/sock.h"
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -289,7 +289,7 @@ int weft_conn_adopt(int fd, weft_conn **out)
     return rc;
 }
 
-/* Writes to stderr why accept fails, at most once a minute for each listener and kind of error: the
+/* Says why accept fails, at most once a minute for each listener and kind of error: the
  * task that accepts retries by itself, so only this line tells the operator. */
 static void say(weft__sock *s, int rc)
 {
@@ -303,7 +303,7 @@ static void say(weft__sock *s, int rc)
     *after = now + 60 * WEFT_SECOND;
     local = weft__addr_local(s->fd);
     weft_addr_name(&local, at, sizeof(at));
-    fprintf(stderr, "weft: accept at %s: %s; it is tried again\n", at, weft_strerror(rc));
+    weft__log("weft: accept at %s: %s; it is tried again", at, weft_strerror(rc));
 }
 
 /* The state of the retries of one accept. */

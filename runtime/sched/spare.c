@@ -30,12 +30,12 @@
  * them, only a count. */
 #include "runtime/sched/spare.h"
 
+#include "runtime/base/log.h"
 #include "runtime/sched/lane.h"
 #include "runtime/sched/observe.h"
 #include "runtime/sched/sinks.h"
 #include "runtime/sched/thread.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,15 +134,13 @@ static void say_short(void)
 {
     if (weft__load(&supply.refused)) {
         if (!weft__xchg(&supply.said_refused, true))
-            fprintf(stderr,
-                    "weft: the kernel gives no more threads than %u (ulimit -u, pids.max, "
-                    "vm.max_map_count or memory): tasks of functions that block wait for one\n",
-                    weft__load(&weft__sched.nthreads));
+            weft__log("weft: the kernel gives no more threads than %u (ulimit -u, pids.max, "
+                      "vm.max_map_count or memory): tasks of functions that block wait for one",
+                      weft__load(&weft__sched.nthreads));
     } else if (!weft__xchg(&supply.said_capped, true)) {
-        fprintf(stderr,
-                "weft: %d threads sit in calls or loops without a processor, as many as "
-                "max_threads allows: tasks of functions that block wait for one\n",
-                weft__sched.max_calls);
+        weft__log("weft: %d threads sit in calls or loops without a processor, as many as "
+                  "max_threads allows: tasks of functions that block wait for one",
+                  weft__sched.max_calls);
     }
 }
 

@@ -21,7 +21,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -65,18 +64,14 @@ static const char *limit_of(int error)
     }
 }
 
-/* Runs in the handler of SIGABRT. snprintf is not async-signal-safe by the letter, but the process
- * ends in any case, and the text is worth the risk. */
+/* Runs in the handler of SIGABRT. */
 void weft__loop_aborted(const weft__loop *l, int error)
 {
     const char *call = l ? weft__load(&l->call) : NULL;
-    char text[256];
 
-    if (!call)
-        return;
-    snprintf(text, sizeof(text), "weft: %s of libuv gives up: %s%s\n", call, weft_strerror(-error),
-             limit_of(error));
-    weft__death_write(STDERR_FILENO, text, strlen(text));
+    if (call)
+        weft__death_say("weft: %s of libuv gives up: %s%s\n", call, weft_strerror(-error),
+                        limit_of(error));
 }
 
 /* The call of libuv that is making a loop, or NULL. Only weft_run's thread makes loops. */
