@@ -75,7 +75,7 @@ static bool has_crc(int fd, uint32_t want)
     return n == 0 && crc == want;
 }
 
-/* Opens path if it is an ELF file with this build-id. Returns the descriptor, or -1. */
+/* Opens path if it is an ELF file with this build-id. Returns a descriptor, or -1. */
 static int open_exactly(const char *path, const char *build_id)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -110,9 +110,10 @@ static int find_elf(Dwfl_Module *mod, void **userdata, const char *name, Dwarf_A
     /* perhaps the program, which was rebuilt or deleted while it runs */
     if (fd < 0 && k->image.build_id[0] != '\0')
         fd = open_exactly("/proc/self/exe", k->image.build_id);
-    if (fd >= 0)
-        *file_name = strdup(name); /* libdwfl opens a name that comes without a descriptor */
-    return fd;
+    if (fd < 0)
+        return -1;
+    *file_name = strdup(name); /* libdwfl opens a name that comes without a descriptor */
+    return weft__uncompressed(fd);
 }
 
 /* How a module names its debug file. */
@@ -175,9 +176,10 @@ static int find_debuginfo(Dwfl_Module *mod, void **userdata, const char *name, D
     if (slash != NULL)
         *slash = '\0';
     fd = open_debug(path, sizeof path, &wanted);
-    if (fd >= 0)
-        *found = strdup(path);
-    return fd;
+    if (fd < 0)
+        return -1;
+    *found = strdup(path);
+    return weft__uncompressed(fd);
 }
 
 /* Returns whether two files overlap, so that other, which was there before, is gone. */

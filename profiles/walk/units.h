@@ -43,4 +43,8 @@ const char *weft__symtab_find(Dwfl_Module *mod, GElf_Addr addr, GElf_Addr *begin
 /* Forgets all symbol tables. Called before libdw drops a module. */
 void weft__symtabs_forget(void);
 
+/* uncompressed.c. Returns the descriptor of a file in memory with fd's sections uncompressed, and
+ * closes fd. Returns fd if zlib has compressed none of them, or if that fails. */
+int weft__uncompressed(int fd);
+
 #endif

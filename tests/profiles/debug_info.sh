@@ -145,6 +145,11 @@ strip -g "$dir/program"
 objcopy "--add-gnu-debuglink=$dir/program.debug" "$dir/program"
 run "$dir/program"
 all_lines
+what="a compressed debug file"
+objcopy --compress-debug-sections=zlib "$dir/program.debug"
+objcopy --remove-section=.gnu_debuglink "--add-gnu-debuglink=$dir/program.debug" "$dir/program"
+run "$dir/program"
+all_lines
 what="a debug file with another checksum"
 echo >>"$dir/program.debug"
 run "$dir/program"
