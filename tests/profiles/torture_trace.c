@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* torture_trace.c - short traces begin and end at random moments, while tasks wait for channels,
- * locks, sockets and time, are canceled, block, compute too long, and threads that are no workers
- * call. In the end trace_check.py (TRACE_CHECK) reads all of them. The files stay if it refuses
- * one. */
+ * locks, connections and time, are canceled, block, compute too long, and threads that are no
+ * workers call. In the end trace_check.py (TRACE_CHECK) reads all of them. The files stay if it
+ * refuses one.
+ *
+ * TORTURE_TASKS=N has N tasks beside, each of which wakes rarely. TORTURE_TRACES=FOLDER leaves the
+ * traces in the folder, unread. */
 #include "torture.h"
 #include "visit.h"
 
@@ -14,14 +17,16 @@
 #include <weft.h>
 
 /* So many traces in a second: the check of one takes longer than the trace. */
-enum { PAIRS = 3, LOCKERS = 3, TALKERS = 2, SPAWNERS = 2, TRACES = 4 };
+enum { PAIRS = 3, LOCKERS = 3, TALKERS = 2, SPAWNERS = 2, HOGS = 2, CHANS = 4, TRACES = 4 };
 
 static struct {
     weft_waitgroup actors;
     weft_mutex mutex;
+    weft_sema sema;
     uint64_t number; /* atomic */
     int traces;
-    char dir[64];
+    const char *dir;
+    char address[64];
 } all;
 
 static void done(void)
@@ -45,7 +50,7 @@ static void sends(void *arg)
     uint64_t r = seed();
 
     while (!torture_stops()) {
-        weft_chan_send_until(c[torture_random(&r, 2)], &r, soon(&r));
+        weft_chan_send_until(c[torture_random(&r, CHANS)], &r, soon(&r));
         if (torture_random(&r, 500) == 0)
             torture_spin(15000);
     }
@@ -69,6 +74,8 @@ static void selects(void *arg)
 
 static void locks(void *arg)
 {
+    uint64_t r = seed();
+
     (void)arg;
     while (!torture_stops()) {
         weft_trace_region_begin(0, "lock");
@@ -76,6 +83,47 @@ static void locks(void *arg)
         weft_yield();
         weft_mutex_unlock(&all.mutex);
         weft_trace_region_end(0, "lock");
+        if (torture_random(&r, 100) == 0)
+            weft_sema_add(&all.sema, 1);
+    }
+    done();
+}
+
+/* Waits for long, in ways that change. */
+static void lingers(void *arg)
+{
+    weft_chan **c = arg;
+    uint64_t value, r = seed();
+
+    while (!torture_stops()) {
+        weft_time until = weft_after((weft_duration)torture_random(&r, 1000) * WEFT_MILLISECOND);
+        weft_case cases[] = {weft_on_recv(c[2], &value), weft_on_recv(c[3], &value)};
+
+        switch (torture_random(&r, 4)) {
+        case 0:
+            weft_sleep(until - weft_now());
+            break;
+        case 1:
+            weft_chan_recv_until(c[2], &value, until);
+            break;
+        case 2:
+            weft_select_until(cases, 2, until);
+            break;
+        case 3:
+            weft_sema_wait_until(&all.sema, 1, until);
+        }
+    }
+    done();
+}
+
+static void hogs(void *arg)
+{
+    uint64_t r = seed();
+
+    (void)arg;
+    while (!torture_stops()) {
+        torture_spin(25000);
+        weft_sleep((weft_duration)torture_random(&r, 100) * WEFT_MILLISECOND);
     }
     done();
 }
@@ -97,6 +145,46 @@ static void talks(void *arg)
     }
     close(ends[0]);
     close(ends[1]);
+    done();
+}
+
+static void answers(void *conn)
+{
+    char byte;
+
+    while (weft_conn_read(conn, &byte, 1) == 1)
+        EXPECT(weft_conn_write(conn, &byte, 1) == 0);
+    weft_conn_close(conn);
+    done();
+}
+
+static void accepts(void *listener)
+{
+    weft_conn *c;
+
+    while (weft_accept(listener, &c) == 0) {
+        weft_waitgroup_add(&all.actors, 1);
+        weft_go(answers, c);
+    }
+    weft_listener_close(listener);
+    done();
+}
+
+static void asks(void *listener)
+{
+    uint64_t r = seed();
+    char byte = 'x';
+    weft_conn *c;
+
+    while (!torture_stops()) {
+        EXPECT(weft_dial(all.address, &c) == 0);
+        for (int i = 0; i < 100 && !torture_stops(); i++) {
+            EXPECT(weft_conn_write(c, &byte, 1) == 0 && weft_conn_read(c, &byte, 1) == 1);
+            weft_sleep((weft_duration)torture_random(&r, 500) * WEFT_MICROSECOND);
+        }
+        weft_conn_close(c);
+    }
+    weft_listener_shutdown(listener);
     done();
 }
 
@@ -159,9 +247,10 @@ static void traces(void)
 
     while (!torture_stops() && all.traces < (int)(TRACES * torture.seconds)) {
         weft_trace_options o = {.format = 1 + (int)torture_random(&r, 2)};
-        char path[96];
+        char path[256];
         int fd;
 
+        weft_sleep((weft_duration)torture_random(&r, 200) * WEFT_MILLISECOND);
         snprintf(path, sizeof(path), "%s/%d", all.dir, all.traces++);
         fd = open(path, O_WRONLY | O_CREAT, 0600);
         EXPECT(fd >= 0 && weft_trace_start(fd, &o) == 0);
@@ -178,21 +267,28 @@ static void actor(weft_task_fn *fn, int n, void *arg)
         weft_go(fn, arg);
 }
 
-static int program(void *arg)
+static int program(void *tasks)
 {
-    weft_chan *c[] = {weft_chan_new(sizeof(uint64_t), 0), weft_chan_new(sizeof(uint64_t), 2)};
+    weft_listener *listener;
+    weft_chan *c[CHANS];
 
-    (void)arg;
+    for (size_t i = 0; i < CHANS; i++)
+        c[i] = weft_chan_new(sizeof(uint64_t), i % 2 * 2);
+    EXPECT(weft_listen(all.address, &listener) == 0);
+    actor(lingers, *(int *)tasks, c);
     actor(sends, PAIRS, c);
     actor(selects, PAIRS, c);
     actor(locks, LOCKERS, NULL);
     actor(talks, TALKERS, NULL);
+    actor(accepts, 1, listener);
+    actor(asks, 1, listener);
     actor(spawns, SPAWNERS, NULL);
+    actor(hogs, HOGS, NULL);
     actor(invites, 1, c[0]);
     traces();
     torture_set(&torture.stop, true);
     weft_waitgroup_wait(&all.actors);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < CHANS; i++)
         weft_chan_free(c[i]);
     return 0;
 }
@@ -209,12 +305,19 @@ static void check(void)
 
 int main(int argc, char **argv)
 {
+    const char *dir = getenv("TORTURE_TRACES"), *n = getenv("TORTURE_TASKS");
+    int tasks = n ? atoi(n) : 0;
+    char own[48];
+
     torture_begin(argc, argv);
-    snprintf(all.dir, sizeof(all.dir), "/tmp/torture_trace_%d", (int)getpid());
-    EXPECT(mkdir(all.dir, 0700) == 0);
-    EXPECT(weft_run(program, NULL) == 0);
+    snprintf(own, sizeof(own), "/tmp/torture_trace_%d", (int)getpid());
+    snprintf(all.address, sizeof(all.address), "unix:%s.sock", own);
+    all.dir = dir ? dir : own;
+    EXPECT(dir || mkdir(own, 0700) == 0);
+    EXPECT(weft_run(program, &tasks) == 0);
     torture_end();
-    check();
+    if (!dir)
+        check();
     printf("%d traces\n", all.traces);
     return 0;
 }
