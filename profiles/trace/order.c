@@ -64,11 +64,12 @@ static void step(weft__order *o, enum weft__step_kind kind, struct weft__traced_
 
 static void leave_proc(weft__order *o, struct weft__traced_thread *m)
 {
-    struct weft__known_proc *p = weft__known_find(o, &o->procs, m->proc, true);
+    struct weft__known_proc *p;
 
     if (m->proc == WEFT__NO_PROC)
         return;
     step(o, WEFT__STEP_PROC_STOP, m, NULL, NULL);
+    p = weft__known_find(o, &o->procs, m->proc, false);
     if (p)
         p->held = false;
     m->proc = WEFT__NO_PROC;
@@ -267,7 +268,7 @@ static void lost(weft__order *o, struct weft__traced_task *t, const struct weft_
     step(o, WEFT__STEP_LOST, m, t, e);
     t->calling = false;
     t->is = WEFT__IS_CALLING;
-    p = weft__known_find(o, &o->procs, m->proc, true);
+    p = weft__known_find(o, &o->procs, m->proc, false);
     if (p)
         p->held = false;
     m->proc = WEFT__NO_PROC;

@@ -97,6 +97,7 @@ V2_MUTANTS = (
     ("7 34 UserRegionEnd 1 inner", "7 34 UserTaskBegin 1 0 again", "begins while it is open"),
     ("10 GoStatus 1 7 2", "10 GoStatus 1 7 9", "unknown status of task"),
     ("10 ProcStatus 1 2", "10 ProcStatus 1 9", "unknown status of processor"),
+    ("10 ProcStatus 1 2", "10 ProcStatus 4294967295 2", "no timeline has room for processor"),
     ("\n7 10 ProcStatus 0 1", "", "needs a processor"),
     ("10 GoStatus 1 7 2", "10 GoStatus 1 - 3", "in a call on no thread"),
     ("100 GoStatus 2 - 4", "100 GoStatus 2 - 1", "its status says runnable"),

@@ -9,6 +9,7 @@ import re
 from trace_read import NONE, Broken, Event, Frames, Regions, bytes_at, varint
 
 MAX_BATCH, MAX_STRING, MAX_FRAMES = 65536, 1024, 128
+MAX_PROC = 65535  # the tool's timeline has a row for each number up to the greatest
 
 # A $ marks a string, an @ a stack.
 EVENTS = {number: (name, args.split()) for number, name, args in (
@@ -111,6 +112,8 @@ class State:
         p, status = event.args["p"], PROC_STATUS.get(event.args["status"])
         if status is None:
             raise Broken(event.offset, f"unknown status of processor {p}: {event.args['status']}")
+        if p > MAX_PROC:
+            raise Broken(event.offset, f"no timeline has room for processor {p}")
         proc = self.procs.get(p)
         taken = proc is not None and proc.status == "syscall" and status == "abandoned"
         if proc is not None and proc.status != status and not taken:
