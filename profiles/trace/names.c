@@ -11,9 +11,9 @@
 
 #include <string.h>
 
-enum { KINDS = 3 };
+enum { KINDS = 4 };
 /* The kinds of stacks, in the upper bits of their keys. */
-enum { OF_TAPE, OF_FUNCTION, ALONE };
+enum { OF_TAPE, OUTERMOST, OF_FUNCTION, ALONE };
 /* The places of frames without an address; ALONE adds the number of the name. */
 enum { NO_FRAME = 15, ALONE_AT = 16 };
 
@@ -154,6 +154,11 @@ uint32_t weft__names_stack(weft__names *n, uint32_t tape_stack)
     return tape_stack ? stack(n, tape_stack, OF_TAPE) : 0;
 }
 
+uint32_t weft__names_outermost(weft__names *n, uint32_t tape_stack)
+{
+    return tape_stack ? stack(n, tape_stack, OUTERMOST) : 0;
+}
+
 uint32_t weft__names_function(weft__names *n, uint64_t address)
 {
     return address ? stack(n, address, OF_FUNCTION) : 0;
@@ -244,10 +249,16 @@ static size_t frames_of_tape(weft__names *n, uint32_t id, struct weft__named_fra
     return k;
 }
 
+static size_t frames_of(weft__names *n, uint32_t id, struct weft__named_frame *to)
+{
+    return weft__names_words ? frames_of_record(n, id, to) : frames_of_tape(n, id, to);
+}
+
 size_t weft__names_next_stack(weft__names *n, uint32_t *id,
                               struct weft__named_frame frames[WEFT__FRAMES_MOST])
 {
     uint64_t key;
+    size_t count;
 
     if (n->stacks.given == n->stacks.n)
         return 0;
@@ -255,9 +266,11 @@ size_t weft__names_next_stack(weft__names *n, uint32_t *id,
     key = n->stacks.keys[*id - 1];
     switch (n->stacks.kinds[*id - 1]) {
     case OF_TAPE:
-        if (weft__names_words)
-            return frames_of_record(n, (uint32_t)key, frames);
-        return frames_of_tape(n, (uint32_t)key, frames);
+        return frames_of(n, (uint32_t)key, frames);
+    case OUTERMOST:
+        count = frames_of(n, (uint32_t)key, frames);
+        frames[0] = frames[count - 1];
+        return 1;
     case OF_FUNCTION:
         if (weft__names_words)
             return function_of_record(n, key, frames);

@@ -35,9 +35,11 @@ void weft__names_clear(weft__names *n);
 /* Returns the number of a string, of at most WEFT__NAME_MOST bytes; longer ones lose their front.
  * 0: it is empty, or memory ran out. */
 uint32_t weft__names_string(weft__names *n, const char *s);
-/* Return the number of a stack: of the tape's, as the program's function called the library; of one
- * function alone, such as a task's entry; of one name that is no function. 0: none. */
+/* Return the number of a stack: of the tape's, as the program's function called the library; of the
+ * outermost frame of that; of one function alone, such as a task's entry; of one name that is no
+ * function. 0: none. */
 uint32_t weft__names_stack(weft__names *n, uint32_t tape_stack);
+uint32_t weft__names_outermost(weft__names *n, uint32_t tape_stack);
 uint32_t weft__names_function(weft__names *n, uint64_t address);
 uint32_t weft__names_alone(weft__names *n, const char *name);
 

@@ -5,6 +5,7 @@
 
 #include "profiles/capture/snapshot.h"
 #include "profiles/walk/unwind.h"
+#include "runtime/sched/task.h"
 #include "runtime/sched/wait.h"
 
 /* Puts t on m, as it was at the start. */
@@ -121,10 +122,22 @@ static void look_at_threads(weft__order *o, const struct weft__tape_start *start
     }
 }
 
-/* Takes a task from the snapshot: its stack and reason, and its state if no event has told it. */
-static void from_record(weft__order *o, const struct weft__snapshot *s,
-                        const struct weft__record *r, struct weft__walk *walk)
+/* Returns the function of the task that had the slot at the cut, or 0 if another one has it now. A
+ * new task's id is stored before its function, so the id is read after it. */
+static uint64_t function_of(size_t slot, uint64_t id)
 {
+    const weft__task *t = weft__tasks_at((uint32_t)slot);
+    weft_task_fn *fn = weft__load_acq(&t->fn);
+
+    return weft__load(&t->id) == id ? (uintptr_t)fn : 0;
+}
+
+/* Takes a task from the snapshot: its function, its stack and reason, and its state if no event has
+ * told it. */
+static void from_record(weft__order *o, const struct weft__snapshot *s, size_t slot,
+                        struct weft__walk *walk)
+{
+    const struct weft__record *r = &s->records[slot];
     const struct weft__stack_entry *stack =
         r->stack ? weft__stacktab_get(s->stacks, r->stack) : NULL;
     struct weft__traced_task *t = weft__known_find(o, &o->tasks, r->id, false);
@@ -140,6 +153,7 @@ static void from_record(weft__order *o, const struct weft__snapshot *s,
                     ? WEFT__IS_WAITING
                     : WEFT__IS_RUNNABLE;
     t->reason = r->reason;
+    t->fn = function_of(slot, r->id);
     if (stack) {
         weft__walk_set(walk, stack->pcs, stack->kept);
         t->stack = weft__tape_intern(walk);
@@ -168,7 +182,7 @@ bool weft__order_begin(weft__order *o, const struct weft__tape_start *start,
     look_at_threads(o, start);
     for (size_t i = 0; s && i < s->n && !o->failed; i++) {
         if (s->records[i].state != WEFT__REC_NONE)
-            from_record(o, s, &s->records[i], walk);
+            from_record(o, s, i, walk);
     }
     weft__order_threads(o, clear_form, NULL);
     free(walk);

@@ -258,7 +258,7 @@ static void start_task(void *arg, struct weft__traced_task *t)
 {
     struct starting *st = arg;
     uint64_t entry = t->fn ? weft__names_function(st->v->names, t->fn)
-                           : weft__names_stack(st->v->names, t->stack);
+                           : weft__names_outermost(st->v->names, t->stack);
 
     if (t->is == WEFT__IS_UNKNOWN || t->is == WEFT__IS_UNMADE)
         return;

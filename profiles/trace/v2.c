@@ -204,7 +204,8 @@ static uint64_t status_of(const struct weft__traced_task *t)
 static void task_status(struct v2 *v, uint64_t thread, int64_t nanos, struct weft__traced_task *t)
 {
     bool on = t->is == WEFT__IS_RUNNING || t->is == WEFT__IS_CALLING;
-    uint64_t stack = weft__names_stack(v->names, t->stack);
+    uint64_t stack = t->stack ? weft__names_stack(v->names, t->stack)
+                              : weft__names_function(v->names, t->fn); /* it names the task */
 
     if (t->form_b == v->generation || t->is == WEFT__IS_UNKNOWN || t->is == WEFT__IS_UNMADE)
         return;
