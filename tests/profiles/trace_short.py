@@ -116,7 +116,7 @@ def take(program, count, tasks, procs, folder):
 
 
 class Sums:
-    """What is known of the traces so far."""
+    """Sums over the traces that were read."""
 
     def __init__(self):
         self.traces = self.bytes = self.events = self.tasks = 0
