@@ -19,7 +19,13 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool running;                                /* guarded by lock */
 static struct weft__event_sink *sinks[WEFT__SINKS]; /* atomic; NULL: a free place */
-static int n_sinks;        /* atomic: places from here on were never used; written under lock */
+static int n_sinks; /* atomic: places from here on were never used; written under lock */
+/* Which sinks hear an event of HOT_EVENTS, a bit for each place of the list; atomic; written under
+ * lock. An event is told to some of many sinks, and with these it passes over the others. */
+static struct {
+    uint32_t spawn, run, park, ready, lost, end, call, called, idle, note, tagged;
+    uint32_t sock_open, sock_close, chan_new, chan_free;
+} hearers;
 static uint32_t phase = 1; /* atomic; never 0 */
 static uint32_t others;    /* atomic: events being told by threads that have no mark */
 
@@ -47,17 +53,29 @@ static uint32_t others;    /* atomic: events being told by threads that have no 
 _Static_assert(sizeof(struct weft__heard) == HOT_EVENTS(XX) + 2, "each byte is set");
 #undef XX
 
+/* Returns the bits of the sinks that have the function at this offset. Caller holds the lock. */
+static uint32_t hearers_of(size_t function)
+{
+    uint32_t bits = 0;
+
+    for (int i = 0; running && i < WEFT__SINKS; i++) {
+        if (sinks[i] && *(void (*const *)(void))(const void *)((const char *)sinks[i] + function))
+            bits |= 1u << i;
+    }
+    return bits;
+}
+
 /* Stores what the sinks want to hear; outside a run that is nothing. A ready needs what tell_park
  * notes. Caller holds the lock. */
 static void set_heard(void)
 {
     struct weft__heard all = {false};
 
-    for (int i = 0; running && i < WEFT__SINKS; i++) {
-#define XX(event) all.event |= sinks[i] && sinks[i]->event;
-        HOT_EVENTS(XX)
+#define XX(event)                                                                                  \
+    weft__store_rel(&hearers.event, hearers_of(offsetof(struct weft__event_sink, event)));         \
+    all.event = hearers.event != 0;
+    HOT_EVENTS(XX)
 #undef XX
-    }
     all.park |= all.ready;
     weft__store(&weft__sched.heard.yield, all.park);
     weft__store(&weft__sched.heard.skip, all.ready || all.run);
@@ -198,14 +216,26 @@ static void unmark(uint32_t *mark)
         unmark(marked);                                                                            \
     } while (0)
 
+/* Tells an event of HOT_EVENTS. A sink that is being removed is NULL. */
+#define TELL_HOT(event, ...)                                                                       \
+    do {                                                                                           \
+        uint32_t *marked = mark();                                                                 \
+        for (uint32_t left = weft__load_acq(&hearers.event); left; left &= left - 1) {             \
+            struct weft__event_sink *s = weft__load_acq(&sinks[__builtin_ctz(left)]);              \
+            if (s)                                                                                 \
+                s->event(s, __VA_ARGS__);                                                          \
+        }                                                                                          \
+        unmark(marked);                                                                            \
+    } while (0)
+
 void weft__tell_spawn(const weft__task *t)
 {
-    TELL(spawn, t);
+    TELL_HOT(spawn, t);
 }
 
 void weft__tell_run(const weft__task *t, const weft__worker *w)
 {
-    TELL(run, t, w);
+    TELL_HOT(run, t, w);
 }
 
 /* Notes which task parks, for the function that the next context calls when its stack is left: if
@@ -218,7 +248,7 @@ void weft__tell_park(const weft__task *t, enum weft__reason why, const void *obj
         w->left = t->id;
         w->left_tick = weft__load(&w->p->tick);
     }
-    TELL(park, t, why, object);
+    TELL_HOT(park, t, why, object);
 }
 
 /* Returns whether the calling thread finishes for a task that left its stack on w, and that the
@@ -243,14 +273,14 @@ void weft__tell_ready(const weft__task *t, const void *site)
     } else if (w) {
         by.source = w->source;
     }
-    TELL(ready, t, &by);
+    TELL_HOT(ready, t, &by);
 }
 
 void weft__tell_ready_by(const weft__task *t, enum weft__source source)
 {
     const struct weft__waker by = {.source = source};
 
-    TELL(ready, t, &by);
+    TELL_HOT(ready, t, &by);
 }
 
 void weft__tell_yield(const weft__task *t)
@@ -267,32 +297,32 @@ void weft__tell_skip(const weft__task *t)
 
 void weft__tell_lost(const weft__task *t, const weft__worker *w, enum weft__why why)
 {
-    TELL(lost, t, w, why);
+    TELL_HOT(lost, t, w, why);
 }
 
 void weft__tell_call(const weft__task *t)
 {
-    TELL(call, t);
+    TELL_HOT(call, t);
 }
 
 void weft__tell_called(const weft__task *t)
 {
-    TELL(called, t);
+    TELL_HOT(called, t);
 }
 
 void weft__tell_idle(const weft__worker *w)
 {
-    TELL(idle, w);
+    TELL_HOT(idle, w);
 }
 
 void weft__tell_note(const weft__task *t, const void *what)
 {
-    TELL(note, t, what);
+    TELL_HOT(note, t, what);
 }
 
 void weft__tell_end(const weft__task *t)
 {
-    TELL(end, t);
+    TELL_HOT(end, t);
 }
 
 void weft__tell_waited(weft__task *t, enum weft__reason why, int64_t ticks)
@@ -317,25 +347,25 @@ void weft__tell_thread_gone(weft__worker *w)
 
 void weft__tell_tagged(const weft__task *t)
 {
-    TELL(tagged, t);
+    TELL_HOT(tagged, t);
 }
 
 void weft__tell_sock_open(const void *sock, int fd)
 {
-    TELL(sock_open, sock, fd);
+    TELL_HOT(sock_open, sock, fd);
 }
 
 void weft__tell_sock_close(const void *sock, int fd)
 {
-    TELL(sock_close, sock, fd);
+    TELL_HOT(sock_close, sock, fd);
 }
 
 void weft__tell_chan_new(const struct weft_chan *c)
 {
-    TELL(chan_new, c);
+    TELL_HOT(chan_new, c);
 }
 
 void weft__tell_chan_free(const struct weft_chan *c)
 {
-    TELL(chan_free, c);
+    TELL_HOT(chan_free, c);
 }
