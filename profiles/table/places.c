@@ -5,8 +5,8 @@
  * So the fingerprints of all places make a tree: a node stands for the words so far, and has the
  * position of the next. All nodes are in one hash table, by their parent and the word. Finding a
  * stack takes as many probes as it has frames, however many places there are. Before that, the
- * stack is compared with the place that was found last for the same function and depth. That is
- * right most often, and costs a nanosecond or two for each frame.
+ * stack is compared with the two places that were found last for the same function and depth. One
+ * is right most often, and costs a nanosecond or two for each frame.
  *
  * Places belong to a generation. A new one begins, without any node or place of the last, when the
  * table is full, or when the rules of a file that is gone were dropped. So the table is bounded,
@@ -101,12 +101,13 @@ WEFT__NO_SANITIZE static inline uintptr_t word_at(uintptr_t addr)
 
 static const weft__place *recent[RECENT]; /* atomic */
 
-/* Picks the slot by the task's function and the depth of its stack, which differ in most places. */
+/* Picks two slots by the task's function and the depth of its stack, which differ in most places. A
+ * task often waits in turn at two places of one depth. */
 static const weft__place **recent_of(const weft__task *t)
 {
     uint64_t h = mix((uintptr_t)t->fn, t->ctx.hi - weft__task_color(t) - (uintptr_t)t->ctx.sp);
 
-    return &recent[(h >> 40) % RECENT];
+    return &recent[(h >> 40) % RECENT & ~UINT64_C(1)];
 }
 
 /* Returns whether the stack has these words of a place, whose values count from base. The place may
@@ -170,16 +171,21 @@ struct weft__known weft__place_find(const weft__task *t)
     uint32_t of = weft__load_acq(&generation);
     uintptr_t sp = (uintptr_t)t->ctx.sp;
     const weft__place **last = recent_of(t);
-    struct weft__known known = known_of(weft__load_acq(last));
+    const weft__place *first = weft__load_acq(&last[0]);
+    struct weft__known known = known_of(first);
 
     if (!is_valid)
         return none;
     if (fits(known, of, sp, t->ctx.hi))
         return known;
+    known = known_of(weft__load_acq(&last[1]));
+    if (fits(known, of, sp, t->ctx.hi))
+        return known;
     known = known_of(find_node(sp, t->ctx.hi, of));
     if (!is_of(known.id, of)) /* or a later generation has its memory */
         return none;
-    weft__store_rel(last, known.place);
+    weft__store_rel(&last[1], first);
+    weft__store_rel(&last[0], known.place);
     return known;
 }
 
