@@ -22,7 +22,6 @@
 #include "profiles/walk/deferred.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* Stacks --------------------------------------------------------------------------------------- */
 
@@ -114,16 +113,30 @@ static inline uint32_t stack_of(weft__task *t)
 
 /* Events --------------------------------------------------------------------------------------- */
 
-static inline void write_event(weft__ring *r, const struct weft__event *e)
+/* The content of an event besides its time, task and seq. */
+struct said {
+    uint8_t kind, detail;
+    uint32_t stack;
+    uint64_t arg;
+};
+
+/* Writes the four words of an event (event.h). They are made in registers: an event that is built
+ * in memory, field by field, and then copied costs some 10 ns more, since its bytes are read as
+ * words before they have left the store buffer. */
+static inline void write_event(weft__ring *r, int64_t ticks, uint64_t task, uint32_t seq,
+                               struct said e)
 {
-    uint64_t word[4];
     uint64_t *to = (uint64_t *)(void *)&r->piece->events[r->n];
 
-    memcpy(word, e, sizeof(word));
-    for (int i = 0; i < 4; i++)
-        weft__store(&to[i], word[i]);
+    weft__store(&to[0], (uint64_t)ticks);
+    weft__store(&to[1],
+                (task & UINT64_MAX >> 16) | (uint64_t)e.kind << 48 | (uint64_t)e.detail << 56);
+    weft__store(&to[2], e.arg);
+    weft__store(&to[3], seq | (uint64_t)e.stack << 32);
     weft__store_rel(&r->piece->n, ++r->n);
 }
+_Static_assert(offsetof(struct weft__event, arg) == 16 && offsetof(struct weft__event, seq) == 24,
+               "the words of an event");
 
 /* Begins a piece if the last one is full, and writes a mark. w: the calling thread's, or NULL.
  * Returns false if the tape has no room at all. */
@@ -132,28 +145,21 @@ static WEFT__NOINLINE bool mark(weft__ring *r, weft__worker *w, uint32_t thread,
 {
     const weft__proc *p = w && !w->foreign ? weft__load(&w->p) : NULL;
     const weft__task *t = w && before != WEFT__EV_RUN ? weft__load(&w->task) : NULL;
-    struct weft__event e = {
-        .ticks = weft__ticks(),
-        .kind = WEFT__EV_MARK,
-        .detail = w && w->foreign,
-        .arg = weft__event_place(thread, p ? p->index : WEFT__NO_PROC),
-        .seq = cut,
-    };
+    struct said e = {.kind = WEFT__EV_MARK,
+                     .detail = w && w->foreign,
+                     .arg = weft__event_place(thread, p ? p->index : WEFT__NO_PROC)};
 
     if ((!r->piece || r->n + 2 > WEFT__PIECE_EVENTS) && !weft__ring_turn(r))
         return false;
-    if (t)
-        e.task = weft__load(&t->id) & (UINT64_MAX >> 16);
     r->cut = cut;
     r->thread = thread;
-    write_event(r, &e);
+    write_event(r, weft__ticks(), t ? weft__load(&t->id) : 0, cut, e);
     return true;
 }
 
-/* Writes an event of t, or of none, to a ring that the caller may write to. e lacks time, task and
- * seq. */
+/* Writes an event of t, or of none, to a ring that the caller may write to. */
 static inline void put_in(weft__ring *r, weft__worker *w, uint32_t thread, const weft__task *t,
-                          struct weft__event *e)
+                          struct said e)
 {
     uint32_t cut;
 
@@ -162,14 +168,8 @@ static inline void put_in(weft__ring *r, weft__worker *w, uint32_t thread, const
     cut = weft__load_acq(&weft__tape.cut);
     if (weft__likely(cut != 0) &&
         (weft__likely(r->cut == cut && r->n < WEFT__PIECE_EVENTS && r->thread == thread) ||
-         mark(r, w, thread, cut, (enum weft__event_kind)e->kind))) {
-        e->ticks = weft__ticks();
-        if (t) {
-            e->task = t->id & (UINT64_MAX >> 16);
-            e->seq = ++weft__tape.seqs[t->slot];
-        }
-        write_event(r, e);
-    }
+         mark(r, w, thread, cut, (enum weft__event_kind)e.kind)))
+        write_event(r, weft__ticks(), t ? t->id : 0, t ? ++weft__tape.seqs[t->slot] : 0, e);
     weft__store_rel(&r->busy, 0);
 }
 
@@ -183,7 +183,7 @@ static inline weft__ring *ring_of(weft__worker *w)
     return weft__ring_new(w);
 }
 
-static inline void put(weft__worker *w, const weft__task *t, struct weft__event e)
+static inline void put(weft__worker *w, const weft__task *t, struct said e)
 {
     weft__ring *r = ring_of(w);
 
@@ -191,11 +191,11 @@ static inline void put(weft__worker *w, const weft__task *t, struct weft__event 
         return;
     if (weft__likely(r != &weft__tape.common)) {
         r->yielded = t && (e.kind == WEFT__EV_YIELD || e.kind == WEFT__EV_BACK) ? t->id : 0;
-        put_in(r, w, (uint32_t)w->tid, t, &e);
+        put_in(r, w, (uint32_t)w->tid, t, e);
         return;
     }
     weft__lock(&weft__tape.shared, WEFT__RANK_TASKS);
-    put_in(r, w, w ? (uint32_t)w->tid : 0, t, &e);
+    put_in(r, w, w ? (uint32_t)w->tid : 0, t, e);
     weft__unlock(&weft__tape.shared);
 }
 
@@ -213,7 +213,7 @@ static void weft__hear_spawn(struct weft__event_sink *s, const weft__task *t)
 
     (void)s;
     put(w, t,
-        (struct weft__event){
+        (struct said){
             .kind = WEFT__EV_SPAWN, .arg = (uintptr_t)weft__load(&t->fn), .stack = stack_here(w)});
 }
 
@@ -223,9 +223,8 @@ static void weft__hear_run(struct weft__event_sink *s, const weft__task *t, cons
 
     (void)s;
     put((weft__worker *)(uintptr_t)w, t,
-        (struct weft__event){
-            .kind = WEFT__EV_RUN,
-            .arg = weft__event_place((uint32_t)w->tid, p ? p->index : WEFT__NO_PROC)});
+        (struct said){.kind = WEFT__EV_RUN,
+                      .arg = weft__event_place((uint32_t)w->tid, p ? p->index : WEFT__NO_PROC)});
 }
 
 /* A park without a reason is a yield; without a processor, the return of a task that was lost. */
@@ -234,7 +233,7 @@ static void weft__hear_park(struct weft__event_sink *s, const weft__task *t, enu
 {
     weft__worker *w = weft__self();
     bool back = why == WEFT__WAIT_NONE && !w->foreign && !weft__load(&w->p);
-    struct weft__event e = {.detail = (uint8_t)why, .arg = (uintptr_t)object};
+    struct said e = {.detail = (uint8_t)why, .arg = (uintptr_t)object};
 
     (void)s;
     e.kind = why != WEFT__WAIT_NONE ? WEFT__EV_PARK : back ? WEFT__EV_BACK : WEFT__EV_YIELD;
@@ -256,10 +255,10 @@ static void weft__hear_ready(struct weft__event_sink *s, const weft__task *t,
         return;
     }
     put(w, t,
-        (struct weft__event){.kind = WEFT__EV_READY,
-                             .detail = (uint8_t)by->source,
-                             .arg = by->id,
-                             .stack = by->task ? stack_of((weft__task *)(uintptr_t)by->task) : 0});
+        (struct said){.kind = WEFT__EV_READY,
+                      .detail = (uint8_t)by->source,
+                      .arg = by->id,
+                      .stack = by->task ? stack_of((weft__task *)(uintptr_t)by->task) : 0});
 }
 
 static void weft__hear_lost(struct weft__event_sink *s, const weft__task *t, const weft__worker *w,
@@ -267,8 +266,7 @@ static void weft__hear_lost(struct weft__event_sink *s, const weft__task *t, con
 {
     (void)s;
     put(weft__self(), t,
-        (struct weft__event){
-            .kind = WEFT__EV_LOST, .detail = (uint8_t)why, .arg = (uint32_t)w->tid});
+        (struct said){.kind = WEFT__EV_LOST, .detail = (uint8_t)why, .arg = (uint32_t)w->tid});
 }
 
 static void weft__hear_call(struct weft__event_sink *s, const weft__task *t)
@@ -276,19 +274,19 @@ static void weft__hear_call(struct weft__event_sink *s, const weft__task *t)
     weft__worker *w = weft__self();
 
     (void)s;
-    put(w, t, (struct weft__event){.kind = WEFT__EV_CALL, .stack = stack_here(w)});
+    put(w, t, (struct said){.kind = WEFT__EV_CALL, .stack = stack_here(w)});
 }
 
 static void weft__hear_called(struct weft__event_sink *s, const weft__task *t)
 {
     (void)s;
-    put(weft__self(), t, (struct weft__event){.kind = WEFT__EV_CALLED});
+    put(weft__self(), t, (struct said){.kind = WEFT__EV_CALLED});
 }
 
 static void weft__hear_idle(struct weft__event_sink *s, const weft__worker *w)
 {
     (void)s;
-    put((weft__worker *)(uintptr_t)w, NULL, (struct weft__event){.kind = WEFT__EV_IDLE});
+    put((weft__worker *)(uintptr_t)w, NULL, (struct said){.kind = WEFT__EV_IDLE});
 }
 
 static void weft__hear_note(struct weft__event_sink *s, const weft__task *t, const void *what)
@@ -299,17 +297,17 @@ static void weft__hear_note(struct weft__event_sink *s, const weft__task *t, con
 
     (void)s;
     if (more != 0)
-        put(w, t, (struct weft__event){.kind = WEFT__EV_MORE, .arg = more});
+        put(w, t, (struct said){.kind = WEFT__EV_MORE, .arg = more});
     put(w, t,
-        (struct weft__event){.kind = n->kind & 0xff,
-                             .arg = n->task << 32 | weft__text_intern(n->name),
-                             .stack = stack_here(w)});
+        (struct said){.kind = n->kind & 0xff,
+                      .arg = n->task << 32 | weft__text_intern(n->name),
+                      .stack = stack_here(w)});
 }
 
 static void weft__hear_end(struct weft__event_sink *s, const weft__task *t)
 {
     (void)s;
-    put(weft__self(), t, (struct weft__event){.kind = WEFT__EV_END});
+    put(weft__self(), t, (struct said){.kind = WEFT__EV_END});
 }
 
 struct weft__event_sink weft__hear = {
@@ -323,6 +321,7 @@ struct weft__event_sink weft__hear = {
     .call = weft__hear_call,
     .called = weft__hear_called,
     .idle = weft__hear_idle,
-    .note = weft__hear_note,
     .end = weft__hear_end,
 };
+
+struct weft__event_sink weft__hear_notes = {.note = weft__hear_note};

@@ -58,6 +58,9 @@ void weft__tape_run_ends(struct weft__event_sink *s);
 
 /* hear.c */
 extern WEFT__HIDDEN struct weft__event_sink weft__hear;
+/* Writes the notes of the program. The flight recorder does without: its record has no texts. The
+ * sink is there only while a reader has the tape open. */
+extern WEFT__HIDDEN struct weft__event_sink weft__hear_notes;
 void weft__hear_begin(void); /* the tape begins: forgets the stacks of an earlier one */
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "profiles/render/output.h"
 #include "profiles/trace/formats.h"
+#include "profiles/trace/rings.h"
 #include "runtime/base/atomic.h"
 
 #include <errno.h>
@@ -28,8 +29,10 @@ static void trace_free(weft__trace *t)
     weft__order_free(t->order);
     if (t->writer)
         t->writer->free(t->writer);
-    if (t->reader)
+    if (t->reader) {
+        weft__sinks_remove(&weft__hear_notes);
         weft__tape_close(t->reader);
+    }
     free(t);
 }
 
@@ -53,7 +56,7 @@ weft__trace *weft__trace_open(enum weft__trace_format format, int *rc)
         t->order = t->writer ? weft__order_new(&t->writer->form) : NULL;
         t->reader = t->order ? weft__tape_open() : NULL;
     }
-    if (t && t->reader && weft__tape_start(&t->start))
+    if (t && t->reader && weft__sinks_add(&weft__hear_notes) && weft__tape_start(&t->start))
         return t;
     if (t)
         trace_free(t);
