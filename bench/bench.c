@@ -37,6 +37,8 @@ static const struct {
     {"waits_resume", bench_waits_resume},
     {"cpu_compute", bench_cpu_compute},
     {"cpu_sample", bench_cpu_sample},
+    {"trace_bytes", bench_trace_bytes},
+    {"trace_start1m", bench_trace_start1m},
     {"scrape10k", bench_scrape10k},
     {"scrape10k_live", bench_scrape10k_live},
     {"dump10k", bench_dump10k},
@@ -97,6 +99,7 @@ static int main_task(void *fn)
     set_rate("BENCH_MUTEX_RATE", weft_profile_set_mutex_rate);
     if (getenv("BENCH_CPU"))
         bench_cpu_on();
+    bench_trace_begin();
     (*(void (**)(void))fn)();
     if (getenv("BENCH_CPU"))
         bench_result("held", "", bench_held(), "x");

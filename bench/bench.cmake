@@ -26,6 +26,7 @@ foreach(program bench bench_unwatched bench_unheaped)
     bench/storm.c
     bench/switch.c
     bench/timer.c
+    bench/trace.c
     bench/waits.c
     bench/walk.c)
   target_link_libraries(${program} PRIVATE weft_flags weft Threads::Threads)

@@ -5,8 +5,9 @@
  *                   serve.c print where they listen, and serve until they are killed
  *
  * The number of processors is WEFT_PROCS; the rates of the profiles are BENCH_BLOCK_RATE and
- * BENCH_MUTEX_RATE, or else the defaults. With BENCH_CPU a profile of CPU time is on. run.py calls
- * the sides in turn and compares.
+ * BENCH_MUTEX_RATE, or else the defaults. With BENCH_CPU a profile of CPU time is on, with
+ * BENCH_TRACE a trace is written to /dev/null, and WEFT_FLIGHT switches the flight recorder on.
+ * run.py calls the sides in turn and compares.
  *
  * A case runs once in a process, as its main task, so it may keep its state in static variables and
  * need not free anything. */
@@ -84,6 +85,10 @@ void bench_waits_resume(void);
 /* cpu.c */
 void bench_cpu_compute(void);
 void bench_cpu_sample(void);
+/* trace.c */
+void bench_trace_begin(void); /* if the environment asks for a trace */
+void bench_trace_bytes(void);
+void bench_trace_start1m(void);
 /* scrape.c */
 void bench_scrape10k(void);
 void bench_scrape10k_live(void);

@@ -58,6 +58,8 @@ def excess(pair, samples):
         go = added(pair, samples, "go")
         bound = pair.of_go * statistics.median(go) if go else 0
         return statistics.median(added(pair, samples, "weft")) / bound if bound > 0 else math.inf
+    if pair.adds:
+        return statistics.median(added(pair, samples, "weft")) / pair.events / pair.adds
     if pair.or_none and interval(measured)[0] <= 1:
         return 1
     return statistics.median(measured) / pair.at_most

@@ -4,16 +4,20 @@ import os
 from dataclasses import dataclass
 
 ALL_SIDES = ("go", "nginx", "weft")
-RATES = {"off": "0", "cpu": "0", "heap": "0", "unheaped": "0", "all": "1"}  # ns; no other word sets any
+RATES = dict.fromkeys(("off", "cpu", "heap", "unheaped", "recorder", "trace"), "0") | {"all": "1"}
+# in ns; no other word sets any
+RECORDS = "/dev/shm/weft-bench-"  # the flight recorder's files begin so
 
 
 def environment(side, procs):
     """The environment of a side's program. A side is a name, perhaps with rates: "weft off"."""
     rate = RATES.get(side.partition(" ")[2])
     rates = {f"BENCH_{profile}_RATE": rate for profile in ("BLOCK", "MUTEX") if rate}
-    for word in ("cpu", "heap"):
+    for word in ("cpu", "heap", "trace"):
         if side.endswith(f" {word}"):
             rates[f"BENCH_{word.upper()}"] = "1"
+    if side.endswith(" recorder"):
+        rates["WEFT_FLIGHT"] = RECORDS + "%p"
     return dict(os.environ, GOMAXPROCS=str(procs), WEFT_PROCS=str(procs), **rates)
 
 
@@ -58,8 +62,8 @@ class Line:
 class Pair:
     """One measure at one number of processors, with profiles on beside off. It is met when the
     median of on / off is at most `at_most`, or with `or_none` when their difference may be noise;
-    and with `of_go` when what they add is at most so many times what Go's add. Results in `holds`
-    are the shares that the profiles have of waits whose length is known."""
+    and with `of_go` when what they add is at most so many times what Go's add. With `adds` what they
+    add to each of the unit's `events` is at most so much instead. Results in `holds` are the shares that the profiles have of waits whose length is known."""
     row: str
     case: str
     procs: int
@@ -68,6 +72,8 @@ class Pair:
     at_most: float = 0
     or_none: bool = False
     of_go: float = 0
+    adds: float = 0
+    events: int = 1
     holds: tuple = ("held",)
     off: str = "off"  # the other side's rates
 
@@ -79,6 +85,8 @@ class Pair:
     def target(self):
         if self.of_go:
             return f"adds at most {self.of_go:g} of Go's"
+        if self.adds:
+            return f"adds at most {self.adds:g} to an event ({self.events} each)"
         return ("none, or " if self.or_none else "") + f"at most {self.at_most:g}"
 
 
@@ -176,6 +184,24 @@ HEAP = Group("heap", [
           ("hello, wrk -c64: server CPU of one", "waits_hello", {}),
           ("orders in SQLite: server CPU of a request", "orders", {"holds": ()}))
       for p in (1, 2)],
+], may_miss=0, miss_at_most=1)
+
+# A wait is three events: the park, the wake-up and the run.
+TRACE = Group("trace", [
+    *[Pair("flight recorder: unbuffered channel, a wait", "waits_roundtrip", p, "recorder", adds=30,
+           events=3, holds=()) for p in (1, 2)],
+    *[Pair("flight recorder: hello, wrk -c64: server CPU of one", "waits_hello", p, "recorder",
+           unit="us", at_most=1.05, holds=()) for p in (1, 2)],
+    *[Pair(f"trace on: {row}", case, p, "trace", of_go=0.5, holds=())
+      for row, case in (("unbuffered channel, a wait", "waits_roundtrip"),
+                        ("lock held over a yield, 1000 tasks", "waits_lock"))
+      for p in (1, 2)],
+    *[Pair("trace on: hello, wrk -c64: server CPU of one", "waits_hello", p, "trace", unit="us",
+           at_most=1.1, holds=()) for p in (1, 2)],
+    Line("bytes of an event, Go's format of 1.23", "trace_bytes", "trace_bytes", 1, limit=8,
+         sides=("weft",)),
+    Line("start of a trace of 1M tasks: longest gap of a 1 ms ticker", "trace_start1m",
+         "trace_start1m_gap", 2, limit=2, minus="trace_start1m_bare", sides=("weft",)),
 ], may_miss=0, miss_at_most=1)
 
 BOTH = ("held", "charged")

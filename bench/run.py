@@ -8,6 +8,7 @@ rows that it has. Fails if, in one group, more rows miss than may, a row misses 
 more than it may, or a row misses that must not.
 """
 import argparse
+import glob
 import math
 import os
 import platform
@@ -20,10 +21,10 @@ import pairs
 import heap
 import resume
 import serve
-from rows import (CONTENTION, CPU, HEAP, HTTP, RUNTIME, Group, Line, Pair, environment,
-                  program_of)
+from rows import (CONTENTION, CPU, HEAP, HTTP, RECORDS, RUNTIME, TRACE, Group, Line, Pair,
+                  environment, program_of)
 
-GROUPS = (RUNTIME, HTTP, CONTENTION, CPU, HEAP)
+GROUPS = (RUNTIME, HTTP, CONTENTION, CPU, HEAP, TRACE)
 
 PATIENCE = 300  # seconds for one run
 NEW_MEMORY = ("park1m", "timers1m")  # what their pages cost must not hang on who ran before
@@ -49,6 +50,9 @@ def run(side, program, case, procs):
     except (subprocess.SubprocessError, OSError) as e:
         print(f"bench: {side} {case}: {e}", file=sys.stderr)
         return {}
+    finally:
+        for record in glob.glob(RECORDS + "*"):
+            os.unlink(record)
 
 
 def progress(text):

@@ -5,7 +5,8 @@
 //	peer CASE    runs the case at GOMAXPROCS and prints "name value unit" lines; those of
 //	             serve.go print where they listen, and serve until they are killed
 //
-// The rates of its profiles are BENCH_BLOCK_RATE and BENCH_MUTEX_RATE, or else off.
+// The rates of its profiles are BENCH_BLOCK_RATE and BENCH_MUTEX_RATE, or else off; with BENCH_TRACE a
+// trace is written to /dev/null.
 package main
 
 import (
@@ -17,6 +18,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/pprof"
+	"runtime/trace"
 	"sort"
 	"strconv"
 	"strings"
@@ -467,6 +469,20 @@ var cases = map[string]func(){
 	"serve_parked100k":     serveParked100k,
 }
 
+// startTrace writes a trace to /dev/null if the variable asks for it.
+func startTrace() {
+	if os.Getenv("BENCH_TRACE") == "" {
+		return
+	}
+	file, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		panic(err)
+	}
+	if err := trace.Start(file); err != nil {
+		panic(err)
+	}
+}
+
 // setRate sets what the variable asks for, if it does.
 func setRate(variable string, set func(int)) {
 	if rate, err := strconv.Atoi(os.Getenv(variable)); err == nil {
@@ -481,5 +497,6 @@ func main() {
 	}
 	setRate("BENCH_BLOCK_RATE", runtime.SetBlockProfileRate)
 	setRate("BENCH_MUTEX_RATE", func(rate int) { runtime.SetMutexProfileFraction(rate) })
+	startTrace()
 	cases[os.Args[1]]()
 }
