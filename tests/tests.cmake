@@ -336,7 +336,7 @@ elseif(WEFT_SANITIZE STREQUAL "thread")
   set(sanitize -fsanitize=thread)
 endif()
 weft_script(readme_example.sh $<TARGET_FILE:weft_static> ${CMAKE_C_COMPILER} ${sanitize})
-foreach(noun chan debug dump error expvar fd flight http label net profile select signal sync task time
+foreach(noun chan debug dump error expvar fd flight http label log net profile select signal sync task time
     version)
   weft_add_run(${noun}_example plain "" ${CMAKE_SOURCE_DIR}/tests/header_example.sh
     include/weft/${noun}.h $<TARGET_FILE:weft_static> ${CMAKE_C_COMPILER} ${sanitize})

@@ -7,14 +7,10 @@
  *     }
  *     static int work(void *arg)
  *     {
- *         (void)arg;
+ *         weft_log_set(to_our_log, arg);
  *         return 0;
  *     }
- *     int main(void)
- *     {
- *         weft_log_set(to_our_log, stderr);
- *         return weft_run(work, NULL);
- *     }
+ *     int main(void) { return weft_run(work, stderr); }
  *
  * They are few: a variable of the environment whose value is ignored; threads that run short;
  * accepts that fail and are tried again; a flight recorder that cannot record, or has
