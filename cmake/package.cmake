@@ -14,6 +14,11 @@ function(weft_packaged component name)
   set(CPACK_DEBIAN_${upper}_PACKAGE_NAME ${name} PARENT_SCOPE)
 endfunction()
 if(CMAKE_INSTALL_PREFIX STREQUAL /usr)
+  # gdb loads the script that lies in a library only from folders that its user trusts. It trusts
+  # this one from the start.
+  install(FILES tools/gdb/weft-gdb.py COMPONENT lib
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/gdb/auto-load${CMAKE_INSTALL_FULL_LIBDIR}
+    RENAME libweft.so.${PROJECT_VERSION}-gdb.py)
   foreach(component dev tools)
     install(CODE "
       if(CMAKE_INSTALL_DO_STRIP)

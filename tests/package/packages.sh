@@ -27,6 +27,9 @@ inside() { # in the root; the packages are there in /packages, the programs in /
         [[ $(./$program) == hello ]]
     done
     [[ $(ldconfig -p) == *libweft.so.0* ]]
+    ! command -v gdb >/dev/null || # it needs no setting to know the tasks
+        grep -qE '^ +[0-9]+ +running' <<<"$(DEBUGINFOD_URLS= gdb -nx -batch -ex 'set breakpoint pending on' \
+            -ex 'break weft_chan_recv_until' -ex run -ex 'info tasks' ./hello_c 2>&1)"
     [[ ! -e /usr/bin/man ]] || man -w weft_chan_send 7 weft >/dev/null
     ! dpkg -L weft-tools >/dev/null 2>&1 ||
         dpkg -L weft-tools | grep '/bin/' | while read -r tool; do
