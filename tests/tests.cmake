@@ -286,6 +286,7 @@ endif()
 # ---- tools ----
 set(folder tests/tools)
 weft_sample(tasks_sample)
+weft_wraps(tasks_sample weft__find_work)
 set(core) # a sanitizer's memory is too large for one
 if(NOT WEFT_SANITIZE)
   set(core core)

@@ -16,7 +16,7 @@ endfunction()
 # rest of weft.
 pkg_check_modules(WEFT_UNWIND_GENERIC REQUIRED IMPORTED_TARGET libunwind-generic)
 weft_tool(weft-dump
-  SOURCES tools/dump/core.c tools/dump/live.c tools/dump/main.c tools/dump/names.c
+  SOURCES tools/dump/core.c tools/dump/json.c tools/dump/live.c tools/dump/main.c tools/dump/names.c
     tools/dump/program.c tools/dump/target.c tools/dump/tasks.c tools/dump/walk.c
     profiles/render/forbidden.c profiles/render/frame_text.c profiles/render/labels.c
     profiles/render/output.c profiles/render/stack_text.c profiles/render/tasks_merged.c

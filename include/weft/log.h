@@ -13,10 +13,9 @@
  *     int main(void) { return weft_run(work, stderr); }
  *
  * They are few: a variable of the environment whose value is ignored; threads that run short;
- * accepts that fail and are tried again; a flight recorder that cannot record, or has
- * taken a snapshot; the log of HTTP
- * servers that have none of their own. They go to stderr, or to one function of the program's,
- * never to stdout.
+ * accepts that fail and are tried again; a flight recorder that cannot record, or has taken a
+ * snapshot; the log of HTTP servers that have none of their own. They go to stderr, or to one
+ * function of the program's, never to stdout.
  *
  * Reports of the program's end (panics, deadlocks, faults, SIGQUIT, "fatal error: ...") are no such
  * lines. They go to stderr always: the program's function may need what is broken. */

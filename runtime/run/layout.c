@@ -108,6 +108,7 @@ static struct weft__layout_entry entries[] = {
     {"ctx.end", (uint64_t)(uintptr_t)weft__ctx_entry_end},
     ADDRESS("sched.workers", weft__sched.all),
     ADDRESS("sched.procs", weft__sched.active),
+    ADDRESS("sched.procs_by", weft__sched.procs_by),
     ADDRESS("sched.threads", weft__sched.nthreads),
     ADDRESS("sched.spares", weft__sched.nspares),
     ADDRESS("sched.lost", weft__sched.nlost),

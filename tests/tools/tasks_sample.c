@@ -6,6 +6,8 @@
  *                                sample_call, and a thread that is no task waits in sample_foreign
  *     tasks_sample abort [FILE]  as stay, but dies by abort()
  *     tasks_sample many N        N tasks wait
+ *     tasks_sample hungry        as stay, and no more memory can be had
+ *     tasks_sample adrift        as stay, but each worker is in an endless loop of the scheduler
  *     tasks_sample serve ADDR    serves the debug endpoints; 200 tasks wait, and two contend for a
  *                                mutex in sample_contend
  *
@@ -17,9 +19,11 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define NOINLINE __attribute__((noinline))
@@ -104,8 +108,8 @@ static NOINLINE void sample_wait(void *arg)
 /* A debugger stops here. */
 static NOINLINE void sample_ready(void)
 {
-    puts("ready");
-    fflush(stdout);
+    if (write(STDOUT_FILENO, "ready\n", 6) != 6)
+        exit(1);
 }
 
 static void go(const char *name, weft_task_fn *fn)
@@ -169,9 +173,32 @@ static void write_dump(const char *file)
     close(fd);
 }
 
+/* Makes the next mapping and the next malloc fail. */
+static void starve(void)
+{
+    setrlimit(RLIMIT_AS, &(struct rlimit){0, 0});
+    for (size_t n = 1 << 20; n >= 16; n /= 2)
+        while (malloc(n))
+            continue;
+}
+
+static volatile bool adrift;
+struct weft__worker;
+void *__real_weft__find_work(struct weft__worker *w);
+void *__wrap_weft__find_work(struct weft__worker *w);
+
+/* Called by each worker that has no task, and inside of the runtime. */
+NOINLINE void *__wrap_weft__find_work(struct weft__worker *w)
+{
+    while (adrift)
+        continue;
+    return __real_weft__find_work(w);
+}
+
 static int run(void *arg)
 {
     char **argv = arg;
+    weft_chan *signals;
 
     chan = weft_chan_new(0, 0);
     go("reader", reader);
@@ -189,6 +216,14 @@ static int run(void *arg)
         serve(argv[2]);
     else if (argv[2])
         write_dump(argv[2]);
+    if (strcmp(argv[1], "hungry") == 0) {
+        signals = weft_chan_new(sizeof(int), 1);
+        weft_signal_start(signals, SIGWINCH);
+        starve();
+        sample_ready();
+        weft_chan_recv(signals, NULL); /* a timer would need memory */
+    }
+    adrift = strcmp(argv[1], "adrift") == 0;
     sample_ready();
     if (strcmp(argv[1], "abort") == 0)
         abort();

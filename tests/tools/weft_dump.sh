@@ -7,6 +7,7 @@ dump=$(realpath "$1")
 sample=$(realpath "$2")
 here=$(realpath "$(dirname "$0")")
 dir=$(mktemp -d)
+plain=${3:-}
 pid=
 trap '[[ -z $pid ]] || kill -KILL $pid; rm -rf "$dir"' EXIT
 cd "$dir"
@@ -102,6 +103,30 @@ busy() {
     end
 }
 
+# Processes that could not write a dump of their own.
+helpless() {
+    local how
+    for how in hungry adrift; do
+        [[ $how == adrift || $plain == core ]] || continue # a sanitizer needs memory itself
+        start "$sample" $how
+        try 0 $how $pid
+        has $how 4 '^goroutine [1-4] \['
+        has $how 1 '^goroutine 4 \[sync.Mutex.Lock\]:'
+        has $how 4 '^sample_read'
+        end
+    done
+}
+
+# The facts of debug=3, as JSON.
+json() {
+    start "$sample" stay
+    kill -STOP $pid
+    try 0 full -d 3 $pid
+    try 0 json -j $pid
+    end
+    python3 "$here/tasks_json.py" json full || fail "the JSON is not as debug=3"
+}
+
 stripped() {
     strip -o plain "$sample"
     start ./plain stay own
@@ -179,8 +204,10 @@ readers() {
 live
 busy
 stripped
+helpless
+json
 readers
-[[ ${3:-} != core ]] || cores
+[[ $plain != core ]] || cores
 try 1 none 4194304
 try 1 none $$
 has none.err 1 '^weft-dump: [0-9]+: no weft in it$'

@@ -27,7 +27,8 @@ struct file {
     XX(reason__count) XX(reason__size) XX(reason__text) XX(reason__flags) XX(reason__sched)        \
     XX(reason__mutex) XX(reason__rwmutex_read) XX(reason__rwmutex_write) XX(ctx__r15)              \
     XX(ctx__r14) XX(ctx__r13) XX(ctx__r12) XX(ctx__rbx) XX(ctx__rbp) XX(ctx__pc) XX(ctx__size)     \
-    XX(ctx__entry) XX(ctx__end) XX(sched__procs) XX(sched__threads) XX(sched__spares)              \
+    XX(ctx__entry) XX(ctx__end) XX(sched__procs) XX(sched__procs_by) XX(sched__threads)            \
+    XX(sched__spares)                                                                              \
     XX(sched__lost) XX(sched__max_threads) XX(worker__task) XX(worker__tid)                        \
     XX(worker__lost_since) XX(tags__labels) XX(tags__count) XX(tags__set) XX(tags__name)           \
     XX(label__size) XX(label__key) XX(label__value) XX(mutex__state) XX(mutex__shift)              \

@@ -342,6 +342,7 @@ static bool read_slab(struct reader *r, uint32_t first, char *records)
 
 static void read_counts(struct reader *r)
 {
+    static char by[64];
     const struct table *t = &r->p->table;
 
     r->s->sched = (struct weft__sched_counts){.procs = half_at(r, t->sched__procs),
@@ -349,6 +350,8 @@ static void read_counts(struct reader *r)
                                               .spares = half_at(r, t->sched__spares),
                                               .lost = half_at(r, t->sched__lost),
                                               .max_threads = half_at(r, t->sched__max_threads)};
+    if (target_text(r->p->target, word_at(r, t->sched__procs_by), by, sizeof(by)))
+        r->s->sched.procs_by = by;
 }
 
 const char *tasks_read(struct weft__snapshot *s, struct program *p, bool progress)
