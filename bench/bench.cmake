@@ -31,6 +31,11 @@ foreach(program bench bench_unwatched bench_unheaped)
     bench/walk.c)
   target_link_libraries(${program} PRIVATE weft_flags weft Threads::Threads)
 endforeach()
+# For bench/start.py: the least programs on weft, whose library is shared, and on libuv.
+add_executable(bench_hello EXCLUDE_FROM_ALL bench/hello.c)
+target_link_libraries(bench_hello PRIVATE weft_flags weft_shared)
+add_executable(bench_hello_uv EXCLUDE_FROM_ALL bench/hello_uv.c)
+target_link_libraries(bench_hello_uv PRIVATE weft_flags PkgConfig::WEFT_UV)
 # bench_unheaped, for bench/heap.py, has no component weft_heap.
 set_target_properties(bench_unheaped PROPERTIES WEFT_NO_HEAP ON)
 target_sources(bench_unwatched PRIVATE $<TARGET_OBJECTS:park_unwatched>)

@@ -30,7 +30,8 @@ def program_of(side, programs):
 @dataclass
 class Line:
     """One measure at one number of processors. It is met when weft's figure is at most `of_go`
-    times Go's, at most `of_nginx` times nginx's, and at most `limit`, as far as these are given.
+    times Go's, at most `of_nginx` times nginx's, at most `of_uv` times that of a program on libuv,
+    and at most `limit`, as far as these are given.
     `minus` is subtracted from weft's figure, run by run."""
     row: str
     case: str
@@ -38,6 +39,7 @@ class Line:
     procs: int
     of_go: float = 0
     of_nginx: float = 0
+    of_uv: float = 0
     limit: float = 0
     minus: str = ""
     must: bool = False
@@ -45,15 +47,15 @@ class Line:
 
     def bounds(self):
         """(side, factor) for each peer: weft's figure may be that many times the peer's."""
-        of = {"go": self.of_go, "nginx": self.of_nginx}
+        of = {"go": self.of_go, "nginx": self.of_nginx, "uv": self.of_uv}
         return [(side, times) for side, times in of.items() if times]
 
     def target(self):
         if self.limit:
             return f"at most {self.limit:g}" + (f" over {self.minus}" if self.minus else "")
-        if self.of_go < 1 and not self.of_nginx:
+        if 0 < self.of_go < 1 and not self.of_nginx:
             return f"{1 / self.of_go:.3g}x faster"
-        names = {"go": "Go", "nginx": "nginx"}
+        names = {"go": "Go", "nginx": "nginx", "uv": "libuv"}
         return "at most " + ", ".join(f"{times:g} of {names[side]}"
                                       for side, times in self.bounds())
 
@@ -138,6 +140,10 @@ RUNTIME = Group("runtime", [
          minus="dump100k_bare", must=True),
     *[Line(f"weft_fd_wait(WEFT_NOW), {state}: of poll(2)", "fd_wait", f"fd_wait_{state}_of_poll", 1,
            limit=2, sides=("weft",)) for state in ("empty", "ready")],
+    *[Line("hello, from start to end", "start", "start_" + what, 2, of_uv=times,
+           sides=("uv", "weft")) for what, times in (("time", 8), ("cpu", 5), ("memory", 3))],
+    *[Line("library, stripped", "start", library, 2, limit=kib, sides=("weft",))
+      for library, kib in (("libweft.so", 1024), ("libweft.a", 2048))],
     Line("walk, 1M distinct stacks", "walk1m", "walk1m", 1, limit=0.3, sides=("weft",)),
 ], may_miss=3, miss_at_most=1.5)
 

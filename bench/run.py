@@ -21,6 +21,7 @@ import pairs
 import heap
 import resume
 import serve
+import start
 from rows import (CONTENTION, CPU, HEAP, HTTP, RECORDS, RUNTIME, TRACE, Group, Line, Pair,
                   environment, program_of)
 
@@ -28,7 +29,7 @@ GROUPS = (RUNTIME, HTTP, CONTENTION, CPU, HEAP, TRACE)
 
 PATIENCE = 300  # seconds for one run
 NEW_MEMORY = ("park1m", "timers1m")  # what their pages cost must not hang on who ran before
-NAMES = {"go": "Go", "nginx": "nginx", "weft": "weft"}
+NAMES = {"go": "Go", "nginx": "nginx", "uv": "libuv", "weft": "weft"}
 
 
 def run_program(side, program, case, procs):
@@ -44,6 +45,8 @@ def run(side, program, case, procs):
             return serve.run(side, program, case, procs)
         if case == "resume":
             return resume.run(program)
+        if case == "start":
+            return start.run(side, program, environment(side, procs))
         if case == "heap_pair":
             return heap.run(program)
         return run_program(side, program, case, procs)
@@ -240,7 +243,7 @@ def main():
         parser.error("no such row; there are: " + ", ".join(cases))
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the children on the way out
-    programs = {"weft": args.weft, "go": args.go, "nginx": args.nginx}
+    programs = {"weft": args.weft, "go": args.go, "nginx": args.nginx, "uv": args.weft}
     lines = [line for group in groups for line in group.lines]
     samples, done = {}, []
     head = (f"{machine(args.weft, args.versions)}; {args.rounds} rounds, median [min..max]; "
