@@ -14,6 +14,7 @@
 #include "profiles/account/profile.h"
 #include "profiles/account/sample.h"
 #include "profiles/heap/jemalloc.h"
+#include "profiles/heap/poisson.h"
 #include "profiles/heap/stacks.h"
 #include "profiles/render/labels.h"
 #include "profiles/render/output.h"
@@ -55,16 +56,17 @@ static void add_all(weft__buckets *b, struct weft__walk *walk)
     }
 }
 
-/* The state while old samples are added. */
-struct aging {
+/* The state while samples are added one by one. */
+struct adding {
     weft__buckets *b;
     struct weft__walk *walk;
     int64_t before; /* samples of that time are old */
+    int64_t rate;
 };
 
 static void add_old(void *arg, const struct weft__heap_sample *s)
 {
-    const struct aging *g = arg;
+    const struct adding *g = arg;
     int64_t sums[WEFT__HEAP_SUMS] = {0};
 
     if (s->time > g->before)
@@ -73,24 +75,66 @@ static void add_old(void *arg, const struct weft__heap_sample *s)
     add_stack(g->b, s->stack, sums, g->walk);
 }
 
+static int64_t rate_now(void)
+{
+    return weft__heap_state() == WEFT__HEAP_JEMALLOC ? weft__jemalloc_rate() : weft__heap_period();
+}
+
+/* Adds what n samples of so many bytes stand for. */
+static void scale(int64_t *parts, int64_t *all_bytes, int64_t n, int64_t bytes, int64_t rate)
+{
+    double weight;
+
+    if (n <= 0)
+        return;
+    weight = 1 / weft__heap_chance((double)bytes / (double)n, (double)rate);
+    *parts = (int64_t)((double)n * weight * WEFT__PARTS + 0.5);
+    *all_bytes = (int64_t)((double)bytes * weight + 0.5);
+}
+
+static void add_dumped(void *arg, const struct weft__jemalloc_stack *s)
+{
+    const struct adding *g = arg;
+    int64_t sums[WEFT__HEAP_SUMS] = {s->allocs, s->alloc_bytes, s->live, s->live_bytes};
+    int64_t *blocks = sums + WEFT__HEAP_SAMPLED;
+    size_t first = weft__stack_text_first(s->pcs, s->n, 0);
+
+    scale(&blocks[WEFT__HEAP_ALLOCS], &blocks[WEFT__HEAP_ALLOC_BYTES], s->allocs, s->alloc_bytes,
+          g->rate);
+    scale(&blocks[WEFT__HEAP_LIVE], &blocks[WEFT__HEAP_LIVE_BYTES], s->live, s->live_bytes,
+          g->rate);
+    weft__sample_join(g->walk, &(struct weft__sample){.pcs = s->pcs + first, .n = s->n - first});
+    weft__buckets_add(g->b, g->walk, sums);
+}
+
+/* Adds the samples that are asked for. Returns false if that fails: jemalloc's have no ages. */
+static bool add_asked(const struct weft__asked *a, struct adding *to)
+{
+    if (weft__heap_state() == WEFT__HEAP_JEMALLOC)
+        return a->params[AGE] == 0 && weft__jemalloc_each(add_dumped, to) == 0;
+    if (a->params[AGE] > 0)
+        weft__heap_live_each(add_old, to);
+    else
+        add_all(to->b, to->walk);
+    return true;
+}
+
 void *weft__heap_take(const struct weft__asked *a)
 {
     struct weft__walk *walk = malloc(sizeof(*walk));
     weft__buckets *b = weft__buckets_new(WEFT__HEAP_SUMS);
-    struct aging old = {b, walk, weft__mono() - a->params[AGE] * INT64_C(1000000)};
+    struct adding to = {b, walk, weft__mono() - a->params[AGE] * INT64_C(1000000), rate_now()};
+    bool good = walk && b;
 
-    if (walk && b) {
+    if (good) {
         weft__symbolizer_look();
-        if (a->params[AGE] > 0)
-            weft__heap_live_each(add_old, &old);
-        else
-            add_all(b, walk);
-    } else {
-        weft__buckets_free(b);
-        b = NULL;
+        good = add_asked(a, &to);
     }
     free(walk);
-    return b;
+    if (good)
+        return b;
+    weft__buckets_free(b);
+    return NULL;
 }
 
 static int64_t live_bytes(const struct weft__bucket *b)
@@ -198,7 +242,7 @@ static void put_head(struct weft__out *o, const struct weft__bucket *all, size_t
     weft__out_str(o, "heap profile: ");
     put_sums(o, total);
     weft__out_str(o, " heap/");
-    weft__out_dec(o, 2 * (uint64_t)weft__heap_period());
+    weft__out_dec(o, 2 * (uint64_t)rate_now());
     weft__out_char(o, '\n');
 }
 
@@ -274,7 +318,9 @@ static void put_state(struct weft__out *o, const struct weft__memory *m)
     weft__out_str(o, state);
     weft__out_str(o, "; bytes from ");
     weft__out_str(o, m->from);
-    weft__out_str(o, ", counts from the samples\n");
+    weft__out_str(o, ", counts from ");
+    weft__out_str(o, m->counts_from);
+    weft__out_char(o, '\n');
 }
 
 /* Puts jemalloc's size classes that were ever in use. */
@@ -354,7 +400,7 @@ int weft__heap_write(const struct weft__asked *a, const void *from, void *view, 
     size_t n;
     int rc = -ENOMEM;
 
-    head.period = weft__heap_period();
+    head.period = rate_now();
     if (!from || weft__samples_add(view, from, -1))
         all = sorted(view, &n);
     if (all)

@@ -2,8 +2,8 @@
 /* memory.c - see memory.h. Owns nothing.
  *
  * glibc's mallinfo2 speaks of glibc's malloc alone, so it is asked only if that serves the program.
- * None of the three counts all calls at the time of the call, so their numbers are what the samples
- * stand for. */
+ * glibc counts no calls, and jemalloc counts those of a thread when blocks leave the thread's
+ * cache. So the calls are those that our samples stand for, or jemalloc's if we take none. */
 #include "profiles/account/memory.h"
 
 #include "profiles/heap/heap.h"
@@ -16,6 +16,23 @@
 #include <malloc.h>
 #include <stdbool.h>
 #include <string.h>
+
+/* Sums up jemalloc's size classes. */
+static void read_classes(struct weft__memory *m)
+{
+    uint64_t total = 0, mallocs = 0, frees = 0;
+    struct weft__jemalloc_bin b;
+
+    for (unsigned i = 0; weft__jemalloc_bin(i, &b); i++) {
+        total += b.mallocs * b.size;
+        mallocs += b.mallocs;
+        frees += b.frees;
+    }
+    m->total_alloc = total;
+    m->mallocs = mallocs;
+    m->frees = frees;
+    m->counts_from = "jemalloc's mallctl";
+}
 
 /* Returns false if the program's malloc is not jemalloc's. */
 static bool read_jemalloc(struct weft__memory *m)
@@ -30,6 +47,8 @@ static bool read_jemalloc(struct weft__memory *m)
     m->heap_idle = j.mapped > j.active ? j.mapped - j.active : 0;
     m->heap_released = j.retained;
     m->from = "jemalloc's mallctl";
+    if (weft__heap_state() != WEFT__HEAP_SAMPLING)
+        read_classes(m);
     return true;
 }
 
@@ -53,6 +72,7 @@ static uint64_t read_samples(struct weft__memory *m)
         for (int i = 0; i < WEFT__HEAP_SAMPLED; i++)
             sums[i] += weft__load(&s->sums[WEFT__HEAP_SAMPLED + i]);
     }
+    m->counts_from = "the samples";
     m->total_alloc = (uint64_t)sums[WEFT__HEAP_ALLOC_BYTES];
     m->mallocs = (uint64_t)(sums[WEFT__HEAP_ALLOCS] / WEFT__PARTS);
     m->frees = (uint64_t)((sums[WEFT__HEAP_ALLOCS] - sums[WEFT__HEAP_LIVE]) / WEFT__PARTS);

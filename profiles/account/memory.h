@@ -10,7 +10,8 @@
 struct weft__memory {
     const char *from; /* says where the numbers of the heap come from */
     uint64_t alloc, sys;
-    uint64_t total_alloc, mallocs, frees; /* so far: by the samples of the heap profile */
+    const char *counts_from;              /* says where the next ones come from */
+    uint64_t total_alloc, mallocs, frees; /* so far */
     uint64_t heap_sys, heap_idle, heap_inuse, heap_released;
     uint64_t stack_inuse, stack_sys; /* of tasks */
     uint64_t buck_hash_sys;          /* tables of the heap profile */

@@ -119,6 +119,8 @@ __attribute__((constructor(101))) static void attach(void)
 
 enum weft__heap_state weft__heap_state(void)
 {
+    if (!fed && weft__jemalloc_rate() > 0)
+        return WEFT__HEAP_JEMALLOC;
     if (!fed)
         return component ? WEFT__HEAP_NOT_ACTIVE : WEFT__HEAP_NOT_LINKED;
     return weft__heap_rate() > 0 ? WEFT__HEAP_SAMPLING : WEFT__HEAP_OFF;
@@ -142,6 +144,11 @@ void weft__heap_state_text(char *to, size_t size)
         weft__jemalloc_text(allocator, sizeof(allocator));
         snprintf(to, size, "sampling: one block every %lld bytes%s%s", (long long)weft__heap_rate(),
                  *allocator ? " of " : "", allocator);
+        break;
+    case WEFT__HEAP_JEMALLOC:
+        snprintf(to, size,
+                 "sampling by jemalloc itself: one block every %lld bytes, without labels and ages",
+                 (long long)weft__jemalloc_rate());
         break;
     case WEFT__HEAP_OFF:
         snprintf(to, size, "off: unset WEFT_HEAP_RATE, or call weft_profile_set_heap_rate(%d)",

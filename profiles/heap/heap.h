@@ -11,6 +11,7 @@ enum { WEFT__HEAP_RATE = 512 * 1024 /* Go's */ };
 
 enum weft__heap_state {
     WEFT__HEAP_SAMPLING,
+    WEFT__HEAP_JEMALLOC,   /* not linked, but jemalloc takes samples of its own */
     WEFT__HEAP_OFF,        /* the rate is 0 */
     WEFT__HEAP_NOT_LINKED, /* the component is not in the program */
     WEFT__HEAP_NOT_ACTIVE, /* it is, but another malloc serves the program */

@@ -7,9 +7,14 @@
 #include "profiles/heap/jemalloc.h"
 
 #include <dlfcn.h>
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 typedef int mallctl_fn(const char *name, void *old, size_t *old_size, void *new, size_t new_size);
 
@@ -111,4 +116,94 @@ bool weft__jemalloc_bin(unsigned index, struct weft__jemalloc_bin *bin)
         .slabs = small ? ask_of(ctl, of, index, ".curslabs") : 0,
     };
     return true;
+}
+
+/* Its samples ---------------------------------------------------------------------------------- */
+
+int64_t weft__jemalloc_rate(void)
+{
+    mallctl_fn *ctl = control();
+
+    return ctl && ask(ctl, "opt.prof", sizeof(bool)) ? INT64_C(1) << ask_size(ctl, "prof.lg_sample")
+                                                     : 0;
+}
+
+/* Has the samples written to a new file. Returns NULL if that fails. */
+static FILE *dump(mallctl_fn *ctl)
+{
+    int fd = memfd_create("jemalloc", MFD_CLOEXEC);
+    FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
+    char path[32];
+    const char *file = path;
+
+    if (!f) {
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (ctl("prof.dump", NULL, NULL, &file, sizeof(file)) == 0)
+        return f;
+    fclose(f);
+    return NULL;
+}
+
+static void *program_base(void)
+{
+    Dl_info info;
+
+    return dladdr((void *)getauxval(AT_PHDR), &info) ? info.dli_fbase : NULL;
+}
+
+/* Reads "@ 0x1f 0x2e ...", without the frames of jemalloc itself, which come first. */
+static void read_stack(struct weft__jemalloc_stack *s, const char *line, const void *base)
+{
+    Dl_info info;
+    char *end;
+
+    *s = (struct weft__jemalloc_stack){.n = 0};
+    for (const char *at = line + 1; s->n < sizeof(s->pcs) / sizeof(*s->pcs); at = end) {
+        uintptr_t pc = strtoul(at, &end, 16);
+
+        if (end == at)
+            break;
+        if (s->n > 0 || !dladdr((void *)(pc - 1), &info) || info.dli_fbase != base)
+            s->pcs[s->n++] = pc;
+    }
+}
+
+/* The text is
+ *
+ *     @ 0x55d0c1 0x7f21b2 ...
+ *       t*: LIVE: BYTES [ALLOCATED: BYTES]
+ *
+ * for each stack, and lines for threads. */
+int weft__jemalloc_each(void (*fn)(void *arg, const struct weft__jemalloc_stack *s), void *arg)
+{
+    mallctl_fn *ctl = control();
+    FILE *f = ctl ? dump(ctl) : NULL;
+    struct weft__jemalloc_stack *s = malloc(sizeof(*s));
+    Dl_info jemalloc = {.dli_fbase = NULL};
+    char *line = NULL;
+    size_t room = 0;
+    int rc = f && s ? 0 : -ENOMEM;
+
+    if (ctl)
+        dladdr(*(void **)&ctl, &jemalloc);
+    if (jemalloc.dli_fbase == program_base())
+        jemalloc.dli_fbase = NULL; /* it is linked statically: its frames stay */
+    if (s)
+        s->n = 0;
+    while (rc == 0 && getline(&line, &room, f) > 0) {
+        if (*line == '@')
+            read_stack(s, line, jemalloc.dli_fbase);
+        else if (s->n > 0 && sscanf(line, " t*: %" SCNd64 ": %" SCNd64 " [%" SCNd64 ": %" SCNd64,
+                                    &s->live, &s->live_bytes, &s->allocs, &s->alloc_bytes) == 4)
+            fn(arg, s);
+    }
+    if (f)
+        fclose(f);
+    free(line);
+    free(s);
+    return rc;
 }
