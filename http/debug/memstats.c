@@ -138,6 +138,7 @@ static void set_heap_state(weft__json *o)
  * value. */
 void weft__runtime_put(weft__json *o)
 {
+    const char *by = weft__load(&weft__sched.procs_by);
     struct weft__census c;
     uint32_t waiting;
 
@@ -154,7 +155,7 @@ void weft__runtime_put(weft__json *o)
     set(o, "/sched/threads/total:threads", weft__load(&weft__sched.nthreads));
     set(o, "/sched/gomaxprocs:threads", (uint64_t)weft__load(&weft__sched.active));
     weft__json_put_key(o, "processors_by");
-    weft__json_put_string(o, weft__load(&weft__sched.procs_by));
+    weft__json_put_string(o, by ? by : ""); /* before the first run there are none */
     set(o, "hog_lane", c.hog_lane);
     set(o, "handoffs", weft__load(&weft__sched.taken));
     set(o, "threads_without_processor", weft__load(&weft__sched.nlost));
