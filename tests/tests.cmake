@@ -254,13 +254,13 @@ weft_script(toy_pprof.sh $<TARGET_FILE:toy_profile>)
 # A live program, seen by other programs.
 weft_sample(live_sample)
 if(NOT WEFT_SANITIZE)
-  set(scripts deep_dump live_pprof gdb_stack)
-  if(CMAKE_C_COMPILER_ID STREQUAL GNU) # Valgrind 3.19 cannot read clang's DWARF 5
-    list(APPEND scripts valgrind)
-  endif()
-  foreach(script ${scripts})
+  foreach(script deep_dump live_pprof gdb_stack)
     weft_script(${script}.sh $<TARGET_FILE:live_sample>)
   endforeach()
+  if(CMAKE_C_COMPILER_ID STREQUAL GNU) # Valgrind 3.19 cannot read clang's DWARF 5
+    weft_script(valgrind.sh $<TARGET_FILE:live_sample> $<TARGET_FILE:heap_sample>
+      $<TARGET_FILE:cpu_sample>)
+  endif()
 endif()
 weft_test(test_flight)
 weft_test(test_flight_taken PROCS 2)
