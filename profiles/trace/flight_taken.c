@@ -91,18 +91,27 @@ static void take(struct kind *k, const char *why)
     }
 }
 
+static void say_stall(const struct weft__stall *s)
+{
+    const struct weft__symbol *entry = s->task ? weft__symbolize(s->fn) : NULL;
+
+    if (entry)
+        weft__log(
+            "weft: processor %u has run task %llu alone for %lld ms, and others wait; entry %s",
+            s->proc, (unsigned long long)s->task, (long long)(s->lasted / 1000000),
+            entry->frames[entry->n - 1].function);
+    else
+        weft__log("weft: processor %u has run no task for %lld ms, and some wait", s->proc,
+                  (long long)(s->lasted / 1000000));
+}
+
 static void take_for_stall(const struct weft__stall *s)
 {
-    const struct weft__symbol *entry;
-
     weft__store(&n_stalls, n_stalls + 1);
     if (weft__mono() < next_stall)
         return;
     next_stall = weft__mono() + BETWEEN_STALLS;
-    entry = weft__symbolize(s->fn);
-    weft__log("weft: processor %u has run task %llu alone for %lld ms, and others wait; entry %s",
-              s->proc, (unsigned long long)s->task, (long long)(s->lasted / 1000000),
-              entry->frames[entry->n - 1].function);
+    say_stall(s);
     take(&stalls, "");
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* stall.h - finds processors that stall: that run one task for long while others wait for them.
+/* stall.h - finds processors that stall: that run one task, or none, for long while others wait.
  *
  * With hand-off a task loses its processor after some 10 ms, so a stall has another reason:
  * hand-off is off, threads are short, or the machine did not run the thread that should go on. The
@@ -13,7 +13,7 @@
 struct weft__stall {
     uint32_t proc;
     int64_t lasted; /* ns so far */
-    uint64_t task;  /* that keeps the processor; 0: it is not known */
+    uint64_t task;  /* that keeps the processor; 0: none, since its thread does not go on */
     uintptr_t fn;   /* the task's */
 };
 
