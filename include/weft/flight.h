@@ -23,12 +23,12 @@
  * where such a report begins, so the report, which takes its time, costs none of the seconds
  * before.
  *
- * The recorder takes snapshots by itself, each into a file beside FILE, of which stderr has a line:
- *   FILE.signal-N  at the signal of WEFT_FLIGHT_SIGNAL (HUP, USR1 or USR2), or of the options
- *   FILE.stall-N   if a processor has run one task, or none, for WEFT_FLIGHT_STALL milliseconds
- * (1000) while others waited: hand-off is off, threads are short, or the machine does not run the
- * program's threads; once a minute at most The latest two of each stay. None is larger than FILE.
- * /debug/vars counts them, and stalls.
+ * The recorder takes snapshots by itself, each into a file beside FILE, and says so (weft/log.h).
+ * It takes FILE.signal-N at the signal of WEFT_FLIGHT_SIGNAL (HUP, USR1 or USR2), or of the
+ * options. It takes FILE.stall-N if a processor has run one task, or none, for WEFT_FLIGHT_STALL
+ * milliseconds (1000) while others waited: hand-off is off, threads are short, or the machine does
+ * not run the program's threads; once a minute at most. The latest two of each stay, and none is
+ * larger than FILE. /debug/vars counts them, and stalls.
  *
  * `weft-flight FILE` shows the last events of each task, and which task waited for which; with
  * --format=perfetto it makes a trace for ui.perfetto.dev, with --format=1 or 2 one for go tool
