@@ -17,6 +17,8 @@ void weft__memstats_put(weft__json *out);
 void weft__runtime_put(weft__json *out);
 /* flight.c. Puts the member "flight_recorder" of "weft", if the recorder is on. */
 void weft__flight_put(weft__json *out);
+/* delays.c. Puts a member of "weft": the kernel scheduling delay. */
+void weft__delays_put(weft__json *out);
 /* kept.c. Puts members of "weft": the sizes of the profiles' tables. */
 void weft__kept_put(weft__json *out);
 

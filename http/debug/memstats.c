@@ -172,6 +172,7 @@ void weft__runtime_put(weft__json *o)
     weft__json_put_key(o, "stack_guard");
     weft__json_put_string(o, weft__stack_mode());
     set_heap_state(o);
+    weft__delays_put(o);
     weft__kept_put(o);
     weft__flight_put(o);
     weft__json_put_text(o, "}");

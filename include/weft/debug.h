@@ -29,6 +29,13 @@
  * (keep=1) does that, and base=3 compares with the third profile that was kept. The last 8 stay;
  * one with more than 4 MiB of data is not kept. /debug/vars has their number (kept_bases).
  *
+ * The kernel scheduling delay is the time for which a worker's thread could run, but waited for a
+ * CPU: other programs, or a limit of the cgroup, had the CPUs. Each worker looks at it at most a
+ * hundred times a second, between two tasks. /debug/vars has the sums of all looks and a histogram
+ * (weft.kernel_delay; looks_from_us has the number of looks that found so many microseconds or
+ * more, up to the next key), goroutine?debug=3 a line for each processor, traces a counter or logs
+ * (weft/trace.h). Where the kernel has no /proc/thread-self/schedstat, one line says so.
+ *
  * /debug/flight has the flight recorder's record, if it is on (weft/flight.h).
  *
  * Dumps tell a lot about a program. So only loopback addresses and unix sockets are served unless

@@ -55,6 +55,14 @@ struct weft__sched_counts {
     uint32_t lost; /* threads that run a task without a processor */
     uint32_t max_threads;
     bool capped; /* there are max_threads threads, and tasks wait for one */
+    /* For each processor the kernel's delay of its thread (runtime/sched/delay.h). n_delays is 0
+     * where nothing is known; delay_error: an errno that says why, or 0. */
+    struct weft__delay_row {
+        uint32_t thread;
+        uint64_t total, latest; /* ns */
+    } * delays;
+    uint32_t n_delays;
+    int delay_error;
 };
 
 /* The rest of a request for a page, if a server sends the page. */

@@ -38,6 +38,7 @@
 #include "profiles/walk/symbolize.h"
 #include "profiles/walk/unwind.h"
 #include "runtime/base/env.h"
+#include "runtime/sched/delay.h"
 #include "runtime/sched/lane.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sched/sinks.h"
@@ -194,6 +195,23 @@ static void publish_caller(struct capture *c, const struct weft__asking *a)
     weft__capture_publish(c, a->self->slot, &r, &walk);
 }
 
+/* Adds a row for each processor, for free(). */
+static void read_delays(struct weft__sched_counts *to)
+{
+    int n = weft__load_acq(&weft__sched.nprocs);
+    struct weft__delays all;
+
+    weft__delays_read(&all);
+    to->delay_error = all.error;
+    to->delays = all.looks ? calloc((size_t)n, sizeof(*to->delays)) : NULL;
+    for (int i = 0; to->delays && i < n; i++) {
+        const struct weft__delay *d = &weft__sched.procs[i].delay;
+
+        to->delays[to->n_delays++] = (struct weft__delay_row){
+            (uint32_t)weft__load(&d->thread), weft__delay_of((uint32_t)i), weft__load(&d->latest)};
+    }
+}
+
 static struct weft__sched_counts count(void)
 {
     return (struct weft__sched_counts){
@@ -226,6 +244,7 @@ static void capture_free(struct capture *c)
     if (c->s.stacks)
         weft__stacktab_free(c->s.stacks);
     weft__locks_free(&c->locks);
+    free(c->s.sched.delays);
     free(c);
 }
 
@@ -250,6 +269,7 @@ static struct capture *capture_new(void)
     c->s.now = weft__nanos();
     c->s.wall = weft__realtime();
     c->s.sched = count();
+    read_delays(&c->s.sched);
     return c;
 }
 

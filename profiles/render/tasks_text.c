@@ -18,6 +18,7 @@
  *   # processors: 2, threads: 5 (1 spare, 2 without a processor, at most 514)
  *   # at the cap: tasks that block wait for a thread
  *   # number of processors by: CPU quota of a cgroup
+ *   # processor 0: thread 4711 waited for a CPU for 5678 us, lately for 12 us
  *   # process_vm_readv: Operation not permitted: the holders of locks are not shown */
 #include <errno.h>
 #include <stdbool.h>
@@ -280,6 +281,24 @@ static void put_count(struct weft__out *o, const char *before, uint64_t n, const
     weft__out_str(o, after);
 }
 
+/* Writes how long the kernel kept the thread of each processor waiting for a CPU. */
+static void put_delays(struct dump *d)
+{
+    const struct weft__sched_counts *c = &d->s->sched;
+
+    for (uint32_t i = 0; i < c->n_delays; i++) {
+        put_count(d->o, "# processor ", i, "");
+        put_count(d->o, ": thread ", c->delays[i].thread, "");
+        put_count(d->o, " waited for a CPU for ", c->delays[i].total / 1000, " us");
+        put_count(d->o, ", lately for ", c->delays[i].latest / 1000, " us\n");
+    }
+    if (!c->delay_error)
+        return;
+    weft__out_str(d->o, "# /proc/thread-self/schedstat: ");
+    weft__out_str(d->o, strerrordesc_np(c->delay_error));
+    weft__out_str(d->o, ": waits for a CPU are not shown\n");
+}
+
 /* Writes the head of debug=3. Counts only the tasks that are shown, so that it agrees with the
  * blocks below. */
 static void put_counts(struct dump *d)
@@ -311,6 +330,7 @@ static void put_counts(struct dump *d)
         weft__out_str(d->o, c->procs_by);
         weft__out_char(d->o, '\n');
     }
+    put_delays(d);
     if (d->s->locks)
         weft__forbidden_put(d->o, "# ");
     weft__out_char(d->o, '\n');

@@ -17,6 +17,7 @@
 
 #include "runtime/base/env.h"
 #include "runtime/run/cpus.h"
+#include "runtime/sched/delay.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sched/spare.h"
 
@@ -181,6 +182,7 @@ void weft__procs_free(void)
     for (int i = 0; i < weft__sched.nprocs; i++) {
         weft__timers_free(&weft__sched.procs[i].timers);
         weft__loop_free(weft__sched.procs[i].loop);
+        weft__delay_end(&weft__sched.procs[i]);
     }
     munmap(weft__sched.procs, ROOM);
     weft__sched.procs = NULL;

@@ -20,6 +20,7 @@
 #include "runtime/run/layout.h"
 #include "runtime/run/procs.h"
 #include "runtime/sched/beside.h"
+#include "runtime/sched/delay.h"
 #include "runtime/sched/errand.h"
 #include "runtime/sched/fatal.h"
 #include "runtime/sched/lane.h"
@@ -193,6 +194,7 @@ static void begin(const weft_run_options *o)
     weft__lane_clear(); /* before any worker: functions known to hog enter the lane at once */
     weft__supply_clear();
     weft__beside_start();
+    weft__delays_begin();
     weft__clock_measure();
     weft__pools_start();
     weft__sinks_start();

@@ -7,6 +7,7 @@
  * A full turn delivers mail, polls, runs timers, and then looks in this processor's queue, in the
  * global one, in the loop and in the other processors' queues. If nothing is found, it sleeps. A
  * processor that rests (run/procs.c) does the first half alone. */
+#include "runtime/sched/delay.h"
 #include "runtime/sched/observe.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sched/sinks.h"
@@ -96,6 +97,7 @@ weft__task *weft__find_work(weft__worker *w)
     w->source = WEFT__BY_LOOP;
     weft__proc_deliver(p);
     w->now = weft__ticks();
+    weft__delay_check(w);
     if (w->now - p->polled > p->poll_after || weft__loop_changes(p->loop) >= POLL_CHANGES)
         poll_now(w, p);
     w->source = WEFT__BY_TIMER;

@@ -84,6 +84,13 @@ struct weft__proc {
     uint32_t mail_lock;  /* rank RUNQ */
     weft__mail *mail;    /* atomic; newest first; guarded by mail_lock */
 
+    struct weft__delay { /* delay.h */
+        int fd;          /* owner: the file of that thread */
+        int thread;      /* atomic: the latest that looked; 0: none, or its file is closed */
+        int64_t looked;  /* owner: ticks of the latest look */
+        uint64_t latest; /* atomic, written by the owner: ns of delay at the latest look */
+    } delay;
+
     /* The monitor's notes on what the owner has been doing. */
     uint32_t seen_tick, seen_drains, seen_ends;
     uint32_t kept_tick, fine_rounds, undisturbed; /* see keep */
@@ -157,6 +164,7 @@ struct weft__worker {
     struct weft__ring
         *ring; /* this thread only, as the next: its events go there (profiles/trace) */
     uint32_t ring_age;
+    uint64_t delay_seen; /* this thread only: ns of its delay at its latest look (delay.h) */
     void *altstack;
     uint32_t id;
 };

@@ -315,6 +315,11 @@ void weft__tell_idle(const weft__worker *w)
     TELL_HOT(idle, w);
 }
 
+void weft__tell_delayed(const weft__worker *w, uint64_t ns)
+{
+    TELL(delayed, w, ns);
+}
+
 void weft__tell_note(const weft__task *t, const void *what)
 {
     TELL_HOT(note, t, what);

@@ -97,6 +97,9 @@ struct weft__event_sink {
     void (*called)(struct weft__event_sink *s, const weft__task *t);
     /* w is about to sleep in its loop. On its own stack, without locks. */
     void (*idle)(struct weft__event_sink *s, const weft__worker *w);
+    /* The thread of w could run for ns, but waited for a CPU, since the last such event of w
+     * (delay.h). On its own stack, without locks. */
+    void (*delayed)(struct weft__event_sink *s, const weft__worker *w, uint64_t ns);
     /* t, the caller, has something to tell that only sinks understand (profiles/trace/user.h). On
      * its stack, without locks. */
     void (*note)(struct weft__event_sink *s, const weft__task *t, const void *what);
@@ -164,6 +167,7 @@ void weft__tell_lost(const weft__task *t, const weft__worker *w, enum weft__why 
 void weft__tell_call(const weft__task *t);
 void weft__tell_called(const weft__task *t);
 void weft__tell_idle(const weft__worker *w);
+void weft__tell_delayed(const weft__worker *w, uint64_t ns);
 void weft__tell_note(const weft__task *t, const void *what);
 void weft__tell_end(const weft__task *t);
 void weft__tell_tagged(const weft__task *t);

@@ -6,6 +6,7 @@
  * scheduler.h has the protocols and the locks. */
 #include "runtime/machine/eh.h"
 #include "runtime/sched/beside.h"
+#include "runtime/sched/delay.h"
 #include "runtime/sched/lane.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sched/sinks.h"
@@ -41,6 +42,7 @@ static void lost_came_back(weft__worker *w, weft__task *t)
     weft__store(&w->take, 0);
     weft__unlock(&w->lk);
     weft__store(&w->lost_since, 0);
+    weft__delay_forget(w);
     if (run_is_over(w)) {
         /* t is RUNNING, not LOST, if the end of the run took its processor. */
         weft__task_move(t, weft__load(&t->state), WEFT__DEAD);

@@ -513,6 +513,28 @@ TEST(what_is_kept_has_a_bound)
     free(text);
 }
 
+/* Each look is in one step of the histogram. Looks go on meanwhile, so the sum may be behind. */
+TEST(kernel_delay_has_a_histogram)
+{
+    char *text = written();
+    json_t *all = json_loads(text, 0, NULL), *count;
+    json_t *delay = json_object_get(json_object_get(all, "weft"), "kernel_delay");
+    json_int_t looks = json_integer_value(json_object_get(delay, "looks")), sum = 0;
+    const char *key;
+
+    CHECK(delay != NULL);
+    if (!json_object_get(delay, "error")) {
+        json_object_foreach(json_object_get(delay, "looks_from_us"), key, count)
+        {
+            sum += json_integer_value(count);
+        }
+        CHECK(sum <= looks && sum + 8 >= looks);
+        CHECK_EQ(json_array_size(json_object_get(delay, "processors_ns")), weft_procs());
+    }
+    json_decref(all);
+    free(text);
+}
+
 static void park(void *c)
 {
     weft_chan_recv(c, NULL);

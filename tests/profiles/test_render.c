@@ -219,14 +219,21 @@ static struct weft__snapshot snapshot_new(void)
 
 static struct weft__snapshot full_snapshot(void)
 {
+    static struct weft__delay_row delays[] = {{4711, 5678901, 12345}, {4712, 0, 0}};
     struct weft__snapshot s = snapshot_new();
 
     add_states(&s);
     add_names(&s);
     add_symbols(&s);
     s.first = 4;
-    s.sched = (struct weft__sched_counts){
-        .procs = 2, .threads = 514, .spares = 1, .lost = 511, .max_threads = 514, .capped = true};
+    s.sched = (struct weft__sched_counts){.procs = 2,
+                                          .threads = 514,
+                                          .spares = 1,
+                                          .lost = 511,
+                                          .max_threads = 514,
+                                          .capped = true,
+                                          .delays = delays,
+                                          .n_delays = 2};
     return s;
 }
 
