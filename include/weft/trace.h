@@ -26,6 +26,10 @@
  * fit is dropped. Texts are copied, cut at 1,023 bytes; of distinct ones 65,536 are kept in a
  * trace, and further ones are shown as "(too many texts)".
  *
+ * Where the kernel kept a thread waiting for a CPU for 100 us or more before it began to run a
+ * task, the task has a log of the library's, "kernel scheduling delay" with the time. In traces for
+ * ui.perfetto.dev each processor has a counter of that name.
+ *
  * No call here is a point of cancellation. Any thread may make them. */
 #ifndef WEFT_TRACE_H
 #define WEFT_TRACE_H

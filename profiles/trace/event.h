@@ -39,6 +39,8 @@ enum weft__event_kind {
     WEFT__EV_REGION_END,
     WEFT__EV_LOG,
     WEFT__EV_MORE,
+    WEFT__EV_DELAY, /* the thread waited for a CPU. arg: for so many ns since its last such event.
+                     * No task; stack: the processor */
 };
 
 struct weft__event {

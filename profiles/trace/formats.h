@@ -22,6 +22,12 @@ struct weft__writer {
 /* Returns the name for the stack of a wake-up that no task made, by its enum weft__source. */
 const char *weft__source_name(unsigned source);
 
+/* The key and the value of the log for a DELAYED step, in formats without counters. Writes the
+ * value to `to`, and returns it. */
+#define WEFT__DELAY_KEY "kernel scheduling delay"
+enum { WEFT__DELAY_TEXT = 40 };
+const char *weft__delay_text(uint64_t ns, char *to);
+
 /* Go's trace format as of 1.19, and as of 1.23. Return NULL if memory ran out. */
 struct weft__writer *weft__writer_v1(void);
 struct weft__writer *weft__writer_v2(void);

@@ -289,6 +289,13 @@ static void weft__hear_idle(struct weft__event_sink *s, const weft__worker *w)
     put((weft__worker *)(uintptr_t)w, NULL, (struct said){.kind = WEFT__EV_IDLE});
 }
 
+static void weft__hear_delayed(struct weft__event_sink *s, const weft__worker *w, uint64_t ns)
+{
+    (void)s;
+    put((weft__worker *)(uintptr_t)w, NULL,
+        (struct said){.kind = WEFT__EV_DELAY, .arg = ns, .stack = w->p->index});
+}
+
 static void weft__hear_note(struct weft__event_sink *s, const weft__task *t, const void *what)
 {
     const struct weft__note *n = what;
@@ -321,6 +328,7 @@ struct weft__event_sink weft__hear = {
     .call = weft__hear_call,
     .called = weft__hear_called,
     .idle = weft__hear_idle,
+    .delayed = weft__hear_delayed,
     .end = weft__hear_end,
 };
 

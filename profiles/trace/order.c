@@ -112,6 +112,9 @@ static void start(weft__order *o, struct weft__traced_task *t, struct weft__trac
     t->is = WEFT__IS_RUNNING;
     t->thread = (uint32_t)m->id;
     m->task = t->id;
+    if (m->delay >= WEFT__DELAY_SHOWN)
+        step(o, WEFT__STEP_DELAYED, m, t, &(struct weft__event){.arg = m->delay});
+    m->delay = 0;
 }
 
 /* The task leaves its thread. */
@@ -398,6 +401,27 @@ static void idles(weft__order *o, const struct weft__event *e, struct weft__trac
         leave_proc(o, m);
 }
 
+/* The thread waited for a CPU. */
+static void delayed(weft__order *o, const struct weft__event *e, struct weft__traced_thread *m)
+{
+    struct weft__step s = {
+        .kind = WEFT__STEP_DELAY, .thread = (uint32_t)m->id, .proc = e->stack, .arg = e->arg};
+
+    set_now(o, e);
+    s.nanos = ++o->now;
+    m->delay += e->arg;
+    o->form->step(o->form, o, &s);
+}
+
+/* Takes an event of a thread, which is about no task. */
+static void take_other(weft__order *o, const struct weft__event *e, struct weft__traced_thread *m)
+{
+    if (e->kind == WEFT__EV_IDLE)
+        idles(o, e, m);
+    else if (e->kind == WEFT__EV_DELAY)
+        delayed(o, e, m);
+}
+
 /* Returns whether the event may come now. */
 static bool may_come(weft__order *o, const struct weft__event *e, struct weft__traced_task *t)
 {
@@ -444,7 +468,7 @@ static struct cursor *next_of(weft__order *o, struct cursor *c, size_t n)
             any = &c[i];
         if (best && e->ticks >= best->at->ticks)
             continue;
-        if (e->kind == WEFT__EV_IDLE || may_come(o, e, weft__known_task(o, e->task)))
+        if (e->task == 0 || may_come(o, e, weft__known_task(o, e->task)))
             best = &c[i];
     }
     return best ? best : any;
@@ -488,8 +512,8 @@ bool weft__order_span(weft__order *o, const struct weft__span *s)
     while (!o->failed && (c = next_of(o, all, s->n_strands)) != NULL) {
         struct weft__traced_thread *m = weft__known_thread(o, c->thread);
 
-        if (m && c->at->kind == WEFT__EV_IDLE)
-            idles(o, c->at, m);
+        if (m && c->at->task == 0)
+            take_other(o, c->at, m);
         else if (m)
             take(o, c->at, m, weft__known_task(o, c->at->task));
         c->at++;

@@ -17,6 +17,7 @@
 #include "profiles/trace/tape.h"
 
 enum { WEFT__PROC_LIBRARY = 999, WEFT__PROC_FOREIGN = 1000 };
+enum { WEFT__DELAY_SHOWN = 100000 /* ns */ };
 
 enum weft__task_is {
     WEFT__IS_UNKNOWN, /* not seen yet, or ended */
@@ -45,10 +46,11 @@ struct weft__traced_task {
 
 struct weft__traced_thread {
     uint64_t id;
-    uint32_t proc; /* or WEFT__NO_PROC */
-    uint64_t task; /* RUNNING or CALLING here; or 0 */
-    uint32_t form; /* for the form; 0 at first */
-    bool foreign;  /* it is no worker */
+    uint32_t proc;  /* or WEFT__NO_PROC */
+    uint64_t task;  /* RUNNING or CALLING here; or 0 */
+    uint64_t delay; /* ns, of events DELAY since it began to run a task */
+    uint32_t form;  /* for the form; 0 at first */
+    bool foreign;   /* it is no worker */
 };
 
 enum weft__step_kind {
@@ -71,6 +73,9 @@ enum weft__step_kind {
     WEFT__STEP_REGION_BEGIN,
     WEFT__STEP_REGION_END,
     WEFT__STEP_LOG,
+    WEFT__STEP_DELAY,   /* thread, on proc, waited for a CPU; arg: ns since the last such step */
+    WEFT__STEP_DELAYED, /* task, which has just begun to run, may be late: its thread waited for a
+                         * CPU. arg: ns, WEFT__DELAY_SHOWN at least */
 };
 
 struct weft__step {
@@ -80,7 +85,7 @@ struct weft__step {
     uint32_t stack;
     int64_t nanos;
     uint64_t arg, more;
-    struct weft__traced_task *task; /* NULL for PROC_ */
+    struct weft__traced_task *task; /* NULL for PROC_ and DELAY */
 };
 
 typedef struct weft__order weft__order;

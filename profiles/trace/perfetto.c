@@ -35,7 +35,7 @@ typedef Weft__Perfetto__DebugAnnotation annotation;
 
 /* Identifiers of tracks: the kind in the upper byte. */
 #define TRACK(kind, number) ((uint64_t)(kind) << 56 | (number))
-enum { PROCESS = 1, PROCS, PROC, TASKS, TASK, OUTSIDE, RUNNABLE };
+enum { PROCESS = 1, PROCS, PROC, TASKS, TASK, OUTSIDE, RUNNABLE, DELAY };
 
 enum state { UNKNOWN, IS_RUNNABLE, IS_RUNNING, IS_OFF, IS_WAITING };
 
@@ -72,7 +72,7 @@ struct weft__perfetto {
     uint64_t flows;            /* arrows begun */
     int64_t runnable, counted; /* tasks; ns of the latest value of the counter */
     int64_t proc_last[PROCS_MOST];
-    bool proc_seen[PROCS_MOST];
+    bool proc_seen[PROCS_MOST], delay_seen[PROCS_MOST];
     char *clean; /* of a string that was not UTF-8 */
     struct weft__trace_frame frames[WEFT__TRACE_FRAMES];
     struct args args; /* of the event that is being written */
@@ -403,18 +403,23 @@ static void begin_slice(weft__perfetto *p, track_event e, uint64_t track, int64_
     put_event(p, &e, track, time);
 }
 
-static void count_runnable(weft__perfetto *p, int64_t time, int change)
+static void put_count(weft__perfetto *p, uint64_t track, int64_t time, int64_t value)
 {
     track_event e = WEFT__PERFETTO__TRACK_EVENT__INIT;
 
+    e.type = WEFT__PERFETTO__TRACK_EVENT__TYPE__TYPE_COUNTER;
+    e.has_counter_value = 1;
+    e.counter_value = value;
+    put_event(p, &e, track, time);
+}
+
+static void count_runnable(weft__perfetto *p, int64_t time, int change)
+{
     p->runnable += change;
     if (time - p->counted < COUNT_EVERY)
         return;
     p->counted = time;
-    e.type = WEFT__PERFETTO__TRACK_EVENT__TYPE__TYPE_COUNTER;
-    e.has_counter_value = 1;
-    e.counter_value = p->runnable;
-    put_event(p, &e, TRACK(RUNNABLE, 0), time);
+    put_count(p, TRACK(RUNNABLE, 0), time, p->runnable);
 }
 
 /* Ends the slice of a task on its own track and begins the next one. */
@@ -627,6 +632,30 @@ int weft__perfetto_add(weft__perfetto *p, const struct weft__event *e)
         leave_proc(p, t, &time);
     t->last = time;
     add_to(p, t, e, time);
+    return p->out->rc;
+}
+
+static void describe_delay(weft__perfetto *p, uint32_t proc)
+{
+    descriptor d = WEFT__PERFETTO__TRACK_DESCRIPTOR__INIT;
+    Weft__Perfetto__CounterDescriptor counter = WEFT__PERFETTO__COUNTER_DESCRIPTOR__INIT;
+    char name[64];
+
+    p->delay_seen[proc] = true;
+    snprintf(name, sizeof(name), "kernel scheduling delay of processor %u", proc);
+    counter.has_unit = 1;
+    counter.unit = WEFT__PERFETTO__COUNTER_DESCRIPTOR__UNIT__UNIT_TIME_NS;
+    d.counter = &counter;
+    describe(p, &d, TRACK(DELAY, proc), TRACK(PROCESS, 0), name);
+}
+
+int weft__perfetto_delay(weft__perfetto *p, uint32_t proc, int64_t nanos, uint64_t ns)
+{
+    if (p->out->rc < 0 || proc >= PROCS_MOST)
+        return p->out->rc;
+    if (!p->delay_seen[proc])
+        describe_delay(p, proc);
+    put_count(p, TRACK(DELAY, proc), nanos, (int64_t)ns);
     return p->out->rc;
 }
 

@@ -10,9 +10,10 @@
  *
  * Each processor has a track with a slice for each time that it runs a task. Each task has a track
  * with slices for what it does: it runs, waits, is runnable, or runs without a processor. An arrow
- * leads from each wake-up to the next run of the task. A counter shows how many tasks are runnable.
- * Memory depends on the number of tasks that live at one time. One thread or task owns an
- * encoder. */
+ * leads from each wake-up to the next run of the task. Counters show how many tasks are runnable,
+ * and for how long the kernel kept the thread of a processor waiting for a CPU, since the counter's
+ * last value. Memory depends on the number of tasks that live at one time. One thread or task owns
+ * an encoder. */
 #ifndef WEFT_PERFETTO_H
 #define WEFT_PERFETTO_H
 
@@ -28,6 +29,9 @@ weft__perfetto *weft__perfetto_begin(const struct weft__trace_words *words,
 /* Writes an event. Returns 0, the sink's negative code, or -ENOMEM; after an error it writes no
  * more, and returns the same code. */
 int weft__perfetto_add(weft__perfetto *p, const struct weft__event *e);
+/* Writes that the thread of a processor waited for a CPU, for ns since the last such call. Returns
+ * as weft__perfetto_add does. */
+int weft__perfetto_delay(weft__perfetto *p, uint32_t proc, int64_t nanos, uint64_t ns);
 /* Gives what is encoded so far to the sink. Returns as weft__perfetto_add does. */
 int weft__perfetto_flush(weft__perfetto *p);
 /* Writes the rest and frees p. Returns as weft__perfetto_add does. If rc < 0 it writes nothing

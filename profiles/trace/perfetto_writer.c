@@ -92,6 +92,8 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
         .kind = (uint8_t)kind, .detail = s->detail, .arg = s->arg, .stack = s->stack};
 
     (void)o;
+    if (s->kind == WEFT__STEP_DELAY)
+        weft__perfetto_delay(((struct live *)(void *)f)->encoder, s->proc, s->nanos, s->arg);
     if (kind == WEFT__EV_NONE || !s->task)
         return;
     if (kind == WEFT__EV_RUN)

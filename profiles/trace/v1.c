@@ -12,6 +12,8 @@
 #include "runtime/sched/sinks.h"
 #include "runtime/sched/wait.h"
 
+#include <stdio.h>
+
 /* Types of events, in the format's numbers. */
 enum {
     BATCH = 1,
@@ -156,6 +158,12 @@ const char *weft__source_name(unsigned source)
     }
 }
 
+const char *weft__delay_text(uint64_t ns, char *to)
+{
+    snprintf(to, WEFT__DELAY_TEXT, "%.3f ms", (double)ns / 1e6);
+    return to;
+}
+
 /* Returns the number of the stack of a wake-up, which has one in any case: the tool's profiles pass
  * over wake-ups without a stack. */
 static uint64_t waker_stack(struct v1 *v, const struct weft__step *s)
@@ -242,6 +250,12 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
     case WEFT__STEP_LOG:
         EVENT(LOG, 3, s->arg >> 32, text(v, s->arg), stack);
         put_text(v, s->proc, weft__text((uint32_t)s->more));
+        break;
+    case WEFT__STEP_DELAY: /* there are no counters of the program's own */
+        break;
+    case WEFT__STEP_DELAYED:
+        EVENT(LOG, 3, 0, weft__names_string(v->names, WEFT__DELAY_KEY), 0);
+        put_text(v, s->proc, weft__delay_text(s->arg, (char[WEFT__DELAY_TEXT]){""}));
         break;
     }
 #undef EVENT

@@ -330,6 +330,12 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
     case WEFT__STEP_END:
         EVENT(s->thread, s->nanos, GO_DESTROY, 0, 0);
         break;
+    case WEFT__STEP_DELAY: /* there are no counters of the program's own */
+        break;
+    case WEFT__STEP_DELAYED:
+        EVENT(s->thread, s->nanos, LOG, 4, 0, string(v, WEFT__DELAY_KEY),
+              string(v, weft__delay_text(s->arg, (char[WEFT__DELAY_TEXT]){""})), 0);
+        break;
     default:
         note(v, s, stack);
     }

@@ -3,12 +3,14 @@
  * a CPU. Threads of the test keep the only CPU busy, and the kernel's own counts are the truth. */
 #include "runtime/sched/delay.h"
 
+#include "profiles/trace/trace.h"
 #include "support.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { BURNERS = 3, MS = 1000000 };
@@ -160,6 +162,60 @@ TEST_PLAIN(full_dump_shows_the_delay_of_each_processor)
     if (!is_counted())
         SKIP("the kernel does not count");
     run_crowded(shows_itself);
+}
+
+static int write_memory(void *arg, const void *data, size_t n)
+{
+    return write(*(int *)arg, data, n) == (ssize_t)n ? 0 : -5;
+}
+
+/* Takes a trace of a crowded time. Returns whether it names the delay: only if the thread that
+ * waited ran a task then, which is most likely. */
+static bool trace_names(enum weft__trace_format format, const char *name)
+{
+    int fd = memfd_create("trace", 0), rc = 0;
+    const struct weft__sink to = {write_memory, &fd};
+    weft__trace *t = weft__trace_open(format, &rc);
+    off_t size;
+    char *text;
+    bool found;
+
+    CHECK(fd >= 0 && t != NULL);
+    until_delayed(delays().total + 20 * MS);
+    CHECK_EQ(weft__trace_write(t, &to, true), 0);
+    weft__trace_close(t);
+    size = lseek(fd, 0, SEEK_END);
+    text = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
+    CHECK(text != MAP_FAILED);
+    found = memmem(text, (size_t)size, name, strlen(name)) != NULL;
+    munmap(text, (size_t)size);
+    close(fd);
+    return found;
+}
+
+static void check_trace(enum weft__trace_format format, const char *name)
+{
+    for (int i = 0; i < 20; i++) {
+        if (trace_names(format, name))
+            return;
+    }
+    FAIL("no trace has \"%s\"", name);
+}
+
+static int traces_itself(void *arg)
+{
+    (void)arg;
+    check_trace(WEFT__TRACE_V1, "kernel scheduling delay");
+    check_trace(WEFT__TRACE_V2, "kernel scheduling delay");
+    check_trace(WEFT__TRACE_PERFETTO, "kernel scheduling delay of processor 0");
+    return 0;
+}
+
+TEST_PLAIN(traces_show_delays)
+{
+    if (!is_counted())
+        SKIP("the kernel does not count");
+    run_crowded(traces_itself);
 }
 
 /* ---- where the kernel tells nothing ---- */
