@@ -30,6 +30,8 @@
  * task, the task has a log of the library's, "kernel scheduling delay" with the time. In traces for
  * ui.perfetto.dev each processor has a counter of that name.
  *
+ * While a CPU profile is taken (weft/profile.h), traces have its samples, each with its stack.
+ *
  * No call here is a point of cancellation. Any thread may make them. */
 #ifndef WEFT_TRACE_H
 #define WEFT_TRACE_H

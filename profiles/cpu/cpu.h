@@ -6,7 +6,8 @@
  * hands the samples on. There is one sampling at a time.
  *
  * Any thread or task in a run calls weft__cpu_start and _stop, with no lock held; stop keeps its
- * thread until the controller has ended. The controller calls the functions of a sink. */
+ * thread until the controller has ended. The controller calls the functions of a sink. Any thread
+ * calls weft__cpu_listen and weft__cpu_hand_on. */
 #ifndef WEFT_CPU_H
 #define WEFT_CPU_H
 
@@ -66,5 +67,9 @@ void weft__cpu_stop(struct weft__cpu_counts *counts);
 /* Gives all samples of all samplings from now on to a second sink, beside that of start. NULL:
  * none. When this returns, the sink from before is not called any more. */
 void weft__cpu_listen(struct weft__cpu_sink *to);
+/* Returns when the samples that were taken before the call are handed on; at once if no sampling is
+ * under way. Keeps the calling thread, which holds no lock, for as long as the controller takes to
+ * finish their stacks. */
+void weft__cpu_hand_on(void);
 
 #endif

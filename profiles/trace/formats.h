@@ -8,12 +8,16 @@
 
 #include "profiles/trace/bytes.h"
 #include "profiles/trace/order.h"
+#include "profiles/trace/samples.h"
 
 struct weft__writer {
     weft__form form; /* the first member */
     struct weft__bytes out;
-    /* Before the steps of each span, and after them. The first call writes the state as of the
-     * order's begin. end: it was the last span. */
+    /* Writes a sample of CPU time of the span, after the steps of the span. Its task, if it has
+     * one, is known to the order. */
+    void (*sample)(struct weft__writer *w, weft__order *o, const struct weft__trace_sample *s);
+    /* Before the steps of each span, and after them and the samples. The first call writes the
+     * state as of the order's begin. end: it was the last span. */
     void (*span)(struct weft__writer *w, weft__order *o);
     void (*spanned)(struct weft__writer *w, bool end);
     void (*free)(struct weft__writer *w);

@@ -37,6 +37,18 @@ int64_t weft__order_now(const weft__order *o)
     return o->now;
 }
 
+int64_t weft__order_nanos(const weft__order *o, int64_t ticks)
+{
+    return o->base + (int64_t)((double)(ticks - o->from) * o->rate);
+}
+
+bool weft__order_knows(weft__order *o, uint64_t task)
+{
+    const struct weft__traced_task *t = weft__known_find(o, &o->tasks, task, false);
+
+    return t && t->is != WEFT__IS_UNMADE;
+}
+
 void weft__order_set_now(weft__order *o, int64_t nanos)
 {
     o->now = nanos;
@@ -332,7 +344,7 @@ static void notes(weft__order *o, struct weft__traced_task *t, const struct weft
 /* Moves the time on to an event's. */
 static void set_now(weft__order *o, const struct weft__event *e)
 {
-    int64_t nanos = o->base + (int64_t)((double)(e->ticks - o->from) * o->rate);
+    int64_t nanos = weft__order_nanos(o, e->ticks);
 
     if (nanos > o->now)
         o->now = nanos;

@@ -118,7 +118,11 @@ void weft__order_procs(weft__order *o,
 struct weft__traced_thread *weft__order_thread(weft__order *o, uint32_t id);
 /* Returns whether a task is in a declared call that kept its processor. */
 bool weft__order_is_calling(weft__order *o, uint64_t task);
+/* Returns whether the state at the start, or a step, was about a task. */
+bool weft__order_knows(weft__order *o, uint64_t task);
 int64_t weft__order_now(const weft__order *o);
+/* Converts a moment of the latest span, in ticks. */
+int64_t weft__order_nanos(const weft__order *o, int64_t ticks);
 void weft__order_set_now(weft__order *o, int64_t nanos); /* the next step comes later */
 
 #endif

@@ -659,6 +659,30 @@ int weft__perfetto_delay(weft__perfetto *p, uint32_t proc, int64_t nanos, uint64
     return p->out->rc;
 }
 
+int weft__perfetto_sample(weft__perfetto *p, uint32_t proc, int64_t nanos, uint64_t task,
+                          uint32_t stack)
+{
+    struct args *a = no_args(p);
+    int64_t ignored = 0;
+    track_event e;
+    annotation *of;
+
+    if (p->out->rc < 0)
+        return p->out->rc;
+    e = event_named(p, "CPU sample");
+    if (task) {
+        of = add_named(p, a, "task");
+        of->has_uint_value = 1;
+        of->uint_value = task;
+    }
+    add_stack(p, a, stack);
+    e.type = WEFT__PERFETTO__TRACK_EVENT__TYPE__TYPE_INSTANT;
+    e.n_debug_annotations = a->n;
+    e.debug_annotations = a->at;
+    put_event(p, &e, proc < PROCS_MOST ? proc_track(p, proc, &ignored) : TRACK(OUTSIDE, 0), nanos);
+    return p->out->rc;
+}
+
 int weft__perfetto_flush(weft__perfetto *p)
 {
     return weft__out_flush(p->out);

@@ -32,6 +32,10 @@ int weft__perfetto_add(weft__perfetto *p, const struct weft__event *e);
 /* Writes that the thread of a processor waited for a CPU, for ns since the last such call. Returns
  * as weft__perfetto_add does. */
 int weft__perfetto_delay(weft__perfetto *p, uint32_t proc, int64_t nanos, uint64_t ns);
+/* Writes a sample of CPU time, on the track of its processor; without one, on that of all that
+ * comes from outside. Returns as weft__perfetto_add does. */
+int weft__perfetto_sample(weft__perfetto *p, uint32_t proc, int64_t nanos, uint64_t task,
+                          uint32_t stack);
 /* Gives what is encoded so far to the sink. Returns as weft__perfetto_add does. */
 int weft__perfetto_flush(weft__perfetto *p);
 /* Writes the rest and frees p. Returns as weft__perfetto_add does. If rc < 0 it writes nothing

@@ -126,6 +126,12 @@ static void begin_task(void *arg, struct weft__traced_task *t)
         put(l, e, t->id, weft__order_now(o));
 }
 
+static void sample(struct weft__writer *w, weft__order *o, const struct weft__trace_sample *s)
+{
+    weft__perfetto_sample(((struct live *)w)->encoder, s->proc, weft__order_nanos(o, s->ticks),
+                          s->task, s->stack);
+}
+
 static void begin_span(struct weft__writer *w, weft__order *o)
 {
     struct live *l = (struct live *)w;
@@ -171,8 +177,11 @@ struct weft__writer *weft__writer_perfetto(void)
 
     if (!l)
         return NULL;
-    l->w = (struct weft__writer){
-        .form.step = step, .span = begin_span, .spanned = spanned, .free = live_free};
+    l->w = (struct weft__writer){.form.step = step,
+                                 .span = begin_span,
+                                 .sample = sample,
+                                 .spanned = spanned,
+                                 .free = live_free};
     l->words = (struct weft__trace_words){
         .program = program_invocation_short_name,
         .pid = (int)getpid(),

@@ -17,6 +17,8 @@ struct weft__trace {
     struct weft__writer *writer;
     struct weft__span span;
     struct weft__tape_start start;
+    weft__trace_samples *samples;
+    int64_t began; /* ticks of the first cut */
     bool begun;
 };
 
@@ -29,6 +31,7 @@ static void trace_free(weft__trace *t)
     weft__order_free(t->order);
     if (t->writer)
         t->writer->free(t->writer);
+    weft__trace_samples_end(t->samples);
     if (t->reader) {
         weft__sinks_remove(&weft__hear_notes);
         weft__tape_close(t->reader);
@@ -56,7 +59,9 @@ weft__trace *weft__trace_open(enum weft__trace_format format, int *rc)
         t->order = t->writer ? weft__order_new(&t->writer->form) : NULL;
         t->reader = t->order ? weft__tape_open() : NULL;
     }
-    if (t && t->reader && weft__sinks_add(&weft__hear_notes) && weft__tape_start(&t->start))
+    if (t && t->reader)
+        t->samples = weft__trace_samples_begin();
+    if (t && t->samples && weft__sinks_add(&weft__hear_notes) && weft__tape_start(&t->start))
         return t;
     if (t)
         trace_free(t);
@@ -65,12 +70,25 @@ weft__trace *weft__trace_open(enum weft__trace_format format, int *rc)
     return NULL;
 }
 
+/* A task that the order does not know ran before the trace began, and has ended. */
+static void put_sample(void *arg, const struct weft__trace_sample *s)
+{
+    weft__trace *t = arg;
+    struct weft__trace_sample known = *s;
+
+    if (!weft__order_knows(t->order, s->task))
+        known.task = 0;
+    if (s->ticks >= t->began)
+        t->writer->sample(t->writer, t->order, &known);
+}
+
 static bool make(weft__trace *t, bool end)
 {
     if (!weft__tape_read(t->reader, &t->span))
         return false;
     if (!t->begun) {
         t->begun = true;
+        t->began = t->span.from;
         if (!weft__order_begin(t->order, &t->start, &t->span))
             return false;
         weft__tape_start_free(&t->start);
@@ -78,6 +96,7 @@ static bool make(weft__trace *t, bool end)
     t->writer->span(t->writer, t->order);
     if (!weft__order_span(t->order, &t->span))
         return false;
+    weft__trace_samples_take(t->samples, t->span.until, put_sample, t);
     t->writer->spanned(t->writer, end);
     return !t->writer->out.failed;
 }

@@ -45,6 +45,7 @@ enum {
     TASK_END = 46,
     REGION = 47,
     LOG = 48,
+    CPU_SAMPLE = 49,
 };
 
 enum { ARGS = 4 };
@@ -316,6 +317,16 @@ static void put_start(struct v1 *v, weft__order *o)
     weft__order_set_now(o, st.nanos);
 }
 
+/* A sample has its own time, and may stand anywhere: here in the stream of no processor. */
+static void sample(struct weft__writer *w, weft__order *o, const struct weft__trace_sample *s)
+{
+    struct v1 *v = (struct v1 *)w;
+
+    event(v, WEFT__NO_PROC, weft__order_now(o), CPU_SAMPLE, 4,
+          (const uint64_t[ARGS]){(uint64_t)weft__order_nanos(o, s->ticks), proc_number(s->proc),
+                                 s->task, weft__names_stack(v->names, s->stack)});
+}
+
 static void begin_span(struct weft__writer *w, weft__order *o)
 {
     struct v1 *v = (struct v1 *)w;
@@ -390,8 +401,11 @@ struct weft__writer *weft__writer_v1(void)
 
     if (!v)
         return NULL;
-    v->w = (struct weft__writer){
-        .form.step = step, .span = begin_span, .spanned = spanned, .free = v1_free};
+    v->w = (struct weft__writer){.form.step = step,
+                                 .span = begin_span,
+                                 .sample = sample,
+                                 .spanned = spanned,
+                                 .free = v1_free};
     v->names = weft__names_new();
     if (!v->names) {
         v1_free(&v->w);

@@ -21,6 +21,8 @@ enum {
     STACK = 3,
     STRINGS = 4,
     STRING = 5,
+    SAMPLES = 6,
+    SAMPLE = 7,
     FREQUENCY = 8,
     PROC_START = 10,
     PROC_STOP = 11,
@@ -72,7 +74,8 @@ struct v2 {
     uint32_t generation; /* from 1 */
     bool open;           /* a generation is */
     int64_t began, now;
-    size_t written; /* in this generation */
+    size_t written;             /* in this generation */
+    struct weft__bytes samples; /* a batch of them */
 };
 
 static void put_batch(struct v2 *v, uint64_t thread, int64_t nanos, const struct weft__bytes *from)
@@ -390,6 +393,29 @@ static void start_generation(struct v2 *v, weft__order *o)
         weft__order_tasks(o, start_resting, &st);
 }
 
+static void flush_samples(struct v2 *v)
+{
+    if (v->samples.n > 0)
+        put_batch(v, NOBODY, v->now, &v->samples);
+    v->samples.n = 0;
+}
+
+static void sample(struct weft__writer *w, weft__order *o, const struct weft__trace_sample *s)
+{
+    struct v2 *v = (struct v2 *)w;
+
+    if (v->samples.n > BATCH_MOST)
+        flush_samples(v);
+    if (v->samples.n == 0)
+        weft__bytes_byte(&v->samples, SAMPLES);
+    weft__bytes_byte(&v->samples, SAMPLE);
+    weft__bytes_varint(&v->samples, (uint64_t)weft__order_nanos(o, s->ticks));
+    weft__bytes_varint(&v->samples, s->thread);
+    weft__bytes_varint(&v->samples, s->proc == WEFT__NO_PROC ? UINT64_MAX : s->proc);
+    weft__bytes_varint(&v->samples, s->task);
+    weft__bytes_varint(&v->samples, weft__names_stack(v->names, s->stack));
+}
+
 static void begin_span(struct weft__writer *w, weft__order *o)
 {
     struct v2 *v = (struct v2 *)w;
@@ -472,6 +498,7 @@ static void spanned(struct weft__writer *w, bool end)
 
     for (size_t i = 0; i < v->n; i++)
         flush(v, &v->streams[i]);
+    flush_samples(v);
     if (end || v->now - v->began >= GENERATION_TIME || v->written >= GENERATION_BYTES)
         end_generation(v);
 }
@@ -482,6 +509,7 @@ static void v2_free(struct weft__writer *w)
 
     for (size_t i = 0; i < v->n; i++)
         weft__bytes_free(&v->streams[i].bytes);
+    weft__bytes_free(&v->samples);
     free(v->streams);
     free(v->procs);
     weft__names_end(v->names);
@@ -495,8 +523,11 @@ struct weft__writer *weft__writer_v2(void)
 
     if (!v)
         return NULL;
-    v->w = (struct weft__writer){
-        .form.step = step, .span = begin_span, .spanned = spanned, .free = v2_free};
+    v->w = (struct weft__writer){.form.step = step,
+                                 .span = begin_span,
+                                 .sample = sample,
+                                 .spanned = spanned,
+                                 .free = v2_free};
     v->names = weft__names_new();
     if (!v->names) {
         v2_free(&v->w);

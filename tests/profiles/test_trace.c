@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_trace.c - weft/trace.h: traces that the program takes itself. */
+#include "burn.h"
 #include "support.h"
 
 #include <fcntl.h>
@@ -24,6 +25,16 @@ static void check_file(int fd, const char *version, off_t least)
     CHECK_EQ(pread(fd, head, sizeof(head), 0), (int)sizeof(head));
     CHECK_STR(head, version);
     CHECK(lseek(fd, 0, SEEK_END) >= least);
+}
+
+/* Returns the file's bytes, for free(). */
+static char *whole(int fd)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    char *text = malloc((size_t)size);
+
+    CHECK(text && pread(fd, text, (size_t)size, 0) == size);
+    return text;
 }
 
 TEST(start_and_stop_write_a_trace)
@@ -66,6 +77,28 @@ TEST(failed_write_ends_the_trace)
     CHECK(fd >= 0);
     CHECK_EQ(weft_trace_start(fd, NULL), 0);
     CHECK_EQ(weft_trace_stop(), -28 /* ENOSPC */);
+}
+
+/* Only samples can know this function, since the task does not wait in it. */
+TEST(samples_of_a_cpu_profile_are_in_traces)
+{
+    for (int format = 1; format <= 2; format++) {
+        const weft_trace_options o = {.format = format};
+        int fd = memory(), profile = memory();
+        char *text;
+
+        CHECK_EQ(weft_cpu_profile_start(profile), 0);
+        CHECK_EQ(weft_trace_start(fd, &o), 0);
+        burns_most(100 * MS);
+        CHECK_EQ(weft_trace_stop(), 0);
+        CHECK_EQ(weft_cpu_profile_stop(), 0);
+        text = whole(fd);
+        if (!under_tsan()) /* it delays handlers of signals */
+            CHECK(memmem(text, (size_t)lseek(fd, 0, SEEK_END), "burns_most", 10) != NULL);
+        free(text);
+        close(fd);
+        close(profile);
+    }
 }
 
 TEST(traced_task_has_a_number_while_a_trace_is_taken)

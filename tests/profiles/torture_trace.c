@@ -241,6 +241,23 @@ static void invites(void *chan)
     done();
 }
 
+/* Takes CPU profiles, whose samples are in the traces. */
+static void profiles(void *arg)
+{
+    int fd = open("/dev/null", O_WRONLY);
+    uint64_t r = seed();
+
+    (void)arg;
+    while (!torture_stops()) {
+        EXPECT(weft_cpu_profile_start(fd) == 0);
+        weft_sleep((weft_duration)torture_random(&r, 50) * WEFT_MILLISECOND);
+        EXPECT(weft_cpu_profile_stop() == 0);
+        weft_sleep((weft_duration)torture_random(&r, 50) * WEFT_MILLISECOND);
+    }
+    close(fd);
+    done();
+}
+
 static void traces(void)
 {
     uint64_t r = seed();
@@ -285,6 +302,7 @@ static int program(void *tasks)
     actor(spawns, SPAWNERS, NULL);
     actor(hogs, HOGS, NULL);
     actor(invites, 1, c[0]);
+    actor(profiles, 1, NULL);
     traces();
     torture_set(&torture.stop, true);
     weft_waitgroup_wait(&all.actors);

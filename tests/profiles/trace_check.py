@@ -3,13 +3,16 @@
 
 Replays the state that the readers of a trace keep, and prints the first violation with its position.
 Knows the formats of Go 1.11 to 1.21 (trace_v1.py) and of 1.22 to 1.26 (trace_v2.py), and Perfetto's
-(trace_perfetto.py). It is stricter than Go's tools in two things: a pc has one function, file and
-line, and each generation has a status of what runs in it.
+(trace_perfetto.py). It is stricter than Go's tools in three things: a pc has one function, file and
+line, and each generation has a status of what runs in it; and a CPU sample has a stack, and a task and a processor
+of the trace.
 
 --summary prints lines whose fields are separated by tabs: the number of events of each kind, and for
-each task and each state, with the reason of waits, the nanoseconds spent there and how often.
+each task and each state, with the reason of waits, the nanoseconds spent there and how often. For CPU
+samples: the task, its state at that time, the stack from the innermost function on, and how many.
 --dump prints each event. --cut accepts a file that ends within its last generation.
 """
+import bisect
 import re
 import sys
 
@@ -36,12 +39,15 @@ class Summary:
         self.kinds, self.names, self.spent = {}, {}, {}
         self.since = {}  # task: (time, state, reason)
         self.user, self.user_spent = {}, {}
+        self.past, self.samples = {}, []  # task: its states, each as (from, state)
         self.first, self.last, self.blind = None, 0, 0
 
     def add(self, event):
         self.kinds[event.name] = self.kinds.get(event.name, 0) + 1
         if event.name == "Track" and event.task is not None:
             self.names[event.task] = event.args["name"].rsplit(" ", 1)[0]
+        if event.name == "CPUSample":
+            self.samples.append(event)
         if event.name in ("CPUSample", "Generation", "Track"):
             return
         self.first = event.time if self.first is None else self.first
@@ -49,6 +55,7 @@ class Summary:
         self.name(event)
         for task, state, reason in event.moves:
             self.close(task)
+            self.past.setdefault(task, []).append((event.time, state))
             if state in STATES:
                 self.since[task] = (event.time, state, reason)
         if event.name.startswith("GoUnblock") and not event.args["stack"]:
@@ -75,6 +82,20 @@ class Summary:
             spent[0] += self.last - time
             spent[1] += 1
 
+    def state_at(self, task, time):
+        past = self.past.get(task, [])
+        at = bisect.bisect_right(past, time, key=lambda step: step[0])
+        return past[at - 1][1] if at else None
+
+    def sampled(self):
+        """Counts the CPU samples by task, its state then, and stack."""
+        counts = {}
+        for sample in self.samples:
+            stack = " < ".join(function for _, function, _, _ in sample.args["stack"])
+            key = sample.task, self.state_at(sample.task, sample.time) or "", stack
+            counts[key] = counts.get(key, 0) + 1
+        return counts
+
     def print(self):
         for task in list(self.since):
             self.close(task)
@@ -86,6 +107,8 @@ class Summary:
             print(f"task\t{task}\t{self.names.get(task, '')}\t{state}\t{reason}\t{ns}\t{count}")
         for name, (ns, count) in sorted(self.user_spent.items()):
             print(f"usertask\t{name}\t{ns}\t{count}")
+        for (task, state, stack), count in sorted(self.sampled().items()):
+            print(f"sample\t{task}\t{state}\t{stack}\t{count}")
 
 
 def check(path, options):

@@ -130,7 +130,16 @@ class Reader:
         event = Event(at, time, kind, None, None, None, args)
         if kind.startswith("Slice"):
             self.slice(event, uuid)
+        elif args.get("name") == "CPU sample":
+            self.sample(event)
         return event
+
+    def sample(self, event):
+        if not event.args.get("stack"):
+            raise Broken(event.offset, "a CPU sample has no stack")
+        event.name, event.task = "CPUSample", event.args.get("task", 0)
+        event.args["stack"] = tuple((0, frame.split(" ")[0], "", 0)
+                                    for frame in event.args["stack"].split(" < "))
 
     def flow(self, at, begun, ended):
         for flow in begun:

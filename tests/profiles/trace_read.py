@@ -84,6 +84,16 @@ class Regions:
         return self.tasks.pop(number, "")
 
 
+def check_sample(sample, tasks, procs):
+    """A sample of CPU time has a stack, and the task and the processor it names are in the trace."""
+    if not sample.args["stack"]:
+        raise Broken(sample.offset, "a CPU sample has no stack")
+    if sample.task and sample.task not in tasks:
+        raise Broken(sample.offset, f"a CPU sample of task {sample.task}, which is not in the trace")
+    if sample.proc != NONE and sample.proc not in procs:
+        raise Broken(sample.offset, f"a CPU sample of processor {sample.proc}, which never ran")
+
+
 class Frames:
     """The tools keep one function, file and line for each pc: two frames with one pc collapse."""
 

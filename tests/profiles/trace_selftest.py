@@ -48,6 +48,7 @@ gen 1
 6 87 GoCreateSyscall 4
 6 88 GoDestroySyscall
 8 89 UserTaskEnd 1 main
+sample 45 8 1 2 recv,worker
 gen 2
 8 100 ProcStatus 0 1
 8 100 GoStatus 1 8 2
@@ -105,6 +106,9 @@ V2_MUTANTS = (
     ("100 GoStatus 2 - 4", "100 GoStatus 5 - 4", "after the first generation"),
     ("\n- 100 GoStatus 2 - 4", "", "no thread's next event can happen"),
     ("100 GoStatus 1 8 2", "100 GoStatus 1 8 3", "its status says syscall"),
+    ("sample 45 8 1 2", "sample 45 8 1 9", "a CPU sample of task 9"),
+    ("sample 45 8 1 2", "sample 45 8 9 2", "a CPU sample of processor 9"),
+    ("8 1 2 recv,worker\ngen", "8 1 2 <0>\ngen", "a CPU sample has no stack"),
     ("gen 2", "gen 3", "generation 3 follows generation 1"),
     ("gen 1", "gen 0", "generation 0"),
     ("recv,worker\n7 60", "<77>\n7 60", "stack 77 is in no table"),
@@ -163,8 +167,14 @@ V1 = """
 1 80 GoEnd
 1 81 GoStartLocal 2
 1 82 UserTaskEnd 1 main
+0 83 CPUSample 45 1 2 recv,worker
 """
 V1_MUTANTS = (
+    ("CPUSample 45 1 2", "CPUSample 45 1 9", "a CPU sample of task 9"),
+    ("CPUSample 45 1 2", "CPUSample 45 9 2", "a CPU sample of processor 9"),
+    ("CPUSample 45 1 2", "CPUSample 9 1 2", "before the trace begins"),
+    ("CPUSample 45 1 2 recv,worker", "CPUSample 45 1 2 <0>", "a CPU sample has no stack"),
+    ("CPUSample 45 1 2 recv,worker", "CPUSample 45 1 2 <77>", "stack 77 is defined nowhere"),
     ("36 GoUnblock 2 2", "36 GoUnblock 2 3", "no processor's next event can happen"),
     ("38 GoStart 2 3", "38 GoStart 2 4", "no processor's next event can happen"),
     ("61 GoStartLocal 3", "61 GoStartLocal 2", "no processor's next event can happen"),
@@ -248,8 +258,12 @@ def parsed(line, events, tables):
 
 
 def v2_generation(gen, lines):
-    tables, threads, data = Tables(), {}, b""
+    tables, threads, data, samples = Tables(), {}, b"", b""
     for line in lines:
+        if line.startswith("sample "):
+            *numbers, stack = line.split(" ")[1:]
+            samples += b"\7" + b"".join(number(int(n)) for n in numbers) + number(tables.stack(stack))
+            continue
         thread, time, kind, args = parsed(line, trace_v2.EVENTS, tables)
         body, last = threads.get(thread, (b"", 0))
         body += bytes([kind]) + number(time - last) + b"".join(map(number, args))
@@ -261,6 +275,8 @@ def v2_generation(gen, lines):
                       for frames, i in tables.stacks.items())
     strings = b"".join(b"\5" + number(i) + number(len(s)) + s.encode()
                        for s, i in tables.strings.items())
+    if samples:
+        data += batch(gen, NONE, 0, b"\6" + samples)
     return data + batch(gen, NONE, 0, b"\2" + stacks) + batch(gen, NONE, 0, b"\4" + strings) + \
         batch(gen, NONE, 0, b"\x08" + number(10**9))
 
@@ -357,6 +373,8 @@ PERFETTO = (  # the packets of a trace
     track_event(30, 2, TASK), track_event(30, 1, TASK, field(10, 1) + fixed(48, 1) + field(
         4, field(10, b"stack") + field(12, field(17, 5)))),
     track_event(40, 2, TASK), track_event(40, 4, 2, field(30, 1)),
+    track_event(35, 3, 1, field(23, b"CPU sample") + field(4, field(10, b"stack") + field(
+        12, field(17, 5)))),
 )
 PERFETTO_MUTANTS = (  # the index of the packet that is replaced, by what, and the checker's words
     (1, b"", "an event of type"), (1, track(TASK, b"worker 7", 9), "is not described"),
@@ -367,6 +385,7 @@ PERFETTO_MUTANTS = (  # the index of the packet that is replaced, by what, and t
     (10, track_event(40, 4, 1, field(30, 1)), "Counter on track"),
     (10, track_event(40, 9, 2), "an event of type"),
     (10, track_event(40, 3, 1, field(23, b"\xff")), "not UTF-8"),
+    (11, track_event(35, 3, 1, field(23, b"CPU sample")), "a CPU sample has no stack"),
     (10, b"\x0a\x7f", "bytes wanted"), (10, b"\x0b", "wire type"), (10, b"\x10\1", "no packet"),
 )
 

@@ -51,6 +51,23 @@ expect "a request is a traced task" grep -q 'GET /debug/vars' "$dir/summary"
 expect "version of $file" grep -qa '^go 1.19 trace' "$dir/v1"
 expect "version of $file" grep -qa '^go 1.23 trace' "$dir/v2"
 
+burns() { # FILE: it has samples of the hog, which ran then; a few may lie at the edge of a run
+    "$check" --summary "$dir/$1" | awk -F '\t' '
+        $1 == "sample" && $4 ~ /(^| < )hog( |$)/ { all += $5; ran += $5 * ($3 ~ /running|syscall/) }
+        END { exit !(all > 2 && ran >= 0.9 * all) }'
+}
+
+curl -s -o /dev/null --unix-socket "$dir/debug" "http://localhost/debug/pprof/profile?seconds=5" &
+profiling=$!
+get samples1 '?seconds=1'
+get samples2 '?seconds=1.2&format=2'
+get samples3 '?seconds=1&format=perfetto'
+for file in samples1 samples2 samples3; do
+    expect "the checker accepts $file" "$check" "$dir/$file"
+    expect "samples in $file" burns $file
+done
+kill $profiling
+
 profile() { # TOOL FILE KIND FUNCTION: the profile of this kind has the function
     "$1" "-pprof=$3" "$dir/$2" >"$dir/profile" 2>/dev/null &&
         go tool pprof -top -nodecount=1000 "$dir/profile" 2>/dev/null | grep -q "$4"
@@ -64,6 +81,11 @@ shows() { # TOOL FILE: its profiles have what the program waits for
     expect "$1 $2 sched" profile "$1" "$2" sched 'weft.timer'
 }
 
+has() { # TOOL OPTION FILE EVENT: its events have one of these
+    "$1" "$2" "$dir/$3" >"$dir/events" 2>&1 || true
+    expect "$4 in $3, as $1 reads it" grep -q "$4" "$dir/events"
+}
+
 tools=0
 for go in /usr/bin/go /usr/lib/go-*/bin/go; do
     tool=$("$go" env GOTOOLDIR 2>/dev/null)/trace || continue
@@ -73,8 +95,11 @@ for go in /usr/bin/go /usr/lib/go-*/bin/go; do
         expect "$go reads v2" tail -1 "$dir/events" >/dev/null
         shows "$tool" v2
         expect "$go reads v1" sh -c "'$tool' -d=1 '$dir/v1' 2>&1 | grep -q StateTransition"
+        has "$tool" -d=1 samples1 StackSample
+        has "$tool" -d=1 samples2 StackSample
     else
         expect "$go reads v1" sh -c "'$tool' -d '$dir/v1' | grep -q GoStart"
+        has "$tool" -d samples1 CPUSample
     fi
     shows "$tool" v1
 done

@@ -5,7 +5,7 @@ must not decrease, and each event must fit the state of its task and its process
 """
 import re
 
-from trace_read import Broken, Event, Frames, Regions, bytes_at, varint
+from trace_read import Broken, Event, Frames, Regions, bytes_at, check_sample, varint
 
 MAX_FRAMES, MAX_STRING = 1000, 10**6
 
@@ -355,10 +355,15 @@ def read(data):
     file = File(data)
     file.read()
     state = State()
-    for event in in_time(list(in_order(file.streams))):
+    events = in_time(list(in_order(file.streams)))
+    first = events[0].time if events else 0
+    for event in events:
         state.step(event)
         event.time = event.time * 10**9 // file.frequency
         yield event
     for sample in file.samples:
+        check_sample(sample, state.tasks, state.procs)
+        if sample.time < first:
+            raise Broken(sample.offset, "a CPU sample of a time before the trace begins")
         sample.time = sample.time * 10**9 // file.frequency
         yield sample

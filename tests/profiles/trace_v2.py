@@ -6,7 +6,7 @@ reader takes the earliest event that can have happened, given the state of all t
 """
 import re
 
-from trace_read import NONE, Broken, Event, Frames, Regions, bytes_at, varint
+from trace_read import NONE, Broken, Event, Frames, Regions, bytes_at, check_sample, varint
 
 MAX_BATCH, MAX_STRING, MAX_FRAMES = 65536, 1024, 128
 MAX_PROC = 65535  # the tool's timeline has a row for each number up to the greatest
@@ -67,6 +67,7 @@ class State:
 
     def __init__(self):
         self.tasks, self.procs, self.threads = {}, {}, {}
+        self.ever = {0}  # all tasks, and none
         self.regions = Regions()
         self.gen = self.first = 0
         self.gc = None
@@ -180,6 +181,7 @@ class State:
             thread.task = g
         if task is None:
             self.tasks[g] = Record(status, self.gen)
+            self.ever.add(g)
             return ((g, status, ""),)
         task.gen, task.seq = self.gen, 0
         return ()
@@ -191,6 +193,7 @@ class State:
         if g in self.tasks:
             raise Broken(event.offset, f"{event.name} of task {g}, which exists already")
         self.tasks[g] = Record(status, self.gen)
+        self.ever.add(g)
         return ((g, status, ""),)
 
     def GoCreate(self, event, thread):
@@ -556,6 +559,8 @@ def read(data):
             last = event.time = max(event.time, last)
             yield event
         for at, ticks, thread, proc, task, stack in generation.samples:
-            yield Event(at, max(0, generation.nanoseconds(ticks)), "CPUSample", thread, proc, task,
-                        {"stack": generation.stacks[stack]})
+            sample = Event(at, max(0, generation.nanoseconds(ticks)), "CPUSample", thread, proc, task,
+                           {"stack": generation.stacks[stack]})
+            check_sample(sample, state.ever, state.procs)
+            yield sample
         yield Event(len(data), last, "Generation", None, None, None, {"number": generation.number})
