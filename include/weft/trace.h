@@ -30,6 +30,9 @@
  * task, the task has a log of the library's, "kernel scheduling delay" with the time. In traces for
  * ui.perfetto.dev each processor has a counter of that name.
  *
+ * Labels of tasks (weft/label.h) are in traces: as the text "route=/a tenant=7" beside the task,
+ * for ui.perfetto.dev as arguments of each run.
+ *
  * While a CPU profile is taken (weft/profile.h), traces have its samples, each with its stack.
  *
  * No call here is a point of cancellation. Any thread may make them. */

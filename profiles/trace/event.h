@@ -41,6 +41,10 @@ enum weft__event_kind {
     WEFT__EV_MORE,
     WEFT__EV_DELAY, /* the thread waited for a CPU. arg: for so many ns since its last such event.
                      * No task; stack: the processor */
+    /* A task has other labels: the one that runs on the thread, or one that the thread is about to
+     * make. arg: the task; stack: the id of the set (table/labelset.h), 0: none. So it has no task
+     * of its own, since the program relabels outside the scheduler. For traces only. */
+    WEFT__EV_LABELS,
 };
 
 struct weft__event {

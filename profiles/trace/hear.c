@@ -15,6 +15,7 @@
 #include "profiles/trace/rings.h"
 
 #include "profiles/capture/running.h"
+#include "profiles/table/labelset.h"
 #include "profiles/table/marks.h"
 #include "profiles/table/places.h"
 #include "profiles/trace/texts.h"
@@ -207,11 +208,22 @@ static inline uint32_t stack_here(const weft__worker *w)
     return t ? stack_of(t) : 0;
 }
 
+static void weft__hear_tagged(struct weft__event_sink *s, const weft__task *t)
+{
+    (void)s;
+    put(weft__self(), NULL,
+        (struct said){.kind = WEFT__EV_LABELS,
+                      .arg = t->id & (UINT64_MAX >> 16),
+                      .stack = weft__labelset_keep(weft__tags_set(weft__load(&t->tags)))});
+}
+
+/* The labels come first, so that they are known wherever the task runs. */
 static void weft__hear_spawn(struct weft__event_sink *s, const weft__task *t)
 {
     weft__worker *w = weft__self();
 
-    (void)s;
+    if (weft__heard(note) && weft__load(&t->tags))
+        weft__hear_tagged(s, t);
     put(w, t,
         (struct said){
             .kind = WEFT__EV_SPAWN, .arg = (uintptr_t)weft__load(&t->fn), .stack = stack_here(w)});
@@ -332,4 +344,4 @@ struct weft__event_sink weft__hear = {
     .end = weft__hear_end,
 };
 
-struct weft__event_sink weft__hear_notes = {.note = weft__hear_note};
+struct weft__event_sink weft__hear_notes = {.note = weft__hear_note, .tagged = weft__hear_tagged};

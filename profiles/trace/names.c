@@ -4,11 +4,13 @@
 
 #include "profiles/render/stack_text.h"
 #include "profiles/table/idmap.h"
+#include "profiles/table/labelset.h"
 #include "profiles/table/marks.h"
 #include "profiles/trace/tape.h"
 #include "profiles/trace/words.h"
 #include "profiles/walk/symbolize.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { KINDS = 4 };
@@ -169,6 +171,31 @@ uint32_t weft__names_alone(weft__names *n, const char *name)
     uint32_t id = weft__names_string(n, name);
 
     return id ? stack(n, id, ALONE) : 0;
+}
+
+/* Adds a label to a text of n bytes. Returns its new length; the same if there is no room. */
+static size_t add_label(char to[WEFT__NAME_MOST], size_t n, const char *key, const char *value)
+{
+    int more = snprintf(to + n, WEFT__NAME_MOST - n, "%s%s=%s", n ? " " : "", key, value);
+
+    return more > 0 && (size_t)more < WEFT__NAME_MOST - n ? n + (size_t)more : n;
+}
+
+uint32_t weft__names_labels(weft__names *n, uint64_t task, uint32_t set)
+{
+    const struct weft__trace_words *words = weft__names_words;
+    weft__tags *tags = words ? NULL : weft__labelset_get(set);
+    char text[WEFT__NAME_MOST];
+    const char *key, *value;
+    size_t size = 0;
+
+    for (unsigned i = 0; words && words->label(words->arg, task, i, &key, &value); i++)
+        size = add_label(text, size, key, value);
+    for (uint32_t i = 0; tags && i < tags->n; i++)
+        size = add_label(text, size, tags->labels[i].key, tags->labels[i].value);
+    text[size] = '\0';
+    weft__tags_drop(tags);
+    return weft__names_string(n, text);
 }
 
 const char *weft__names_next_string(weft__names *n, uint32_t *id)

@@ -43,6 +43,10 @@ uint32_t weft__names_outermost(weft__names *n, uint32_t tape_stack);
 uint32_t weft__names_function(weft__names *n, uint64_t address);
 uint32_t weft__names_alone(weft__names *n, const char *name);
 
+/* Returns the number of a text with all labels of a set (table/labelset.h): "route=/a tenant=7"; of
+ * a record those of the task. 0: there are none. */
+uint32_t weft__names_labels(weft__names *n, uint64_t task, uint32_t set);
+
 /* The next string or stack that was not handed out since it got its number; NULL or 0 frames: no
  * more. Handing out a stack may number strings. */
 const char *weft__names_next_string(weft__names *n, uint32_t *id);

@@ -42,6 +42,13 @@ int64_t weft__order_nanos(const weft__order *o, int64_t ticks)
     return o->base + (int64_t)((double)(ticks - o->from) * o->rate);
 }
 
+uint32_t weft__order_labels(weft__order *o, uint64_t task)
+{
+    const struct weft__traced_task *t = weft__known_find(o, &o->tasks, task, false);
+
+    return t ? t->labels : 0;
+}
+
 bool weft__order_knows(weft__order *o, uint64_t task)
 {
     const struct weft__traced_task *t = weft__known_find(o, &o->tasks, task, false);
@@ -425,6 +432,18 @@ static void delayed(weft__order *o, const struct weft__event *e, struct weft__tr
     o->form->step(o->form, o, &s);
 }
 
+static void labeled(weft__order *o, const struct weft__event *e, struct weft__traced_thread *m)
+{
+    struct weft__traced_task *t = weft__known_task(o, e->arg);
+
+    if (!t)
+        return;
+    set_now(o, e);
+    t->labels = e->stack;
+    if (t->is == WEFT__IS_RUNNING && !t->calling && m->task == t->id)
+        step(o, WEFT__STEP_LABEL, m, t, NULL);
+}
+
 /* Takes an event of a thread, which is about no task. */
 static void take_other(weft__order *o, const struct weft__event *e, struct weft__traced_thread *m)
 {
@@ -432,6 +451,8 @@ static void take_other(weft__order *o, const struct weft__event *e, struct weft_
         idles(o, e, m);
     else if (e->kind == WEFT__EV_DELAY)
         delayed(o, e, m);
+    else if (e->kind == WEFT__EV_LABELS && e->arg != 0)
+        labeled(o, e, m);
 }
 
 /* Returns whether the event may come now. */

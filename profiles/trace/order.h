@@ -39,6 +39,7 @@ struct weft__traced_task {
     uint8_t reason;                      /* the same */
     uint64_t fn;                         /* its function, or 0 */
     bool calling;                        /* RUNNING, in a declared call */
+    uint32_t labels;                     /* id of their set (table/labelset.h); 0: none */
     uint64_t more;                       /* of an event MORE */
     struct weft__traced_region *regions; /* open, the latest first */
     uint64_t form_a, form_b;             /* for the form; 0 at first */
@@ -73,6 +74,7 @@ enum weft__step_kind {
     WEFT__STEP_REGION_BEGIN,
     WEFT__STEP_REGION_END,
     WEFT__STEP_LOG,
+    WEFT__STEP_LABEL,   /* task, which runs, has other labels */
     WEFT__STEP_DELAY,   /* thread, on proc, waited for a CPU; arg: ns since the last such step */
     WEFT__STEP_DELAYED, /* task, which has just begun to run, may be late: its thread waited for a
                          * CPU. arg: ns, WEFT__DELAY_SHOWN at least */
@@ -118,6 +120,8 @@ void weft__order_procs(weft__order *o,
 struct weft__traced_thread *weft__order_thread(weft__order *o, uint32_t id);
 /* Returns whether a task is in a declared call that kept its processor. */
 bool weft__order_is_calling(weft__order *o, uint64_t task);
+/* Returns the id of the set of a task's labels. */
+uint32_t weft__order_labels(weft__order *o, uint64_t task);
 /* Returns whether the state at the start, or a step, was about a task. */
 bool weft__order_knows(weft__order *o, uint64_t task);
 int64_t weft__order_now(const weft__order *o);

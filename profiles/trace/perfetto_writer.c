@@ -3,6 +3,7 @@
  * become events of the same meaning, whose ticks are nanoseconds. */
 #include "profiles/trace/formats.h"
 
+#include "profiles/table/labelset.h"
 #include "profiles/table/marks.h"
 #include "profiles/trace/perfetto.h"
 #include "profiles/walk/symbolize.h"
@@ -14,6 +15,8 @@ struct live {
     struct weft__writer w;
     struct weft__trace_words words;
     weft__perfetto *encoder; /* NULL when its end is written */
+    weft__order *order;      /* whose steps are being written */
+    weft__tags *labels;      /* a reference: of the task whose labels were asked for; or NULL */
     bool begun;
 };
 
@@ -44,14 +47,20 @@ static const char *task_name(void *arg, uint64_t task)
     return NULL;
 }
 
-static int no_label(void *arg, uint64_t task, unsigned i, const char **key, const char **value)
+/* Keeps the set until the labels of another task are asked for. */
+static int label_of(void *arg, uint64_t task, unsigned i, const char **key, const char **value)
 {
-    (void)arg;
-    (void)task;
-    (void)i;
-    (void)key;
-    (void)value;
-    return 0;
+    struct live *l = arg;
+
+    if (i == 0) {
+        weft__tags_drop(l->labels);
+        l->labels = weft__labelset_get(weft__order_labels(l->order, task));
+    }
+    if (!l->labels || i >= l->labels->n)
+        return 0;
+    *key = l->labels->labels[i].key;
+    *value = l->labels->labels[i].value;
+    return 1;
 }
 
 static const char *function_name(void *arg, uint64_t fn)
@@ -136,6 +145,7 @@ static void begin_span(struct weft__writer *w, weft__order *o)
 {
     struct live *l = (struct live *)w;
 
+    l->order = o;
     if (!l->begun)
         weft__order_tasks(o, begin_task, (void *[]){l, o});
     l->begun = true;
@@ -159,6 +169,7 @@ static void live_free(struct weft__writer *w)
 
     if (l->encoder)
         weft__perfetto_end(l->encoder, -ECANCELED);
+    weft__tags_drop(l->labels);
     weft__bytes_free(&w->out);
     free(l);
 }
@@ -187,7 +198,8 @@ struct weft__writer *weft__writer_perfetto(void)
         .pid = (int)getpid(),
         .frames = frames_of,
         .task = task_name,
-        .label = no_label,
+        .arg = l,
+        .label = label_of,
         .function = function_name,
         .nanos = same,
     };

@@ -4,6 +4,7 @@
 #include "profiles/trace/known.h"
 
 #include "profiles/capture/snapshot.h"
+#include "profiles/table/labelset.h"
 #include "profiles/walk/unwind.h"
 #include "runtime/sched/task.h"
 #include "runtime/sched/wait.h"
@@ -154,6 +155,7 @@ static void from_record(weft__order *o, const struct weft__snapshot *s, size_t s
                     : WEFT__IS_RUNNABLE;
     t->reason = r->reason;
     t->fn = function_of(slot, r->id);
+    t->labels = weft__labelset_keep(weft__tags_set(r->tags));
     if (stack) {
         weft__walk_set(walk, stack->pcs, stack->kept);
         t->stack = weft__tape_intern(walk);

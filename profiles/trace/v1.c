@@ -41,6 +41,7 @@ enum {
     GO_WAITING = 31,
     GO_IN_SYSCALL = 32,
     STRING = 37,
+    GO_START_LABEL = 41,
     TASK_CREATE = 45,
     TASK_END = 46,
     REGION = 47,
@@ -190,6 +191,14 @@ static void put_text(struct v1 *v, uint32_t proc, const char *s)
     weft__bytes_put(&to->bytes, s, strlen(s));
 }
 
+static void put_run(struct v1 *v, uint32_t proc, int64_t nanos, struct weft__traced_task *t)
+{
+    uint64_t label = weft__names_labels(v->names, t->id, t->labels);
+
+    event(v, proc, nanos, label ? GO_START_LABEL : GO_START, label ? 3 : 2,
+          (const uint64_t[ARGS]){t->id, ++t->form_a, label});
+}
+
 static void step(weft__form *f, weft__order *o, const struct weft__step *s)
 {
     struct v1 *v = (struct v1 *)(void *)f;
@@ -212,7 +221,7 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
         EVENT(GO_CREATE, 3, g, weft__names_function(v->names, s->arg), stack);
         break;
     case WEFT__STEP_START:
-        EVENT(GO_START, 2, g, ++*seq);
+        put_run(v, s->proc, s->nanos, s->task);
         break;
     case WEFT__STEP_BLOCK:
         EVENT(block_type(s->detail), 1, stack);
@@ -252,6 +261,7 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
         EVENT(LOG, 3, s->arg >> 32, text(v, s->arg), stack);
         put_text(v, s->proc, weft__text((uint32_t)s->more));
         break;
+    case WEFT__STEP_LABEL: /* they show when the task runs again */
     case WEFT__STEP_DELAY: /* there are no counters of the program's own */
         break;
     case WEFT__STEP_DELAYED:
@@ -300,7 +310,7 @@ static void start_running(void *arg, struct weft__traced_task *t)
     const struct weft__traced_thread *m = weft__order_thread(st->o, t->thread);
 
     if (t->is == WEFT__IS_RUNNING && m)
-        event(st->v, m->proc, ++st->nanos, GO_START, 2, (const uint64_t[ARGS]){t->id, ++t->form_a});
+        put_run(st->v, m->proc, ++st->nanos, t);
 }
 
 static void put_start(struct v1 *v, weft__order *o)

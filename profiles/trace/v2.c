@@ -38,6 +38,7 @@ enum {
     GO_SYSCALL_END = 23,
     GO_SYSCALL_END_BLOCKED = 24,
     GO_STATUS = 25,
+    GO_LABEL = 39,
     TASK_BEGIN = 40,
     TASK_END = 41,
     REGION_BEGIN = 42,
@@ -255,6 +256,16 @@ static void unblock(struct v2 *v, const struct weft__step *s)
           stack);
 }
 
+/* Puts the labels of a task that runs, if it has some. */
+static void put_label(struct v2 *v, uint64_t thread, int64_t nanos,
+                      const struct weft__traced_task *t)
+{
+    uint64_t label = weft__names_labels(v->names, t->id, t->labels);
+
+    if (label)
+        EVENT(thread, nanos, GO_LABEL, 1, label);
+}
+
 static void create(struct v2 *v, const struct weft__step *s)
 {
     s->task->form_a = 0;
@@ -308,6 +319,10 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
         break;
     case WEFT__STEP_START:
         EVENT(s->thread, s->nanos, GO_START, 2, s->task->id, ++s->task->form_a);
+        put_label(v, s->thread, s->nanos, s->task);
+        break;
+    case WEFT__STEP_LABEL:
+        put_label(v, s->thread, s->nanos, s->task);
         break;
     case WEFT__STEP_BLOCK:
         EVENT(s->thread, s->nanos, GO_BLOCK, 2, string(v, reason_text(s->detail)), stack);
@@ -370,6 +385,8 @@ static void start_running(void *arg, struct weft__traced_task *t)
 
     if (t->is == WEFT__IS_RUNNING || t->is == WEFT__IS_CALLING)
         task_status(st->v, t->thread, st->nanos, t);
+    if (t->is == WEFT__IS_RUNNING && !t->calling)
+        put_label(st->v, t->thread, st->nanos, t);
 }
 
 static void start_resting(void *arg, struct weft__traced_task *t)

@@ -101,6 +101,43 @@ TEST(samples_of_a_cpu_profile_are_in_traces)
     }
 }
 
+static void relabels(void *done)
+{
+    const weft_label b = {"route", "/b"};
+
+    weft_yield();
+    CHECK_EQ(weft_labels_set(&b, 1), 0);
+    weft_yield();
+    weft_waitgroup_done(done);
+}
+
+/* The labels of a task that runs already, of one that inherits them, and new ones. */
+TEST(labels_of_tasks_are_in_traces)
+{
+    const weft_label a[] = {{"tenant", "7"}, {"route", "/a"}};
+
+    CHECK_EQ(weft_labels_set(a, 2), 0);
+    for (int format = 1; format <= 2; format++) {
+        const weft_trace_options o = {.format = format};
+        weft_waitgroup all = WEFT_WAITGROUP_INIT;
+        int fd = memory();
+        size_t size;
+        char *text;
+
+        CHECK_EQ(weft_trace_start(fd, &o), 0);
+        weft_waitgroup_add(&all, 1);
+        weft_go(relabels, &all);
+        weft_waitgroup_wait(&all);
+        CHECK_EQ(weft_trace_stop(), 0);
+        text = whole(fd);
+        size = (size_t)lseek(fd, 0, SEEK_END);
+        CHECK(memmem(text, size, "route=/a tenant=7", 17) != NULL);
+        CHECK(memmem(text, size, "route=/b", 8) != NULL);
+        free(text);
+        close(fd);
+    }
+}
+
 TEST(traced_task_has_a_number_while_a_trace_is_taken)
 {
     int fd = memory();

@@ -196,7 +196,9 @@ static void blocks(void *arg)
 static int child(void *arg)
 {
     uint64_t task = weft_trace_task_begin("child", 0);
+    weft_label label = {"pause", *(uint64_t *)arg % 2 ? "odd" : "even"};
 
+    weft_labels_set(&label, 1);
     weft_sleep((weft_duration)(*(uint64_t *)arg % 100) * WEFT_MICROSECOND);
     weft_trace_log(task, "slept", "a while");
     weft_trace_task_end(task);

@@ -8,8 +8,8 @@ line, and each generation has a status of what runs in it; and a CPU sample has 
 of the trace.
 
 --summary prints lines whose fields are separated by tabs: the number of events of each kind, and for
-each task and each state, with the reason of waits, the nanoseconds spent there and how often. For CPU
-samples: the task, its state at that time, the stack from the innermost function on, and how many.
+each task and each state, with the reason of waits, the nanoseconds spent there and how often. The
+labels of tasks. For CPU samples: the task, its state at that time, the stack from the innermost function on, and how many.
 --dump prints each event. --cut accepts a file that ends within its last generation.
 """
 import bisect
@@ -39,6 +39,7 @@ class Summary:
         self.kinds, self.names, self.spent = {}, {}, {}
         self.since = {}  # task: (time, state, reason)
         self.user, self.user_spent = {}, {}
+        self.labels = set()  # (task, label)
         self.past, self.samples = {}, []  # task: its states, each as (from, state)
         self.first, self.last, self.blind = None, 0, 0
 
@@ -53,6 +54,8 @@ class Summary:
         self.first = event.time if self.first is None else self.first
         self.last = event.time
         self.name(event)
+        if "label" in event.args and event.task is not None:
+            self.labels.add((event.task, event.args["label"]))
         for task, state, reason in event.moves:
             self.close(task)
             self.past.setdefault(task, []).append((event.time, state))
@@ -107,6 +110,8 @@ class Summary:
             print(f"task\t{task}\t{self.names.get(task, '')}\t{state}\t{reason}\t{ns}\t{count}")
         for name, (ns, count) in sorted(self.user_spent.items()):
             print(f"usertask\t{name}\t{ns}\t{count}")
+        for task, label in sorted(self.labels):
+            print(f"label\t{task}\t{label}")
         for (task, state, stack), count in sorted(self.sampled().items()):
             print(f"sample\t{task}\t{state}\t{stack}\t{count}")
 

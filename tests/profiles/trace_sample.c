@@ -85,7 +85,10 @@ static void writer(void *arg)
 
 static void order(void *arg)
 {
+    const weft_label labels[] = {{"kind", "order"}, {"route", "/a"}};
+
     (void)arg;
+    weft_labels_set(labels, 2);
     for (;;) {
         uint64_t task = weft_trace_task_begin("order", 0);
 

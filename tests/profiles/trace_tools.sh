@@ -18,6 +18,16 @@ is() { # FILE TEXT
     [[ $(<"$dir/$1") == "$2" ]]
 }
 
+summary() { # FILE
+    "$check" --summary "$dir/$1" >"$dir/$1.summary"
+}
+
+burns() { # FILE: it has samples of the hog, which ran then; a few may lie at the edge of a run
+    awk -F '\t' '
+        $1 == "sample" && $4 ~ /(^| < )hog( |$)/ { all += $5; ran += $5 * ($3 ~ /running|syscall/) }
+        END { exit !(all > 0 && ran >= 0.9 * all) }' "$dir/$1.summary"
+}
+
 get cap '?seconds=100000' --retry 20 --retry-delay 1 --retry-all-errors
 expect "the cap" is cap 'invalid value for "seconds" - must be at most 300'
 get form '?format=7'
@@ -31,6 +41,8 @@ expect "one at a time" is busy 'Could not enable tracing: tracing is already ena
 wait $!
 curl -s -m 0.3 -o /dev/null --unix-socket "$dir/debug" "http://localhost/debug/pprof/trace?seconds=60" ||
     true # the client leaves
+curl -s -o /dev/null --unix-socket "$dir/debug" "http://localhost/debug/pprof/profile?seconds=60" &
+profiling=$!
 for _ in {1..50}; do
     get v1 '?seconds=0.4'
     is v1 'Could not enable tracing: tracing is already enabled' 2>/dev/null || break
@@ -42,31 +54,22 @@ sleep 0.3
 curl -s -o /dev/null --unix-socket "$dir/debug" http://localhost/debug/vars
 wait $taking
 get perfetto '?seconds=0.4&format=perfetto'
+kill $profiling 2>/dev/null || true
 for file in long v1 v2 perfetto; do
-    expect "the checker accepts $file" "$check" "$dir/$file"
+    expect "the checker accepts $file" summary $file
 done
-"$check" --summary "$dir/v2" >"$dir/summary"
-expect "traced tasks" grep -q order "$dir/summary"
-expect "a request is a traced task" grep -q 'GET /debug/vars' "$dir/summary"
-expect "version of $file" grep -qa '^go 1.19 trace' "$dir/v1"
-expect "version of $file" grep -qa '^go 1.23 trace' "$dir/v2"
-
-burns() { # FILE: it has samples of the hog, which ran then; a few may lie at the edge of a run
-    "$check" --summary "$dir/$1" | awk -F '\t' '
-        $1 == "sample" && $4 ~ /(^| < )hog( |$)/ { all += $5; ran += $5 * ($3 ~ /running|syscall/) }
-        END { exit !(all > 2 && ran >= 0.9 * all) }'
-}
-
-curl -s -o /dev/null --unix-socket "$dir/debug" "http://localhost/debug/pprof/profile?seconds=5" &
-profiling=$!
-get samples1 '?seconds=1'
-get samples2 '?seconds=1.2&format=2'
-get samples3 '?seconds=1&format=perfetto'
-for file in samples1 samples2 samples3; do
-    expect "the checker accepts $file" "$check" "$dir/$file"
+for file in v1 v2 perfetto; do
     expect "samples in $file" burns $file
 done
-kill $profiling
+expect "traced tasks" grep -q order "$dir/v2.summary"
+for file in v1 v2; do
+    expect "labels in $file" grep -qP '^label\t[0-9]+\tkind=order route=/a$' "$dir/$file.summary"
+done
+"$check" --dump "$dir/perfetto" >"$dir/labels"
+expect "labels in perfetto" grep -q "SliceBegin.* kind='order' route='/a'" "$dir/labels"
+expect "a request is a traced task" grep -q 'GET /debug/vars' "$dir/v2.summary"
+expect "version of $file" grep -qa '^go 1.19 trace' "$dir/v1"
+expect "version of $file" grep -qa '^go 1.23 trace' "$dir/v2"
 
 profile() { # TOOL FILE KIND FUNCTION: the profile of this kind has the function
     "$1" "-pprof=$3" "$dir/$2" >"$dir/profile" 2>/dev/null &&
@@ -95,11 +98,11 @@ for go in /usr/bin/go /usr/lib/go-*/bin/go; do
         expect "$go reads v2" tail -1 "$dir/events" >/dev/null
         shows "$tool" v2
         expect "$go reads v1" sh -c "'$tool' -d=1 '$dir/v1' 2>&1 | grep -q StateTransition"
-        has "$tool" -d=1 samples1 StackSample
-        has "$tool" -d=1 samples2 StackSample
+        has "$tool" -d=1 v1 StackSample
+        has "$tool" -d=1 v2 StackSample
     else
         expect "$go reads v1" sh -c "'$tool' -d '$dir/v1' | grep -q GoStart"
-        has "$tool" -d samples1 CPUSample
+        has "$tool" -d v1 CPUSample
     fi
     shows "$tool" v1
 done
