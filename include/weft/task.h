@@ -118,7 +118,8 @@ typedef struct weft_run_options {
  * exit() in a task ends the process with its code; pthread_exit there panics.
  * A child of fork has the forking thread alone: it may run code that makes no call of the library,
  * exec or _exit. Each call of the library there panics (not weft_now, weft_after, weft_strerror,
- * weft_timer_chan). Signals have the dispositions there that they had before weft_run. */
+ * weft_timer_chan, weft_log_set). Signals have the dispositions there that they had before
+ * weft_run. */
 WEFT_API int weft_run(weft_main_fn *fn, void *arg);
 WEFT_API int weft_run_with(const weft_run_options *options, weft_main_fn *fn, void *arg);
 

@@ -104,6 +104,7 @@ static bool call_runtime(int n)
 
     CALL(weft_run(return_zero, NULL));
     CALL(weft_procs());
+    CALL(weft_procs_set(1));
     CALL(weft_go(nothing, NULL));
     CALL(weft_go_with(NULL, nothing, NULL));
     CALL(weft_group_go(&its.group, return_zero, NULL));

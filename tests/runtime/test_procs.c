@@ -5,6 +5,8 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Most tests let the number follow the CPUs. */
 __attribute__((constructor)) static void unset(void)
@@ -94,6 +96,14 @@ static void check_source(const char *by)
     free(dump);
 }
 
+/* Has the CPUs looked at, and returns when the number has followed. */
+static void wait_for_procs(int n)
+{
+    weft__procs_ask();
+    while (weft_procs() != n)
+        weft_yield();
+}
+
 TEST(number_follows_the_cpus)
 {
     cpu_set_t one;
@@ -101,9 +111,7 @@ TEST(number_follows_the_cpus)
     CPU_ZERO(&one);
     CPU_SET((size_t)sched_getcpu(), &one);
     CHECK_EQ(sched_setaffinity(getpid(), sizeof(one), &one), 0); /* of weft_run's thread */
-    weft__procs_ask();
-    while (weft_procs() != 1)
-        weft_yield();
+    wait_for_procs(1);
     check_source("CPU ");
     weft_procs_set(2);
     while (weft_procs() != 2)
@@ -112,6 +120,40 @@ TEST(number_follows_the_cpus)
     CHECK_EQ(weft_procs_set(0), 2);
     while (weft_procs() != 1)
         weft_yield();
+}
+
+/* Writes a number to a file of a group, cpu/GROUP/FILE. Returns whether that is allowed. */
+static bool put(const char *group, const char *file, int number)
+{
+    char path[128];
+    FILE *f;
+    bool written;
+
+    snprintf(path, sizeof(path), "/sys/fs/cgroup/cpu/%s/%s", group, file);
+    f = fopen(path, "we");
+    if (!f)
+        return false;
+    written = fprintf(f, "%d\n", number) > 0;
+    return fclose(f) == 0 && written;
+}
+
+TEST(number_follows_the_quota_of_a_group)
+{
+    char group[32], path[128];
+    int cpus = weft_procs();
+
+    snprintf(group, sizeof(group), "weft-test-%d", (int)getpid());
+    snprintf(path, sizeof(path), "/sys/fs/cgroup/cpu/%s", group);
+    if (cpus < 2 || mkdir(path, 0700) != 0)
+        SKIP("there is one CPU, or no right to make groups");
+    if (put(group, "cpu.cfs_quota_us", 50000) && put(group, "cgroup.procs", (int)getpid())) {
+        wait_for_procs(1);
+        check_source("CPU quota of a cgroup\n");
+        CHECK(put(group, "cpu.cfs_quota_us", -1));
+        wait_for_procs(cpus);
+    }
+    put("", "cgroup.procs", (int)getpid());
+    rmdir(path);
 }
 
 static int is_fixed(void *arg)

@@ -173,6 +173,13 @@ static int waits(void *arg)
     return 0;
 }
 
+static void change(uint64_t *r, weft_duration then_wait)
+{
+    weft_procs_set((int)(1 + torture_random(r, PROCS)));
+    changes++;
+    weft_sleep(then_wait);
+}
+
 static int changes_the_number(void *arg)
 {
     uint64_t r = torture_seed(1), before[KINDS] = {0};
@@ -181,14 +188,12 @@ static int changes_the_number(void *arg)
     while (!torture_stops()) {
         weft_time until = weft_after(PERIOD * WEFT_MILLISECOND);
 
-        do {
-            weft_procs_set((int)(1 + torture_random(&r, PROCS)));
-            changes++;
-            weft_sleep(torture_random(&r, 600) * WEFT_MICROSECOND);
-        } while (weft_now() < until);
-        for (int k = 0; k < KINDS; k++) /* each kind gets on, at the number that it is now */
+        do
+            change(&r, torture_random(&r, 600) * WEFT_MICROSECOND);
+        while (weft_now() < until);
+        for (int k = 0; k < KINDS; k++) /* each kind gets on, which may take a busy machine long */
             while (torture_get(&done[k]) == before[k] && !torture_stops())
-                weft_sleep(WEFT_MILLISECOND);
+                change(&r, 5 * WEFT_MILLISECOND);
         for (int k = 0; k < KINDS; k++)
             before[k] = torture_get(&done[k]);
     }
