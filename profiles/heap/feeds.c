@@ -135,6 +135,17 @@ const char *weft__heap_server(void)
     return dladdr(at, &info) && info.dli_fname ? info.dli_fname : "another library";
 }
 
+/* Returns whether malloc is the component's, and yet the component is not asked: a tool that
+ * changes code has put its own in the place. */
+static bool is_replaced(void)
+{
+    void *(*volatile allocate)(size_t n) = malloc;
+    Dl_info of_malloc, of_component;
+
+    return dladdr(*(void **)&allocate, &of_malloc) && dladdr(component, &of_component) &&
+           of_malloc.dli_fbase == of_component.dli_fbase;
+}
+
 void weft__heap_state_text(char *to, size_t size)
 {
     char allocator[80];
@@ -160,10 +171,15 @@ void weft__heap_state_text(char *to, size_t size)
                  "LD_PRELOAD=libweft_heap.so");
         break;
     case WEFT__HEAP_NOT_ACTIVE:
-        snprintf(to, size,
-                 "not the active malloc: %s serves it; name libweft_heap.so before that in "
-                 "LD_PRELOAD or on the line of the linker",
-                 weft__heap_server());
+        if (is_replaced())
+            snprintf(to, size,
+                     "not the active malloc: a tool replaces it; Valgrind leaves it with "
+                     "--soname-synonyms=somalloc=nouserintercepts");
+        else
+            snprintf(to, size,
+                     "not the active malloc: %s serves it; name libweft_heap.so before that in "
+                     "LD_PRELOAD or on the line of the linker",
+                     weft__heap_server());
         break;
     }
 }
