@@ -11,7 +11,8 @@
  *
  * The file must not be there before, since it may be the record of a crash. %p in its name is the
  * process's id. It lies on a tmpfs unless its name says otherwise: there are no write-backs then,
- * which would stop a task at its next event. All of its memory is allocated at the start. */
+ * which would stop a task at its next event. All of its memory is allocated and mapped at the
+ * start, so no event waits for a page. */
 #include "profiles/trace/flight.h"
 
 #include "profiles/capture/tasks.h"
@@ -388,7 +389,7 @@ static void *make_file(const char *path, uint64_t size)
         return NULL;
     rc = posix_fallocate(fd, 0, (off_t)size);
     if (rc == 0)
-        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
     else
         errno = rc;
     if (memory == MAP_FAILED) {
