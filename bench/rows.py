@@ -196,13 +196,13 @@ HEAP = Group("heap", [
 TRACE = Group("trace", [
     *[Pair("flight recorder: unbuffered channel, a wait", "waits_roundtrip", p, "recorder", adds=30,
            events=3, holds=()) for p in (1, 2)],
-    *[Pair("flight recorder: hello, wrk -c64: server CPU of one", "waits_hello", p, "recorder",
+    *[Pair("flight recorder: hello, wrk -c64: server CPU of one", "steady_hello", p, "recorder",
            unit="us", at_most=1.05, holds=()) for p in (1, 2)],
     *[Pair(f"trace on: {row}", case, p, "trace", of_go=0.5, holds=())
       for row, case in (("unbuffered channel, a wait", "waits_roundtrip"),
                         ("lock held over a yield, 1000 tasks", "waits_lock"))
       for p in (1, 2)],
-    *[Pair("trace on: hello, wrk -c64: server CPU of one", "waits_hello", p, "trace", unit="us",
+    *[Pair("trace on: hello, wrk -c64: server CPU of one", "steady_hello", p, "trace", unit="us",
            at_most=1.1, holds=()) for p in (1, 2)],
     Line("bytes of an event, Go's format of 1.23", "trace_bytes", "trace_bytes", 1, limit=8,
          sides=("weft",)),
