@@ -8,6 +8,7 @@ latest moment of which the program knew that one was recorded; each processor's 
 most MILLISECONDS (1000) before the last of all, and trace_check.py accepts the trace made of it. A
 shortened copy is read up to the tear, and one with a damaged head is refused.
 """
+import atexit
 import os
 import random
 import re
@@ -141,7 +142,9 @@ def check_damage():
 
 
 cgroup = make_cgroup() if "oom" in ends else None
-if not cgroup and "oom" in ends:
+if cgroup:
+    atexit.register(os.rmdir, cgroup)
+elif "oom" in ends:
     print("flight_kill.py: no cgroup can be made here, so the OOM killer is left out")
     ends = [end for end in ends if end != "oom"] or ["kill"]
 for i in range(times):
@@ -160,7 +163,5 @@ for i in range(times):
     if i == 0:
         check_damage()
     os.unlink(record)
-if cgroup:
-    os.rmdir(cgroup)
 if unseen:
     fail(f"no summary says {unseen}")
