@@ -233,7 +233,7 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
         EVENT(GO_UNBLOCK, 3, g, ++*seq, waker_stack(v, s));
         break;
     case WEFT__STEP_CALL:
-        EVENT(GO_SYS_CALL, 1, stack);
+        EVENT(GO_SYS_CALL, 1, stack ? stack : weft__names_function(v->names, s->task->fn));
         break;
     case WEFT__STEP_LOST:
         EVENT(GO_SYS_BLOCK, 0, 0);

@@ -334,7 +334,8 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
         unblock(v, s);
         break;
     case WEFT__STEP_CALL:
-        EVENT(s->thread, s->nanos, GO_SYSCALL_BEGIN, 2, proc_seq(v, s->proc), stack);
+        EVENT(s->thread, s->nanos, GO_SYSCALL_BEGIN, 2, proc_seq(v, s->proc),
+              stack ? stack : weft__names_function(v->names, s->task->fn));
         break;
     case WEFT__STEP_LOST: /* on the thread of the monitor, as it were */
         EVENT(0, s->nanos, PROC_STEAL, 3, s->proc, proc_seq(v, s->proc), s->thread);

@@ -83,6 +83,9 @@ def judge(path):
         events = list(trace_check.events_of(data))
     except Broken as error:
         return [f"{path}: {error}"], 0, 0, []
+    for event in events:
+        if event.name in ("GoSysCall", "GoSyscallBegin") and not event.args["stack"]:
+            wrong.append(f"{path}: at byte {event.offset}: a call without a stack")
     for tool, newer in tools():
         if data.startswith(b"go 1.23") and not newer:
             continue
