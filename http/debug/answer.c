@@ -7,7 +7,11 @@
  * The header is set with the first piece, so that an earlier failure can set another one. Each
  * piece is twice as long as the one before, up to a bound. In a program that is short of CPU, each
  * piece costs a turn among all tasks that want to run: 100,000 of them take 50 ms. Between two
- * turns the piece is made without a processor, and the kernel gives the thread a fair share. */
+ * turns the piece is made without a processor, and the kernel gives the thread a fair share.
+ *
+ * Pieces are mapped. If malloc's were freed, glibc would take it that the program often frees such
+ * blocks, raise its thresholds (mallopt(3), M_MMAP_THRESHOLD), and keep as much free memory in each
+ * of its arenas. */
 #include "http/debug/debug.h"
 
 #include "http/wire/path.h"
@@ -17,6 +21,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { PIECE_FIRST = 64 << 10, PIECE_LAST = 4 << 20 };
 
@@ -99,13 +104,19 @@ static int write_now(struct weft__answer *a, const void *data, size_t n)
     return weft_http_write(a->w, data, n);
 }
 
+static void drop_piece(struct weft__answer *a)
+{
+    if (a->piece)
+        munmap(a->piece, a->room);
+}
+
 static bool make_room(struct weft__answer *a)
 {
     size_t room = a->room == 0 ? PIECE_FIRST : a->room * 2;
-    char *bigger = room <= PIECE_LAST ? weft__alloc_try(room) : NULL;
+    char *bigger = room <= PIECE_LAST ? weft__map(room) : NULL;
 
     if (bigger) {
-        weft__free(a->piece);
+        drop_piece(a);
         a->piece = bigger;
         a->room = room;
     }
@@ -136,6 +147,6 @@ int weft__answer_end(struct weft__answer *a, int rc)
         rc = write_now(a, a->piece, a->n);
     else if (rc == 0)
         weft__answer_begin(a);
-    weft__free(a->piece);
+    drop_piece(a);
     return rc;
 }
