@@ -173,12 +173,14 @@ static void write_dump(const char *file)
     close(fd);
 }
 
+static void *volatile eaten; /* keeps clang from leaving calls of malloc out */
+
 /* Makes the next mapping and the next malloc fail. */
 static void starve(void)
 {
     setrlimit(RLIMIT_AS, &(struct rlimit){0, 0});
     for (size_t n = 1 << 20; n >= 16; n /= 2)
-        while (malloc(n))
+        while ((eaten = malloc(n)) != NULL)
             continue;
 }
 

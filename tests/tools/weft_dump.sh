@@ -9,7 +9,7 @@ here=$(realpath "$(dirname "$0")")
 dir=$(mktemp -d)
 plain=${3:-}
 pid=
-trap '[[ -z $pid ]] || kill -KILL $pid; rm -rf "$dir"' EXIT
+trap '[[ -z $pid ]] || kill -KILL $pid 2>/dev/null || true; rm -rf "$dir"' EXIT
 cd "$dir"
 failed=0
 export WEFT_PROCS=2 WEFT_TRACEBACK=none ASAN_OPTIONS="detect_leaks=0:${ASAN_OPTIONS:-}"
@@ -35,7 +35,11 @@ start() { # PROGRAM ARGUMENT...
     mkfifo ready
     "$@" >ready 2>err &
     pid=$!
-    read -r _ <ready
+    read -r _ <ready || {
+        echo "weft-dump: $* has ended:"
+        cat err
+        exit 1
+    }
 }
 
 end() {
