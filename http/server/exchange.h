@@ -52,6 +52,8 @@ struct weft_http_server {
     weft__link *servings; /* one for each call of weft_http_server_serve under way */
     weft__link *list;     /* all connections */
     uint32_t stopping;    /* atomic; written under mutex */
+
+    weft_http_server *next; /* of those that a run left behind (server.c) */
 };
 
 /* The states of a connection for a stop. BUSY: it has a request. IDLE: it waits for one. HEAD: it

@@ -186,6 +186,17 @@ int weft_http_server_serve(weft_http_server *s, weft_listener *ln)
     return weft_call(serve_by_task, c);
 }
 
+/* Servers that the end of a run left behind, one for each thread that served then. Tasks of that
+ * run which do not return may still read them, so they stay. */
+static weft_http_server *left_behind; /* atomic */
+
+static void leave_behind(weft_http_server *s)
+{
+    s->next = weft__load(&left_behind);
+    while (!weft__cas(&left_behind, &s->next, s))
+        continue;
+}
+
 int weft_http_serve(const char *addr, weft_http_mux *mux)
 {
     weft_http_server *s;
@@ -196,8 +207,10 @@ int weft_http_serve(const char *addr, weft_http_mux *mux)
         return rc;
     s = weft_http_server_new(mux, NULL);
     rc = weft_http_server_serve(s, ln);
-    if (rc == WEFT_ECANCELED && on_foreign_thread())
-        return rc; /* the run has ended, and with it what uses s */
+    if (rc == WEFT_ECANCELED && on_foreign_thread()) {
+        leave_behind(s);
+        return rc;
+    }
     weft_http_server_stop_until(s, WEFT_NOW);
     weft_http_server_free(s);
     return rc;
