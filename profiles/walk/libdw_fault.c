@@ -14,6 +14,8 @@
  * Owns: `call`, written by the symbolizer thread alone and read by handlers on any thread. */
 #include "profiles/walk/libdw_fault.h"
 
+#include "runtime/base/atomic.h"
+
 #undef NDEBUG /* else assert.h has no __assert_fail */
 #include <assert.h>
 #include <dlfcn.h>
@@ -28,22 +30,28 @@
 
 static struct {
     sigjmp_buf out;
-    pthread_t thread;
-    volatile sig_atomic_t is_open; /* thread is in a call */
+    pthread_t thread; /* atomic */
+    bool is_open;     /* atomic: thread is in a call */
 } call;
 
 bool weft__libdw_call(void (*fn)(void *arg), void *arg)
 {
     bool whole = false;
 
-    call.thread = pthread_self();
+    weft__store(&call.thread, pthread_self());
     if (sigsetjmp(call.out, 1) == 0) {
-        call.is_open = 1;
+        weft__store_rel(&call.is_open, true);
         fn(arg);
         whole = true;
     }
-    call.is_open = 0;
+    weft__store_rel(&call.is_open, false);
     return whole;
+}
+
+/* Returns whether the calling thread is in a call. async-signal-safe */
+static bool is_in_call(void)
+{
+    return weft__load_acq(&call.is_open) && pthread_equal(weft__load(&call.thread), pthread_self());
 }
 
 /* Returns whether pc is in a library whose path contains this text. async-signal-safe */
@@ -98,14 +106,13 @@ static bool is_libdws(int signo, const siginfo_t *info, const ucontext_t *uc)
 
 void weft__libdw_faulted(int signo, const siginfo_t *info, const void *ucontext)
 {
-    if (call.is_open && pthread_equal(call.thread, pthread_self()) &&
-        is_libdws(signo, info, ucontext))
+    if (is_in_call() && is_libdws(signo, info, ucontext))
         siglongjmp(call.out, 1);
 }
 
 void weft__libdw_no_memory(void)
 {
-    if (call.is_open && pthread_equal(call.thread, pthread_self()))
+    if (is_in_call())
         siglongjmp(call.out, 1);
     abort();
 }
