@@ -20,7 +20,8 @@ blocks = {int(re.match(r"goroutine (\d+)", b).group(1)): b
 assert sorted(blocks) == sorted(t["id"] for t in doc["tasks"])
 for task in doc["tasks"]:
     first, *lines = blocks[task["id"]].splitlines()
-    assert f"[{task['reason'] if task['state'] == 'waiting' else task['state']}" in first
+    state = {"waiting": task.get("reason"), "in a call": "syscall"}.get(task["state"], task["state"])
+    assert f"[{state}" in first, (task, first)
     assert ("waited_ns" in task) == any(line.startswith("# waited: ") for line in lines)
     if "waits_for" in task:
         held = f" held by goroutine {task['held_by']}" if "held_by" in task else ""

@@ -42,6 +42,14 @@ start() { # PROGRAM ARGUMENT...
     }
 }
 
+# Returns once all threads have stopped: the signal takes its time.
+stop() {
+    kill -STOP $pid
+    while [[ $(grep -h '^State:' /proc/$pid/task/*/status | sort -u) != $'State:\tT (stopped)' ]]; do
+        sleep 0.01
+    done
+}
+
 end() {
     kill -KILL $pid
     wait $pid 2>/dev/null || true
@@ -75,7 +83,7 @@ live() {
     try 0 live $pid
     is_as_own live
     has live 1 '^goroutine 1 \[sleep\]:'
-    kill -STOP $pid
+    stop
     try 0 stopped $pid
     is_as_own stopped
     try 0 full -d 3 $pid
@@ -98,7 +106,7 @@ busy() {
     has busy 1 '^goroutine [0-9]+ \[chan receive, locked to thread\]:'
     has busy 1 '^sample_foreign'
     has busy 0 'elided|guess'
-    kill -STOP $pid
+    stop
     try 0 halted $pid
     has halted 1 '^goroutine [0-9]+ \[running'
     has halted 1 '^sample_spin'
@@ -124,7 +132,7 @@ helpless() {
 # The facts of debug=3, as JSON.
 json() {
     start "$sample" stay
-    kill -STOP $pid
+    stop
     try 0 full -d 3 $pid
     try 0 json -j $pid
     end
