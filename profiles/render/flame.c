@@ -8,7 +8,6 @@
 #include "profiles/render/calltree.h"
 
 #include "profiles/render/bases.h"
-#include "runtime/base/utf8.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -66,23 +65,6 @@ static const char before[] =
     "<div id=\"tip-self\" class=\"dim\"></div></div>\n"
     "<script type=\"application/json\" id=\"data\">\n";
 
-/* Writes a string of JSON that may stand in an element of HTML. */
-static void put_string(struct weft__out *o, const char *s)
-{
-    weft__out_char(o, '"');
-    for (size_t n; *s; s += n ? n : 1) {
-        n = weft__utf8_length(s);
-        if (n == 1 && (*s < ' ' || strchr("\"\\<>&'", *s))) {
-            weft__out_str(o, "\\u00");
-            weft__out_char(o, "0123456789abcdef"[*s >> 4]);
-            weft__out_char(o, "0123456789abcdef"[*s & 15]);
-        } else {
-            weft__out_put(o, n ? s : WEFT__UTF8_INSTEAD, n ? n : 3);
-        }
-    }
-    weft__out_char(o, '"');
-}
-
 static void put_number(struct weft__out *o, const char *key, int64_t value)
 {
     weft__out_str(o, key);
@@ -92,7 +74,7 @@ static void put_number(struct weft__out *o, const char *key, int64_t value)
 static void put_head(struct weft__out *o, const struct weft__calltree *t)
 {
     weft__out_str(o, "{\"name\":");
-    put_string(o, t->head.name ? t->head.name : "");
+    weft__out_json(o, t->head.name ? t->head.name : "");
     put_number(o, ",\"time\":", t->head.time);
     put_number(o, ",\"duration\":", t->head.duration);
     put_number(o, ",\"cut\":", (int64_t)t->cut);
@@ -100,15 +82,15 @@ static void put_head(struct weft__out *o, const struct weft__calltree *t)
     weft__out_str(o, ",\n\"types\":[");
     for (size_t k = 0; k < t->head.n_types; k++) {
         weft__out_str(o, k > 0 ? ",[" : "[");
-        put_string(o, t->head.types[k].type);
+        weft__out_json(o, t->head.types[k].type);
         weft__out_char(o, ',');
-        put_string(o, t->head.types[k].unit);
+        weft__out_json(o, t->head.types[k].unit);
         weft__out_char(o, ']');
     }
     weft__out_str(o, "],\n\"names\":[");
     for (uint32_t i = 0; i < t->n_names; i++) {
         weft__out_str(o, i > 0 ? ",\n" : "");
-        put_string(o, t->names[i]);
+        weft__out_json(o, t->names[i]);
     }
     weft__out_str(o, "],\n");
 }

@@ -120,6 +120,22 @@ void weft__out_quoted(struct weft__out *o, const char *s)
     weft__out_char(o, '"');
 }
 
+void weft__out_json(struct weft__out *o, const char *s)
+{
+    weft__out_char(o, '"');
+    for (size_t n; *s; s += n ? n : 1) {
+        n = weft__utf8_length(s);
+        if (n == 1 && (*s < ' ' || strchr("\"\\<>&'", *s))) {
+            weft__out_str(o, "\\u00");
+            weft__out_char(o, "0123456789abcdef"[*s >> 4]);
+            weft__out_char(o, "0123456789abcdef"[*s & 15]);
+        } else {
+            weft__out_put(o, n ? s : WEFT__UTF8_INSTEAD, n ? n : 3);
+        }
+    }
+    weft__out_char(o, '"');
+}
+
 void weft__out_dec(struct weft__out *o, uint64_t v)
 {
     char digits[20];

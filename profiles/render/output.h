@@ -63,6 +63,8 @@ void weft__out_clean(struct weft__out *o, const char *s, size_t n);
 bool weft__is_hidden(uint32_t c);
 /* Writes s quoted as Go's %q quotes text in UTF-8. */
 void weft__out_quoted(struct weft__out *o, const char *s);
+/* Writes a string of JSON, which may also stand in an element of HTML. */
+void weft__out_json(struct weft__out *o, const char *s);
 /* Writes decimal digits, and a sign before a number below 0. */
 void weft__out_dec(struct weft__out *o, uint64_t v);
 void weft__out_int(struct weft__out *o, int64_t v);

@@ -15,7 +15,6 @@
 #include "profiles/table/marks.h"
 #include "profiles/table/stacktab.h"
 #include "profiles/walk/symbolize.h"
-#include "runtime/base/utf8.h"
 #include "runtime/sched/tags.h"
 
 #include <errno.h>
@@ -29,36 +28,20 @@ struct json {
     uint32_t n, room;
 };
 
-/* Strings, members ----------------------------------------------------------------------------- */
-
-static void put_string(struct weft__out *o, const char *s)
-{
-    weft__out_char(o, '"');
-    for (size_t n; *s; s += n ? n : 1) {
-        n = weft__utf8_length(s);
-        if (n == 1 && (*s < ' ' || *s == '"' || *s == '\\')) {
-            weft__out_str(o, "\\u00");
-            weft__out_char(o, "0123456789abcdef"[*s >> 4]);
-            weft__out_char(o, "0123456789abcdef"[*s & 15]);
-        } else {
-            weft__out_put(o, n ? s : WEFT__UTF8_INSTEAD, n ? n : 3);
-        }
-    }
-    weft__out_char(o, '"');
-}
+/* Members -------------------------------------------------------------------------------------- */
 
 /* Each writes the comma before its member, and the member. */
 static void put_key(struct weft__out *o, const char *key)
 {
     weft__out_char(o, ',');
-    put_string(o, key);
+    weft__out_json(o, key);
     weft__out_char(o, ':');
 }
 
 static void put_text(struct weft__out *o, const char *key, const char *value)
 {
     put_key(o, key);
-    put_string(o, value);
+    weft__out_json(o, value);
 }
 
 static void put_number(struct weft__out *o, const char *key, int64_t value)
@@ -93,7 +76,7 @@ static void put_call(struct json *j, uintptr_t ret)
     uint32_t id, at = weft__idmap_first(&j->ids, hash);
 
     if (weft__mark_name(ret)) {
-        put_string(j->o, weft__mark_name(ret));
+        weft__out_json(j->o, weft__mark_name(ret));
         return;
     }
     weft__out_char(j->o, '"');
@@ -127,7 +110,7 @@ static void put_functions(struct json *j, uintptr_t ret)
         const struct weft__frame *f = &s->frames[i];
 
         weft__out_str(j->o, i == 0 ? "[{\"function\":" : ",{\"function\":");
-        put_string(j->o, f->function);
+        weft__out_json(j->o, f->function);
         if (f->file) {
             put_text(j->o, "file", f->file);
             put_number(j->o, "line", f->line);
@@ -217,9 +200,9 @@ static void put_tags(struct weft__out *o, const weft__tags *tags)
     for (uint32_t i = 0; i < set->n; i++) {
         if (i > 0)
             weft__out_char(o, ',');
-        put_string(o, set->labels[i].key);
+        weft__out_json(o, set->labels[i].key);
         weft__out_char(o, ':');
-        put_string(o, set->labels[i].value);
+        weft__out_json(o, set->labels[i].value);
     }
     weft__out_char(o, '}');
 }
