@@ -464,7 +464,9 @@ static void start(struct weft__event_sink *s)
 
     (void)s;
     weft__mutant = (enum weft__mutant)weft__env_word("WEFT_BREAK", ways, WEFT__SOUND);
+    pthread_mutex_lock(&captures.lock); /* a thread that finds it open sees the run set up */
     weft__store(&captures.open, true);
+    pthread_mutex_unlock(&captures.lock);
 }
 
 static void stop(struct weft__event_sink *s)

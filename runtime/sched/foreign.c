@@ -37,6 +37,7 @@ static pthread_key_t key;
 static uint32_t lock;          /* rank GROUP */
 static bool open;              /* atomic; written under lock: threads may join the run */
 static weft__worker *listed;   /* the threads known to this run, by next; guarded by lock */
+static uint32_t joining;       /* threads that make their record in this run; guarded by lock */
 static uint32_t expected;      /* attached threads, and starts of weft_start; guarded by lock */
 static pthread_key_t attached; /* how often the thread is attached */
 
@@ -50,6 +51,25 @@ static weft__worker **place_of(const weft__worker *w)
     while (*at && *at != w)
         at = &(*at)->next;
     return at;
+}
+
+/* Holds the run that is under way until let_end. Returns false if none is open. */
+static bool keep_open(void)
+{
+    bool is_open;
+
+    weft__lock(&lock, WEFT__RANK_GROUP);
+    is_open = open;
+    joining += is_open;
+    weft__unlock(&lock);
+    return is_open;
+}
+
+static void let_end(void)
+{
+    weft__lock(&lock, WEFT__RANK_GROUP);
+    joining--;
+    weft__unlock(&lock);
 }
 
 /* Makes w a thread of the run that is under way, if it is not yet. Returns false if no run is
@@ -102,6 +122,7 @@ static void unlist(weft__worker *w)
 static void detach(void *arg)
 {
     weft__worker *w = arg;
+    bool known;
 
     if (weft__forked)
         return;
@@ -110,11 +131,12 @@ static void detach(void *arg)
     /* The end of the run either waits for w or has let it go. */
     weft__lock(&lock, WEFT__RANK_GROUP);
     weft__store(&w->end, WEFT__GONE);
+    known = *place_of(w) == w;
     weft__unlock(&lock);
     weft__store_rel(&w->in_rt, 0);
     if (w->task->locals)
         weft__locals_end(w->task);
-    weft__task_foreign_free(w->task);
+    weft__task_foreign_free(w->task, known);
     unlist(w);
     weft__self_set(NULL);
     weft__free(w);
@@ -213,6 +235,8 @@ static bool is_inside(weft__worker *w)
 static bool anybody_left(bool is_late)
 {
     weft__check_holds(&lock);
+    if (joining > 0)
+        return true;
     for (weft__worker *w = listed; w; w = w->next) {
         if (is_inside(w) || (!is_late && weft__load_acq(&w->end) != WEFT__ALIVE))
             return true;
@@ -277,15 +301,11 @@ void weft__forked_call(const char *call)
     weft__panic("weft: %s called in a forked child: only the forking thread lives there", call);
 }
 
-/* Makes the calling thread known to the run. Returns NULL if no run is open. */
-static weft__worker *join_run(const char *call)
+/* Returns a record for the calling thread, which keeps the run open; NULL if that begins to end. */
+static weft__worker *record_new(void)
 {
-    weft__worker *w;
+    weft__worker *w = weft__alloc(1, sizeof(*w));
 
-    weft__not_forked(call);
-    if (!weft__load_acq(&open))
-        return NULL;
-    w = weft__alloc(1, sizeof(*w));
     w->foreign = true;
     w->in_rt = 1;
     w->tid = (int)syscall(SYS_gettid);
@@ -295,13 +315,27 @@ static weft__worker *join_run(const char *call)
     stack_bounds(w->task);
     w->task->worker = w;
     weft__tell(run, w->task, w);
-    if (!enlist(w)) {
-        weft__task_foreign_free(w->task);
-        weft__free(w);
+    if (enlist(w))
+        return w;
+    weft__task_foreign_free(w->task, true);
+    weft__free(w);
+    return NULL;
+}
+
+/* Makes the calling thread known to the run. Returns NULL if no run is open. */
+static weft__worker *join_run(const char *call)
+{
+    weft__worker *w;
+
+    weft__not_forked(call);
+    if (!weft__load_acq(&open) || !keep_open())
         return NULL;
+    w = record_new();
+    let_end();
+    if (w) {
+        pthread_setspecific(key, w);
+        weft__self_set(w);
     }
-    pthread_setspecific(key, w);
-    weft__self_set(w);
     return w;
 }
 

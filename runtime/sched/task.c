@@ -168,12 +168,14 @@ static void pool_push_back(weft__task *t)
     }
 }
 
-/* Fills the pool with records of this run's size. Called between runs, when the size changes. */
-static void pool_refill(void)
+/* Fills the pool with records of a run's size. Called between runs, when the size changes: threads
+ * may give their records back meanwhile. */
+static void pool_refill(size_t stack_size)
 {
     weft__task *t;
 
     weft__lock(&registry.lock, WEFT__RANK_TASKS);
+    weft__stack_size = stack_size;
     pool_clear();
     for (uint32_t i = registry.nslots; i-- > 0;) {
         t = weft__tasks_at(i);
@@ -194,10 +196,8 @@ void weft__tasks_init(size_t stack_size, weft__leave_group *leave)
         weft__stacks_init();
     }
     stack_size = weft__stack_size_of(stack_size, "weft_run_with");
-    if (stack_size != weft__stack_size) {
-        weft__stack_size = stack_size;
-        pool_refill();
-    }
+    if (stack_size != weft__stack_size)
+        pool_refill(stack_size);
     weft__first_id = registry.last_id + 1;
 }
 
@@ -433,9 +433,9 @@ weft__task *weft__task_foreign(void)
     return t;
 }
 
-void weft__task_foreign_free(weft__task *t)
+void weft__task_foreign_free(weft__task *t, bool in_run)
 {
-    if (weft__heard(end) && t->id >= weft__first_id) /* not of an earlier run */
+    if (in_run && weft__heard(end))
         weft__tell_end(t);
     weft__tags_clear(t);
     weft__store(&t->ctx.sp, NULL);

@@ -160,9 +160,10 @@ void weft__spawn(weft__worker *w, weft__task *t, uintptr_t site);
 /* Frees the record of a DEAD task, into p's free list. Called by the worker, after the task's last
  * switch. */
 void weft__task_free(weft__proc *p, weft__task *t);
-/* Make and free the record of a thread that is not ours. */
+/* Make and free the record of a thread that is not ours. in_run: the run that is under way knows
+ * it, and hears of its end. */
 weft__task *weft__task_foreign(void);
-void weft__task_foreign_free(weft__task *t);
+void weft__task_foreign_free(weft__task *t, bool in_run);
 /* Gives p's free list back to the pool, at the end of a run. */
 void weft__task_flush(weft__proc *p);
 /* Frees the records of all tasks that are left, after the last worker has gone. keep_work: except
