@@ -3,6 +3,7 @@
 # live, stopped, busy, without symbols; with "core" also its cores, whole and damaged. The readers of
 # dumps take what it prints. Status 77: the kernel lets no process read another.
 set -euo pipefail
+. "$(dirname "$0")/../expect.sh"
 dump=$(realpath "$1")
 sample=$(realpath "$2")
 here=$(realpath "$(dirname "$0")")
@@ -11,22 +12,11 @@ plain=${3:-}
 pid=
 trap '[[ -z $pid ]] || kill -KILL $pid 2>/dev/null || true; rm -rf "$dir"' EXIT
 cd "$dir"
-failed=0
 export WEFT_PROCS=2 WEFT_TRACEBACK=none ASAN_OPTIONS="detect_leaks=0:${ASAN_OPTIONS:-}"
 
 fail() {
     echo "weft-dump: $*"
     failed=1
-}
-
-# has FILE TIMES REGEX
-has() {
-    local found
-    found=$(grep -cE "$3" "$1" || true)
-    [[ $found -eq $2 ]] || {
-        fail "$1: $found lines with '$3', not $2"
-        cat "$1"
-    }
 }
 
 # Starts a program of tasks, and waits until it says that it is ready.
@@ -82,36 +72,36 @@ live() {
     start "$sample" stay own
     try 0 live $pid
     is_as_own live
-    has live 1 '^goroutine 1 \[sleep\]:'
+    has_lines live 1 '^goroutine 1 \[sleep\]:'
     stop
     try 0 stopped $pid
     is_as_own stopped
     try 0 full -d 3 $pid
-    has full 1 '^goroutine 2 \[chan receive\] \{name: reader, tenant: "acme corp"\}:'
-    has full 1 '^# waits-for: 0x[0-9a-f]+ held by goroutine 3$'
-    has full 4 '^# waited: '
-    has full 1 '^# tasks: 4 \(0 running, 0 in calls, 0 runnable, 4 waiting\)$'
+    has_lines full 1 '^goroutine 2 \[chan receive\] \{name: reader, tenant: "acme corp"\}:'
+    has_lines full 1 '^# waits-for: 0x[0-9a-f]+ held by goroutine 3$'
+    has_lines full 4 '^# waited: '
+    has_lines full 1 '^# tasks: 4 \(0 running, 0 in calls, 0 runnable, 4 waiting\)$'
     try 0 merged -d 1 $pid
-    has merged 1 '^goroutine profile: total 4$'
+    has_lines merged 1 '^goroutine profile: total 4$'
     end
 }
 
 busy() {
     start "$sample" spin
     try 0 busy $pid
-    has busy 1 '^goroutine [0-9]+ \[running'
-    has busy 1 '^sample_spin'
-    has busy 1 '^goroutine [0-9]+ \[syscall'
-    has busy 1 '^sample_call'
-    has busy 1 '^goroutine [0-9]+ \[chan receive, locked to thread\]:'
-    has busy 1 '^sample_foreign'
-    has busy 0 'elided|guess'
+    has_lines busy 1 '^goroutine [0-9]+ \[running'
+    has_lines busy 1 '^sample_spin'
+    has_lines busy 1 '^goroutine [0-9]+ \[syscall'
+    has_lines busy 1 '^sample_call'
+    has_lines busy 1 '^goroutine [0-9]+ \[chan receive, locked to thread\]:'
+    has_lines busy 1 '^sample_foreign'
+    has_lines busy 0 'elided|guess'
     stop
     try 0 halted $pid
-    has halted 1 '^goroutine [0-9]+ \[running'
-    has halted 1 '^sample_spin'
-    has halted 1 '^sample_call'
-    has halted 1 '^sample_foreign'
+    has_lines halted 1 '^goroutine [0-9]+ \[running'
+    has_lines halted 1 '^sample_spin'
+    has_lines halted 1 '^sample_call'
+    has_lines halted 1 '^sample_foreign'
     end
 }
 
@@ -122,9 +112,9 @@ helpless() {
         [[ $how == adrift || $plain == core ]] || continue # a sanitizer needs memory itself
         start "$sample" $how
         try 0 $how $pid
-        has $how 4 '^goroutine [1-4] \['
-        has $how 1 '^goroutine 4 \[sync.Mutex.Lock\]:'
-        has $how 4 '^sample_read'
+        has_lines $how 4 '^goroutine [1-4] \['
+        has_lines $how 1 '^goroutine 4 \[sync.Mutex.Lock\]:'
+        has_lines $how 4 '^sample_read'
         end
     done
 }
@@ -143,8 +133,8 @@ stripped() {
     strip -o plain "$sample"
     start ./plain stay own
     try 0 nameless $pid
-    has nameless 4 '^goroutine [1-4] \['
-    has nameless 1 '^goroutine 4 \[sync.Mutex.Lock\]:'
+    has_lines nameless 4 '^goroutine [1-4] \['
+    has_lines nameless 1 '^goroutine 4 \[sync.Mutex.Lock\]:'
     [[ $(awk -v RS= '/^goroutine 2 /' nameless | grep -c '^0x') -ge 10 ]] ||
         fail "the reader's frames are missing without symbols"
     end
@@ -168,14 +158,14 @@ damaged() {
     size=$(stat -c %s core)
     head -c $((size / 2)) core >half
     try 3 half.out half
-    has half.out.err 1 "^weft-dump: half: it ends at byte $((size / 2)) of $size$"
+    has_lines half.out.err 1 "^weft-dump: half: it ends at byte $((size / 2)) of $size$"
     [[ $(wc -l <half.out.err) -eq 1 ]] || fail "more than a line says what is damaged"
     head -c 2000 core >head
     try 1 head.out head
-    has head.out.err 1 '^weft-dump: head: its headers are not whole$'
+    has_lines head.out.err 1 '^weft-dump: head: its headers are not whole$'
     head -c 40 core >none
     try 1 none.out none
-    has none.out.err 1 '^weft-dump: none: it is no core$'
+    has_lines none.out.err 1 '^weft-dump: none: it is no core$'
     # Bytes that are wrong anywhere in the first pages: it says so, or shows what it can.
     for at in $(seq 16 211 4096); do
         cp half bent
@@ -191,8 +181,8 @@ cores() {
     }
     try 0 dead core
     is_as_own dead
-    has dead 1 '^goroutine 1 \[(running|sleep)\]:'
-    has dead 1 '^run\('
+    has_lines dead 1 '^goroutine 1 \[(running|sleep)\]:'
+    has_lines dead 1 '^run\('
     cp "$sample" moved
     try 0 elsewhere core moved
     is_as_own elsewhere
@@ -222,6 +212,6 @@ readers
 [[ $plain != core ]] || cores
 try 1 none 4194304
 try 1 none $$
-has none.err 1 '^weft-dump: [0-9]+: no weft in it$'
+has_lines none.err 1 '^weft-dump: [0-9]+: no weft in it$'
 [[ $failed -eq 0 ]] && echo "weft-dump: passed"
 exit $failed
