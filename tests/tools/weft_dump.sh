@@ -186,6 +186,14 @@ cores() {
     cp "$sample" moved
     try 0 elsewhere core moved
     is_as_own elsewhere
+    strip -o moved "$sample"
+    try 0 bare core moved
+    has_lines bare 4 '^goroutine [1-4] \['
+    cp "$dump" moved # another program has its place
+    try 3 other core moved
+    has_lines other.err 1 '^weft-dump: core: moved is not the file that the process ran$'
+    has_lines other 4 '^goroutine [1-4] \['
+    has_lines other 0 '^(sample_read|main)'
     damaged
 }
 

@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { PAGE = 4096 };
+
 struct segment {
     uint64_t at, size;   /* in memory */
     uint64_t file, held; /* offset in the core, and how many bytes it has */
@@ -221,6 +223,52 @@ static bool read_headers(struct target *t)
     return true;
 }
 
+/* Forgets where the sections are in the first page of a file of ELF, which strip changes. */
+static void forget_sections(char *page)
+{
+    Elf64_Ehdr *e = (Elf64_Ehdr *)page;
+
+    e->e_shoff = 0;
+    e->e_shnum = e->e_shstrndx = 0;
+}
+
+/* Returns whether the file of a mapping, if it is one of ELF and can be read, begins as the core
+ * says: a core has the first page, with the headers and the build id. */
+static bool is_same_file(const struct target *t, const struct mapping *m)
+{
+    const struct segment *s = segment_of(t, m->start);
+    const char *held = s && s->held >= PAGE ? bytes(t, s->file, PAGE) : NULL;
+    _Alignas(Elf64_Ehdr) char now[PAGE], then[PAGE];
+    ssize_t n;
+    int fd;
+
+    if (!held || s->at != m->start || memcmp(held, ELFMAG, SELFMAG) != 0)
+        return true;
+    fd = open(m->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return true;
+    n = pread(fd, now, PAGE, 0);
+    close(fd);
+    memcpy(then, held, PAGE);
+    forget_sections(then);
+    forget_sections(now);
+    return n < (ssize_t)sizeof(Elf64_Ehdr) || memcmp(now, then, (size_t)n) == 0;
+}
+
+/* Leaves out files that were replaced since: a reader would take their code for the program's. */
+static void drop_others(struct target *t)
+{
+    for (size_t i = 0; i < t->n_maps; i++) {
+        if (t->maps[i].offset != 0 || t->maps[i].fd == -2 || is_same_file(t, &t->maps[i]))
+            continue;
+        target_breaks(t, "%s is not the file that the process ran", t->maps[i].path);
+        for (size_t k = 0; k < t->n_maps; k++) {
+            if (strcmp(t->maps[k].path, t->maps[i].path) == 0)
+                t->maps[k].fd = -2;
+        }
+    }
+}
+
 /* Puts the program's file in the place of the one that the core names. The main program is the
  * first that is mapped. */
 static void replace_program(struct target *t, const char *program)
@@ -256,5 +304,6 @@ int target_core(struct target *t, const char *path, const char *program)
         qsort(t->segments, t->n_segments, sizeof(*t->segments), by_address);
     if (t->n_maps > 0)
         qsort(t->maps, t->n_maps, sizeof(*t->maps), by_start);
+    drop_others(t);
     return 0;
 }

@@ -16,13 +16,15 @@
 
 static Dwfl *dwfl;
 
-/* Reports a file under its load address. A file that cannot be opened gives its frames no names. A
- * live process may have another root, and its program may have been replaced since it began. */
+/* Reports a file under its load address. A file that cannot be opened, or is not the one that made
+ * the core, gives its frames no names. A live process may have another root, and its program may
+ * have been replaced since it began. */
 static void report(const struct program *p, const struct file *f)
 {
+    const struct mapping *m = target_mapping(p->target, f->start);
     char path[4200];
 
-    if (f->path[0] == '[')
+    if (f->path[0] == '[' || !m || m->fd == -2)
         return;
     snprintf(path, sizeof(path), "%s", f->path);
     if (p->target->pid)

@@ -25,7 +25,7 @@ struct mapping {
     uint64_t start, end;
     uint64_t offset; /* in the file */
     char *path;
-    int fd; /* of the file; -1: it was not opened yet, -2: it cannot be */
+    int fd; /* of the file; -1: it was not opened yet, -2: it may not be */
 };
 
 struct target {
