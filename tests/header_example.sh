@@ -7,14 +7,16 @@ header=$1 library=$2 compiler=$3
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-includes=(weft.h signal.h stdio.h unistd.h) language=(-x c -std=gnu11)
+includes=(weft.h fcntl.h signal.h stdio.h unistd.h) language=(-x c -std=gnu11)
 if [[ $header == *.hpp ]]; then
     includes=("${header#include/}") language=(-x c++ -std=c++17 -Wpedantic -Wold-style-cast)
 fi
-# The lines of the first comment that are indented by four spaces more than its text, up to main's.
+# The lines of the first comment that are indented by four spaces more than its text, to main's end.
 {
     printf '#include <%s>\n' "${includes[@]}"
-    sed -n '2,/^ \*     int main/{s/^ \*     //p; s/^ \*$//p}' "$header"
+    awk 'NR == 1 { next }
+        sub(/^ \*     /, "") || sub(/^ \*$/, "") { print; ends = ends || /^int main/; next }
+        ends { exit }' "$header"
 } >"$dir/example"
 grep -q '^int main' "$dir/example"
 "$compiler" "${language[@]}" -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -Iinclude "${@:4}" \

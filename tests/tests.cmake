@@ -341,10 +341,11 @@ elseif(WEFT_SANITIZE STREQUAL "thread")
   set(sanitize -fsanitize=thread)
 endif()
 weft_script(readme_example.sh $<TARGET_FILE:weft_static> ${CMAKE_C_COMPILER} ${sanitize})
-foreach(noun chan debug dump error expvar fd flight http label log net profile select signal sync task time
-    version)
-  weft_add_run(${noun}_example plain "" ${CMAKE_SOURCE_DIR}/tests/header_example.sh
-    include/weft/${noun}.h $<TARGET_FILE:weft_static> ${CMAKE_C_COMPILER} ${sanitize})
+file(GLOB headers RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS include/weft/*.h)
+foreach(header IN LISTS headers) # each has an example
+  get_filename_component(noun ${header} NAME_WE)
+  weft_add_run(${noun}_example plain "" ${CMAKE_SOURCE_DIR}/tests/header_example.sh ${header}
+    $<TARGET_FILE:weft_static> ${CMAKE_C_COMPILER} ${sanitize})
 endforeach()
 weft_add_run(cpp_example plain "" ${CMAKE_SOURCE_DIR}/tests/header_example.sh
   include/weft/weft.hpp $<TARGET_FILE:weft_static> ${CMAKE_CXX_COMPILER} ${sanitize})

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # docs.sh FOLDER - the reference in FOLDER, as cmake/docs/make.sh made it, is whole: a page for man of each
 # function, in roff that mandoc understands, a page of HTML for each header, and weft(7), which knows
-# each variable of the environment.
+# each header and each variable of the environment.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 docs=$(realpath "$1")
@@ -14,6 +14,9 @@ miss() {
 
 for name in $(sed -n 's/^ *\(weft_.*\);$/\1/p' cmake/weft.map); do
     [[ -e $docs/man/man3/$name.3 ]] || miss "no page of $name"
+done
+for header in include/weft/*.h; do
+    grep -q "Xr weft_${header##*/} 3" cmake/docs/weft.7 || miss "weft(7) does not have $header"
 done
 for header in include/weft/*.h*; do
     grep -qs "${header#include/weft/}" "$docs/html/files.html" || miss "$header is not among the files"
