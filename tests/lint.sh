@@ -194,17 +194,18 @@ lint_length() {
     done
 }
 
-# Each public header compiles alone, as C11 and as C++17; those for C++ with warnings about casts.
+# Each public header compiles alone, as C11 and as C++17, without the warnings that strict projects
+# ask for.
 lint_headers() {
-    local header flags=(-Iinclude -Wall -Wextra -Wpedantic -Werror -fsyntax-only)
+    local header flags=(-Iinclude -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-qual
+        -Wundef -Wredundant-decls -Werror -fsyntax-only)
+    local cxx=(-std=c++17 -Wold-style-cast -Wuseless-cast -Wzero-as-null-pointer-constant)
     for header in $(files include '*.h'); do
-        gcc -std=c11 "${flags[@]}" -x c - <<<"#include \"$header\"" -I. ||
+        gcc -std=c11 "${flags[@]}" -Wstrict-prototypes -Wc++-compat -x c - <<<"#include \"$header\"" -I. ||
             echo "$header:1: does not compile alone as C11" >>"$breaches"
-        g++ -std=c++17 "${flags[@]}" -x c++ - <<<"#include \"$header\"" -I. ||
-            echo "$header:1: does not compile alone as C++17" >>"$breaches"
     done
-    for header in $(files include '*.hpp'); do
-        g++ -std=c++17 "${flags[@]}" -Wold-style-cast -Wuseless-cast -x c++ - <<<"#include \"$header\"" -I. ||
+    for header in $(files include '*.h') $(files include '*.hpp'); do
+        g++ "${cxx[@]}" "${flags[@]}" -x c++ - <<<"#include \"$header\"" -I. ||
             echo "$header:1: does not compile alone as strict C++17" >>"$breaches"
     done
 }

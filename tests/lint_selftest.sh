@@ -68,11 +68,14 @@ header=include/weft/needs.h
 echo 'struct s { size_t n; };' >$header
 reports "$header:1: does not compile alone as C11" || miss "a header that does not compile as C"
 echo 'static inline int *f(void *p) { return p; }' >$header
-reports "$header:1: does not compile alone as C++17" || miss "a header that C++ refuses"
+reports "$header:1: does not compile alone as strict C++17" || miss "a header that C++ refuses"
 rm $header
 header=include/weft/needs.hpp
 echo 'inline long f() { return (long)1; }' >$header
 reports "$header:1: does not compile alone as strict C++17" || miss "an old cast in a header of C++"
+echo 'static inline void *f(const void *p) { return (void *)p; }' >include/weft/needs.h
+reports "include/weft/needs.h:1: does not compile alone as C11" || miss "a cast that drops const"
+rm include/weft/needs.h
 rm $header
 
 mkdir cmake

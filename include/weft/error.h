@@ -23,6 +23,18 @@
 /* Every function of the library that programs call carries this; all else is hidden. */
 #define WEFT_API __attribute__((visibility("default")))
 
+/* Initializes all with zeros; no compiler of C or C++ warns of it. */
+#ifdef __cplusplus
+#define WEFT__ZEROS                                                                                \
+    {                                                                                              \
+    }
+#else
+#define WEFT__ZEROS                                                                                \
+    {                                                                                              \
+        0                                                                                          \
+    }
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

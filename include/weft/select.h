@@ -51,7 +51,7 @@ static inline weft_case weft_on_send(weft_chan *c, const void *elem)
 #ifdef __cplusplus
     weft_case k = {c, const_cast<void *>(elem), WEFT_CASE_SEND, 0};
 #else
-    weft_case k = {c, (void *)elem, WEFT_CASE_SEND, 0};
+    weft_case k = {c, (void *)(uintptr_t)elem, WEFT_CASE_SEND, 0};
 #endif
     return k;
 }

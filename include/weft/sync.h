@@ -60,10 +60,7 @@ typedef struct weft_mutex {
     uint32_t _lock;
     uint32_t _run;
 } weft_mutex;
-#define WEFT_MUTEX_INIT                                                                            \
-    {                                                                                              \
-        0, 0, 0, 0, {0, 0}, 0, 0                                                                   \
-    }
+#define WEFT_MUTEX_INIT WEFT__ZEROS
 
 /* Waits until the caller holds m. Not cancelable. */
 WEFT_API void weft_mutex_lock(weft_mutex *m);
@@ -84,10 +81,7 @@ typedef struct weft_rwmutex {
     uint32_t _run;
     uint32_t _site; /* of the writer, as a mutex has it */
 } weft_rwmutex;
-#define WEFT_RWMUTEX_INIT                                                                          \
-    {                                                                                              \
-        0, 0, {0, 0}, {0, 0}, 0, 0, 0, 0                                                           \
-    }
+#define WEFT_RWMUTEX_INIT WEFT__ZEROS
 
 /* Wait until the caller is in: the writer alone, a reader beside other readers. Not cancelable. The
  * try forms return false in place of the wait. */
@@ -103,13 +97,7 @@ typedef struct weft_cond {
     uint32_t _run;
     void *_waiters[2];
 } weft_cond;
-#define WEFT_COND_INIT                                                                             \
-    {                                                                                              \
-        0, 0,                                                                                      \
-        {                                                                                          \
-            0, 0                                                                                   \
-        }                                                                                          \
-    }
+#define WEFT_COND_INIT WEFT__ZEROS
 
 /* Unlocks m, which the caller holds, and waits for a signal or a broadcast. 0; WEFT_ETIMEDOUT;
  * WEFT_ECANCELED. m is held again in every case. No spurious wakes. */
@@ -127,10 +115,7 @@ typedef struct weft_once {
     void *_waiters[2];
     uint64_t _owner; /* id of the task that runs the function */
 } weft_once;
-#define WEFT_ONCE_INIT                                                                             \
-    {                                                                                              \
-        0, 0, {0, 0}, 0                                                                            \
-    }
+#define WEFT_ONCE_INIT WEFT__ZEROS
 
 /* The first caller runs fn(arg), all others wait until it returned. Not cancelable, and without an
  * _until form: after the return fn has run. */
@@ -146,10 +131,7 @@ typedef struct weft_sema {
 /* n units at the start; an all-zero semaphore has none. */
 #define WEFT_SEMA_INIT(n)                                                                          \
     {                                                                                              \
-        0, 0, (n),                                                                                 \
-        {                                                                                          \
-            0, 0                                                                                   \
-        }                                                                                          \
+        0, 0, (n), WEFT__ZEROS                                                                     \
     }
 
 /* Takes n units together; n <= 0 panics. 0; WEFT_ETIMEDOUT; WEFT_ECANCELED. */
@@ -168,13 +150,7 @@ typedef struct weft_waitgroup {
     int64_t _count;
     void *_waiters[2];
 } weft_waitgroup;
-#define WEFT_WAITGROUP_INIT                                                                        \
-    {                                                                                              \
-        0, 0, 0,                                                                                   \
-        {                                                                                          \
-            0, 0                                                                                   \
-        }                                                                                          \
-    }
+#define WEFT_WAITGROUP_INIT WEFT__ZEROS
 
 /* Adds n, which may be negative. Panics below zero, and beyond what fits in an int64_t. */
 WEFT_API void weft_waitgroup_add(weft_waitgroup *wg, int64_t n);

@@ -206,10 +206,7 @@ typedef struct weft_group {
     uint64_t _timer[3];
     weft_time _deadline;
 } weft_group;
-#define WEFT_GROUP_INIT                                                                            \
-    {                                                                                              \
-        0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0}, {0, 0}, {0, 0, 0}, 0                                    \
-    }
+#define WEFT_GROUP_INIT WEFT__ZEROS
 
 /* Starts fn(arg) as a task of g. Returns 0, always if g has no limit. With a limit it waits while
  * that is reached, and returns WEFT_ECANCELED, with nothing started, if g is canceled or if the
