@@ -20,6 +20,7 @@
 #include "profiles/account/profile.h"
 
 #include "runtime/base/atomic.h"
+#include "runtime/sched/scheduler.h"
 
 #include <weft/net.h>
 #include <weft/task.h>
@@ -246,6 +247,7 @@ int weft_debug_serve_with(const char *addr, const weft_debug_options *options)
     char local[64];
     int rc;
 
+    weft__caller("weft_debug_serve"); /* else a panic names a call of ours */
     if (addr[0] == ':' && !(options && options->any_address)) {
         snprintf(local, sizeof(local), "127.0.0.1%s", addr);
         addr = local;

@@ -221,13 +221,13 @@ static void ticker_stop(weft_timer *t)
     weft__chan_drain(t->chan);
 }
 
-void weft_ticker_start(weft_ticker *k, weft_duration period)
+static void ticker_start(weft_ticker *k, weft_duration period, const char *call)
 {
     int64_t next = weft_after(period);
 
     if (period <= 0)
         weft__panic("non-positive interval for NewTicker");
-    weft__enter("weft_ticker_start");
+    weft__enter(call);
     weft__lock(&k->t.lock, WEFT__RANK_GROUP);
     ticker_stop(&k->t);
     k->t.period = period;
@@ -236,13 +236,18 @@ void weft_ticker_start(weft_ticker *k, weft_duration period)
     weft__exit();
 }
 
+void weft_ticker_start(weft_ticker *k, weft_duration period)
+{
+    ticker_start(k, period, "weft_ticker_start");
+}
+
 weft_ticker *weft_ticker_new(weft_duration period)
 {
     weft_ticker *k = weft__alloc(1, sizeof(*k));
 
     k->t.timer.fire = fire_tick;
     k->t.chan = chan_new();
-    weft_ticker_start(k, period);
+    ticker_start(k, period, "weft_ticker_new");
     return k;
 }
 

@@ -416,6 +416,8 @@ static weft_group group = WEFT_GROUP_INIT;
     XX(weft_shield_begin, weft_shield_begin())                                                     \
     XX(weft_shield_end, weft_shield_end())                                                         \
     XX(weft_timer_start, weft_timer_start(weft_timer_new(), 1))                                    \
+    XX(weft_ticker_new, weft_ticker_new(1))                                                        \
+    XX(weft_debug_serve, weft_debug_serve("127.0.0.1:0"))                                          \
     XX(weft_fd_wait, weft_fd_wait(0, WEFT_FD_READ))                                                \
     XX(weft_work, weft_work(count, NULL))                                                          \
     XX(weft_process_run, weft_process_run((const char *[]){"true", NULL}))                         \
