@@ -152,7 +152,6 @@ const struct weft__layout weft__layout = {
     .entry_size = sizeof(*entries),
     .entries = entries,
 };
-WEFT_API extern const struct weft__layout weft_layout __attribute__((alias("weft__layout")));
 
 /* Lengths of name and description, the type, the name, the description. Linkers keep notes. */
 __asm__(".pushsection .note.weft,\"a\",@note\n"

@@ -2,10 +2,10 @@
 /* layout.h - the table that says how the runtime's data lies in memory, for readers outside of the
  * process: debuggers and weft-dump, on a live process or a core, whose program may be stripped.
  *
- * A reader finds the table as the symbol weft_layout, which libweft.so exports, or without symbols
- * by an ELF note of the file that has the runtime: name "weft", type 1, and a description of eight
- * bytes, which is the distance from the description to the table. Each entry has a name and a
- * number: an address, an offset, a size or a constant. The head of layout.c explains the names.
+ * A reader finds the table by an ELF note of the file that has the runtime: name "weft", type 1,
+ * and a description of eight bytes, which is the distance from the description to the table. Where
+ * the program has symbols, the table is weft__layout. Each entry has a name and a number: an
+ * address, an offset, a size or a constant. The head of layout.c explains the names.
  *
  * The version changes if a reader that knows the old one would read wrong things. Names may be
  * added under the same version, so a reader takes no order and no count for granted. The table is

@@ -119,12 +119,10 @@ def find_without_symbols():
 
 
 def find_table():
-    for name in ("weft__layout", "weft_layout"):
-        try:
-            return int(gdb.parse_and_eval(f"(long)&{name}"))
-        except gdb.error:
-            pass
-    return find_without_symbols()
+    try:
+        return int(gdb.parse_and_eval("(long)&weft__layout"))
+    except gdb.error:
+        return find_without_symbols()
 
 
 def layout():
