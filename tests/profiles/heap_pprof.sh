@@ -15,9 +15,10 @@ done
     exit 77
 }
 
+tests=$(cd "$(dirname "$0")/.." && pwd)
 pprof() { # GO ARGS...
     (cd "$dir" && HOME=$dir PPROF_TMPDIR=$dir PPROF_BINARY_PATH=/nonexistent \
-        "$1" tool pprof -unit=MB "${@:2}" 2>"$dir/err") || cat "$dir/err"
+        "$1" tool pprof -source_path "$tests" -unit=MB "${@:2}" 2>"$dir/err") || cat "$dir/err"
 }
 
 # Of N blocks some 0.0308 N are samples; a function's memory is right within five deviations.
@@ -52,6 +53,10 @@ for go in "${gos[@]}"; do
     pprof "$go" -symbolize=none -sample_index=inuse_space -top heap.txt |
         sed -n 's/^Showing.* of \([0-9.]*MB\) total/\1 all/p' >"$dir/text.top"
     pprof "$go" -sample_index=alloc_objects -top heap.pb.gz >"$dir/objects.top"
+    pprof "$go" -list '^sample_lake$' heap.pb.gz >"$dir/list"
+    pprof "$go" -peek '^sample_rain$' allocs.pb.gz >"$dir/peek"
+    expect "$go: lines of C have their memory" grep -qE '^ +[0-9.]+MB +[0-9.]+MB +[0-9]+: +\*to\+\+ = malloc' "$dir/list"
+    expect "$go: callers are told" grep -qE '^ +[0-9.]+MB +100% \| +weft_labels_do$' "$dir/peek"
     expect "$go: heap shows first the memory in use" grep -qx 'Type: inuse_space' "$dir/heap.top"
     expect "$go: allocs shows first all memory" grep -qx 'Type: alloc_space' "$dir/allocs.top"
     expect "$go: all of the text" is_near text.top all 5000
@@ -66,5 +71,5 @@ for go in "${gos[@]}"; do
     expect "$go: objects" awk '$NF == "sample_lake" { n = $1 + 0 } END { exit !(n > 2000 && n < 6000) }' \
         "$dir/objects.top"
 done
-[[ $failed -eq 0 ]] && echo "heap pprof: passed" || tail -n +1 "$dir"/*.top "$dir/tags"
+[[ $failed -eq 0 ]] && echo "heap pprof: passed" || tail -n +1 "$dir"/*.top "$dir"/{tags,list,peek}
 exit $failed
