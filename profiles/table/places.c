@@ -27,7 +27,8 @@
 #include <stdlib.h>
 
 enum { NODES = 1 << 17, NODES_MOST = NODES / 4 * 3, CELLS = 4096, RECENT = 1024 };
-enum { FROM_SP = 1 /* flag of next */, FIRST = WEFT__CTX_PC * 8 };
+enum { FROM_SP = 1 /* flag of next */, FIRST = WEFT__CTX_PC * 8, CHAIN = WEFT__CTX_BP * 8 };
+_Static_assert(FIRST == CHAIN + 8, "a saved context begins a chain");
 
 int64_t weft__places_least = 1000000000; /* tests set less */
 
@@ -116,7 +117,7 @@ static inline bool has_words(const weft__place *p, uint32_t from, uint32_t to, u
                              uintptr_t sp, uintptr_t room)
 {
     for (uint32_t i = from; i < to; i++) {
-        uint32_t at = weft__load_acq(&p->words[i].at);
+        uintptr_t at = weft__load_acq(&p->words[i].at);
 
         if (at > room || word_at(sp + at) - base != weft__load_acq(&p->words[i].value))
             return false;
@@ -124,13 +125,29 @@ static inline bool has_words(const weft__place *p, uint32_t from, uint32_t to, u
     return true;
 }
 
-static bool is_at(const weft__place *p, uintptr_t sp, uintptr_t hi)
+static WEFT__NOINLINE bool has_rest(const weft__place *p, uintptr_t sp, uintptr_t room)
 {
     uint32_t n = weft__load_acq(&p->n_words), returns = weft__load_acq(&p->n_returns);
 
-    return n - 1 < WEFT__PLACE_STEPS && returns <= n &&
-           has_words(p, 0, returns, 0, sp, hi - sp - 8) &&
-           has_words(p, returns, n, sp, sp, hi - sp - 8);
+    return n - 1 < WEFT__PLACE_STEPS && returns <= n && has_words(p, 0, returns, 0, sp, room) &&
+           has_words(p, returns, n, sp, sp, room);
+}
+
+/* Most places are a chain, and no more. room: the highest position of a word. */
+static inline bool is_at(const weft__place *p, uintptr_t sp, uintptr_t room)
+{
+    const struct weft__place_frame *f = p->chain, *end = f + weft__load_acq(&p->n_chained);
+    bool all = f != end && weft__load_acq(&p->n_words) == 0;
+    uintptr_t at = CHAIN, next, last = weft__load_acq(&p->last);
+
+    for (; f != end; f++, at = next) {
+        next = weft__load_acq(&f->next);
+        if (at >= room ||
+            ((word_at(sp + at) - sp) ^ next) | (word_at(sp + at + 8) ^ weft__load_acq(&f->pc)))
+            return false;
+    }
+    return (last == 0 || (at < room && word_at(sp + at + 8) == last)) &&
+           (weft__likely(all) || has_rest(p, sp, room));
 }
 
 static bool is_of(uint64_t id, uint32_t of)
@@ -138,12 +155,13 @@ static bool is_of(uint64_t id, uint32_t of)
     return id >> 32 == of;
 }
 
-static bool fits(struct weft__known k, uint32_t of, uintptr_t sp, uintptr_t hi)
+static WEFT__FRAMELESS bool fits(struct weft__known k, uint32_t of, uintptr_t sp, uintptr_t hi)
 {
-    return is_of(k.id, of) && is_at(k.place, sp, hi) && weft__load_acq(&k.place->id) == k.id;
+    return is_of(k.id, of) && is_at(k.place, sp, hi - sp - 8) &&
+           weft__load_acq(&k.place->id) == k.id;
 }
 
-static struct weft__known known_of(const weft__place *p)
+static inline struct weft__known known_of(const weft__place *p)
 {
     return (struct weft__known){p, p ? weft__load_acq(&p->id) : 0};
 }
@@ -163,30 +181,38 @@ static const weft__place *find_node(uintptr_t sp, uintptr_t hi, uint32_t of)
     return id ? n.place : NULL;
 }
 
-/* Reads age before generation: then the generation is that of these rules, or a later one. */
-struct weft__known weft__place_find(const weft__task *t)
+/* Tries the second slot, then the tree; remembers what the tree has. */
+static WEFT__NOINLINE struct weft__known find_slowly(const weft__task *t, const weft__place **last)
 {
     const struct weft__known none = {NULL, 0};
     bool is_valid = weft__load_acq(&age) == weft__learned_age();
     uint32_t of = weft__load_acq(&generation);
     uintptr_t sp = (uintptr_t)t->ctx.sp;
-    const weft__place **last = recent_of(t);
-    const weft__place *first = weft__load_acq(&last[0]);
-    struct weft__known known = known_of(first);
+    struct weft__known known = known_of(weft__load_acq(&last[1]));
 
     if (!is_valid)
         return none;
     if (fits(known, of, sp, t->ctx.hi))
         return known;
-    known = known_of(weft__load_acq(&last[1]));
-    if (fits(known, of, sp, t->ctx.hi))
-        return known;
     known = known_of(find_node(sp, t->ctx.hi, of));
     if (!is_of(known.id, of)) /* or a later generation has its memory */
         return none;
-    weft__store_rel(&last[1], first);
+    weft__store_rel(&last[1], weft__load(&last[0]));
     weft__store_rel(&last[0], known.place);
     return known;
+}
+
+/* Reads age before generation: then the generation is that of these rules, or a later one. */
+struct weft__known weft__place_find(const weft__task *t)
+{
+    bool is_valid = weft__load_acq(&age) == weft__learned_age();
+    const weft__place **last = recent_of(t);
+    struct weft__known known = known_of(weft__load_acq(last));
+
+    if (weft__likely(is_valid &&
+                     fits(known, weft__load_acq(&generation), (uintptr_t)t->ctx.sp, t->ctx.hi)))
+        return known;
+    return find_slowly(t, last);
 }
 
 bool weft__place_read(struct weft__known known, struct weft__walk *walk)
@@ -240,15 +266,59 @@ static uint32_t step_at(const struct weft__fingerprint_step *s)
     return s->at | (s->from_sp ? FROM_SP : 0);
 }
 
-/* Writes the words that count from sp, or the others, behind the first n. Returns how many there
- * are now. */
-static uint32_t write_words(weft__place *p, const struct weft__fingerprint *fingerprint,
-                            bool from_sp, uint32_t n)
+/* Returns the step at this position that counts from sp, or the one that does not; NULL: there is
+ * none. */
+static const struct weft__fingerprint_step *step_of(const struct weft__fingerprint *fingerprint,
+                                                    uintptr_t at, bool from_sp)
 {
     for (uint32_t i = 0; i < fingerprint->n; i++) {
         const struct weft__fingerprint_step *s = &fingerprint->steps[i];
 
-        if (s->from_sp == from_sp) {
+        if (s->at == at && s->from_sp == from_sp)
+            return s;
+    }
+    return NULL;
+}
+
+/* Writes the chain and what is behind it. Returns where that is. */
+static uintptr_t write_chain(weft__place *p, const struct weft__fingerprint *fingerprint)
+{
+    const struct weft__fingerprint_step *base, *pc;
+    uintptr_t at = CHAIN;
+    uint32_t n = 0;
+
+    while ((pc = step_of(fingerprint, at + 8, false)) != NULL &&
+           (base = step_of(fingerprint, at, true)) != NULL && n < WEFT__PLACE_STEPS / 2) {
+        weft__store_rel(&p->chain[n].next, base->value);
+        weft__store_rel(&p->chain[n++].pc, pc->value);
+        at = base->value;
+    }
+    weft__store_rel(&p->n_chained, n);
+    weft__store_rel(&p->last, pc ? pc->value : 0);
+    return at;
+}
+
+/* Returns whether the chain of a place, which ends at this position, has the step. */
+static bool is_chained(const weft__place *p, uintptr_t end, const struct weft__fingerprint_step *s)
+{
+    uintptr_t at = CHAIN, of = s->from_sp ? s->at : s->at - 8;
+
+    for (uint32_t i = 0; i < p->n_chained; at = p->chain[i++].next) {
+        if (at == of)
+            return true;
+    }
+    return end == of && !s->from_sp;
+}
+
+/* Writes the other words that count from sp, or the others, behind the first n. Returns how many
+ * there are now. */
+static uint32_t write_words(weft__place *p, const struct weft__fingerprint *fingerprint,
+                            uintptr_t end, bool from_sp, uint32_t n)
+{
+    for (uint32_t i = 0; i < fingerprint->n; i++) {
+        const struct weft__fingerprint_step *s = &fingerprint->steps[i];
+
+        if (s->from_sp == from_sp && !is_chained(p, end, s)) {
             weft__store_rel(&p->words[n].at, s->at);
             weft__store_rel(&p->words[n++].value, s->value);
         }
@@ -256,20 +326,24 @@ static uint32_t write_words(weft__place *p, const struct weft__fingerprint *fing
     return n;
 }
 
+static void write_steps(weft__place *p, const struct weft__fingerprint *fingerprint)
+{
+    uintptr_t end = write_chain(p, fingerprint);
+    uint32_t returns = write_words(p, fingerprint, end, false, 0);
+
+    weft__store_rel(&p->n_returns, returns);
+    weft__store_rel(&p->n_words, write_words(p, fingerprint, end, true, returns));
+}
+
 static void write_place(weft__place *p, const struct weft__fingerprint *fingerprint,
                         const struct weft__walk *walk)
 {
-    uint32_t returns = 0, n = 0;
+    static const struct weft__fingerprint none;
 
     weft__store(&p->n, walk->kept);
     for (uint32_t i = 0; i < walk->kept; i++)
         weft__store_rel(&p->pcs[i], walk->pcs[i]);
-    if (fingerprint->n <= WEFT__PLACE_STEPS) {
-        returns = write_words(p, fingerprint, false, 0);
-        n = write_words(p, fingerprint, true, returns);
-    }
-    weft__store_rel(&p->n_returns, returns);
-    weft__store_rel(&p->n_words, n);
+    write_steps(p, fingerprint->n <= WEFT__PLACE_STEPS ? fingerprint : &none);
 }
 
 static weft__place *new_place(const struct weft__fingerprint *fingerprint,

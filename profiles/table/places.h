@@ -17,13 +17,22 @@ enum { WEFT__PLACES = 4096 /* at most, at one time */ };
 /* A place. All members are atomic, since the memory of a forgotten place is used again. */
 typedef struct weft__place {
     uint64_t id; /* no two places ever have the same; 0 while the rest changes */
-    uint32_t n;
-    uintptr_t pcs[WEFT__PLACE_FRAMES];
-    uint32_t n_words, n_returns; /* the fingerprint's steps; 0: it has more */
+    /* The fingerprint's steps, or none if it has more. The chain is that of frame pointers: a word
+     * that says where the next such word is, and a return address above it. It ends with a return
+     * address, or with 0. words has the other return addresses, then the other words that count
+     * from sp. */
+    uint32_t n_chained, n_returns, n_words;
+    uintptr_t last;
+    struct weft__place_frame {
+        uintptr_t next; /* in bytes above sp */
+        uintptr_t pc;
+    } chain[WEFT__PLACE_STEPS / 2];
     struct {
         uint32_t at; /* in bytes above sp */
         uintptr_t value;
-    } words[WEFT__PLACE_STEPS]; /* the return addresses; then those that count from sp */
+    } words[WEFT__PLACE_STEPS];
+    uint32_t n;
+    uintptr_t pcs[WEFT__PLACE_FRAMES];
 } weft__place;
 
 /* A place that was found. It may be forgotten at any time; its id still names its stack. */

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "profiles/walk/symbolize.h"
+#include "runtime/base/atomic.h"
 
 /* The registers a rule may name. The first WEFT__REG_SAVED are callee-saved and have slots. */
 enum {
@@ -105,7 +106,11 @@ void weft__symbolizer_forget(uintptr_t lo, uintptr_t hi);
 void weft__learned_forget(uintptr_t lo, uintptr_t hi);
 /* Returns how often weft__learned_forget was called. If the number grew during a walk, the walk may
  * have followed wrong rules. Any thread, async-signal-safe. */
-uint32_t weft__learned_age(void);
+extern WEFT__HIDDEN uint32_t weft__learned_forgets; /* atomic */
+static inline uint32_t weft__learned_age(void)
+{
+    return weft__load_acq(&weft__learned_forgets);
+}
 
 /* ruletable.c. Copies the rule of addr, by the table or by the rows of its file. Returns false if
  * it was not learned. Any thread, async-signal-safe. */
