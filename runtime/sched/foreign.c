@@ -308,6 +308,7 @@ static weft__worker *record_new(void)
 
     w->foreign = true;
     w->in_rt = 1;
+    w->now = WEFT__UNKNOWN;
     w->tid = (int)syscall(SYS_gettid);
     w->random = (uint64_t)w->tid * UINT64_C(0x9e3779b97f4a7c15);
     weft__samplers_begin(w, w->random);
@@ -433,6 +434,7 @@ static void resumed(weft__task *t)
 {
     weft__store(&t->on_cpu, 1);
     weft__task_move(t, weft__load(&t->state), WEFT__RUNNING); /* PARKED: its deadline has passed */
+    t->worker->now = WEFT__UNKNOWN;
     weft__tell(run, t, t->worker);
     weft__fence_light();
     if (weft__unrecorded(t, weft__load_acq(&weft__epoch)))

@@ -160,12 +160,11 @@ static inline void waited(weft__task *t, weft__worker *w)
         weft__waited_slow(t, w, ticks);
 }
 
-/* Writes the wait and opens its ticket. */
+/* Writes the wait, which begins now, and opens its ticket. */
 static inline uint64_t wait_open(weft__worker *w, weft__task *t, enum weft__reason why,
-                                 const void *object)
+                                 const void *object, int64_t now)
 {
     uint64_t ticket = weft__load(&t->ticket) + 1;
-    int64_t now = weft__ticks();
 
     weft__store(&t->reason, (uint8_t)why);
     weft__store(&t->object, object);
@@ -191,10 +190,9 @@ int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__a
                void *arg, weft_time deadline)
 {
     weft__worker *w = t->worker;
-    uint64_t ticket;
+    int64_t now = weft__heard(park) ? weft__tell_park(t, why, object) : weft__ticks();
+    uint64_t ticket = wait_open(w, t, why, object, now);
 
-    weft__tell(park, t, why, object);
-    ticket = wait_open(w, t, why, object);
     weft__check(!(weft__wait_flags(why) & WEFT__WAIT_OUTSIDE) ||
                 weft__load(&weft__sched.outside) > 0);
     weft__chaos();
@@ -214,7 +212,6 @@ int weft__park(weft__task *t, enum weft__reason why, const void *object, weft__a
         weft__foreign_wait(t, ticket, deadline);
         w = t->worker; /* the same: read again, it needs no register over the other branch's switch
                         */
-        w->now = WEFT__UNKNOWN;
     } else {
         w->after = after;
         w->after_arg = arg;

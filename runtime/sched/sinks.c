@@ -182,7 +182,7 @@ void weft__sinks_stop(void)
 
 /* Marks the calling thread. Returns the mark; NULL if it is set already, since a sink's function
  * made the event. */
-static uint32_t *mark(void)
+static WEFT__FRAMELESS uint32_t *mark(void)
 {
     weft__worker *w = weft__self();
 
@@ -197,7 +197,7 @@ static uint32_t *mark(void)
     return &w->telling;
 }
 
-static void unmark(uint32_t *mark)
+static WEFT__FRAMELESS void unmark(uint32_t *mark)
 {
     if (mark == &others)
         weft__sub(mark, 1);
@@ -233,14 +233,17 @@ void weft__tell_spawn(const weft__task *t)
     TELL_HOT(spawn, t);
 }
 
-void weft__tell_run(const weft__task *t, const weft__worker *w)
+/* The time when t begins to run is that when the task before it left, if that is known. */
+void weft__tell_run(const weft__task *t, weft__worker *w)
 {
+    if (w->now == WEFT__UNKNOWN)
+        w->now = weft__ticks();
     TELL_HOT(run, t, w);
 }
 
 /* Notes which task parks, for the function that the next context calls when its stack is left: if
  * that makes a task ready, this one did it. */
-void weft__tell_park(const weft__task *t, enum weft__reason why, const void *object)
+int64_t weft__tell_park(const weft__task *t, enum weft__reason why, const void *object)
 {
     weft__worker *w = weft__self();
 
@@ -248,7 +251,9 @@ void weft__tell_park(const weft__task *t, enum weft__reason why, const void *obj
         w->left = t->id;
         w->left_tick = weft__load(&w->p->tick);
     }
+    w->now = weft__ticks();
     TELL_HOT(park, t, why, object);
+    return w->now;
 }
 
 /* Returns whether the calling thread finishes for a task that left its stack on w, and that the
@@ -327,6 +332,7 @@ void weft__tell_note(const weft__task *t, const void *what)
 
 void weft__tell_end(const weft__task *t)
 {
+    t->worker->now = weft__ticks();
     TELL_HOT(end, t);
 }
 

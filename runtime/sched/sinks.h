@@ -73,14 +73,14 @@ struct weft__event_sink {
     /* t will run. Its id, creator, creator_pc and fn are set. On the creator's stack, or a timer's
      * worker's own. The creator's group may be locked (rank GROUP). */
     void (*spawn)(struct weft__event_sink *s, const weft__task *t);
-    /* t begins to run on w, which has a processor unless w is foreign. On the stack of the task
-     * that ran before, with the locks that it held when it parked (ranks up to OBJECT), or on w's
-     * own. */
+    /* t begins to run on w, which has a processor unless w is foreign; w->now is when. On the stack
+     * of the task that ran before, with the locks that it held when it parked (ranks up to OBJECT),
+     * or on w's own. */
     void (*run)(struct weft__event_sink *s, const weft__task *t, const weft__worker *w);
-    /* t, the caller, waits for object, which may be NULL. why is WEFT__WAIT_NONE if it does not
-     * wait but lets others run, or has just come back after it was lost: then ready follows at
-     * once. Before any waker can find t. On t's stack (back from lost: on the worker's own), with
-     * the object's locks (ranks up to OBJECT). */
+    /* t, the caller, waits for object, which may be NULL; its worker's now is since when. why is
+     * WEFT__WAIT_NONE if it does not wait but lets others run, or has just come back after it was
+     * lost: then ready follows at once. Before any waker can find t. On t's stack (back from
+     * lost: on the worker's own), with the object's locks (ranks up to OBJECT). */
     void (*park)(struct weft__event_sink *s, const weft__task *t, enum weft__reason why,
                  const void *object);
     /* t's wait is over, and t will run. On the waker's stack, with its locks (ranks up to
@@ -103,7 +103,7 @@ struct weft__event_sink {
     /* t, the caller, has something to tell that only sinks understand (profiles/trace/user.h). On
      * its stack, without locks. */
     void (*note)(struct weft__event_sink *s, const weft__task *t, const void *what);
-    /* t, the caller, ends. On its stack, without locks. */
+    /* t, the caller, ends at its worker's now. On its stack, without locks. */
     void (*end)(struct weft__event_sink *s, const weft__task *t);
 
     /* t, the caller, has another name or other labels. On its stack, without locks. */
@@ -155,8 +155,9 @@ void weft__sinks_stop(void);
 
 /* Call the sinks. */
 void weft__tell_spawn(const weft__task *t);
-void weft__tell_run(const weft__task *t, const weft__worker *w);
-void weft__tell_park(const weft__task *t, enum weft__reason why, const void *object);
+void weft__tell_run(const weft__task *t, weft__worker *w);
+/* Returns the time in ticks, which is that of the wait's start, and is in w->now. */
+int64_t weft__tell_park(const weft__task *t, enum weft__reason why, const void *object);
 /* site: in the library, where t is made ready. */
 void weft__tell_ready(const weft__task *t, const void *site);
 /* t is made ready by a source that is no task. */

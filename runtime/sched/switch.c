@@ -48,9 +48,11 @@ static inline void arrive(weft__worker *w)
     }
 }
 
-/* Waits until t's last thread has left its stack. Until then that thread may also store flags. */
+/* Waits until t's last thread has left its stack. Until then that thread may also store flags. The
+ * wait may be long, so it is not over when the previous task parked. */
 static WEFT__NOINLINE void spin_until_left(const weft__task *t)
 {
+    weft__self()->now = WEFT__UNKNOWN;
     for (int spins = 0; weft__load_acq(&t->on_cpu); spins++) {
         if (spins < 100)
             weft__pause();
@@ -131,6 +133,7 @@ static inline void leave_to_yield(weft__worker *w, weft__task *cur)
 static inline void leave_for_good(weft__worker *w, weft__task *cur)
 {
     w->now = WEFT__UNKNOWN;
+    weft__tell(end, cur);
     weft__task_move(cur, WEFT__RUNNING, WEFT__DEAD);
     weft__store(&w->p->ends, w->p->ends + 1);
     if (weft__unlikely(cur->pins)) {

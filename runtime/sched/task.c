@@ -622,7 +622,6 @@ static void task_finish(weft__task *t, int result)
 {
     leave_all(t, result);
     weft__enter("a task's end");
-    weft__tell(end, t);
     weft__switch_away(weft__self(), WEFT__LEAVE_EXIT);
     weft__noreach();
 }
