@@ -48,7 +48,7 @@ enum weft__event_kind {
 };
 
 struct weft__event {
-    int64_t ticks; /* clock.h */
+    int64_t ticks; /* clock.h. Of a RUN often those of the event by which the task before left */
     uint64_t task : 48;
     uint64_t kind : 8;   /* enum weft__event_kind */
     uint64_t detail : 8; /* by kind */

@@ -79,10 +79,11 @@ static void enlist(weft__ring *r)
 
 weft__ring *weft__ring_new(weft__worker *w)
 {
-    weft__ring *r = calloc(1, sizeof(*r));
+    weft__ring *r = aligned_alloc(_Alignof(weft__ring), sizeof(*r));
 
     if (!r)
         return NULL;
+    memset(r, 0, sizeof(*r));
     enlist(r);
     w->ring = r;
     w->ring_age = weft__load(&weft__tape.age);
@@ -133,9 +134,9 @@ void weft__tape_free(void)
     if (head && head != placed.memory)
         munmap(head, OWN_SIZE);
     head = NULL;
-    if (weft__tape.seqs)
-        munmap(weft__tape.seqs, SLOTS_MOST * sizeof(uint32_t));
-    weft__tape.seqs = NULL;
+    if (weft__tape.lasts)
+        munmap(weft__tape.lasts, SLOTS_MOST * sizeof(*weft__tape.lasts));
+    weft__tape.lasts = NULL;
     if (weft__tape.stacks)
         weft__stacktab_free(weft__tape.stacks);
     weft__tape.stacks = NULL;
@@ -154,9 +155,9 @@ bool weft__tape_new(void)
     size_t size = placed.memory ? placed.size : OWN_SIZE;
 
     head = placed.memory ? placed.memory : weft__map(OWN_SIZE);
-    weft__tape.seqs = weft__map(SLOTS_MOST * sizeof(uint32_t));
+    weft__tape.lasts = weft__map(SLOTS_MOST * sizeof(*weft__tape.lasts));
     weft__tape.stacks = weft__stacktab_new();
-    if (!head || !weft__tape.seqs || !weft__tape.stacks) {
+    if (!head || !weft__tape.lasts || !weft__tape.stacks) {
         weft__tape_free();
         return false;
     }

@@ -8,18 +8,24 @@
 #include "runtime/sched/scheduler.h"
 #include "runtime/sched/sinks.h"
 
-/* The writer's end of a strand. One thread writes it; the shared one is guarded by tape.shared. */
+/* The writer's end of a strand. One thread writes it; the shared one is guarded by tape.shared. Its
+ * cache lines have nothing that another thread writes. */
 typedef struct weft__ring weft__ring;
 struct weft__ring {
-    uint32_t busy; /* atomic: an event is being written */
-    uint32_t cut;  /* the latest cut that the strand has a mark for */
+    uint32_t busy __attribute__((aligned(64))); /* atomic: an event is being written */
+    uint32_t cut;                               /* the latest cut that the strand has a mark for */
     uint32_t thread;
     uint32_t n; /* events in the piece */
     struct weft__tape_piece *piece;
+    int64_t latest;   /* ticks of the latest event */
     uint64_t before;  /* events in earlier pieces */
-    uint64_t yielded; /* the task whose yield was the last event; else 0 */
     uint32_t strand;  /* constant */
     weft__ring *next; /* constant; all rings of the tape */
+};
+
+/* The last event of a task's record. */
+struct weft__tape_last {
+    uint32_t seq, strand;
 };
 
 extern WEFT__HIDDEN struct weft__tape {
@@ -29,7 +35,7 @@ extern WEFT__HIDDEN struct weft__tape {
     uint32_t age;       /* atomic: of the rings; a worker's ring of another age is not its own */
     uint32_t shared;    /* lock (rank TASKS) of the shared strand */
     weft__ring common;
-    uint32_t *seqs; /* of task records, by slot; guarded by what orders the events of the task */
+    struct weft__tape_last *lasts; /* by slot; guarded by what orders the events of the task */
     weft__stacktab *stacks;
     struct weft__tape_piece *pieces; /* constant while there is a tape, as the next */
     uint32_t n_pieces;
