@@ -12,7 +12,7 @@ void *weft__known_at(const struct weft__known_table *t, uint32_t i)
            (size_t)(i % WEFT__KNOWN_SEGMENT) * t->size;
 }
 
-void *weft__known_find(weft__order *o, struct weft__known_table *t, uint64_t key, bool make)
+void *weft__known_search(weft__order *o, struct weft__known_table *t, uint64_t key, bool make)
 {
     uint64_t hash = weft__idmap_mix(key);
     uint32_t id, at = weft__idmap_first(&t->map, hash);
@@ -21,7 +21,7 @@ void *weft__known_find(weft__order *o, struct weft__known_table *t, uint64_t key
     while ((id = weft__idmap_next(&t->map, hash, &at))) {
         e = weft__known_at(t, id - 1);
         if (memcmp(e, &key, sizeof(key)) == 0)
-            return e;
+            return t->latest = e;
     }
     if (!make)
         return NULL;

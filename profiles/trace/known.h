@@ -7,10 +7,13 @@
 #include "profiles/table/idmap.h"
 #include "profiles/trace/order.h"
 
+#include <string.h>
+
 /* Things that are found by a number. They never move. */
 struct weft__known_table {
     struct weft__idmap map;
     void **segments;
+    void *latest; /* the element that was found last, which is most often the next; or NULL */
     size_t size;
     uint32_t n, n_segments;
 };
@@ -33,7 +36,14 @@ struct weft__order {
 
 /* Finds or makes the element of a number, which is its first field of 8 bytes. NULL: there is none,
  * or memory ran out, which sets failed. */
-void *weft__known_find(weft__order *o, struct weft__known_table *t, uint64_t key, bool make);
+void *weft__known_search(weft__order *o, struct weft__known_table *t, uint64_t key, bool make);
+static inline void *weft__known_find(weft__order *o, struct weft__known_table *t, uint64_t key,
+                                     bool make)
+{
+    if (t->latest && memcmp(t->latest, &key, sizeof(key)) == 0)
+        return t->latest;
+    return weft__known_search(o, t, key, make);
+}
 void *weft__known_at(const struct weft__known_table *t, uint32_t i);
 void weft__known_free(struct weft__known_table *t);
 struct weft__traced_task *weft__known_task(weft__order *o, uint64_t id);

@@ -11,7 +11,8 @@
 
 struct cursor {
     const struct weft__event *at, *end;
-    uint32_t thread; /* of the last mark */
+    struct weft__traced_task *task;     /* of the event at; NULL: it has none */
+    struct weft__traced_thread *thread; /* of the last mark */
 };
 
 /* A region that is open. */
@@ -360,7 +361,9 @@ static void set_now(weft__order *o, const struct weft__event *e)
 static void take(weft__order *o, const struct weft__event *e, struct weft__traced_thread *m,
                  struct weft__traced_task *t)
 {
-    struct weft__traced_task *on = m->task ? weft__known_task(o, m->task) : NULL;
+    struct weft__traced_task *on = m->task == t->id ? t
+                                   : m->task        ? weft__known_task(o, m->task)
+                                                    : NULL;
 
     set_now(o, e);
     t->seq = e->seq;
@@ -474,16 +477,15 @@ static bool may_come(weft__order *o, const struct weft__event *e, struct weft__t
 
 /* Spans ---------------------------------------------------------------------------------------- */
 
-/* Moves past marks, and notes the thread. */
+/* Moves past marks, notes the thread, and finds the task of the event behind. */
 static void pass_marks(weft__order *o, struct cursor *c)
 {
     for (; c->at < c->end && c->at->kind == WEFT__EV_MARK; c->at++) {
-        struct weft__traced_thread *m = weft__known_thread(o, weft__event_thread(c->at->arg));
-
-        c->thread = weft__event_thread(c->at->arg);
-        if (m)
-            m->foreign = c->at->detail;
+        c->thread = weft__known_thread(o, weft__event_thread(c->at->arg));
+        if (c->thread)
+            c->thread->foreign = c->at->detail;
     }
+    c->task = c->at < c->end && c->at->task != 0 ? weft__known_task(o, c->at->task) : NULL;
 }
 
 /* Finds the strand whose next event is the earliest that may come. If none may, since events are
@@ -501,7 +503,7 @@ static struct cursor *next_of(weft__order *o, struct cursor *c, size_t n)
             any = &c[i];
         if (best && e->ticks >= best->at->ticks)
             continue;
-        if (e->task == 0 || may_come(o, e, weft__known_task(o, e->task)))
+        if (!c[i].task || may_come(o, e, c[i].task))
             best = &c[i];
     }
     return best ? best : any;
@@ -543,12 +545,12 @@ bool weft__order_span(weft__order *o, const struct weft__span *s)
         pass_marks(o, &all[i]);
     }
     while (!o->failed && (c = next_of(o, all, s->n_strands)) != NULL) {
-        struct weft__traced_thread *m = weft__known_thread(o, c->thread);
-
-        if (m && c->at->task == 0)
-            take_other(o, c->at, m);
-        else if (m)
-            take(o, c->at, m, weft__known_task(o, c->at->task));
+        if (!c->thread)
+            c->thread = weft__known_thread(o, 0);
+        if (c->thread && !c->task)
+            take_other(o, c->at, c->thread);
+        else if (c->thread)
+            take(o, c->at, c->thread, c->task);
         c->at++;
         pass_marks(o, c);
     }

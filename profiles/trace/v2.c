@@ -76,6 +76,7 @@ struct v2 {
     bool open;           /* a generation is */
     int64_t began, now;
     size_t written;             /* in this generation */
+    uint64_t reasons[256];      /* the strings of reasons in this generation; 0: not yet */
     struct weft__bytes samples; /* a batch of them */
 };
 
@@ -208,11 +209,12 @@ static uint64_t status_of(const struct weft__traced_task *t)
 static void task_status(struct v2 *v, uint64_t thread, int64_t nanos, struct weft__traced_task *t)
 {
     bool on = t->is == WEFT__IS_RUNNING || t->is == WEFT__IS_CALLING;
-    uint64_t stack = t->stack ? weft__names_stack(v->names, t->stack)
-                              : weft__names_function(v->names, t->fn); /* it names the task */
+    uint64_t stack;
 
     if (t->form_b == v->generation || t->is == WEFT__IS_UNKNOWN || t->is == WEFT__IS_UNMADE)
         return;
+    stack = t->stack ? weft__names_stack(v->names, t->stack)
+                     : weft__names_function(v->names, t->fn); /* it names the task */
     t->form_b = v->generation;
     t->form_a = 0;
     EVENT(thread, nanos, stack ? GO_STATUS_STACK : GO_STATUS, stack ? 4 : 3, t->id,
@@ -246,12 +248,18 @@ static uint64_t string(struct v2 *v, const char *s)
     return weft__names_string(v->names, s);
 }
 
-/* Puts a wake-up. It has a stack in any case: the tool's profiles pass over those without one. */
-static void unblock(struct v2 *v, const struct weft__step *s)
+static uint64_t reason(struct v2 *v, uint8_t of)
 {
-    uint64_t stack = s->stack ? weft__names_stack(v->names, s->stack)
-                              : weft__names_alone(v->names, weft__source_name(s->detail));
+    if (v->reasons[of] == 0)
+        v->reasons[of] = string(v, reason_text(of));
+    return v->reasons[of];
+}
 
+/* Puts a wake-up. It has a stack in any case: the tool's profiles pass over those without one. */
+static void unblock(struct v2 *v, const struct weft__step *s, uint64_t stack)
+{
+    if (s->stack == 0)
+        stack = weft__names_alone(v->names, weft__source_name(s->detail));
     EVENT(s->thread ? s->thread : NOBODY, s->nanos, GO_UNBLOCK, 3, s->task->id, ++s->task->form_a,
           stack);
 }
@@ -266,12 +274,12 @@ static void put_label(struct v2 *v, uint64_t thread, int64_t nanos,
         EVENT(thread, nanos, GO_LABEL, 1, label);
 }
 
-static void create(struct v2 *v, const struct weft__step *s)
+static void create(struct v2 *v, const struct weft__step *s, uint64_t stack)
 {
     s->task->form_a = 0;
     s->task->form_b = v->generation;
     EVENT(s->thread, s->nanos, GO_CREATE, 3, s->task->id, weft__names_function(v->names, s->arg),
-          weft__names_stack(v->names, s->stack));
+          stack);
 }
 
 /* Puts what the program told. */
@@ -315,7 +323,7 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
         EVENT(s->thread, s->nanos, PROC_STOP, 0, 0);
         break;
     case WEFT__STEP_CREATE:
-        create(v, s);
+        create(v, s, stack);
         break;
     case WEFT__STEP_START:
         EVENT(s->thread, s->nanos, GO_START, 2, s->task->id, ++s->task->form_a);
@@ -325,13 +333,13 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
         put_label(v, s->thread, s->nanos, s->task);
         break;
     case WEFT__STEP_BLOCK:
-        EVENT(s->thread, s->nanos, GO_BLOCK, 2, string(v, reason_text(s->detail)), stack);
+        EVENT(s->thread, s->nanos, GO_BLOCK, 2, reason(v, s->detail), stack);
         break;
     case WEFT__STEP_YIELD:
         EVENT(s->thread, s->nanos, GO_STOP, 2, string(v, "runtime.Gosched"), stack);
         break;
     case WEFT__STEP_UNBLOCK:
-        unblock(v, s);
+        unblock(v, s, stack);
         break;
     case WEFT__STEP_CALL:
         EVENT(s->thread, s->nanos, GO_SYSCALL_BEGIN, 2, proc_seq(v, s->proc),
@@ -507,6 +515,7 @@ static void end_generation(struct v2 *v)
     put_batch(v, NOBODY, v->now, &b);
     weft__bytes_free(&b);
     weft__names_clear(v->names);
+    memset(v->reasons, 0, sizeof(v->reasons));
     v->open = false;
 }
 
