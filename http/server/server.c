@@ -197,7 +197,7 @@ static void leave_behind(weft_http_server *s)
         continue;
 }
 
-int weft_http_serve(const char *addr, weft_http_mux *mux)
+static int listen_and_serve(const char *addr, weft_http_mux *mux)
 {
     weft_http_server *s;
     weft_listener *ln;
@@ -213,6 +213,16 @@ int weft_http_serve(const char *addr, weft_http_mux *mux)
     }
     weft_http_server_stop_until(s, WEFT_NOW);
     weft_http_server_free(s);
+    return rc;
+}
+
+int weft_http_serve(const char *addr, weft_http_mux *mux)
+{
+    int rc;
+
+    weft__steps_begin("weft_http_serve");
+    rc = listen_and_serve(addr, mux);
+    weft__steps_end();
     return rc;
 }
 

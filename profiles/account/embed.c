@@ -117,12 +117,14 @@ int weft_call(weft_main_fn *fn, void *arg)
 
     if (in_task())
         return fn(arg);
+    weft__steps_begin("weft_call");
     c = weft__alloc(1, sizeof(*c));
     c->fn = fn;
     c->arg = arg;
     weft_waitgroup_add(&c->done, 1);
     weft_go(call_main, c);
     rc = weft_waitgroup_wait(&c->done);
+    weft__steps_end();
     if (rc < 0)
         return rc;
     rc = c->result;

@@ -174,8 +174,8 @@ static int run_race(void *arg)
 
 /* Runs the race. Both may succeed, since a cancel comes too late for a finished dial: then the
  * second connection is closed. If both fail, returns the error of the first family. The wait for
- * the group fails only if the caller is a foreign thread and the run has ended. Then the channel
- * stays, since a task that will never run again may wait on it. */
+ * the group fails only if the caller is a foreign thread and the run ends. Then the channel stays,
+ * since a task that will never run again may wait on it. */
 static int race(struct runner runners[2], weft_time deadline, weft_conn **out)
 {
     weft_group group = WEFT_GROUP_INIT;
@@ -217,7 +217,7 @@ static WEFT__NOINLINE int dial_families(const weft__addrs *addrs, weft_time dead
     return race(runners, deadline, out);
 }
 
-int weft_dial_until(const char *addr, weft_time deadline, weft_conn **out)
+static int dial(const char *addr, weft_time deadline, weft_conn **out)
 {
     weft__addrs addrs;
     int rc = weft__resolve(addr, WEFT__TO_DIAL, SOCK_STREAM, deadline, &addrs);
@@ -227,4 +227,14 @@ int weft_dial_until(const char *addr, weft_time deadline, weft_conn **out)
     if (addrs.n == 1)
         return dial_one(&addrs.at[0], deadline, out);
     return dial_families(&addrs, deadline, out);
+}
+
+int weft_dial_until(const char *addr, weft_time deadline, weft_conn **out)
+{
+    int rc;
+
+    weft__steps_begin("weft_dial");
+    rc = dial(addr, deadline, out);
+    weft__steps_end();
+    return rc;
 }

@@ -169,19 +169,28 @@ static int listener_new(int fd, const char *path, weft_listener **out)
     return 0;
 }
 
+static int listen_at(const weft__addrs *addrs, const weft_listen_options *options,
+                     weft_listener **out)
+{
+    weft__task *t = weft__sock_enter("weft_listen");
+    int rc = weft__bound(addrs, SOCK_STREAM, options);
+
+    if (rc >= 0)
+        rc = listener_new(rc, file_of(&addrs->at[0]), out);
+    weft__exit_as(t);
+    return rc;
+}
+
 int weft_listen_with(const char *addr, const weft_listen_options *options, weft_listener **out)
 {
     weft__addrs addrs;
-    weft__task *t;
-    int rc = weft__resolve(addr, WEFT__TO_LISTEN, SOCK_STREAM, WEFT_FOREVER, &addrs);
+    int rc;
 
-    if (rc < 0)
-        return rc;
-    t = weft__sock_enter("weft_listen");
-    rc = weft__bound(&addrs, SOCK_STREAM, options);
-    if (rc >= 0)
-        rc = listener_new(rc, file_of(&addrs.at[0]), out);
-    weft__exit_as(t);
+    weft__steps_begin("weft_listen");
+    rc = weft__resolve(addr, WEFT__TO_LISTEN, SOCK_STREAM, WEFT_FOREVER, &addrs);
+    if (rc == 0)
+        rc = listen_at(&addrs, options, out);
+    weft__steps_end();
     return rc;
 }
 

@@ -42,19 +42,27 @@ static int udp_new(int fd, int family, weft_udp **out)
     return 0;
 }
 
-int weft_udp_listen_with(const char *addr, const weft_listen_options *options, weft_udp **out)
+static int listen_at(const weft__addrs *addrs, const weft_listen_options *options, weft_udp **out)
 {
-    weft__addrs addrs;
-    weft__task *t;
-    int rc = weft__resolve(addr, WEFT__TO_LISTEN, SOCK_DGRAM, WEFT_FOREVER, &addrs);
+    weft__task *t = weft__sock_enter("weft_udp_listen");
+    int rc = weft__bound(addrs, SOCK_DGRAM, options);
 
-    if (rc < 0)
-        return rc;
-    t = weft__sock_enter("weft_udp_listen");
-    rc = weft__bound(&addrs, SOCK_DGRAM, options);
     if (rc >= 0)
         rc = udp_new(rc, family_of(rc), out);
     weft__exit_as(t);
+    return rc;
+}
+
+int weft_udp_listen_with(const char *addr, const weft_listen_options *options, weft_udp **out)
+{
+    weft__addrs addrs;
+    int rc;
+
+    weft__steps_begin("weft_udp_listen");
+    rc = weft__resolve(addr, WEFT__TO_LISTEN, SOCK_DGRAM, WEFT_FOREVER, &addrs);
+    if (rc == 0)
+        rc = listen_at(&addrs, options, out);
+    weft__steps_end();
     return rc;
 }
 
@@ -84,23 +92,33 @@ static int connected(const weft_addr *a)
     return rc;
 }
 
-int weft_udp_dial_until(const char *addr, weft_time deadline, weft_udp **out)
+/* Connects to the first of the addresses that can be. */
+static int dial_any(const weft__addrs *addrs, weft_udp **out)
 {
-    weft__addrs addrs;
-    weft__task *t;
-    int rc = weft__resolve(addr, WEFT__TO_DIAL, SOCK_DGRAM, deadline, &addrs);
+    weft__task *t = weft__sock_enter("weft_udp_dial");
+    int rc = WEFT_EINVAL;
 
-    if (rc < 0)
-        return rc;
-    t = weft__sock_enter("weft_udp_dial");
-    for (int i = 0; i < addrs.n; i++) {
-        rc = connected(&addrs.at[i]);
+    for (int i = 0; i < addrs->n; i++) {
+        rc = connected(&addrs->at[i]);
         if (rc >= 0) {
-            rc = udp_new(rc, weft__addr_family(&addrs.at[i]), out);
+            rc = udp_new(rc, weft__addr_family(&addrs->at[i]), out);
             break;
         }
     }
     weft__exit_as(t);
+    return rc;
+}
+
+int weft_udp_dial_until(const char *addr, weft_time deadline, weft_udp **out)
+{
+    weft__addrs addrs;
+    int rc;
+
+    weft__steps_begin("weft_udp_dial");
+    rc = weft__resolve(addr, WEFT__TO_DIAL, SOCK_DGRAM, deadline, &addrs);
+    if (rc == 0)
+        rc = dial_any(&addrs, out);
+    weft__steps_end();
     return rc;
 }
 

@@ -12,7 +12,8 @@
  *
  * A run is open to these threads from the moment at which it is ready until it stops. Then
  * weft__foreign_stop waits for threads that are in a call or about to end, so that nothing they do
- * reaches the next run. A later call is outside a run. */
+ * reaches the next run. A later call is outside a run. A call of the library that enters the
+ * runtime several times says so (weft__steps_begin), and is waited for as a whole. */
 #include "runtime/base/handler.h"
 #include "runtime/sched/beside.h"
 #include "runtime/sched/errand.h"
@@ -219,15 +220,20 @@ void weft__foreign_open(void)
     weft__unlock(&lock);
 }
 
-/* Returns whether w is inside the runtime and will leave it. A wait for a task, which cannot be
- * canceled, does not count: no task will end it any more. */
+/* Returns whether t waits for a task: nothing will end that wait any more. */
+static bool waits_for_ever(const weft__task *t)
+{
+    uint64_t ticket = weft__load_acq(&t->ticket);
+    uint32_t flags = weft__wait_flags(weft__load_acq(&t->reason));
+
+    return (ticket & 1) && !(flags & (WEFT__WAIT_CANCELABLE | WEFT__WAIT_OUTSIDE)) &&
+           weft__load_acq(&t->ticket) == ticket; /* or the flags are not those of that wait */
+}
+
+/* Returns whether w is inside the runtime, or between two steps, and will leave. */
 static bool is_inside(weft__worker *w)
 {
-    weft__task *t = w->task;
-    bool waits = weft__load_acq(&t->ticket) & 1;
-
-    return weft__load_acq(&w->in_rt) && !(waits && !(weft__wait_flags(weft__load(&t->reason)) &
-                                                     (WEFT__WAIT_CANCELABLE | WEFT__WAIT_OUTSIDE)));
+    return (weft__load_acq(&w->in_rt) || weft__load_acq(&w->in_steps)) && !waits_for_ever(w->task);
 }
 
 /* Returns whether a thread is left to wait for. is_late: threads that end have had their time, and
@@ -340,13 +346,13 @@ static weft__worker *join_run(const char *call)
     return w;
 }
 
-/* Enters again after the end of the run that knew the thread, or in the destroy function of one of
- * its values. Returns NULL if no run is open. */
+/* Enters again after the end of the run that knew the thread, in the destroy function of one of its
+ * values, or between the steps of a call while the run ends. Returns NULL if no run is open. */
 static weft__worker *join_again(weft__worker *w, const char *call)
 {
     if (!enlist(w))
         return NULL;
-    if (weft__load(&w->end) != WEFT__ALIVE)
+    if (weft__load(&w->end) != WEFT__ALIVE || weft__load(&w->in_steps) > 0)
         return w;
     pthread_setspecific(key, NULL);
     detach(w);
@@ -381,6 +387,25 @@ weft__worker *weft__enter_try(const char *call)
     weft__store(&w->in_rt, 1);
     weft__fence_light();
     return weft__load_acq(&w->take) ? join_again(w, call) : w;
+}
+
+void weft__steps_begin(const char *call)
+{
+    weft__worker *w = weft__self();
+
+    if (w && !w->foreign)
+        return;
+    w = weft__enter(call);
+    weft__store(&w->in_steps, w->in_steps + 1);
+    weft__exit();
+}
+
+void weft__steps_end(void)
+{
+    weft__worker *w = weft__self();
+
+    if (w->foreign)
+        weft__store_rel(&w->in_steps, w->in_steps - 1);
 }
 
 weft__task *weft__caller_new(const char *call)

@@ -145,6 +145,7 @@ struct weft__worker {
     struct weft__eh *eh; /* of the thread (eh.h); NULL without C++ */
 
     bool foreign;       /* a thread that is not ours: no processor, task is its stand-in */
+    uint8_t in_steps;   /* atomic: how many calls of several steps it is in (foreign.c) */
     bool recording;     /* this thread only: in the reporter */
     uint32_t end;       /* atomic: enum weft__end; the second to store frees the worker */
     weft__task *pinned; /* atomic: the task tied to this thread, or NULL */
@@ -270,6 +271,11 @@ weft__worker *weft__attach(const char *call);
 weft__task *weft__caller_new(const char *call);
 void weft__forked_call(const char *call) WEFT__NORETURN;
 weft__worker *weft__enter_try(const char *call); /* as weft__enter, but NULL where that panics */
+/* Begin and end a call that enters the runtime several times: if the calling thread is no task, the
+ * run does not end between two of the steps. Once it is ending, each wait that can be canceled ends
+ * with WEFT_ECANCELED. They nest. */
+void weft__steps_begin(const char *call);
+void weft__steps_end(void);
 void weft__foreign_init(void);
 /* n: 1, one more thread may wake tasks, so no deadlock is reported; -1, one fewer. In a run or not.
  */

@@ -2,9 +2,15 @@
 /* test_embed.c - a run beside a program's own loop, and threads that will call. */
 #include "support.h"
 
+#include <weft/net.h>
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -51,6 +57,72 @@ TEST_PLAIN(runs_follow_each_other_with_their_options)
         CHECK_EQ(weft_call(squared, &i), i * i);
         weft_stop();
     }
+}
+
+static sem_t may_end; /* the run */
+
+static int ends_the_run(void *arg)
+{
+    (void)arg;
+    sem_post(&may_end);
+    return 7;
+}
+
+static void *calls(void *arg)
+{
+    int rc = weft_call(ends_the_run, arg);
+
+    CHECK(rc == 7 || rc == WEFT_ECANCELED);
+    return NULL;
+}
+
+static void *dials(void *arg)
+{
+    weft_conn *c;
+    int rc = weft_dial("localhost:1", &c);
+
+    CHECK(rc == -ECONNREFUSED || rc == WEFT_ECANCELED);
+    return arg;
+}
+
+/* In place of libc's: libuv calls it in a lookup. */
+__attribute__((visibility("default"))) int getaddrinfo(const char *host, const char *service,
+                                                       const struct addrinfo *hints,
+                                                       struct addrinfo **found)
+{
+    static __typeof__(getaddrinfo) *real;
+
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    sem_post(&may_end);
+    return real(host, service, hints, found);
+}
+
+/* Runs a thread beside a run that ends as soon as the thread's call is under way. */
+static void meet_the_end(void *(*call)(void *))
+{
+    pthread_t thread;
+
+    sem_init(&may_end, 0, 0);
+    for (int i = 0; i < 300; i++) {
+        CHECK_EQ(weft_start(NULL), 0);
+        CHECK_EQ(pthread_create(&thread, NULL, call, NULL), 0);
+        while (sem_wait(&may_end) != 0)
+            continue;
+        usleep((unsigned)i);
+        weft_stop();
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+    }
+}
+
+TEST_PLAIN(call_that_meets_the_end_of_the_run_ends)
+{
+    meet_the_end(calls);
+}
+
+TEST_PLAIN(dial_that_meets_the_end_of_the_run_ends)
+{
+    meet_the_end(dials);
 }
 
 static void receives_for_ever(void *c)
