@@ -29,10 +29,11 @@ done
 (cd "$docs/man" && mandoc -T lint -W error man3/*.3 && mandoc -T lint -W warning man7/*.7) || failed=1
 mandoc -T lint -W warning cmake/docs/*.1 || failed=1
 page=$(MANPATH=$docs/man man weft_chan_send_until 2>/dev/null | col -b)
-for text in 'weft/chan.h - typed' 'int weft_chan_send_until' 'Sends a copy of \*elem. 0; WEFT_ECLOSED' \
+for text in 'weft/chan.h - typed' '#include <weft/chan.h>' 'int weft_chan_send_until' 'Sends a copy of \*elem. 0; WEFT_ECLOSED' \
     'numbers_send(to, i);'; do
     grep -q -- "$text" <<<"$page" || miss "man weft_chan_send_until does not say: $text"
 done
+! grep '#include <weft/[^c].*.h>' <<<"$page" || miss "man weft_chan_send_until includes another header"
 grep -q 'WEFT_PROCS' <<<"$(MANPATH=$docs/man man 7 weft 2>/dev/null)" || miss "man 7 weft does not have WEFT_PROCS"
 [[ $failed -eq 0 ]] && echo "docs: passed"
 exit $failed
