@@ -7,6 +7,7 @@
 
 #include "runtime/base/atomic.h"
 #include "runtime/base/check.h"
+#include "runtime/base/log.h"
 
 #include <string.h>
 #include <ucontext.h>
@@ -17,6 +18,29 @@
 #include <sanitizer/common_interface_defs.h>
 #elif defined(WEFT__TSAN)
 #include <sanitizer/tsan_interface.h>
+#endif
+
+#if !defined(WEFT__TSAN) && !defined(WEFT__ASAN)
+/* Of the sanitizers' runtimes: NULL in a program without them. */
+void __tsan_init(void) __attribute__((weak));
+void __asan_init(void) __attribute__((weak));
+
+void weft__ctx_init(void)
+{
+    static bool told;
+
+    if (__tsan_init)
+        weft__fatal("weft: the program has -fsanitize=thread, and this library was built without: "
+                    "build weft with -DWEFT_SANITIZE=thread");
+    if (__asan_init && !weft__xchg(&told, true))
+        weft__log("weft: the program has -fsanitize=address, and this library was built without: "
+                  "exceptions and longjmp can cause false reports; with -DWEFT_SANITIZE=address "
+                  "weft causes none");
+}
+#else
+void weft__ctx_init(void)
+{
+}
 #endif
 
 void weft__ctx_make(weft__ctx *ctx, uintptr_t lo, uintptr_t hi, size_t color, uint64_t id,

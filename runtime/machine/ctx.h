@@ -39,6 +39,9 @@ enum {
     WEFT__CTX_WORDS = 7,
 };
 
+/* Says if the program has a sanitizer that the library was built without, and does not know of its
+ * switches. Ends the program if that is TSan, which dies at the first switch. */
+void weft__ctx_init(void);
 /* Prepares ctx so that the first switch to it calls first, which never returns, on the stack
  * [lo, hi). The top `color` bytes stay unused: tasks with different colors use different cache sets
  * for their first frames. id is the task's. */

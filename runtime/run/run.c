@@ -183,6 +183,7 @@ static void begin(const weft_run_options *o)
     weft__sched.signals = !o->no_signals;
     weft__sched.chaos = (uint64_t)weft__env_number("WEFT_CHAOS", 0, INT64_MAX, 0);
     weft__fatal_begin();
+    weft__ctx_init();
     weft__fence_init();
     weft__clock_init();
     weft__eh_init();

@@ -59,6 +59,17 @@ with_pkg_config() { # COMPILER SOURCE
 expect "pkg-config, C: shared and static" with_pkg_config gcc hello.c
 expect "pkg-config, C++: shared and static" with_pkg_config g++ hello.cc
 
+# The installed library has no sanitizer.
+sanitized() { # SANITIZER STATUS TEXT
+    local status=0
+    gcc -g "-fsanitize=$1" "$here/consumer/hello.c" "${cflags[@]}" "${libs[@]}" -o "$dir/sanitized" || return
+    LD_LIBRARY_PATH=$lib "$dir/sanitized" >"$dir/said" 2>&1 || status=$?
+    cat "$dir/said"
+    [[ $status -eq $2 && $(grep -c -- "$3" "$dir/said") -eq 1 ]]
+}
+expect "a program with TSan is told what it lacks" sanitized thread 2 'build weft with -DWEFT_SANITIZE=thread$'
+expect "a program with ASan runs, and is told so" sanitized address 0 'weft: .* false reports'
+
 as_the_readme_says() (
     local readme=$here/../../README.md
     mkdir -p "$dir/readme"
