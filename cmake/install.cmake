@@ -18,6 +18,8 @@ foreach(kind static shared heap)
   install(EXPORT weft_${kind} FILE weft_${kind}.cmake NAMESPACE weft::
     DESTINATION ${weft_cmake} COMPONENT dev)
 endforeach()
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/weft_heap.o # for pkg-config
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/weft COMPONENT dev)
 foreach(tool ${WEFT_TOOLS})
   install(TARGETS ${tool} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
   install(FILES cmake/docs/${tool}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)

@@ -59,6 +59,12 @@ with_pkg_config() { # COMPILER SOURCE
 expect "pkg-config, C: shared and static" with_pkg_config gcc hello.c
 expect "pkg-config, C++: shared and static" with_pkg_config g++ hello.cc
 
+with_heap() {
+    gcc "$here/consumer/hello.c" "${cflags[@]}" "${libs[@]}" "$(pkg-config --variable=heap weft)" -o "$dir/heap" &&
+        says_hello "$dir/heap" "$lib" && grep -q ' T malloc$' <<<"$(nm "$dir/heap")"
+}
+expect "pkg-config, heap" with_heap
+
 # The installed library has no sanitizer.
 sanitized() { # SANITIZER STATUS TEXT
     local status=0
