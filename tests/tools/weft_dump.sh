@@ -219,6 +219,11 @@ json
 readers
 [[ $plain != core ]] || cores
 try 1 none 4194304
+if [[ $EUID -eq 0 ]]; then # another user may not look
+    chmod 711 . && cp "$dump" foreign
+    setpriv --reuid 65534 --clear-groups ./foreign $$ >none 2>none.err || true
+    has_lines none.err 1 '^weft-dump: [0-9]+: cannot read its m.*: (Permission denied|Operation not permitted)$'
+fi
 try 1 none $$
 has_lines none.err 1 '^weft-dump: [0-9]+: no weft in it$'
 [[ $failed -eq 0 ]] && echo "weft-dump: passed"

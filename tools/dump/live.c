@@ -141,8 +141,13 @@ int target_live(struct target *t, int pid)
     uint64_t word;
 
     *t = (struct target){.read = read_live, .registers = registers_live, .pid = pid, .memory = -1};
+    errno = 0;
     if (!read_maps(t)) {
-        target_breaks(t, "%s", errno == ENOENT ? "no such process" : "cannot read its mappings");
+        if (errno == ENOENT)
+            target_breaks(t, "no such process");
+        else
+            target_breaks(t, "cannot read its mappings: %s",
+                          errno ? strerror(errno) : "it has none");
         return -1;
     }
     if (read_live(t, t->maps[0].start, &word, sizeof(word)))
