@@ -24,7 +24,8 @@ foreach(tool ${WEFT_TOOLS})
   install(TARGETS ${tool} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
   install(FILES cmake/docs/${tool}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
 endforeach()
-install(FILES tools/lldb/weft_lldb.py DESTINATION ${CMAKE_INSTALL_DATADIR}/weft COMPONENT dev)
+install(FILES tools/gdb/weft-gdb.py tools/lldb/weft_lldb.py
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/weft COMPONENT dev)
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev
   FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 

@@ -39,6 +39,10 @@ dynamic=$(readelf -dW "$lib/libweft.so")
 expect "the SONAME is libweft.so.0" grep -qF 'soname: [libweft.so.0]' <<<"$dynamic"
 expect "no path is in the library" test -z "$(grep -E 'RPATH|RUNPATH' <<<"$dynamic")"
 
+for script in gdb/weft-gdb.py lldb/weft_lldb.py; do
+    expect "the debugger's ${script#*/}" cmp "$here/../../tools/$script" "$prefix/share/weft/${script#*/}"
+done
+
 # ---- pkg-config ----
 
 read -ra cflags < <(pkg-config --cflags weft)
