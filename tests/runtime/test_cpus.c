@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* test_cpus.c - the CPUs that quotas of cgroups leave, from folders that look like the kernel's. */
+/* test_cpus.c - the CPUs that the process may use, and those that quotas of cgroups leave, from
+ * folders that look like the kernel's. */
 #include "check.h"
 
 #include "runtime/run/cpus.h"
 
+#include <weft.h>
+
+#include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static char root[64];
@@ -144,4 +150,45 @@ TEST_PLAIN(a_process_has_a_cpu_at_least)
 
     CHECK(n >= 1);
     CHECK(n <= sysconf(_SC_NPROCESSORS_CONF));
+}
+
+/* A kernel with 4,096 possible CPUs, of which the process may use 1,500. */
+static bool large;
+
+WEFT_API int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
+{
+    long n;
+
+    if (!large) {
+        n = syscall(SYS_sched_getaffinity, pid, size, set);
+        if (n >= 0)
+            memset((char *)set + n, 0, size - (size_t)n);
+        return n < 0 ? -1 : 0;
+    }
+    if (size < 4096 / 8) {
+        errno = EINVAL;
+        return -1;
+    }
+    CPU_ZERO_S(size, set);
+    for (size_t cpu = 1000; cpu < 2500; cpu++)
+        CPU_SET_S(cpu, size, set);
+    return 0;
+}
+
+static int procs(void *arg)
+{
+    (void)arg;
+    return weft_procs();
+}
+
+TEST_PLAIN(machine_of_more_than_1024_cpus_has_them_all)
+{
+    const weft_run_options o = {.procs = 2};
+    bool by_quota;
+    int n;
+
+    large = true;
+    n = weft__cpus(&by_quota);
+    CHECK(by_quota || n == 1500);
+    CHECK_EQ(weft_run_with(&o, procs, NULL), 2);
 }
