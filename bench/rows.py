@@ -190,6 +190,8 @@ HEAP = Group("heap", [
           ("hello, wrk -c64: server CPU of one", "waits_hello", {}),
           ("orders in SQLite: server CPU of a request", "orders", {"holds": ()}))
       for p in (1, 2)],
+    Line("orders in SQLite: instructions of a request, to those without weft_heap", "orders_instr",
+         "orders_instr_ratio", 1, limit=1.01, sides=("weft",)),
 ], may_miss=0, miss_at_most=1)
 
 # A wait is three events: the park, the wake-up and the run.

@@ -17,8 +17,9 @@ import statistics
 import subprocess
 import sys
 
-import pairs
+import counted
 import heap
+import pairs
 import resume
 import serve
 import start
@@ -49,6 +50,8 @@ def run(side, program, case, procs):
             return start.run(side, program, environment(side, procs))
         if case == "heap_pair":
             return heap.run(program)
+        if case == "orders_instr":
+            return counted.run(program)
         return run_program(side, program, case, procs)
     except (subprocess.SubprocessError, OSError) as e:
         print(f"bench: {side} {case}: {e}", file=sys.stderr)
