@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_tape.c - spans of the tape: of each task every event, once, in a legal order, whatever other
- * readers do and wherever the cuts lie. */
+ * readers do and wherever the cuts lie; and no time goes back, on a strand or from a wake-up to its
+ * run. */
 #include "profiles/trace/tape.h"
 
 #include "profiles/capture/snapshot.h"
@@ -12,11 +13,13 @@
 #include <string.h>
 
 enum { TASKS = 4096, PIECES = 16 };
+enum { SLACK = 20000 /* ticks: clocks of two threads are read a little out of order */ };
 
 /* The state of a task for a reader, after its last span. */
 static struct known {
+    int64_t ticks; /* of its last event, as the next two */
     uint32_t seq;
-    uint8_t kind; /* of its last event; 0: none yet */
+    uint8_t kind; /* 0: none yet */
 } known[2][TASKS];
 
 static int by_task(const void *a, const void *b)
@@ -46,6 +49,18 @@ static bool follows(int kind, int after)
     }
 }
 
+/* Checks the times of a strand. Threads that are no workers share one, and their clocks differ. */
+static void check_times(const struct weft__event *e, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (e[i].kind == WEFT__EV_MARK && (e[i].detail || weft__event_thread(e[i].arg) == 0))
+            return;
+        if (i > 0 && e[i].ticks < e[i - 1].ticks)
+            FAIL("%d is %lld ticks before the %d that it follows", e[i].kind,
+                 (long long)(e[i - 1].ticks - e[i].ticks), e[i - 1].kind);
+    }
+}
+
 /* Checks that a span goes on exactly where the reader's last one ended, unless the reader came too
  * late. Returns the number of its events without marks. */
 static size_t check_span(struct weft__span *s, struct known *k)
@@ -56,6 +71,8 @@ static size_t check_span(struct weft__span *s, struct known *k)
         memset(k, 0, sizeof(known[0]));
         return 0;
     }
+    for (size_t i = 0; i < s->n_strands; i++)
+        check_times(s->events + s->strands[i].first, s->strands[i].n);
     for (size_t i = 0; i < s->n; i++) {
         if (s->events[i].task != 0 && s->events[i].kind != WEFT__EV_MARK)
             s->events[n++] = s->events[i];
@@ -70,7 +87,9 @@ static size_t check_span(struct weft__span *s, struct known *k)
             CHECK_EQ(e->seq, of->seq + 1);
         if (!follows(e->kind, of->kind))
             FAIL("task %llu: %d after %d", (unsigned long long)e->task, e->kind, of->kind);
-        *of = (struct known){e->seq, e->kind >= WEFT__EV_CALL ? WEFT__EV_RUN : e->kind};
+        if (e->kind == WEFT__EV_RUN)
+            CHECK(e->ticks >= of->ticks - SLACK);
+        *of = (struct known){e->ticks, e->seq, e->kind >= WEFT__EV_CALL ? WEFT__EV_RUN : e->kind};
     }
     return n;
 }
