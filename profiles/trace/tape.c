@@ -219,11 +219,12 @@ static bool copy_part(weft__reader *r, const struct part *part, struct weft__spa
     uint32_t i;
 
     for (i = part->from; i < part->until; i++) {
-        struct weft__event e = read_event(p, i);
+        struct weft__event *e = &to->events[n];
 
-        if (e.kind == WEFT__EV_MARK && e.seq >= r->last_cut)
+        *e = read_event(p, i);
+        if (e->kind == WEFT__EV_MARK && e->seq >= r->last_cut)
             break;
-        to->events[n++] = e;
+        n++;
     }
     weft__fence_full();
     if (weft__load(&p->serial) != part->serial) {
