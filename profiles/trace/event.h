@@ -45,6 +45,8 @@ enum weft__event_kind {
      * make. arg: the task; stack: the id of the set (table/labelset.h), 0: none. So it has no task
      * of its own, since the program relabels outside the scheduler. For traces only. */
     WEFT__EV_LABELS,
+    /* From now on arg processors run tasks. No task. It is on no tape: the reader makes it. */
+    WEFT__EV_PROCS,
 };
 
 struct weft__event {

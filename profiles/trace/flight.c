@@ -5,9 +5,9 @@
  * a pthread mutex, guards what the keeper writes. No lock that a task may hold is taken under it.
  *
  * Threads write their events into the file's memory themselves (tape.h), and so do creators of
- * tasks with names. The keeper does the rest twenty times a second: new stacks, new mappings, and
- * the clocks, which give the rate of ticks. So a SIGKILL loses at most a stack that was seen for
- * the first time in the last 50 ms. Its event is there without it.
+ * tasks with names. The keeper does the rest twenty times a second: new stacks, new mappings, the
+ * number of processors, and the clocks, which give the rate of ticks. So a SIGKILL loses at most a
+ * stack that was seen for the first time in the last 50 ms. Its event is there without it.
  *
  * The file must not be there before, since it may be the record of a crash. %p in its name is the
  * process's id. It lies on a tmpfs unless its name says otherwise: there are no write-backs then,
@@ -128,6 +128,17 @@ static void write_clock(void)
     weft__store_rel(&head->later_at, at);
 }
 
+static void write_procs(void)
+{
+    uint64_t n = (uint64_t)weft__load_acq(&weft__sched.active), done = head->procs_n;
+
+    if (n == 0 || (done > 0 && head->procs[(done - 1) % WEFT__FLIGHT_PROCS].n == n))
+        return;
+    head->procs[done % WEFT__FLIGHT_PROCS] =
+        (struct weft__flight_procs){weft__load(&weft__sched.active_since), n};
+    weft__store_rel(&head->procs_n, done + 1);
+}
+
 /* Caller holds the lock. */
 static void keep(void)
 {
@@ -135,6 +146,7 @@ static void keep(void)
         return;
     look_at_files();
     write_stacks();
+    write_procs();
     write_clock();
 }
 

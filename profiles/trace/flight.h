@@ -33,6 +33,8 @@ struct weft__flight_part {
     uint64_t at, size; /* bytes in the file */
 };
 
+enum { WEFT__FLIGHT_PROCS = 16 };
+
 struct weft__flight_clock {
     int64_t ticks, nanos; /* one moment on both clocks */
 };
@@ -50,6 +52,12 @@ struct weft__flight_head {
     int64_t wall;                       /* CLOCK_REALTIME ns at `first` */
     char program[256];
     char why[256]; /* the message of the report that ended the process; or empty */
+    /* The latest changes of the number of processors that run tasks, in turn. */
+    struct weft__flight_procs {
+        int64_t ticks;
+        uint64_t n;
+    } procs[WEFT__FLIGHT_PROCS];
+    uint64_t procs_n; /* atomic: changes so far; the latest is at (procs_n - 1) % 16 */
 };
 _Static_assert(sizeof(struct weft__flight_head) <= WEFT__FLIGHT_PAGE, "on a page");
 

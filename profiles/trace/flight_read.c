@@ -78,17 +78,39 @@ static size_t list_pieces(const weft__flight *f, struct piece *to)
 }
 
 /* Copies the events that make sense. Of those that the program added only seq is kept: their texts
- * are not in the record. */
+ * are not in the record. Nor are sets of labels, by their numbers. */
 static void copy_events(struct weft__span *to, const struct piece *p)
 {
     for (uint32_t i = 0; i < p->n; i++) {
         struct weft__event e = p->at->events[i];
 
-        if (e.kind == WEFT__EV_NONE || e.kind > WEFT__EV_MORE)
+        if (e.kind == WEFT__EV_NONE || e.kind > WEFT__EV_DELAY)
             continue;
-        if (e.kind >= WEFT__EV_TASK_BEGIN)
+        if (e.kind >= WEFT__EV_TASK_BEGIN && e.kind <= WEFT__EV_MORE)
             e.kind = WEFT__EV_NONE;
         to->events[to->n++] = e;
+    }
+}
+
+/* Adds how many processors ran tasks when the events begin, and the changes since then. */
+static void add_procs(weft__flight *f)
+{
+    const struct weft__flight_head *h = f->head;
+    uint64_t n = h->procs_n, first = n > WEFT__FLIGHT_PROCS ? n - WEFT__FLIGHT_PROCS : 0;
+    int64_t oldest = INT64_MAX;
+
+    for (size_t i = 0; i < f->span.n; i++) {
+        const struct weft__event *e = &f->span.events[i];
+
+        if (e->kind != WEFT__EV_MARK && e->ticks < oldest)
+            oldest = e->ticks;
+    }
+    while (first + 1 < n && h->procs[(first + 1) % WEFT__FLIGHT_PROCS].ticks <= oldest)
+        first++;
+    for (; first < n; first++) {
+        const struct weft__flight_procs *one = &h->procs[first % WEFT__FLIGHT_PROCS];
+
+        weft__span_add_procs(&f->span, one->ticks, one->n);
     }
 }
 
@@ -102,8 +124,8 @@ static bool read_events(weft__flight *f)
 
     for (size_t i = 0; i < n; i++)
         total += pieces[i].n;
-    to->events = calloc(total + 1, sizeof(*to->events));
-    to->strands = calloc(n + 1, sizeof(*to->strands));
+    to->events = calloc(total + 2 * WEFT__FLIGHT_PROCS, sizeof(*to->events));
+    to->strands = calloc(n + WEFT__FLIGHT_PROCS, sizeof(*to->strands));
     for (size_t i = 0; to->events && to->strands && i < n; i++) {
         if (i == 0 || pieces[i].strand != pieces[i - 1].strand)
             to->strands[to->n_strands++].first = to->n;
@@ -111,6 +133,8 @@ static bool read_events(weft__flight *f)
         to->strands[to->n_strands - 1].n = to->n - to->strands[to->n_strands - 1].first;
     }
     free(pieces);
+    if (pieces && to->events && to->strands)
+        add_procs(f);
     return pieces && to->events && to->strands;
 }
 

@@ -122,6 +122,8 @@ static int write_perfetto(weft__flight *f, const struct weft__trace_words *words
         rc = 0;
         for (size_t i = 0; i < n && rc == 0; i++)
             rc = weft__perfetto_add(p, list[i].event);
+        if (rc == 0)
+            rc = weft__perfetto_counters(p, &f->span);
         rc = weft__perfetto_end(p, rc);
     }
     free(list);

@@ -28,6 +28,7 @@ struct weft__order {
     struct weft__form *form;
     struct weft__known_table tasks, threads, procs;
     uint32_t span, gone, foreign;
+    uint64_t active; /* processors that run tasks; 0: not known */
     int64_t now;
     double rate; /* ns a tick in this span */
     int64_t from, base;

@@ -33,6 +33,11 @@ bool weft__order_is_calling(weft__order *o, uint64_t task)
     return t && t->calling;
 }
 
+uint64_t weft__order_active(const weft__order *o)
+{
+    return o->active;
+}
+
 int64_t weft__order_now(const weft__order *o)
 {
     return o->now;
@@ -447,6 +452,16 @@ static void labeled(weft__order *o, const struct weft__event *e, struct weft__tr
         step(o, WEFT__STEP_LABEL, m, t, NULL);
 }
 
+/* Other processors run tasks, or fewer. */
+static void resized(weft__order *o, const struct weft__event *e, struct weft__traced_thread *m)
+{
+    if (e->arg == o->active)
+        return;
+    set_now(o, e);
+    o->active = e->arg;
+    step(o, WEFT__STEP_PROCS, m, NULL, e);
+}
+
 /* Takes an event of a thread, which is about no task. */
 static void take_other(weft__order *o, const struct weft__event *e, struct weft__traced_thread *m)
 {
@@ -456,6 +471,8 @@ static void take_other(weft__order *o, const struct weft__event *e, struct weft_
         delayed(o, e, m);
     else if (e->kind == WEFT__EV_LABELS && e->arg != 0)
         labeled(o, e, m);
+    else if (e->kind == WEFT__EV_PROCS)
+        resized(o, e, m);
 }
 
 /* Returns whether the event may come now. */

@@ -75,6 +75,7 @@ enum weft__step_kind {
     WEFT__STEP_REGION_END,
     WEFT__STEP_LOG,
     WEFT__STEP_LABEL,   /* task, which runs, has other labels */
+    WEFT__STEP_PROCS,   /* from now on arg processors run tasks */
     WEFT__STEP_DELAY,   /* thread, on proc, waited for a CPU; arg: ns since the last such step */
     WEFT__STEP_DELAYED, /* task, which has just begun to run, may be late: its thread waited for a
                          * CPU. arg: ns, WEFT__DELAY_SHOWN at least */
@@ -87,7 +88,7 @@ struct weft__step {
     uint32_t stack;
     int64_t nanos;
     uint64_t arg, more;
-    struct weft__traced_task *task; /* NULL for PROC_ and DELAY */
+    struct weft__traced_task *task; /* NULL for PROC_, PROCS and DELAY */
 };
 
 typedef struct weft__order weft__order;
@@ -117,6 +118,8 @@ void weft__order_threads(weft__order *o, void (*fn)(void *arg, struct weft__trac
 void weft__order_procs(weft__order *o,
                        void (*fn)(void *arg, uint32_t proc, struct weft__traced_thread *thread),
                        void *arg);
+/* Returns how many processors run tasks; 0: it is not known. */
+uint64_t weft__order_active(const weft__order *o);
 struct weft__traced_thread *weft__order_thread(weft__order *o, uint32_t id);
 /* Returns whether a task is in a declared call that kept its processor. */
 bool weft__order_is_calling(weft__order *o, uint64_t task);

@@ -35,7 +35,7 @@ typedef Weft__Perfetto__DebugAnnotation annotation;
 
 /* Identifiers of tracks: the kind in the upper byte. */
 #define TRACK(kind, number) ((uint64_t)(kind) << 56 | (number))
-enum { PROCESS = 1, PROCS, PROC, TASKS, TASK, OUTSIDE, RUNNABLE, DELAY };
+enum { PROCESS = 1, PROCS, PROC, TASKS, TASK, OUTSIDE, RUNNABLE, DELAY, ACTIVE };
 
 enum state { UNKNOWN, IS_RUNNABLE, IS_RUNNING, IS_OFF, IS_WAITING };
 
@@ -72,7 +72,7 @@ struct weft__perfetto {
     uint64_t flows;            /* arrows begun */
     int64_t runnable, counted; /* tasks; ns of the latest value of the counter */
     int64_t proc_last[PROCS_MOST];
-    bool proc_seen[PROCS_MOST], delay_seen[PROCS_MOST];
+    bool proc_seen[PROCS_MOST], delay_seen[PROCS_MOST], active_seen;
     char *clean; /* of a string that was not UTF-8 */
     struct weft__trace_frame frames[WEFT__TRACE_FRAMES];
     struct args args; /* of the event that is being written */
@@ -193,6 +193,20 @@ static void put_event(weft__perfetto *p, track_event *e, uint64_t track, int64_t
     one.track_event = e;
     emit(p, &one);
 }
+
+static void describe_counter(weft__perfetto *p, uint64_t uuid, const char *name,
+                             Weft__Perfetto__CounterDescriptor__Unit unit)
+{
+    descriptor d = WEFT__PERFETTO__TRACK_DESCRIPTOR__INIT;
+    Weft__Perfetto__CounterDescriptor counter = WEFT__PERFETTO__COUNTER_DESCRIPTOR__INIT;
+
+    counter.has_unit = 1;
+    counter.unit = unit;
+    d.counter = &counter;
+    describe(p, &d, uuid, TRACK(PROCESS, 0), name);
+}
+#define COUNT WEFT__PERFETTO__COUNTER_DESCRIPTOR__UNIT__UNIT_COUNT
+#define NANOS WEFT__PERFETTO__COUNTER_DESCRIPTOR__UNIT__UNIT_TIME_NS
 
 /* Returns s as UTF-8; valid until the next call that has to clean a string. */
 static char *utf8(weft__perfetto *p, const char *s)
@@ -574,7 +588,6 @@ static void describe_all(weft__perfetto *p)
 {
     packet first = WEFT__PERFETTO__TRACE_PACKET__INIT;
     Weft__Perfetto__ProcessDescriptor process = WEFT__PERFETTO__PROCESS_DESCRIPTOR__INIT;
-    Weft__Perfetto__CounterDescriptor counter = WEFT__PERFETTO__COUNTER_DESCRIPTOR__INIT;
     descriptor d = WEFT__PERFETTO__TRACK_DESCRIPTOR__INIT;
 
     first.has_sequence_flags = 1;
@@ -589,10 +602,7 @@ static void describe_all(weft__perfetto *p)
     describe(p, &d, TRACK(PROCS, 0), TRACK(PROCESS, 0), "processors");
     describe(p, &d, TRACK(TASKS, 0), TRACK(PROCESS, 0), "tasks");
     describe(p, &d, TRACK(OUTSIDE, 0), TRACK(PROCESS, 0), "wake-ups from outside");
-    counter.has_unit = 1;
-    counter.unit = WEFT__PERFETTO__COUNTER_DESCRIPTOR__UNIT__UNIT_COUNT;
-    d.counter = &counter;
-    describe(p, &d, TRACK(RUNNABLE, 0), TRACK(PROCESS, 0), "runnable tasks");
+    describe_counter(p, TRACK(RUNNABLE, 0), "runnable tasks", COUNT);
 }
 
 weft__perfetto *weft__perfetto_begin(const struct weft__trace_words *words,
@@ -637,16 +647,11 @@ int weft__perfetto_add(weft__perfetto *p, const struct weft__event *e)
 
 static void describe_delay(weft__perfetto *p, uint32_t proc)
 {
-    descriptor d = WEFT__PERFETTO__TRACK_DESCRIPTOR__INIT;
-    Weft__Perfetto__CounterDescriptor counter = WEFT__PERFETTO__COUNTER_DESCRIPTOR__INIT;
     char name[64];
 
     p->delay_seen[proc] = true;
     snprintf(name, sizeof(name), "kernel scheduling delay of processor %u", proc);
-    counter.has_unit = 1;
-    counter.unit = WEFT__PERFETTO__COUNTER_DESCRIPTOR__UNIT__UNIT_TIME_NS;
-    d.counter = &counter;
-    describe(p, &d, TRACK(DELAY, proc), TRACK(PROCESS, 0), name);
+    describe_counter(p, TRACK(DELAY, proc), name, NANOS);
 }
 
 int weft__perfetto_delay(weft__perfetto *p, uint32_t proc, int64_t nanos, uint64_t ns)
@@ -656,6 +661,34 @@ int weft__perfetto_delay(weft__perfetto *p, uint32_t proc, int64_t nanos, uint64
     if (!p->delay_seen[proc])
         describe_delay(p, proc);
     put_count(p, TRACK(DELAY, proc), nanos, (int64_t)ns);
+    return p->out->rc;
+}
+
+int weft__perfetto_procs(weft__perfetto *p, int64_t nanos, uint64_t n)
+{
+    if (p->out->rc < 0)
+        return p->out->rc;
+    if (!p->active_seen)
+        describe_counter(p, TRACK(ACTIVE, 0), "processors that run tasks", COUNT);
+    p->active_seen = true;
+    put_count(p, TRACK(ACTIVE, 0), nanos, (int64_t)n);
+    return p->out->rc;
+}
+
+int weft__perfetto_counters(weft__perfetto *p, const struct weft__span *s)
+{
+    for (size_t i = 0; i < s->n_strands; i++) {
+        const struct weft__event *e = s->events + s->strands[i].first;
+
+        for (size_t k = 0; k < s->strands[i].n; k++) {
+            int64_t nanos = p->words->nanos(p->words->arg, e[k].ticks);
+
+            if (e[k].kind == WEFT__EV_DELAY)
+                weft__perfetto_delay(p, e[k].stack, nanos, e[k].arg);
+            else if (e[k].kind == WEFT__EV_PROCS)
+                weft__perfetto_procs(p, nanos, e[k].arg);
+        }
+    }
     return p->out->rc;
 }
 

@@ -12,13 +12,13 @@
  * with slices for what it does: it runs, waits, is runnable, or runs without a processor. An arrow
  * leads from each wake-up to the next run of the task. Counters show how many tasks are runnable,
  * and for how long the kernel kept the thread of a processor waiting for a CPU, since the counter's
- * last value. Memory depends on the number of tasks that live at one time. One thread or task owns
- * an encoder. */
+ * last value, and how many processors run tasks. Memory depends on the number of tasks that live at
+ * one time. One thread or task owns an encoder. */
 #ifndef WEFT_PERFETTO_H
 #define WEFT_PERFETTO_H
 
 #include "profiles/capture/snapshot.h"
-#include "profiles/trace/event.h"
+#include "profiles/trace/tape.h"
 #include "profiles/trace/words.h"
 
 typedef struct weft__perfetto weft__perfetto;
@@ -32,6 +32,11 @@ int weft__perfetto_add(weft__perfetto *p, const struct weft__event *e);
 /* Writes that the thread of a processor waited for a CPU, for ns since the last such call. Returns
  * as weft__perfetto_add does. */
 int weft__perfetto_delay(weft__perfetto *p, uint32_t proc, int64_t nanos, uint64_t ns);
+/* Writes that n processors run tasks from now on. Returns as weft__perfetto_add does. */
+int weft__perfetto_procs(weft__perfetto *p, int64_t nanos, uint64_t n);
+/* Writes the delays, and the numbers of processors, that are in a span. Returns as
+ * weft__perfetto_add does. */
+int weft__perfetto_counters(weft__perfetto *p, const struct weft__span *s);
 /* Writes a sample of CPU time, on the track of its processor; without one, on that of all that
  * comes from outside. Returns as weft__perfetto_add does. */
 int weft__perfetto_sample(weft__perfetto *p, uint32_t proc, int64_t nanos, uint64_t task,

@@ -103,6 +103,8 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
     (void)o;
     if (s->kind == WEFT__STEP_DELAY)
         weft__perfetto_delay(((struct live *)(void *)f)->encoder, s->proc, s->nanos, s->arg);
+    if (s->kind == WEFT__STEP_PROCS)
+        weft__perfetto_procs(((struct live *)(void *)f)->encoder, s->nanos, s->arg);
     if (kind == WEFT__EV_NONE || !s->task)
         return;
     if (kind == WEFT__EV_RUN)
@@ -146,8 +148,11 @@ static void begin_span(struct weft__writer *w, weft__order *o)
     struct live *l = (struct live *)w;
 
     l->order = o;
-    if (!l->begun)
+    if (!l->begun) {
         weft__order_tasks(o, begin_task, (void *[]){l, o});
+        if (weft__order_active(o) != 0)
+            weft__perfetto_procs(l->encoder, weft__order_now(o), weft__order_active(o));
+    }
     l->begun = true;
 }
 

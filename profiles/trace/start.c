@@ -98,6 +98,8 @@ static void look_at_events(weft__order *o, const struct weft__span *s)
         for (size_t k = 0; k < s->strands[i].n; k++) {
             if (e[k].kind == WEFT__EV_MARK)
                 m = weft__known_thread(o, weft__event_thread(e[k].arg));
+            else if (e[k].kind == WEFT__EV_PROCS && o->active == 0)
+                o->active = e[k].arg;
             else if (e[k].task != 0)
                 first_event(o, &e[k], m);
         }

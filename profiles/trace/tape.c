@@ -25,6 +25,8 @@ static unsigned n_readers; /* guarded by lock */
 struct weft__reader {
     uint32_t first_cut, last_cut; /* events before first_cut are not the reader's */
     int64_t cut_ticks;
+    int active; /* processors that ran tasks at the last cut; 0: no run had begun */
+    int64_t active_since;
     uint64_t serials;  /* at the last cut */
     uint32_t run;      /* number of the run whose events it reads */
     uint64_t *strands; /* events read of each */
@@ -49,6 +51,17 @@ bool weft__tape_ended(const weft__reader *r)
     return weft__load_acq(&weft__tape.ended_run) >= r->run;
 }
 
+/* Notes how many processors run tasks. After the run it stays what it was. */
+static void look_at_procs(weft__reader *r)
+{
+    int n = weft__load_acq(&weft__sched.active);
+
+    if (n == 0)
+        return;
+    r->active = n;
+    r->active_since = weft__load(&weft__sched.active_since);
+}
+
 /* Makes a cut for r. Caller holds lock. */
 static void cut(weft__reader *r)
 {
@@ -59,6 +72,7 @@ static void cut(weft__reader *r)
     weft__tape_wait();
     r->cut_ticks = weft__ticks();
     r->serials = weft__load(&weft__tape.serials);
+    look_at_procs(r);
 }
 
 /* Makes room for n elements of this size in an array. New ones are zero. */
@@ -292,9 +306,30 @@ static void drop_all_early(const weft__reader *r, struct weft__span *to)
     to->n_strands = strands;
 }
 
+/* Adds how many processors ran tasks at the beginning of the first span, and a change since then.
+ * Of several changes in a span only the last one is known. */
+static bool add_procs(const weft__reader *r, struct weft__span *to, bool first, int before)
+{
+    int64_t since = r->active_since;
+
+    if (!grow(&to->events, &to->cap, to->n + 4, sizeof(*to->events)) ||
+        !grow(&to->strands, &to->strands_cap, to->n_strands + 2, sizeof(*to->strands)))
+        return false;
+    if (first && before != 0)
+        weft__span_add_procs(to, to->from, (uint64_t)before);
+    if (r->active != before)
+        weft__span_add_procs(to,
+                             since < to->from    ? to->from
+                             : since > to->until ? to->until
+                                                 : since,
+                             (uint64_t)r->active);
+    return true;
+}
+
 bool weft__tape_read(weft__reader *r, struct weft__span *to)
 {
     bool first = r->last_cut == r->first_cut, late = weft__tape_fill(r) == 256, good;
+    int active = r->active;
 
     weft__tape_learn_all(true);
     pthread_mutex_lock(&lock);
@@ -310,7 +345,7 @@ bool weft__tape_read(weft__reader *r, struct weft__span *to)
         drop_all_early(r, to);
         to->missed = late;
     }
-    return good;
+    return good && add_procs(r, to, first, active);
 }
 
 void weft__span_free(struct weft__span *s)

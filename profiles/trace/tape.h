@@ -41,6 +41,15 @@ struct weft__span {
 };
 
 void weft__span_free(struct weft__span *s);
+/* Adds to a span that n processors run tasks from a moment on, on a strand of its own. Needs room
+ * for a strand and two events. */
+static inline void weft__span_add_procs(struct weft__span *s, int64_t ticks, uint64_t n)
+{
+    s->strands[s->n_strands++] = (struct weft__strand){s->n, 2};
+    s->events[s->n++] = (struct weft__event){
+        .ticks = ticks, .kind = WEFT__EV_MARK, .arg = weft__event_place(0, WEFT__NO_PROC)};
+    s->events[s->n++] = (struct weft__event){.ticks = ticks, .kind = WEFT__EV_PROCS, .arg = n};
+}
 
 /* Begins to read, with a cut: the run under way, or else the next one. The first reader makes
  * threads write. Returns NULL if memory ran out, or if there are too many sinks. */

@@ -261,6 +261,9 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
         EVENT(LOG, 3, s->arg >> 32, text(v, s->arg), stack);
         put_text(v, s->proc, weft__text((uint32_t)s->more));
         break;
+    case WEFT__STEP_PROCS:
+        event(v, WEFT__NO_PROC, s->nanos, GOMAXPROCS, 2, (const uint64_t[ARGS]){s->arg});
+        break;
     case WEFT__STEP_LABEL: /* they show when the task runs again */
     case WEFT__STEP_DELAY: /* there are no counters of the program's own */
         break;
@@ -323,7 +326,7 @@ static void put_start(struct v1 *v, weft__order *o)
     weft__order_tasks(o, start_running, &st);
     /* Readers from 1.22 on take all before it for the start. */
     event(v, WEFT__NO_PROC, ++st.nanos, GOMAXPROCS, 2,
-          (const uint64_t[ARGS]){(uint64_t)weft__load(&weft__sched.active)});
+          (const uint64_t[ARGS]){weft__order_active(o)});
     weft__order_set_now(o, st.nanos);
 }
 

@@ -24,6 +24,7 @@ enum {
     SAMPLES = 6,
     SAMPLE = 7,
     FREQUENCY = 8,
+    PROCS_CHANGE = 9,
     PROC_START = 10,
     PROC_STOP = 11,
     PROC_STEAL = 12,
@@ -72,6 +73,7 @@ struct v2 {
     size_t n, cap;
     struct proc *procs;
     size_t n_procs, procs_cap;
+    uint64_t active;     /* processors that run tasks, as it was written last; 0: not yet */
     uint32_t generation; /* from 1 */
     bool open;           /* a generation is */
     int64_t began, now;
@@ -274,6 +276,17 @@ static void put_label(struct v2 *v, uint64_t thread, int64_t nanos,
         EVENT(thread, nanos, GO_LABEL, 1, label);
 }
 
+/* Puts how many processors run tasks, if that has changed: only a task that runs can tell. */
+static void put_active(struct v2 *v, uint64_t thread, int64_t nanos, const weft__order *o)
+{
+    uint64_t n = weft__order_active(o);
+
+    if (n == v->active)
+        return;
+    v->active = n;
+    EVENT(thread, nanos, PROCS_CHANGE, 2, n, 0);
+}
+
 static void create(struct v2 *v, const struct weft__step *s, uint64_t stack)
 {
     s->task->form_a = 0;
@@ -310,7 +323,6 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
     struct v2 *v = (struct v2 *)(void *)f;
     uint64_t stack = weft__names_stack(v->names, s->stack);
 
-    (void)o;
     v->now = s->nanos;
     if (s->task)
         task_status(v, s->thread ? s->thread : NOBODY, s->nanos, s->task);
@@ -328,6 +340,7 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
     case WEFT__STEP_START:
         EVENT(s->thread, s->nanos, GO_START, 2, s->task->id, ++s->task->form_a);
         put_label(v, s->thread, s->nanos, s->task);
+        put_active(v, s->thread, s->nanos, o);
         break;
     case WEFT__STEP_LABEL:
         put_label(v, s->thread, s->nanos, s->task);
@@ -357,6 +370,7 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
     case WEFT__STEP_END:
         EVENT(s->thread, s->nanos, GO_DESTROY, 0, 0);
         break;
+    case WEFT__STEP_PROCS: /* the next task that runs tells it */
     case WEFT__STEP_DELAY: /* there are no counters of the program's own */
         break;
     case WEFT__STEP_DELAYED:
@@ -394,8 +408,10 @@ static void start_running(void *arg, struct weft__traced_task *t)
 
     if (t->is == WEFT__IS_RUNNING || t->is == WEFT__IS_CALLING)
         task_status(st->v, t->thread, st->nanos, t);
-    if (t->is == WEFT__IS_RUNNING && !t->calling)
-        put_label(st->v, t->thread, st->nanos, t);
+    if (t->is != WEFT__IS_RUNNING || t->calling)
+        return;
+    put_label(st->v, t->thread, st->nanos, t);
+    put_active(st->v, t->thread, st->nanos, st->o);
 }
 
 static void start_resting(void *arg, struct weft__traced_task *t)

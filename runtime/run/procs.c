@@ -15,6 +15,7 @@
  * have 64 times the CPUs of a quota. */
 #include "runtime/run/procs.h"
 
+#include "runtime/base/clock.h"
 #include "runtime/base/env.h"
 #include "runtime/run/cpus.h"
 #include "runtime/sched/delay.h"
@@ -76,6 +77,8 @@ static weft__proc *make(bool is_live)
 static void use(int n, const char *by)
 {
     weft__store(&weft__sched.procs_by, by);
+    if (n != weft__sched.active)
+        weft__store(&weft__sched.active_since, weft__ticks());
     weft__store_seq(&weft__sched.active, n);
     if (number.hogs_follow)
         weft__store(&weft__sched.max_hogs, n);

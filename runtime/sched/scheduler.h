@@ -179,6 +179,7 @@ enum weft__end { WEFT__ALIVE, WEFT__GONE, WEFT__ABANDONED };
 struct weft__sched {
     int nprocs;           /* atomic: processors made so far; run/procs.c has the rule */
     int active;           /* atomic: the first so many of them run tasks, the others rest */
+    int64_t active_since; /* atomic: ticks of the latest change of active; stored before it */
     const char *procs_by; /* atomic: the source of active, for dumps */
     bool follows;         /* active follows the CPUs: the monitor asks for a look now and then */
     bool recount;         /* atomic: such a look is due */

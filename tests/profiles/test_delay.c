@@ -3,6 +3,7 @@
  * a CPU. Threads of the test keep the only CPU busy, and the kernel's own counts are the truth. */
 #include "runtime/sched/delay.h"
 
+#include "profiles/trace/flight.h"
 #include "profiles/trace/trace.h"
 #include "support.h"
 
@@ -169,6 +170,20 @@ static int write_memory(void *arg, const void *data, size_t n)
     return write(*(int *)arg, data, n) == (ssize_t)n ? 0 : -5;
 }
 
+/* Returns whether a file has a text, and closes it. */
+static bool file_has(int fd, const char *text)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    char *bytes = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
+    bool found;
+
+    CHECK(bytes != MAP_FAILED);
+    found = memmem(bytes, (size_t)size, text, strlen(text)) != NULL;
+    munmap(bytes, (size_t)size);
+    close(fd);
+    return found;
+}
+
 /* Takes a trace of a crowded time. Returns whether it names the delay: only if the thread that
  * waited ran a task then, which is most likely. */
 static bool trace_names(enum weft__trace_format format, const char *name)
@@ -176,21 +191,12 @@ static bool trace_names(enum weft__trace_format format, const char *name)
     int fd = memfd_create("trace", 0), rc = 0;
     const struct weft__sink to = {write_memory, &fd};
     weft__trace *t = weft__trace_open(format, &rc);
-    off_t size;
-    char *text;
-    bool found;
 
     CHECK(fd >= 0 && t != NULL);
     until_delayed(delays().total + 20 * MS);
     CHECK_EQ(weft__trace_write(t, &to, true), 0);
     weft__trace_close(t);
-    size = lseek(fd, 0, SEEK_END);
-    text = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
-    CHECK(text != MAP_FAILED);
-    found = memmem(text, (size_t)size, name, strlen(name)) != NULL;
-    munmap(text, (size_t)size);
-    close(fd);
-    return found;
+    return file_has(fd, name);
 }
 
 static void check_trace(enum weft__trace_format format, const char *name)
@@ -216,6 +222,45 @@ TEST_PLAIN(traces_show_delays)
     if (!is_counted())
         SKIP("the kernel does not count");
     run_crowded(traces_itself);
+}
+
+/* Returns whether a flight record of a crowded time shows the delay in Perfetto's form. */
+static bool record_shows(const char *name)
+{
+    int fd = memfd_create("trace", 0);
+    const struct weft__sink to = {write_memory, &fd};
+    uint64_t size;
+    void *copy;
+
+    until_delayed(delays().total + 20 * MS);
+    CHECK_EQ(weft__flight_copy(&copy, &size), 0);
+    CHECK_EQ(weft__flight_perfetto(copy, size, &to), 0);
+    weft__flight_copy_free(copy, size);
+    return file_has(fd, name);
+}
+
+static int records_itself(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 20; i++) {
+        if (record_shows("kernel scheduling delay of processor 0"))
+            return 0;
+    }
+    return 1;
+}
+
+TEST_PLAIN(flight_records_show_delays)
+{
+    char path[64];
+
+    if (!is_counted())
+        SKIP("the kernel does not count");
+    snprintf(path, sizeof(path), "/dev/shm/weft-test-delay-%d", (int)getpid());
+    setenv("WEFT_FLIGHT", path, 1);
+    setenv("WEFT_FLIGHT_MB", "4", 1);
+    unlink(path);
+    run_crowded(records_itself);
+    unlink(path);
 }
 
 /* ---- where the kernel tells nothing ---- */

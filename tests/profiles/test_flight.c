@@ -122,6 +122,58 @@ TEST_PLAIN(snapshot_has_names_labels_stacks_and_waits_and_so_has_the_file)
     unlink(path);
 }
 
+static void set_procs(int n)
+{
+    CHECK(weft_procs_set(n) >= 0);
+    while (weft_procs() != n)
+        weft_yield();
+}
+
+/* Takes a record. Returns its numbers of processors, as a text. */
+static const char *procs_of_record(char *to, size_t room)
+{
+    int fd = memfd_create("flight", 0);
+    weft__flight f;
+    size_t size, n = 0;
+    char *bytes;
+
+    CHECK_EQ(weft_flight_snapshot(fd), 0);
+    bytes = read_all(fd, &size);
+    CHECK(weft__flight_read(&f, bytes, size) == NULL);
+    for (size_t i = 0; i < f.span.n; i++) {
+        if (f.span.events[i].kind == WEFT__EV_PROCS)
+            n += (size_t)snprintf(to + n, room - n, " %d", (int)f.span.events[i].arg);
+    }
+    weft__flight_free(&f);
+    free(bytes);
+    close(fd);
+    return to;
+}
+
+static int changes_procs(void *arg)
+{
+    char text[200];
+
+    (void)arg;
+    set_procs(2);
+    CHECK(strstr(procs_of_record(text, sizeof(text)), " 2") != NULL);
+    for (int i = 0; i < 10; i++) { /* more often than a record can hold */
+        set_procs(3);
+        procs_of_record(text, sizeof(text));
+        set_procs(2);
+        procs_of_record(text, sizeof(text));
+    }
+    CHECK_CONTAINS(text, " 3 2 3 2 3 2 3 2 3 2 3 2 3 2 3 2");
+    return 0;
+}
+
+TEST_PLAIN(record_has_the_latest_changes_of_the_number_of_processors)
+{
+    record();
+    CHECK_EQ(weft_run(changes_procs, NULL), 0);
+    unlink(path);
+}
+
 static int nothing_is_recorded(void *arg)
 {
     (void)arg;

@@ -126,6 +126,8 @@ class Reader:
             raise Broken(at, f"an event of type {kind} at {time} on track {uuid}")
         if self.tracks[uuid][2] != (kind == "Counter"):
             raise Broken(at, f"{kind} on track {self.tracks[uuid][0]!r}")
+        if kind == "Counter":
+            args = {"name": self.tracks[uuid][0], **args}
         self.flow(at, begun, ended)
         event = Event(at, time, kind, None, None, None, args)
         if kind.startswith("Slice"):

@@ -60,7 +60,7 @@ static void show_progress(size_t done, size_t all)
         fprintf(stderr, "\r\033[K%zu of %zu events written", done, all);
 }
 
-static int write_perfetto(const struct weft__settled *list, size_t n,
+static int write_perfetto(const weft__flight *f, const struct weft__settled *list, size_t n,
                           const struct weft__trace_words *words)
 {
     struct weft__sink out = weft__sink_fd(STDOUT_FILENO);
@@ -73,6 +73,8 @@ static int write_perfetto(const struct weft__settled *list, size_t n,
         rc = weft__perfetto_add(p, list[i].event);
         show_progress(i + 1, n);
     }
+    if (rc == 0)
+        rc = weft__perfetto_counters(p, &f->span);
     return weft__perfetto_end(p, rc);
 }
 
@@ -89,8 +91,8 @@ static void set_times(weft__flight *f)
 
         for (size_t k = 0; k < s->strands[i].n; k++) {
             e[k].ticks = weft__flight_nanos(f, e[k].ticks);
-            if (e[k].kind != WEFT__EV_MARK && e[k].ticks < s->from)
-                s->from = e[k].ticks; /* a thread's mark may be much older */
+            if (e[k].kind != WEFT__EV_MARK && e[k].kind != WEFT__EV_PROCS && e[k].ticks < s->from)
+                s->from = e[k].ticks; /* the others may be much older */
             s->until = e[k].ticks > s->until ? e[k].ticks : s->until;
         }
     }
@@ -192,7 +194,7 @@ static int write_all(weft__flight *f, const struct ask *ask)
     else if (r && strcmp(format, "2") == 0)
         rc = write_go(f, weft__writer_v2(), &out);
     else if (r && strcmp(format, "perfetto") == 0)
-        rc = write_perfetto(list, n, resolver_words(r));
+        rc = write_perfetto(f, list, n, resolver_words(r));
     else if (r)
         rc = write_summary(f, list, n, resolver_words(r), ask->task);
     show_step(NULL, 0);
