@@ -33,6 +33,9 @@
  * Labels of tasks (weft/label.h) are in traces: as the text "route=/a tenant=7" beside the task,
  * for ui.perfetto.dev as arguments of each run.
  *
+ * Go's tool draws tasks on processors only. So each thread of the program that calls the library
+ * has one there, from 1000 on, and the library's other threads have 999; these are thread 0.
+ *
  * While a CPU profile is taken (weft/profile.h), traces have its samples, each with its stack.
  *
  * No call here is a point of cancellation. Any thread may make them. */

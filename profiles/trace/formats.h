@@ -7,8 +7,10 @@
 #define WEFT_TRACE_FORMATS_H
 
 #include "profiles/trace/bytes.h"
+#include "profiles/trace/names.h"
 #include "profiles/trace/order.h"
 #include "profiles/trace/samples.h"
+#include "profiles/trace/words.h"
 
 struct weft__writer {
     weft__form form; /* the first member */
@@ -25,6 +27,10 @@ struct weft__writer {
 
 /* Returns the name for the stack of a wake-up that no task made, by its enum weft__source. */
 const char *weft__source_name(unsigned source);
+
+/* Returns the number of the stack that names the task of a step CREATE: its function; in their
+ * place a word for a thread that is no worker, or for a task whose creation is missing. */
+uint64_t weft__created_as(weft__names *n, weft__order *o, const struct weft__step *s);
 
 /* The key and the value of the log for a DELAYED step, in formats without counters. Writes the
  * value to `to`, and returns it. */

@@ -65,13 +65,20 @@ struct weft__traced_thread *weft__known_thread(weft__order *o, uint32_t id)
     struct weft__traced_thread *t = weft__known_find(o, &o->threads, id, true);
 
     if (t && o->threads.n > n)
-        t->proc = WEFT__NO_PROC;
+        t->proc = t->last = WEFT__NO_PROC;
     return t;
 }
 
 uint32_t weft__known_foreign_proc(weft__order *o, const struct weft__traced_thread *m)
 {
-    return m->proc != WEFT__NO_PROC ? m->proc : WEFT__PROC_FOREIGN + o->foreign++;
+    const struct weft__known_proc *p;
+    uint32_t index = WEFT__PROC_FOREIGN;
+
+    if (m->proc != WEFT__NO_PROC)
+        return m->proc;
+    while ((p = weft__known_find(o, &o->procs, index, false)) && p->held)
+        index++;
+    return index;
 }
 
 void weft__known_times(weft__order *o, const struct weft__span *s)

@@ -27,7 +27,7 @@ struct weft__known_proc {
 struct weft__order {
     struct weft__form *form;
     struct weft__known_table tasks, threads, procs;
-    uint32_t span, gone, foreign;
+    uint32_t span, gone;
     uint64_t active; /* processors that run tasks; 0: not known */
     int64_t now;
     double rate; /* ns a tick in this span */
@@ -49,7 +49,7 @@ void *weft__known_at(const struct weft__known_table *t, uint32_t i);
 void weft__known_free(struct weft__known_table *t);
 struct weft__traced_task *weft__known_task(weft__order *o, uint64_t id);
 struct weft__traced_thread *weft__known_thread(weft__order *o, uint32_t id);
-/* Returns the processor of a thread that is no worker. */
+/* Returns the processor of a thread that is no worker: its own, or the first that is free. */
 uint32_t weft__known_foreign_proc(weft__order *o, const struct weft__traced_thread *m);
 /* Takes the rate of the clock in a span. */
 void weft__known_times(weft__order *o, const struct weft__span *s);

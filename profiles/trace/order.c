@@ -7,7 +7,11 @@
  * Time only chooses among events that nothing else orders. */
 #include "profiles/trace/known.h"
 
+#include "runtime/sched/sinks.h"
+
 #include <string.h>
+
+enum { LOOK_AHEAD = 64 /* events */ };
 
 struct cursor {
     const struct weft__event *at, *end;
@@ -116,6 +120,8 @@ static void take_proc(weft__order *o, struct weft__traced_thread *m, uint32_t in
     p->held = true;
     p->holder = (uint32_t)m->id;
     m->proc = index;
+    if (index < WEFT__PROC_LIBRARY)
+        m->last = index;
     step(o, WEFT__STEP_PROC_START, m, NULL, NULL);
 }
 
@@ -129,6 +135,12 @@ static struct weft__traced_thread *with_proc(weft__order *o, struct weft__traced
     if (m)
         take_proc(o, m, m->foreign ? weft__known_foreign_proc(o, m) : WEFT__PROC_LIBRARY);
     return m;
+}
+
+/* Returns the library's thread, with its processor. */
+static struct weft__traced_thread *library(weft__order *o)
+{
+    return with_proc(o, weft__known_thread(o, 0));
 }
 
 static void start(weft__order *o, struct weft__traced_task *t, struct weft__traced_thread *m)
@@ -160,11 +172,11 @@ static void make_runnable(weft__order *o, struct weft__traced_task *t)
 {
     switch (t->is) {
     case WEFT__IS_UNKNOWN:
-        step(o, WEFT__STEP_CREATE, with_proc(o, weft__known_thread(o, 0)), t, NULL);
+        step(o, WEFT__STEP_CREATE, library(o), t, NULL);
         t->is = WEFT__IS_RUNNABLE;
         break;
     case WEFT__IS_WAITING:
-        step(o, WEFT__STEP_UNBLOCK, NULL, t, NULL);
+        step(o, WEFT__STEP_UNBLOCK, library(o), t, NULL);
         t->is = WEFT__IS_RUNNABLE;
         break;
     case WEFT__IS_RUNNING:
@@ -201,7 +213,7 @@ static void make_waiting(weft__order *o, struct weft__traced_task *t)
     if (t->is == WEFT__IS_WAITING)
         return;
     if (t->is != WEFT__IS_RUNNING)
-        make_running(o, t, with_proc(o, weft__known_thread(o, 0)));
+        make_running(o, t, library(o));
     stops(o, t, WEFT__STEP_BLOCK, WEFT__IS_WAITING, NULL);
 }
 
@@ -354,6 +366,51 @@ static void notes(weft__order *o, struct weft__traced_task *t, const struct weft
     t->more = 0;
 }
 
+static bool is_free(weft__order *o, uint32_t index)
+{
+    const struct weft__known_proc *p =
+        index == WEFT__NO_PROC ? NULL : weft__known_find(o, &o->procs, index, true);
+
+    return p && !p->held;
+}
+
+/* Returns the processor of a worker that wakes tasks from its loop, which no event has told: the
+ * one on which it runs the next task, the one that it had before it slept, or any that is free. */
+static uint32_t proc_of_loop(weft__order *o, const struct weft__event *e,
+                             const struct weft__event *end, const struct weft__traced_thread *m)
+{
+    if (end - e > LOOK_AHEAD)
+        end = e + LOOK_AHEAD;
+    for (; e < end && e->kind != WEFT__EV_IDLE; e++) {
+        if (e->kind == WEFT__EV_RUN && is_free(o, weft__event_proc(e->arg)))
+            return weft__event_proc(e->arg);
+    }
+    if (is_free(o, m->last))
+        return m->last;
+    for (uint32_t i = 0; i < o->active; i++) {
+        if (is_free(o, i))
+            return i;
+    }
+    return WEFT__NO_PROC;
+}
+
+/* Gives the thread of a wake-up a processor, on whose row the tools draw it. The library's threads
+ * that are no workers have one that stands for them all. */
+static void wakes(weft__order *o, const struct weft__event *e, const struct weft__event *end,
+                  struct weft__traced_thread *m)
+{
+    uint32_t index;
+
+    if (m->id == 0)
+        with_proc(o, m);
+    if (m->proc != WEFT__NO_PROC || m->task != 0 ||
+        (e->detail != WEFT__BY_LOOP && e->detail != WEFT__BY_TIMER))
+        return;
+    index = proc_of_loop(o, e, end, m);
+    if (index != WEFT__NO_PROC)
+        take_proc(o, m, index);
+}
+
 /* Moves the time on to an event's. */
 static void set_now(weft__order *o, const struct weft__event *e)
 {
@@ -363,8 +420,9 @@ static void set_now(weft__order *o, const struct weft__event *e)
         o->now = nanos;
 }
 
-static void take(weft__order *o, const struct weft__event *e, struct weft__traced_thread *m,
-                 struct weft__traced_task *t)
+/* Takes an event of a task. end: of those that follow on the strand. */
+static void take(weft__order *o, const struct weft__event *e, const struct weft__event *end,
+                 struct weft__traced_thread *m, struct weft__traced_task *t)
 {
     struct weft__traced_task *on = m->task == t->id ? t
                                    : m->task        ? weft__known_task(o, m->task)
@@ -387,6 +445,7 @@ static void take(weft__order *o, const struct weft__event *e, struct weft__trace
         break;
     case WEFT__EV_READY:
         make_waiting(o, t);
+        wakes(o, e, end, m);
         step(o, WEFT__STEP_UNBLOCK, m, t, e);
         t->is = WEFT__IS_RUNNABLE;
         break;
@@ -498,9 +557,14 @@ static bool may_come(weft__order *o, const struct weft__event *e, struct weft__t
 static void pass_marks(weft__order *o, struct cursor *c)
 {
     for (; c->at < c->end && c->at->kind == WEFT__EV_MARK; c->at++) {
+        uint32_t index = weft__event_proc(c->at->arg);
+
         c->thread = weft__known_thread(o, weft__event_thread(c->at->arg));
-        if (c->thread)
-            c->thread->foreign = c->at->detail;
+        if (!c->thread)
+            continue;
+        c->thread->foreign = c->at->detail;
+        if (index != WEFT__NO_PROC)
+            c->thread->last = index;
     }
     c->task = c->at < c->end && c->at->task != 0 ? weft__known_task(o, c->at->task) : NULL;
 }
@@ -567,7 +631,7 @@ bool weft__order_span(weft__order *o, const struct weft__span *s)
         if (c->thread && !c->task)
             take_other(o, c->at, c->thread);
         else if (c->thread)
-            take(o, c->at, c->thread, c->task);
+            take(o, c->at, c->end, c->thread, c->task);
         c->at++;
         pass_marks(o, c);
     }

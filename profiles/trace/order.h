@@ -7,8 +7,8 @@
  * the reader came too late, steps are put in so that the rules hold. Times rise with each step.
  *
  * A form is called once for each step, before the step changes the state. Threads that are no
- * workers have a processor of their own while their task lives, from WEFT__PROC_FOREIGN on. The
- * library's other threads share thread 0, with WEFT__PROC_LIBRARY.
+ * workers have a processor of their own while their task lives, from WEFT__PROC_FOREIGN on; another
+ * thread may get it later. The library's other threads share thread 0, with WEFT__PROC_LIBRARY.
  *
  * One thread uses an order at a time, with no lock held. */
 #ifndef WEFT_TRACE_ORDER_H
@@ -48,6 +48,7 @@ struct weft__traced_task {
 struct weft__traced_thread {
     uint64_t id;
     uint32_t proc;  /* or WEFT__NO_PROC */
+    uint32_t last;  /* of a worker: the processor that it had last, or WEFT__NO_PROC */
     uint64_t task;  /* RUNNING or CALLING here; or 0 */
     uint64_t delay; /* ns, of events DELAY since it began to run a task */
     uint32_t form;  /* for the form; 0 at first */

@@ -22,11 +22,12 @@
 #include "perfetto.pb-c.h"
 #include "profiles/render/output.h"
 #include "profiles/table/idmap.h"
+#include "profiles/trace/order.h"
 
 #include "runtime/base/utf8.h"
 #include "runtime/sched/sinks.h"
 
-enum { PROCS_MOST = 1024, LABELS_MOST = 16, COUNT_EVERY = 10 * 1000 /* ns */ };
+enum { PROCS_MOST = 2048, LABELS_MOST = 16, COUNT_EVERY = 10 * 1000 /* ns */ };
 
 typedef Weft__Perfetto__TracePacket packet;
 typedef Weft__Perfetto__TrackEvent track_event;
@@ -51,6 +52,7 @@ struct task {
     uint32_t stack; /* of its first wait or yield here, or 0 */
     uint32_t proc;  /* that has an open slice for it, or WEFT__NO_PROC */
     enum state state;
+    bool foreign; /* it is the record of a thread that is no worker */
 };
 
 /* The arguments of an event: too large for a task's stack. The pointers lead into it. */
@@ -281,7 +283,9 @@ static void task_name(weft__perfetto *p, const struct task *t, char *to, size_t 
 
         name = n ? p->frames[n - 1].function : NULL;
     }
-    snprintf(to, size, "%s %llu", name ? name : "task", (unsigned long long)t->id);
+    if (!name)
+        name = t->foreign ? WEFT__THREAD_NAME : "task";
+    snprintf(to, size, "%s %llu", name, (unsigned long long)t->id);
 }
 
 static void describe_task(weft__perfetto *p, const struct task *t)
@@ -305,6 +309,7 @@ static struct task *task_of(weft__perfetto *p, const struct weft__event *e)
         *t = (struct task){.id = e->task, .proc = WEFT__NO_PROC};
         if (e->kind == WEFT__EV_SPAWN)
             t->fn = e->arg;
+        t->foreign = e->kind == WEFT__EV_SPAWN && e->arg == 0;
         if (e->kind == WEFT__EV_PARK || e->kind == WEFT__EV_YIELD)
             t->stack = e->stack;
         p->n_tasks++;
@@ -354,6 +359,14 @@ static void add_labels(const weft__perfetto *p, struct args *a, uint64_t task)
         one->name = (char *)(uintptr_t)key;
         one->string_value = (char *)(uintptr_t)value;
     }
+}
+
+static void add_thread(weft__perfetto *p, struct args *a, uint32_t thread)
+{
+    annotation *one = add_named(p, a, "thread");
+
+    one->has_uint_value = 1;
+    one->uint_value = thread;
 }
 
 static void add_frame(weft__perfetto *p, annotation *to, const struct weft__trace_frame *f)
@@ -449,15 +462,26 @@ static void turn(weft__perfetto *p, struct task *t, int64_t time, enum state sta
         begin_slice(p, event_named(p, name), TRACK(TASK, t->id), time, flow, a);
 }
 
+/* Writes the name of a processor's track: threads without a real one have one as well. */
+static void proc_name(uint32_t proc, char *to, size_t size)
+{
+    if (proc < WEFT__PROC_LIBRARY)
+        snprintf(to, size, "processor %u", proc);
+    else if (proc == WEFT__PROC_LIBRARY)
+        snprintf(to, size, "threads of the library");
+    else
+        snprintf(to, size, "thread of the program, %u", proc - WEFT__PROC_FOREIGN + 1);
+}
+
 /* Returns the track of a processor, described, and moves the time to no less than its latest. */
 static uint64_t proc_track(weft__perfetto *p, uint32_t proc, int64_t *time)
 {
     descriptor d = WEFT__PERFETTO__TRACK_DESCRIPTOR__INIT;
-    char name[32];
+    char name[48];
 
     if (!p->proc_seen[proc]) {
         p->proc_seen[proc] = true;
-        snprintf(name, sizeof(name), "processor %u", proc);
+        proc_name(proc, name, sizeof(name));
         describe(p, &d, TRACK(PROC, proc), TRACK(PROCS, 0), name);
     }
     if (*time < p->proc_last[proc])
@@ -485,6 +509,8 @@ static void add_run(weft__perfetto *p, struct task *t, const struct weft__event 
     add_labels(p, a, t->id);
     leave_proc(p, t, &time);
     if (proc < PROCS_MOST) {
+        if (proc >= WEFT__PROC_FOREIGN)
+            add_thread(p, a, weft__event_thread(e->arg));
         track = proc_track(p, proc, &time);
         task_name(p, t, name, sizeof(name));
         on_proc.name = utf8(p, name);

@@ -122,7 +122,7 @@ static void begin_task(void *arg, struct weft__traced_task *t)
 
     if (t->is == WEFT__IS_UNKNOWN || t->is == WEFT__IS_UNMADE)
         return;
-    if (!t->stack) /* then its function names it */
+    if (!t->stack && t->fn) /* then its function names it */
         put(l, (struct weft__event){.kind = WEFT__EV_SPAWN, .arg = t->fn}, t->id,
             weft__order_now(o));
     if (t->is == WEFT__IS_WAITING)

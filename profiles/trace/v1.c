@@ -7,7 +7,6 @@
  * and stacks stand at the end, so a file that was cut off is of no use. */
 #include "profiles/trace/formats.h"
 
-#include "profiles/trace/names.h"
 #include "profiles/trace/texts.h"
 #include "runtime/sched/sinks.h"
 #include "runtime/sched/wait.h"
@@ -61,6 +60,7 @@ struct stream {
 struct v1 {
     struct weft__writer w;
     weft__names *names;
+    weft__order *order; /* whose steps are being written */
     struct stream *streams;
     size_t n, cap;
     bool begun, failed;
@@ -160,6 +160,15 @@ const char *weft__source_name(unsigned source)
     }
 }
 
+uint64_t weft__created_as(weft__names *n, weft__order *o, const struct weft__step *s)
+{
+    const struct weft__traced_thread *m = weft__order_thread(o, s->thread);
+
+    if (s->task->fn)
+        return weft__names_function(n, s->task->fn);
+    return weft__names_alone(n, m && m->foreign ? WEFT__THREAD_NAME : "task");
+}
+
 const char *weft__delay_text(uint64_t ns, char *to)
 {
     snprintf(to, WEFT__DELAY_TEXT, "%.3f ms", (double)ns / 1e6);
@@ -191,9 +200,11 @@ static void put_text(struct v1 *v, uint32_t proc, const char *s)
     weft__bytes_put(&to->bytes, s, strlen(s));
 }
 
+/* Puts that a task begins to run, with its labels; before the trace has begun without them, since
+ * readers from 1.22 on take GoStart alone for the state at the start. */
 static void put_run(struct v1 *v, uint32_t proc, int64_t nanos, struct weft__traced_task *t)
 {
-    uint64_t label = weft__names_labels(v->names, t->id, t->labels);
+    uint64_t label = v->begun ? weft__names_labels(v->names, t->id, t->labels) : 0;
 
     event(v, proc, nanos, label ? GO_START_LABEL : GO_START, label ? 3 : 2,
           (const uint64_t[ARGS]){t->id, ++t->form_a, label});
@@ -206,7 +217,6 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
     uint64_t *seq = s->task ? &s->task->form_a : NULL;
     uint64_t stack = weft__names_stack(v->names, s->stack);
 
-    (void)o;
 #define EVENT(type, n, ...)                                                                        \
     event(v, s->proc, s->nanos, type, n, (const uint64_t[ARGS]){__VA_ARGS__})
     switch (s->kind) {
@@ -218,7 +228,7 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
         break;
     case WEFT__STEP_CREATE:
         *seq = 0;
-        EVENT(GO_CREATE, 3, g, weft__names_function(v->names, s->arg), stack);
+        EVENT(GO_CREATE, 3, g, weft__created_as(v->names, o, s), stack);
         break;
     case WEFT__STEP_START:
         put_run(v, s->proc, s->nanos, s->task);
@@ -275,28 +285,43 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
 #undef EVENT
 }
 
-/* The state at the start is written as events at one time, which no event precedes. */
+/* The state at the start is written as events which no step precedes, that at the end as events
+ * which no step follows. */
 struct starting {
     struct v1 *v;
     weft__order *o;
     int64_t nanos;
 };
 
+/* Readers from 1.22 on take the thread of a call from the processor, so that must have one. */
+static void start_call(struct starting *st, const struct weft__traced_task *t)
+{
+    const uint32_t proc = WEFT__PROC_LIBRARY;
+
+    event(st->v, proc, ++st->nanos, PROC_START, 1, (const uint64_t[ARGS]){t->thread});
+    event(st->v, proc, ++st->nanos, GO_IN_SYSCALL, 1, (const uint64_t[ARGS]){t->id});
+    event(st->v, proc, ++st->nanos, PROC_STOP, 0, (const uint64_t[ARGS]){0});
+}
+
 static void start_task(void *arg, struct weft__traced_task *t)
 {
     struct starting *st = arg;
-    uint64_t entry = t->fn ? weft__names_function(st->v->names, t->fn)
-                           : weft__names_outermost(st->v->names, t->stack);
+    uint64_t entry = t->fn      ? weft__names_function(st->v->names, t->fn)
+                     : t->stack ? weft__names_outermost(st->v->names, t->stack)
+                                : weft__names_alone(st->v->names, "task");
 
     if (t->is == WEFT__IS_UNKNOWN || t->is == WEFT__IS_UNMADE)
         return;
     t->form_a = 0;
-    event(st->v, WEFT__NO_PROC, ++st->nanos, GO_CREATE, 3, (const uint64_t[ARGS]){t->id, entry, 0});
+    event(st->v, WEFT__PROC_LIBRARY, ++st->nanos, GO_CREATE, 3,
+          (const uint64_t[ARGS]){t->id, entry, 0});
     if (t->is != WEFT__IS_WAITING && t->is != WEFT__IS_CALLING)
         return;
     t->form_a++;
-    event(st->v, WEFT__NO_PROC, ++st->nanos, t->is == WEFT__IS_WAITING ? GO_WAITING : GO_IN_SYSCALL,
-          1, (const uint64_t[ARGS]){t->id});
+    if (t->is == WEFT__IS_CALLING)
+        start_call(st, t);
+    else
+        event(st->v, WEFT__PROC_LIBRARY, ++st->nanos, GO_WAITING, 1, (const uint64_t[ARGS]){t->id});
 }
 
 static void start_proc(void *arg, uint32_t proc, struct weft__traced_thread *m)
@@ -340,10 +365,28 @@ static void sample(struct weft__writer *w, weft__order *o, const struct weft__tr
                                  s->task, weft__names_stack(v->names, s->stack)});
 }
 
+/* Go's tools draw a run up to its end, and fail if it has none. */
+static void stop_running(void *arg, struct weft__traced_task *t)
+{
+    struct starting *st = arg;
+    const struct weft__traced_thread *m = weft__order_thread(st->o, t->thread);
+
+    if (t->is == WEFT__IS_RUNNING && m)
+        event(st->v, m->proc, ++st->nanos, GO_SCHED, 1, (const uint64_t[ARGS]){0});
+}
+
+static void put_end(struct v1 *v)
+{
+    struct starting st = {v, v->order, weft__order_now(v->order)};
+
+    weft__order_tasks(v->order, stop_running, &st);
+}
+
 static void begin_span(struct weft__writer *w, weft__order *o)
 {
     struct v1 *v = (struct v1 *)w;
 
+    v->order = o;
     if (!v->begun)
         put_start(v, o);
     v->begun = true;
@@ -386,6 +429,8 @@ static void spanned(struct weft__writer *w, bool end)
 {
     struct v1 *v = (struct v1 *)w;
 
+    if (end)
+        put_end(v);
     for (size_t i = 0; i < v->n; i++) {
         weft__bytes_put(&w->out, v->streams[i].bytes.at, v->streams[i].bytes.n);
         v->streams[i].bytes.n = 0;

@@ -10,7 +10,6 @@
  * Tables end a generation. */
 #include "profiles/trace/formats.h"
 
-#include "profiles/trace/names.h"
 #include "profiles/trace/texts.h"
 #include "runtime/sched/sinks.h"
 #include "runtime/sched/wait.h"
@@ -262,8 +261,7 @@ static void unblock(struct v2 *v, const struct weft__step *s, uint64_t stack)
 {
     if (s->stack == 0)
         stack = weft__names_alone(v->names, weft__source_name(s->detail));
-    EVENT(s->thread ? s->thread : NOBODY, s->nanos, GO_UNBLOCK, 3, s->task->id, ++s->task->form_a,
-          stack);
+    EVENT(s->thread, s->nanos, GO_UNBLOCK, 3, s->task->id, ++s->task->form_a, stack);
 }
 
 /* Puts the labels of a task that runs, if it has some. */
@@ -287,12 +285,11 @@ static void put_active(struct v2 *v, uint64_t thread, int64_t nanos, const weft_
     EVENT(thread, nanos, PROCS_CHANGE, 2, n, 0);
 }
 
-static void create(struct v2 *v, const struct weft__step *s, uint64_t stack)
+static void create(struct v2 *v, weft__order *o, const struct weft__step *s, uint64_t stack)
 {
     s->task->form_a = 0;
     s->task->form_b = v->generation;
-    EVENT(s->thread, s->nanos, GO_CREATE, 3, s->task->id, weft__names_function(v->names, s->arg),
-          stack);
+    EVENT(s->thread, s->nanos, GO_CREATE, 3, s->task->id, weft__created_as(v->names, o, s), stack);
 }
 
 /* Puts what the program told. */
@@ -335,7 +332,7 @@ static void step(weft__form *f, weft__order *o, const struct weft__step *s)
         EVENT(s->thread, s->nanos, PROC_STOP, 0, 0);
         break;
     case WEFT__STEP_CREATE:
-        create(v, s, stack);
+        create(v, o, s, stack);
         break;
     case WEFT__STEP_START:
         EVENT(s->thread, s->nanos, GO_START, 2, s->task->id, ++s->task->form_a);

@@ -18,6 +18,9 @@ struct weft__trace_frame {
 
 enum { WEFT__TRACE_FRAMES = 128 };
 
+/* The name of a task that is the record of a thread that is no worker. */
+#define WEFT__THREAD_NAME "thread of the program"
+
 struct weft__trace_words {
     void *arg;
     const char *program;

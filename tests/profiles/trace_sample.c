@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* trace_sample.c ADDRESS - a program for trace_tools.sh, which asks it for traces. Its tasks wait
- * for channels, a lock, a pipe's other end and time, call what blocks, and compute. */
+ * for channels, a lock, a pipe's other end and time, call what blocks, and compute; a thread of its
+ * own calls the library, and the number of processors changes. */
+#include <pthread.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -103,8 +105,29 @@ static void order(void *arg)
     }
 }
 
+/* Has two or three processors run tasks, in turn. */
+static void resizer(void *arg)
+{
+    (void)arg;
+    for (int n = 2;; n = 5 - n) {
+        weft_procs_set(n);
+        weft_sleep(50 * WEFT_MILLISECOND);
+    }
+}
+
+static void *stranger(void *arg)
+{
+    int v = 0;
+
+    while (weft_chan_send(chan, &v) == 0)
+        weft_sleep(5 * WEFT_MILLISECOND);
+    return arg;
+}
+
 static int app(void *arg)
 {
+    pthread_t thread;
+
     chan = weft_chan_new(sizeof(int), 0);
     if (pipe(ends) != 0)
         return 1;
@@ -118,6 +141,9 @@ static int app(void *arg)
     weft_go(order, NULL);
     weft_go(reader, NULL);
     weft_go(writer, NULL);
+    weft_go(resizer, NULL);
+    if (pthread_create(&thread, NULL, stranger, NULL) != 0)
+        return 1;
     if (weft_debug_serve(arg) < 0)
         return 1;
     weft_sleep(600 * WEFT_SECOND);

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """trace_short.py TORTURE_TRACE TRACES TASKS [PROCS...] - short traces that begin and end at random
 moments of a program with so many tasks, equally many at each number of processors (1, 2 and 4).
-trace_check.py accepts each, and so does the go tool trace of every Go here. Each of the tool's four
-profiles has samples if the trace has such a wait. Traces that are refused are kept. Status 77: there
-is no go.
+trace_check.py accepts each, and so does the go tool trace of every Go here, whose pages trace_pages.py
+reads. Each of the tool's four profiles has samples if the trace has such a wait. Traces that are
+refused are kept. Status 77: there is no go.
 """
 import glob
 import gzip
@@ -16,6 +16,7 @@ import sys
 import tempfile
 
 import trace_check
+import trace_pages
 from trace_perfetto import fields
 from trace_read import Broken
 
@@ -48,16 +49,21 @@ def kind_of(event, state, reason, newer):
 def waits(events, newer):
     """Returns the profiles that a tool shows something in. A newer tool looks at those events only
     which have a stack."""
-    begun, kinds = {}, set()
+    begun, lost, kinds = {}, set(), set()
     for event in events:
         stack = event.args.get("stack")
         calls = ((event.task, "syscall", ""),) if event.name == "GoSysCall" else ()
         for task, state, reason in calls or event.moves:
             at, was, kind = begun.get(task, (None, None, None))
+            if event.name == "GoSysBlock":
+                lost.add(task)
+            elif kind == "syscall" and not newer and task not in lost:
+                was = begun.pop(task) and None  # the tool sees no end of a call that did not block
             if was and state != was and (stack or not newer):
                 if event.time > at:
                     kinds.add(kind)
                 was = begun.pop(task) and None
+                lost.discard(task)
             kind = kind_of(event, state, reason, newer)
             if not was and kind and stack:
                 begun[task] = event.time, state, kind
@@ -100,6 +106,7 @@ def judge(path):
                 shown.append((tool, kind))
             elif kind in wanted:
                 wrong.append(f"{path}: {tool} -pprof={kind} is empty")
+        wrong += [f"{path}: {tool} {text}" for text in trace_pages.check(tool, path)]
     return wrong, len(events), len({task for e in events for task, _, _ in e.moves}), shown
 
 

@@ -67,6 +67,12 @@ for file in v1 v2; do
 done
 "$check" --dump "$dir/perfetto" >"$dir/labels"
 expect "labels in perfetto" grep -q "SliceBegin.* kind='order' route='/a'" "$dir/labels"
+for file in v1 v2; do
+    "$check" --dump "$dir/$file" >"$dir/events"
+    expect "processors in $file" grep -qE 'Gomaxprocs procs=3|ProcsChange n=3' "$dir/events"
+done
+expect "processors in perfetto" grep -q "Counter name='processors that run tasks' value=3" "$dir/labels"
+expect "threads in perfetto" grep -q "Track name='thread of the program, 1'" "$dir/labels"
 expect "a request is a traced task" grep -q 'GET /debug/vars' "$dir/v2.summary"
 expect "version of $file" grep -qa '^go 1.19 trace' "$dir/v1"
 expect "version of $file" grep -qa '^go 1.23 trace' "$dir/v2"
@@ -89,10 +95,15 @@ has() { # TOOL OPTION FILE EVENT: its events have one of these
     expect "$4 in $3, as $1 reads it" grep -q "$4" "$dir/events"
 }
 
-tools=0
+pages() { # TOOL FILE
+    expect "the pages of $1 for $2" "$(dirname "$0")/trace_pages.py" "$1" "$dir/$2"
+}
+
+tools=0 done=
 for go in /usr/bin/go /usr/lib/go-*/bin/go; do
     tool=$("$go" env GOTOOLDIR 2>/dev/null)/trace || continue
-    [[ -x $tool ]] || continue
+    [[ -x $tool && $done != *" $tool "* ]] || continue # /usr/bin/go is one of the others
+    done+=" $tool "
     tools=$((tools + 1))
     if "$tool" -d=1 "$dir/v2" >"$dir/events" 2>&1 && grep -q StateTransition "$dir/events"; then
         expect "$go reads v2" tail -1 "$dir/events" >/dev/null
@@ -100,11 +111,13 @@ for go in /usr/bin/go /usr/lib/go-*/bin/go; do
         expect "$go reads v1" sh -c "'$tool' -d=1 '$dir/v1' 2>&1 | grep -q StateTransition"
         has "$tool" -d=1 v1 StackSample
         has "$tool" -d=1 v2 StackSample
+        pages "$tool" v2
     else
         expect "$go reads v1" sh -c "'$tool' -d '$dir/v1' | grep -q GoStart"
         has "$tool" -d v1 CPUSample
     fi
     shows "$tool" v1
+    pages "$tool" v1
 done
 [[ $failed == 0 ]] || exit 1
 [[ $tools -gt 0 ]] || exit 77
