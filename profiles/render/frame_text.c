@@ -48,6 +48,19 @@ bool weft__frame_is_call(const char *function)
     return strncmp(function, "weft_", 5) == 0 && !weft__frame_is_internal(function);
 }
 
+size_t weft__frame_first(const char *(*function)(const void *arg, size_t i), const void *arg,
+                         size_t n)
+{
+    size_t i = 0;
+
+    while (i < n && weft__frame_is_internal(function(arg, i)))
+        i++;
+    for (size_t k = i; i > 0 && k < n && k <= i + WEFT__FRAME_STATICS; k++)
+        if (weft__frame_is_call(function(arg, k)))
+            return k;
+    return i < n ? i : 0;
+}
+
 /* The sink of l->out: adds to the arena. */
 static int arena_write(void *arg, const void *data, size_t n)
 {

@@ -49,5 +49,10 @@ bool weft__frame_is_internal(const char *function);
  * which are hidden, too. */
 bool weft__frame_is_call(const char *function);
 enum { WEFT__FRAME_STATICS = 3 };
+/* Returns the index of the first of n addresses of a stack that is shown: a call of the library
+ * that the program made, or the first function that is not internal; 0 if all are. function names
+ * the function that an address is in. */
+size_t weft__frame_first(const char *(*function)(const void *arg, size_t i), const void *arg,
+                         size_t n);
 
 #endif

@@ -142,8 +142,9 @@ static size_t measure(const struct stack *s, size_t i, struct widths *width)
     return i;
 }
 
-static const char *function_of(const struct stack *s, size_t i)
+static const char *function_of(const void *arg, size_t i)
 {
+    const struct stack *s = arg;
     const char *mark = weft__mark_name(s->rets[i]);
     const struct weft__symbol *sym;
 
@@ -155,14 +156,7 @@ static const char *function_of(const struct stack *s, size_t i)
 
 static size_t first_shown(const struct stack *s)
 {
-    size_t i = 0;
-
-    while (i < s->n && weft__frame_is_internal(function_of(s, i)))
-        i++;
-    for (size_t k = i; i > 0 && k < s->n && k <= i + WEFT__FRAME_STATICS; k++)
-        if (weft__frame_is_call(function_of(s, k)))
-            return k;
-    return i < s->n ? i : 0;
+    return weft__frame_first(function_of, s, s->n);
 }
 
 size_t weft__stack_text_first(const uintptr_t *rets, size_t n, uintptr_t shift)

@@ -8,11 +8,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "profiles/render/frame_text.h"
 #include "profiles/table/marks.h"
 #include "profiles/trace/perfetto.h"
 #include "profiles/trace/settle.h"
 #include "profiles/walk/symbolize.h"
 
+/* A stack of a record. */
+struct stack {
+    const struct weft__flight_words *words;
+    const uint64_t *pcs;
+};
+
+/* Returns the name of the function that an address is in, without those that are inlined there. */
+static const char *function_at(const void *arg, size_t i)
+{
+    const struct stack *s = arg;
+    struct weft__trace_frame frames[WEFT__TRACE_FRAMES];
+    const char *mark = weft__mark_name(s->pcs[i]);
+    size_t n;
+
+    if (mark)
+        return mark;
+    n = s->words->address(s->words->arg, s->pcs[i] - 1, frames, WEFT__TRACE_FRAMES);
+    return n ? frames[n - 1].function : "";
+}
+
+/* Writes the frames without those of the library that noted the event. */
 static size_t frames_of(void *arg, uint32_t stack, struct weft__trace_frame *to)
 {
     struct weft__flight_words *w = arg;
@@ -20,7 +42,8 @@ static size_t frames_of(void *arg, uint32_t stack, struct weft__trace_frame *to)
     const uint64_t *pcs = weft__flight_stack(w->record, stack, &n);
     size_t made = 0;
 
-    for (uint32_t i = 0; i < n && made < WEFT__TRACE_FRAMES; i++) {
+    for (size_t i = weft__frame_first(function_at, &(struct stack){w, pcs}, n);
+         i < n && made < WEFT__TRACE_FRAMES; i++) {
         const char *mark = weft__mark_name(pcs[i]);
 
         if (mark)

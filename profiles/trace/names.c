@@ -230,20 +230,18 @@ static size_t add_frames(weft__names *n, uintptr_t addr, struct weft__named_fram
 static size_t frames_of_record(weft__names *n, uint32_t id, struct weft__named_frame *to)
 {
     struct weft__trace_frame frames[WEFT__TRACE_FRAMES];
-    size_t k = weft__names_words->frames(weft__names_words->arg, id, frames), first = 0;
+    size_t k = weft__names_words->frames(weft__names_words->arg, id, frames);
 
-    while (first < k && strncmp(frames[first].function, "weft__", 6) == 0)
-        first++;
-    for (size_t i = first; i < k; i++)
-        to[i - first] = (struct weft__named_frame){
+    for (size_t i = 0; i < k; i++)
+        to[i] = (struct weft__named_frame){
             .pc = frames[i].pc,
             .function = weft__names_string(n, frames[i].function),
             .file = weft__names_string(n, frames[i].file),
             .line = frames[i].line,
         };
-    if (k == first)
+    if (k == 0)
         *to = (struct weft__named_frame){.pc = NO_FRAME};
-    return k > first ? k - first : 1;
+    return k > 0 ? k : 1;
 }
 
 /* The address may also be a caller's in a stack, with another line, so it gets a number that none

@@ -3,6 +3,7 @@
  * become events of the same meaning, whose ticks are nanoseconds. */
 #include "profiles/trace/formats.h"
 
+#include "profiles/render/stack_text.h"
 #include "profiles/table/labelset.h"
 #include "profiles/table/marks.h"
 #include "profiles/trace/perfetto.h"
@@ -28,7 +29,8 @@ static size_t frames_of(void *arg, uint32_t stack, struct weft__trace_frame *to)
     size_t n = 0;
 
     (void)arg;
-    for (uint32_t i = 0; i < e->kept && n < WEFT__TRACE_FRAMES; i++) {
+    for (size_t i = weft__stack_text_first(e->pcs, e->kept, 0);
+         i < e->kept && n < WEFT__TRACE_FRAMES; i++) {
         const char *mark = weft__mark_name(e->pcs[i]);
 
         if (mark)

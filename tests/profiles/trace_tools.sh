@@ -66,6 +66,7 @@ for file in v1 v2; do
     expect "labels in $file" grep -qP '^label\t[0-9]+\tkind=order route=/a$' "$dir/$file.summary"
 done
 "$check" --dump "$dir/perfetto" >"$dir/labels"
+expect "stacks in perfetto" grep -q "stack='weft_mutex_lock" "$dir/labels"
 expect "labels in perfetto" grep -q "SliceBegin.* kind='order' route='/a'" "$dir/labels"
 for file in v1 v2; do
     "$check" --dump "$dir/$file" >"$dir/events"

@@ -36,6 +36,12 @@ says "$dir/out" "$dir/program, process $!, began 2" ", did not end in order" " e
     "  at weft_chan_recv < echo flight_sample.c:"
 [[ ! -s $dir/err ]] || fail "$(cat "$dir/err")"
 
+for format in 1 2 perfetto; do
+    show --format=$format
+    says "$dir/out" weft_chan_recv
+    ! grep -qaF weft__hear_ "$dir/out" || fail "the recorder itself is in stacks of format $format"
+done
+
 show --task=2
 says "$dir/out" "task 2 echo: " "runs on processor"
 [[ $(grep -c '^task ' "$dir/out") == 1 ]] || fail "other tasks beside task 2"
