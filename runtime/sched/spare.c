@@ -14,7 +14,8 @@
  * and no more spares are left than processors. From then on tasks of functions that block wait in
  * the queue of lane.c before they run, and declared calls wait before they begin. The spares that
  * are left, and RESERVE threads beyond the cap, serve functions that were not seen to block so far.
- * So at least one processor stays for tasks that do not block.
+ * So at least one processor stays for tasks that do not block. If the kernel refuses and no task
+ * sits in a call, one may begin. While tasks wait for a thread the kernel is asked again and again.
  *
  * A processor whose task blocks when there is no thread to take over is an orphan. The workers that
  * are left swap their own processors for it at every full turn, so its tasks, timers and sockets
@@ -121,13 +122,16 @@ static int64_t in_calls(void)
     return (int64_t)weft__load(&weft__sched.nlost) - weft__load(&weft__sched.nhogs);
 }
 
-/* Returns how many more tasks may sit in calls before threads are short. */
+/* Returns how many more tasks may sit in calls before threads are short. One may if none does, or
+ * with few threads no call would ever begin. */
 static int64_t room(void)
 {
-    int64_t left = weft__sched.max_calls - in_calls();
-    int64_t spares = (int64_t)weft__load(&weft__sched.nspares) - weft__load(&weft__sched.nprocs);
+    int64_t left = weft__sched.max_calls - in_calls(), spares = weft__load(&weft__sched.nspares);
+    int64_t free = spares - weft__load(&weft__sched.nprocs);
 
-    return may_make() || left < spares ? left : spares;
+    if (free <= 0 && spares > 0 && in_calls() <= 0)
+        free = 1;
+    return may_make() || left < free ? left : free;
 }
 
 static void say_short(void)
@@ -284,7 +288,8 @@ void weft__orphans_swap(weft__worker *w)
 
 void weft__spare_ahead(weft_task_fn *made_for)
 {
-    uint32_t wanted = in_calls() < AHEAD_FROM ? 1 : (uint32_t)weft__load(&weft__sched.nprocs);
+    uint32_t procs = (uint32_t)weft__load(&weft__sched.nprocs);
+    uint32_t wanted = weft__held_count() > 0 ? procs + 1 : in_calls() < AHEAD_FROM ? 1 : procs;
     weft__worker *w;
 
     if (weft__load(&weft__sched.stopping))

@@ -3,6 +3,7 @@
  * if all its processors are stuck. */
 #include "support.h"
 
+#include "runtime/sched/lane.h"
 #include "runtime/sched/scheduler.h"
 
 #include <errno.h>
@@ -271,6 +272,52 @@ TEST_PLAIN(others_run_on_with_one_thread_beside_the_processors)
 
     atomic_store(&threads_left, procs + 1);
     run_short(read_hole, true);
+}
+
+static void nap(void *arg)
+{
+    (void)arg;
+    usleep(2000);
+}
+
+static void nap_declared(void *arg)
+{
+    for (int i = 0; i < 3; i++)
+        weft_blocking(nap, arg);
+    atomic_fetch_add(&ended, 1);
+}
+
+static int nap_many(void *arg)
+{
+    (void)arg;
+    go_many(MANY, nap_declared, NULL);
+    wait_for(&ended, MANY);
+    return 0;
+}
+
+/* When a call ends, no more threads are free than before: all the same the next one begins. */
+TEST_PLAIN(declared_calls_go_on_with_one_thread_beside_the_processors)
+{
+    atomic_store(&threads_left, atoi(getenv("WEFT_PROCS")) + 1);
+    CHECK_EQ(weft_run(nap_many, NULL), 0);
+}
+
+static int nap_and_have_threads(void *arg)
+{
+    go_many(MANY, nap_declared, arg);
+    wait_for_dump("[thread wait");
+    atomic_store(&threads_left, 1 << 20);
+    while (weft__held_count() > 0)
+        weft_sleep(WEFT_MILLISECOND);
+    CHECK(!weft__threads_short());
+    wait_for(&ended, MANY);
+    return 0;
+}
+
+TEST_PLAIN(threads_that_the_kernel_gives_again_are_used)
+{
+    atomic_store(&threads_left, atoi(getenv("WEFT_PROCS")) + 1);
+    CHECK_EQ(weft_run(nap_and_have_threads, NULL), 0);
 }
 
 static void sit_pinned(void *ended_too)
