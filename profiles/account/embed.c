@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* embed.c - weft_start: a run on a thread of its own, and calls into it.
  *
- * Owns: the thread of weft_start and the signal for its end.
+ * Owns: the thread of weft_start, the signal for its end, and the calls that ends left behind.
  * Lock: host.lock, a pthread mutex, guards `thread` and `is_started`; no task runs under it.
  *
  * The run's main task does nothing but wait for weft_stop. It stands here, beside weft_run, for the
@@ -99,7 +99,19 @@ struct call {
     void *arg;
     int result;
     weft_waitgroup done;
+    struct call *next; /* of those left behind */
 };
+
+/* Calls that the end of a run left behind. Their function may be in a C call, on a thread that is
+ * left to it, so their records stay. */
+static struct call *left_behind; /* atomic */
+
+static void leave_behind(struct call *c)
+{
+    c->next = weft__load(&left_behind);
+    while (!weft__cas(&left_behind, &c->next, c))
+        continue;
+}
 
 static void call_main(void *arg)
 {
@@ -109,7 +121,6 @@ static void call_main(void *arg)
     weft_waitgroup_done(&c->done);
 }
 
-/* At the end of the run fn may be in a C call on a thread that is left to it: its record stays. */
 int weft_call(weft_main_fn *fn, void *arg)
 {
     struct call *c;
@@ -125,8 +136,10 @@ int weft_call(weft_main_fn *fn, void *arg)
     weft_go(call_main, c);
     rc = weft_waitgroup_wait(&c->done);
     weft__steps_end();
-    if (rc < 0)
+    if (rc < 0) {
+        leave_behind(c);
         return rc;
+    }
     rc = c->result;
     weft__free(c);
     return rc;
