@@ -130,7 +130,7 @@ int weft__answer_put(void *answer, const void *data, size_t n)
 
     if (a->n + n > a->room) {
         rc = a->n > 0 ? write_now(a, a->piece, a->n) : 0;
-        if (rc == 0 && !make_room(a))
+        if (rc == 0 && (!make_room(a) || n > a->room))
             return write_now(a, data, n);
         a->aside = rc == 0 && a->room > PIECE_FIRST && weft__stand_aside(SIZE_MAX);
     }

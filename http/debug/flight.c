@@ -2,11 +2,12 @@
 /* debug/flight.c - /debug/flight: the last seconds of all tasks, if the flight recorder is on.
  *
  * Owns no state. mount.c calls weft__debug_flight for a request that was let in, on the task of its
- * connection. The answer is a copy of the record, for weft-flight; with format=perfetto it is a
- * trace for ui.perfetto.dev. */
+ * connection. The answer is a copy of the record, for weft-flight; with a format of
+ * /debug/pprof/trace it is a trace. */
 #include "http/debug/debug.h"
 
 #include "http/debug/expvar.h"
+#include "profiles/capture/tasks.h"
 #include "profiles/trace/flight.h"
 
 #include <inttypes.h>
@@ -31,16 +32,20 @@ void weft__flight_put(weft__json *out)
     weft__json_put_text(out, text);
 }
 
-static int write_perfetto(const struct weft__sink *to)
+/* Makes a trace of the record, without a processor since it may take long. */
+static int write_trace(enum weft__trace_format format, const struct weft__sink *to)
 {
+    bool aside = weft__stand_aside(SIZE_MAX);
     uint64_t size;
     void *copy;
     int rc = weft__flight_copy(&copy, &size);
 
-    if (rc < 0)
-        return rc;
-    rc = weft__flight_perfetto(copy, size, to);
-    weft__flight_copy_free(copy, size);
+    if (rc == 0) {
+        rc = weft__flight_trace(copy, size, format, to);
+        weft__flight_copy_free(copy, size);
+    }
+    if (aside)
+        weft__stand_back();
     return rc;
 }
 
@@ -49,12 +54,14 @@ void weft__debug_flight(struct weft__debug *d, weft_http_response *w, weft_http_
     struct weft__answer answer = {.w = w, .filename = "flight"};
     const struct weft__sink to = {weft__answer_put, &answer};
     const char *format = NULL;
+    enum weft__trace_format kind;
     int rc;
 
     (void)d;
     if (weft_http_query_value(r, "format", &format) < 0 ||
-        (format && strcmp(format, "record") != 0 && strcmp(format, "perfetto") != 0)) {
-        weft__debug_error(w, 400, "invalid value for \"format\" - must be record or perfetto");
+        (format && strcmp(format, "record") != 0 && !weft__trace_format_of(format, &kind))) {
+        weft__debug_error(w, 400,
+                          "invalid value for \"format\" - must be record, 1, 2 or perfetto");
         return;
     }
     if (!weft__flight_is_on()) {
@@ -65,7 +72,7 @@ void weft__debug_flight(struct weft__debug *d, weft_http_response *w, weft_http_
         weft__answer_head(w, answer.filename);
         return;
     }
-    rc = format && format[0] == 'p' ? write_perfetto(&to) : weft__flight_write(&to);
+    rc = format && format[0] != 'r' ? write_trace(kind, &to) : weft__flight_write(&to);
     rc = weft__answer_end(&answer, rc);
     if (rc < 0 && answer.begun)
         weft_http_abort(w);

@@ -39,13 +39,10 @@ static bool read_parameters(const struct weft__debug *d, weft_http_response *w,
         weft__debug_error(w, 400, "malformed escape in a parameter");
         return false;
     }
-    if (form && strcmp(form, "1") != 0 && strcmp(form, "2") != 0 && strcmp(form, "perfetto") != 0) {
+    if (!weft__trace_format_of(form ? form : "1", format)) {
         weft__debug_error(w, 400, "invalid value for \"format\" - must be 1, 2 or perfetto");
         return false;
     }
-    *format = !form || form[0] == '1' ? WEFT__TRACE_V1
-              : form[0] == '2'        ? WEFT__TRACE_V2
-                                      : WEFT__TRACE_PERFETTO;
     wanted = seconds_of(seconds ? seconds : "");
     if (wanted > d->options.max_seconds) {
         snprintf(message, sizeof(message), "invalid value for \"seconds\" - must be at most %u",

@@ -33,8 +33,8 @@
  * `weft-flight FILE` shows the last events of each task, and which task waited for which; with
  * --format=perfetto it makes a trace for ui.perfetto.dev, with --format=1 or 2 one for go tool
  * trace (2: Go 1.23 or later). It needs the program's files for the names of functions.
- * `/debug/flight` (weft/debug.h) answers with a copy of the record, `/debug/flight?format=perfetto`
- * with a trace. */
+ * `/debug/flight` (weft/debug.h) answers with a copy of the record, and with one of these traces if
+ * it is asked for format=1, 2 or perfetto. */
 #ifndef WEFT_FLIGHT_H
 #define WEFT_FLIGHT_H
 

@@ -51,7 +51,8 @@ extern "C" {
 /* All zero is the default. */
 typedef struct weft_trace_options {
     int format; /* 0 or 1: Go's as of 1.19, read by all tools; of no use if it is cut off.
-                 * 2: as of 1.23, read whole up to its last second */
+                 * 2: as of 1.23, read whole up to its last second
+                 * 3: for ui.perfetto.dev */
 } weft_trace_options;
 
 /* Begins to write a trace to fd, which stays open until weft_trace_stop returns or weft_run does. A

@@ -59,12 +59,15 @@ static void *write_file(void *arg)
     return NULL;
 }
 
+static const enum weft__trace_format formats[] = {WEFT__TRACE_V1, WEFT__TRACE_V1, WEFT__TRACE_V2,
+                                                  WEFT__TRACE_PERFETTO};
+
 /* Begins the trace. Caller holds lock. */
 static int start(int fd, int format)
 {
     int rc;
 
-    file.trace = weft__trace_open(format == 2 ? WEFT__TRACE_V2 : WEFT__TRACE_V1, &rc);
+    file.trace = weft__trace_open(formats[format], &rc);
     if (!file.trace)
         return WEFT_EAGAIN;
     file.fd = fd;
@@ -84,7 +87,7 @@ int weft_trace_start(int fd, const weft_trace_options *options)
 {
     int format = options ? options->format : 0, rc = WEFT_EAGAIN;
 
-    if (format < 0 || format > 2 || !weft__enter_try("weft_trace_start"))
+    if (format < 0 || format > 3 || !weft__enter_try("weft_trace_start"))
         return WEFT_EINVAL;
     weft__exit();
     pthread_mutex_lock(&lock);

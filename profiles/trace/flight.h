@@ -18,6 +18,7 @@
 
 #include "profiles/capture/snapshot.h"
 #include "profiles/trace/tape.h"
+#include "profiles/trace/trace.h"
 #include "profiles/trace/words.h"
 
 #include <weft/task.h>
@@ -157,8 +158,16 @@ struct weft__flight_words {
 /* Sets words, whose address must not change, since words.arg is it. */
 void weft__flight_words_begin(struct weft__flight_words *w, const weft__flight *record,
                               weft__flight_address *address, void *arg);
-/* Writes a record of this process as a trace for ui.perfetto.dev. Waits for the symbolizer, and for
- * the sink. Returns 0, the sink's code, or -ENOMEM. */
-int weft__flight_perfetto(const void *bytes, uint64_t size, const struct weft__sink *to);
+/* Writes a record of this process as a trace. Waits for the symbolizer, and for the sink. Returns
+ * 0, the sink's code, or -ENOMEM. */
+int weft__flight_trace(const void *bytes, uint64_t size, enum weft__trace_format format,
+                       const struct weft__sink *to);
+
+/* flight_go.c ---------------------------------------------------------------------------------- */
+
+/* Writes a record by a writer of Go's formats, NULL if memory ran out, and frees the writer.
+ * Returns as weft__flight_trace does. */
+struct weft__writer;
+int weft__flight_go(weft__flight *f, struct weft__writer *w, const struct weft__sink *to);
 
 #endif

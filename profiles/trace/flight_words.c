@@ -10,6 +10,7 @@
 
 #include "profiles/render/frame_text.h"
 #include "profiles/table/marks.h"
+#include "profiles/trace/formats.h"
 #include "profiles/trace/perfetto.h"
 #include "profiles/trace/settle.h"
 #include "profiles/walk/symbolize.h"
@@ -153,19 +154,30 @@ static int write_perfetto(weft__flight *f, const struct weft__trace_words *words
     return rc;
 }
 
-int weft__flight_perfetto(const void *bytes, uint64_t size, const struct weft__sink *to)
+static int write_with_words(weft__flight *f, const struct weft__sink *to)
 {
     struct weft__flight_words *words = malloc(sizeof(*words));
+    int rc = -ENOMEM;
+
+    if (words) {
+        weft__flight_words_begin(words, f, address_here, NULL);
+        rc = write_perfetto(f, &words->words, to);
+    }
+    free(words);
+    return rc;
+}
+
+int weft__flight_trace(const void *bytes, uint64_t size, enum weft__trace_format format,
+                       const struct weft__sink *to)
+{
     weft__flight f;
     int rc;
 
-    if (!words || weft__flight_read(&f, bytes, size) != NULL) {
-        free(words);
+    if (weft__flight_read(&f, bytes, size) != NULL)
         return -ENOMEM;
-    }
-    weft__flight_words_begin(words, &f, address_here, NULL);
-    rc = write_perfetto(&f, &words->words, to);
+    rc = format == WEFT__TRACE_V1   ? weft__flight_go(&f, weft__writer_v1(), to)
+         : format == WEFT__TRACE_V2 ? weft__flight_go(&f, weft__writer_v2(), to)
+                                    : write_with_words(&f, to);
     weft__flight_free(&f);
-    free(words);
     return rc;
 }

@@ -10,6 +10,7 @@
 #include "runtime/base/atomic.h"
 
 #include <errno.h>
+#include <string.h>
 
 struct weft__trace {
     weft__reader *reader;
@@ -44,6 +45,23 @@ static struct weft__writer *(*const writers[])(void) = {
     [WEFT__TRACE_V2] = weft__writer_v2,
     [WEFT__TRACE_PERFETTO] = weft__writer_perfetto,
 };
+
+bool weft__trace_format_of(const char *name, enum weft__trace_format *out)
+{
+    static const char *const names[] = {
+        [WEFT__TRACE_V1] = "1",
+        [WEFT__TRACE_V2] = "2",
+        [WEFT__TRACE_PERFETTO] = "perfetto",
+    };
+
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *out = (enum weft__trace_format)i;
+            return true;
+        }
+    }
+    return false;
+}
 
 weft__trace *weft__trace_open(enum weft__trace_format format, int *rc)
 {

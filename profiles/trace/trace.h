@@ -9,6 +9,9 @@
 
 enum weft__trace_format { WEFT__TRACE_V1, WEFT__TRACE_V2, WEFT__TRACE_PERFETTO };
 
+/* Reads the name of a format: 1, 2 or perfetto. Returns false if it is none of them. */
+bool weft__trace_format_of(const char *name, enum weft__trace_format *out);
+
 typedef struct weft__trace weft__trace;
 
 /* Begins a trace. Returns NULL with *rc = -EBUSY if one is being taken already, for there is one at

@@ -234,7 +234,7 @@ static bool record_shows(const char *name)
 
     until_delayed(delays().total + 20 * MS);
     CHECK_EQ(weft__flight_copy(&copy, &size), 0);
-    CHECK_EQ(weft__flight_perfetto(copy, size, &to), 0);
+    CHECK_EQ(weft__flight_trace(copy, size, WEFT__TRACE_PERFETTO, &to), 0);
     weft__flight_copy_free(copy, size);
     return file_has(fd, name);
 }

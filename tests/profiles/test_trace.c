@@ -67,7 +67,7 @@ TEST(one_trace_is_taken_at_a_time)
 
 TEST(start_refuses_an_unknown_format)
 {
-    CHECK_EQ(weft_trace_start(1, &(weft_trace_options){.format = 3}), WEFT_EINVAL);
+    CHECK_EQ(weft_trace_start(1, &(weft_trace_options){.format = 4}), WEFT_EINVAL);
 }
 
 TEST(failed_write_ends_the_trace)
@@ -109,6 +109,24 @@ static void relabels(void *done)
     CHECK_EQ(weft_labels_set(&b, 1), 0);
     weft_yield();
     weft_waitgroup_done(done);
+}
+
+TEST(trace_for_perfetto_has_the_names_of_tasks)
+{
+    const weft_trace_options o = {.format = 3};
+    weft_waitgroup all = WEFT_WAITGROUP_INIT;
+    int fd = memory();
+    char *text;
+
+    CHECK_EQ(weft_trace_start(fd, &o), 0);
+    weft_waitgroup_add(&all, 1);
+    weft_go(relabels, &all);
+    weft_waitgroup_wait(&all);
+    CHECK_EQ(weft_trace_stop(), 0);
+    text = whole(fd);
+    CHECK(memmem(text, (size_t)lseek(fd, 0, SEEK_END), "relabels", 8) != NULL);
+    free(text);
+    close(fd);
 }
 
 /* The labels of a task that runs already, of one that inherits them, and new ones. */

@@ -4,7 +4,7 @@
 # as Go's. Status 77: no go, the rest passed.
 set -euo pipefail
 dir=$(mktemp -d)
-"$1" "unix:$dir/debug" 2>"$dir/log" &
+WEFT_FLIGHT=$dir/record WEFT_FLIGHT_MB=4 "$1" "unix:$dir/debug" 2>"$dir/log" &
 sample=$!
 trap 'kill $sample 2>/dev/null || true; rm -rf "$dir"' EXIT
 check=$(dirname "$0")/trace_check.py
@@ -55,7 +55,19 @@ curl -s -o /dev/null --unix-socket "$dir/debug" http://localhost/debug/vars
 wait $taking
 get perfetto '?seconds=0.4&format=perfetto'
 kill $profiling 2>/dev/null || true
-for file in long v1 v2 perfetto; do
+
+flight() { # FILE QUERY [OPTION...]
+    curl -s -o "$dir/$1" --unix-socket "$dir/debug" "${@:3}" "http://localhost/debug/flight$2"
+}
+
+flight flight_form '?format=7'
+expect "a format of the record" is flight_form 'invalid value for "format" - must be record, 1, 2 or perfetto'
+flight flight_v1 '?format=1'
+flight flight_v2 '?format=2'
+flight flight_perfetto '?format=perfetto'
+expect "version of flight_v1" grep -qa '^go 1.19 trace' "$dir/flight_v1"
+expect "version of flight_v2" grep -qa '^go 1.23 trace' "$dir/flight_v2"
+for file in long v1 v2 perfetto flight_v1 flight_v2 flight_perfetto; do
     expect "the checker accepts $file" summary $file
 done
 for file in v1 v2 perfetto; do
@@ -113,9 +125,12 @@ for go in /usr/bin/go /usr/lib/go-*/bin/go; do
         has "$tool" -d=1 v1 StackSample
         has "$tool" -d=1 v2 StackSample
         pages "$tool" v2
+        has "$tool" -d=1 flight_v2 StateTransition
+        has "$tool" -d=1 flight_v1 StateTransition
     else
         expect "$go reads v1" sh -c "'$tool' -d '$dir/v1' | grep -q GoStart"
         has "$tool" -d v1 CPUSample
+        has "$tool" -d flight_v1 GoStart
     fi
     shows "$tool" v1
     pages "$tool" v1

@@ -78,47 +78,14 @@ static int write_perfetto(const weft__flight *f, const struct weft__settled *lis
     return weft__perfetto_end(p, rc);
 }
 
-/* Converts the times of the span to nanoseconds, which is what ticks are in a process without a
- * run. */
-static void set_times(weft__flight *f)
-{
-    struct weft__span *s = &f->span;
-
-    s->from = INT64_MAX;
-    s->until = 0;
-    for (size_t i = 0; i < s->n_strands; i++) {
-        struct weft__event *e = s->events + s->strands[i].first;
-
-        for (size_t k = 0; k < s->strands[i].n; k++) {
-            e[k].ticks = weft__flight_nanos(f, e[k].ticks);
-            if (e[k].kind != WEFT__EV_MARK && e[k].kind != WEFT__EV_PROCS && e[k].ticks < s->from)
-                s->from = e[k].ticks; /* the others may be much older */
-            s->until = e[k].ticks > s->until ? e[k].ticks : s->until;
-        }
-    }
-}
-
-/* Writes one of Go's formats. All is one generation, so that it needs the state of no other task
- * than those with an event. */
+/* Writes one of Go's formats, with times in nanoseconds, which is what ticks are in a process
+ * without a run. */
 static int write_go(weft__flight *f, struct weft__writer *w, const struct weft__sink *out)
 {
-    const struct weft__tape_start start = {.tasks = NULL};
-    weft__order *o = w ? weft__order_new(&w->form) : NULL;
-    int rc = -ENOMEM;
-
-    set_times(f);
+    for (size_t i = 0; i < f->span.n; i++)
+        f->span.events[i].ticks = weft__flight_nanos(f, f->span.events[i].ticks);
     show_step("writing", f->span.n);
-    if (o && weft__order_begin(o, &start, &f->span)) {
-        w->span(w, o);
-        if (weft__order_span(o, &f->span)) {
-            w->spanned(w, true);
-            rc = w->out.failed ? -ENOMEM : out->write(out->arg, w->out.at, w->out.n);
-        }
-    }
-    weft__order_free(o);
-    if (w)
-        w->free(w);
-    return rc;
+    return weft__flight_go(f, w, out);
 }
 
 /* Prints the wall clock's time of a moment of the monotonic clock, as the record's start has both.
