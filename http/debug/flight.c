@@ -35,10 +35,10 @@ void weft__flight_put(weft__json *out)
 /* Makes a trace of the record, without a processor since it may take long. */
 static int write_trace(enum weft__trace_format format, const struct weft__sink *to)
 {
-    bool aside = weft__stand_aside(SIZE_MAX);
     uint64_t size;
     void *copy;
     int rc = weft__flight_copy(&copy, &size);
+    bool aside = rc == 0 && weft__stand_aside(SIZE_MAX); /* the copy's end came back */
 
     if (rc == 0) {
         rc = weft__flight_trace(copy, size, format, to);
