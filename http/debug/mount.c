@@ -239,7 +239,7 @@ static bool is_loopback(const weft_listener *ln)
     return strncmp(text, "unix:", 5) == 0 || is_this_machine(host_only(host, sizeof(host), text));
 }
 
-int weft_debug_serve_with(const char *addr, const weft_debug_options *options)
+static int listen_and_serve(const char *addr, const weft_debug_options *options)
 {
     static const weft_go_options named = {.name = "weft debug server"};
     struct service *s;
@@ -247,7 +247,6 @@ int weft_debug_serve_with(const char *addr, const weft_debug_options *options)
     char local[64];
     int rc;
 
-    weft__caller("weft_debug_serve"); /* else a panic names a call of ours */
     if (addr[0] == ':' && !(options && options->any_address)) {
         snprintf(local, sizeof(local), "127.0.0.1%s", addr);
         addr = local;
@@ -270,4 +269,14 @@ int weft_debug_serve_with(const char *addr, const weft_debug_options *options)
         ;
     weft_go_with(&named, serve, s);
     return 0;
+}
+
+int weft_debug_serve_with(const char *addr, const weft_debug_options *options)
+{
+    int rc;
+
+    weft__steps_begin("weft_debug_serve");
+    rc = listen_and_serve(addr, options);
+    weft__steps_end();
+    return rc;
 }

@@ -251,7 +251,7 @@ static void end_waits(weft_http_server *s)
     }
 }
 
-int weft_http_server_stop_until(weft_http_server *s, weft_time deadline)
+static int stop_until(weft_http_server *s, weft_time deadline)
 {
     int rc = 0;
 
@@ -266,5 +266,15 @@ int weft_http_server_stop_until(weft_http_server *s, weft_time deadline)
         weft_group_cancel(&s->conns);
         weft_group_wait(&s->conns);
     }
+    return rc;
+}
+
+int weft_http_server_stop_until(weft_http_server *s, weft_time deadline)
+{
+    int rc;
+
+    weft__steps_begin("weft_http_server_stop");
+    rc = stop_until(s, deadline);
+    weft__steps_end();
     return rc;
 }

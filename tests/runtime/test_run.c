@@ -418,6 +418,10 @@ static weft_group group = WEFT_GROUP_INIT;
     XX(weft_timer_start, weft_timer_start(weft_timer_new(), 1))                                    \
     XX(weft_ticker_new, weft_ticker_new(1))                                                        \
     XX(weft_debug_serve, weft_debug_serve("127.0.0.1:0"))                                          \
+    XX(weft_call, weft_call(give_back, NULL))                                                      \
+    XX(weft_http_serve, weft_http_serve("127.0.0.1:0", NULL))                                      \
+    XX(weft_http_server_stop,                                                                      \
+       weft_http_server_stop(weft_http_server_new(weft_http_mux_new(), NULL)))                     \
     XX(weft_fd_wait, weft_fd_wait(0, WEFT_FD_READ))                                                \
     XX(weft_work, weft_work(count, NULL))                                                          \
     XX(weft_process_run, weft_process_run((const char *[]){"true", NULL}))                         \
