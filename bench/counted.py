@@ -3,7 +3,7 @@
 of the service without the component weft_heap.
 
 The service's CPU time differs by a tenth from run to run, so it takes very many runs to see a
-hundredth of it. callgrind's count differs by a thousandth. One client asks one question after
+hundredth of it. callgrind's count differs by some thousandths. One client asks one question after
 another. The count of a short run is subtracted from that of a long one, so the service's start is left out."""
 import functools
 import http.client

@@ -112,7 +112,7 @@ static void meet_the_end(void *(*call)(void *))
         CHECK_EQ(pthread_create(&thread, NULL, call, NULL), 0);
         while (sem_wait(&may_end) != 0)
             continue;
-        usleep((unsigned)i);
+        usleep((unsigned)i); /* the end comes at another moment of the call each time */
         weft_stop();
         CHECK_EQ(pthread_join(thread, NULL), 0);
     }
